@@ -1,0 +1,1 @@
+"""One program per source: checks, converts and shards it into a dataset."""

@@ -1,0 +1,402 @@
+"""UCF-Crime features → dataset of bags, from the three layouts that people have.
+
+    python -m data_prep.ucf_crime --features FOLDER --out data/ucf_crime [--labels WHERE]
+
+`--features FOLDER` is one of (recognised by its content, spec mil §2):
+  two-stream   FOLDER/all_rgbs/CLASS/NAME.mp4.npy and FOLDER/all_flows/CLASS/NAME.mp4.npy
+  npy          FOLDER/CLASS/NAME.npy
+  text         FOLDER/CLASS/NAME.txt, one segment a line (C3D features of the first authors)
+`--labels WHERE` is a folder with the four list files (train_normal.txt, train_anomaly.txt,
+test_normalv2.txt or test_normal.txt, test_anomalyv2.txt or test_anomaly.txt; spec mil §4) or a
+`videos.json`; by default it is looked for in FOLDER and beside it.
+
+Training videos keep their video-level label only.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_prep import command
+from vadjax.data import builder
+from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
+from vadjax.data.segments import normalize_rows, pool_clips
+
+LISTS = {
+    "train_normal": ("train_normal.txt",),
+    "train_anomaly": ("train_anomaly.txt",),
+    "test_normal": ("test_normalv2.txt", "test_normal.txt"),
+    "test_anomaly": ("test_anomalyv2.txt", "test_anomaly.txt"),
+}
+NORMAL = "normal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One line of a list: a video, its label and what is known of its frames."""
+
+    path: str  # CLASS/NAME, as in the list, with or without .mp4
+    label: int
+    num_frames: int = UNKNOWN_LENGTH
+    intervals: tuple[tuple[int, int], ...] = ()  # [start, stop), frames from 0
+
+    @property
+    def name(self) -> str:
+        """Name of the video without folder and extension."""
+        return pathlib.PurePosixPath(self.path).name.removesuffix(".mp4")
+
+    @property
+    def class_name(self) -> str:
+        """Folder of the video."""
+        return pathlib.PurePosixPath(self.path).parent.name
+
+
+def read_labels(where: pathlib.Path) -> dict[str, list[Entry]]:
+    """The entries of the splits `train` and `test`, from list files or `videos.json`.
+
+    Raises:
+      FileNotFoundError: neither is there.
+      ValueError: a line that cannot be read, with its file and number.
+    """
+    if where.is_file():
+        return read_videos_json(where)
+    if (where / "videos.json").is_file():
+        return read_videos_json(where / "videos.json")
+    return read_lists(where)
+
+
+def read_lists(folder: pathlib.Path) -> dict[str, list[Entry]]:
+    """Entries from the four list files (spec mil §4); repeated names stay repeated."""
+    found = {}
+    for kind, names in LISTS.items():
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"{folder}: no {' or '.join(names)} and no videos.json; "
+                "name their folder with --labels"
+            )
+        found[kind] = _read_list(path, kind)
+    return {
+        "train": found["train_normal"] + found["train_anomaly"],
+        "test": found["test_normal"] + found["test_anomaly"],
+    }
+
+
+def _read_list(path: pathlib.Path, kind: str) -> list[Entry]:
+    parse = {"test_normal": _parse_test_normal, "test_anomaly": _parse_test_anomaly}.get(kind)
+    label, entries = int("anomaly" in kind), []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entries.append(parse(line) if parse else Entry(line.strip(), label))
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: cannot read {line.strip()!r} ({error})") from error
+    return entries
+
+
+def _parse_test_normal(line: str) -> Entry:
+    """`path frames -1`."""
+    fields = line.split()
+    if len(fields) != 3 or fields[2] != "-1":
+        raise ValueError("expected: path frames -1")
+    return Entry(fields[0], 0, _positive(fields[1]))
+
+
+def _parse_test_anomaly(line: str) -> Entry:
+    """`path|frames|[s1, e1]` or with a second interval; frames from 1, inclusive."""
+    fields = [field.strip() for field in line.split("|")]
+    if len(fields) != 3 or not re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", fields[2]):
+        raise ValueError("expected: path|frames|[start, end, ...]")
+    numbers = [int(n) for n in re.findall(r"\d+", fields[2])]
+    if len(numbers) % 2 or any(a > b or a < 1 for a, b in _two_by_two(numbers)):
+        raise ValueError("expected pairs start <= end, counted from 1")
+    intervals = tuple((a - 1, b) for a, b in _two_by_two(numbers))
+    return Entry(fields[0], 1, _positive(fields[1]), intervals)
+
+
+def _two_by_two(numbers: list[int]) -> list[tuple[int, int]]:
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(f"{text} frames")
+    return int(text)
+
+
+def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
+    """Entries from `videos.json`: a list of videos with their split, label, frames, intervals.
+
+    Raises:
+      ValueError: a video without one of the fields, or a test video of unknown length.
+    """
+    splits = {"train": [], "test": []}
+    for video in json.loads(path.read_text()):
+        try:
+            splits[video["split"]].append(
+                Entry(
+                    path=f"{video['class_name']}/{video['name']}",
+                    label=int(video["anomalous"]),
+                    num_frames=video["frames"] or UNKNOWN_LENGTH,
+                    intervals=tuple((int(a), int(b)) for a, b in video["intervals"]),
+                )
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: video {video!r} has no usable {error}") from error
+    return splits
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The feature files of a folder: where a video's are and how they are read.
+
+    Attributes:
+      folder: the folder given by the user.
+      layout: `"two-stream"`, `"npy"` or `"text"`.
+    """
+
+    folder: pathlib.Path
+    layout: str
+
+    @property
+    def streams(self) -> dict[str, str]:
+        """Name of every stream → its folder and ending."""
+        if self.layout == "two-stream":
+            return {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
+        return {"features": "{}.npy" if self.layout == "npy" else "{}.txt"}
+
+    def paths(self, entry: Entry) -> list[pathlib.Path]:
+        """Files of a video, one a stream."""
+        name = entry.path.removesuffix(".mp4")
+        return [self.folder / pattern.format(name) for pattern in self.streams.values()]
+
+
+def find_features(folder: pathlib.Path) -> Features:
+    """Recognises the layout of a folder of feature files.
+
+    Raises:
+      FileNotFoundError: no such folder, or none of the layouts.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of features (--features)")
+    if (folder / "all_rgbs").is_dir() or (folder / "all_flows").is_dir():
+        return Features(folder, "two-stream")
+    for layout, pattern in (("npy", "*/*.npy"), ("text", "*/*.txt")):
+        if next(folder.glob(pattern), None):
+            return Features(folder, layout)
+    raise FileNotFoundError(
+        f"{folder}: found neither all_rgbs/ and all_flows/ nor CLASS/NAME.npy nor CLASS/NAME.txt"
+    )
+
+
+def read_array(path: pathlib.Path) -> np.ndarray:
+    """One feature file, float32 [rows, D].
+
+    Raises:
+      ValueError: not an array of numbers of two dimensions, a pickle, truncated, NaN or infinite.
+    """
+    try:
+        if path.suffix == ".txt":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of empty files; the shape tells
+                array = np.loadtxt(path, np.float32, ndmin=2)
+        else:
+            array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a readable array ({error}); extract it again") from error
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: {array.dtype} {array.shape}; expected float [rows, columns]")
+    bad = array.size - np.isfinite(array).sum()
+    if bad:
+        raise ValueError(f"{path}: {bad:,} of {array.size:,} values are NaN or infinite")
+    return array.astype(np.float32)
+
+
+class Reader:
+    """Reads the bags of the entries and checks them against each other."""
+
+    def __init__(self, features: Features, segments: int, pool: bool, normalize: bool):
+        self.features, self.segments, self.pool = features, segments, pool
+        self.normalize = normalize
+        self.widths = [1024, 1024] if features.layout == "two-stream" else None
+        self._set_by = "the layout"
+
+    def check_files(self, splits: dict[str, list[Entry]], skip_missing: bool) -> dict:
+        """Drops entries without files if `skip_missing`, else refuses them.
+
+        Raises:
+          FileNotFoundError: a listed file is not there.
+        """
+        missing = [
+            path
+            for entries in splits.values()
+            for entry in entries
+            for path in self.features.paths(entry)
+            if not path.is_file()
+        ]
+        if missing and not skip_missing:
+            names = "\n  ".join(str(path) for path in missing[:5])
+            more = f"\n  and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+            raise FileNotFoundError(
+                f"{len(missing):,} listed feature files are not there:\n  {names}{more}\n"
+                "Add them, mend the lists, or leave those videos out with --skip_missing"
+            )
+        if missing:
+            print(f"Left out: {len(missing):,} listed feature files that are not there")
+        gone = set(missing)
+        return {
+            split: [entry for entry in entries if not gone.intersection(self.features.paths(entry))]
+            for split, entries in splits.items()
+        }
+
+    def bags(self, split: str, entries: list[Entry]) -> Iterator[dict]:
+        """The bags of a split as examples, in the order of the lists."""
+        for entry in entries:
+            train = split == "train"
+            intervals = () if train else clip_intervals(entry)
+            yield Bag(
+                video=entry.name,
+                label=entry.label,
+                class_name=entry.class_name,
+                num_frames=entry.num_frames,
+                intervals=np.array(intervals, np.int32).reshape(-1, 2),
+                features=self.read(entry)[None],
+            ).to_example()
+
+    def read(self, entry: Entry) -> np.ndarray:
+        """Features of a video, streams side by side: float32 [segments, D]."""
+        streams = []
+        for i, path in enumerate(self.features.paths(entry)):
+            rows = read_array(path)
+            if self.widths is None:
+                self.widths, self._set_by = [rows.shape[1]], str(path)
+            if rows.shape[1] != self.widths[i]:
+                raise ValueError(
+                    f"{path}: {rows.shape[1]} columns, expected {self.widths[i]} "
+                    f"(set by {self._set_by}); is this another network's feature?"
+                )
+            streams.append(self._segments(rows, path))
+        return np.concatenate(streams, axis=1)
+
+    def _segments(self, rows: np.ndarray, path: pathlib.Path) -> np.ndarray:
+        if self.pool:
+            return pool_clips(rows, self.segments, self.normalize)
+        if len(rows) != self.segments:
+            raise ValueError(
+                f"{path}: {len(rows)} rows, expected {self.segments} segments; if the rows are "
+                "16-frame clips, pool them with --pool"
+            )
+        return normalize_rows(rows) if self.normalize else rows
+
+
+def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
+    """The intervals of a test video, clipped to its length with a warning (spec mil §4).
+
+    Raises:
+      ValueError: the length is unknown, or an interval begins past the end.
+    """
+    if entry.num_frames == UNKNOWN_LENGTH:
+        raise ValueError(f"{entry.name}: a test video needs its number of frames")
+    clipped = []
+    for start, stop in entry.intervals:
+        if not 0 <= start < min(stop, entry.num_frames):
+            raise ValueError(
+                f"{entry.name}: interval [{start}, {stop}) outside its {entry.num_frames} frames"
+            )
+        if stop > entry.num_frames:
+            warnings.warn(
+                f"{entry.name}: interval [{start}, {stop}) ends past its {entry.num_frames} "
+                f"frames; clipped to [{start}, {entry.num_frames})",
+                stacklevel=2,
+            )
+        clipped.append((start, min(stop, entry.num_frames)))
+    return clipped
+
+
+def prepare(
+    features: str | pathlib.Path,
+    out: str | pathlib.Path,
+    labels: str | pathlib.Path | None = None,
+    *,
+    name: str = "ucf_crime",
+    segments: int = 32,
+    pool: bool = False,
+    normalize: bool = False,
+    skip_missing: bool = False,
+    file_format: str = "array_record",
+    shards: int | None = None,
+) -> dict:
+    """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
+
+    Raises:
+      FileNotFoundError: a folder, list or listed feature file is not there.
+      ValueError: a file or line that cannot be used; the message names it.
+    """
+    folder = pathlib.Path(features)
+    found = find_features(folder)
+    reader = Reader(found, segments, pool, normalize)
+    splits = reader.check_files(read_labels(find_labels(folder, labels)), skip_missing)
+    for split, entries in splits.items():
+        if not entries:
+            raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
+    first = reader.read(splits["train"][0])
+    return builder.write_dataset(
+        out,
+        name=name,
+        kind=KIND,
+        features=tfds_features(first.shape[1]),
+        splits={split: reader.bags(split, entries) for split, entries in splits.items()},
+        file_format=file_format,
+        shards=shards,
+        extra={"streams": dict(zip(found.streams, reader.widths, strict=True))},
+    )
+
+
+def find_labels(features: pathlib.Path, labels: str | pathlib.Path | None) -> pathlib.Path:
+    """Where the lists are: as named, or in the folder of features or beside it.
+
+    Raises:
+      FileNotFoundError: the named place does not exist.
+    """
+    if labels is not None:
+        if not pathlib.Path(labels).exists():
+            raise FileNotFoundError(f"{labels}: no such file or folder (--labels)")
+        return pathlib.Path(labels)
+    for folder in (features, features.parent):
+        if any((folder / name).is_file() for name in ("videos.json", "train_normal.txt")):
+            return folder
+    return features
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the dataset."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.ucf_crime",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--features", required=True, help="folder of feature files")
+    parser.add_argument("--labels", help="folder of list files, or a videos.json")
+    command.add_output_flags(parser)
+    parser.add_argument("--name", default="ucf_crime", help="shown in reports")
+    parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
+    parser.add_argument("--pool", action="store_true", help="rows are clips: pool them to segments")
+    parser.add_argument("--normalize", action="store_true", help="L2-normalise rows of each stream")
+    parser.add_argument("--skip_missing", action="store_true", help="leave out absent videos")
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    out = args["out"]
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
+        command.print_summary(out, command.report_errors(prepare, **args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Bags: one video's snippet features with its video-level label."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import grain
+import numpy as np
+
+from vadjax.data import loader
+from vadjax.data.records import Dataset
+from vadjax.data.segments import frame_labels
+
+KIND = "features"
+UNKNOWN_LENGTH = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Bag:
+    """One video as a bag of snippets.
+
+    Attributes:
+      video: name, unique within a test split.
+      label: 1 if the video holds an anomaly, else 0.
+      class_name: class of the anomaly, or the name of the normal class.
+      num_frames: length of the video; -1 where unknown (training only).
+      intervals: anomalous frames, int32 [n, 2], `[start, stop)`; empty in training splits.
+      features: float32 [C, S, D].
+    """
+
+    video: str
+    label: int
+    class_name: str
+    num_frames: int
+    intervals: np.ndarray
+    features: np.ndarray
+
+    @property
+    def frame_labels(self) -> np.ndarray:
+        """Labels of the frames, uint8 [num_frames]."""
+        return frame_labels(self.intervals, self.num_frames)
+
+    def to_example(self) -> dict:
+        """The bag as the builder writes it."""
+        return {
+            **dataclasses.asdict(self),
+            "intervals": np.asarray(self.intervals, np.int32).reshape(-1, 2),
+            "features": np.asarray(self.features, np.float32),
+        }
+
+
+def tfds_features(width: int) -> dict:
+    """TFDS feature connectors of a bag whose features have `width` columns."""
+    import tensorflow_datasets as tfds  # only writers need it
+
+    return {
+        "video": tfds.features.Text(),
+        "label": tfds.features.Scalar(np.int64),
+        "class_name": tfds.features.Text(),
+        "num_frames": tfds.features.Scalar(np.int64),
+        "intervals": tfds.features.Tensor(shape=(None, 2), dtype=np.int32),
+        "features": tfds.features.Tensor(
+            shape=(None, None, width), dtype=np.float32, encoding=tfds.features.Encoding.BYTES
+        ),
+    }
+
+
+class Bags(Sequence):
+    """The bags of a split, read on access.
+
+    Args:
+      data: dataset of kind `"features"`.
+      split: name of the split.
+      modality: `"TWO"` for all columns, or the name of one stream of the manifest in capitals
+        (`"RGB"`, `"FLOW"`).
+      label: keep only the bags of this label.
+
+    Raises:
+      ValueError: another kind of dataset, no such split or modality, or no bag of that label.
+    """
+
+    def __init__(self, data: Dataset, split: str, modality: str = "TWO", label: int | None = None):
+        if data.kind != KIND:
+            raise ValueError(
+                f"{data.folder}: holds {data.kind!r} records, this system reads {KIND!r}"
+            )
+        self._records = data.records(split)
+        self._columns = stream_columns(data, modality)
+        self._label = f"{data.folder}/{split}"
+        self._indices = np.arange(len(self._records))
+        if label is not None:
+            self._indices = label_indices(data, split, label)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Bag:
+        record = self._records[self._indices[index]]
+        shape = record["features/shape"]
+        features = np.frombuffer(record["features/value"], np.float32).reshape(shape)
+        return Bag(
+            video=record["video"].decode(),
+            label=int(record["label"][0]),
+            class_name=record["class_name"].decode(),
+            num_frames=int(record["num_frames"][0]),
+            intervals=record["intervals"].astype(np.int32).reshape(-1, 2),
+            features=features[..., self._columns],
+        )
+
+    def __repr__(self) -> str:
+        return f"Bags({self._label}, {len(self)})"  # part of grain's checkpoint
+
+
+def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
+    """Positions of the records of `label`, from the manifest; int64 [n].
+
+    Raises:
+      ValueError: no record of that label.
+    """
+    labels = np.frombuffer(bytes.fromhex(data.splits[split]["labels"]), np.uint8)
+    found = np.flatnonzero(labels == label)
+    if not len(found):
+        kind = "anomalous" if label else "normal"
+        raise ValueError(f"{data.folder}: split {split!r} has no {kind} video; MIL needs both")
+    return found
+
+
+def stream_columns(data: Dataset, modality: str) -> slice:
+    """Columns of the features that `modality` means.
+
+    Raises:
+      ValueError: the dataset has no such stream.
+    """
+    streams: Mapping[str, int] = data.manifest["streams"]
+    if modality == "TWO":
+        return slice(None)
+    start = 0
+    for name, width in streams.items():
+        if name.upper() == modality:
+            return slice(start, start + width)
+        start += width
+    have = ", ".join(f"{name.upper()} ({width})" for name, width in streams.items())
+    raise ValueError(
+        f"data.modality is {modality!r}; {data.folder} has {have}. TWO takes all columns"
+    )
+
+
+def feature_width(data: Dataset, modality: str = "TWO") -> int:
+    """Columns that a bag of `data` has under `modality`."""
+    columns = stream_columns(data, modality)
+    return len(range(*columns.indices(sum(data.manifest["streams"].values()))))
+
+
+def paired_bags(
+    data: Dataset, split: str, modality: str, pairs: int, seed: int, shard: loader.Shard
+) -> grain.MapDataset:
+    """Batches of anomalous and normal bags, each stream in its own seeded order (spec mil §6).
+
+    Every stream is shuffled anew each pass; with several processes each reads its own share.
+
+    Args:
+      data: dataset of kind `"features"`.
+      split: name of the split.
+      modality: as for `Bags`.
+      pairs: bags of each label in the global batch.
+      seed: seed of the order.
+      shard: this process's share.
+
+    Returns:
+      Endless dataset of `{"anomalous": float32 [B, S, D], "normal": float32 [B, S, D]}`, where B
+      is this process's share of `pairs`; crops are averaged.
+    """
+    streams = []
+    for label in (1, 0):
+        bags = Bags(data, split, modality, label)
+        order = loader.shuffled(bags, seed=2 * seed + label, shard=shard)
+        streams.append(order.map(crop_mean).batch(shard.share(pairs)))
+    return grain.experimental.ZipMapDataset(streams).map(_name_pair)
+
+
+def _name_pair(pair: tuple) -> dict:
+    return dict(zip(("anomalous", "normal"), pair, strict=True))
+
+
+def crop_mean(bag: Bag) -> np.ndarray:
+    """Features of a bag averaged over its crops, float32 [S, D]."""
+    return bag.features[0] if len(bag.features) == 1 else bag.features.mean(0)

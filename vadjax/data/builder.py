@@ -1,0 +1,172 @@
+"""Writing a dataset: a TFDS builder, shards in either format, the manifest."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+from vadjax.data import records
+
+
+class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """TFDS builder over examples that a program of `data_prep` yields, in their order."""
+
+    name = "vadjax_records"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        features: Mapping,
+        splits: Mapping[str, Iterable[dict]],
+        description: str,
+    ):
+        self._spec, self._splits, self._description = features, splits, description
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self._description,
+            features=tfds.features.FeaturesDict(dict(self._spec)),
+            disable_shuffling=True,  # keep the order of the list files
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager
+        return {name: enumerate(examples) for name, examples in self._splits.items()}
+
+    def _generate_examples(self):
+        raise NotImplementedError("the splits are given as iterables")
+
+
+def write_dataset(
+    out: str | pathlib.Path,
+    *,
+    name: str,
+    kind: str,
+    features: Mapping,
+    splits: Mapping[str, Iterable[dict]],
+    file_format: str = "array_record",
+    shards: int | None = None,
+    extra: Mapping | None = None,
+) -> dict:
+    """Writes a dataset beside `out`, then renames it into place.
+
+    Args:
+      out: folder to make; must not exist.
+      name: name of the set, shown in reports.
+      kind: what a record holds (`"features"`).
+      features: TFDS feature connectors of a record.
+      splits: split name → its examples, in order; may be a generator. Every example has a
+        `label`, 0 or 1, which the manifest notes.
+      file_format: `"array_record"` or `"tfrecord"` (written without TensorFlow).
+      shards: shards per split; None lets TFDS choose by size.
+      extra: more entries for the manifest, for example the streams of the features.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      FileExistsError: `out` exists.
+      ValueError: unknown format, or a split without examples.
+    """
+    out = pathlib.Path(out)
+    if file_format not in records.FORMATS:
+        raise ValueError(f"format {file_format!r}; expected one of {', '.join(records.FORMATS)}")
+    if out.exists():
+        raise FileExistsError(
+            f"{out} exists and is left as it is; name another folder or remove it"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+        labels = {split: [] for split in splits}
+        builder = RecordBuilder(
+            data_dir=work,
+            features=features,
+            splits={split: _noting_labels(splits[split], labels[split], split) for split in splits},
+            description=f"{name}: {kind} prepared by vadjax",
+        )
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads; there are none
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(num_shards=shards)
+            )
+        made = pathlib.Path(builder.data_path)
+        _rewrite_shards(made, file_format)
+        manifest = {
+            "name": name,
+            "kind": kind,
+            "format": file_format,
+            **(extra or {}),
+            "splits": {
+                split: {**_count(labels[split]), "shards": _describe_shards(made, split)}
+                for split in splits
+            },
+        }
+        (made / records.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        os.chmod(made, 0o755)
+        shutil.move(made, out)
+    return manifest
+
+
+def _noting_labels(examples: Iterable[dict], labels: list, split: str) -> Iterator[dict]:
+    for example in examples:
+        labels.append(example["label"])
+        yield example
+    if not labels:
+        raise ValueError(f"split {split!r} would be empty; nothing was written")
+
+
+def _count(labels: list[int]) -> dict:
+    """Counts of a split; `labels` has one hexadecimal byte a record, so that no reader scans."""
+    return {
+        "records": len(labels),
+        "anomalous": sum(labels),
+        "normal": len(labels) - sum(labels),
+        "labels": bytes(labels).hex(),
+    }
+
+
+def _describe_shards(folder: pathlib.Path, split: str) -> list[dict]:
+    return [
+        {"file": path.name, "bytes": path.stat().st_size, "sha256": records.sha256(path)}
+        for path in sorted(folder.glob(f"*-{split}.*-of-*"))
+    ]
+
+
+def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
+    """Rewrites the shards that TFDS wrote as TFRecord, or as ArrayRecord without compression.
+
+    Float features hardly compress (7 %), and reading them back is 3 times faster without
+    (`tests/benchmarks/read_bags.py`).
+    """
+    for path in sorted(folder.glob("*.array_record-*")):
+        source = ArrayRecordDataSource(str(path))
+        serialized = (source[i] for i in range(len(source)))
+        if file_format == "tfrecord":
+            target = folder / path.name.replace(".array_record-", ".tfrecord-")
+            records.write_tfrecord(target, serialized)
+            path.unlink()
+        else:
+            target = folder / f"{path.name}.tmp"
+            writer = ArrayRecordWriter(str(target), "group_size:1,uncompressed")
+            for record in serialized:
+                writer.write(record)
+            writer.close()
+            target.replace(path)
+    if file_format == "tfrecord":
+        info = folder / "dataset_info.json"
+        text = info.read_text().replace('"array_record"', '"tfrecord"')
+        info.write_text(text.replace("{FILEFORMAT}", "tfrecord"))

@@ -1,0 +1,223 @@
+"""Datasets on disk: shards, their manifest, and random access to the records.
+
+A dataset is a folder that `tfds.builder_from_directory` opens (`dataset_info.json`,
+`features.json`, shards) with a `manifest.json` beside it: kind, counts, and size and SHA-256 of
+every shard. Shards are ArrayRecord or TFRecord; both are read here without TensorFlow.
+"""
+
+import functools
+import hashlib
+import json
+import pathlib
+import struct
+from collections.abc import Sequence
+
+import google_crc32c
+import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
+
+FORMATS = ("array_record", "tfrecord")
+MANIFEST = "manifest.json"
+
+
+class Dataset:
+    """A dataset folder, checked when it is opened.
+
+    Args:
+      folder: folder with `manifest.json` and the shards.
+      verify: `"checksum"` reads every shard and compares its SHA-256, `"size"` compares only the
+        sizes (for sets of hundreds of gigabytes).
+
+    Raises:
+      FileNotFoundError: no such folder, no manifest, or a shard is missing.
+      ValueError: a shard is not the one that was written.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, verify: str = "checksum"):
+        self.folder = pathlib.Path(folder)
+        self.manifest = read_manifest(self.folder)
+        if verify not in ("checksum", "size"):
+            raise ValueError(f"data.verify is {verify!r}; expected 'checksum' or 'size'")
+        verify_shards(self.folder, self.manifest, checksum=verify == "checksum")
+
+    @property
+    def name(self) -> str:
+        """Name that the preparing program gave the set."""
+        return self.manifest["name"]
+
+    @property
+    def kind(self) -> str:
+        """What a record holds: `"features"`."""
+        return self.manifest["kind"]
+
+    @property
+    def splits(self) -> dict:
+        """Split name → its counts and shards, as in the manifest."""
+        return self.manifest["splits"]
+
+    def records(self, split: str) -> Sequence[dict]:
+        """Random access to the records of `split`, each a dict of NumPy values.
+
+        Raises:
+          ValueError: the dataset has no such split, or it is empty.
+        """
+        if split not in self.splits:
+            raise ValueError(
+                f"{self.folder}: no split {split!r}; this dataset has {', '.join(self.splits)}"
+            )
+        if not self.splits[split]["records"]:
+            raise ValueError(f"{self.folder}: split {split!r} is empty; prepare the dataset again")
+        return _Records(self.folder, self.manifest, split)
+
+
+def read_manifest(folder: pathlib.Path) -> dict:
+    """The manifest of a dataset folder.
+
+    Raises:
+      FileNotFoundError: the folder or its manifest is missing.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such dataset folder. Prepare one with the programs in data_prep/, "
+            "for example: python -m data_prep.ucf_crime --help"
+        )
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder}: no {MANIFEST}, so this is not a prepared dataset. "
+            "Prepare one with the programs in data_prep/, for example: "
+            f"python -m data_prep.ucf_crime --features {folder} --out {folder}_records"
+        )
+    return json.loads(path.read_text())
+
+
+def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
+    """Compares every shard with the manifest: size, and SHA-256 if `checksum`.
+
+    Raises:
+      FileNotFoundError: a shard is missing.
+      ValueError: a shard differs from the one that was written.
+    """
+    mend = "copy the dataset again or prepare it again (data_prep/)"
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            path = folder / shard["file"]
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: shard is missing; {mend}")
+            size = path.stat().st_size
+            if size != shard["bytes"]:
+                raise ValueError(
+                    f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
+                    f"overwritten; {mend}"
+                )
+            if checksum and (got := sha256(path)) != shard["sha256"]:
+                raise ValueError(
+                    f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
+                    f"the shard is corrupt; {mend}"
+                )
+
+
+def sha256(path: pathlib.Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Records:
+    """Random access over the shards of one split; decodes with the types of `features.json`."""
+
+    def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
+        self._label = f"{folder} ({split})"
+        paths = [folder / shard["file"] for shard in manifest["splits"][split]["shards"]]
+        if manifest["format"] == "array_record":
+            self._source = ArrayRecordDataSource([str(path) for path in paths])
+        else:
+            self._source = TFRecordSource(paths)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict:
+        try:
+            return decode(self._source[int(index)])
+        except Exception as error:
+            raise ValueError(
+                f"{self._label}: record {int(index)} cannot be read ({error}); "
+                "copy the dataset again or prepare it again (data_prep/)"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"Records({self._label})"  # part of grain's checkpoint: free of addresses
+
+
+def decode(serialized: bytes) -> dict:
+    """One serialized `tf.train.Example` → dict of bytes, int64 [n] or float32 [n]."""
+    feature = tf_example_pb2.Example.FromString(serialized).features.feature
+    values = {}
+    for key, value in feature.items():
+        match value.WhichOneof("kind"):
+            case "bytes_list":
+                values[key] = value.bytes_list.value[0] if value.bytes_list.value else b""
+            case "int64_list":
+                values[key] = np.array(value.int64_list.value, np.int64)
+            case "float_list":
+                values[key] = np.array(value.float_list.value, np.float32)
+            case None:
+                values[key] = np.zeros(0, np.int64)
+    return values
+
+
+class TFRecordSource:
+    """Random access to TFRecord files: positions are found once, both CRCs are checked."""
+
+    def __init__(self, paths: Sequence[pathlib.Path]):
+        self._paths = list(paths)
+
+    @functools.cached_property
+    def _positions(self) -> list[tuple[int, int]]:
+        return [(i, start) for i, path in enumerate(self._paths) for start in _record_starts(path)]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> bytes:
+        shard, start = self._positions[index]
+        with self._paths[shard].open("rb") as file:
+            file.seek(start)
+            head = file.read(12)
+            _check_crc(head[:8], head[8:], self._paths[shard])
+            body = file.read(struct.unpack("<Q", head[:8])[0])
+            _check_crc(body, file.read(4), self._paths[shard])
+        return body
+
+
+def _record_starts(path: pathlib.Path) -> list[int]:
+    starts, size, at = [], path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(12)
+            _check_crc(head[:8], head[8:], path)
+            starts.append(at)
+            at += 16 + struct.unpack("<Q", head[:8])[0]
+    return starts
+
+
+def masked_crc(data: bytes) -> bytes:
+    """CRC-32C of `data` in the masked form of TFRecord, little-endian."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _check_crc(data: bytes, crc: bytes, path: pathlib.Path) -> None:
+    if masked_crc(data) != crc:
+        raise ValueError(f"{path}: wrong CRC, the file is corrupt")
+
+
+def write_tfrecord(path: pathlib.Path, records: Sequence[bytes]) -> None:
+    """Writes serialized records as a TFRecord file."""
+    with path.open("wb") as file:
+        for record in records:
+            head = struct.pack("<Q", len(record))
+            file.write(head + masked_crc(head) + record + masked_crc(record))

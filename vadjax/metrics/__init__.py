@@ -1,0 +1,1 @@
+"""Metrics over score files; no JAX, no models."""

@@ -1,0 +1,1 @@
+"""Kernels worth a benchmark of their own."""
