@@ -1,7 +1,7 @@
 """Writes a toy dataset of segment features with known anomalies.
 
-    python -m data_prep.toy --out data/toy
-    python -m data_prep.toy --out data/full_size --train 810 810 --test 150 140 --width 1024
+python -m data_prep.toy --out data/toy
+python -m data_prep.toy --out data/full_size --train 810 810 --test 150 140 --width 1024
 """
 
 import argparse

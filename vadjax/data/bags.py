@@ -75,14 +75,10 @@ class Bags(Sequence):
       label: keep only the bags of this label.
 
     Raises:
-      ValueError: another kind of dataset, no such split or modality, or no bag of that label.
+      ValueError: no such split or modality, or no bag of that label.
     """
 
     def __init__(self, data: Dataset, split: str, modality: str = "TWO", label: int | None = None):
-        if data.kind != KIND:
-            raise ValueError(
-                f"{data.folder}: holds {data.kind!r} records, this system reads {KIND!r}"
-            )
         self._records = data.records(split)
         self._columns = stream_columns(data, modality)
         self._label = f"{data.folder}/{split}"

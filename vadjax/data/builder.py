@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter
 from array_record.python.array_record_data_source import ArrayRecordDataSource
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from vadjax.data import records
 

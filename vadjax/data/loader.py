@@ -40,10 +40,14 @@ def shuffled(source: Sequence, seed: int, shard: Shard) -> grain.MapDataset:
     return order[shard.index :: shard.count].repeat()
 
 
-def iterate(dataset: grain.MapDataset, threads: int = 2, prefetch: int = 2) -> grain.DatasetIterator:
+def iterate(
+    dataset: grain.MapDataset, threads: int = 2, prefetch: int = 2
+) -> grain.DatasetIterator:
     """Iterator that reads ahead; its position can be saved (`vadjax.checkpoint`).
 
     The batches do not depend on `threads` or `prefetch` (0 threads: read in the caller).
     """
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch if threads else 0)
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=prefetch if threads else 0
+    )
     return iter(dataset.to_iter_dataset(options))

@@ -10,6 +10,8 @@ from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.segments import CLIP_FRAMES, pool_clips
 
+SPLITS = ("train", "test")
+
 
 @dataclasses.dataclass(frozen=True)
 class ToyBags:
@@ -109,4 +111,4 @@ def write_bags(
     )
 
 
-SPLITS = ("train", "test")
+WRITERS = {KIND: write_bags}

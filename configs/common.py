@@ -1,0 +1,52 @@
+"""The sections that every config has; each file of `configs/` fills them in."""
+
+import ml_collections
+
+
+def base(system: str) -> ml_collections.ConfigDict:
+    """A config of `system` with the shared sections.
+
+    data     dir ("" = the built-in toy set), verify (checksum | size), threads, prefetch
+    train    steps, batch (global), precision (float32 | bfloat16), log/evaluate/save_every (steps;
+             0 = only at the end), devices (0 = all)
+    eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
+             pair_seed, untrained (score the first state too, for comparison)
+    report   videos (curves of the best and worst so many videos)
+    """
+    config = ml_collections.ConfigDict()
+    config.system = system
+    config.seed = 0
+    config.data = {"dir": "", "verify": "checksum", "threads": 2, "prefetch": 2}
+    config.train = {
+        "steps": 1000,
+        "batch": 32,
+        "precision": "float32",
+        "log_every": 10,
+        "evaluate_every": 0,
+        "save_every": 500,
+        "devices": 0,
+    }
+    config.eval = {
+        "split": "test",
+        "batch": 512,
+        "select_on_test": False,
+        "select_by": "auc",
+        "threshold": 0.5,
+        "pairings": 10,
+        "pair_seed": 0,
+        "untrained": True,
+    }
+    config.report = {"videos": 12}
+    return config
+
+
+def variant(name: str, known: dict) -> callable:
+    """The function of `known` that a config's `:variant` names.
+
+    Raises:
+      ValueError: no variant of that name.
+    """
+    if name not in known:
+        have = ", ".join(f":{key}" for key in known if key)
+        raise ValueError(f"no variant :{name} of this config; it has {have}")
+    return known[name]

@@ -1,0 +1,75 @@
+"""Fixtures: the golden folder, the real data, toy datasets; and how JAX runs in the tests."""
+
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+import pytest  # noqa: E402
+
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden", default=str(ROOT / "tests" / "golden"), help="folder of golden numbers"
+    )
+
+
+@pytest.fixture(scope="session")
+def golden(request) -> pathlib.Path:
+    """The folder given by `--golden`."""
+    return pathlib.Path(request.config.getoption("--golden")).resolve()
+
+
+def pytest_generate_tests(metafunc):
+    """A test that asks for `frame_level_case` runs once for every file of the golden folder."""
+    if "frame_level_case" in metafunc.fixturenames:
+        folder = pathlib.Path(metafunc.config.getoption("--golden")) / "metrics" / "frame_level"
+        cases = sorted(folder.resolve().glob("*.npz"))
+        metafunc.parametrize("frame_level_case", cases, ids=[case.stem for case in cases])
+
+
+@pytest.fixture(scope="session")
+def ucf_mini() -> pathlib.Path:
+    """Real features of 40 UCF-Crime videos; skips where they are absent."""
+    folder = REAL_DATA / "ucf_crime_mini"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_bags():
+    """Recipe of a toy set that is read in no time."""
+    from vadjax.data.toy import ToyBags
+
+    return ToyBags(train=(12, 10), test=(5, 4), width=16)
+
+
+@pytest.fixture(scope="session")
+def toy_bags(tmp_path_factory, small_bags) -> pathlib.Path:
+    """That set on disk, in two shards; tests that change it copy it."""
+    from vadjax.data.toy import write_bags
+
+    out = tmp_path_factory.mktemp("data") / "toy"
+    write_bags(out, small_bags, shards=2)
+    return out
+
+
+@pytest.fixture
+def mil_config(toy_bags):
+    """The `:smoke` variant of the MIL config on that set."""
+    from configs import ucf_mil
+
+    config = ucf_mil.get_config("smoke")
+    config.data.dir = str(toy_bags)
+    return config

@@ -1,0 +1,132 @@
+"""Checkpoints: the state of a system with the position of its input. The only user of orbax."""
+
+import contextlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+
+SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
+
+
+class Checkpoints(contextlib.AbstractContextManager):
+    """The checkpoints of a workdir: the newest, and with `select` the two best.
+
+    Args:
+      workdir: they live in `workdir/checkpoints`.
+      select: checkpoints are saved with a figure, and the best are kept too.
+      read_only: make nothing; raise if there is none.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, select: bool = False, read_only: bool = False):
+        self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
+        if read_only and not self.folder.is_dir():
+            raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
+        policies = ocp.checkpoint_managers
+        keep, best = [policies.LatestN(1)], {}
+        if select:
+            best = {"best_fn": lambda figures: figures[SELECT], "best_mode": "max"}
+            keep.append(
+                policies.BestN(
+                    get_metric_fn=best["best_fn"],
+                    n=2,
+                    reverse=False,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(keep),
+                create=not read_only,
+                read_only=read_only,
+                **best,
+            ),
+        )
+
+    def __exit__(self, *error) -> None:
+        self._manager.close()
+
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest complete checkpoint; None if there is none."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """Step of the checkpoint with the highest figure; None if none has one."""
+        return self._manager.best_step()
+
+    def save(
+        self, step: int, state: Any, batches: grain.DatasetIterator, figure: float | None = None
+    ) -> None:
+        """Saves in the background; a step counts only once its save has finished."""
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            metrics=None if figure is None else {SELECT: float(figure)},
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(batches)
+            ),
+            force=True,
+        )
+
+    def wait(self) -> None:
+        """Returns when all saves have finished."""
+        self._manager.wait_until_finished()
+
+    def restore(
+        self, target: Any, batches: grain.DatasetIterator | None = None, step: int | None = None
+    ) -> tuple[Any, int]:
+        """Reads a checkpoint.
+
+        Args:
+          target: shapes, types and placement of the state (`vadjax.mesh.abstract`).
+          batches: input whose position is set to the saved one, if given.
+          step: which; the newest if None.
+
+        Returns:
+          The state and its step.
+
+        Raises:
+          FileNotFoundError: there is no such checkpoint.
+          ValueError: it is of another system or shape; the message names the differences.
+        """
+        steps = self._manager.all_steps()
+        step = self.newest if step is None else step
+        if step not in steps:
+            have = ", ".join(map(str, sorted(steps))) or "none"
+            raise FileNotFoundError(f"{self.folder}: no checkpoint of step {step}; it has {have}")
+        self._check(target, step)
+        items = {"state": ocp.args.StandardRestore(target)}
+        if batches is not None:
+            items["data"] = grain.checkpoint.CheckpointRestore(batches)
+        return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
+
+    def _check(self, target: Any, step: int) -> None:
+        """Compares names, shapes and types; orbax itself would cast types silently."""
+        metadata = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
+        saved, wanted = _shapes(metadata.tree), _shapes(target)
+        differ = [
+            f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
+            for name in sorted(saved.keys() | wanted.keys())
+            if saved.get(name) != wanted.get(name)
+        ]
+        if differ:
+            more = f" and {len(differ) - 4} more" if len(differ) > 4 else ""
+            raise ValueError(
+                f"{self.folder}/{step} is of another system, width or precision: "
+                f"{'; '.join(differ[:4])}{more}"
+            )
+
+
+def _shapes(tree: Any) -> Mapping[str, str]:
+    def name(key) -> str:
+        return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
+
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {".".join(map(name, path)): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}

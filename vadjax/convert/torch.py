@@ -1,0 +1,90 @@
+"""Published torch weights: safe loading, layouts, and "every weight is used exactly once"."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def load(path: str | pathlib.Path) -> dict:
+    """Reads a `.pth` / `.pt` file without running any code in it.
+
+    Returns:
+      What the file holds, tensors as NumPy arrays.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ImportError: torch is not installed.
+      ValueError: not a torch file, or one that holds more than tensors and plain containers.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights (model.weights)")
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "reading .pth files needs torch: pip install 'vadjax[torch]' (or pip install torch)"
+        ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, ...
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path}: refused, not a file of plain tensors ({reason}). vadjax never runs code "
+            "from a weights file; save the state dict alone: torch.save(net.state_dict(), FILE)"
+        ) from error
+    return _to_numpy(content)
+
+
+def _to_numpy(value):
+    if isinstance(value, Mapping):
+        return {key: _to_numpy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_numpy(item) for item in value]
+    return value.detach().numpy() if hasattr(value, "detach") else value
+
+
+class Weights:
+    """A state dict from which every weight is taken exactly once.
+
+    Args:
+      arrays: name → array.
+      source: what they come from, for messages.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], source: str):
+        self._left = {name.removeprefix("module."): array for name, array in arrays.items()}
+        self._source = source
+
+    def names(self) -> set[str]:
+        """Names not taken yet."""
+        return set(self._left)
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The weight `name`, float32, which must have `shape`.
+
+        Raises:
+          ValueError: it is not there (or was taken), or has another shape.
+        """
+        if name not in self._left:
+            have = ", ".join(sorted(self._left)[:8]) or "nothing more"
+            raise ValueError(f"{self._source}: no weight {name!r}; it has {have}")
+        array = np.asarray(self._left.pop(name), np.float32)
+        if array.shape != shape:
+            raise ValueError(f"{self._source}: {name} is {array.shape}, this model needs {shape}")
+        return array
+
+    def dense(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
+        """A linear layer in Flax's layout: `kernel` [inputs, outputs], `bias` [outputs]."""
+        kernel = self.take(f"{name}.weight", (outputs, inputs)).T
+        return {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))}
+
+    def finish(self) -> None:
+        """Checks that nothing is left.
+
+        Raises:
+          ValueError: weights that the model does not use, by name.
+        """
+        if self._left:
+            raise ValueError(f"{self._source}: weights of no use here: {sorted(self._left)}")

@@ -1,0 +1,38 @@
+"""Opening the dataset that a config names, or the built-in toy set where it names none."""
+
+import pathlib
+
+import ml_collections
+
+from vadjax.data import toy
+from vadjax.data.records import Dataset
+
+TOY_NOTICE = (
+    "No dataset named (--config.data.dir): this runs on the built-in toy set; "
+    "its figures say nothing about real video."
+)
+
+
+def open_dataset(config: ml_collections.ConfigDict, kind: str, workdir: pathlib.Path) -> Dataset:
+    """The dataset of `config.data.dir`; if that is empty, a toy set made in the workdir.
+
+    Raises:
+      FileNotFoundError, ValueError: as `Dataset`; also if it holds another kind of records.
+    """
+    if config.data.dir:
+        data = Dataset(config.data.dir, config.data.verify)
+    else:
+        folder = workdir / "toy_data"
+        if not folder.exists():
+            toy.WRITERS[kind](folder)
+        data = Dataset(folder)
+    if data.kind != kind:
+        raise ValueError(
+            f"{data.folder}: holds {data.kind!r} records, system {config.system!r} reads {kind!r}"
+        )
+    return data
+
+
+def is_toy(config: ml_collections.ConfigDict) -> bool:
+    """Whether the config names no dataset."""
+    return not config.data.dir

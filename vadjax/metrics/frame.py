@@ -1,0 +1,301 @@
+"""Frame-level metrics over score files (spec metrics §1 and mil §7).
+
+    python -m vadjax.metrics.frame SCORES_DIR [--labels FILE] [--threshold 0.5] [--json]
+
+`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores`). Every figure is
+computed in float64; the name of a figure says its convention, since figures of different
+conventions cannot be compared:
+
+auc                 pooled (micro): all frames of all videos in one ROC curve
+auc_anomalous       the same over the videos that hold an anomalous frame
+auc_minmax          pooled, scores first scaled to [0, 1] within each video
+auc_macro           mean of per-video AUCs, videos of one class left out
+auc_macro_padded    the same with one (0, 0) and one (1, 1) frame added to every video
+auc_pairs           mean AUC of random (anomalous, normal) pairs of videos, seeded
+ap, pr_auc          average precision; trapezoid area of the precision-recall curve
+eer                 equal error rate
+false_alarm_rate    share of frames of normal videos with a score at or above the threshold
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from vadjax import scores as score_files
+from vadjax.data.segments import EXPANSIONS
+from vadjax.scores import Scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Counts at every distinct score in decreasing order, after a first point at (0, 0).
+
+    Attributes:
+      thresholds: float64 [n + 1], the first infinite.
+      false_positives: int64 [n + 1].
+      true_positives: int64 [n + 1].
+    """
+
+    thresholds: np.ndarray
+    false_positives: np.ndarray
+    true_positives: np.ndarray
+
+    @property
+    def fpr(self) -> np.ndarray:
+        """False-positive rates, float64 [n + 1]."""
+        return self.false_positives / self.false_positives[-1]
+
+    @property
+    def tpr(self) -> np.ndarray:
+        """True-positive rates (recalls), float64 [n + 1]."""
+        return self.true_positives / self.true_positives[-1]
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Precisions, float64 [n + 1]; the first is 1 by convention."""
+        found = self.true_positives[1:] + self.false_positives[1:]
+        return np.concatenate([[1.0], self.true_positives[1:] / found])
+
+    def corners(self) -> "Curve":
+        """Without the inner points at which both counts go on as before (same areas)."""
+        steps = np.stack([self.false_positives[1:], self.true_positives[1:]])
+        if steps.shape[1] < 3:
+            return self
+        bends = np.diff(steps, 2).any(0)
+        keep = np.concatenate([[True, True], bends, [True]])
+        return Curve(self.thresholds[keep], self.false_positives[keep], self.true_positives[keep])
+
+
+def curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
+    """The counts behind ROC and precision-recall curves; ties form one step (spec metrics §1).
+
+    Args:
+      labels: [n], 1 = anomalous.
+      scores: [n], high = anomalous.
+
+    Raises:
+      ValueError: only one class is present, or a score is not a number.
+    """
+    labels, scores = np.asarray(labels, bool), np.asarray(scores, np.float64)
+    if np.isnan(scores).any():
+        raise ValueError("a score is NaN")
+    if labels.all() or not labels.any():
+        which = "anomalous" if labels.any() else "normal"
+        raise ValueError(f"all {labels.size:,} frames are {which}: the figure is undefined")
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.cumsum(labels[order])[ends]
+    return Curve(
+        np.concatenate([[np.inf], scores[order][ends]]),
+        np.concatenate([[0], ends + 1 - true]),
+        np.concatenate([[0], true]),
+    )
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve; ties count one half. Raises as `curve`."""
+    return area(curve(labels, scores))
+
+
+def area(points: Curve) -> float:
+    """Area under the ROC curve of `points`."""
+    return float(np.trapezoid(points.tpr, points.fpr))
+
+
+def average_precision(points: Curve) -> float:
+    """Sum over thresholds of (recall step) × precision, not interpolated."""
+    return float(np.sum(np.diff(points.tpr) * points.precision[1:]))
+
+
+def pr_auc(points: Curve) -> float:
+    """Trapezoid area of the precision-recall curve with the end point (recall 0, precision 1)."""
+    return float(np.trapezoid(points.precision, points.tpr))
+
+
+def equal_error_rate(points: Curve) -> float:
+    """False-positive rate where it equals the miss rate, linear between the two points."""
+    gap = points.fpr - (1 - points.tpr)
+    i = int(np.argmax(gap >= 0))
+    part = gap[i] / (gap[i] - gap[i - 1])
+    return float(points.fpr[i] - part * (points.fpr[i] - points.fpr[i - 1]))
+
+
+def video_aucs(videos: Sequence[Scores], padded: bool = False) -> dict[str, float]:
+    """AUC of every video, NaN where only one class is present.
+
+    With `padded`, one frame (label 0, score 0) and one (label 1, score 1) are added to each.
+    """
+    extra = ([0, 1], [0.0, 1.0]) if padded else ([], [])
+    found = {}
+    for video in videos:
+        labels = np.concatenate([video.labels, extra[0]])
+        both = labels.any() and not labels.all()
+        scores = np.concatenate([np.asarray(video.frame_scores, np.float64), extra[1]])
+        found[video.video] = auc(labels, scores) if both else float("nan")
+    return found
+
+
+def macro_auc(videos: Sequence[Scores], padded: bool = False) -> float:
+    """Mean of the per-video AUCs; one-class videos are left out, or padded (spec metrics §1).
+
+    NaN if no video is left.
+    """
+    found = [value for value in video_aucs(videos, padded).values() if not np.isnan(value)]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def minmax(scores: np.ndarray) -> np.ndarray:
+    """Scores scaled to [0, 1], float64; constant scores become 0."""
+    scores = np.asarray(scores, np.float64)
+    span = np.ptp(scores)
+    return (scores - scores.min()) / span if span else np.zeros_like(scores)
+
+
+def pair_aucs(videos: Sequence[Scores], pairings: int = 10, seed: int = 0) -> np.ndarray:
+    """Mean AUC over random pairs (anomalous video, normal video) (spec mil §7a).
+
+    The longer list is shuffled and cut to the shorter, as the original does; a pair's frames are
+    pooled.
+
+    Args:
+      videos: labelled scores; a video is anomalous if one of its frames is.
+      pairings: independent drawings.
+      seed: of the drawings.
+
+    Returns:
+      float64 [pairings]; empty if there is no normal or no anomalous video.
+    """
+    anomalous = [v for v in videos if v.labels.any()]
+    normal = [v for v in videos if not v.labels.any()]
+    if not anomalous or not normal:
+        return np.zeros(0)
+    rng = np.random.default_rng(seed)
+    count = min(len(anomalous), len(normal))
+    means = []
+    for _ in range(pairings):
+        pairs = zip(rng.permutation(len(anomalous)), rng.permutation(len(normal)), strict=False)
+        found = [pair_auc(anomalous[a], normal[n]) for a, n in list(pairs)[:count]]
+        means.append(np.mean(found))
+    return np.array(means)
+
+
+def pair_auc(anomalous: Scores, normal: Scores) -> float:
+    """AUC of the frames of two videos together."""
+    return auc(*pooled([anomalous, normal]))
+
+
+def false_alarm_rate(videos: Sequence[Scores], threshold: float) -> float:
+    """Share of the frames of normal videos that score at or above `threshold`; NaN if none."""
+    normal = [video.frame_scores for video in videos if not video.labels.any()]
+    return float(np.mean(np.concatenate(normal) >= threshold)) if normal else float("nan")
+
+
+def pooled(videos: Sequence[Scores]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores of all frames, one after the other."""
+    labels = np.concatenate([video.labels for video in videos])
+    return labels, np.concatenate([np.asarray(v.frame_scores, np.float64) for v in videos])
+
+
+def evaluate(
+    videos: Sequence[Scores], threshold: float = 0.5, pairings: int = 10, seed: int = 0
+) -> dict[str, float]:
+    """All frame-level figures of labelled scores; the module docstring explains the names.
+
+    Raises:
+      ValueError: a video without labels, or only one class in all of them.
+    """
+    for video in videos:
+        if video.labels is None:
+            raise ValueError(f"{video.video}: no labels, so nothing can be measured")
+    points = curve(*pooled(videos))
+    scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
+    anomalous = [video for video in videos if video.labels.any()]
+    labels = pooled(anomalous)[0]
+    pairs = pair_aucs(videos, pairings, seed)
+    nan = float("nan")
+    return {
+        "auc": area(points),
+        "auc_anomalous": nan if labels.all() else auc(*pooled(anomalous)),
+        "auc_minmax": auc(*pooled(scaled)),
+        "auc_macro": macro_auc(videos),
+        "auc_macro_padded": macro_auc(videos, padded=True),
+        "auc_pairs": float(pairs.mean()) if len(pairs) else nan,
+        "auc_pairs_deviation": float(pairs.std()) if len(pairs) else nan,
+        "ap": average_precision(points),
+        "pr_auc": pr_auc(points),
+        "eer": equal_error_rate(points),
+        "false_alarm_rate": false_alarm_rate(videos, threshold),
+        "threshold": threshold,
+        "videos": len(videos),
+        "anomalous_videos": len(anomalous),
+        "frames": int(points.false_positives[-1] + points.true_positives[-1]),
+        "anomalous_frames": int(points.true_positives[-1]),
+    }
+
+
+def with_labels(videos: Sequence[Scores], path: str | pathlib.Path) -> list[Scores]:
+    """Scores with the labels of an `.npz` that has one array [T] per video name.
+
+    Raises:
+      ValueError: a video is missing there, or its labels have another length.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            labels = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable .npz of label arrays ({error})") from error
+    for video in videos:
+        if video.video not in labels:
+            raise ValueError(f"{path}: no labels for {video.video}")
+    return [
+        score_files.check(dataclasses.replace(video, labels=labels[video.video]))
+        for video in videos
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints the figures of a folder of score files, as a table or as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vadjax.metrics.frame",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scores", help="folder of VIDEO.npz files")
+    parser.add_argument("--labels", help=".npz with one label array per video name")
+    parser.add_argument("--threshold", type=float, default=0.5, help="for false alarms (0.5)")
+    parser.add_argument("--pairings", type=int, default=10, help="drawings for auc_pairs (10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawings (0)")
+    parser.add_argument(
+        "--expansion",
+        choices=sorted(EXPANSIONS),
+        help="spread segment scores over frames by this rule, even where frame scores are given",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args(argv)
+    try:
+        videos = score_files.read_folder(args.scores, args.expansion or "seed")
+        if args.labels:
+            videos = with_labels(videos, args.labels)
+        if args.expansion:
+            videos = [v.expanded(args.expansion) if _has_segments(v) else v for v in videos]
+        figures = evaluate(videos, args.threshold, args.pairings, args.seed)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    if args.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        for name, value in figures.items():
+            print(f"{name:20} {value:.6f}" if isinstance(value, float) else f"{name:20} {value:,}")
+
+
+def _has_segments(video: Scores) -> bool:
+    return video.segment_scores is not None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Optimisers and schedules with the semantics of torch, as optax transformations.
+
+They differ from optax's own in ways that change results: L2 is added to the gradient, the first
+accumulator is 0, and epsilon is added outside the root.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class AdagradState(NamedTuple):
+    """State of `adagrad`: number of updates, and the sum of squared gradients of each leaf."""
+
+    count: jax.Array
+    sum_of_squares: optax.Updates
+
+
+def adagrad(
+    learning_rate: optax.ScalarOrSchedule, weight_decay: float = 0.0, eps: float = 1e-10
+) -> optax.GradientTransformation:
+    """Adagrad as `torch.optim.Adagrad` computes it (spec mil §6).
+
+    `g ← g + weight_decay * w;  s ← s + g²;  w ← w - lr * g / (sqrt(s) + eps)`, s from 0. A
+    coordinate whose gradient was always 0 stays where it is.
+    """
+
+    def init(params):
+        return AdagradState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradients, state, params=None):
+        if params is None:
+            raise ValueError("adagrad needs the parameters (weight decay)")
+        gradients = jax.tree.map(lambda g, w: g + weight_decay * w, gradients, params)
+        sums = jax.tree.map(lambda s, g: s + g * g, state.sum_of_squares, gradients)
+        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        updates = jax.tree.map(lambda g, s: -rate * g / (jnp.sqrt(s) + eps), gradients, sums)
+        return updates, AdagradState(state.count + 1, sums)
+
+    return optax.GradientTransformation(init, update)
+
+
+def multistep(learning_rate: float, milestones: Sequence[int], gamma: float) -> optax.Schedule:
+    """Multiplies the rate by `gamma` from each milestone (in steps) on, as torch's MultiStepLR."""
+    return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(milestones, gamma))

@@ -1,0 +1,46 @@
+"""Progress of long work: a live bar on a terminal, a line now and then elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+QUIET_SECONDS = 30  # between two lines where there is no terminal
+
+
+class Bar:
+    """Shows how far a loop of `total` steps is, with figures and the rate."""
+
+    def __init__(self, title: str, total: int, first: int, live: Progress | None):
+        self._title, self._total, self._first, self._live = title, total, first, live
+        self._task = live.add_task(title, total=total, completed=first, note="") if live else None
+        self._start = self._spoke = time.monotonic()
+
+    def update(self, step: int, figures: Mapping[str, float]) -> None:
+        """Says that `step` steps are done."""
+        now = time.monotonic()
+        rate = (step - self._first) / max(now - self._start, 1e-9)
+        parts = [f"{name} {value:.4f}" for name, value in figures.items()]
+        note = " · ".join([*parts, f"{rate:.1f} steps/s"])
+        if self._live:
+            self._live.update(self._task, completed=step, note=note)
+        elif step == self._total or now - self._spoke > QUIET_SECONDS:
+            left = (self._total - step) / max(rate, 1e-9)
+            print(
+                f"{self._title} {step:,}/{self._total:,} · {note} · {left:.0f} s left", flush=True
+            )
+            self._spoke = now
+
+
+@contextlib.contextmanager
+def bar(title: str, total: int, first: int = 0) -> Iterator[Bar]:
+    """A bar for steps `first` to `total`."""
+    console = Console()
+    if not console.is_terminal:
+        yield Bar(title, total, first, None)
+        return
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as live:
+        yield Bar(title, total, first, live)

@@ -1,0 +1,36 @@
+"""Builds the report of a folder of score files, from any program.
+
+python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--videos 12]
+"""
+
+import argparse
+import pathlib
+import sys
+
+from vadjax import scores
+from vadjax.metrics import frame
+from vadjax.report import page, table
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line, prints the table and writes the page."""
+    parser = argparse.ArgumentParser(prog="python -m vadjax.report", description=__doc__)
+    parser.add_argument("scores", type=pathlib.Path, help="folder of VIDEO.npz files")
+    parser.add_argument("--out", type=pathlib.Path, help="folder to write (default: beside them)")
+    parser.add_argument("--labels", help=".npz with one label array per video name")
+    parser.add_argument("--videos", type=int, default=12, help="draw so many best and worst (12)")
+    args = parser.parse_args(argv)
+    try:
+        videos = scores.read_folder(args.scores)
+        if args.labels:
+            videos = frame.with_labels(videos, args.labels)
+        summary = page.load_summary(args.scores, videos)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    table.print_table(summary)
+    out = args.out or args.scores.parent / "report"
+    print(f"Report: {page.build(out, videos, summary, args.videos)}")
+
+
+if __name__ == "__main__":
+    main()

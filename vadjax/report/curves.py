@@ -1,0 +1,99 @@
+"""Figures of score files: ROC, precision-recall, and the score curve of a video."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vadjax.metrics import frame
+from vadjax.scores import Scores
+
+SCORE, TRUTH, CHANCE = "#1f5fa8", "#e8a33d", "#8a8a8a"
+MAX_POINTS = 4000  # of a drawn curve; more cannot be seen
+
+
+def draw_roc(videos: Sequence[Scores]) -> Figure:
+    """ROC curve of all frames, with the chance diagonal and the equal-error point."""
+    points = frame.curve(*frame.pooled(videos))
+    figure, axes = _axes("False-positive rate", "True-positive rate")
+    axes.plot([0, 1], [0, 1], color=CHANCE, linestyle="--", linewidth=1, label="chance 0.500")
+    axes.plot(*_thin(points.fpr, points.tpr), color=SCORE, label=f"AUC {frame.area(points):.3f}")
+    rate = frame.equal_error_rate(points)
+    axes.plot([rate], [1 - rate], "o", color=TRUTH, label=f"EER {rate:.3f}")
+    axes.set_title("ROC, all frames pooled")
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def draw_precision_recall(videos: Sequence[Scores]) -> Figure:
+    """Precision-recall curve of all frames, with the share of anomalous frames as chance."""
+    labels, scores = frame.pooled(videos)
+    points = frame.curve(labels, scores)
+    share = labels.mean()
+    figure, axes = _axes("Recall", "Precision")
+    axes.axhline(share, color=CHANCE, linestyle="--", linewidth=1, label=f"chance {share:.3f}")
+    drawn = _thin(points.tpr[1:], points.precision[1:])
+    axes.plot(*drawn, color=SCORE, label=f"AP {frame.average_precision(points):.3f}")
+    axes.set_title("Precision and recall, all frames pooled")
+    axes.legend(loc="upper right", frameon=False)
+    return figure
+
+
+def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Figure:
+    """Score of every frame of a video, its anomalous intervals shaded.
+
+    Args:
+      video: the scores.
+      title: above the curve.
+      top: upper end of the score axis, the same for all videos of a report.
+      bottom: its lower end.
+    """
+    figure = Figure(figsize=(6.4, 1.9), layout="constrained")
+    axes = figure.add_subplot()
+    for start, stop in intervals(video.labels) if video.labels is not None else []:
+        axes.axvspan(start, stop, color=TRUTH, alpha=0.35, linewidth=0)
+    axes.plot(
+        *_thin(np.arange(len(video.frame_scores)), video.frame_scores), color=SCORE, linewidth=1.2
+    )
+    margin = 0.03 * (top - bottom) or 1.0
+    axes.set(xlim=(0, len(video.frame_scores)), ylim=(bottom - margin, top + margin))
+    axes.set_xlabel("frame", fontsize=8)
+    axes.set_ylabel("score", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=9, loc="left")
+    return figure
+
+
+def intervals(labels: np.ndarray) -> list[tuple[int, int]]:
+    """Runs of ones in `labels` [T] as `[start, stop)`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(labels, int), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _axes(x: str, y: str):
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MAX_POINTS` points; of every run of points its lowest and its highest stay."""
+    if len(x) <= MAX_POINTS:
+        return x, y
+    runs = np.array_split(np.arange(len(x)), MAX_POINTS // 2)
+    ends = [(run[np.argmin(y[run])], run[np.argmax(y[run])]) for run in runs]
+    keep = np.unique(np.concatenate([np.ravel(ends), [0, len(x) - 1]]))
+    return x[keep], y[keep]

@@ -1,0 +1,176 @@
+"""The page `report/index.html`: everything in one file that opens anywhere."""
+
+import base64
+import html
+import json
+import math
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vadjax.metrics import frame
+from vadjax.report import curves, table
+from vadjax.scores import Scores
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse; width: 100%; font-size: .92rem }
+th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #e4e7eb }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+figure { margin: 0 } img { max-width: 100%; height: auto }
+.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem }
+.note { color: #5a6675 } .warn { background: #fff4dc; padding: .5rem .8rem; border-radius: 4px }
+.key { display: inline-block; width: .9em; height: .9em; background: #e8a33d59; margin-right: .3em }
+"""
+
+
+def build(
+    out: str | pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int = 12
+) -> pathlib.Path:
+    """Writes `index.html` and the figures as PNG files to the folder `out`.
+
+    Args:
+      out: folder to write; what an earlier report left in it is replaced.
+      videos: labelled scores.
+      summary: what was measured, as in `metrics.json`.
+      shown: draw the curves of so many of the best and of the worst videos.
+
+    Returns:
+      Path of the page.
+    """
+    out = pathlib.Path(out)
+    work = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    ranked = rank(videos)
+    top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
+    bottom = min(0.0, min(float(np.min(video.frame_scores)) for video, _, _ in ranked))
+
+    def image(name: str, figure, text: str) -> str:
+        png = curves.to_png(figure)
+        (work / f"{name}.png").write_bytes(png)
+        data = base64.b64encode(png).decode()
+        return f'<figure><img alt="{_text(text)}" src="data:image/png;base64,{data}"></figure>'
+
+    def drawn(group: Sequence[tuple[Scores, float, str]]) -> str:
+        return '<div class="two">{}</div>'.format(
+            "".join(
+                image(
+                    video.video,
+                    curves.draw_video(video, f"{video.video} · {said}", top, bottom),
+                    said,
+                )
+                for video, _, said in group
+            )
+        )
+
+    best = ranked[:shown]
+    worst = ranked[len(best) :][::-1][:shown]
+    parts = [
+        f"<h1>{_text(table.describe(summary))}</h1>",
+        _notice(summary),
+        "<h2>Figures</h2>",
+        _figures(summary),
+        "<h2>Curves</h2>",
+        '<div class="two">',
+        image("roc", curves.draw_roc(videos), "ROC curve"),
+        image("precision_recall", curves.draw_precision_recall(videos), "Precision-recall curve"),
+        "</div>",
+        f"<h2>Best videos ({len(best)} of {len(ranked)})</h2>",
+        '<p class="note"><span class="key"></span>true anomaly. Videos with both kinds of frames '
+        "are ranked by their own AUC; normal videos by their highest score, anomalous throughout "
+        "by their lowest: 1 − maximum, or minimum.</p>",
+        drawn(best),
+    ]
+    if worst:
+        parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
+    parts += ["<h2>All videos, best first</h2>", _list(ranked)]
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
+        f"{_text(table.describe(summary))}</title><style>{STYLE}</style><body>"
+        f"{''.join(parts)}</body></html>\n"
+    )
+    (work / "index.html").write_text(page)
+    shutil.rmtree(out, ignore_errors=True)
+    work.replace(out)
+    return out / "index.html"
+
+
+def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
+    """Videos from best to worst: (scores, merit, what the merit is)."""
+    aucs, found = frame.video_aucs(videos), []
+    for video in videos:
+        own = aucs[video.video]
+        if not math.isnan(own):
+            found.append((video, own, f"AUC {own:.3f}"))
+        elif video.labels.any():
+            low = float(np.min(video.frame_scores))
+            found.append((video, low, f"anomalous throughout, lowest score {low:.3f}"))
+        else:
+            high = float(np.max(video.frame_scores))
+            found.append((video, 1 - high, f"normal, highest score {high:.3f}"))
+    return sorted(found, key=lambda row: (-row[1], row[0].video))
+
+
+def _notice(summary: Mapping) -> str:
+    parts = []
+    if summary["data"].startswith("toy"):
+        parts.append("Built-in toy set: these figures say nothing about real video.")
+    if summary["selected_on_test"]:
+        parts.append(
+            "The checkpoint was selected on the test split (eval.select_on_test), as the original "
+            "program does; the figures are optimistic."
+        )
+    return "".join(f'<p class="warn">{_text(part)}</p>' for part in parts)
+
+
+def _figures(summary: Mapping) -> str:
+    cells = "".join(
+        f"<tr><td>{_text(meaning)}</td><td><code>{name}</code></td>"
+        f'<td class="n">{value}</td><td class="n">{untrained}</td></tr>'
+        for name, meaning, value, untrained in table.rows(summary)
+    )
+    counts = summary["metrics"]
+    return (
+        '<table><tr><th>figure</th><th>name</th><th class="n">value</th>'
+        f'<th class="n">untrained</th></tr>{cells}</table>'
+        f'<p class="note">{counts["videos"]:,} videos ({counts["anomalous_videos"]:,} anomalous), '
+        f"{counts['frames']:,} frames ({counts['anomalous_frames']:,} anomalous).</p>"
+    )
+
+
+def _list(ranked: Sequence[tuple[Scores, float, str]]) -> str:
+    cells = "".join(
+        f'<tr><td>{_text(video.video)}</td><td class="n">{len(video.frame_scores):,}</td>'
+        f'<td class="n">{int(video.labels.sum()):,}</td><td>{_text(said)}</td></tr>'
+        for video, _, said in ranked
+    )
+    return (
+        '<table><tr><th>video</th><th class="n">frames</th><th class="n">anomalous</th>'
+        f"<th>ranked by</th></tr>{cells}</table>"
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def load_summary(folder: pathlib.Path, videos: Sequence[Scores]) -> dict:
+    """The `metrics.json` beside a folder of scores, or figures measured here if there is none."""
+    path = folder.parent / "metrics.json"
+    if path.is_file():
+        return json.loads(path.read_text())
+    return {
+        "system": "score files",
+        "data": str(folder),
+        "split": "all files",
+        "step": 0,
+        "seed": 0,
+        "selected_on_test": False,
+        "metrics": frame.evaluate(videos),
+        "untrained": {},
+    }

@@ -1,0 +1,152 @@
+"""The score file `scores/VIDEO.npz`: one format for every system, and for any other program.
+
+`frame_scores` float [T], high = anomalous, is all that is needed; the rest is optional:
+`labels` [T], `segment_scores` [K] with `num_frames` (spread over the frames at reading when there
+are no `frame_scores`), `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`), `map` [T, h, w].
+Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`. Nothing here needs JAX.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from vadjax.data.segments import expand
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Scores of one video.
+
+    Attributes:
+      video: name of the video.
+      frame_scores: float [T], finite, high = anomalous.
+      labels: uint8 [T], 1 = anomalous; None if unknown.
+      segment_scores: float [K], where the system scores segments.
+      boxes: float [n, 6] `frame, x0, y0, x1, y1, score`.
+      map: float [T, h, w].
+      reasons: what a person is told, one dict an event.
+    """
+
+    video: str
+    frame_scores: np.ndarray
+    labels: np.ndarray | None = None
+    segment_scores: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    map: np.ndarray | None = None
+    reasons: tuple[dict, ...] = ()
+
+    def expanded(self, rule: str) -> "Scores":
+        """The same with frame scores spread anew from the segment scores.
+
+        Raises:
+          ValueError: there are no segment scores, or no such rule.
+        """
+        if self.segment_scores is None:
+            raise ValueError(f"{self.video}: no segment_scores, so no expansion to choose")
+        frames = expand(self.segment_scores, len(self.frame_scores), rule)
+        return dataclasses.replace(self, frame_scores=frames)
+
+
+def check(scores: Scores) -> Scores:
+    """Returns `scores` if they can be measured.
+
+    Raises:
+      ValueError: not one finite score a frame, or labels of another length or other than 0 and 1.
+    """
+    frames = np.asarray(scores.frame_scores)
+    if frames.ndim != 1 or not frames.size or frames.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{scores.video}: frame_scores {frames.dtype} {frames.shape}; expected float [frames]"
+        )
+    bad = frames.size - np.isfinite(frames).sum()
+    if bad:
+        raise ValueError(f"{scores.video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
+    if scores.labels is not None:
+        if len(scores.labels) != len(frames):
+            raise ValueError(
+                f"{scores.video}: {len(frames):,} scores for {len(scores.labels):,} labels"
+            )
+        if not np.isin(scores.labels, (0, 1)).all():
+            raise ValueError(f"{scores.video}: labels other than 0 and 1")
+    return scores
+
+
+def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
+    """Writes `folder/VIDEO.npz` (and the reasons beside it), replacing it in one move."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        field: getattr(check(scores), field)
+        for field in ("frame_scores", "labels", "segment_scores", "boxes", "map")
+        if getattr(scores, field) is not None
+    }
+    path = folder / f"{scores.video}.npz"
+    temporary = folder / f".{scores.video}.tmp.npz"
+    np.savez(temporary, **arrays)
+    os.replace(temporary, path)
+    if scores.reasons:
+        lines = "".join(json.dumps(reason) + "\n" for reason in scores.reasons)
+        (folder / f"{scores.video}.reasons.jsonl").write_text(lines)
+    return path
+
+
+def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
+    """Reads and checks one score file; nothing in it is ever unpickled.
+
+    Args:
+      path: the `.npz` file.
+      expansion: how a file with only `segment_scores` and `num_frames` is spread over frames.
+
+    Raises:
+      ValueError: not a score file, or scores that cannot be measured; the message says which.
+    """
+    path = pathlib.Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+    if "frame_scores" not in arrays:
+        if not {"segment_scores", "num_frames"} <= set(arrays):
+            raise ValueError(
+                f"{path}: holds {sorted(arrays)}; expected frame_scores, "
+                "or segment_scores and num_frames"
+            )
+        frames = int(arrays.pop("num_frames"))
+        arrays["frame_scores"] = expand(arrays["segment_scores"], frames, expansion)
+    known = {field.name for field in dataclasses.fields(Scores)}
+    reasons = path.with_name(f"{path.stem}.reasons.jsonl")
+    return check(
+        Scores(
+            video=path.stem,
+            reasons=tuple(map(json.loads, reasons.read_text().splitlines()))
+            if reasons.is_file()
+            else (),
+            **{name: array for name, array in arrays.items() if name in known},
+        )
+    )
+
+
+def read_folder(folder: str | pathlib.Path, expansion: str = "seed") -> list[Scores]:
+    """Reads all score files of a folder, sorted by name.
+
+    Raises:
+      FileNotFoundError: no such folder, or no `.npz` in it.
+      ValueError: as `read`.
+    """
+    folder = pathlib.Path(folder)
+    paths = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no score files (*.npz) here")
+    return [read(path, expansion) for path in paths]
+
+
+def write_folder(folder: str | pathlib.Path, videos: Iterable[Scores]) -> None:
+    """Writes one score file per video."""
+    for scores in videos:
+        write(folder, scores)

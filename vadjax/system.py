@@ -1,0 +1,68 @@
+"""The contract of a system, and finding one by name."""
+
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+import grain
+import jax
+import ml_collections
+
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.scores import Scores
+
+State = Any  # one pytree of arrays, saved and restored as a whole
+
+
+class System(Protocol):
+    """What `vadjax.systems.NAME.system.System` offers; the loop knows nothing else.
+
+    Attributes:
+      kind: kind of dataset it reads (`Dataset.kind`).
+    """
+
+    kind: str
+
+    def __init__(self, config: ml_collections.ConfigDict):
+        """Reads its sections of the config."""
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Endless training batches: this process's share of each global batch."""
+
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """First state; may pass over the training split."""
+
+    def update(
+        self, state: State, batch: Any, rng: jax.Array
+    ) -> tuple[State, dict[str, jax.Array]]:
+        """A gradient step, or any other "state, batch → state", with scalars to log.
+
+        Pure: the loop compiles it over the mesh and donates `state`. `loss` must be among the
+        scalars.
+        """
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """After the last update: identity for most."""
+
+    def videos(self, data: Dataset, split: str) -> Iterable[Any]:
+        """The videos of a split in the form that `score` takes."""
+
+    def score(self, state: State, videos: Iterable[Any]) -> Iterator[Scores]:
+        """Scores of each video, in the order of `videos`, batched as suits the system."""
+
+
+def load(config: ml_collections.ConfigDict) -> System:
+    """The system that `config.system` names: class `System` of `vadjax.systems.NAME.system`.
+
+    Raises:
+      ValueError: there is no such system.
+    """
+    name = f"vadjax.systems.{config.system}.system"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise ValueError(f"config.system is {config.system!r}; there is no {name}") from error
+    return module.System(config)

@@ -1,0 +1,65 @@
+"""The ranker: a small network that scores each segment of a bag by itself."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vadjax.ops.dense import dot_general
+
+WIDTHS = (512, 32, 1)
+
+
+class Ranker(nn.Module):
+    """Dense 512 → ReLU → dropout → Dense 32 → dropout → Dense 1 → sigmoid (spec mil §5).
+
+    There is no ReLU after the 32-unit layer: the originals declare one and never call it.
+
+    Attributes:
+      dtype: type of the arithmetic; parameters are float32.
+
+    Call with x: [..., D] and, in training, the keep masks of `keep_masks`; returns scores
+    [...] in [0, 1].
+    """
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, keep: tuple[jax.Array, ...] | None = None) -> jax.Array:
+        h = nn.relu(self._dense("hidden", WIDTHS[0], x))
+        h = h if keep is None else h * keep[0]
+        h = self._dense("squeeze", WIDTHS[1], h)
+        h = h if keep is None else h * keep[1]
+        score = self._dense("score", WIDTHS[2], h)[..., 0]
+        return nn.sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
+
+    def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
+        bound = 1 / np.sqrt(x.shape[-1])
+        return nn.Dense(
+            width,
+            name=name,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.variance_scaling(1.0, "fan_avg", "normal"),
+            bias_init=lambda key, shape, dtype: jax.random.uniform(
+                key, shape, dtype, -bound, bound
+            ),
+            dot_general=dot_general,
+        )(x)
+
+
+def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.Array, ...]:
+    """Dropout masks of the two hidden layers: 0 with probability `rate`, else 1 / (1 - rate).
+
+    Args:
+      rng: key.
+      rows: leading shape of the activations.
+      rate: probability to drop, in [0, 1).
+
+    Returns:
+      float32 [*rows, 512] and [*rows, 32].
+    """
+    keys = jax.random.split(rng)
+    return tuple(
+        jax.random.bernoulli(key, 1 - rate, (*rows, width)) / jnp.float32(1 - rate)
+        for key, width in zip(keys, WIDTHS[:2], strict=True)
+    )

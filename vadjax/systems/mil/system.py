@@ -1,0 +1,130 @@
+"""The MIL ranker as a system: paired bags in, segment scores spread over frames out."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from vadjax import optim
+from vadjax.data import bags
+from vadjax.data.bags import Bag, Bags
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.data.segments import expand
+from vadjax.scores import Scores
+from vadjax.systems.mil.convert import read_ranker
+from vadjax.systems.mil.loss import ranking_loss
+from vadjax.systems.mil.model import Ranker, keep_masks
+
+
+class State(NamedTuple):
+    """Parameters of the ranker and the state of its optimiser."""
+
+    params: nn.FrozenDict
+    optimizer: optax.OptState
+
+
+class System:
+    """MIL ranker (spec mil §5-7); `vadjax.system.System` tells what each method is for."""
+
+    kind = bags.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict):
+        self.config = config
+        self.ranker = Ranker(dtype=jnp.dtype(config.train.precision))
+        schedule = optim.multistep(
+            config.optim.learning_rate, config.optim.milestones, config.optim.gamma
+        )
+        self.optimizer = optim.adagrad(schedule, config.optim.weight_decay, config.optim.eps)
+        self.apply = jax.jit(self.ranker.apply)
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Batches of `train.batch` anomalous and as many normal bags."""
+        config = self.config
+        return bags.paired_bags(
+            data, "train", config.data.modality, config.train.batch, config.seed, shard
+        )
+
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """Fresh parameters, or those of `model.weights`."""
+        width = bags.feature_width(data, self.config.data.modality)
+        if self.config.model.weights:
+            params = jax.tree.map(jnp.asarray, read_ranker(self.config.model.weights, width))
+        else:
+            params = self.ranker.init(rng, jnp.zeros((1, width)))
+        return State(params, self.optimizer.init(params))
+
+    def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
+        """One step on `{"anomalous", "normal"}`, each float32 [B, S, D] (spec mil §6)."""
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+        (loss, scalars), gradients = gradient(state.params, batch, rng)
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, optimizer), {"loss": loss, **scalars}
+
+    def _loss(self, params, batch: dict, rng: jax.Array) -> tuple[jax.Array, dict]:
+        x = jnp.concatenate([batch["anomalous"], batch["normal"]], axis=1)
+        rows = x.reshape(-1, x.shape[-1])  # pair by pair: S anomalous rows, then S normal
+        keep = None
+        if self.config.model.dropout:
+            keep = keep_masks(rng, rows.shape[:1], self.config.model.dropout)
+        scores = self.ranker.apply(params, rows, keep).reshape(x.shape[:2])
+        anomalous, normal = jnp.split(scores, 2, axis=1)
+        loss, terms = ranking_loss(anomalous, normal, **self.config.loss)
+        means = {name: term.mean() for name, term in terms.items()}
+        means["margin"] = (anomalous.max(1) - normal.max(1)).mean()
+        return loss, means
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """Nothing to do."""
+        del data
+        return state
+
+    def videos(self, data: Dataset, split: str) -> Bags:
+        """The bags of the split."""
+        return Bags(data, split, self.config.data.modality)
+
+    def score(self, state: State, videos: Iterable[Bag]) -> Iterator[Scores]:
+        """Scores of each bag; `eval.batch` bags go through the network at once."""
+        for group in _groups(videos, self.config.eval.batch):
+            segments = self.segment_scores(state, np.stack([bags.crop_mean(b) for b in group]))
+            yield from map(partial(_to_scores, rule=self.config.eval.expansion), group, segments)
+
+    def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
+        """Scores float32 [B, S] of bags [B, S, D].
+
+        B is filled up to a multiple of 32, so that few shapes are ever compiled.
+        """
+        count = len(features)
+        full = -(-count // 32) * 32
+        filled = np.zeros((full, *features.shape[1:]), np.float32)
+        filled[:count] = features
+        return np.asarray(self.apply(state.params, filled))[:count]
+
+
+def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
+    """Runs of at most `size` bags of one shape."""
+    group = []
+    for bag in videos:
+        if group and (len(group) == size or group[0].features.shape != bag.features.shape):
+            yield group
+            group = []
+        group.append(bag)
+    if group:
+        yield group
+
+
+def _to_scores(bag: Bag, segments: np.ndarray, rule: str) -> Scores:
+    return Scores(
+        video=bag.video,
+        frame_scores=expand(segments, bag.num_frames, rule),
+        labels=bag.frame_labels,
+        segment_scores=segments,
+    )

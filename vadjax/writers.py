@@ -1,0 +1,81 @@
+"""Where scalars go: `metrics.jsonl` always, TensorBoard where it is installed. The only writer."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+
+FILE = "metrics.jsonl"
+
+
+class Writer:
+    """Appends one JSON line per write; the lines of a resumed run are those of an unbroken one.
+
+    Args:
+      workdir: folder of the run.
+      step: step that the run continues from; later lines of an earlier attempt are dropped.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: int = 0):
+        self._path = workdir / FILE
+        rows = [row for row in read(workdir) if row["step"] <= step] if step else []
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(_line(row) for row in rows))
+        os.replace(temporary, self._path)
+        self._file = self._path.open("a")
+        self._board = _tensorboard(workdir / "tensorboard")
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes the scalars of `step`."""
+        self._file.write(_line({"step": step, **scalars}))
+        self._file.flush()
+        if self._board:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def read(workdir: str | pathlib.Path) -> list[dict]:
+    """The rows of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    path = pathlib.Path(workdir) / FILE
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def write_json(path: pathlib.Path, value: object) -> None:
+    """Writes a JSON file beside and renames it; NaN becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(_finite(value), indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def _line(row: Mapping) -> str:
+    return json.dumps(_finite(row)) + "\n"
+
+
+def _finite(value):
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _tensorboard(folder: pathlib.Path):
+    try:
+        from tensorboard.summary import Writer as Board
+    except ImportError:
+        return None
+    return Board(str(folder))
