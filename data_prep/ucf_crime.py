@@ -18,7 +18,9 @@ import dataclasses
 import json
 import pathlib
 import re
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -346,6 +348,9 @@ def prepare(
     for split, entries in splits.items():
         if not entries:
             raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
+    (name_of_test, times), *_ = Counter(entry.name for entry in splits["test"]).most_common(1)
+    if times > 1:
+        raise ValueError(f"{name_of_test} is listed twice among the test videos")
     first = reader.read(splits["train"][0])
     return builder.write_dataset(
         out,
@@ -394,8 +399,10 @@ def main(argv: list[str] | None = None) -> None:
     args["file_format"] = args.pop("format")
     out = args["out"]
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
-        command.print_summary(out, command.report_errors(prepare, **args))
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *rest: print(f"warning: {message}", file=sys.stderr)
+        manifest = command.report_errors(prepare, **args)
+    command.print_summary(out, manifest)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
     """
     path = pathlib.Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error

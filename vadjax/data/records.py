@@ -5,7 +5,6 @@ A dataset is a folder that `tfds.builder_from_directory` opens (`dataset_info.js
 every shard. Shards are ArrayRecord or TFRecord; both are read here without TensorFlow.
 """
 
-import functools
 import hashlib
 import json
 import pathlib
@@ -19,6 +18,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 FORMATS = ("array_record", "tfrecord")
 MANIFEST = "manifest.json"
+MEND = "copy the dataset again or prepare it again (data_prep/)"
 
 
 class Dataset:
@@ -99,22 +99,21 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
       FileNotFoundError: a shard is missing.
       ValueError: a shard differs from the one that was written.
     """
-    mend = "copy the dataset again or prepare it again (data_prep/)"
     for split in manifest["splits"].values():
         for shard in split["shards"]:
             path = folder / shard["file"]
             if not path.is_file():
-                raise FileNotFoundError(f"{path}: shard is missing; {mend}")
+                raise FileNotFoundError(f"{path}: shard is missing; {MEND}")
             size = path.stat().st_size
             if size != shard["bytes"]:
                 raise ValueError(
                     f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
-                    f"overwritten; {mend}"
+                    f"overwritten; {MEND}"
                 )
             if checksum and (got := sha256(path)) != shard["sha256"]:
                 raise ValueError(
                     f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
-                    f"the shard is corrupt; {mend}"
+                    f"the shard is corrupt; {MEND}"
                 )
 
 
@@ -130,10 +129,13 @@ class _Records:
     def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
         self._label = f"{folder} ({split})"
         paths = [folder / shard["file"] for shard in manifest["splits"][split]["shards"]]
-        if manifest["format"] == "array_record":
-            self._source = ArrayRecordDataSource([str(path) for path in paths])
-        else:
-            self._source = TFRecordSource(paths)
+        try:
+            if manifest["format"] == "array_record":
+                self._source = ArrayRecordDataSource([str(path) for path in paths])
+            else:
+                self._source = TFRecordSource(paths)
+        except Exception as error:
+            raise ValueError(f"{self._label}: shards cannot be read ({error}); {MEND}") from error
 
     def __len__(self) -> int:
         return len(self._source)
@@ -143,8 +145,7 @@ class _Records:
             return decode(self._source[int(index)])
         except Exception as error:
             raise ValueError(
-                f"{self._label}: record {int(index)} cannot be read ({error}); "
-                "copy the dataset again or prepare it again (data_prep/)"
+                f"{self._label}: record {int(index)} cannot be read ({error}); {MEND}"
             ) from error
 
     def __repr__(self) -> str:
@@ -173,10 +174,7 @@ class TFRecordSource:
 
     def __init__(self, paths: Sequence[pathlib.Path]):
         self._paths = list(paths)
-
-    @functools.cached_property
-    def _positions(self) -> list[tuple[int, int]]:
-        return [(i, start) for i, path in enumerate(self._paths) for start in _record_starts(path)]
+        self._positions = [(i, at) for i, path in enumerate(paths) for at in _record_starts(path)]
 
     def __len__(self) -> int:
         return len(self._positions)
