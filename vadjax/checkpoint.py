@@ -52,12 +52,14 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest complete checkpoint; None if there is none."""
+        """Step of the newest checkpoint, once its save has finished; None if there is none."""
+        self.wait()
         return self._manager.latest_step()
 
     @property
     def best(self) -> int | None:
         """Step of the checkpoint with the highest figure; None if none has one."""
+        self.wait()
         return self._manager.best_step()
 
     def save(
@@ -96,8 +98,8 @@ class Checkpoints(contextlib.AbstractContextManager):
           FileNotFoundError: there is no such checkpoint.
           ValueError: it is of another system or shape; the message names the differences.
         """
-        steps = self._manager.all_steps()
         step = self.newest if step is None else step
+        steps = self._manager.all_steps()
         if step not in steps:
             have = ", ".join(map(str, sorted(steps))) or "none"
             raise FileNotFoundError(f"{self.folder}: no checkpoint of step {step}; it has {have}")

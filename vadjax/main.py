@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     """Hands the flags to the mode's function; bad input ends in one line."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     from vadjax import evaluate, train  # after the flags: --help is instant
 
     try:

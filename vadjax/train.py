@@ -26,7 +26,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
     """
-    folder = workdir.claim(folder, config)
+    folder = workdir.open_for(folder, config)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config)
@@ -37,6 +37,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     batches = loader.iterate(
         system.batches(data, loader.this_process()), config.data.threads, config.data.prefetch
     )
+    workdir.claim(folder, config)
     with Checkpoints(folder, config.eval.select_on_test) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
@@ -109,7 +110,6 @@ class Loop:
             row = {name: float(value) for name, value in scalars.items()}
             self.writer.write(step, row)
             if not np.isfinite(row["loss"]):
-                self.checkpoints.wait()
                 good = self.checkpoints.newest
                 where = f"{self.checkpoints.folder}/{good}" if good is not None else "none yet"
                 raise FloatingPointError(

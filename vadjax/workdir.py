@@ -10,8 +10,10 @@ from vadjax.writers import write_json
 FILE = "config.json"
 
 
-def claim(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Makes the folder for `config`, or checks that it was made for the same.
+def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
+    """The folder for a run of `config`, made if it is not there.
+
+    It becomes this config's with `claim`, once the rest of the input has been checked too.
 
     Raises:
       ValueError: it belongs to another config; the message names the fields.
@@ -22,9 +24,13 @@ def claim(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pat
     elif (workdir / "checkpoints").is_dir():
         raise ValueError(f"{workdir}: has checkpoints but no {FILE}; name another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
+    return workdir
+
+
+def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Notes that the folder belongs to `config`."""
     if not (workdir / FILE).is_file():
         write_json(workdir / FILE, json.loads(config.to_json()))
-    return workdir
 
 
 def check(

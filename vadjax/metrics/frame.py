@@ -212,6 +212,7 @@ def evaluate(
     for video in videos:
         if video.labels is None:
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
+    videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
     points = curve(*pooled(videos))
     scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
     anomalous = [video for video in videos if video.labels.any()]

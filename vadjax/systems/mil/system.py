@@ -19,6 +19,7 @@ from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
 from vadjax.data.segments import expand
 from vadjax.scores import Scores
+from vadjax.system import precision
 from vadjax.systems.mil.convert import read_ranker
 from vadjax.systems.mil.loss import ranking_loss
 from vadjax.systems.mil.model import Ranker, keep_masks
@@ -38,7 +39,7 @@ class System:
 
     def __init__(self, config: ml_collections.ConfigDict):
         self.config = config
-        self.ranker = Ranker(dtype=jnp.dtype(config.train.precision))
+        self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
             config.optim.learning_rate, config.optim.milestones, config.optim.gamma
         )
