@@ -1,5 +1,7 @@
 """The sections that every config has; each file of `configs/` fills them in."""
 
+from collections.abc import Callable
+
 import ml_collections
 
 
@@ -40,7 +42,7 @@ def base(system: str) -> ml_collections.ConfigDict:
     return config
 
 
-def variant(name: str, known: dict) -> callable:
+def variant(name: str, known: dict) -> Callable:
     """The function of `known` that a config's `:variant` names.
 
     Raises:

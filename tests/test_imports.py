@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+
 from conftest import ROOT
 
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))

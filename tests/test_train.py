@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from vadjax import evaluate, train, writers
 from vadjax.data import source
 from vadjax.systems.mil.system import System

@@ -68,8 +68,9 @@ def build(
             )
         )
 
+    shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
-    worst = ranked[len(best) :][::-1][:shown]
+    worst = ranked[shown:][::-1][:shown]
     parts = [
         f"<h1>{_text(table.describe(summary))}</h1>",
         _notice(summary),

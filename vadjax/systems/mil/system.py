@@ -99,15 +99,8 @@ class System:
             yield from map(partial(_to_scores, rule=self.config.eval.expansion), group, segments)
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
-        """Scores float32 [B, S] of bags [B, S, D].
-
-        B is filled up to a multiple of 32, so that few shapes are ever compiled.
-        """
-        count = len(features)
-        full = -(-count // 32) * 32
-        filled = np.zeros((full, *features.shape[1:]), np.float32)
-        filled[:count] = features
-        return np.asarray(self.apply(state.params, filled))[:count]
+        """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""
+        return np.asarray(self.apply(state.params, features))
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
