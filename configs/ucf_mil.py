@@ -1,6 +1,6 @@
 """MIL ranker on UCF-Crime: Sultani et al. (CVPR 2018) in its two-stream I3D form (spec mil).
 
-    python -m vadjax.main --config=configs/ucf_mil.py --config.data.dir=DATASET --workdir=runs/ucf_mil
+    python -m vadjax.main --config=configs/ucf_mil.py --config.data.dir=DATASET --workdir=RUN
 
 75 epochs of 27 steps; on two CPU cores 5 minutes for the whole command at the full size
 (1,620 + 290 bags of 32 × 2048; generated features, tests/benchmarks/full_size.py).
