@@ -52,6 +52,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.train.batch = 30
     config.train.evaluate_every = 5 * 27
     config.train.save_every = 5 * 27
+    config.train.keep = 15  # all of them: 13 MB each
     config.eval.expansion = "seed"
     common.variant(variant, {"": _published, "mini": _mini, "demo": _demo, "smoke": _smoke})(config)
     return config

@@ -17,7 +17,7 @@ def losses(config, data, devices: int) -> list[float]:
     system = load(config)
     grid = mesh.make(config.train.batch, devices)
     assert grid.size == devices
-    loop = Loop(config, system, data, grid, None, None)
+    loop = Loop(config, system, data, grid)
     state = mesh.put_state(grid, system.init(jax.random.key(0), data))
     batches = iterate(system.batches(data, Shard()))
     found = []
@@ -42,7 +42,7 @@ def test_gradients_are_summed_over_the_devices(mil_config, toy_bags):
     state = mesh.put_state(grid, system.init(jax.random.key(0), data))
     batch = mesh.put_batch(grid, next(iterate(system.batches(data, Shard()))))
     assert batch["normal"].sharding.shard_shape(batch["normal"].shape) == (1, 32, 32)
-    loop = Loop(mil_config, system, data, grid, None, None)
+    loop = Loop(mil_config, system, data, grid)
     text = loop.update.lower(state, batch, jax.random.key(0)).compile().as_text()
     assert "all-reduce(" in text
 

@@ -40,6 +40,31 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
         scores.read(tmp_path / "v.npz")
 
 
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", ".."])
+def test_names_that_cannot_be_files_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="cannot be the name of a file"):
+        scores.write(tmp_path, Scores(name, np.zeros(3)))
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    with scores.replacing(tmp_path / "s", "scores") as folder:
+        scores.write(folder, Scores("old", np.zeros(3)))
+    with pytest.raises(RuntimeError), scores.replacing(tmp_path / "s", "scores") as folder:
+        scores.write(folder, Scores("half", np.zeros(3)))
+        raise RuntimeError
+    assert [v.video for v in scores.read_folder(tmp_path / "s")] == ["old"]
+    with scores.replacing(tmp_path / "s", "scores") as folder:
+        scores.write(folder, Scores("new", np.zeros(3)))
+    assert [v.video for v in scores.read_folder(tmp_path / "s")] == ["new"]
+
+
+def test_an_array_under_the_name_of_an_archive_is_refused(tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros(3))
+    (tmp_path / "v.npy").rename(tmp_path / "v.npz")
+    with pytest.raises(ValueError, match="not a readable .npz"):
+        scores.read(tmp_path / "v.npz")
+
+
 def test_a_pickle_is_refused_and_never_loaded(tmp_path):
     class Bomb:
         def __reduce__(self):

@@ -1,18 +1,23 @@
+import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 import pytest
 
 from conftest import ROOT
 from vadjax import evaluate, train, writers
 from vadjax.data import source
+from vadjax.data.toy import write_bags
 from vadjax.systems.mil.system import System
+from vadjax.workdir import open_for
 
 
 def figures(workdir) -> dict:
@@ -77,18 +82,57 @@ def test_evaluate_mode_repeats_the_figures_and_keeps_the_run(finished):
     assert again["metrics"]["threshold"] == 0.4
     assert again["metrics"]["auc"] == figures(workdir)["metrics"]["auc"]
     assert (workdir / "metrics.json").read_bytes() == before
-    with pytest.raises(FileNotFoundError, match="no checkpoint of step 5; it has 6"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint of step 5; it has 3, 6"):
         evaluate.run(config, workdir, step=5)
+    evaluate.run(config, workdir, step=3)
+    assert json.loads((workdir / "evaluate_3" / "metrics.json").read_text())["step"] == 3
+    assert again["untrained"] == {} and "newest checkpoint" in again["title"]
     other.train.batch = 4
     with pytest.raises(ValueError, match="train.batch: 8 there, 4 here"):
         evaluate.run(other, workdir)
 
 
+def test_evaluate_mode_takes_the_runs_own_dataset_unless_another_is_named(finished, small_bags):
+    config, workdir = finished
+    other = config.copy_and_resolve_references()
+    other.data.dir = ""
+    evaluate.run(other, workdir, step=6)
+    own = json.loads(sorted(workdir.glob("evaluate_6*"))[-1].joinpath("metrics.json").read_text())
+    assert own["metrics"] == figures(workdir)["metrics"] and own["untrained"]
+    few = workdir.parent / "few"
+    write_bags(few, dataclasses.replace(small_bags, test=(2, 2), seed=1))
+    other.data.dir = str(few)
+    before = len(list(workdir.glob("evaluate_6*")))
+    evaluate.run(other, workdir, step=6)
+    folders = sorted(workdir.glob("evaluate_6*"))
+    assert len(folders) == before + 1  # nothing is overwritten
+    summary = json.loads((folders[-1] / "metrics.json").read_text())
+    assert summary["metrics"]["videos"] == 4 and summary["untrained"] == {}
+
+
+def test_another_dataset_in_the_same_place_is_refused(finished, tmp_path, small_bags):
+    config, workdir = finished
+    copy = shutil.copytree(workdir, tmp_path / "run")
+    other = config.copy_and_resolve_references()
+    write_bags(tmp_path / "data", dataclasses.replace(small_bags, seed=9))
+    record = json.loads((copy / "config.json").read_text())
+    record["data"]["dir"] = other.data.dir = str(tmp_path / "data")
+    (copy / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="dataset_digest"):
+        train.run(other, copy)
+
+
+def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+    config, workdir = finished
+    copy = shutil.copytree(workdir, tmp_path / "run")
+    for path in (copy / "checkpoints" / "6" / "state").rglob("*"):
+        if path.is_file() and path.stat().st_size > 10_000:
+            path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(ValueError, match=r"checkpoints/6: cannot be read .*Remove this folder"):
+        train.run(config, copy)
+
+
 def test_features_of_another_width_are_refused_by_a_checkpoint(finished, tmp_path, small_bags):
-    import dataclasses
-
-    from vadjax.data.toy import write_bags
-
     config, workdir = finished
     write_bags(tmp_path / "wide", dataclasses.replace(small_bags, width=20))
     other = config.copy_and_resolve_references()
@@ -127,18 +171,90 @@ def test_imported_weights_are_scored_by_zero_steps(mil_config, tmp_path):
     assert summary["metrics"] == summary["untrained"]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(mil_config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("what", "at"), [("loss", 5), ("parameters", 6)])
+def test_a_step_that_is_not_finite_ends_the_run(mil_config, tmp_path, monkeypatch, what, at):
     update = System.update
 
     def poisoned(self, state, batch, rng):
         state, scalars = update(self, state, batch, rng)
-        bad = state.optimizer.count == 5
-        return state, scalars | {"loss": scalars["loss"] + np.nan * bad}
+        bad = jnp.where(state.optimizer.count == at, jnp.nan, 0.0)
+        if what == "loss":
+            return state, scalars | {"loss": scalars["loss"] + bad}
+        return state._replace(params=jax.tree.map(lambda p: p + bad, state.params)), scalars
 
     monkeypatch.setattr(System, "update", poisoned)
-    with pytest.raises(FloatingPointError, match=r"loss is nan at step 5; last good .*/3"):
+    with pytest.raises(FloatingPointError, match=rf"at step {at}; last good checkpoint: .*/3\."):
         train.run(mil_config, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("eval.select_by", "speed", "eval.select_by is 'speed'; expected one of auc"),
+        ("eval.expansion", "none", "expansion 'none'; expected one of seed"),
+        ("eval.split", "train", "'train', which has video-level labels only"),
+        ("eval.split", "val", "no split 'val'"),
+        ("train.batch", 0, "train.batch is 0; expected at least 1"),
+        ("model.dropout", 1.0, "model.dropout is 1.0"),
+        ("loss.pairing", "some", "'diagonal' or 'all'"),
+        ("train.precision", "float64", "needs JAX_ENABLE_X64=1"),
+    ],
+)
+def test_wrong_fields_are_found_before_training_and_leave_the_folder_free(
+    mil_config, tmp_path, field, value, message
+):
+    right = mil_config.copy_and_resolve_references()
+    mil_config.update_from_flattened_dict({field: value})
+    mil_config.eval.untrained = False
+    with pytest.raises(ValueError, match=message):
+        train.run(mil_config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+    open_for(tmp_path, right)
+
+
+def test_a_signal_during_an_evaluation_saves(mil_config, tmp_path, monkeypatch, capsys):
+    calls, measure_figures = [], evaluate.figures
+
+    def interrupted(config, results):
+        calls.append(1)
+        if len(calls) == 2:  # the first is the untrained state
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure_figures(config, results)
+
+    monkeypatch.setattr(evaluate, "figures", interrupted)
+    mil_config.train.save_every = 1000
+    with pytest.raises(SystemExit):
+        train.run(mil_config, tmp_path)
+    assert "Stopped by SIGTERM after step 3; saved" in capsys.readouterr().out
+    assert (tmp_path / "checkpoints" / "3").is_dir()
+    train.run(mil_config, tmp_path)
+    assert "Resuming after step 3 of 6" in capsys.readouterr().out
+
+
+def test_selection_survives_a_stop(mil_config, tmp_path):
+    mil_config.eval.select_on_test = True
+    mil_config.train.steps, mil_config.train.evaluate_every = 12, 2
+    mil_config.optim.learning_rate = 0.05
+    save = train.Checkpoints.save
+
+    def stopping(self, step, *rest):
+        save(self, step, *rest)
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    mil_config.train.save_every = 5
+    whole = mil_config.copy_and_resolve_references()
+    train.run(whole, tmp_path / "whole_5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Checkpoints, "save", stopping)
+        with pytest.raises(SystemExit):
+            train.run(mil_config, tmp_path / "parts")
+    train.run(mil_config, tmp_path / "parts")
+    for name in ("metrics.json", "metrics.jsonl"):
+        parts = (tmp_path / "parts" / name).read_bytes()
+        assert parts == (tmp_path / "whole_5" / name).read_bytes()
 
 
 def test_an_unknown_system_modality_or_dataset(mil_config, tmp_path):
@@ -156,7 +272,7 @@ def test_an_unknown_system_modality_or_dataset(mil_config, tmp_path):
         train.run(config, tmp_path / "c")
 
 
-def test_a_folder_is_not_claimed_before_the_input_is_checked(mil_config, tmp_path, toy_bags):
+def test_a_wrong_dataset_leaves_the_folder_free(mil_config, tmp_path, toy_bags):
     mil_config.data.dir = str(tmp_path / "wrong")
     with pytest.raises(FileNotFoundError):
         train.run(mil_config, tmp_path / "run")
@@ -258,6 +374,9 @@ def test_bad_input_ends_the_command_in_one_line(toy_bags, tmp_path):
                 "error: train.precision is 'float7'; expected one of",
             ),
             ("--config.train.devices=99", "error: train.devices is 99; this machine has 1"),
+            ("--config.train.stepz=3", "error: --config:"),
+            ("--config=configs/ucf_mil.py:nope", "no variant :nope of this config; it has :mini"),
+            (f"--workdir={ROOT / 'README.md'}", "README.md is a file; --workdir names a folder"),
         )
     ):
         process = start(tmp_path / str(number), toy_bags, extra)

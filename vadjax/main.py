@@ -35,5 +35,13 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Reads the flags; a wrong config file, variant or field ends in one line."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        sys.exit(f"error: --config: {' '.join(str(error).split())}")
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

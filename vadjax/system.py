@@ -65,6 +65,8 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     if config.train.precision not in PRECISIONS:
         have = ", ".join(PRECISIONS)
         raise ValueError(f"train.precision is {config.train.precision!r}; expected one of {have}")
+    if config.train.precision == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError("train.precision is 'float64', which needs JAX_ENABLE_X64=1")
     return jnp.dtype(config.train.precision)
 
 

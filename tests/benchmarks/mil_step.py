@@ -39,7 +39,7 @@ def our_step(batch: dict, dot_general):
 
     grid = mesh.make(PAIRS, 1)
     held = [mesh.put_state(grid, State(params, system.optimizer.init(params)))]
-    update = Loop(system.config, system, None, grid, None, None).update
+    update = Loop(system.config, system, None, grid).update
     rng = jax.random.key(1)
 
     def step():

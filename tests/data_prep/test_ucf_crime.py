@@ -198,6 +198,49 @@ def test_bad_lines_name_file_and_line(two_stream, tmp_path, file, line, message)
         prepare(two_stream[0], tmp_path / "out")
 
 
+VIDEO = {"name": "v", "class_name": "c", "anomalous": True, "split": "train"}
+
+
+def write_videos(folder, text: str):
+    (folder / "f" / "c").mkdir(parents=True)
+    np.save(folder / "f" / "c" / "v.npy", np.zeros((32, 4), np.float32))
+    (folder / "videos.json").write_text(text)
+    return folder / "f"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{", "videos.json: not readable as JSON"),
+        (json.dumps([{**VIDEO, "anomalous": "false"}]), "anomalous: 'false'"),
+        (json.dumps([{**VIDEO, "frames": "600"}]), "'600' is not a whole number"),
+        (json.dumps([{**VIDEO, "intervals": [3, 9]}]), r"expected .*intervals: \[\[start, stop\]"),
+        (json.dumps([{"name": "v"}]), "has no field 'split'"),
+        (json.dumps([{**VIDEO, "split": "val"}]), "has no field 'val'"),
+        (
+            json.dumps([VIDEO, {**VIDEO, "split": "test", "frames": 600}]),
+            "v: an anomalous test video needs its intervals",
+        ),
+    ],
+)
+def test_unusable_videos_json_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(write_videos(tmp_path, text), tmp_path / "out")
+
+
+def test_training_videos_need_no_frames_and_no_intervals(tmp_path):
+    test = {**VIDEO, "split": "test", "frames": 600, "intervals": [[3, 9]]}
+    data = prepare(write_videos(tmp_path, json.dumps([VIDEO, test])), tmp_path / "out")
+    assert bags.Bags(data, "train")[0].num_frames == bags.UNKNOWN_LENGTH
+
+
+def test_values_beyond_float32_are_refused(two_stream, tmp_path):
+    path = two_stream[0] / "all_rgbs" / f"{TEST_ANOMALY}.mp4.npy"
+    np.save(path, np.full((32, 1024), 1e60))
+    with pytest.raises(ValueError, match="32,768 of 32,768 values are NaN or infinite"):
+        prepare(two_stream[0], tmp_path / "out")
+
+
 def test_an_interval_that_begins_past_the_end_is_refused():
     entry = ucf_crime.Entry("a/b", 1, 100, ((100, 120),))
     with pytest.raises(ValueError, match=r"b: interval \[100, 120\) outside its 100 frames"):

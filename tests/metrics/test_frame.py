@@ -3,6 +3,8 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 
 from vadjax import scores as score_files
 from vadjax.data.segments import expand_seed, frame_labels
@@ -92,8 +94,15 @@ def brute_force_auc(labels, scores) -> float:
     return float(((a > n) + 0.5 * (a == n)).mean())
 
 
+def rank_form_auc(labels, scores) -> float:
+    """Spec metrics §1: from the midranks of the anomalous frames."""
+    positives, negatives = (labels == 1).sum(), (labels == 0).sum()
+    ranks = scipy.stats.rankdata(scores)[labels == 1].sum()
+    return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_auc_equals_brute_force_and_rank_form(seed):
+def test_curve_and_areas_equal_brute_force_and_scikit_learn(seed):
     rng = np.random.default_rng(seed)
     labels = np.append(rng.integers(0, 2, 60), [0, 1])
     scores = rng.integers(0, 10, 62) / 7 if seed % 2 else rng.standard_normal(62)
@@ -104,6 +113,14 @@ def test_auc_equals_brute_force_and_rank_form(seed):
     for i, threshold in enumerate(thresholds, 1):
         assert points.true_positives[i] == (labels[scores >= threshold] == 1).sum()
         assert points.false_positives[i] == (labels[scores >= threshold] == 0).sum()
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(labels, scores)
+    for ours, theirs in (
+        (frame.area(points), sklearn.metrics.roc_auc_score(labels, scores)),
+        (frame.average_precision(points), sklearn.metrics.average_precision_score(labels, scores)),
+        (frame.pr_auc(points), sklearn.metrics.auc(recall, precision)),
+        (frame.area(points), rank_form_auc(labels, scores)),
+    ):
+        assert abs(ours - theirs) < 1e-12
 
 
 def test_close_scores_are_not_made_equal():

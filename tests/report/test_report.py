@@ -29,8 +29,8 @@ def videos():
 @pytest.fixture
 def summary(videos):
     return {
-        "system": "mil", "data": "toy bags", "split": "test", "step": 7, "seed": 0,
-        "selected_on_test": True, "metrics": frame.evaluate(videos), "untrained": {"auc": 0.5},
+        "title": "mil on toy bags (test), step 7", "data": "toy bags", "split": "test", "step": 7,
+        "seed": 0, "selected_on_test": True, "metrics": frame.evaluate(videos), "untrained": {"auc": 0.5},
     }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_the_page_holds_everything_and_needs_no_other_file(tmp_path, videos, sum
     assert "bad &lt;b&gt;" in text and "bad <b>" not in text
     assert f"{summary['metrics']['auc']:.4f}" in text and "0.5000" in text
     assert "selected on the test split" in text and "Built-in toy set" in text
-    for name in ("roc", "precision_recall", "good"):
+    for name in ("roc", "precision_recall", "video_good"):
         assert matplotlib.image.imread(tmp_path / "report" / f"{name}.png").shape[2] == 4
 
 
@@ -56,6 +56,25 @@ def test_an_earlier_report_is_replaced_whole(tmp_path, videos, summary):
     (tmp_path / "report" / "old.png").touch()
     page.build(tmp_path / "report", videos, summary)
     assert not (tmp_path / "report" / "old.png").exists()
+
+
+def test_other_folders_are_never_replaced(tmp_path, videos, summary):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="not a report folder that vadjax wrote"):
+        page.build(tmp_path / "mine", videos, summary)
+    with score_files.replacing(tmp_path / "scores", "scores") as folder:
+        score_files.write(folder, videos[0])
+    with pytest.raises(FileExistsError):
+        page.build(tmp_path / "scores", videos, summary)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "scores" / "good.npz").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "scores"]
+
+
+def test_a_name_with_dollars_is_no_formula(tmp_path, summary):
+    odd = [video("cost_$\\x$", [0, 1], [0.1, 0.2])]
+    assert page.build(tmp_path / "report", odd, summary).exists()
 
 
 def test_truth_is_shaded_where_it_is(videos):

@@ -155,7 +155,7 @@ def test_training_steps(seed, numbers, width, injected):
             np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=0)
             largest = max(np.abs(g).max() for g in torch_layout(gradient).values())
             check_leaves(numbers, "train_grad_step0", gradient, 1e-4, 1e-6 * largest)
-            check_after_first_step(numbers, state.params, gradient)
+            check_after_first_step(numbers, params, state.params, gradient)
     check_leaves(numbers, "train_params_after5", state.params, 0, 2e-6)
     sums = torch_layout({"params": state.optimizer.sum_of_squares["params"]})
     for name, array in sums.items():
@@ -167,13 +167,13 @@ def test_training_steps(seed, numbers, width, injected):
     np.testing.assert_allclose(scores, numbers["scores_after5"], atol=1e-5, rtol=0)
 
 
-def check_after_first_step(numbers, params, gradient) -> None:
+def check_after_first_step(numbers, before, after, gradient) -> None:
     """The first Adagrad step is a sign function: leave out where the gradient is nearly 0."""
     decay = float(ucf_mil.get_config().optim.weight_decay)
-    before = torch_layout(params)
-    for name, array in before.items():
+    before = torch_layout(before)
+    for name, array in torch_layout(after).items():
         prefix = f"train_params_after1_{name}"
-        g = torch_layout(gradient)[name] + decay * array
+        g = torch_layout(gradient)[name] + decay * before[name]
         if prefix in numbers:
             clear = np.abs(g) >= 1e-7
             difference = np.abs(array - numbers[prefix])

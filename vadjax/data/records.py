@@ -52,6 +52,11 @@ class Dataset:
         return self.manifest["kind"]
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, and so of every count and shard."""
+        return sha256(self.folder / MANIFEST)
+
+    @property
     def splits(self) -> dict:
         """Split name → its counts and shards, as in the manifest."""
         return self.manifest["splits"]
@@ -89,7 +94,10 @@ def read_manifest(folder: pathlib.Path) -> dict:
             "Prepare one with the programs in data_prep/, for example: "
             f"python -m data_prep.ucf_crime --features {folder} --out {folder}_records"
         )
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable ({error}); {MEND}") from error
 
 
 def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:

@@ -17,7 +17,7 @@ from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
 from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
-from vadjax.data.segments import expand
+from vadjax.data.segments import check_expansion, expand
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.mil.convert import read_ranker
@@ -38,6 +38,9 @@ class System:
     kind = bags.KIND
 
     def __init__(self, config: ml_collections.ConfigDict):
+        if not 0 <= config.model.dropout < 1:
+            raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
+        check_expansion(config.eval.expansion)
         self.config = config
         self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
@@ -89,8 +92,18 @@ class System:
         return state
 
     def videos(self, data: Dataset, split: str) -> Bags:
-        """The bags of the split."""
-        return Bags(data, split, self.config.data.modality)
+        """The bags of the split.
+
+        Raises:
+          ValueError: the lengths of its videos are unknown, as in a training split.
+        """
+        found = Bags(data, split, self.config.data.modality)
+        if found[0].num_frames == bags.UNKNOWN_LENGTH:
+            raise ValueError(
+                f"eval.split is {split!r}, which has video-level labels only; frames are scored "
+                "in a test split"
+            )
+        return found
 
     def score(self, state: State, videos: Iterable[Bag]) -> Iterator[Scores]:
         """Scores of each bag; `eval.batch` bags go through the network at once."""
