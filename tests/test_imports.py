@@ -67,7 +67,7 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.metrics.frame", "jax"),
         ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
         ("vadjax.data.bags", "vadjax.train"),
-        ("vadjax.ops.dense", "vadjax.data.bags"),
+        ("vadjax.ops.conv", "vadjax.data.bags"),
         ("vadjax.train", "orbax.checkpoint"),
         ("vadjax.data.source", "data_prep.toy"),
     ):

@@ -8,14 +8,22 @@ from rich.console import Console
 from rich.table import Table
 
 
+PAUSE = 0.3  # seconds
+
+
 def in_turns(programs: Mapping[str, Callable], runs: int, warm: int = 2) -> dict[str, list[float]]:
-    """Seconds of each program, run A B C A B C …, so that a slow minute hits all alike."""
+    """Seconds of each program, run A B C A B C …, so that a slow minute hits all alike.
+
+    A pause before each run lets the threads of the one before come to rest: some libraries' keep
+    a core busy for a while after their work.
+    """
     for _ in range(warm):
         for program in programs.values():
             program()
     times = {name: [] for name in programs}
     for _ in range(runs):
         for name, program in programs.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             program()
             times[name].append(time.perf_counter() - start)

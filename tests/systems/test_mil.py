@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import jax
@@ -53,11 +54,11 @@ def recipe_features(seed: int, bags: int, width: int) -> dict:
     }
 
 
-def recipe_masks(seed: int, rows: int) -> tuple:
-    """M(s, rows) of the golden README."""
+def recipe_masks(seed: int, pairs: int) -> tuple:
+    """M(s, rows) of the golden README, [pairs, 64, width]: 32 anomalous, then 32 normal rows."""
     rng = np.random.default_rng(seed)
-    keep = [rng.random((rows, width)) >= 0.6 for width in WIDTHS[:2]]
-    return tuple((k / 0.4).astype(np.float32) for k in keep)
+    keep = [rng.random((pairs * 64, width)) >= 0.6 for width in WIDTHS[:2]]
+    return tuple((k / 0.4).astype(np.float32).reshape(pairs, 64, -1) for k in keep)
 
 
 def torch_layout(tree: dict) -> dict:
@@ -89,9 +90,15 @@ def check_leaves(numbers, prefix: str, tree: dict, rtol: float, atol: float) -> 
 def injected(monkeypatch):
     """A system whose dropout masks are those the test puts into the returned list."""
     masks = []
-    monkeypatch.setattr("vadjax.systems.mil.system.keep_masks", lambda *_: masks[0])
-    config = ucf_mil.get_config()
-    return System(config), masks
+
+    def keep(self, rng, rows):
+        """The first call of a loss is for the anomalous bags, the second for the normal ones."""
+        part = slice(0, 32) if next(turn) % 2 == 0 else slice(32, None)
+        return tuple(mask[:, part] for mask in masks[0])
+
+    turn = itertools.count()
+    monkeypatch.setattr(System, "_keep", keep)
+    return System(ucf_mil.get_config()), masks
 
 
 def loss_of(config, params, batch):
@@ -143,14 +150,14 @@ def test_training_steps(seed, numbers, width, injected):
     pairs = len(numbers["train_scores_step0"])
     state = State(params, system.optimizer.init(params))
     for step, expected in enumerate(numbers["train_losses"]):
-        masks[:] = [recipe_masks(seed + 200 + step, pairs * 64)]
+        masks[:] = [recipe_masks(seed + 200 + step, pairs)]
         batch = recipe_features(seed + 100 + step, pairs, width)
         gradient = jax.grad(system._loss, has_aux=True)(state.params, batch, jax.random.key(0))[0]
         state, scalars = system.update(state, batch, jax.random.key(0))
         np.testing.assert_allclose(scalars["loss"], expected, atol=1e-5, rtol=0)
         if step == 0:
-            x = np.concatenate([batch["anomalous"], batch["normal"]], 1).reshape(-1, width)
-            scores = system.ranker.apply(params, x, masks[0]).reshape(pairs, -1)
+            x = np.concatenate([batch["anomalous"], batch["normal"]], 1)
+            scores = system.ranker.apply(params, x, masks[0])
             expected = numbers["train_scores_step0"]
             np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=0)
             largest = max(np.abs(g).max() for g in torch_layout(gradient).values())
@@ -206,8 +213,14 @@ def test_first_parameters():
 def test_dropout_keeps_the_mean():
     masks = keep_masks(jax.random.key(0), (1000,), 0.6)
     assert [m.shape for m in masks] == [(1000, 512), (1000, 32)]
-    np.testing.assert_allclose(np.unique(masks[0]), [0, 2.5])
-    np.testing.assert_allclose(masks[0].mean(), 1, atol=0.02)
+    for mask in masks:
+        np.testing.assert_allclose(np.unique(mask), [0, 2.5], rtol=1e-4)
+        np.testing.assert_allclose(mask.mean(), 1, atol=0.02)
+    units = (np.asarray(masks[0]) > 0) - 0.4
+    for shift in (1, 2, 3):  # neighbours share a random word, and are independent all the same
+        assert abs((units[:, :-shift] * units[:, shift:]).mean()) < 0.002
+    other = keep_masks(jax.random.key(1), (1000,), 0.6)[0]
+    assert abs((units * ((np.asarray(other) > 0) - 0.4)).mean()) < 0.002
 
 
 @pytest.mark.parametrize(

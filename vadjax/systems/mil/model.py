@@ -5,8 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops.dense import dot_general
-
 WIDTHS = (512, 32, 1)
 
 
@@ -41,12 +39,14 @@ class Ranker(nn.Module):
             bias_init=lambda key, shape, dtype: jax.random.uniform(
                 key, shape, dtype, -bound, bound
             ),
-            dot_general=dot_general,
         )(x)
 
 
 def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.Array, ...]:
     """Dropout masks of the two hidden layers: 0 with probability `rate`, else 1 / (1 - rate).
+
+    The probability is rounded to 1 / 65,536, so that one random word serves two units: the words
+    were a fifth of a training step on CPU (`tests/benchmarks/mil_step.py`).
 
     Args:
       rng: key.
@@ -56,8 +56,10 @@ def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.
     Returns:
       float32 [*rows, 512] and [*rows, 32].
     """
-    keys = jax.random.split(rng)
-    return tuple(
-        jax.random.bernoulli(key, 1 - rate, (*rows, width)) / jnp.float32(1 - rate)
-        for key, width in zip(keys, WIDTHS[:2], strict=True)
-    )
+    kept = round((1 - rate) * 2**16)  # of so many values of a 16-bit word
+    masks = []
+    for key, width in zip(jax.random.split(rng), WIDTHS[:2], strict=True):
+        words = jax.random.bits(key, (*rows, width // 2))
+        halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(*rows, width)
+        masks.append(jnp.where(halves < kept, jnp.float32(2**16 / kept), 0))
+    return tuple(masks)

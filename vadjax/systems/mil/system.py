@@ -74,17 +74,18 @@ class System:
         return State(params, optimizer), {"loss": loss, **scalars}
 
     def _loss(self, params, batch: dict, rng: jax.Array) -> tuple[jax.Array, dict]:
-        x = jnp.concatenate([batch["anomalous"], batch["normal"]], axis=1)
-        rows = x.reshape(-1, x.shape[-1])  # pair by pair: S anomalous rows, then S normal
-        keep = None
-        if self.config.model.dropout:
-            keep = keep_masks(rng, rows.shape[:1], self.config.model.dropout)
-        scores = self.ranker.apply(params, rows, keep).reshape(x.shape[:2])
-        anomalous, normal = jnp.split(scores, 2, axis=1)
-        loss, terms = ranking_loss(anomalous, normal, **self.config.loss)
+        scores = {}
+        for number, (kind, bags_of_kind) in enumerate(sorted(batch.items())):
+            keep = self._keep(jax.random.fold_in(rng, number), bags_of_kind.shape[:2])
+            scores[kind] = self.ranker.apply(params, bags_of_kind, keep)
+        loss, terms = ranking_loss(scores["anomalous"], scores["normal"], **self.config.loss)
         means = {name: term.mean() for name, term in terms.items()}
-        means["margin"] = (anomalous.max(1) - normal.max(1)).mean()
+        means["margin"] = (scores["anomalous"].max(1) - scores["normal"].max(1)).mean()
         return loss, means
+
+    def _keep(self, rng: jax.Array, rows: tuple[int, int]) -> tuple[jax.Array, ...] | None:
+        rate = self.config.model.dropout
+        return keep_masks(rng, rows, rate) if rate else None
 
     def finalize(self, state: State, data: Dataset) -> State:
         """Nothing to do."""
