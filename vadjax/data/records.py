@@ -2,7 +2,8 @@
 
 A dataset is a folder that `tfds.builder_from_directory` opens (`dataset_info.json`,
 `features.json`, shards) with a `manifest.json` beside it: kind, counts, and size and SHA-256 of
-every shard. Shards are ArrayRecord or TFRecord; both are read here without TensorFlow.
+every shard, and of the text files beside them if there are any. Shards are ArrayRecord or
+TFRecord; both are read here without TensorFlow.
 """
 
 import functools
@@ -48,7 +49,7 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """What a record holds: `"features"`."""
+        """What a record holds: `"features"` or `"frames"`."""
         return self.manifest["kind"]
 
     @property
@@ -93,29 +94,29 @@ def read_manifest(folder: pathlib.Path) -> dict:
 
 
 def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
-    """Compares every shard with the manifest: size, and SHA-256 if `checksum`.
+    """Compares every shard and file with the manifest: size, and SHA-256 if `checksum`.
 
     Raises:
       FileNotFoundError: a shard is missing.
       ValueError: a shard differs from the one that was written.
     """
     mend = "copy the dataset again or prepare it again (data_prep/)"
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            path = folder / shard["file"]
-            if not path.is_file():
-                raise FileNotFoundError(f"{path}: shard is missing; {mend}")
-            size = path.stat().st_size
-            if size != shard["bytes"]:
-                raise ValueError(
-                    f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
-                    f"overwritten; {mend}"
-                )
-            if checksum and (got := sha256(path)) != shard["sha256"]:
-                raise ValueError(
-                    f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
-                    f"the shard is corrupt; {mend}"
-                )
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    for shard in shards + manifest.get("files", []):
+        path = folder / shard["file"]
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: shard is missing; {mend}")
+        size = path.stat().st_size
+        if size != shard["bytes"]:
+            raise ValueError(
+                f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
+                f"overwritten; {mend}"
+            )
+        if checksum and (got := sha256(path)) != shard["sha256"]:
+            raise ValueError(
+                f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
+                f"the shard is corrupt; {mend}"
+            )
 
 
 def sha256(path: pathlib.Path) -> str:
