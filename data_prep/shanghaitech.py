@@ -9,7 +9,8 @@ FOLDER is one of (recognised by its content; the parts may be mixed):
   frames       FOLDER/{train,training}/frames/SS_NNN/*.jpg and FOLDER/{test,testing}/frames/...
                with frame_labels_shanghai.npy (of one or two dimensions) in FOLDER or --labels
 
-SS is the camera. It has over 300,000 frames: take `--size` and `--encoding jpeg` unless there is much space.
+SS is the camera. There are over 300,000 frames: take `--size` or `--encoding jpeg` unless there is
+much space.
 """
 
 import dataclasses

@@ -48,6 +48,15 @@ def ucf_mini() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def ped2() -> pathlib.Path:
+    """Real UCSD Ped2: frames, masks, intervals, boxes, tracks; skips where it is absent."""
+    folder = REAL_DATA / "ucsd_ped2"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_bags():
     """Recipe of a toy set that is read in no time."""
     from vadjax.data.toy import ToyBags
@@ -62,6 +71,24 @@ def toy_bags(tmp_path_factory, small_bags) -> pathlib.Path:
 
     out = tmp_path_factory.mktemp("data") / "toy"
     write_bags(out, small_bags, shards=2)
+    return out
+
+
+@pytest.fixture(scope="session")
+def small_scenes():
+    """Recipe of street scenes that are rendered in no time."""
+    from vadjax.data.scenes import ToyScenes
+
+    return ToyScenes(train=2, test=2, frames=20, height=48, width=64)
+
+
+@pytest.fixture(scope="session")
+def toy_scenes(tmp_path_factory, small_scenes) -> pathlib.Path:
+    """That set on disk, in two shards; tests that change it copy it."""
+    from vadjax.data.toy import write_scenes
+
+    out = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(out, small_scenes, shards=2)
     return out
 
 

@@ -153,7 +153,8 @@ def window_batches(
       where B is this process's share of `batch`.
     """
     windows = Windows(data, split, length)
-    return loader.shuffled(windows, seed, shard).batch(shard.share(batch))
+    endless = loader.shuffled(windows, seed, shard)
+    return endless.batch(shard.share(batch), drop_remainder=True)  # else grain rounds its length
 
 
 class Video:
