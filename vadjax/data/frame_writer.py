@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import io
 import itertools
 import pathlib
@@ -304,7 +305,9 @@ def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture)
     if mask is None:
         raise ValueError(f"video {video.name}: {rank:,} masks for more frames; each needs one")
     _check_size(mask, picture.pixels.shape[:2], f"its frame {picture.source}")
-    return mask.pixels.reshape(*mask.pixels.shape[:2], -1).any(-1)
+    if mask.pixels.ndim == 2:
+        return mask.pixels > 0
+    return functools.reduce(np.bitwise_or, cv2.split(mask.pixels)) > 0
 
 
 def _mask_png(mask: np.ndarray) -> io.BytesIO:
