@@ -104,9 +104,7 @@ def annotate(
 
 def all_normal(videos: Sequence[SourceVideo]) -> list[SourceVideo]:
     """Training videos, whose frames are normal by the definition of these datasets."""
-    return [
-        dataclasses.replace(video, labels=np.zeros(len(video.frames), np.uint8)) for video in videos
-    ]
+    return [dataclasses.replace(video, labels=0) for video in videos]
 
 
 def find_labels(root: pathlib.Path, labels: pathlib.Path | None) -> pathlib.Path | None:
@@ -250,7 +248,7 @@ def write(splits: Splits, out: str | pathlib.Path, *, min_frames: int = 1, **opt
     splits = leave_out_short(splits, min_frames)
     for videos in splits.values():
         for video in videos:
-            video.check(len(video.frames))
+            video.check_ahead()
     return write_frames(out, splits, **options)
 
 

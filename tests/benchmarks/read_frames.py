@@ -5,10 +5,12 @@
 FOLDER has the layout of `python -m data_prep.ucsd_ped --help` (frame folders). Every reader goes
 through the same loader: shuffled windows in batches. The baselines read and decode the JPEG files
 of each window with OpenCV, and resize where the row says so; a ratio is to the baseline of the
-same size and the same number of threads. Times are medians; the readers take turns.
+same size and the same number of threads. The readers take turns; processor time is less disturbed
+by whatever else the machine does.
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import tempfile
@@ -16,13 +18,14 @@ import time
 from collections.abc import Sequence
 
 import cv2
+import grain
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from data_prep import frames, ucsd_ped
 from vadjax.data import loader
-from vadjax.data.clips import Windows
+from vadjax.data.clips import window_batches
 from vadjax.data.records import Dataset
 
 
@@ -62,15 +65,20 @@ def prepare(root: pathlib.Path, work: pathlib.Path, size: tuple[int, int]) -> di
     return sets
 
 
-def measure(source: Sequence, windows: int, batch: int, threads: int, seed: int) -> float:
-    """Windows a second over `windows` of them; the first batch is not timed."""
-    endless = loader.shuffled(source, seed, loader.Shard()).batch(batch, drop_remainder=True)
-    batches = loader.iterate(endless, threads)
-    next(batches)
-    start = time.perf_counter()
-    for _ in range(windows // batch):
-        next(batches)
-    return windows // batch * batch / (time.perf_counter() - start)
+def loose_batches(root: pathlib.Path, length: int, batch: int, size, seed: int):
+    """Shuffled batches from the JPEG files."""
+    endless = loader.shuffled(LooseWindows(root, length, size), seed, loader.Shard())
+    return endless.batch(batch, drop_remainder=True)
+
+
+def measure(endless: grain.MapDataset, batches: int, threads: int) -> tuple[float, float]:
+    """Seconds a batch, by the clock and of the processor; the first batch is not timed."""
+    iterator = loader.iterate(endless, threads)
+    next(iterator)
+    start, used = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        next(iterator)
+    return (time.perf_counter() - start) / batches, (time.process_time() - used) / batches
 
 
 def main() -> None:
@@ -88,44 +96,56 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         sets = prepare(args.data, pathlib.Path(work), args.size)
-        sizes = {size for _, size in sets.values()}
-        readers = {("loose JPEG", size): LooseWindows(args.data, args.length, size)
-                   for size in sizes}  # fmt: skip
+        shared = args.length, args.batch
+        readers = {
+            ("loose JPEG", size): functools.partial(loose_batches, args.data, *shared, size)
+            for size in {size for _, size in sets.values()}
+        }
         megabytes = {}
         for name, (_, size) in sets.items():
             data = Dataset(pathlib.Path(work) / name)
-            readers[name, size] = Windows(data, "train", args.length)
+            readers[name, size] = functools.partial(
+                window_batches, data, "train", *shared, shard=loader.Shard()
+            )
             megabytes[name] = sum(s["bytes"] for s in data.splits["train"]["shards"]) / 1e6
-        rates = {(*key, threads): [] for key in readers for threads in args.threads}
+        seconds = {(*key, threads): [] for key in readers for threads in args.threads}
         for run in range(args.runs):
-            for name, size, threads in rates:
-                source = readers[name, size]
-                rate = measure(source, args.windows, args.batch, threads, run)
-                rates[name, size, threads].append(rate)
-    print_table(args, rates, megabytes)
+            for name, size, threads in seconds:
+                endless = readers[name, size](seed=run)
+                run_seconds = measure(endless, args.windows // args.batch, threads)
+                seconds[name, size, threads].append(run_seconds)
+    print_table(args, seconds, megabytes)
 
 
-def print_table(args: argparse.Namespace, rates: dict, megabytes: dict) -> None:
+def print_table(args: argparse.Namespace, seconds: dict, megabytes: dict) -> None:
     """Median, range and ratio of every reader."""
     table = Table(
-        title=f"Windows of {args.length} frames a second, batches of {args.batch}, "
-        f"{args.windows} windows a run, median of {args.runs} runs (lowest to highest)"
+        title=f"Windows of {args.length} frames, batches of {args.batch}, {args.windows} windows a "
+        f"run, median of {args.runs} runs"
     )
-    for column in ("reader", "size", "threads", "windows/s", "range", "x loose", "MB (train)"):
+    columns = ("reader", "size", "threads", "windows/s", "range", "x loose", "CPU ms/window")
+    for column in (*columns, "x loose (CPU)", "MB"):
         table.add_column(column, justify="left" if column == "reader" else "right")
-    for (name, size, threads), found in rates.items():
-        median = statistics.median(found)
-        base = statistics.median(rates["loose JPEG", size, threads])
+
+    def medians(key: tuple) -> tuple[float, ...]:
+        return tuple(statistics.median(run[k] / args.batch for run in seconds[key]) for k in (0, 1))
+
+    for (name, size, threads), runs in seconds.items():
+        clock, processor = medians((name, size, threads))
+        base_clock, base_processor = medians(("loose JPEG", size, threads))
+        rates = sorted(args.batch / wall for wall, _ in runs)
         table.add_row(
             name,
             "x".join(map(str, size)) if size else "stored",
             str(threads),
-            f"{median:,.0f}",
-            f"{min(found):,.0f} to {max(found):,.0f}",
-            f"{median / base:.2f}",
+            f"{1 / clock:,.0f}",
+            f"{rates[0]:,.0f} to {rates[-1]:,.0f}",
+            f"{base_clock / clock:.2f}",
+            f"{1000 * processor:.2f}",
+            f"{base_processor / processor:.2f}",
             f"{megabytes[name]:,.0f}" if name in megabytes else "",
         )
-    Console(width=110).print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import numpy as np
 
 from vadjax.data import loader
 from vadjax.data.records import Dataset
-from vadjax.data.video import decode_image
 
 KIND = "frames"
 UNKNOWN = -1  # label of a frame whose label is not known
@@ -55,15 +54,17 @@ class Frames(Sequence):
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Frame number `index` of the split, uint8 [H, W, 3], RGB."""
-        content = self._records[index]["image"]
-        if not self._raw:
-            return decode_image(content)
-        pixels = np.frombuffer(content, np.uint8).reshape(*self.size, -1)
-        return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+        return self.read(index, np.empty((*self.size, 3), np.uint8))
 
-    def stack(self, start: int, stop: int) -> np.ndarray:
-        """Frames `[start, stop)` of the split, uint8 [T, H, W, 3]."""
-        return np.stack([self[i] for i in range(start, stop)])
+    def read(self, index: int, out: np.ndarray) -> np.ndarray:
+        """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
+        content = np.frombuffer(self._records[index]["image"], np.uint8)
+        if not self._raw:
+            return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB, out)
+        if content.size == out.size:
+            out[...] = content.reshape(out.shape)
+            return out
+        return cv2.cvtColor(content.reshape(self.size), cv2.COLOR_GRAY2RGB, out)
 
     def mask(self, index: int) -> np.ndarray | None:
         """Mask of frame number `index`, bool [H, W] of the source frame; None if unknown."""
@@ -103,13 +104,21 @@ class Windows(Sequence):
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
-        video = int(np.searchsorted(self._first, index, side="right")) - 1
-        start = int(index - self._first[video])
-        at = int(self.frames.first[video]) + start
+        return {name: value[0] for name, value in self.batch([index]).items()}
+
+    def batch(self, indices: Sequence[int]) -> dict:
+        """The windows of those numbers, stacked, each frame written to its place at once."""
+        indices = np.asarray(indices)
+        videos = np.searchsorted(self._first, indices, side="right") - 1
+        starts = indices - self._first[videos]
+        out = np.empty((len(indices), self.length, *self.frames.size, 3), np.uint8)
+        for window, at in zip(out, self.frames.first[videos] + starts, strict=True):
+            for t, frame in enumerate(window):
+                self.frames.read(int(at) + t, frame)
         return {
-            "frames": self.frames.stack(at, at + self.length),
-            "video": np.int32(video),
-            "start": np.int32(start),
+            "frames": out,
+            "video": videos.astype(np.int32),
+            "start": starts.astype(np.int32),
         }
 
     def __repr__(self) -> str:
@@ -153,8 +162,9 @@ def window_batches(
       where B is this process's share of `batch`.
     """
     windows = Windows(data, split, length)
-    endless = loader.shuffled(windows, seed, shard)
-    return endless.batch(shard.share(batch), drop_remainder=True)  # else grain rounds its length
+    endless = loader.shuffled(range(len(windows)), seed, shard)
+    numbers = endless.batch(shard.share(batch), drop_remainder=True)  # else its length overflows
+    return numbers.map(windows.batch)
 
 
 class Video:

@@ -26,7 +26,8 @@ class SourceVideo:
     Attributes:
       name: name, unique in its split.
       frames: its frames in order; those of a `FrameFolder` are counted before they are read.
-      labels: uint8 [T], 1 = anomalous; None takes them from the masks, if there are any.
+      labels: uint8 [T], 1 = anomalous; a single 0 or 1 for all frames; None takes them from the
+        masks, if there are any.
       masks: one picture a frame, any channel above 0 = anomalous, of the size of the frames.
       boxes: boxes of all objects, float [n, 6] (`clips.BOX_COLUMNS`).
       tracks: tracks of the anomalies, int [n, 6] (`clips.TRACK_COLUMNS`).
@@ -35,11 +36,21 @@ class SourceVideo:
 
     name: str
     frames: Iterable[Picture]
-    labels: np.ndarray | None = None
+    labels: np.ndarray | int | None = None
     masks: Iterable[Picture] | None = None
     boxes: np.ndarray | None = None
     tracks: np.ndarray | None = None
     kinds: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def check_ahead(self) -> None:
+        """Compares, before any frame is read, what can be compared (`check`).
+
+        The frames of a video file are only counted, which decodes it, if there is a need.
+        """
+        known = (self.masks, self.boxes, self.tracks)
+        needed = np.ndim(self.labels) or any(part is not None for part in known)
+        if needed and hasattr(self.frames, "__len__"):
+            self.check(len(self.frames))
 
     def check(self, frames: int) -> None:
         """Compares everything that has a length with the number of frames.
@@ -245,8 +256,7 @@ def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> io.BytesIO:
 
 def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes) -> Iterator[dict]:
     for video in videos:
-        if hasattr(video.frames, "__len__"):
-            video.check(len(video.frames))
+        video.check_ahead()
         rank, size, first, unlike = 0, None, "", 0
         masks = iter(video.masks) if video.masks is not None else None
         for rank, picture in enumerate(video.frames, 1):
@@ -318,6 +328,8 @@ def _mask_png(mask: np.ndarray) -> io.BytesIO:
 def _label(video: SourceVideo, rank: int, mask: np.ndarray | None) -> int:
     if video.labels is None:
         return UNKNOWN if mask is None else int(mask.any())
+    if np.ndim(video.labels) == 0:
+        return int(video.labels)
     if rank >= len(video.labels):
         raise ValueError(
             f"video {video.name}: {len(video.labels):,} labels for more than {rank:,} frames"
