@@ -58,7 +58,7 @@ class Frames(Sequence):
 
     def read(self, index: int, out: np.ndarray) -> np.ndarray:
         """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
-        content = np.frombuffer(self._records[index]["image"], np.uint8)
+        content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
         if not self._raw:
             return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB, out)
         if content.size == out.size:
@@ -68,7 +68,7 @@ class Frames(Sequence):
 
     def mask(self, index: int) -> np.ndarray | None:
         """Mask of frame number `index`, bool [H, W] of the source frame; None if unknown."""
-        content = self._records[index]["mask"]
+        content = self._records.find_bytes(index, "mask")
         if not len(content):
             return None
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) > 0
