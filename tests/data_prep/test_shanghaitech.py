@@ -1,3 +1,6 @@
+import shutil
+
+import cv2
 import numpy as np
 import pytest
 
@@ -36,6 +39,19 @@ def check(out) -> None:
 def test_original_layout(original, tmp_path):
     shanghaitech.main(["--data", str(original), "--out", str(tmp_path / "out")])
     check(tmp_path / "out")
+
+
+def test_training_videos_as_avi(original, tmp_path):
+    shutil.rmtree(original / "training")
+    (original / "training/videos").mkdir(parents=True)
+    path = str(original / "training/videos/01_001.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 25, (36, 24))
+    for _ in range(5):
+        writer.write(np.full((24, 36, 3), 90, np.uint8))
+    writer.release()
+    shanghaitech.prepare(original, tmp_path / "out")
+    (video,) = Videos(Dataset(tmp_path / "out"), "train")
+    assert (video.name, len(video), video.labels.tolist()) == ("01_001", 5, [0] * 5)
 
 
 @pytest.mark.parametrize("shape", [(12,), (1, 12)])
