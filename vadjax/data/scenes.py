@@ -47,7 +47,7 @@ class ToyScenes:
     frames: int = 150
     height: int = 96
     width: int = 128
-    crowd: float = 6.0
+    crowd: float = 3.0
     events: int = 2
     kinds: tuple[str, ...] = KINDS
     noise: float = 2.0
@@ -161,7 +161,7 @@ def _events(recipe: ToyScenes, street: Street, rng: np.random.Generator, first: 
     part, actors = recipe.frames / max(recipe.events, 1), []
     for k in range(recipe.events):
         kind = recipe.kinds[(first + k) % len(recipe.kinds)]
-        lane = int(rng.choice(list(LANES)))
+        lane = int(rng.choice(list(LANES), p=(0.35, 0.65)))  # more often near
         band = ROAD if kind == "on_road" else LANES[lane]
         enters = part * (k + rng.uniform(0.15, 0.4))
         actors.append(_actor(street, rng, kind, enters, lane, rng.uniform(*band) * street.height))
