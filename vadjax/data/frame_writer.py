@@ -257,15 +257,11 @@ def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> io.BytesIO:
 def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes) -> Iterator[dict]:
     for video in videos:
         video.check_ahead()
-        rank, size, first, unlike = 0, None, "", 0
-        masks = iter(video.masks) if video.masks is not None else None
-        for rank, picture in enumerate(video.frames, 1):
-            if size is None:
-                size, first = picture.pixels.shape[:2], picture.source
+        rank = unlike = 0
+        for rank, (picture, mask) in enumerate(_with_masks(video), 1):
+            if rank == 1:
                 _check_stored_size(picture, encode)
-                notes.start(video, size)
-            _check_size(picture, size, f"the first frame {first}")
-            mask = None if masks is None else _next_mask(video, masks, rank - 1, picture)
+                notes.start(video, picture.pixels.shape[:2])
             label = _label(video, rank - 1, mask)
             unlike += mask is not None and label != mask.any()
             yield {
@@ -275,10 +271,6 @@ def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes
                 "image": encode(picture),
                 "mask": [] if mask is None else [_mask_png(mask)],
             }
-        if not rank:
-            raise ValueError(f"video {video.name}: no frames")
-        if masks is not None and next(masks, None) is not None:
-            raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
         video.check(rank)
         if unlike:
             warnings.warn(
@@ -286,6 +278,20 @@ def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes
                 "of their masks; both are kept as they are",
                 stacklevel=2,
             )
+
+
+def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None]]:
+    """The frames, each with its mask if there are masks; all of one size."""
+    masks = None if video.masks is None else iter(video.masks)
+    rank, first = 0, None
+    for rank, picture in enumerate(video.frames, 1):
+        first = first or picture
+        _check_size(picture, first.pixels.shape[:2], f"the first frame {first.source}")
+        yield picture, None if masks is None else _next_mask(video, masks, rank - 1, picture)
+    if not rank:
+        raise ValueError(f"video {video.name}: no frames")
+    if masks is not None and next(masks, None) is not None:
+        raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
 
 
 def _check_stored_size(picture: Picture, encode: _Encoder) -> None:

@@ -180,30 +180,33 @@ def _render(
     odd = [i for i, actor in enumerate(actors) if actor.kind != "walker"]
     frames, masks, boxes, tracks = [], [], [], []
     for t in range(recipe.frames):
-        source = f"{name}#{t}"
         canvas = _draw(street, actors, t)
-        frames.append(Picture(_expose(canvas.image, scale, recipe, t, rng), source))
+        frames.append(Picture(_expose(canvas.image, scale, recipe, t, rng), f"{name}#{t}"))
         mask = np.zeros((recipe.height, recipe.width), bool)
-        for i in np.unique(canvas.ids[canvas.ids > 0]) - 1:
-            area = _shrink((canvas.ids == i + 1).astype(np.float32), scale) >= 0.5
-            if not area.any():
-                continue
+        for i, area in _areas(canvas, scale):
             x0, y0, x1, y1 = extent(area)
             boxes.append((t, x0, y0, x1 + 1, y1 + 1, 1.0))
             if i in odd:
                 mask |= area
                 tracks.append((odd.index(i), t, x0, y0, x1, y1))
-        masks.append(Picture(mask, source))
-    seen = sorted({track for track, *_ in tracks})
+        masks.append(Picture(mask, f"{name}#{t}"))
     return SourceVideo(
         name=name,
         frames=frames,
         masks=masks if odd else None,
-        labels=None if odd else np.zeros(recipe.frames, np.uint8),
+        labels=None if odd else 0,
         boxes=np.array(boxes, np.float32).reshape(-1, 6),
         tracks=np.array(sorted(tracks), np.int64).reshape(-1, 6) if odd else None,
-        kinds={track: actors[odd[track]].kind for track in seen},
+        kinds={track: actors[odd[track]].kind for track in sorted({row[0] for row in tracks})},
     )
+
+
+def _areas(canvas: drawing.Canvas, scale: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Number of every actor of whom something is seen, and the pixels of the frame that show it."""
+    for i in np.unique(canvas.ids[canvas.ids > 0]) - 1:
+        area = _shrink((canvas.ids == i + 1).astype(np.float32), scale) >= 0.5
+        if area.any():
+            yield int(i), area
 
 
 def _draw(street: Street, actors: list[Actor], t: int) -> drawing.Canvas:
