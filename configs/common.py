@@ -1,5 +1,7 @@
 """The sections that every config has; each file of `configs/` fills them in."""
 
+from collections.abc import Callable
+
 import ml_collections
 
 
@@ -8,7 +10,7 @@ def base(system: str) -> ml_collections.ConfigDict:
 
     data     dir ("" = the built-in toy set), verify (checksum | size), threads, prefetch
     train    steps, batch (global), precision (float32 | bfloat16), log/evaluate/save_every (steps;
-             0 = only at the end), devices (0 = all)
+             0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all)
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
              pair_seed, untrained (score the first state too, for comparison)
     report   videos (curves of the best and worst so many videos)
@@ -24,6 +26,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "log_every": 10,
         "evaluate_every": 0,
         "save_every": 500,
+        "keep": 3,
         "devices": 0,
     }
     config.eval = {
@@ -40,7 +43,7 @@ def base(system: str) -> ml_collections.ConfigDict:
     return config
 
 
-def variant(name: str, known: dict) -> callable:
+def variant(name: str, known: dict) -> Callable:
     """The function of `known` that a config's `:variant` names.
 
     Raises:

@@ -18,7 +18,9 @@ import dataclasses
 import json
 import pathlib
 import re
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -138,19 +140,42 @@ def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
       ValueError: a video without one of the fields, or a test video of unknown length.
     """
     splits = {"train": [], "test": []}
-    for video in json.loads(path.read_text()):
+    try:
+        videos = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from error
+    for video in videos:
         try:
             splits[video["split"]].append(
                 Entry(
                     path=f"{video['class_name']}/{video['name']}",
-                    label=int(video["anomalous"]),
-                    num_frames=video["frames"] or UNKNOWN_LENGTH,
-                    intervals=tuple((int(a), int(b)) for a, b in video["intervals"]),
+                    label=_is_anomalous(video["anomalous"]),
+                    num_frames=_whole(video.get("frames") or UNKNOWN_LENGTH),
+                    intervals=tuple(
+                        (_whole(a), _whole(b)) for a, b in video.get("intervals") or ()
+                    ),
                 )
             )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path}: video {video!r} has no usable {error}") from error
+        except KeyError as error:
+            raise ValueError(f"{path}: {video!r} has no field {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: {video!r} cannot be read ({error}); expected frames: int, "
+                "anomalous: true or false, split: train or test, intervals: [[start, stop], ...]"
+            ) from error
     return splits
+
+
+def _whole(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{number!r} is not a whole number")
+    return number
+
+
+def _is_anomalous(value: object) -> int:
+    if value not in (0, 1):
+        raise TypeError(f"anomalous: {value!r}")
+    return int(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,15 +233,18 @@ def read_array(path: pathlib.Path) -> np.ndarray:
                 warnings.simplefilter("ignore", UserWarning)  # of empty files; the shape tells
                 array = np.loadtxt(path, np.float32, ndmin=2)
         else:
-            array = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path}: not a readable array ({error}); extract it again") from error
     if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
         raise ValueError(f"{path}: {array.dtype} {array.shape}; expected float [rows, columns]")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     bad = array.size - np.isfinite(array).sum()
     if bad:
         raise ValueError(f"{path}: {bad:,} of {array.size:,} values are NaN or infinite")
-    return array.astype(np.float32)
+    return array
 
 
 class Reader:
@@ -304,6 +332,8 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
     """
     if entry.num_frames == UNKNOWN_LENGTH:
         raise ValueError(f"{entry.name}: a test video needs its number of frames")
+    if entry.label and not entry.intervals:
+        raise ValueError(f"{entry.name}: an anomalous test video needs its intervals")
     clipped = []
     for start, stop in entry.intervals:
         if not 0 <= start < min(stop, entry.num_frames):
@@ -346,6 +376,9 @@ def prepare(
     for split, entries in splits.items():
         if not entries:
             raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
+    (name_of_test, times), *_ = Counter(entry.name for entry in splits["test"]).most_common(1)
+    if times > 1:
+        raise ValueError(f"{name_of_test} is listed twice among the test videos")
     first = reader.read(splits["train"][0])
     return builder.write_dataset(
         out,
@@ -394,8 +427,10 @@ def main(argv: list[str] | None = None) -> None:
     args["file_format"] = args.pop("format")
     out = args["out"]
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
-        command.print_summary(out, command.report_errors(prepare, **args))
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *rest: print(f"warning: {message}", file=sys.stderr)
+        manifest = command.report_errors(prepare, **args)
+    command.print_summary(out, manifest)
 
 
 if __name__ == "__main__":

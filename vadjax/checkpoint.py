@@ -13,20 +13,27 @@ SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 
 
 class Checkpoints(contextlib.AbstractContextManager):
-    """The checkpoints of a workdir: the newest, and with `select` the two best.
+    """The checkpoints of a workdir: the newest few, and with `select` the two best.
 
     Args:
       workdir: they live in `workdir/checkpoints`.
       select: checkpoints are saved with a figure, and the best are kept too.
+      newest: keep so many of the newest.
       read_only: make nothing; raise if there is none.
     """
 
-    def __init__(self, workdir: str | pathlib.Path, select: bool = False, read_only: bool = False):
+    def __init__(
+        self,
+        workdir: str | pathlib.Path,
+        select: bool = False,
+        newest: int = 1,
+        read_only: bool = False,
+    ):
         self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
         policies = ocp.checkpoint_managers
-        keep, best = [policies.LatestN(1)], {}
+        keep, best = [policies.LatestN(max(newest, 1))], {}
         if select:
             best = {"best_fn": lambda figures: figures[SELECT], "best_mode": "max"}
             keep.append(
@@ -52,12 +59,14 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest complete checkpoint; None if there is none."""
+        """Step of the newest checkpoint, once its save has finished; None if there is none."""
+        self.wait()
         return self._manager.latest_step()
 
     @property
     def best(self) -> int | None:
         """Step of the checkpoint with the highest figure; None if none has one."""
+        self.wait()
         return self._manager.best_step()
 
     def save(
@@ -96,8 +105,8 @@ class Checkpoints(contextlib.AbstractContextManager):
           FileNotFoundError: there is no such checkpoint.
           ValueError: it is of another system or shape; the message names the differences.
         """
-        steps = self._manager.all_steps()
         step = self.newest if step is None else step
+        steps = self._manager.all_steps()
         if step not in steps:
             have = ", ".join(map(str, sorted(steps))) or "none"
             raise FileNotFoundError(f"{self.folder}: no checkpoint of step {step}; it has {have}")
@@ -105,7 +114,13 @@ class Checkpoints(contextlib.AbstractContextManager):
         items = {"state": ocp.args.StandardRestore(target)}
         if batches is not None:
             items["data"] = grain.checkpoint.CheckpointRestore(batches)
-        return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
+        except Exception as error:
+            raise ValueError(
+                f"{self.folder}/{step}: cannot be read ({str(error).splitlines()[0]}). "
+                "Remove this folder to go on from an earlier checkpoint, or from the start"
+            ) from error
 
     def _check(self, target: Any, step: int) -> None:
         """Compares names, shapes and types; orbax itself would cast types silently."""

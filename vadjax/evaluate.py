@@ -1,7 +1,8 @@
 """State + split → score files → metrics → report."""
 
+import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
@@ -15,16 +16,18 @@ from vadjax.report import page, table
 from vadjax.scores import Scores
 from vadjax.system import System, load
 
-FREE = ("eval.", "report.", "data.dir", "data.verify", "data.threads", "train.devices")
+FREE = ("eval.", "report.", "data.", "train.devices", "train.keep")
+BEST = "best step on the TEST split"
 
 
 def run(
     config: ml_collections.ConfigDict, folder: str | pathlib.Path, step: int | None = None
 ) -> None:
-    """Scores a checkpoint of the run in `folder` again and writes `folder/evaluate_STEP`.
+    """Scores a checkpoint of the run in `folder` again, into a new folder `evaluate_STEP` there.
 
     Args:
-      config: the run's config; `eval.*`, `report.*` and `data.dir` may differ.
+      config: the run's config; `eval.*`, `report.*` and `data.*` may differ. An empty `data.dir`
+        means the run's own dataset.
       folder: workdir of the run.
       step: which checkpoint; the newest, or the best under `eval.select_on_test`, if None.
 
@@ -32,7 +35,8 @@ def run(
       FileNotFoundError, ValueError: no such run or checkpoint, or the config differs.
     """
     folder = pathlib.Path(folder)
-    workdir.check(folder, config, FREE)
+    config.data.dir = config.data.dir or workdir.saved(folder)["data"]["dir"]
+    workdir.check(folder, config, free=FREE)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config)
@@ -41,11 +45,20 @@ def run(
     target = mesh.abstract(
         devices, jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
     )
+    chosen = "newest checkpoint" if step is None else "chosen step"
     with Checkpoints(folder, config.eval.select_on_test, read_only=True) as checkpoints:
-        if step is None and config.eval.select_on_test:
-            step = checkpoints.best
+        if step is None and config.eval.select_on_test and checkpoints.best is not None:
+            step, chosen = checkpoints.best, BEST
         state, step = checkpoints.restore(target, step=step)
-    measure(config, system, data, state, step, folder, out=folder / f"evaluate_{step}")
+    same = not workdir.differences(folder, config, data)
+    before = untrained(folder) if same else {}
+    measure(config, system, data, state, step, chosen, _free_name(folder, step), before)
+
+
+def _free_name(folder: pathlib.Path, step: int) -> pathlib.Path:
+    """`folder/evaluate_STEP`, with a number behind it if that is taken."""
+    names = (f"evaluate_{step}" + (f"_{n}" if n > 1 else "") for n in itertools.count(1))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 def measure(
@@ -54,8 +67,9 @@ def measure(
     data: Dataset,
     state,
     step: int,
-    folder: pathlib.Path,
-    out: pathlib.Path | None = None,
+    chosen: str,
+    out: pathlib.Path,
+    before: Mapping[str, float],
 ) -> dict:
     """Scores a split, writes `scores/`, `metrics.json` and `report/` to `out`, prints the figures.
 
@@ -65,43 +79,57 @@ def measure(
       data: holds the split `eval.split`.
       state: trained state, before `finalize`.
       step: of the state.
-      folder: workdir, whose `metrics.jsonl` holds the figures of the untrained state.
-      out: where to write; the workdir if None.
+      chosen: how that step was chosen, for the title.
+      out: folder to write to.
+      before: figures of the untrained state on the same split, if known.
 
     Returns:
       What is in `metrics.json`.
     """
-    out = out or folder
     state = system.finalize(state, data)
-    videos = system.videos(data, config.eval.split)
-    with progress.bar(f"score {config.eval.split}", len(videos)) as bar:
-        for done, result in enumerate(system.score(state, videos), 1):
-            scores.write(out / "scores", result)
-            bar.update(done, {})
-    results = scores.read_folder(out / "scores")
     split = config.eval.split
-    untrained = {
-        name.removeprefix(f"{split}/"): value
-        for row in writers.read(folder)
-        if row["step"] == 0
-        for name, value in row.items()
-        if name.startswith(f"{split}/")
-    }
+    videos = system.videos(data, split)
+    folder = out / "scores"
+    with (
+        progress.bar(f"score {split}", len(videos)) as bar,
+        scores.replacing(folder, "scores") as new,
+    ):
+        for done, result in enumerate(system.score(state, videos), 1):
+            scores.write(new, result)
+            bar.update(done, {})
+    results = scores.read_folder(folder)
     summary = {
+        "title": f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), "
+        f"seed {config.seed}",
         "system": config.system,
         "data": data.name,
         "split": split,
         "step": step,
         "seed": config.seed,
-        "selected_on_test": config.eval.select_on_test,
+        "selected_on_test": chosen == BEST,
         "metrics": figures(config, results),
-        "untrained": untrained,
+        "untrained": dict(before),
     }
     writers.write_json(out / "metrics.json", summary)
     path = page.build(out / "report", results, summary, config.report.videos)
     table.print_table(summary)
     print(f"Report: {path}")
     return summary
+
+
+def untrained(folder: pathlib.Path) -> dict[str, float]:
+    """Figures of the run's first state, from its `metrics.jsonl`; empty if it was not scored."""
+    first = [row for row in writers.read(folder) if row["step"] == 0]
+    return {
+        name.split("/", 1)[1]: value for row in first for name, value in row.items() if "/" in name
+    }
+
+
+def check_figure(name: str) -> None:
+    """Raises ValueError unless `name` is a figure that can select a checkpoint."""
+    known = [figure for figure in table.FIGURES if figure.startswith(("auc", "ap", "pr"))]
+    if name not in known:
+        raise ValueError(f"eval.select_by is {name!r}; expected one of {', '.join(known)}")
 
 
 def figures(config: ml_collections.ConfigDict, results: Sequence[Scores]) -> dict:

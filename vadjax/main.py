@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     """Hands the flags to the mode's function; bad input ends in one line."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     from vadjax import evaluate, train  # after the flags: --help is instant
 
     try:
@@ -35,5 +35,13 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Reads the flags; a wrong config file, variant or field ends in one line."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        sys.exit(f"error: --config: {' '.join(str(error).split())}")
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -6,12 +6,14 @@ are no `frame_scores`), `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`), `map` [
 Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`. Nothing here needs JAX.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -53,11 +55,18 @@ class Scores:
 
 
 def check(scores: Scores) -> Scores:
-    """Returns `scores` if they can be measured.
+    """Returns `scores` if they can be measured and written.
 
     Raises:
-      ValueError: not one finite score a frame, or labels of another length or other than 0 and 1.
+      ValueError: a name that cannot be a file's, not one finite score a frame, or labels of another
+        length or other than 0 and 1.
     """
+    if (
+        not scores.video
+        or scores.video.startswith(".")
+        or pathlib.Path(scores.video).name != (scores.video)
+    ):
+        raise ValueError(f"video name {scores.video!r} cannot be the name of a file")
     frames = np.asarray(scores.frame_scores)
     if frames.ndim != 1 or not frames.size or frames.dtype.kind not in "fiu":
         raise ValueError(
@@ -106,11 +115,7 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
       ValueError: not a score file, or scores that cannot be measured; the message says which.
     """
     path = pathlib.Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+    arrays = read_arrays(path)
     if "frame_scores" not in arrays:
         if not {"segment_scores", "num_frames"} <= set(arrays):
             raise ValueError(
@@ -132,6 +137,22 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
     )
 
 
+def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name; nothing is ever unpickled.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not an `.npz`, damaged, or with a pickle in it.
+    """
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise
+    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+
+
 def read_folder(folder: str | pathlib.Path, expansion: str = "seed") -> list[Scores]:
     """Reads all score files of a folder, sorted by name.
 
@@ -146,7 +167,34 @@ def read_folder(folder: str | pathlib.Path, expansion: str = "seed") -> list[Sco
     return [read(path, expansion) for path in paths]
 
 
-def write_folder(folder: str | pathlib.Path, videos: Iterable[Scores]) -> None:
-    """Writes one score file per video."""
-    for scores in videos:
-        write(folder, scores)
+@contextlib.contextmanager
+def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
+    """A folder beside `folder` to write to, which takes its place when the block ends well.
+
+    So `folder` never mixes the files of two evaluations.
+
+    Args:
+      folder: what to make or replace.
+      kind: `"scores"` or `"report"`; a marker of this name tells our folders from others.
+
+    Raises:
+      FileExistsError: `folder` holds files and is not one of ours of this kind.
+    """
+    folder = pathlib.Path(folder)
+    marker = f".vadjax-{kind}"
+    if folder.exists() and not (folder / marker).is_file():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise FileExistsError(
+                f"{folder}: not a {kind} folder that vadjax wrote, so it is left as it is; "
+                "name another folder"
+            )
+    work = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        (work / marker).touch()
+        shutil.rmtree(folder, ignore_errors=True)
+        work.replace(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import grain
 import jax
+import jax.numpy as jnp
 import ml_collections
 
 from vadjax.data.loader import Shard
@@ -50,6 +51,23 @@ class System(Protocol):
 
     def score(self, state: State, videos: Iterable[Any]) -> Iterator[Scores]:
         """Scores of each video, in the order of `videos`, batched as suits the system."""
+
+
+PRECISIONS = ("float32", "bfloat16", "float64")
+
+
+def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
+    """The type that `train.precision` names; float64 also needs JAX_ENABLE_X64=1.
+
+    Raises:
+      ValueError: none of `PRECISIONS`.
+    """
+    if config.train.precision not in PRECISIONS:
+        have = ", ".join(PRECISIONS)
+        raise ValueError(f"train.precision is {config.train.precision!r}; expected one of {have}")
+    if config.train.precision == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError("train.precision is 'float64', which needs JAX_ENABLE_X64=1")
+    return jnp.dtype(config.train.precision)
 
 
 def load(config: ml_collections.ConfigDict) -> System:

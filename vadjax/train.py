@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -15,6 +16,7 @@ from vadjax.checkpoint import Checkpoints
 from vadjax.data import loader, source
 from vadjax.system import load
 
+FINITE = "finite"
 STEP_STREAM, INIT_STREAM = 0, 1  # separate keys for the updates and for the first state
 
 
@@ -26,18 +28,19 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
     """
-    folder = workdir.claim(folder, config)
+    folder = workdir.open_for(folder, config)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config)
     data = source.open_dataset(config, system.kind, folder)
+    check_input(config, system, data, folder)
     devices = mesh.make(config.train.batch, config.train.devices)
     root = jax.random.key(config.seed)
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     batches = loader.iterate(
         system.batches(data, loader.this_process()), config.data.threads, config.data.prefetch
     )
-    with Checkpoints(folder, config.eval.select_on_test) as checkpoints:
+    with Checkpoints(folder, config.eval.select_on_test, config.train.keep) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
             state, step = checkpoints.restore(mesh.abstract(devices, state), batches)
@@ -46,32 +49,62 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
         _print_start(config, folder, data, devices, state, step)
         writer = writers.Writer(folder, step)
         with contextlib.closing(writer):
-            loop = Loop(config, system, data, devices, checkpoints, writer)
+            loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
-        best = checkpoints.best if config.eval.select_on_test else None
-        step = config.train.steps
-        if best is not None:
-            state, step = checkpoints.restore(mesh.abstract(devices, state), step=best)
-    evaluate.measure(config, system, data, state, step, folder)
+        step, chosen = config.train.steps, "last step"
+        if config.eval.select_on_test and checkpoints.best is not None:
+            chosen = evaluate.BEST
+            state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
+    workdir.claim(folder, config, data)
+    evaluate.measure(config, system, data, state, step, chosen, folder, evaluate.untrained(folder))
     if source.is_toy(config):
         print(source.TOY_NOTICE)
+
+
+def check_input(config, system, data, folder: pathlib.Path) -> None:
+    """Finds before the first step what would otherwise end the run after hours.
+
+    Raises:
+      ValueError: a field that cannot be used, a split without frame labels, or a dataset that is
+        not the one the folder's run began with.
+    """
+    for name, least in (("steps", 0), ("batch", 1), ("log_every", 1)):
+        if config.train[name] < least:
+            raise ValueError(f"train.{name} is {config.train[name]}; expected at least {least}")
+    if config.eval.batch < 1:
+        raise ValueError(f"eval.batch is {config.eval.batch}; expected at least 1")
+    evaluate.check_figure(config.eval.select_by)
+    system.videos(data, config.eval.split)
+    if (folder / workdir.FILE).is_file():
+        workdir.check(folder, config, data)
 
 
 class Loop:
     """The steps between two evaluations, saves and log lines, in one fixed order."""
 
-    def __init__(self, config, system, data, devices, checkpoints, writer):
-        self.config, self.system, self.data = config, system, data
-        self.devices, self.checkpoints, self.writer = devices, checkpoints, writer
+    def __init__(self, config, system, data, devices, checkpoints=None, writer=None, folder=None):
+        self.config, self.system, self.data, self.devices = config, system, data, devices
+        self.checkpoints, self.writer, self.folder = checkpoints, writer, folder
         same, rows = mesh.replicated(devices), mesh.by_row(devices)
         self.update = jax.jit(
-            system.update,
+            self._update,
             in_shardings=(same, rows, same),
             out_shardings=(same, same),
             donate_argnums=0,
         )
         self.waiting: list[tuple[int, Mapping]] = []  # scalars still on the devices
         self.shown: dict[str, float] = {}
+
+    def _update(self, state, batch, rng: jax.Array):
+        """The system's update, with `finite`: whether no number of the new state is NaN."""
+        state, scalars = self.system.update(state, batch, rng)
+        checks = [
+            jnp.isfinite(leaf).all()
+            for leaf in jax.tree.leaves(state)
+            if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ]
+        finite = jnp.stack(checks).all()
+        return state, {**scalars, FINITE: finite}
 
     def run(self, state, batches: Iterator, first: int, rng: jax.Array):
         """Updates `state` from step `first` to `train.steps`."""
@@ -83,37 +116,42 @@ class Loop:
                 batch = mesh.put_batch(self.devices, next(batches))
                 state, scalars = self.update(state, batch, jax.random.fold_in(rng, step))
                 self.waiting.append((step, scalars))
-                last = step == config.steps or stop.by is not None
-                figure = None
-                if last or _due(step, config.log_every) or _due(step, config.save_every):
+                figure = self._evaluate(step, state) if self._evaluates(step) else None
+                asked = stop.by  # read once: it may come at any moment
+                save = step == config.steps or _due(step, config.save_every)
+                if save or asked or _due(step, config.log_every):
                     self._log()
-                if _due(step, config.evaluate_every) and step < config.steps:
-                    figure = self._evaluate(step, state)
-                if step == config.steps and self.config.eval.select_on_test:
-                    figure = self._evaluate(step, state)
-                if last or figure is not None or _due(step, config.save_every):
+                if save or asked or figure is not None:
+                    workdir.claim(self.folder, self.config, self.data)
                     self.checkpoints.save(step, state, batches, figure)
                 bar.update(step, self.shown)
-                if stop.by is not None and step < config.steps:
+                if asked:
                     self.checkpoints.wait()
                     print(
-                        f"Stopped by {stop.by.name} after step {step:,}; saved. "
+                        f"Stopped by {asked.name} after step {step:,}; saved. "
                         "Run the same command again to go on."
                     )
-                    sys.exit(128 + stop.by)
+                    sys.exit(128 + asked)
         return state
 
+    def _evaluates(self, step: int) -> bool:
+        """Whether to evaluate after `step`; the last is measured after the loop anyway."""
+        if step == self.config.train.steps:
+            return self.config.eval.select_on_test
+        return _due(step, self.config.train.evaluate_every)
+
     def _log(self) -> None:
-        """Writes the waiting scalars; the first that is not finite ends the run."""
+        """Writes the waiting scalars; the first step that is not finite ends the run."""
         for step, scalars in jax.device_get(self.waiting):
             row = {name: float(value) for name, value in scalars.items()}
+            finite = row.pop(FINITE)
             self.writer.write(step, row)
-            if not np.isfinite(row["loss"]):
-                self.checkpoints.wait()
+            if not finite or not np.isfinite(row["loss"]):
                 good = self.checkpoints.newest
                 where = f"{self.checkpoints.folder}/{good}" if good is not None else "none yet"
                 raise FloatingPointError(
-                    f"loss is {row['loss']} at step {step:,}; last good checkpoint: {where}. "
+                    f"loss is {row['loss']} and the state {'' if finite else 'not '}finite at step "
+                    f"{step:,}; last good checkpoint: {where}. "
                     "Lower optim.learning_rate, or train in float32 (train.precision)"
                 )
             self.shown["loss"] = row["loss"]

@@ -5,63 +5,101 @@ import pathlib
 
 import ml_collections
 
+from vadjax.data.records import Dataset
 from vadjax.writers import write_json
 
 FILE = "config.json"
+DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
-def claim(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Makes the folder for `config`, or checks that it was made for the same.
+def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
+    """The folder for a run of `config`, made if it is not there.
+
+    It becomes this config's with `claim`, once there is something to resume.
 
     Raises:
-      ValueError: it belongs to another config; the message names the fields.
+      ValueError: it belongs to another config (the message names the fields), or is a file.
     """
     workdir = pathlib.Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"{workdir} is a file; --workdir names a folder")
     if (workdir / FILE).is_file():
         check(workdir, config)
-    elif (workdir / "checkpoints").is_dir():
+    elif (workdir / "checkpoints").is_dir() and any((workdir / "checkpoints").iterdir()):
         raise ValueError(f"{workdir}: has checkpoints but no {FILE}; name another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    if not (workdir / FILE).is_file():
-        write_json(workdir / FILE, json.loads(config.to_json()))
     return workdir
 
 
+def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
+    """Notes that the folder belongs to `config` and to this very dataset."""
+    if not (workdir / FILE).is_file():
+        write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
+
+
 def check(
-    workdir: pathlib.Path, config: ml_collections.ConfigDict, free: tuple[str, ...] = ()
+    workdir: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    data: Dataset | None = None,
+    free: tuple[str, ...] = (),
 ) -> None:
-    """Compares `config` with the one the folder was made for.
+    """Compares `config`, and the dataset if given, with those the folder belongs to.
 
     Args:
       workdir: folder of the run.
       config: config of this call.
+      data: the dataset that was opened for it.
       free: first parts of the names of fields that may differ, such as `"eval."`.
 
     Raises:
       FileNotFoundError: the folder has no config.
       ValueError: they differ; the message names the fields with both values.
     """
-    path = workdir / FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
-    then, now = _flat(json.loads(path.read_text())), _flat(json.loads(config.to_json()))
-    differ = [
-        f"  {name}: {then.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} here"
-        for name in sorted(then.keys() | now.keys())
-        if then.get(name) != now.get(name) and not name.startswith(free)
-    ]
-    if differ:
+    differ = differences(workdir, config, data)
+    lines = [f"  {name}: {a!r} there, {b!r} here" for name, (a, b) in differ.items()
+             if not name.startswith(free)]  # fmt: skip
+    if lines:
         raise ValueError(
-            f"{workdir} belongs to a run with another config:\n" + "\n".join(differ) + "\n"
+            f"{workdir} belongs to a run with another config or dataset:\n"
+            + "\n".join(lines)
+            + "\n"
             "Name another --workdir, or give the same config to resume"
         )
 
 
+def differences(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset | None = None
+) -> dict[str, tuple]:
+    """Fields of the folder's config that differ from `config`: name → (there, here)."""
+    then, now = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
+    now[DATASET] = data.digest if data else then.get(DATASET)
+    return {
+        name: (then.get(name, "absent"), now.get(name, "absent"))
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    }
+
+
+def saved(workdir: pathlib.Path) -> dict:
+    """The config that the folder belongs to.
+
+    Raises:
+      FileNotFoundError: it belongs to none.
+    """
+    path = workdir / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
+    return json.loads(path.read_text())
+
+
 def _flat(tree: dict, prefix: str = "") -> dict:
+    """Nested fields by dotted name; the dataset's folder as an absolute path."""
     flat = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
+    if flat.get("data.dir"):
+        flat["data.dir"] = str(pathlib.Path(flat["data.dir"]).absolute())
     return flat

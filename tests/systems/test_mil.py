@@ -26,6 +26,12 @@ def numbers(golden):
     return dict(np.load(golden / "mil" / "mil_learner.npz"))
 
 
+@pytest.fixture(scope="module")
+def width(numbers) -> int:
+    """Columns of the features; the first weight is stored as `[::16, ::32]`."""
+    return numbers["grad_eval_W1_sub"].shape[1] * 32
+
+
 def recipe_params(seed: int, width: int, dtype=np.float32) -> dict:
     """P(S, d) of the golden README."""
     rng, layers, inputs = np.random.default_rng(seed), {}, width
@@ -96,13 +102,13 @@ def loss_of(config, params, batch):
 
 @pytest.mark.golden
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_forward_loss_and_gradients(seed, numbers, precision):
+def test_forward_loss_and_gradients(seed, numbers, width, precision):
     suffix, wide = ("", False) if precision == "float32" else ("_f64", True)
     config = ucf_mil.get_config()
     config.model.dropout, config.train.precision = 0.0, precision
     with jax.enable_x64(wide):
-        params = recipe_params(seed, 2048, precision)
-        batch = recipe_features(seed + 1, 3, 2048)
+        params = recipe_params(seed, width, precision)
+        batch = recipe_features(seed + 1, len(numbers["scores_eval"]), width)
         x = np.concatenate([batch["anomalous"], batch["normal"]], 1).astype(precision)
         scores = Ranker(dtype=jnp.dtype(precision)).apply(params, x)
         np.testing.assert_allclose(scores, numbers[f"scores_eval{suffix}"], atol=1e-5, rtol=0)
@@ -119,49 +125,55 @@ def test_forward_loss_and_gradients(seed, numbers, precision):
 
 
 @pytest.mark.golden
-def test_both_pairings_with_all_segments(seed, numbers):
-    batch = recipe_features(seed + 1, 3, 2048)
-    scores = {k: Ranker().apply(recipe_params(seed, 2048), v) for k, v in batch.items()}
+def test_both_pairings_with_all_segments(seed, numbers, width):
+    bags = len(numbers["scores_eval"])
+    batch = recipe_features(seed + 1, bags, width)
+    scores = {k: Ranker().apply(recipe_params(seed, width), v) for k, v in batch.items()}
     loss, _ = ranking_loss(**scores, segments_used=32)
     np.testing.assert_allclose(loss, numbers["loss_diag32_f64"], atol=1e-5, rtol=0)
     loss, _ = ranking_loss(**scores, segments_used=32, pairing="all")
-    for key in ("loss_allpairs_f32", "loss_allpairs_formula_f64"):  # summed over 3 anomalies
-        np.testing.assert_allclose(3 * loss, numbers[key], atol=1e-5, rtol=0)
+    for key in ("loss_allpairs_f32", "loss_allpairs_formula_f64"):  # summed over the anomalies
+        np.testing.assert_allclose(bags * loss, numbers[key], atol=1e-5, rtol=0)
 
 
 @pytest.mark.golden
-def test_five_training_steps(seed, numbers, injected):
+def test_training_steps(seed, numbers, width, injected):
     system, masks = injected
-    params = recipe_params(seed, 2048)
+    params = recipe_params(seed, width)
+    pairs = len(numbers["train_scores_step0"])
     state = State(params, system.optimizer.init(params))
     for step, expected in enumerate(numbers["train_losses"]):
-        masks[:] = [recipe_masks(seed + 200 + step, 30 * 64)]
-        batch = recipe_features(seed + 100 + step, 30, 2048)
+        masks[:] = [recipe_masks(seed + 200 + step, pairs * 64)]
+        batch = recipe_features(seed + 100 + step, pairs, width)
         gradient = jax.grad(system._loss, has_aux=True)(state.params, batch, jax.random.key(0))[0]
         state, scalars = system.update(state, batch, jax.random.key(0))
         np.testing.assert_allclose(scalars["loss"], expected, atol=1e-5, rtol=0)
         if step == 0:
+            x = np.concatenate([batch["anomalous"], batch["normal"]], 1).reshape(-1, width)
+            scores = system.ranker.apply(params, x, masks[0]).reshape(pairs, -1)
+            expected = numbers["train_scores_step0"]
+            np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=0)
             largest = max(np.abs(g).max() for g in torch_layout(gradient).values())
             check_leaves(numbers, "train_grad_step0", gradient, 1e-4, 1e-6 * largest)
-            check_after_first_step(numbers, state.params, gradient)
+            check_after_first_step(numbers, params, state.params, gradient)
     check_leaves(numbers, "train_params_after5", state.params, 0, 2e-6)
     sums = torch_layout({"params": state.optimizer.sum_of_squares["params"]})
     for name, array in sums.items():
         total = numbers[f"adagrad_state_sum_{name}_total"]
         np.testing.assert_allclose(array.sum(dtype=np.float64), total, rtol=1e-4)
-    batch = recipe_features(seed + 1, 3, 2048)
+    batch = recipe_features(seed + 1, len(numbers["scores_after5"]), width)
     x = np.concatenate([batch["anomalous"], batch["normal"]], 1)
     scores = system.apply(state.params, x)
     np.testing.assert_allclose(scores, numbers["scores_after5"], atol=1e-5, rtol=0)
 
 
-def check_after_first_step(numbers, params, gradient) -> None:
+def check_after_first_step(numbers, before, after, gradient) -> None:
     """The first Adagrad step is a sign function: leave out where the gradient is nearly 0."""
     decay = float(ucf_mil.get_config().optim.weight_decay)
-    before = torch_layout(params)
-    for name, array in before.items():
+    before = torch_layout(before)
+    for name, array in torch_layout(after).items():
         prefix = f"train_params_after1_{name}"
-        g = torch_layout(gradient)[name] + decay * array
+        g = torch_layout(gradient)[name] + decay * before[name]
         if prefix in numbers:
             clear = np.abs(g) >= 1e-7
             difference = np.abs(array - numbers[prefix])
@@ -173,9 +185,11 @@ def check_after_first_step(numbers, params, gradient) -> None:
 
 @pytest.mark.golden
 def test_one_stream(seed, numbers):
-    features = recipe_features(seed + 8, 2, 1024)["anomalous"]
-    scores = Ranker().apply(recipe_params(seed + 7, 1024), features)
-    np.testing.assert_allclose(scores, numbers["scores_rgb1024"], atol=1e-5, rtol=0)
+    (key,) = (name for name in numbers if name.startswith("scores_rgb"))
+    columns, expected = int(key.removeprefix("scores_rgb")), numbers[key]
+    features = recipe_features(seed + 8, len(expected), columns)["anomalous"]
+    scores = Ranker().apply(recipe_params(seed + 7, columns), features)
+    np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=0)
 
 
 def test_first_parameters():

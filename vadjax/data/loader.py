@@ -47,7 +47,6 @@ def iterate(
 
     The batches do not depend on `threads` or `prefetch` (0 threads: read in the caller).
     """
-    options = grain.ReadOptions(
-        num_threads=threads, prefetch_buffer_size=prefetch if threads else 0
-    )
+    prefetch = max(prefetch, threads) if threads else 0
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))

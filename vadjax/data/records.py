@@ -7,7 +7,6 @@ TFRecord; both are read here without TensorFlow.
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import pathlib
@@ -21,6 +20,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 FORMATS = ("array_record", "tfrecord")
 MANIFEST = "manifest.json"
+MEND = "copy the dataset again or prepare it again (data_prep/)"
 
 
 class Dataset:
@@ -52,6 +52,11 @@ class Dataset:
     def kind(self) -> str:
         """What a record holds: `"features"` or `"frames"`."""
         return self.manifest["kind"]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, and so of every count and shard."""
+        return sha256(self.folder / MANIFEST)
 
     @property
     def splits(self) -> dict:
@@ -91,7 +96,10 @@ def read_manifest(folder: pathlib.Path) -> dict:
             "Prepare one with the programs in data_prep/, for example: "
             f"python -m data_prep.ucf_crime --features {folder} --out {folder}_records"
         )
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable ({error}); {MEND}") from error
 
 
 def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
@@ -101,22 +109,21 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
       FileNotFoundError: a shard is missing.
       ValueError: a shard differs from the one that was written.
     """
-    mend = "copy the dataset again or prepare it again (data_prep/)"
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     for shard in shards + manifest.get("files", []):
         path = folder / shard["file"]
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: shard is missing; {mend}")
+            raise FileNotFoundError(f"{path}: shard is missing; {MEND}")
         size = path.stat().st_size
         if size != shard["bytes"]:
             raise ValueError(
                 f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
-                f"overwritten; {mend}"
+                f"overwritten; {MEND}"
             )
         if checksum and (got := sha256(path)) != shard["sha256"]:
             raise ValueError(
                 f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
-                f"the shard is corrupt; {mend}"
+                f"the shard is corrupt; {MEND}"
             )
 
 
@@ -132,10 +139,13 @@ class _Records:
     def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
         self._label = f"{folder} ({split})"
         paths = [folder / shard["file"] for shard in manifest["splits"][split]["shards"]]
-        if manifest["format"] == "array_record":
-            self._source = ArrayRecordDataSource([str(path) for path in paths])
-        else:
-            self._source = TFRecordSource(paths)
+        try:
+            if manifest["format"] == "array_record":
+                self._source = ArrayRecordDataSource([str(path) for path in paths])
+            else:
+                self._source = TFRecordSource(paths)
+        except Exception as error:
+            raise ValueError(f"{self._label}: shards cannot be read ({error}); {MEND}") from error
 
     def __len__(self) -> int:
         return len(self._source)
@@ -155,8 +165,7 @@ class _Records:
             yield
         except Exception as error:
             raise ValueError(
-                f"{self._label}: record {index} cannot be read ({error}); "
-                "copy the dataset again or prepare it again (data_prep/)"
+                f"{self._label}: record {index} cannot be read ({error}); {MEND}"
             ) from error
 
     def __repr__(self) -> str:
@@ -229,10 +238,7 @@ class TFRecordSource:
 
     def __init__(self, paths: Sequence[pathlib.Path]):
         self._paths = list(paths)
-
-    @functools.cached_property
-    def _positions(self) -> list[tuple[int, int]]:
-        return [(i, start) for i, path in enumerate(self._paths) for start in _record_starts(path)]
+        self._positions = [(i, at) for i, path in enumerate(paths) for at in _record_starts(path)]
 
     def __len__(self) -> int:
         return len(self._positions)

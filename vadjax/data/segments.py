@@ -105,9 +105,14 @@ def expand(scores: np.ndarray, num_frames: int, rule: str = "seed") -> np.ndarra
     Raises:
       ValueError: no rule of that name.
     """
+    check_expansion(rule)
+    return EXPANSIONS[rule](scores, num_frames)
+
+
+def check_expansion(rule: str) -> None:
+    """Raises ValueError unless there is a rule of that name."""
     if rule not in EXPANSIONS:
         raise ValueError(f"expansion {rule!r}; expected one of {', '.join(EXPANSIONS)}")
-    return EXPANSIONS[rule](scores, num_frames)
 
 
 def frame_labels(intervals: np.ndarray, num_frames: int) -> np.ndarray:

@@ -98,6 +98,8 @@ def write_bags(
 ) -> dict:
     """Writes a toy set of bags to the folder `out` and returns its manifest."""
     recipe = recipe or ToyBags()
+    if recipe.width < 1 or min(*recipe.train, *recipe.test) < 0:
+        raise ValueError("a toy set needs a width of at least 1, and no negative number of videos")
     return builder.write_dataset(
         out,
         name="toy bags",

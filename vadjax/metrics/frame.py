@@ -212,6 +212,7 @@ def evaluate(
     for video in videos:
         if video.labels is None:
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
+    videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
     points = curve(*pooled(videos))
     scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
     anomalous = [video for video in videos if video.labels.any()]
@@ -244,11 +245,7 @@ def with_labels(videos: Sequence[Scores], path: str | pathlib.Path) -> list[Scor
     Raises:
       ValueError: a video is missing there, or its labels have another length.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            labels = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npz of label arrays ({error})") from error
+    labels = score_files.read_arrays(path)
     for video in videos:
         if video.video not in labels:
             raise ValueError(f"{path}: no labels for {video.video}")
@@ -282,19 +279,16 @@ def main(argv: list[str] | None = None) -> None:
         if args.labels:
             videos = with_labels(videos, args.labels)
         if args.expansion:
-            videos = [v.expanded(args.expansion) if _has_segments(v) else v for v in videos]
+            videos = [video.expanded(args.expansion) for video in videos]
         figures = evaluate(videos, args.threshold, args.pairings, args.seed)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     if args.json:
-        print(json.dumps(figures, indent=1))
+        finite = {k: None if v != v else v for k, v in figures.items()}  # NaN is not JSON
+        print(json.dumps(finite, indent=1))
     else:
         for name, value in figures.items():
             print(f"{name:20} {value:.6f}" if isinstance(value, float) else f"{name:20} {value:,}")
-
-
-def _has_segments(video: Scores) -> bool:
-    return video.segment_scores is not None
 
 
 if __name__ == "__main__":

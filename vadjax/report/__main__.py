@@ -24,12 +24,12 @@ def main(argv: list[str] | None = None) -> None:
         videos = scores.read_folder(args.scores)
         if args.labels:
             videos = frame.with_labels(videos, args.labels)
-        summary = page.load_summary(args.scores, videos)
+        summary = page.summarize(args.scores, videos)
+        path = page.build(args.out or args.scores.parent / "report", videos, summary, args.videos)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     table.print_table(summary)
-    out = args.out or args.scores.parent / "report"
-    print(f"Report: {page.build(out, videos, summary, args.videos)}")
+    print(f"Report: {path}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     axes.set_ylabel("score", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
     return figure
 
 

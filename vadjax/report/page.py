@@ -2,17 +2,15 @@
 
 import base64
 import html
-import json
 import math
 import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vadjax.metrics import frame
 from vadjax.report import curves, table
-from vadjax.scores import Scores
+from vadjax.scores import Scores, replacing
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
@@ -43,9 +41,14 @@ def build(
       Path of the page.
     """
     out = pathlib.Path(out)
-    work = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    with replacing(out, "report") as work:
+        (work / "index.html").write_text(_page(work, videos, summary, shown))
+    return out / "index.html"
+
+
+def _page(work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int) -> str:
+    """The text of the page; the figures are also written to the folder `work`."""
+    title = _text(summary["title"])
     ranked = rank(videos)
     top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
     bottom = min(0.0, min(float(np.min(video.frame_scores)) for video, _, _ in ranked))
@@ -60,7 +63,7 @@ def build(
         return '<div class="two">{}</div>'.format(
             "".join(
                 image(
-                    video.video,
+                    f"video_{video.video}",
                     curves.draw_video(video, f"{video.video} · {said}", top, bottom),
                     said,
                 )
@@ -68,10 +71,11 @@ def build(
             )
         )
 
+    shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
-    worst = ranked[len(best) :][::-1][:shown]
+    worst = ranked[shown:][::-1][:shown]
     parts = [
-        f"<h1>{_text(table.describe(summary))}</h1>",
+        f"<h1>{title}</h1>",
         _notice(summary),
         "<h2>Figures</h2>",
         _figures(summary),
@@ -89,15 +93,11 @@ def build(
     if worst:
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
     parts += ["<h2>All videos, best first</h2>", _list(ranked)]
-    page = (
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
-        f"{_text(table.describe(summary))}</title><style>{STYLE}</style><body>"
+        f"{title}</title><style>{STYLE}</style><body>"
         f"{''.join(parts)}</body></html>\n"
     )
-    (work / "index.html").write_text(page)
-    shutil.rmtree(out, ignore_errors=True)
-    work.replace(out)
-    return out / "index.html"
 
 
 def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
@@ -159,17 +159,11 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def load_summary(folder: pathlib.Path, videos: Sequence[Scores]) -> dict:
-    """The `metrics.json` beside a folder of scores, or figures measured here if there is none."""
-    path = folder.parent / "metrics.json"
-    if path.is_file():
-        return json.loads(path.read_text())
+def summarize(folder: pathlib.Path, videos: Sequence[Scores]) -> dict:
+    """What `build` and the table need, for score files of any program, measured here."""
     return {
-        "system": "score files",
+        "title": f"score files of {folder}",
         "data": str(folder),
-        "split": "all files",
-        "step": 0,
-        "seed": 0,
         "selected_on_test": False,
         "metrics": frame.evaluate(videos),
         "untrained": {},

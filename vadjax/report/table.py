@@ -22,21 +22,13 @@ FIGURES = {
     "auc_macro": "AUC, mean of videos (macro; one-class videos left out)",
     "auc_macro_padded": "AUC, mean of videos (macro; padded)",
     "auc_pairs": "AUC, mean of random video pairs",
+    "auc_pairs_deviation": "its deviation over the drawings of pairs",
     "auc_minmax": "AUC, pooled after per-video min-max",
     "ap": "Average precision",
     "pr_auc": "Precision-recall AUC (trapezoid)",
     "eer": "Equal error rate",
     "false_alarm_rate": "False-alarm rate on normal videos",
 }
-
-
-def describe(summary: Mapping) -> str:
-    """One line that says what was measured."""
-    chosen = "best step on the TEST split" if summary["selected_on_test"] else "last step"
-    return (
-        f"{summary['system']} on {summary['data']} ({summary['split']}), "
-        f"step {summary['step']:,} ({chosen}), seed {summary['seed']}"
-    )
 
 
 def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
@@ -57,7 +49,7 @@ def number(value: float | None) -> str:
 
 def print_table(summary: Mapping) -> None:
     """Prints the figures of one run, with the untrained ones beside."""
-    table = Table(title=describe(summary), title_justify="left")
+    table = Table(title=summary["title"], title_justify="left")
     table.add_column("figure")
     table.add_column("meaning")
     table.add_column("value", justify="right")
@@ -70,7 +62,7 @@ def print_table(summary: Mapping) -> None:
 
 def print_runs(summaries: Mapping[str, Mapping]) -> None:
     """Prints the figures of several runs side by side, with mean ± deviation over the runs."""
-    kinds = dict.fromkeys(describe(s).rsplit(", seed", 1)[0] for s in summaries.values())
+    kinds = dict.fromkeys(s["title"].rsplit(", seed", 1)[0] for s in summaries.values())
     table = Table(title="\n".join(kinds), title_justify="left")
     table.add_column("figure")
     for run in summaries:

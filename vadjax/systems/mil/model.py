@@ -17,15 +17,13 @@ class Ranker(nn.Module):
 
     Attributes:
       dtype: type of the arithmetic; parameters are float32.
-
-    Call with x: [..., D] and, in training, the keep masks of `keep_masks`; returns scores
-    [...] in [0, 1].
     """
 
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, keep: tuple[jax.Array, ...] | None = None) -> jax.Array:
+        """Scores [...] in [0, 1] of segments x [..., D]; `keep` as `keep_masks`, in training."""
         h = nn.relu(self._dense("hidden", WIDTHS[0], x))
         h = h if keep is None else h * keep[0]
         h = self._dense("squeeze", WIDTHS[1], h)

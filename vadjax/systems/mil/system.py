@@ -17,8 +17,9 @@ from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
 from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
-from vadjax.data.segments import expand
+from vadjax.data.segments import check_expansion, expand
 from vadjax.scores import Scores
+from vadjax.system import precision
 from vadjax.systems.mil.convert import read_ranker
 from vadjax.systems.mil.loss import ranking_loss
 from vadjax.systems.mil.model import Ranker, keep_masks
@@ -37,8 +38,11 @@ class System:
     kind = bags.KIND
 
     def __init__(self, config: ml_collections.ConfigDict):
+        if not 0 <= config.model.dropout < 1:
+            raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
+        check_expansion(config.eval.expansion)
         self.config = config
-        self.ranker = Ranker(dtype=jnp.dtype(config.train.precision))
+        self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
             config.optim.learning_rate, config.optim.milestones, config.optim.gamma
         )
@@ -88,8 +92,18 @@ class System:
         return state
 
     def videos(self, data: Dataset, split: str) -> Bags:
-        """The bags of the split."""
-        return Bags(data, split, self.config.data.modality)
+        """The bags of the split.
+
+        Raises:
+          ValueError: the lengths of its videos are unknown, as in a training split.
+        """
+        found = Bags(data, split, self.config.data.modality)
+        if found[0].num_frames == bags.UNKNOWN_LENGTH:
+            raise ValueError(
+                f"eval.split is {split!r}, which has video-level labels only; frames are scored "
+                "in a test split"
+            )
+        return found
 
     def score(self, state: State, videos: Iterable[Bag]) -> Iterator[Scores]:
         """Scores of each bag; `eval.batch` bags go through the network at once."""
@@ -98,15 +112,8 @@ class System:
             yield from map(partial(_to_scores, rule=self.config.eval.expansion), group, segments)
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
-        """Scores float32 [B, S] of bags [B, S, D].
-
-        B is filled up to a multiple of 32, so that few shapes are ever compiled.
-        """
-        count = len(features)
-        full = -(-count // 32) * 32
-        filled = np.zeros((full, *features.shape[1:]), np.float32)
-        filled[:count] = features
-        return np.asarray(self.apply(state.params, filled))[:count]
+        """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""
+        return np.asarray(self.apply(state.params, features))
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:

@@ -1,0 +1,98 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vadjax.data import bags, loader
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+
+WHOLE = Shard()
+
+
+@pytest.fixture(scope="module")
+def data(toy_bags):
+    return Dataset(toy_bags)
+
+
+def stream(data, count, threads=2, shard=WHOLE, pairs=4, seed=3, modality="TWO"):
+    batches = loader.iterate(
+        bags.paired_bags(data, "train", modality, pairs, seed, shard), threads=threads
+    )
+    return [next(batches) for _ in range(count)]
+
+
+def equal(a, b):
+    return all(np.array_equal(x[k], y[k]) for x, y in zip(a, b, strict=True) for k in x)
+
+
+def test_bags_are_paired_by_label(data):
+    every = {label: bags.Bags(data, "train", label=label) for label in (0, 1)}
+    known = {k: {b.features.tobytes() for b in every[v]} for k, v in LABELS.items()}
+    for batch in stream(data, 6):
+        for kind, rows in batch.items():
+            assert rows.shape == (4, 32, 32) and rows.dtype == np.float32
+            assert all(row.tobytes() in known[kind] for row in rows)
+
+
+LABELS = {"anomalous": 1, "normal": 0}
+
+
+def test_each_pass_shows_every_bag_once_in_a_new_order(data):
+    passes = [
+        [row.tobytes() for batch in part for row in batch["normal"]]
+        for part in np.array_split(stream(data, 6, pairs=4), 2)  # 12 normal bags: 3 batches a pass
+    ]
+    assert all(len(set(order)) == 12 for order in passes)
+    assert set(passes[0]) == set(passes[1]) and passes[0] != passes[1]
+
+
+def test_order_follows_the_seed_not_the_threads(data):
+    first = stream(data, 5)
+    assert equal(first, stream(data, 5, threads=0))
+    assert equal(first, stream(data, 5, threads=4))
+    assert not equal(first, stream(data, 5, seed=4))
+
+
+def test_a_saved_position_continues_exactly(data):
+    def fresh():
+        return loader.iterate(bags.paired_bags(data, "train", "TWO", 4, 3, WHOLE))
+
+    batches = fresh()
+    for _ in range(3):
+        next(batches)
+    position = batches.get_state()
+    expected = [next(batches) for _ in range(4)]
+    again = fresh()
+    again.set_state(position)
+    assert equal(expected, [next(again) for _ in range(4)])
+
+
+def test_processes_share_every_pass(data):
+    halves = [stream(data, 3, pairs=4, shard=Shard(i, 2)) for i in range(2)]
+    rows = [row.tobytes() for half in halves for b in half for row in b["normal"]]
+    assert halves[0][0]["normal"].shape[0] == 2
+    assert len(rows) == len(set(rows)) == 12
+    with pytest.raises(ValueError, match="multiple of 3, for example 3 or 6"):
+        stream(data, 1, pairs=4, shard=Shard(0, 3))
+
+
+def test_modalities_are_the_streams_side_by_side(data):
+    two, rgb, flow = (bags.Bags(data, "test", m)[0].features for m in ("TWO", "RGB", "FLOW"))
+    np.testing.assert_array_equal(np.concatenate([rgb, flow], -1), two)
+    assert bags.feature_width(data, "FLOW") == 16 and bags.feature_width(data) == 32
+    with pytest.raises(ValueError, match=r"'rgb'; .* has RGB \(16\), FLOW \(16\)"):
+        bags.Bags(data, "test", "rgb")
+
+
+def test_a_split_without_anomalies_is_refused(toy_bags):
+    data = Dataset(toy_bags)
+    data.splits["train"]["labels"] = bytes(22).hex()
+    with pytest.raises(ValueError, match="split 'train' has no anomalous video"):
+        bags.paired_bags(data, "train", "TWO", 4, 0, WHOLE)
+
+
+def test_crops_are_averaged(data):
+    bag = bags.Bags(data, "test")[0]
+    double = dataclasses.replace(bag, features=np.concatenate([bag.features, 3 * bag.features]))
+    np.testing.assert_allclose(bags.crop_mean(double), 2 * bag.features[0], rtol=1e-6)

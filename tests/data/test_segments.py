@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+
+from vadjax.data import segments
+
+
+@pytest.mark.golden
+def test_expansions_equal_the_original(golden):
+    case = np.load(golden / "mil" / "frame_expansion.npz")
+    for frames in case["counts"]:
+        np.testing.assert_array_equal(segments.seed_steps(frames), case[f"step_{frames}"])
+        for rule, prefix in (("seed", "rle"), ("paint", "alt_rle")):
+            starts = case[f"{prefix}_start_{frames}"]
+            runs = np.diff(np.append(starts, frames))
+            expected = np.repeat(case[f"{prefix}_val_{frames}"], runs)
+            got = segments.expand(case["scores"], int(frames), rule)
+            np.testing.assert_array_equal(got, expected, err_msg=f"{rule} {frames}")
+
+
+@pytest.mark.golden
+def test_clip_ranges_equal_the_reference(golden):
+    rules = json.loads((golden / "i3d" / "preprocessing.json").read_text())
+    for clips, ranges in rules["seg32_ranges_zero_based_half_open"].items():
+        bounds = segments.clip_bounds(int(clips), len(ranges))
+        stops = np.maximum(bounds[1:], bounds[:-1] + 1)
+        np.testing.assert_array_equal(np.stack([bounds[:-1], stops], 1), ranges)
+
+
+@pytest.mark.parametrize("frames", [0, 5, 15, 16, 17, 160, 511, 512, 527, 4000])
+@pytest.mark.parametrize("rule", segments.EXPANSIONS)
+def test_every_rule_gives_one_score_a_frame(rule, frames):
+    scores = np.arange(1, 33, dtype=np.float32)
+    spread = segments.expand(scores, frames, rule)
+    assert spread.shape == (frames,) and spread.dtype == np.float32
+    assert set(spread) <= {0, *scores}
+    if rule != "paint":  # whose empty last segment paints the clip that is not whole
+        assert (spread[frames // 16 * 16 :] == 0).all()
+    assert (spread != 0).any() == (frames >= 16)
+
+
+def test_matlab_rule_loses_the_last_clip_and_seed_rule_does_not():
+    scores = np.ones(32, np.float32)
+    assert segments.expand_matlab(scores, 64 * 16).sum() == 63 * 16
+    assert segments.expand_seed(scores, 64 * 16).sum() == 64 * 16
+
+
+def test_pooling_averages_and_normalises():
+    clips = np.random.default_rng(0).standard_normal((65, 7))
+    pooled = segments.pool_clips(clips, 32, normalize=False)
+    np.testing.assert_allclose(pooled[3], clips[6:8].mean(0), rtol=1e-6)
+    normalized = segments.pool_clips(clips, 32)
+    np.testing.assert_allclose(np.linalg.norm(normalized, axis=1), 1, rtol=1e-6)
+    few = segments.pool_clips(clips[:5], 32, normalize=False)
+    np.testing.assert_allclose(few[:4], np.repeat(clips[:1], 4, 0), rtol=1e-6)
+
+
+def test_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="seed, matlab, paint"):
+        segments.expand(np.zeros(32), 100, "other")

@@ -1,0 +1,74 @@
+"""The arrows of the design: who may import whom."""
+
+import ast
+
+import pytest
+
+from conftest import ROOT
+
+MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
+LEAVES = ("ops", "backbones")
+NO_MODELS = ("metrics", "report", "scores")
+EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
+
+
+def name_of(path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def allowed(module: str, target: str) -> bool:
+    """Whether the arrow from `module` to `target` points down the road."""
+    top = target.split(".")[0]
+    if top in ("configs", "data_prep", "tests"):
+        return False
+    if top == "orbax":
+        return module == "vadjax.checkpoint"
+    if top == "tensorboard":
+        return module == "vadjax.writers"
+    part = module.split(".")[1] if "." in module else ""
+    if part in NO_MODELS and top in ("jax", "flax", "optax", "orbax", "grain"):
+        return False
+    if top != "vadjax" or "." not in target:
+        return True
+    to = target.split(".")[1]
+    if part in LEAVES:
+        return to in LEAVES
+    if part == "data":
+        return to in ("data", *LEAVES)
+    if part == "convert":
+        return to == "convert"
+    if part in NO_MODELS:
+        return to in NO_MODELS or target in ("vadjax.data", "vadjax.data.segments", *EXPANSION)
+    if part == "systems" and module.count(".") >= 2:
+        own = ".".join(module.split(".")[:3])
+        others = to == "systems" and not target.startswith(own) and target != "vadjax.systems"
+        return not others and to not in ("train", "evaluate", "main", "checkpoint", "report")
+    return True
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_arrow_points_back(path):
+    wrong = [target for target in imports(path) if not allowed(name_of(path), target)]
+    assert not wrong, f"{name_of(path)} imports {wrong}"
+
+
+def test_the_walk_would_find_a_wrong_arrow():
+    for module, target in (
+        ("vadjax.metrics.frame", "jax"),
+        ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
+        ("vadjax.data.bags", "vadjax.train"),
+        ("vadjax.ops.dense", "vadjax.data.bags"),
+        ("vadjax.train", "orbax.checkpoint"),
+        ("vadjax.data.source", "data_prep.toy"),
+    ):
+        assert not allowed(module, target), (module, target)

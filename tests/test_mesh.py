@@ -1,0 +1,99 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vadjax import mesh
+from vadjax.data.loader import Shard, iterate
+from vadjax.data.records import Dataset
+from vadjax.system import load
+from vadjax.train import Loop
+
+STEPS = 5
+
+
+def losses(config, data, devices: int) -> list[float]:
+    """Losses of the loop's own compiled update on so many devices."""
+    system = load(config)
+    grid = mesh.make(config.train.batch, devices)
+    assert grid.size == devices
+    loop = Loop(config, system, data, grid)
+    state = mesh.put_state(grid, system.init(jax.random.key(0), data))
+    batches = iterate(system.batches(data, Shard()))
+    found = []
+    for step in range(STEPS):
+        batch = mesh.put_batch(grid, next(batches))
+        state, scalars = loop.update(state, batch, jax.random.fold_in(jax.random.key(1), step))
+        found.append(float(scalars["loss"]))
+    return found
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_losses_do_not_depend_on_the_devices(mil_config, toy_bags, devices):
+    data = Dataset(toy_bags)
+    one = losses(mil_config, data, 1)
+    np.testing.assert_allclose(losses(mil_config, data, devices), one, rtol=1e-5)
+    assert len(set(one)) == STEPS
+
+
+def test_gradients_are_summed_over_the_devices(mil_config, toy_bags):
+    data, system = Dataset(toy_bags), load(mil_config)
+    grid = mesh.make(8, 8)
+    state = mesh.put_state(grid, system.init(jax.random.key(0), data))
+    batch = mesh.put_batch(grid, next(iterate(system.batches(data, Shard()))))
+    assert batch["normal"].sharding.shard_shape(batch["normal"].shape) == (1, 32, 32)
+    loop = Loop(mil_config, system, data, grid)
+    text = loop.update.lower(state, batch, jax.random.key(0)).compile().as_text()
+    assert "all-reduce(" in text
+
+
+def test_a_checkpoint_of_one_device_goes_on_on_eight(mil_config, toy_bags, tmp_path):
+    from vadjax.checkpoint import Checkpoints
+
+    data, system = Dataset(toy_bags), load(mil_config)
+    batches = iterate(system.batches(data, Shard()))
+    state = mesh.put_state(mesh.make(8, 1), system.init(jax.random.key(0), data))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, batches)
+        checkpoints.wait()
+        grid = mesh.make(8, 8)
+        restored, _ = checkpoints.restore(mesh.abstract(grid, state), batches)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
+        assert len(b.sharding.device_set) == 8
+        np.testing.assert_array_equal(a, b)
+
+
+def test_as_many_devices_as_share_the_batch_evenly():
+    assert [mesh.make(batch).size for batch in (30, 32, 7, 1)] == [6, 8, 7, 1]
+    assert mesh.make(30, devices=4).size == 3
+    with pytest.raises(ValueError, match="train.devices is 9; this machine has 8"):
+        mesh.make(8, devices=9)
+
+
+def test_bfloat16_trains_to_nearly_the_same_loss(mil_config, toy_bags):
+    data = Dataset(toy_bags)
+    one = losses(mil_config, data, 1)
+    mil_config.train.precision = "bfloat16"
+    half = losses(mil_config, data, 1)
+    assert one != half
+    np.testing.assert_allclose(half, one, rtol=2e-2)
+
+
+def test_train_step_lowers_for_accelerators(mil_config, toy_bags):
+    """The plain product is used there: no row blocks of `vadjax.ops.dense`."""
+    data, system = Dataset(toy_bags), load(mil_config)
+    state = system.init(jax.random.key(0), data)
+    batch = {name: jnp.zeros((30, 32, 32)) for name in ("anomalous", "normal")}
+    leaves, tree = jax.tree.flatten(state)
+
+    def step(leaves, batch, rng):
+        state, scalars = system.update(jax.tree.unflatten(tree, leaves), batch, rng)
+        return jax.tree.leaves(state), scalars
+
+    for platforms in (["cuda"], ["tpu"], ["cpu", "cuda", "tpu"]):
+        exported = jax.export.export(jax.jit(step), platforms=platforms)(
+            leaves, batch, jax.random.key(0)
+        )
+        assert exported.platforms == tuple(platforms)
+        products = exported.mlir_module().count("stablehlo.dot_general")
+        assert (products > 10) == ("cpu" in platforms), products
