@@ -122,16 +122,6 @@ def test_another_dataset_in_the_same_place_is_refused(finished, tmp_path, small_
         train.run(other, copy)
 
 
-def test_a_damaged_checkpoint_is_named(finished, tmp_path):
-    config, workdir = finished
-    copy = shutil.copytree(workdir, tmp_path / "run")
-    for path in (copy / "checkpoints" / "6" / "state").rglob("*"):
-        if path.is_file() and path.stat().st_size > 10_000:
-            path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(ValueError, match=r"checkpoints/6: cannot be read .*Remove this folder"):
-        train.run(config, copy)
-
-
 def test_features_of_another_width_are_refused_by_a_checkpoint(finished, tmp_path, small_bags):
     config, workdir = finished
     write_bags(tmp_path / "wide", dataclasses.replace(small_bags, width=20))
@@ -374,7 +364,7 @@ def test_bad_input_ends_the_command_in_one_line(toy_bags, tmp_path):
                 "error: train.precision is 'float7'; expected one of",
             ),
             ("--config.train.devices=99", "error: train.devices is 99; this machine has 1"),
-            ("--config.train.stepz=3", "error: --config:"),
+            ("--config.train.stepz=3", "stepz"),
             ("--config=configs/ucf_mil.py:nope", "no variant :nope of this config; it has :mini"),
             (f"--workdir={ROOT / 'README.md'}", "README.md is a file; --workdir names a folder"),
         )
@@ -383,3 +373,15 @@ def test_bad_input_ends_the_command_in_one_line(toy_bags, tmp_path):
         out, _ = process.communicate()
         assert process.returncode == 1, out
         assert message in out.strip().splitlines()[-1] and "Traceback" not in out, out
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named(undisturbed, toy_bags, tmp_path):
+    copy = shutil.copytree(undisturbed, tmp_path / "run")
+    newest = copy / "checkpoints" / str(STEPS)
+    for path in (newest / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    process = start(copy, toy_bags)
+    out, _ = process.communicate()
+    assert process.returncode == 1
+    assert f"error: {newest}: cannot be read" in out and "Remove this folder" in out

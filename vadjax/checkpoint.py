@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grain
@@ -110,22 +110,18 @@ class Checkpoints(contextlib.AbstractContextManager):
         if step not in steps:
             have = ", ".join(map(str, sorted(steps))) or "none"
             raise FileNotFoundError(f"{self.folder}: no checkpoint of step {step}; it has {have}")
-        self._check(target, step)
         items = {"state": ocp.args.StandardRestore(target)}
         if batches is not None:
             items["data"] = grain.checkpoint.CheckpointRestore(batches)
-        try:
+        with _naming(self.folder / str(step)):
+            saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
+        self._check(saved.tree, target, step)
+        with _naming(self.folder / str(step)):
             return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
-        except Exception as error:
-            raise ValueError(
-                f"{self.folder}/{step}: cannot be read ({str(error).splitlines()[0]}). "
-                "Remove this folder to go on from an earlier checkpoint, or from the start"
-            ) from error
 
-    def _check(self, target: Any, step: int) -> None:
+    def _check(self, saved: Any, target: Any, step: int) -> None:
         """Compares names, shapes and types; orbax itself would cast types silently."""
-        metadata = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
-        saved, wanted = _shapes(metadata.tree), _shapes(target)
+        saved, wanted = _shapes(saved), _shapes(target)
         differ = [
             f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
             for name in sorted(saved.keys() | wanted.keys())
@@ -137,6 +133,19 @@ class Checkpoints(contextlib.AbstractContextManager):
                 f"{self.folder}/{step} is of another system, width or precision: "
                 f"{'; '.join(differ[:4])}{more}"
             )
+
+
+@contextlib.contextmanager
+def _naming(folder: pathlib.Path) -> Iterator[None]:
+    """Turns what orbax raises on a damaged checkpoint into one line that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"{folder}: cannot be read ({reason}). Remove this folder to go on from an earlier "
+            "checkpoint, or from the start"
+        ) from error
 
 
 def _shapes(tree: Any) -> Mapping[str, str]:

@@ -36,11 +36,12 @@ def main(argv: list[str]) -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Reads the flags; a wrong config file, variant or field ends in one line."""
+    """Reads the flags; a wrong one, a wrong config file, variant or field ends in one line."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, ValueError, TypeError, OSError) as error:
-        sys.exit(f"error: --config: {' '.join(str(error).split())}")
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]  # a config file's error comes as a traceback
+        sys.exit(f"error: {reason} (--help lists the flags)")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def videos():
 def summary(videos):
     return {
         "title": "mil on toy bags (test), step 7", "data": "toy bags", "split": "test", "step": 7,
-        "seed": 0, "selected_on_test": True, "metrics": frame.evaluate(videos), "untrained": {"auc": 0.5},
+        "seed": 0, "selected_on_test": True, "metrics": frame.evaluate(videos),
+        "untrained": {"auc": 0.5},
     }  # fmt: skip
 
 
