@@ -23,16 +23,25 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
         sys.exit(f"error: {error}")
 
 
+CONFIGS = {"features": "configs/ucf_mil.py", "frames": "configs/ped2_lgn.py"}
+
+
 def print_summary(out: str, manifest: Mapping) -> None:
     """Prints what was written and the command that uses it."""
     for name, split in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in split["shards"]) / 1e6
-        print(
-            f"{name}: {split['records']} videos ({split['anomalous']} anomalous, "
-            f"{split['normal']} normal), {len(split['shards'])} shards, {size:,.1f} MB"
-        )
+        print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
     print(f"Wrote {manifest['name']} to {out} ({manifest['format']}).")
     print(
-        "Train on it: python -m vadjax.main --config=configs/ucf_mil.py "
+        f"Train on it: python -m vadjax.main --config={CONFIGS[manifest['kind']]} "
         f"--config.data.dir={out} --workdir=runs/NAME"
     )
+
+
+def _describe(split: Mapping) -> str:
+    counts = f"{split['anomalous']:,} anomalous, {split['normal']:,} normal"
+    if "videos" not in split:
+        return f"{split['records']} videos ({counts})"
+    if split["unlabelled"]:
+        counts += f", {split['unlabelled']:,} without label"
+    return f"{len(split['videos'])} videos, {split['records']:,} frames ({counts})"

@@ -1,40 +1,96 @@
-"""Writes a toy dataset of segment features with known anomalies.
+"""Writes a toy dataset with known anomalies: segment features, or rendered street scenes.
 
 python -m data_prep.toy --out data/toy
 python -m data_prep.toy --out data/full_size --train 810 810 --test 150 140 --width 1024
+python -m data_prep.toy --kind scenes --out data/scenes --size 240x360 --train 10 --test 8
 """
 
 import argparse
+from typing import Any
 
 from data_prep import command
-from vadjax.data.toy import ToyBags, write_bags
+from data_prep.frames import parse_size
+from vadjax.data.frame_writer import ENCODINGS
+from vadjax.data.scenes import KINDS, ToyScenes
+from vadjax.data.toy import ToyBags, write_bags, write_scenes
+
+RECIPES = {"bags": ToyBags, "scenes": ToyScenes}
+FLAGS = {
+    "bags": {"train", "test", "seed", "width", "strength"},
+    "scenes": {"train", "test", "seed", "size", "frames", "crowd", "events", "kinds", "noise"}
+    | {"encoding"},
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The flags of both kinds; a flag that is not given leaves the recipe's default."""
+    bags, scenes = ToyBags(), ToyScenes()
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.toy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kind", choices=RECIPES, default="bags", help="(default: bags)")
+    command.add_output_flags(parser)
+    parser.add_argument("--seed", type=int, help="seed of everything (default 0)")
+    for split in ("train", "test"):
+        of_bags, of_scenes = " ".join(map(str, getattr(bags, split))), getattr(scenes, split)
+        parser.add_argument(
+            f"--{split}", type=int, nargs="+", metavar="N",
+            help=f"bags: normal and anomalous videos (default {of_bags}); "
+            f"scenes: videos (default {of_scenes})",
+        )  # fmt: skip
+    add = parser.add_argument_group("bags: two-stream segment features").add_argument
+    add("--width", type=int, help=f"columns of each stream (default {bags.width})")
+    add("--strength", type=float, help=f"of an anomaly (default {bags.strength})")
+    add = parser.add_argument_group("scenes: street scenes with masks, boxes, tracks").add_argument
+    size = f"{scenes.height}x{scenes.width}"
+    add("--size", type=parse_size, metavar="HxW", help=f"of a frame (default {size})")
+    add("--frames", type=int, help=f"frames a video (default {scenes.frames})")
+    add("--crowd", type=float, help=f"walkers in the picture (default {scenes.crowd})")
+    add("--events", type=int, help=f"anomalies a test video (default {scenes.events})")
+    add("--kinds", nargs="+", choices=KINDS, help="of anomalies, in turn (default: all)")
+    add("--noise", type=float, help=f"of the sensor, grey levels (default {scenes.noise})")
+    add("--encoding", choices=ENCODINGS, help="raw for speed, jpeg for space (default raw)")
+    return parser
+
+
+def make_recipe(kind: str, given: dict[str, Any]) -> ToyBags | ToyScenes:
+    """The recipe of `kind` with the flags that were given.
+
+    Raises:
+      ValueError: a flag of the other kind, or another number of numbers.
+    """
+    if alien := set(given) - FLAGS[kind]:
+        raise ValueError(f"--{', --'.join(sorted(alien))}: not for --kind {kind}; see --help")
+    given = {key: value for key, value in given.items() if key != "encoding"}
+    if "size" in given:
+        given["height"], given["width"] = given.pop("size")
+    count = 2 if kind == "bags" else 1
+    for split in {"train", "test"} & set(given):
+        if len(given[split]) != count:
+            raise ValueError(
+                f"--{split} {' '.join(map(str, given[split]))}: --kind {kind} takes {count} "
+                f"number{'s' if count > 1 else ''}"
+            )
+        given[split] = tuple(given[split]) if count > 1 else given[split][0]
+    if "kinds" in given:
+        given["kinds"] = tuple(given["kinds"])
+    return RECIPES[kind](**given)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and writes the set."""
-    default = ToyBags()
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.toy",
-        description="Seeded toy bags: two-stream segment features with known anomalous segments.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.add_output_flags(parser)
-    pair = {"type": int, "nargs": 2, "metavar": ("NORMAL", "ANOMALOUS")}
-    parser.add_argument("--train", default=default.train, help="training videos", **pair)
-    parser.add_argument("--test", default=default.test, help="test videos", **pair)
-    parser.add_argument("--width", type=int, default=default.width, help="columns of each stream")
-    parser.add_argument("--strength", type=float, default=default.strength, help="of an anomaly")
-    parser.add_argument("--seed", type=int, default=default.seed, help="seed of everything")
-    args = parser.parse_args(argv)
-    recipe = ToyBags(
-        train=tuple(args.train),
-        test=tuple(args.test),
-        width=args.width,
-        strength=args.strength,
-        seed=args.seed,
-    )
-    manifest = command.report_errors(write_bags, args.out, recipe, args.format, args.shards)
-    command.print_summary(args.out, manifest)
+    args = vars(make_parser().parse_args(argv))
+    given = {key: value for key, value in args.items() if value is not None}
+    kind, out, file_format = given.pop("kind"), given.pop("out"), given.pop("format")
+    shards, encoding = given.pop("shards", None), given.get("encoding", ENCODINGS[0])
+    recipe = command.report_errors(make_recipe, kind, given)
+    if kind == "bags":
+        manifest = command.report_errors(write_bags, out, recipe, file_format, shards)
+    else:
+        manifest = command.report_errors(write_scenes, out, recipe, file_format, shards, encoding)
+    command.print_summary(out, manifest)
 
 
 if __name__ == "__main__":

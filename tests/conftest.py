@@ -48,6 +48,15 @@ def ucf_mini() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def ped2() -> pathlib.Path:
+    """Real UCSD Ped2: frames, masks, intervals, boxes, tracks; skips where it is absent."""
+    folder = REAL_DATA / "ucsd_ped2"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_bags():
     """Recipe of a toy set that is read in no time."""
     from vadjax.data.toy import ToyBags
@@ -65,6 +74,24 @@ def toy_bags(tmp_path_factory, small_bags) -> pathlib.Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def small_scenes():
+    """Recipe of street scenes that are rendered in no time."""
+    from vadjax.data.scenes import ToyScenes
+
+    return ToyScenes(train=2, test=2, frames=20, height=48, width=64)
+
+
+@pytest.fixture(scope="session")
+def toy_scenes(tmp_path_factory, small_scenes) -> pathlib.Path:
+    """That set on disk, in two shards; tests that change it copy it."""
+    from vadjax.data.toy import write_scenes
+
+    out = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(out, small_scenes, shards=2)
+    return out
+
+
 @pytest.fixture
 def mil_config(toy_bags):
     """The `:smoke` variant of the MIL config on that set."""
@@ -73,3 +100,46 @@ def mil_config(toy_bags):
     config = ucf_mil.get_config("smoke")
     config.data.dir = str(toy_bags)
     return config
+
+
+@pytest.fixture(scope="session")
+def write_images():
+    """Function that writes random images (or given ones) to a folder, named by a pattern."""
+
+    def write(folder: pathlib.Path, count: int, name: str = "{:03d}.jpg", first: int = 0,
+              size: tuple[int, int] = (24, 36), images: list | None = None) -> None:  # fmt: skip
+        import cv2
+        import numpy as np
+
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(len(folder.name) + count)
+        for i in range(count):
+            grey = rng.integers(0, 256, size, np.uint8) if images is None else images[i]
+            cv2.imwrite(str(folder / name.format(first + i)), grey)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def masks_of():
+    """Function that makes masks which are white somewhere in the frames `[start, stop)`."""
+
+    def make(count: int, start: int, stop: int, size: tuple[int, int] = (24, 36)):
+        import numpy as np
+
+        masks = np.zeros((count, *size), np.uint8)
+        masks[start:stop, 4:9, 10:20] = 255
+        return masks
+
+    return make
+
+
+@pytest.fixture
+def frame_tree(tmp_path, write_images):
+    """The layout of frame folders: two training and two test videos, no labels yet."""
+    root = tmp_path / "source"
+    for name, count in (("01", 6), ("02", 8)):
+        write_images(root / "training/frames" / name, count)
+    for name, count in (("01", 7), ("02", 5)):
+        write_images(root / "testing/frames" / name, count)
+    return root

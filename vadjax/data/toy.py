@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vadjax.data import builder
-from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
+from vadjax.data import bags, builder, clips
+from vadjax.data.bags import UNKNOWN_LENGTH, Bag, tfds_features
+from vadjax.data.frame_writer import write_frames
+from vadjax.data.scenes import ToyScenes
 from vadjax.data.segments import CLIP_FRAMES, pool_clips
 
 SPLITS = ("train", "test")
@@ -101,7 +103,7 @@ def write_bags(
     return builder.write_dataset(
         out,
         name="toy bags",
-        kind=KIND,
+        kind=bags.KIND,
         features=tfds_features(2 * recipe.width),
         splits={split: (bag.to_example() for bag in recipe.bags(split)) for split in SPLITS},
         file_format=file_format,
@@ -113,4 +115,24 @@ def write_bags(
     )
 
 
-WRITERS = {KIND: write_bags}
+def write_scenes(
+    out: str | pathlib.Path,
+    recipe: ToyScenes | None = None,
+    file_format: str = "array_record",
+    shards: int | None = None,
+    encoding: str = "raw",
+) -> dict:
+    """Writes a toy set of street scenes to the folder `out` and returns its manifest."""
+    recipe = recipe or ToyScenes()
+    return write_frames(
+        out,
+        {split: recipe.videos(split) for split in SPLITS},
+        name="toy scenes",
+        encoding=encoding,
+        file_format=file_format,
+        shards=shards,
+        extra={"recipe": dataclasses.asdict(recipe)},
+    )
+
+
+WRITERS = {bags.KIND: write_bags, clips.KIND: write_scenes}

@@ -1,0 +1,155 @@
+"""CUHK Avenue → dataset of frames, from either layout that people have.
+
+    python -m data_prep.avenue --data FOLDER --out data/avenue [--size 256x256]
+
+FOLDER is one of (recognised by its content):
+  original     FOLDER/training_videos/NN.avi and FOLDER/testing_videos/NN.avi; the masks
+               N_label.mat (`volLabel`) in --masks, by default looked for as
+               testing_label_mask/ in FOLDER, its ground_truth_demo/, and beside FOLDER
+  frames       FOLDER/{train,training}/frames/NN/*.jpg and FOLDER/{test,testing}/frames/NN/*.jpg
+               with frame_labels_avenue.npy (of one or two dimensions) in FOLDER or in --labels;
+               masks as test/masks/NN/*.png, or as N_label.mat in --masks
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.io
+from scipy.io.matlab import MatReadError
+
+from data_prep import frames
+from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.video import Picture
+
+MASKS = "testing_label_mask"
+
+
+def read_masks(path: pathlib.Path) -> frames.ArrayMasks:
+    """The masks of one `N_label.mat`: `volLabel`, a cell array of one mask [H, W] a frame.
+
+    Raises:
+      ValueError: not such a file, or masks of different sizes.
+    """
+    with _naming(path):
+        cells = scipy.io.loadmat(path, variable_names=["volLabel"])["volLabel"]
+    if cells.dtype != object:  # one numeric array [H, W, T]
+        return frames.ArrayMasks(np.moveaxis(np.atleast_3d(cells), -1, 0) > 0, str(path))
+    masks = [np.asarray(mask) > 0 for mask in cells.reshape(-1)]
+    sizes = sorted({mask.shape for mask in masks})
+    if len(sizes) != 1:
+        raise ValueError(f"{path}: volLabel has masks of sizes {sizes}; expected one")
+    return frames.ArrayMasks(np.stack(masks), str(path))
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Turns what SciPy raises into an error that names the file."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?") from error
+    except (ValueError, NotImplementedError, OSError, MatReadError) as error:
+        raise ValueError(f"{path}: not a readable .mat file ({error}); copy it again") from error
+
+
+class LazyMasks:
+    """The masks of a `.mat` file, read when they are needed: one video in memory at a time."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+
+    def __len__(self) -> int:
+        with _naming(self._path):
+            shapes = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(self._path)}
+            shape, kind = shapes["volLabel"]
+        return int(np.prod(shape)) if kind == "cell" else shape[-1]
+
+    def __iter__(self) -> Iterator[Picture]:
+        return iter(read_masks(self._path))
+
+
+def add_masks(videos: list[SourceVideo], folder: pathlib.Path) -> list[SourceVideo]:
+    """Videos with the masks `N_label.mat` of `folder`; names are compared as numbers.
+
+    Raises:
+      FileNotFoundError: the masks of a video are not there.
+    """
+    found = {}
+    for path in folder.glob("*_label.mat"):
+        if match := re.fullmatch(r"(\d+)_label", path.stem):
+            found[int(match[1])] = path
+    masked = []
+    for video in videos:
+        number = int(video.name) if video.name.isdigit() else None
+        if number not in found:
+            raise FileNotFoundError(f"{folder}: no {number or video.name}_label.mat")
+        masked.append(dataclasses.replace(video, masks=LazyMasks(found[number])))
+    return masked
+
+
+def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.Path | None:
+    """The folder of `.mat` masks that is named, or the one in its known places.
+
+    Raises:
+      FileNotFoundError: the named folder is not there.
+    """
+    if masks is not None:
+        if not pathlib.Path(masks).is_dir():
+            raise FileNotFoundError(f"{masks}: no such folder (--masks)")
+        return pathlib.Path(masks)
+    for parent in (
+        root,
+        root / "ground_truth_demo",
+        root.parent,
+        root.parent / "ground_truth_demo",
+    ):
+        if (parent / MASKS).is_dir():
+            return parent / MASKS
+    return None
+
+
+def read_original(root: pathlib.Path, labels: str | pathlib.Path | None) -> frames.Splits:
+    """The videos of the original layout; their masks come afterwards."""
+    test = frames.list_videos(frames.find_folder(root, ["testing_videos"]))
+    found = frames.find_labels(root, labels)
+    return {
+        "train": frames.all_normal(frames.list_videos(root / "training_videos")),
+        "test": frames.with_labels(test, found) if found else test,
+    }
+
+
+def prepare(
+    data: str | pathlib.Path,
+    out: str | pathlib.Path,
+    labels: str | pathlib.Path | None = None,
+    masks: str | pathlib.Path | None = None,
+    *,
+    name: str = "avenue",
+    **options,
+) -> dict:
+    """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
+
+    Raises:
+      FileNotFoundError: a folder or file is not there.
+      ValueError: a file that cannot be used; the message names it.
+    """
+    root = pathlib.Path(data)
+    original = (root / "training_videos").is_dir()
+    splits = read_original(root, labels) if original else frames.read_layout(root, labels)
+    if folder := find_masks(root, masks):
+        splits["test"] = add_masks(splits["test"], folder)
+    return frames.write(splits, out, name=name, **options)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the dataset."""
+    masks = "folder of the N_label.mat masks"
+    frames.main(argv, "avenue", __doc__, "avenue", prepare, masks=masks)
+
+
+if __name__ == "__main__":
+    main()

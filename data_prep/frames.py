@@ -1,0 +1,297 @@
+"""What the programs for frame datasets share: finding videos, labels, masks, boxes and tracks.
+
+The layout that all of them read (MNAD's, with additions):
+
+  ROOT/{train,training}/frames/VIDEO/*.jpg     any images, taken by rank; or VIDEO.avi
+  ROOT/{test,testing}/frames/VIDEO/*.jpg
+  ROOT/{test,testing}/masks/VIDEO/*.png        anomalous pixels, one mask a frame
+  ROOT/{test,testing}/anomalous_frames.json    video → intervals [start, stop), frames from 0
+  ROOT/frame_labels_*.npy                      labels of all test frames in a row, [n] or [1, n]
+  ROOT/{train,test,...}/detections/VIDEO.csv   boxes: frame,x0,y0,x1,y1,confidence
+  ROOT/tracks/VIDEO.txt                        track_id,frame_id,x_min,y_min,x_max,y_max
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from data_prep import command
+from vadjax.data.clips import read_boxes, read_tracks
+from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
+from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
+
+SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
+Splits = dict[str, list[SourceVideo]]
+
+
+def find_folder(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
+    """The first of `names` that is a folder in `root`.
+
+    Raises:
+      FileNotFoundError: none is.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder (--data)")
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise FileNotFoundError(f"{root}: has no folder {' or '.join(names)}; see --help for layouts")
+
+
+def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Splits:
+    """The videos of the common layout (module docstring).
+
+    Args:
+      root: folder of the dataset.
+      labels: `frame_labels_*.npy` of the test frames; None looks for it in `root`.
+
+    Raises:
+      FileNotFoundError: a folder is not there.
+      ValueError: something that cannot be used; the message names the file.
+    """
+    splits = {}
+    for split, names in SPLITS.items():
+        folder = find_folder(root, [f"{name}/frames" for name in names])
+        splits[split] = [
+            annotate(video, folder.parent, root / "tracks" if split == "test" else None)
+            for video in list_videos(folder)
+        ]
+    return {
+        "train": all_normal(splits["train"]),
+        "test": label_videos(splits["test"], root, find_labels(root, labels)),
+    }
+
+
+def list_videos(folder: pathlib.Path) -> list[SourceVideo]:
+    """The videos in a folder, each a folder of images or a video file.
+
+    Raises:
+      ValueError: there is none, or something else lies between them.
+    """
+    videos = []
+    for path in visible(folder):
+        if not path.is_dir() and path.suffix.lower() not in VIDEOS:
+            raise ValueError(
+                f"{path}: neither a folder of frames nor a video ({', '.join(VIDEOS)}); "
+                "move it elsewhere"
+            )
+        videos.append(SourceVideo(path.name if path.is_dir() else path.stem, open_frames(path)))
+    if not videos:
+        raise ValueError(f"{folder}: empty; expected one folder of frames a video")
+    return videos
+
+
+def annotate(
+    video: SourceVideo, folder: pathlib.Path, tracks: pathlib.Path | None = None
+) -> SourceVideo:
+    """The video with the masks and boxes of the split's `folder` and its tracks, if there."""
+    masks = folder / "masks" / video.name
+    boxes = folder / "detections" / f"{video.name}.csv"
+    rows = tracks / f"{video.name}.txt" if tracks else None
+    return dataclasses.replace(
+        video,
+        masks=FrameFolder(masks) if masks.is_dir() else video.masks,
+        boxes=read_boxes(boxes) if boxes.is_file() else video.boxes,
+        tracks=read_tracks(rows) if rows and rows.is_file() else video.tracks,
+    )
+
+
+def all_normal(videos: Sequence[SourceVideo]) -> list[SourceVideo]:
+    """Training videos, whose frames are normal by the definition of these datasets."""
+    return [dataclasses.replace(video, labels=0) for video in videos]
+
+
+def find_labels(root: pathlib.Path, labels: pathlib.Path | None) -> pathlib.Path | None:
+    """The label file that is named, or the only `frame_labels_*.npy` in `root`.
+
+    Raises:
+      FileNotFoundError: the named file is not there.
+      ValueError: there are several.
+    """
+    if labels is not None:
+        if not pathlib.Path(labels).is_file():
+            raise FileNotFoundError(f"{labels}: no such file (--labels)")
+        return pathlib.Path(labels)
+    found = sorted(root.glob("frame_labels_*.npy"))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ValueError(f"{root}: has {names}; say which is meant with --labels")
+    return found[0] if found else None
+
+
+def label_videos(
+    videos: list[SourceVideo], root: pathlib.Path, labels: pathlib.Path | None
+) -> list[SourceVideo]:
+    """Labels from the label file, else from `anomalous_frames.json`, else from the masks."""
+    if labels is not None:
+        return with_labels(videos, labels)
+    for name in SPLITS["test"]:
+        path = root / name / "anomalous_frames.json"
+        if path.is_file():
+            return with_intervals(videos, json.loads(path.read_text()), path)
+    return videos
+
+
+def with_labels(videos: list[SourceVideo], path: pathlib.Path) -> list[SourceVideo]:
+    """Videos with the labels of `frame_labels_*.npy`, which follow each other in one row.
+
+    Raises:
+      ValueError: not an array of zeros and ones, or not as many labels as frames.
+    """
+    labels, lengths = load_array(path), [len(video.frames) for video in videos]
+    if labels.ndim > 2 or labels.ndim == 2 and min(labels.shape) != 1:
+        raise ValueError(f"{path}: {labels.dtype} {labels.shape}; expected [frames] or [1, frames]")
+    labels, ends = labels.reshape(-1), np.cumsum(lengths)
+    if len(labels) != ends[-1]:
+        last = min(int(np.searchsorted(ends, len(labels))), len(videos) - 1)
+        left = len(labels) - int(ends[last] - lengths[last])
+        raise ValueError(
+            f"{path}: {len(labels):,} labels, but the {len(videos)} videos have {ends[-1]:,} "
+            f"frames: for video {videos[last].name} with {lengths[last]:,} frames {left:,} labels "
+            "are left. Compare the numbers of frames of the videos"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"{path}: labels other than 0 and 1 (1 = anomalous)")
+    parts = np.split(labels.astype(np.uint8), ends[:-1])
+    return [dataclasses.replace(v, labels=part) for v, part in zip(videos, parts, strict=True)]
+
+
+def with_intervals(
+    videos: list[SourceVideo], intervals: Mapping[str, Sequence], path: pathlib.Path
+) -> list[SourceVideo]:
+    """Videos with labels from intervals `[start, stop)`, frames from 0.
+
+    Raises:
+      ValueError: a video without an entry, an entry without a video, an interval past the end.
+    """
+    names = {video.name for video in videos}
+    for what, odd in (("no entry", names - set(intervals)), ("no video", set(intervals) - names)):
+        if odd:
+            raise ValueError(f"{path}: {what} for {', '.join(sorted(odd))}")
+    labelled = []
+    for video in videos:
+        labels = np.zeros(len(video.frames), np.uint8)
+        for start, stop in intervals[video.name]:
+            if not 0 <= start < stop <= len(labels):
+                raise ValueError(
+                    f"{path}: video {video.name}: interval [{start}, {stop}) is not within its "
+                    f"{len(labels):,} frames"
+                )
+            labels[start:stop] = 1
+        labelled.append(dataclasses.replace(video, labels=labels))
+    return labelled
+
+
+def load_array(path: pathlib.Path) -> np.ndarray:
+    """An `.npy` file without pickles, mapped into memory.
+
+    Raises:
+      ValueError: not a readable array.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a readable array ({error}); copy it again") from error
+
+
+class ArrayMasks:
+    """Masks in one array [T, H, W], for example of an `.npy` file.
+
+    Raises:
+      ValueError: an array of other dimensions.
+    """
+
+    def __init__(self, array: np.ndarray, source: str):
+        if array.ndim != 3:
+            raise ValueError(f"{source}: {array.dtype} {array.shape}; expected [frames, H, W]")
+        self._array, self._source = array, source
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for rank, mask in enumerate(self._array):
+            yield Picture(np.asarray(mask), f"{self._source}#{rank}")
+
+
+def leave_out_short(splits: Splits, min_frames: int) -> Splits:
+    """Splits without the videos of fewer than `min_frames` frames; says which they are."""
+    kept = {}
+    for split, videos in splits.items():
+        if min_frames > 1:
+            short = [video.name for video in videos if len(video.frames) < min_frames]
+            if short:
+                print(f"{split}: left out, fewer than {min_frames} frames: {', '.join(short)}")
+            videos = [video for video in videos if video.name not in short]
+        kept[split] = videos
+    return kept
+
+
+def write(splits: Splits, out: str | pathlib.Path, *, min_frames: int = 1, **options) -> dict:
+    """Writes the dataset; every length is compared before the first frame is written.
+
+    Args:
+      splits: split name → its videos.
+      out: folder to make; must not exist.
+      min_frames: videos of fewer frames are left out.
+      **options: as `vadjax.data.frame_writer.write_frames`.
+
+    Returns:
+      The manifest.
+    """
+    splits = leave_out_short(splits, min_frames)
+    for videos in splits.values():
+        for video in videos:
+            video.check_ahead()
+    return write_frames(out, splits, **options)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW` → (H, W).
+
+    Raises:
+      ValueError: other text, or a size below 1.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(map(int, match.groups())) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 256x256")
+    return int(match[1]), int(match[2])
+
+
+def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    """Adds the flags of all programs that write frames."""
+    command.add_output_flags(parser)
+    add = parser.add_argument
+    add("--name", default=name, help=f"shown in reports (default {name})")
+    add("--size", type=parse_size, metavar="HxW", help="resize frames (default: as they are)")
+    add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
+    add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
+    add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
+
+
+def main(
+    argv: list[str] | None, program: str, description: str, name: str, prepare: Callable, **flags
+) -> None:
+    """Command line of a program: `--data`, `--labels`, its own `flags`, and those of all."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m data_prep.{program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", required=True, help="folder of the dataset")
+    parser.add_argument("--labels", help="frame_labels_*.npy of the test frames")
+    for flag, text in flags.items():
+        parser.add_argument(f"--{flag}", help=text)
+    add_flags(parser, name)
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
+        manifest = command.report_errors(prepare, **args)
+    command.print_summary(args["out"], manifest)

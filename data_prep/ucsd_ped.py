@@ -1,0 +1,130 @@
+"""UCSD Ped1 or Ped2 → dataset of frames, from either layout that people have.
+
+    python -m data_prep.ucsd_ped --data FOLDER --out data/ped2 [--size 256x256]
+
+FOLDER is one of (recognised by its content):
+  original     FOLDER/{Train,Test}/{Train,Test}NNN/*.tif with the masks FOLDER/Test/TestNNN_gt/
+               and the intervals FOLDER/Test/UCSDped2.m; or the folder above it with only one of
+               UCSDped1 and UCSDped2
+  frames       FOLDER/{train,training}/frames/NN/*.jpg and FOLDER/{test,testing}/frames/NN/*.jpg,
+               with test/masks/NN/*.png, test/anomalous_frames.json or frame_labels_ped2.npy,
+               */detections/NN.csv and tracks/NN.txt where they are there
+
+Frames are taken by rank: it does not matter whether their names begin at 0 or at 1.
+"""
+
+import pathlib
+import re
+
+from data_prep import frames
+from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.video import FrameFolder, visible
+
+
+def find_original(root: pathlib.Path) -> pathlib.Path | None:
+    """The folder with `Train` and `Test`: `root`, or the only one in it.
+
+    Raises:
+      ValueError: both Ped1 and Ped2 are there.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder (--data)")
+    candidates = [root, *(path for path in visible(root) if path.is_dir())]
+    found = [path for path in candidates if is_original(path)]
+    if len(found) > 1:
+        names = " or ".join(f"--data {path}" for path in found)
+        raise ValueError(f"{root}: holds {len(found)} datasets; name one: {names}")
+    return found[0] if found else None
+
+
+def is_original(folder: pathlib.Path) -> bool:
+    """Whether `folder` holds `Train/Train*` (and not the other layout on a blind file system)."""
+    return (folder / "Train").is_dir() and any((folder / "Train").glob("Train*/"))
+
+
+def read_original(folder: pathlib.Path) -> frames.Splits:
+    """The videos of the original layout.
+
+    Raises:
+      FileNotFoundError: the folder `Test` or its `.m` file is not there.
+      ValueError: something that cannot be used; the message names the file.
+    """
+    train = [
+        SourceVideo(path.name, FrameFolder(path))
+        for path in visible(folder / "Train")
+        if path.is_dir()
+    ]
+    test = frames.find_folder(folder, ["Test"])
+    videos = []
+    for path in visible(test):
+        if path.is_dir() and not path.name.endswith("_gt"):
+            masks = path.with_name(f"{path.name}_gt")
+            found = FrameFolder(masks) if masks.is_dir() else None
+            videos.append(SourceVideo(path.name, FrameFolder(path), masks=found))
+    found = sorted(test.glob("*.m"))
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f"{test}: {len(found)} .m files, expected one with the anomalous frames "
+            "(UCSDped1.m or UCSDped2.m)"
+        )
+    intervals = read_matlab_intervals(found[0])
+    if len(intervals) != len(videos):
+        raise ValueError(f"{found[0]}: {len(intervals)} entries for {len(videos)} test videos")
+    named = {video.name: rows for video, rows in zip(videos, intervals, strict=True)}
+    return {
+        "train": frames.all_normal(train),
+        "test": frames.with_intervals(videos, named, found[0]),
+    }
+
+
+def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
+    """Intervals `[start, stop)`, frames from 0, of every line `...gt_frame = [61:180, ...];`.
+
+    Raises:
+      ValueError: a line that cannot be read, with its number.
+    """
+    found = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if "gt_frame" not in line or line.lstrip().startswith("%"):
+            continue
+        match = re.search(r"gt_frame\s*=\s*\[([\d:,\s]*)\]", line)
+        pairs = re.findall(r"(\d+)\s*:\s*(\d+)", match[1]) if match else []
+        if not pairs:
+            raise ValueError(f"{path}:{number}: {line.strip()!r}; expected gt_frame = [61:180];")
+        found.append([(int(first) - 1, int(last)) for first, last in pairs])
+    return found
+
+
+def prepare(
+    data: str | pathlib.Path,
+    out: str | pathlib.Path,
+    labels: str | pathlib.Path | None = None,
+    *,
+    name: str = "ucsd_ped",
+    **options,
+) -> dict:
+    """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
+
+    Raises:
+      FileNotFoundError: a folder or file is not there.
+      ValueError: a file that cannot be used; the message names it.
+    """
+    root = pathlib.Path(data)
+    original = find_original(root)
+    if original is not None:
+        splits = read_original(original)
+        if labels is not None:
+            found = frames.find_labels(root, pathlib.Path(labels))
+            splits["test"] = frames.with_labels(splits["test"], found)
+    else:
+        splits = frames.read_layout(root, labels)
+    return frames.write(splits, out, name=name, **options)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the dataset."""
+    frames.main(argv, "ucsd_ped", __doc__, "ucsd_ped", prepare)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+import cv2
+import numpy as np
+import pytest
+
+from vadjax.data.video import FrameFolder, VideoFile, open_frames, read_picture, resize
+
+
+def write_images(folder, names, size=(24, 32), seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for name in names:
+        cv2.imwrite(str(folder / name), rng.integers(0, 256, (*size, 3), np.uint8))
+
+
+def test_frames_by_rank_whatever_their_numbers(tmp_path):
+    found = {}
+    for key, names in {
+        "from 0": [f"{i:03d}.png" for i in range(12)],
+        "from 1": [f"{i:03d}.png" for i in range(1, 13)],
+        "unpadded": [f"{i}.png" for i in range(1, 13)],
+        "with gaps": [f"frame{7 * i:04d}.png" for i in range(12)],
+    }.items():
+        write_images(tmp_path / key, names)
+        found[key] = np.stack([picture.pixels for picture in FrameFolder(tmp_path / key)])
+    for frames in found.values():
+        np.testing.assert_array_equal(frames, found["from 0"])
+
+
+def test_colours_are_rgb_and_grey_becomes_three_channels(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 2] = 200  # OpenCV writes BGR
+    cv2.imwrite(str(tmp_path / "0.png"), red)
+    cv2.imwrite(str(tmp_path / "1.png"), red[..., 2])
+    colour, grey = (picture.pixels for picture in FrameFolder(tmp_path))
+    np.testing.assert_array_equal(colour[0, 0], [200, 0, 0])
+    np.testing.assert_array_equal(grey[0, 0], [200, 200, 200])
+
+
+def test_only_jpeg_files_keep_their_bytes(tmp_path):
+    write_images(tmp_path / "a", ["0.jpg"])
+    write_images(tmp_path / "b", ["0.png"])
+    (jpeg,), (png,) = FrameFolder(tmp_path / "a"), FrameFolder(tmp_path / "b")
+    assert jpeg.jpeg == (tmp_path / "a/0.jpg").read_bytes() and png.jpeg is None
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    write_images(tmp_path, ["0.png", "1.png"])
+    for name in (".DS_Store", "._0.png", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert len(FrameFolder(tmp_path)) == 2
+
+
+def test_folders_that_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        FrameFolder(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: empty; expected the frames of a video"):
+        FrameFolder(tmp_path / "empty")
+    write_images(tmp_path / "mixed", ["0.png", "1.jpg"])
+    with pytest.raises(ValueError, match=r"mixed: holds \.jpg and \.png files"):
+        FrameFolder(tmp_path / "mixed")
+    write_images(tmp_path / "notes", ["0.png"])
+    (tmp_path / "notes/notes.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"notes\.txt: not an image; .*Move it elsewhere"):
+        FrameFolder(tmp_path / "notes")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image"])
+def test_files_that_are_no_images(tmp_path, content):
+    write_images(tmp_path, ["0.png"])
+    (tmp_path / "1.png").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"1\.png: not a readable image \({len(content)} bytes"):
+        list(FrameFolder(tmp_path))
+
+
+def test_video_files(tmp_path):
+    path, frames = tmp_path / "v.avi", []
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (32, 24))
+    for i in range(7):
+        frames.append(np.full((24, 32, 3), (20 + 30 * i, 100, 50), np.uint8))
+        writer.write(frames[-1])
+    writer.release()
+    video = open_frames(path)
+    assert isinstance(video, VideoFile) and len(video) == 7
+    for _ in range(2):  # again from the start
+        found = [picture.pixels[..., ::-1] for picture in video]
+        np.testing.assert_allclose(np.array(found, int), np.array(frames, int), atol=6)
+    assert [p.source for p in video][:2] == [f"{path}#0", f"{path}#1"]
+
+
+def test_unreadable_video(tmp_path, capfd):
+    (tmp_path / "v.avi").write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"v\.avi: OpenCV cannot open this video; convert it"):
+        list(VideoFile(tmp_path / "v.avi"))
+    capfd.readouterr()  # OpenCV's own words
+    with pytest.raises(FileNotFoundError, match="no such video file"):
+        VideoFile(tmp_path / "w.avi")
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("size", [(64, 64), (256, 256)])
+def test_resizing_is_that_of_the_original_program(golden, tmp_path, size):
+    numbers = dict(np.load(golden / "lgn_net" / "unit_preprocess.npz"))
+    cv2.imwrite(str(tmp_path / "0.png"), numbers["image_bgr"])
+    small = resize(read_picture(tmp_path / "0.png").pixels, size)[..., ::-1]  # back to BGR
+    key, step = f"resized_{size[0]}x{size[1]}", size[0] // 32
+    np.testing.assert_array_equal(small[::step, ::step], numbers[f"{key}/u8sub"])
+    total = (small.astype(np.float32) / 127.5 - 1).sum(dtype=np.float64)
+    np.testing.assert_allclose(total, numbers[f"{key}/sum"], rtol=1e-6)

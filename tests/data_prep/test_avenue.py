@@ -1,0 +1,90 @@
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+
+from data_prep import avenue
+from vadjax.data.clips import Videos
+from vadjax.data.records import Dataset
+
+
+def write_video(path, count: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (36, 24))
+    for i in range(count):
+        writer.write(np.full((24, 36, 3), 20 * i, np.uint8))
+    writer.release()
+
+
+def write_masks(path, masks: np.ndarray) -> None:
+    """As published: a cell array [1, T] of masks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = np.empty((1, len(masks)), object)
+    for i, mask in enumerate(masks):
+        cells[0, i] = mask // 255
+    scipy.io.savemat(path, {"volLabel": cells})
+
+
+@pytest.fixture
+def original(tmp_path, masks_of):
+    """The original layout: AVI files and .mat masks."""
+    root = tmp_path / "Avenue Dataset"
+    write_video(root / "training_videos/01.avi", 6)
+    for number, count in ((1, 7), (2, 5)):
+        write_video(root / f"testing_videos/{number:02d}.avi", count)
+        masks = masks_of(count, 1, 3)
+        write_masks(root / f"ground_truth_demo/testing_label_mask/{number}_label.mat", masks)
+    return root
+
+
+def test_original_layout(original, tmp_path, masks_of):
+    avenue.prepare(original, tmp_path / "out")
+    first, second = Videos(Dataset(tmp_path / "out"), "test")
+    np.testing.assert_array_equal(first.labels, [0, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(second.labels, [0, 1, 1, 0, 0])
+    for frame, mask in enumerate(masks_of(7, 1, 3)):
+        np.testing.assert_array_equal(first.mask(frame), mask > 0)
+        np.testing.assert_allclose(first[frame].astype(int), 20 * frame, atol=4)
+
+
+def test_label_file_of_the_original_layout(original, tmp_path):
+    labels = np.array([[0, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0]], np.int8)
+    np.save(original / "frame_labels_avenue.npy", labels)
+    avenue.prepare(original, tmp_path / "out")
+    found = [video.labels for video in Videos(Dataset(tmp_path / "out"), "test")]
+    np.testing.assert_array_equal(np.concatenate(found), labels[0])
+
+
+def test_frame_folders_with_mat_masks(frame_tree, tmp_path, masks_of):
+    for number, count in ((1, 7), (2, 5)):
+        write_masks(tmp_path / f"masks/{number}_label.mat", masks_of(count, 0, 2))
+    np.save(frame_tree / "frame_labels_avenue.npy", np.array([[1, 1] + [0] * 5 + [1, 1, 0, 0, 0]]))
+    out = tmp_path / "out"
+    avenue.main(["--data", str(frame_tree), "--out", str(out), "--masks", str(tmp_path / "masks")])
+    video = Videos(Dataset(out), "test")[1]
+    np.testing.assert_array_equal(video.labels, [1, 1, 0, 0, 0])
+    assert video.mask(0).sum() == 50
+
+
+def test_refuses(original, tmp_path, masks_of):
+    folder = original / "ground_truth_demo/testing_label_mask"
+    write_masks(folder / "2_label.mat", masks_of(4, 0, 2))
+    with pytest.raises(ValueError, match="video 02: 4 masks for 5 frames"):
+        avenue.prepare(original, tmp_path / "out")
+    write_masks(folder / "2_label.mat", masks_of(6, 0, 2))
+    with pytest.raises(ValueError, match="video 02: 6 masks for 5 frames"):
+        avenue.prepare(original, tmp_path / "out")
+    write_masks(folder / "2_label.mat", masks_of(5, 0, 2, size=(48, 72)))
+    with pytest.raises(ValueError, match=r"2_label\.mat#0: 48 x 72 .* expected 24 x 36"):
+        avenue.prepare(original, tmp_path / "out")
+    scipy.io.savemat(folder / "2_label.mat", {"other": np.zeros(3)})
+    with pytest.raises(ValueError, match="has no volLabel; is it a mask file of Avenue"):
+        avenue.prepare(original, tmp_path / "out")
+    (folder / "2_label.mat").write_bytes(b"no MATLAB file")
+    with pytest.raises(ValueError, match=r"2_label\.mat: not a readable \.mat file"):
+        avenue.prepare(original, tmp_path / "out")
+    (folder / "2_label.mat").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no 2_label\.mat"):
+        avenue.prepare(original, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="no such folder .--masks"):
+        avenue.prepare(original, tmp_path / "out", masks=tmp_path / "nowhere")

@@ -1,0 +1,301 @@
+"""Frames: videos stored frame by frame, from which windows are cut at reading.
+
+A dataset of kind `"frames"` holds one record a frame, in order, video after video. The manifest
+lists the videos of every split with their lengths and labels; boxes of objects and tracks of
+anomalies lie beside the shards as text (`boxes/SPLIT/VIDEO.csv`, `tracks/SPLIT/VIDEO.txt`).
+Masks, boxes and tracks are in pixels of the source frame, also where the stored frames are
+resized. `vadjax.data.frame_writer` writes such a dataset.
+"""
+
+import collections
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+
+import cv2
+import grain
+import numpy as np
+
+from vadjax.data import loader
+from vadjax.data.records import Dataset
+
+KIND = "frames"
+UNKNOWN = -1  # label of a frame whose label is not known
+BOX_COLUMNS = ("frame", "x0", "y0", "x1", "y1", "confidence")
+TRACK_COLUMNS = ("track_id", "frame_id", "x_min", "y_min", "x_max", "y_max")
+
+
+class Frames(Sequence):
+    """All frames of a split, read on access.
+
+    Args:
+      data: dataset of kind `"frames"`.
+      split: name of the split.
+
+    Raises:
+      ValueError: no such split.
+
+    Attributes:
+      entries: the videos as in the manifest.
+      first: index of the first frame of every video and the end, int64 [videos + 1].
+      size: (H, W) of the stored frames.
+    """
+
+    def __init__(self, data: Dataset, split: str):
+        self._records = data.records(split)
+        self._raw = data.manifest["encoding"] == "raw"
+        self._label = f"{data.folder}/{split}"
+        self.entries: list[dict] = data.splits[split]["videos"]
+        self.first = np.cumsum([0] + [entry["frames"] for entry in self.entries])
+        self.size: tuple[int, int] = tuple(data.manifest["size"])
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Frame number `index` of the split, uint8 [H, W, 3], RGB."""
+        return self.read(index, np.empty((*self.size, 3), np.uint8))
+
+    def read(self, index: int, out: np.ndarray) -> np.ndarray:
+        """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
+        content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
+        if not self._raw:
+            return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB, out)
+        if content.size == out.size:
+            out[...] = content.reshape(out.shape)
+            return out
+        return cv2.cvtColor(content.reshape(self.size), cv2.COLOR_GRAY2RGB, out)
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """Mask of frame number `index`, bool [H, W] of the source frame; None if unknown."""
+        content = self._records.find_bytes(index, "mask")
+        if not len(content):
+            return None
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) > 0
+
+    def __repr__(self) -> str:
+        return f"Frames({self._label}, {len(self)})"  # part of grain's checkpoint
+
+
+class Windows(Sequence):
+    """Every window of consecutive frames of a split; none crosses from a video to the next.
+
+    Element i is `{"frames": uint8 [T, H, W, 3], "video": int32, "start": int32}`: the frames
+    (RGB), the video's number in the split and the rank of the window's first frame in it.
+
+    Args:
+      data: dataset of kind `"frames"`.
+      split: name of the split.
+      length: frames of a window, T.
+
+    Raises:
+      ValueError: no such split, or a video is shorter than a window.
+    """
+
+    def __init__(self, data: Dataset, split: str, length: int):
+        self.frames, self.length = Frames(data, split), length
+        check_lengths(self.frames.entries, length, f"{data.folder} ({split})")
+        counts = [entry["frames"] - length + 1 for entry in self.frames.entries]
+        self._first = np.cumsum([0] + counts)
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def __getitem__(self, index: int) -> dict:
+        if not 0 <= index < len(self):
+            raise IndexError(f"window {index} of {len(self)}")
+        return {name: value[0] for name, value in self.batch([index]).items()}
+
+    def batch(self, indices: Sequence[int]) -> dict:
+        """The windows of those numbers, stacked, each frame written to its place at once."""
+        indices = np.asarray(indices)
+        videos = np.searchsorted(self._first, indices, side="right") - 1
+        starts = indices - self._first[videos]
+        out = np.empty((len(indices), self.length, *self.frames.size, 3), np.uint8)
+        for window, at in zip(out, self.frames.first[videos] + starts, strict=True):
+            for t, frame in enumerate(window):
+                self.frames.read(int(at) + t, frame)
+        return {
+            "frames": out,
+            "video": videos.astype(np.int32),
+            "start": starts.astype(np.int32),
+        }
+
+    def __repr__(self) -> str:
+        return f"Windows({self.frames!r}, {self.length})"  # part of grain's checkpoint
+
+
+def check_lengths(entries: Sequence[dict], length: int, where: str) -> None:
+    """Refuses windows that do not fit.
+
+    Raises:
+      ValueError: a window has no frames, or a video is shorter than a window.
+    """
+    if length < 1:
+        raise ValueError(f"windows of {length} frames; expected at least 1")
+    short = [entry for entry in entries if entry["frames"] < length]
+    if short:
+        names = ", ".join(f"{entry['name']} ({entry['frames']} frames)" for entry in short[:5])
+        more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+        raise ValueError(
+            f"{where}: shorter than a window of {length} frames: {names}{more}; "
+            f"prepare the dataset again without them (--min_frames {length}) or take "
+            "shorter windows"
+        )
+
+
+def window_batches(
+    data: Dataset, split: str, length: int, batch: int, seed: int, shard: loader.Shard
+) -> grain.MapDataset:
+    """Endless seeded batches of windows for training, in a new order each pass.
+
+    Args:
+      data: dataset of kind `"frames"`.
+      split: name of the split.
+      length: frames of a window, T.
+      batch: windows of the global batch.
+      seed: seed of the order.
+      shard: this process's share.
+
+    Returns:
+      Dataset of `{"frames": uint8 [B, T, H, W, 3], "video": int32 [B], "start": int32 [B]}`,
+      where B is this process's share of `batch`.
+    """
+    windows = Windows(data, split, length)
+    endless = loader.shuffled(range(len(windows)), seed, shard)
+    numbers = endless.batch(shard.share(batch), drop_remainder=True)  # else its length overflows
+    return numbers.map(windows.batch)
+
+
+class Video:
+    """One video of a split; its frames are read when they are asked for.
+
+    Attributes:
+      name: name, unique in the split.
+      split: name of the split.
+      number: its number in the split.
+      num_frames: number of frames, T.
+      size: (H, W) of the stored frames.
+      source_size: (H, W) of the source frames, to which masks, boxes and tracks belong.
+      labels: uint8 [T], 1 = anomalous; None where unknown.
+      kinds: track id → kind of anomaly, where known.
+    """
+
+    def __init__(self, data: Dataset, split: str, number: int, frames: Frames | None = None):
+        self._frames = frames or Frames(data, split)
+        self._folder, self._entry = data.folder, self._frames.entries[number]
+        self._first = int(self._frames.first[number])
+        self.split, self.number = split, number
+        self.name: str = self._entry["name"]
+        self.num_frames: int = self._entry["frames"]
+        self.size = self._frames.size
+        self.source_size: tuple[int, int] = tuple(self._entry["source_size"])
+        known = self._entry["labels"]
+        self.labels = None if known is None else np.frombuffer(bytes.fromhex(known), np.uint8)
+        self.kinds: dict[int, str] = {int(k): kind for k, kind in self._entry["kinds"].items()}
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        """Frame of that rank, uint8 [H, W, 3], RGB."""
+        return self._frames[self._at(frame)]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames in order, one in memory at a time."""
+        return (self[frame] for frame in range(self.num_frames))
+
+    def windows(self, length: int) -> Iterator[np.ndarray]:
+        """Every window in order, uint8 [T, H, W, 3]; each frame is read once.
+
+        Raises:
+          ValueError: the video is shorter than a window.
+        """
+        check_lengths([self._entry], length, f"{self._folder} ({self.split})")
+        frames = iter(self)
+        held = collections.deque(itertools.islice(frames, length - 1), maxlen=length)
+        for frame in frames:
+            held.append(frame)
+            yield np.stack(held)
+
+    def mask(self, frame: int) -> np.ndarray | None:
+        """Anomalous pixels of a frame, bool [H, W] of `source_size`; None without masks."""
+        return self._frames.mask(self._at(frame)) if self._entry["masks"] else None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every frame has a mask."""
+        return self._entry["masks"]
+
+    @property
+    def boxes(self) -> np.ndarray | None:
+        """Boxes of all objects, float32 [n, 6] (`BOX_COLUMNS`); None where there are none."""
+        if not self._entry["boxes"]:
+            return None
+        return read_boxes(self._folder / "boxes" / self.split / f"{self.name}.csv")
+
+    @property
+    def tracks(self) -> np.ndarray | None:
+        """Tracks of the anomalies, int64 [n, 6] (`TRACK_COLUMNS`); None where unknown."""
+        if not self._entry["tracks"]:
+            return None
+        return read_tracks(self._folder / "tracks" / self.split / f"{self.name}.txt")
+
+    def _at(self, frame: int) -> int:
+        if not 0 <= frame < self.num_frames:
+            raise IndexError(f"{self.name}: frame {frame} of {self.num_frames}")
+        return self._first + frame
+
+
+class Videos(Sequence):
+    """The videos of a split, in the order of the dataset; none is held in memory.
+
+    Raises:
+      ValueError: no such split.
+    """
+
+    def __init__(self, data: Dataset, split: str):
+        self._data, self._split = data, split
+        self._frames = Frames(data, split)
+
+    def __len__(self) -> int:
+        return len(self._frames.entries)
+
+    def __getitem__(self, number: int) -> Video:
+        if not 0 <= number < len(self):
+            raise IndexError(f"video {number} of {len(self)}")
+        return Video(self._data, self._split, number, self._frames)
+
+
+def read_boxes(path) -> np.ndarray:
+    """Boxes of a CSV file with a line of `BOX_COLUMNS`, float32 [n, 6].
+
+    Raises:
+      ValueError: other columns, or a line that cannot be read.
+    """
+    return _read_table(path, BOX_COLUMNS, header=True).astype(np.float32)
+
+
+def read_tracks(path) -> np.ndarray:
+    """Tracks of a text file, `TRACK_COLUMNS` without a heading, int64 [n, 6].
+
+    Raises:
+      ValueError: a line that cannot be read.
+    """
+    return _read_table(path, TRACK_COLUMNS, header=False).astype(np.int64)
+
+
+def _read_table(path, columns: Sequence[str], header: bool) -> np.ndarray:
+    lines = path.read_text().splitlines()
+    expected = ",".join(columns)
+    if header and (not lines or lines[0].strip() != expected):
+        raise ValueError(f"{path}: begins with {lines[:1]}, expected the columns {expected}")
+    body = [line for line in lines[int(header) :] if line.strip()]
+    if not body:
+        return np.zeros((0, len(columns)))
+    try:
+        return np.loadtxt(io.StringIO("\n".join(body)), delimiter=",", ndmin=2).reshape(
+            len(body), len(columns)
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: not lines of {expected} ({error})") from error

@@ -1,0 +1,343 @@
+"""Writing a dataset of frames: every frame once, with what is known of it (`vadjax.data.clips`)."""
+
+import collections
+import dataclasses
+import functools
+import io
+import itertools
+import pathlib
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+
+import cv2
+import numpy as np
+
+from vadjax.data import builder
+from vadjax.data.clips import BOX_COLUMNS, KIND, TRACK_COLUMNS, UNKNOWN
+from vadjax.data.video import Picture, resize
+
+ENCODINGS = ("raw", "jpeg")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceVideo:
+    """A video as a preparing program finds it.
+
+    Attributes:
+      name: name, unique in its split.
+      frames: its frames in order; those of a `FrameFolder` are counted before they are read.
+      labels: uint8 [T], 1 = anomalous; a single 0 or 1 for all frames; None takes them from the
+        masks, if there are any.
+      masks: one picture a frame, any channel above 0 = anomalous, of the size of the frames.
+      boxes: boxes of all objects, float [n, 6] (`clips.BOX_COLUMNS`).
+      tracks: tracks of the anomalies, int [n, 6] (`clips.TRACK_COLUMNS`).
+      kinds: track id → kind of anomaly.
+    """
+
+    name: str
+    frames: Iterable[Picture]
+    labels: np.ndarray | int | None = None
+    masks: Iterable[Picture] | None = None
+    boxes: np.ndarray | None = None
+    tracks: np.ndarray | None = None
+    kinds: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def check_ahead(self) -> None:
+        """Compares, before any frame is read, what can be compared (`check`).
+
+        The frames of a video file are only counted, which decodes it, if there is a need.
+        """
+        known = (self.masks, self.boxes, self.tracks)
+        needed = np.ndim(self.labels) or any(part is not None for part in known)
+        if needed and hasattr(self.frames, "__len__"):
+            self.check(len(self.frames))
+
+    def check(self, frames: int) -> None:
+        """Compares everything that has a length with the number of frames.
+
+        Raises:
+          ValueError: names the video and gives both numbers.
+        """
+        for what in ("labels", "masks"):
+            found = getattr(self, what)
+            if hasattr(found, "__len__") and len(found) != frames:
+                raise ValueError(
+                    f"video {self.name}: {len(found):,} {what} for {frames:,} frames; "
+                    "each frame needs one. Are some frames or labels missing?"
+                )
+        if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
+            raise ValueError(f"video {self.name}: labels other than 0 and 1 (1 = anomalous)")
+        for what, column in (("boxes", 0), ("tracks", 1)):
+            rows = getattr(self, what)
+            if rows is None or not len(rows):
+                continue
+            low, high = int(rows[:, column].min()), int(rows[:, column].max())
+            if low < 0 or high >= frames:
+                raise ValueError(
+                    f"video {self.name}: {what} of frames {low} to {high}, but its {frames:,} "
+                    f"frames are 0 to {frames - 1}; frames are counted from 0"
+                )
+
+
+def write_frames(
+    out: str | pathlib.Path,
+    splits: Mapping[str, Iterable[SourceVideo]],
+    *,
+    name: str,
+    size: tuple[int, int] | None = None,
+    encoding: str = "raw",
+    quality: int = 95,
+    file_format: str = "array_record",
+    shards: int | None = None,
+    extra: Mapping | None = None,
+) -> dict:
+    """Writes a dataset of frames and returns its manifest.
+
+    Args:
+      out: folder to make; must not exist.
+      splits: split name → its videos; may be a generator.
+      name: name of the set, shown in reports.
+      size: (H, W) to resize to; None stores the frames as they are.
+      encoding: `"raw"` (uint8, one channel where all three are equal) or `"jpeg"` (the file's
+        own bytes where the source is a JPEG of the stored size).
+      quality: of the JPEGs that are made here, 1 to 100.
+      file_format: `"array_record"` or `"tfrecord"`.
+      shards: shards per split; None lets TFDS choose by size.
+      extra: more entries for the manifest.
+
+    Raises:
+      FileExistsError: `out` exists.
+      ValueError: a video that cannot be used; the message names the file.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
+    splits = {split: iter(videos) for split, videos in splits.items()}
+    stored, splits = (size, splits) if size else _first_size(splits)
+    notes = {split: FrameNotes(split) for split in splits}
+    frames = _Encoder(encoding, stored, bool(size), quality)
+    return builder.write_dataset(
+        out,
+        name=name,
+        kind=KIND,
+        features=tfds_features(encoding, stored),
+        splits={split: _examples(videos, frames, notes[split]) for split, videos in splits.items()},
+        file_format=file_format,
+        shards=shards,
+        extra={"encoding": encoding, "size": list(stored), **(extra or {})},
+        notes=notes,
+    )
+
+
+def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
+    """TFDS feature connectors of a frame of `size` (H, W)."""
+    import tensorflow_datasets as tfds  # only writers need it
+
+    image = tfds.features.Image(shape=(*size, 3), encoding_format="jpeg")
+    if encoding == "raw":
+        as_bytes = tfds.features.Encoding.BYTES
+        image = tfds.features.Tensor(shape=(*size, None), dtype=np.uint8, encoding=as_bytes)
+    mask = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
+    return {
+        "video": tfds.features.Text(),
+        "frame": tfds.features.Scalar(np.int64),
+        "label": tfds.features.Scalar(np.int64),
+        "image": image,
+        "mask": tfds.features.Sequence(mask),  # none or one
+    }
+
+
+class FrameNotes:
+    """Lists the videos of a split for the manifest, and their boxes and tracks as text."""
+
+    def __init__(self, split: str):
+        self.split = split
+        self._videos: list[dict] = []
+        self._labels: list[list[int]] = []
+        self._files: dict[str, bytes] = {}
+
+    def start(self, video: SourceVideo, source_size: tuple[int, int]) -> None:
+        """Begins the next video.
+
+        Raises:
+          ValueError: a name that the split already has.
+        """
+        if any(video.name == seen["name"] for seen in self._videos):
+            raise ValueError(f"split {self.split!r} has two videos named {video.name!r}")
+        self._videos.append(
+            {
+                "name": video.name,
+                "source_size": list(source_size),
+                "masks": video.masks is not None,
+                "boxes": video.boxes is not None,
+                "tracks": video.tracks is not None,
+                "kinds": {str(track): kind for track, kind in video.kinds.items()},
+            }
+        )
+        self._labels.append([])
+        if video.boxes is not None:
+            text = _table(video.boxes, "%.9g", ",".join(BOX_COLUMNS))
+            self._files[f"boxes/{self.split}/{video.name}.csv"] = text
+        if video.tracks is not None:
+            self._files[f"tracks/{self.split}/{video.name}.txt"] = _table(video.tracks, "%d")
+
+    def add(self, example: Mapping) -> None:
+        """Notes one frame of the current video."""
+        self._labels[-1].append(example["label"])
+
+    def entries(self) -> dict:
+        """Counts of the frames and the list of videos; labels as one hexadecimal byte a frame."""
+        count = collections.Counter(itertools.chain.from_iterable(self._labels))
+        return {
+            "records": count.total(),
+            "anomalous": count[1],
+            "normal": count[0],
+            "unlabelled": count[UNKNOWN],
+            "videos": [
+                {
+                    **video,
+                    "frames": len(labels),
+                    "labels": None if UNKNOWN in labels else bytes(labels).hex(),
+                }
+                for video, labels in zip(self._videos, self._labels, strict=True)
+            ],
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """Boxes and tracks of the videos that have them."""
+        return self._files
+
+
+def _table(rows: np.ndarray, number: str, header: str = "") -> bytes:
+    text = io.StringIO()
+    rows = np.asarray(rows).reshape(-1, len(TRACK_COLUMNS))
+    np.savetxt(text, rows, number, delimiter=",", header=header, comments="")
+    return text.getvalue().encode()
+
+
+def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, int], dict]:
+    """Size of the very first frame, and the splits with nothing taken out."""
+    split, videos = next(iter(splits.items()), ("", iter(())))
+    video = next(videos, None)
+    if video is None:
+        raise ValueError(f"split {split!r} has no video; nothing was written")
+    picture = next(iter(video.frames))
+    return picture.pixels.shape[:2], {**splits, split: itertools.chain([video], videos)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """How frames are stored."""
+
+    encoding: str
+    size: tuple[int, int]
+    resize: bool
+    quality: int
+
+    def __call__(self, picture: Picture) -> np.ndarray | io.BytesIO:
+        pixels = resize(picture.pixels, self.size)
+        if self.encoding == "jpeg" and pixels is picture.pixels and picture.jpeg:
+            return io.BytesIO(picture.jpeg)
+        red, green, blue = cv2.split(pixels)
+        if np.array_equal(red, green) and np.array_equal(red, blue):
+            pixels = red[..., None]
+        if self.encoding == "raw":
+            return pixels
+        if pixels.shape[2] == 3:
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+
+
+def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> io.BytesIO:
+    done, content = cv2.imencode(kind, pixels, options)
+    if not done:
+        raise ValueError(f"{pixels.dtype} {pixels.shape}: OpenCV cannot write this as {kind}")
+    return io.BytesIO(content.tobytes())
+
+
+def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes) -> Iterator[dict]:
+    for video in videos:
+        video.check_ahead()
+        rank = unlike = 0
+        for rank, (picture, mask) in enumerate(_with_masks(video), 1):
+            if rank == 1:
+                _check_stored_size(picture, encode)
+                notes.start(video, picture.pixels.shape[:2])
+            label = _label(video, rank - 1, mask)
+            unlike += mask is not None and label != mask.any()
+            yield {
+                "video": video.name,
+                "frame": rank - 1,
+                "label": label,
+                "image": encode(picture),
+                "mask": [] if mask is None else [_mask_png(mask)],
+            }
+        video.check(rank)
+        if unlike:
+            warnings.warn(
+                f"video {video.name}: the labels of {unlike:,} of {rank:,} frames are not those "
+                "of their masks; both are kept as they are",
+                stacklevel=2,
+            )
+
+
+def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None]]:
+    """The frames, each with its mask if there are masks; all of one size."""
+    masks = None if video.masks is None else iter(video.masks)
+    rank, first = 0, None
+    for rank, picture in enumerate(video.frames, 1):
+        first = first or picture
+        _check_size(picture, first.pixels.shape[:2], f"the first frame {first.source}")
+        yield picture, None if masks is None else _next_mask(video, masks, rank - 1, picture)
+    if not rank:
+        raise ValueError(f"video {video.name}: no frames")
+    if masks is not None and next(masks, None) is not None:
+        raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
+
+
+def _check_stored_size(picture: Picture, encode: _Encoder) -> None:
+    size = picture.pixels.shape[:2]
+    if size != tuple(encode.size) and not encode.resize:
+        raise ValueError(
+            f"{picture.source}: {_by(size)} pixels, but the first video has {_by(encode.size)}; "
+            f"bring all to one size, for example with --size {encode.size[0]}x{encode.size[1]}"
+        )
+
+
+def _check_size(picture: Picture, size: tuple[int, int], what: str) -> None:
+    found = picture.pixels.shape[:2]
+    if found != size:
+        raise ValueError(
+            f"{picture.source}: {_by(found)} pixels (H x W), expected {_by(size)} as in {what}; "
+            "the frames and masks of a video have one size. Extract them again"
+        )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture) -> np.ndarray:
+    mask = next(masks, None)
+    if mask is None:
+        raise ValueError(f"video {video.name}: {rank:,} masks for more frames; each needs one")
+    _check_size(mask, picture.pixels.shape[:2], f"its frame {picture.source}")
+    if mask.pixels.ndim == 2:
+        return mask.pixels > 0
+    return functools.reduce(np.bitwise_or, cv2.split(mask.pixels)) > 0
+
+
+def _mask_png(mask: np.ndarray) -> io.BytesIO:
+    """Mask as a PNG of one bit a pixel."""
+    return _encode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+
+
+def _label(video: SourceVideo, rank: int, mask: np.ndarray | None) -> int:
+    if video.labels is None:
+        return UNKNOWN if mask is None else int(mask.any())
+    if np.ndim(video.labels) == 0:
+        return int(video.labels)
+    if rank >= len(video.labels):
+        raise ValueError(
+            f"video {video.name}: {len(video.labels):,} labels for more than {rank:,} frames"
+        )
+    return int(video.labels[rank])

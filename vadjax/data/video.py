@@ -1,0 +1,178 @@
+"""Decoding: the frames of a folder of images or of a video file, one at a time."""
+
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm")
+IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
+
+
+class Picture(NamedTuple):
+    """One decoded frame.
+
+    Attributes:
+      pixels: uint8 [H, W, 3], RGB.
+      source: where it came from, for messages.
+      jpeg: the file's own bytes where it is a JPEG, so that storing it loses nothing.
+    """
+
+    pixels: np.ndarray
+    source: str
+    jpeg: bytes | None = None
+
+
+class FrameFolder(Iterable[Picture]):
+    """The images of a folder as the frames of a video: by rank, whatever numbers they bear.
+
+    Args:
+      folder: folder of images of one kind; hidden files are passed over.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: the folder is empty, or holds something else than images of one kind.
+    """
+
+    def __init__(self, folder: str | pathlib.Path):
+        self.folder = pathlib.Path(folder)
+        self.paths = list_images(self.folder)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for path in self.paths:
+            yield read_picture(path)
+
+
+class VideoFile(Iterable[Picture]):
+    """The frames of a video file, decoded in order.
+
+    Its length is found by decoding it once, because the headers of AVI files are often wrong.
+
+    Raises:
+      FileNotFoundError: no such file.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        self._length: int | None = None
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path}: no such video file")
+
+    def __len__(self) -> int:
+        if self._length is None:
+            capture = self._open()
+            self._length = 0
+            while capture.grab():
+                self._length += 1
+            capture.release()
+        return self._length
+
+    def __iter__(self) -> Iterator[Picture]:
+        capture, rank = self._open(), 0
+        try:
+            while (read := capture.read())[0]:
+                yield Picture(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), f"{self.path}#{rank}")
+                rank += 1
+        finally:
+            capture.release()
+        if not rank:
+            raise ValueError(f"{self.path}: no frame can be decoded; is it a whole video file?")
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(str(self.path))
+        if not capture.isOpened():
+            raise ValueError(
+                f"{self.path}: OpenCV cannot open this video; convert it, for example: "
+                f"ffmpeg -i {self.path} -q:v 2 {self.path.with_suffix('')}/%04d.jpg"
+            )
+        return capture
+
+
+def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:
+    """The frames of a folder of images or of a video file."""
+    return FrameFolder(path) if pathlib.Path(path).is_dir() else VideoFile(path)
+
+
+def list_images(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The images of a folder in the order of their names, numbers in them by value.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: the folder is empty, or holds something else than images of one kind.
+    """
+    paths = visible(folder)
+    if not paths:
+        raise ValueError(f"{folder}: empty; expected the frames of a video ({', '.join(IMAGES)})")
+    for path in paths:
+        if path.suffix.lower() not in IMAGES or path.is_dir():
+            raise ValueError(
+                f"{path}: not an image; a folder of frames holds nothing else than "
+                f"{', '.join(IMAGES)}. Move it elsewhere"
+            )
+    kinds = sorted({path.suffix for path in paths})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{folder}: holds {' and '.join(kinds)} files, expected one kind; "
+            "are these the same frames twice? Move the others elsewhere"
+        )
+    return paths
+
+
+def visible(folder: pathlib.Path) -> list[pathlib.Path]:
+    """What a folder holds, in natural order, without what file browsers leave behind.
+
+    Raises:
+      FileNotFoundError: no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    found = [
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in IGNORED
+    ]
+    return sorted(found, key=natural)
+
+
+def natural(path: pathlib.Path) -> list:
+    """Sorting key: text as it is, numbers by value; equals text order for padded numbers."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)] + [path.name]
+
+
+def read_picture(path: pathlib.Path) -> Picture:
+    """One image file in colour.
+
+    Raises:
+      ValueError: the file is not a readable image.
+    """
+    content = path.read_bytes()
+    pixels = decode_image(content)
+    if pixels is None:
+        raise ValueError(
+            f"{path}: not a readable image ({len(content):,} bytes); copy or extract it again"
+        )
+    jpeg = content if path.suffix.lower() in (".jpg", ".jpeg") else None
+    return Picture(pixels, str(path), jpeg)
+
+
+def decode_image(content: bytes) -> np.ndarray | None:
+    """Encoded image → uint8 [H, W, 3], RGB; None if it cannot be decoded."""
+    if not content:
+        return None
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frame resized to (H, W): bilinear on uint8, no antialiasing, aspect not kept (lgn_net §1)."""
+    if pixels.shape[:2] == tuple(size):
+        return pixels
+    return cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
