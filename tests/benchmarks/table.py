@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 from rich.table import Table
 
-
 PAUSE = 0.3  # seconds
 
 

@@ -169,7 +169,8 @@ def paired_bags(
     for label in (1, 0):
         bags = Bags(data, split, modality, label)
         order = loader.shuffled(bags, seed=2 * seed + label, shard=shard)
-        streams.append(order.map(crop_mean).batch(shard.share(pairs)))
+        batches = order.map(crop_mean).batch(shard.share(pairs), drop_remainder=True)
+        streams.append(batches)
     return grain.experimental.ZipMapDataset(streams).map(_name_pair)
 
 
