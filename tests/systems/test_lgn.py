@@ -11,7 +11,7 @@ from vadjax.metrics.frame import auc
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.layers import convolve
 from vadjax.systems.lgn.local import run_layers, st_lstm
-from vadjax.systems.lgn.loss import compactness, separateness
+from vadjax.systems.lgn.loss import compactness, separateness, training_loss
 from vadjax.systems.lgn.model import FEATURES
 from vadjax.systems.lgn.stream import Stream
 
@@ -383,3 +383,36 @@ def check_measures(measures, case, suffix):
     close(measures.psnr, case[f"psnr{suffix}"], atol=1e-4)
     close(measures.distance, case[f"dist{suffix}"], atol=1e-4)
     close(measures.point, case[f"point{suffix}"], atol=1e-4)
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+def test_full_size(folder, numbers, train):
+    every = numbers("lgn_256")
+    case = part(every, "train/" if train else "eval/")
+    model, variables = recipe.load_model(folder, "lgn")
+    windows, items = recipe.windows(every["frames"]), jnp.asarray(every["keys"])
+    apply = jax.jit(functools.partial(model.apply, train=train, mutable=True))
+    (prediction, encoded), kept = apply(variables, windows[:, : model.frames], items)
+    queries, target = encoded.queries.reshape(-1, FEATURES), windows[:, -1]
+    close(recipe.channels_first(prediction)[:, :, ::4, ::4], case["pred_sub"], atol=2e-4)
+    updated = memory.update(queries, items)
+    if train:
+        close(updated, case["updated_memory"], atol=1e-4)
+        total, terms = training_loss(prediction, target, queries, items)
+        losses = [*terms.values(), total]
+        close(losses, case["losses_pixel_com_sep_total"], rtol=1e-5)
+        return
+    close(updated, case["updated_memory_if_update"], atol=1e-4)
+    whole = np.asarray(prediction, np.float64)
+    close([whole.mean(), whole.std(ddof=1)], case["pred_mean_std"], atol=1e-4)
+    cut = np.s_[:, ::8, ::2, ::2]
+    close(recipe.channels_first(encoded.features)[cut], case["fea_sub"], atol=1e-4)
+    (read,) = kept["intermediates"]["read"]
+    close(recipe.channels_first(read)[cut], case["updated_orig_sub"], atol=1e-4)
+    check_best(memory.cosines(queries, items), case["top1_index"][:, None])
+    error = score.frame_error(prediction, target)
+    close(score.psnr(error.mean()), case["psnr"], atol=1e-4)
+    close(score.point_score(error), case["point"], atol=1e-4)
+    close(compactness(queries, items), case["compactness"], atol=1e-4)
