@@ -25,16 +25,12 @@ class Conv(nn.Module):
     """Convolution with padding `size // 2`.
 
     Attributes:
-      inputs: channels in.
       features: channels out.
       size: height and width of the kernel.
       stride: step in both directions.
       use_bias: whether a bias is added.
-
-    Call with x: [B, H, W, inputs]; returns [B, H / stride, W / stride, features] in x's type.
     """
 
-    inputs: int
     features: int
     size: int = 3
     stride: int = 1
@@ -42,8 +38,9 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (self.size, self.size, self.inputs, self.features)
-        init = torch_uniform(self.size**2 * self.inputs)
+        """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        init = torch_uniform(self.size**2 * x.shape[-1])
         y = convolve(x, self.param("kernel", init, shape), self.stride)
         return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
 
@@ -55,18 +52,15 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
 
 class Upsample(nn.Module):
-    """Transposed 3×3 convolution to twice the size, batch norm, ReLU.
+    """Transposed 3×3 convolution to twice the size, batch norm, ReLU."""
 
-    Call with x: [B, H, W, inputs]; returns [B, 2 H, 2 W, features].
-    """
-
-    inputs: int
     features: int
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, 2 H, 2 W, features] of x [B, H, W, C]."""
         init = torch_uniform(9 * self.features)  # torch takes the output channels here
-        kernel = self.param("kernel", init, (3, 3, self.inputs, self.features))
+        kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         y = ops.conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
         return nn.relu(BatchNorm(self.features, name="norm")(y, train))
@@ -75,13 +69,13 @@ class Upsample(nn.Module):
 class BatchNorm(nn.Module):
     """Batch norm as torch has it: the running variance is that of the sample (n - 1).
 
+    The running statistics are the collection `batch_stats`.
+
     Attributes:
       features: channels.
       groups: consecutive inputs [B, G, ...] merged into the batch axis of size B·G. Each of the
         G has its own statistics, and they enter the running ones in order: what torch does when
         a layer is called G times in one step (spec lgn_net §2.1).
-
-    Call with x: [B·G, H, W, features]; the running statistics are the collection `batch_stats`.
     """
 
     features: int
@@ -89,6 +83,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalised, scaled and shifted x [B·G, H, W, features]."""
         size = (self.features,)
         scale = self.param("scale", nn.initializers.ones, size)
         bias = self.param("bias", nn.initializers.zeros, size)
@@ -119,15 +114,15 @@ def _follow(running: jax.Array, batch: jax.Array) -> jax.Array:
 class ConvPair(nn.Module):
     """Convolution, batch norm, ReLU, twice; `open_end` leaves out the last norm and ReLU."""
 
-    inputs: int
     features: int
     open_end: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = Conv(self.inputs, self.features, name="conv1")(x)
+        """[B, H, W, features] of x [B, H, W, C]."""
+        x = Conv(self.features, name="conv1")(x)
         x = nn.relu(BatchNorm(self.features, name="norm1")(x, train))
-        x = Conv(self.features, self.features, name="conv2")(x)
+        x = Conv(self.features, name="conv2")(x)
         if self.open_end:
             return x
         return nn.relu(BatchNorm(self.features, name="norm2")(x, train))

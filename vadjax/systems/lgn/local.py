@@ -29,22 +29,22 @@ class LocalBranch(nn.Module):
     Attributes:
       cell: `"stlstm"` (LGN-Net) or `"convlstm"` (the alternative of spec §6, without the memory
         state that is handed from layer to layer).
-
-    Call with frames [B, T, H, W, 3]; returns [B, H, W, 64].
     """
 
     cell: str = "stlstm"
 
     def setup(self):
+        """Encoder, the kernels of four layers, up-sampler."""
         if self.cell not in CELLS:
             raise ValueError(f"local branch {self.cell!r}; expected one of {', '.join(CELLS)}")
         kernels, self.step = CELLS[self.cell]
         self.encoder = FrameEncoder()
         self.cells = [kernels(FEATURES, name=f"layer{i + 1}") for i in range(LAYERS)]
-        self.up2 = Upsample(2 * FEATURES, 128)
-        self.up1 = Upsample(128, 64)
+        self.up2 = Upsample(128)
+        self.up1 = Upsample(64)
 
     def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, 64] of frames [B, T, H, W, 3]."""
         return self.from_gates(self.frame_gates(frames, train), train)
 
     def frame_gates(self, frames: jax.Array, train: bool) -> jax.Array:
@@ -66,16 +66,16 @@ class LocalBranch(nn.Module):
 class FrameEncoder(nn.Module):
     """Four convolutions with batch norm and ReLU, each frame by itself.
 
-    Call with frames [B, T, H, W, 3]; returns [B·T, H/4, W/4, 128]. In training the frames of one
-    time share their batch statistics.
+    In training the frames of one time share their batch statistics.
     """
 
     @nn.compact
     def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
+        """[B·T, H/4, W/4, 128] of frames [B, T, H, W, 3]."""
         times = frames.shape[1]
         x = frames.reshape(-1, *frames.shape[2:])
         for i, (features, stride) in enumerate(ENCODER, 1):
-            x = Conv(x.shape[-1], features, stride=stride, name=f"conv{i}")(x)
+            x = Conv(features, stride=stride, name=f"conv{i}")(x)
             x = nn.relu(BatchNorm(features, times, name=f"norm{i}")(x, train))
         return x
 
@@ -115,6 +115,7 @@ class StLstmKernels(nn.Module):
 
     @nn.compact
     def __call__(self) -> dict[str, jax.Array]:
+        """Each kernel [k, k, inputs, outputs] by its name."""
         c = self.features
         sizes = {"x": (3, c, 7 * c), "h": (3, c, 4 * c), "m": (3, c, 3 * c),
                  "o": (3, 2 * c, c), "last": (1, 2 * c, c)}  # fmt: skip
@@ -164,6 +165,7 @@ class ConvLstmKernels(nn.Module):
 
     @nn.compact
     def __call__(self) -> dict[str, jax.Array]:
+        """Each kernel [3, 3, C, 4 C], and the bias [4 C], by its name."""
         c = self.features
         init = torch_uniform(9 * 2 * c)
         found = {name: self.param(name, init, (3, 3, c, 4 * c)) for name in ("x", "h")}

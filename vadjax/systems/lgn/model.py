@@ -70,9 +70,6 @@ class FramePredictor(nn.Module):
       skips: join the encoder's activations before each pooling to the decoder (MNAD prediction).
       up_widths: channels after the decoder's three transposed convolutions.
       dtype: type of the arithmetic; parameters are float32.
-
-    Call with frames [B, T, H, W, 3] in [-1, 1], H and W multiples of 8, and items [M, 512];
-    returns (prediction [B, H, W, 3], `Encoded`). Collections: `params`, `batch_stats`.
     """
 
     frames: int = 4
@@ -85,19 +82,29 @@ class FramePredictor(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
+        """Encoder, decoder, and the local branch if there is one."""
         if self.decoder_input not in ("read", "query_and_read"):
             raise ValueError(
                 f"model.decoder_input is {self.decoder_input!r}; expected 'read', 'query_and_read'"
             )
-        inputs = FEATURES if self.decoder_input == "read" else 2 * FEATURES
         has_local = self.local_branch != "none"
-        self.encoder = Encoder(3 * self.frames)
-        self.decoder = Decoder(inputs, self.up_widths, self.skips, 64 if has_local else 0)
+        self.encoder = Encoder()
+        self.decoder = Decoder(self.up_widths, self.skips, 64 if has_local else 0)
         self.local = LocalBranch(self.local_branch) if has_local else None
 
     def __call__(
         self, frames: jax.Array, items: jax.Array, train: bool = False
     ) -> tuple[jax.Array, Encoded]:
+        """Prediction and what it was made from.
+
+        Args:
+          frames: [B, T, H, W, 3] in [-1, 1], H and W multiples of 8.
+          items: [M, 512].
+          train: batch statistics instead of the running ones (then `batch_stats` is mutable).
+
+        Returns:
+          [B, H, W, 3] in [-1, 1], and the `Encoded` window.
+        """
         encoded = self.encode(frames, self.frame_gates(frames, train), train)
         return self.decode(encoded, items, train), encoded
 
@@ -149,37 +156,28 @@ class FramePredictor(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU.
-
-    Call with x: [B, H, W, inputs]; returns features [B, H/8, W/8, 512] and the three activations
-    before the poolings, at full, half and quarter size.
-    """
-
-    inputs: int
+    """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Features [B, H/8, W/8, 512] of x [B, H, W, C], and what was there before each pooling."""
         skips = []
         for level, width in enumerate(WIDTHS, 1):
-            x = ConvPair(x.shape[-1], width, name=f"level{level}")(x, train)
+            x = ConvPair(width, name=f"level{level}")(x, train)
             skips.append(x)
             x = max_pool(x)
-        return ConvPair(WIDTHS[-1], FEATURES, open_end=True, name="level4")(x, train), tuple(skips)
+        return ConvPair(FEATURES, open_end=True, name="level4")(x, train), tuple(skips)
 
 
 class Decoder(nn.Module):
     """Decoder and fusion (spec §2.5, §5): three times to double size, joining what is given.
 
     Attributes:
-      inputs: channels in.
       up_widths: channels after each transposed convolution, smallest size first.
       skips: whether the encoder's activations are joined, before the decoder's own.
       local: channels of the local branch, joined last at full size.
-
-    Call with x: [B, H/8, W/8, inputs]; returns [B, H, W, 3] in [-1, 1].
     """
 
-    inputs: int
     up_widths: tuple[int, int, int]
     skips: bool
     local: int
@@ -188,14 +186,15 @@ class Decoder(nn.Module):
     def __call__(
         self, x: jax.Array, skips: tuple[jax.Array, ...], local: jax.Array | None, train: bool
     ) -> jax.Array:
-        x = ConvPair(self.inputs, FEATURES, name="level4")(x, train)
+        """Frames [B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]."""
+        x = ConvPair(FEATURES, name="level4")(x, train)
         for level, up in zip((3, 2, 1), self.up_widths, strict=True):
-            x = Upsample(x.shape[-1], up, name=f"up{level}")(x, train)
+            x = Upsample(up, name=f"up{level}")(x, train)
             joined = ([skips[level - 1]] if self.skips else []) + [x]
             joined += [local] if self.local and level == 1 else []
             x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
-            x = ConvPair(x.shape[-1], WIDTHS[level - 1], name=f"level{level}")(x, train)
-        return jnp.tanh(Conv(WIDTHS[0], 3, name="out")(x))
+            x = ConvPair(WIDTHS[level - 1], name=f"level{level}")(x, train)
+        return jnp.tanh(Conv(3, name="out")(x))
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:
