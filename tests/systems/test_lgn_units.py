@@ -9,8 +9,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.systems import lgn_golden as recipe
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.convert import read_items, read_model, to_variables, variable_shapes
-from vadjax.systems.lgn.layers import BatchNorm
-from vadjax.systems.lgn.local import ConvLstmKernels, conv_lstm
+from vadjax.systems.lgn.layers import BatchNorm, ConvPair, Upsample
+from vadjax.systems.lgn.local import ConvLstmKernels, StLstmKernels, conv_lstm
 from vadjax.systems.lgn.loss import pixel_loss
 from vadjax.systems.lgn.model import FEATURES, build
 from vadjax.systems.lgn.step import Beside, window_loss
@@ -27,11 +27,17 @@ def draw(*shape, seed=0):
 
 @functools.cache
 def network(variant="lgn", **options):
-    """A network, its first variables and items."""
-    model = build(variant, **options)
-    items = memory.first_items(jax.random.key(1))
-    frames = jnp.zeros((1, model.frames, *SIZE, 3))
-    return model, jax.jit(model.init)(jax.random.key(0), frames, items), items
+    """A network, random variables (drawn here: compiling `init` takes long), and items."""
+    model, rng = build(variant, **options), np.random.default_rng(0)
+
+    def fill(path, leaf):
+        if path[-1].key in ("scale", "var"):
+            return jnp.ones(leaf.shape)
+        bound = 1 / np.sqrt(max(np.prod(leaf.shape[:-1]), 9))
+        return jnp.asarray(rng.uniform(-bound, bound, leaf.shape).astype(np.float32))
+
+    variables = jax.tree_util.tree_map_with_path(fill, variable_shapes(model))
+    return model, variables, memory.normalize(jnp.asarray(rng.random((10, FEATURES)), np.float32))
 
 
 @pytest.mark.parametrize("variant", COUNTS)
@@ -41,18 +47,22 @@ def test_parameters(variant):
 
 
 def test_first_parameters_are_those_of_torch():
-    _, variables, items = network()
-    params = variables["params"]
-    for layer, fan_in in (
-        (params["encoder"]["level1"]["conv2"], 9 * 64),
-        (params["decoder"]["up3"], 9 * 256),  # the output channels, in torch
-        (params["local"]["encoder"]["conv1"], 9 * 3),
+    key, x = jax.random.key(0), jnp.zeros((1, 2, 2, 64))
+    pair = ConvPair(32).init(key, x, False)["params"]
+    up = Upsample(32).init(key, x, False)["params"]  # fan-in of the output channels, in torch
+    cell = StLstmKernels(32).init(key)["params"]
+    for leaf, fan_in in (
+        (pair["conv1"]["kernel"], 9 * 64),
+        (pair["conv1"]["bias"], 9 * 64),
+        (pair["conv2"]["kernel"], 9 * 32),
+        (up["kernel"], 9 * 32),
+        (up["bias"], 9 * 32),
+        (cell["o"], 9 * 64),
+        (cell["last"], 64),
     ):
-        for leaf in layer["kernel"], layer["bias"]:
-            assert 0.9 < np.abs(leaf).max() * np.sqrt(fan_in) <= 1
-            assert leaf.min() < 0
-    last = params["local"]["layer2"]["last"]
-    assert 0.9 < np.abs(last).max() * np.sqrt(256) <= 1
+        assert 0.9 < np.abs(leaf).max() * np.sqrt(fan_in) <= 1
+        assert leaf.min() < 0
+    items = memory.first_items(key)
     np.testing.assert_allclose(jnp.linalg.norm(items, axis=1), 1, rtol=1e-5)
     assert 0.6 < (items @ items.T)[0, 1:].mean() < 0.9  # spec: about 0.75
 
@@ -269,14 +279,14 @@ def test_other_weights_are_refused():
     with pytest.raises(ValueError, match=r"here: weights of no use here: \['extra'\]"):
         to_variables(state | {"extra": np.zeros(1)}, model, "here")
     name = "decoder.moduleUpsample4.0.weight"
-    with pytest.raises(ValueError, match=r"is \(512, 512, 3, 3\), this model needs \(512, 256"):
-        to_variables(
-            state, build("mnad_prediction", frames=1, skips=False, up_widths=(256, 128, 64)), "here"
-        )
+    with pytest.raises(
+        ValueError, match=r"is \(256, 512, 3, 3\), this model needs \(256, 256, 3, 3\)"
+    ):
+        to_variables(state, build("mnad_reconstruction", up_widths=(256, 128, 64)), "here")
     with pytest.raises(ValueError, match=f"no weight '{name}'"):
         to_variables({k: v for k, v in state.items() if k != name}, model, "here")
     with pytest.raises(ValueError, match="no weights were published for local branch 'convlstm'"):
-        to_variables(state, build(local_branch="convlstm"), "here")
+        to_variables(state, build("mnad_reconstruction", local_branch="convlstm"), "here")
 
 
 def test_files_of_weights_and_items(tmp_path):

@@ -55,7 +55,7 @@ def to_variables(state: dict, model: FramePredictor, source: str) -> tuple[dict,
         leaf = shapes[collection]
         for key in path:
             leaf = leaf[key]
-        shape = tuple(np.array(leaf.shape)[np.argsort(axes)])
+        shape = tuple(leaf.shape[axis] for axis in np.argsort(axes))
         place = variables[collection]
         for key in path[:-1]:
             place = place.setdefault(key, {})
@@ -75,6 +75,8 @@ def variable_shapes(model: FramePredictor) -> dict:
 
 def weight_names(model: FramePredictor) -> Iterator[tuple[str, tuple[str, ...], tuple[int, ...]]]:
     """Each weight of a model: (torch name, path of ours, axes that turn theirs into ours)."""
+    if model.local_branch not in ("stlstm", "none"):
+        raise ValueError(f"no weights were published for local branch {model.local_branch!r}")
     for level in range(1, 5):
         yield from _pair(f"encoder.moduleConv{level}", ("encoder", f"level{level}"), level < 4)
     yield from _pair("decoder.moduleConv", ("decoder", "level4"))
@@ -84,8 +86,6 @@ def weight_names(model: FramePredictor) -> Iterator[tuple[str, tuple[str, ...], 
     yield from _conv("decoder.moduleDeconv1.6", ("decoder", "out"))
     if model.local_branch == "stlstm":
         yield from _local_branch()
-    elif model.local_branch != "none":
-        raise ValueError(f"no weights were published for local branch {model.local_branch!r}")
 
 
 def _local_branch():
