@@ -1,7 +1,7 @@
 """Published torch weights: safe loading, layouts, and "every weight is used exactly once"."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -79,6 +79,13 @@ class Weights:
         """A linear layer in Flax's layout: `kernel` [inputs, outputs], `bias` [outputs]."""
         kernel = self.take(f"{name}.weight", (outputs, inputs)).T
         return {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))}
+
+    def drop(self, unused: Callable[[str], bool]) -> list[str]:
+        """Gives up the weights whose name `unused` says is of no use; returns their names."""
+        names = sorted(filter(unused, self._left))
+        for name in names:
+            del self._left[name]
+        return names
 
     def finish(self) -> None:
         """Checks that nothing is left.

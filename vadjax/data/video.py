@@ -176,3 +176,8 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] == tuple(size):
         return pixels
     return cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def to_float(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 of any shape → float32 in [-1, 1]."""
+    return frames.astype(np.float32) / np.float32(127.5) - np.float32(1)

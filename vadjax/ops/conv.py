@@ -1,0 +1,287 @@
+"""Channels-last convolutions and max pooling, written for XLA on CPU; the plain forms elsewhere.
+
+What XLA does badly on CPU, and what is done instead (figures for one core, peak about 105
+GFLOP/s; 3×3, 128 → 128 channels, 4 × 128² unless said):
+
+kernel gradients   a convolution with an image-sized window, 21 GFLOP/s; here blocks of about 512
+                   output positions, patches times cotangents, 88
+3-D convolutions   2-19 GFLOP/s with few channels; here 2-D ones over the temporal taps, 30-69
+transposed         the kernel gradient runs at 2 GFLOP/s; here it is the kernel gradient of the
+                   stride-2 convolution that leads back
+float64            minutes for one small network; here patches times a matrix
+
+The functions are differentiable once in reverse mode.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Padding = tuple[tuple[int, int], ...]
+
+LAYOUTS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
+MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
+STACKED_CHANNELS = 64  # up to so many channels × taps, temporal taps become channels
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding) -> jax.Array:
+    """Convolution in two or three dimensions.
+
+    Args:
+      x: [B, (T,) H, W, C].
+      w: kernel [(kt,) kh, kw, C, F].
+      strides: one per spatial dimension.
+      padding: (before, after) per spatial dimension.
+
+    Returns:
+      [B, (T',) H', W', F].
+    """
+    return lax.platform_dependent(
+        x,
+        w,
+        cpu=lambda x, w: _forward_on_cpu(x, w, strides, padding),
+        default=lambda x, w: _plain(x, w, strides, padding),
+    )
+
+
+def _conv_forward(x, w, strides, padding):
+    return conv(x, w, strides, padding), (x, w)
+
+
+def _conv_backward(strides, padding, residuals, gy):
+    def on_cpu(x, w, gy):
+        forward = functools.partial(_forward_on_cpu, strides=strides, padding=padding)
+        if w.ndim == 4 and x.dtype != jnp.float64:
+            gx = _input_gradient(gy, w, x.shape, strides, padding)
+        else:
+            gx = jax.vjp(lambda x: forward(x, w), x)[1](gy)[0]
+        if _wants_2d_kernel_gradient(w):
+            return gx, jax.vjp(lambda w: forward(x, w), w)[1](gy)[0]
+        return gx, _kernel_gradient(x, gy, w.shape[:-2], strides, padding)
+
+    def plain(x, w, gy):
+        return jax.vjp(lambda x, w: _plain(x, w, strides, padding), x, w)[1](gy)
+
+    return lax.platform_dependent(*residuals, gy, cpu=on_cpu, default=plain)
+
+
+conv.defvjp(_conv_forward, _conv_backward)
+
+
+@jax.custom_vjp
+def conv_transpose(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Transposed 3×3 convolution that doubles the size (torch: stride 2, padding and output 1).
+
+    `y[2 i + k - 1] += x[i] w[k]` in each of the two dimensions.
+
+    Args:
+      x: [B, H, W, C].
+      w: kernel [3, 3, C, F], taps in the order of torch (not flipped).
+
+    Returns:
+      [B, 2 H, 2 W, F].
+    """
+    if w.shape[:2] != (3, 3):
+        raise ValueError(f"conv_transpose takes 3×3 kernels; got {w.shape}")
+    return lax.platform_dependent(x, w, cpu=_transpose_on_cpu, default=_plain_transpose)
+
+
+BACK = (2, 2), ((1, 0), (1, 0))  # strides and padding of the convolution that leads from y to x
+
+
+def _transpose_forward(x, w):
+    return conv_transpose(x, w), (x, w)
+
+
+def _transpose_backward(residuals, gy):
+    def on_cpu(x, w, gy):
+        gx = _forward_on_cpu(gy, w.swapaxes(2, 3), *BACK)
+        return gx, _kernel_gradient(gy, x, (3, 3), *BACK).swapaxes(2, 3)
+
+    def plain(x, w, gy):
+        return jax.vjp(_plain_transpose, x, w)[1](gy)
+
+    return lax.platform_dependent(*residuals, gy, cpu=on_cpu, default=plain)
+
+
+conv_transpose.defvjp(_transpose_forward, _transpose_backward)
+
+
+def conv_general_dilated(
+    lhs,
+    rhs,
+    window_strides,
+    padding,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count=1,
+    batch_group_count=1,
+    precision=None,
+    preferred_element_type=None,
+):
+    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`: `conv` where it applies."""
+    ones = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
+    special = any(one != 1 for one in ones) or precision or preferred_element_type
+    if special or rhs.ndim - 2 not in LAYOUTS:
+        return lax.conv_general_dilated(
+            lhs,
+            rhs,
+            window_strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            dimension_numbers,
+            feature_group_count,
+            batch_group_count,
+            precision,
+            preferred_element_type,
+        )
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding)
+    return conv(lhs, rhs, tuple(window_strides), tuple(tuple(pair) for pair in padding))
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Maximum of each 2×2 square: [B, H, W, C] with even H, W → [B, H/2, W/2, C].
+
+    Written with slices: with reshape and `max` over two axes XLA:CPU (jax 0.10.2) was seen to
+    give a wrong gradient inside a large compiled step. Equal largest values share the gradient.
+    """
+    rows = jnp.maximum(x[:, ::2], x[:, 1::2])
+    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+
+
+def _plain(x, w, strides, padding):
+    return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=LAYOUTS[w.ndim - 2])
+
+
+def _input_gradient(gy, w, shape, strides, padding):
+    """Gradient of x [B, H, W, C] of `conv`, the kernel turned round in memory first.
+
+    Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the turning to the convolution, which then
+    does 12 GFLOP/s instead of 70.
+    """
+    pads = []
+    for size, k, s, (before, _), out in zip(
+        shape[1:3], w.shape, strides, padding, gy.shape[1:3], strict=False
+    ):
+        first = k - 1 - before
+        pads.append((first, size + k - 1 - ((out - 1) * s + 1) - first))
+    turned = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
+    return lax.conv_general_dilated(gy, turned, (1, 1), pads, strides, dimension_numbers=LAYOUTS[2])
+
+
+def _plain_transpose(x, w):
+    return lax.conv_general_dilated(
+        x, w[::-1, ::-1], (1, 1), ((1, 2),) * 2, (2, 2), dimension_numbers=LAYOUTS[2]
+    )
+
+
+def _transpose_on_cpu(x, w):
+    if x.dtype != jnp.float64:
+        return _plain_transpose(x, w)
+    size, (strides, padding) = (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], w.shape[3]), BACK
+    back = functools.partial(_by_patches, w=w.swapaxes(2, 3), strides=strides, padding=padding)
+    return jax.vjp(back, jnp.zeros(size, x.dtype))[1](x)[0]
+
+
+def _forward_on_cpu(x, w, strides, padding):
+    if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
+        return _by_patches(x, w, strides, padding)
+    if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
+        return _plain(x, w, strides, padding)
+    return _by_temporal_taps(x, w, strides, padding)
+
+
+def _by_temporal_taps(x, w, strides, padding):
+    """3-D convolution as 2-D ones: taps stacked as channels where few, summed where many."""
+    batch, _, height, width, channels = x.shape
+    taps = w.shape[0]
+    x = jnp.pad(x, [(0, 0), padding[0], (0, 0), (0, 0), (0, 0)])
+    times = (x.shape[1] - taps) // strides[0] + 1
+    last = (times - 1) * strides[0] + 1
+    shifted = [lax.slice_in_dim(x, k, k + last, strides[0], 1) for k in range(taps)]
+    rows = (batch * times, height, width)
+    if channels * taps <= STACKED_CHANNELS:
+        stacked = jnp.concatenate(shifted, -1).reshape(*rows, taps * channels)
+        kernel = jnp.moveaxis(w, 0, 2).reshape(*w.shape[1:3], taps * channels, w.shape[-1])
+        y = _plain(stacked, kernel, strides[1:], padding[1:])
+    else:
+        y = sum(
+            _plain(part.reshape(*rows, channels), w[k], strides[1:], padding[1:])
+            for k, part in enumerate(shifted)
+        )
+    return y.reshape(batch, times, *y.shape[1:])
+
+
+def _wants_2d_kernel_gradient(w) -> bool:
+    """Very large kernels, and 3-D ones over few channels, do better as `_by_temporal_taps`."""
+    few_channels = w.ndim == 5 and w.shape[-2] < 8 and w.dtype != jnp.float64
+    return few_channels or math.prod(w.shape[:-2]) > MOST_PATCHES
+
+
+def _patches(x, size: Sequence[int], out: Sequence[int], strides):
+    """Patches [B, *out, prod(size) * C] of an input that is already padded."""
+    last = [(o - 1) * s + 1 for o, s in zip(out, strides, strict=True)]
+    shifted = [
+        lax.slice(
+            x,
+            (0, *offset, 0),
+            (x.shape[0], *(k + n for k, n in zip(offset, last, strict=True)), x.shape[-1]),
+            (1, *strides, 1),
+        )
+        for offset in np.ndindex(*size)
+    ]
+    return jnp.concatenate(shifted, -1)
+
+
+def _by_patches(x, w, strides, padding):
+    """Convolution as patches times a matrix."""
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    size = w.shape[:-2]
+    out = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], size, strides, strict=True)]
+    return _patches(x, size, out, strides) @ w.reshape(-1, w.shape[-1])
+
+
+def _kernel_gradient(x, gy, size, strides, padding):
+    """Gradient of the kernel [*size, C, F] of `conv`: blocks of cotangents times patches."""
+    channels, features, out = x.shape[-1], gy.shape[-1], gy.shape[1:-1]
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    block = _block_shape(out)
+    blocks = [o // b for o, b in zip(out, block, strict=True)]
+    extent = [(b - 1) * s + k for b, s, k in zip(block, strides, size, strict=True)]
+
+    def add_block(i, total):
+        sample, *at = jnp.unravel_index(i, (x.shape[0], *blocks))
+        zero = jnp.zeros_like(sample)
+        corner = [p * b for p, b in zip(at, block, strict=True)]
+        start = [p * s for p, s in zip(corner, strides, strict=True)]
+        part = lax.dynamic_slice(x, (sample, *start, zero), (1, *extent, channels))
+        cotangent = lax.dynamic_slice(gy, (sample, *corner, zero), (1, *block, features))
+        rows = _patches(part, size, block, strides).reshape(-1, math.prod(size) * channels)
+        return total + cotangent.reshape(-1, features).T @ rows
+
+    start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
+    total = lax.fori_loop(0, x.shape[0] * math.prod(blocks), add_block, start)
+    return total.T.reshape(*size, channels, features)
+
+
+def _block_shape(out: Sequence[int]) -> tuple[int, ...]:
+    """Whole rows, as many as divide the height and stay within `BLOCK_ROWS`; then whole images."""
+
+    def most(count: int, unit: int) -> int:
+        fits = [b for b in range(1, count + 1) if count % b == 0 and b * unit <= BLOCK_ROWS]
+        return max(fits, default=1)
+
+    block = [1] * (len(out) - 2) + [most(out[-2], out[-1]), out[-1]]
+    if len(out) == 3 and block[1] == out[1]:
+        block[0] = most(out[0], out[1] * out[2])
+    return tuple(block)

@@ -1,0 +1,1 @@
+"""LGN-Net and its MNAD baseline: frame prediction with a memory of normal patterns."""

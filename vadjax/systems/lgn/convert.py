@@ -1,0 +1,125 @@
+"""Import of the published weights of LGN-Net and MNAD (spec lgn_net §7 row 22).
+
+LGN-Net publishes a state dict and a file with the items. MNAD publishes whole pickled modules,
+which are refused; save `net.state_dict()` from them first.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from vadjax.convert import torch
+from vadjax.systems.lgn.local import ENCODER, LAYERS
+from vadjax.systems.lgn.model import FEATURES, FramePredictor
+
+UNUSED = "encoder.moduleBatchNorm"  # in every checkpoint; the forward pass never calls it
+ST_LSTM = {"x": "conv_x.0", "h": "conv_h.0", "m": "conv_m.0", "o": "conv_o.0", "last": "conv_last"}
+
+
+def read_model(path: str | pathlib.Path, model: FramePredictor) -> tuple[dict, list[str]]:
+    """Variables of `model` from a state dict of the originals.
+
+    Returns:
+      `{"params": ..., "batch_stats": ...}`, and the names of weights that no model uses.
+
+    Raises:
+      FileNotFoundError, ImportError, ValueError: as `vadjax.convert.torch`.
+    """
+    content = torch.load(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    return to_variables(content, model, str(path))
+
+
+def read_items(path: str | pathlib.Path) -> np.ndarray:
+    """Memory items [M, 512] from the tensor file that goes with LGN-Net's state dict.
+
+    Raises:
+      FileNotFoundError, ImportError, ValueError: as `vadjax.convert.torch`; also if it is no
+        float tensor [M, 512].
+    """
+    items = torch.load(path)
+    if getattr(items, "shape", ())[1:] != (FEATURES,):
+        raise ValueError(f"{path}: not a tensor of memory items [M, {FEATURES}]")
+    return np.asarray(items, np.float32)
+
+
+def to_variables(state: dict, model: FramePredictor, source: str) -> tuple[dict, list[str]]:
+    """As `read_model`, from a state dict in memory; `source` names it in messages."""
+    shapes = variable_shapes(model)
+    weights = torch.Weights(state, source)
+    variables = {"params": {}, "batch_stats": {}}
+    for name, (collection, *path), axes in weight_names(model):
+        leaf = shapes[collection]
+        for key in path:
+            leaf = leaf[key]
+        shape = tuple(leaf.shape[axis] for axis in np.argsort(axes))
+        place = variables[collection]
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = weights.take(name, shape).transpose(axes)
+    unused = weights.drop(lambda name: name.startswith(UNUSED))
+    weights.drop(lambda name: name.endswith("num_batches_tracked"))
+    weights.finish()
+    return variables, unused
+
+
+def variable_shapes(model: FramePredictor) -> dict:
+    """Shapes of the variables of a model; nothing is computed."""
+    frames = jax.ShapeDtypeStruct((1, model.frames, 8, 8, 3), np.float32)
+    items = jax.ShapeDtypeStruct((1, FEATURES), np.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), frames, items)
+
+
+def weight_names(model: FramePredictor) -> Iterator[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+    """Each weight of a model: (torch name, path of ours, axes that turn theirs into ours)."""
+    if model.local_branch not in ("stlstm", "none"):
+        raise ValueError(f"no weights were published for local branch {model.local_branch!r}")
+    for level in range(1, 5):
+        yield from _pair(f"encoder.moduleConv{level}", ("encoder", f"level{level}"), level < 4)
+    yield from _pair("decoder.moduleConv", ("decoder", "level4"))
+    for level in (3, 2, 1):
+        yield from _pair(f"decoder.moduleDeconv{level}", ("decoder", f"level{level}"))
+        yield from _upsample(f"decoder.moduleUpsample{level + 1}", "01", ("decoder", f"up{level}"))
+    yield from _conv("decoder.moduleDeconv1.6", ("decoder", "out"))
+    if model.local_branch == "stlstm":
+        yield from _local_branch()
+
+
+def _local_branch():
+    for i in range(len(ENCODER)):
+        yield from _conv(f"pred.encoder.{3 * i}", ("local", "encoder", f"conv{i + 1}"))
+        yield from _norm(f"pred.encoder.{3 * i + 1}", ("local", "encoder", f"norm{i + 1}"))
+    for layer in range(LAYERS):
+        for ours, theirs in ST_LSTM.items():
+            name = f"pred.convlstm_list.{layer}.{theirs}.weight"
+            yield name, ("params", "local", f"layer{layer + 1}", ours), (2, 3, 1, 0)
+    yield from _upsample("st_decoder", "01", ("local", "up2"))
+    yield from _upsample("st_decoder", "34", ("local", "up1"))
+
+
+def _pair(name, path, closed=True):
+    for number, place in enumerate((0, 3), 1):
+        yield from _conv(f"{name}.{place}", (*path, f"conv{number}"))
+        if closed or number == 1:
+            yield from _norm(f"{name}.{place + 1}", (*path, f"norm{number}"))
+
+
+def _upsample(name, places, path):
+    yield f"{name}.{places[0]}.weight", ("params", *path, "kernel"), (2, 3, 0, 1)
+    yield f"{name}.{places[0]}.bias", ("params", *path, "bias"), (0,)
+    yield from _norm(f"{name}.{places[1]}", (*path, "norm"))
+
+
+def _conv(name, path):
+    yield f"{name}.weight", ("params", *path, "kernel"), (2, 3, 1, 0)
+    yield f"{name}.bias", ("params", *path, "bias"), (0,)
+
+
+def _norm(name, path):
+    yield f"{name}.weight", ("params", *path, "scale"), (0,)
+    yield f"{name}.bias", ("params", *path, "bias"), (0,)
+    yield f"{name}.running_mean", ("batch_stats", *path, "mean"), (0,)
+    yield f"{name}.running_var", ("batch_stats", *path, "var"), (0,)

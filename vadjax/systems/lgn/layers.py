@@ -1,0 +1,128 @@
+"""Layers with the initialisation and the batch statistics of torch (spec lgn_net §2, §2.6)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vadjax.ops import conv as ops
+
+EPSILON = 1e-5
+MOMENTUM = 0.1
+
+
+def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
+    """Uniform in ±1/sqrt(fan_in), torch's default for weights and biases alike."""
+    bound = 1 / np.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """Convolution with padding `size // 2`.
+
+    Attributes:
+      features: channels out.
+      size: height and width of the kernel.
+      stride: step in both directions.
+      use_bias: whether a bias is added.
+    """
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        init = torch_uniform(self.size**2 * x.shape[-1])
+        y = convolve(x, self.param("kernel", init, shape), self.stride)
+        return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolution of x [B, H, W, C] with a square kernel [k, k, C, F], padded by k // 2."""
+    pad = kernel.shape[0] // 2
+    return ops.conv(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
+
+
+class Upsample(nn.Module):
+    """Transposed 3×3 convolution to twice the size, batch norm, ReLU."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, 2 H, 2 W, features] of x [B, H, W, C]."""
+        init = torch_uniform(9 * self.features)  # torch takes the output channels here
+        kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", init, (self.features,))
+        y = ops.conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+        return nn.relu(BatchNorm(self.features, name="norm")(y, train))
+
+
+class BatchNorm(nn.Module):
+    """Batch norm as torch has it: the running variance is that of the sample (n - 1).
+
+    The running statistics are the collection `batch_stats`.
+
+    Attributes:
+      features: channels.
+      groups: consecutive inputs [B, G, ...] merged into the batch axis of size B·G. Each of the
+        G has its own statistics, and they enter the running ones in order: what torch does when
+        a layer is called G times in one step (spec lgn_net §2.1).
+    """
+
+    features: int
+    groups: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalised, scaled and shifted x [B·G, H, W, features]."""
+        size = (self.features,)
+        scale = self.param("scale", nn.initializers.ones, size)
+        bias = self.param("bias", nn.initializers.zeros, size)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, size)
+        running_var = self.variable("batch_stats", "var", jnp.ones, size)
+        grouped = x.reshape(-1, self.groups if train else 1, *x.shape[1:])
+        wide = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if not train:
+            mean, var = running_mean.value, running_var.value
+        else:
+            mean = wide.mean((0, 2, 3), keepdims=True)
+            var = jnp.square(wide - mean).mean((0, 2, 3), keepdims=True)
+            if not self.is_initializing():
+                count = wide.size // (self.groups * self.features)
+                running_mean.value = _follow(running_mean.value, mean)
+                running_var.value = _follow(running_var.value, var * (count / (count - 1)))
+        y = (wide - mean) * (scale / jnp.sqrt(var + EPSILON)) + bias
+        return y.reshape(x.shape).astype(x.dtype)
+
+
+def _follow(running: jax.Array, batch: jax.Array) -> jax.Array:
+    """Running statistics [C] after those of the groups, [1, G, 1, 1, C], in order."""
+    for value in jax.lax.stop_gradient(batch).reshape(-1, running.shape[0]):
+        running = (1 - MOMENTUM) * running + MOMENTUM * value
+    return running
+
+
+class ConvPair(nn.Module):
+    """Convolution, batch norm, ReLU, twice; `open_end` leaves out the last norm and ReLU."""
+
+    features: int
+    open_end: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, features] of x [B, H, W, C]."""
+        x = Conv(self.features, name="conv1")(x)
+        x = nn.relu(BatchNorm(self.features, name="norm1")(x, train))
+        x = Conv(self.features, name="conv2")(x)
+        if self.open_end:
+            return x
+        return nn.relu(BatchNorm(self.features, name="norm2")(x, train))

@@ -1,0 +1,195 @@
+"""The local branch: a frame encoder and four stacked recurrent cells (spec lgn_net §2.1, §6).
+
+The spatiotemporal LSTM cell is that of PredRNN (Wang et al., NeurIPS 2017), without layer norm.
+Work is left out where it has no effect: zero first states are not convolved, and the input
+convolution of the first layer, which needs the frame alone, is done for all frames at once (and
+by an evaluator once per frame, `LocalBranch.frame_gates`).
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from vadjax.systems.lgn.layers import BatchNorm, Conv, Upsample, convolve, torch_uniform
+
+FEATURES = 128
+LAYERS = 4
+FORGET_BIAS = 1.0
+ENCODER = ((64, 2), (64, 1), (128, 2), (128, 1))  # (channels, stride) of the four convolutions
+
+State = tuple[jax.Array | None, jax.Array | None, jax.Array | None]  # h, c, m; None is zero
+
+
+class LocalBranch(nn.Module):
+    """Motion features of a window of frames.
+
+    Attributes:
+      cell: `"stlstm"` (LGN-Net) or `"convlstm"` (the alternative of spec §6, without the memory
+        state that is handed from layer to layer).
+    """
+
+    cell: str = "stlstm"
+
+    def setup(self):
+        """Encoder, the kernels of four layers, up-sampler."""
+        if self.cell not in CELLS:
+            raise ValueError(f"local branch {self.cell!r}; expected one of {', '.join(CELLS)}")
+        kernels, self.step = CELLS[self.cell]
+        self.encoder = FrameEncoder()
+        self.cells = [kernels(FEATURES, name=f"layer{i + 1}") for i in range(LAYERS)]
+        self.up2 = Upsample(128)
+        self.up1 = Upsample(64)
+
+    def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
+        """[B, H, W, 64] of frames [B, T, H, W, 3]."""
+        return self.from_gates(self.frame_gates(frames, train), train)
+
+    def frame_gates(self, frames: jax.Array, train: bool) -> jax.Array:
+        """What each frame gives to the gates of layer 1: [B, T, H/4, W/4, G]."""
+        encoded = self.encoder(frames, train)
+        batch, times = frames.shape[:2]
+        self.sow("intermediates", "encoded", encoded)
+        gates = convolve(encoded, self.cells[0]()["x"])
+        return gates.reshape(batch, times, *gates.shape[1:])
+
+    def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
+        """Branch output [B, H, W, 64] from the `frame_gates` of a window."""
+        h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates)
+        self.sow("intermediates", "states", (h[-1], c[-1], m))
+        x = jnp.concatenate([h[-1], c[-1] if m is None else m], -1)
+        return self.up1(self.up2(x, train), train)
+
+
+class FrameEncoder(nn.Module):
+    """Four convolutions with batch norm and ReLU, each frame by itself.
+
+    In training the frames of one time share their batch statistics.
+    """
+
+    @nn.compact
+    def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
+        """[B·T, H/4, W/4, 128] of frames [B, T, H, W, 3]."""
+        times = frames.shape[1]
+        x = frames.reshape(-1, *frames.shape[2:])
+        for i, (features, stride) in enumerate(ENCODER, 1):
+            x = Conv(features, stride=stride, name=f"conv{i}")(x)
+            x = nn.relu(BatchNorm(features, times, name=f"norm{i}")(x, train))
+        return x
+
+
+def run_layers(
+    step: Callable, kernels: list[dict], gates: jax.Array
+) -> tuple[list, list, jax.Array | None]:
+    """Runs stacked cells over time; the state m goes zig-zag through layers and times.
+
+    Args:
+      step: `st_lstm` or `conv_lstm`.
+      kernels: those of each layer.
+      gates: input part of the gates of layer 1, [B, T, h, w, G].
+
+    Returns:
+      The last h and c of every layer, and the last m.
+    """
+
+    def time_step(state, gates):
+        hs, cs, m = state
+        new = []
+        for i, (weights, h, c) in enumerate(zip(kernels, hs, cs, strict=True)):
+            gates = convolve(new[-1][0], weights["x"]) if i else gates
+            h, c, m = step(weights, gates, (h, c, m))
+            new.append((h, c))
+        return ([h for h, _ in new], [c for _, c in new], m), None
+
+    zero = [None] * len(kernels)
+    state, _ = time_step((zero, zero, None), gates[:, 0])
+    return lax.scan(time_step, state, gates[:, 1:].swapaxes(0, 1))[0]
+
+
+class StLstmKernels(nn.Module):
+    """Kernels of `st_lstm`: x [C → 7 C], h [C → 4 C], m [C → 3 C], o and last [2 C → C]."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self) -> dict[str, jax.Array]:
+        """Each kernel [k, k, inputs, outputs] by its name."""
+        c = self.features
+        sizes = {"x": (3, c, 7 * c), "h": (3, c, 4 * c), "m": (3, c, 3 * c),
+                 "o": (3, 2 * c, c), "last": (1, 2 * c, c)}  # fmt: skip
+        return {
+            name: self.param(name, torch_uniform(k * k * inputs), (k, k, inputs, outputs))
+            for name, (k, inputs, outputs) in sizes.items()
+        }
+
+
+def st_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
+    """One step of the spatiotemporal LSTM cell (spec §2.1).
+
+        c ← σ(xf + hf + 1) c + σ(xi + hi) tanh(xg + hg)
+        m ← σ(xf' + mf + 1) m + σ(xi' + mi) tanh(xg' + mg)
+        h ← σ(xo + ho + W_o * [c, m]) tanh(W_last * [c, m])
+
+    Args:
+      kernels: of `StLstmKernels`.
+      gates: W_x * X, channels (i, f, g, i', f', g', o), [B, h, w, 7 C].
+      state: (h, c, m), each [B, h, w, C]; None stands for zeros.
+
+    Returns:
+      The new (h, c, m).
+    """
+    h, c, m = state
+    xi, xf, xg, xi_m, xf_m, xg_m, xo = jnp.split(gates, 7, -1)
+    hi = hf = hg = ho = mi = mf = mg = 0.0
+    if h is not None:
+        hi, hf, hg, ho = jnp.split(convolve(h, kernels["h"]), 4, -1)
+    if m is not None:
+        mi, mf, mg = jnp.split(convolve(m, kernels["m"]), 3, -1)
+    c = _carry(xf + hf, c) + nn.sigmoid(xi + hi) * jnp.tanh(xg + hg)
+    m = _carry(xf_m + mf, m) + nn.sigmoid(xi_m + mi) * jnp.tanh(xg_m + mg)
+    both = jnp.concatenate([c, m], -1)
+    o = nn.sigmoid(xo + ho + convolve(both, kernels["o"]))
+    return o * jnp.tanh(convolve(both, kernels["last"])), c, m
+
+
+def _carry(gate: jax.Array, state: jax.Array | None) -> jax.Array | float:
+    return 0.0 if state is None else nn.sigmoid(gate + FORGET_BIAS) * state
+
+
+class ConvLstmKernels(nn.Module):
+    """Kernels of `conv_lstm`: x and h [C → 4 C], halves of one convolution of [X, h]; bias."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self) -> dict[str, jax.Array]:
+        """Each kernel [3, 3, C, 4 C], and the bias [4 C], by its name."""
+        c = self.features
+        init = torch_uniform(9 * 2 * c)
+        found = {name: self.param(name, init, (3, 3, c, 4 * c)) for name in ("x", "h")}
+        return found | {"bias": self.param("bias", init, (4 * c,))}
+
+
+def conv_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
+    """One step of the plain convolutional LSTM without peepholes (spec §6).
+
+    Args:
+      kernels: of `ConvLstmKernels`.
+      gates: W_x * X, channels (i, f, g, o), [B, h, w, 4 C].
+      state: (h, c, None); None stands for zeros.
+
+    Returns:
+      The new (h, c, None).
+    """
+    h, c, _ = state
+    gates = gates + kernels["bias"].astype(gates.dtype)
+    if h is not None:
+        gates = gates + convolve(h, kernels["h"])
+    i, f, g, o = jnp.split(gates, 4, -1)
+    c = _carry(f, c) + nn.sigmoid(i) * jnp.tanh(g)
+    return nn.sigmoid(o) * jnp.tanh(c), c, None
+
+
+CELLS = {"stlstm": (StLstmKernels, st_lstm), "convlstm": (ConvLstmKernels, conv_lstm)}

@@ -1,0 +1,219 @@
+"""LGN-Net and MNAD: networks that predict a frame from those before it (spec lgn_net §2, §5).
+
+    frames ─┬─ global encoder ─ queries ─ memory ─ read ─ decoder ─┬─ fusion ─ next frame
+            └─ local branch (motion) ──────────────────────────────┘
+
+MNAD has no local branch; its decoder also gets the queries and the encoder's skips.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vadjax.ops.conv import max_pool
+from vadjax.systems.lgn import memory
+from vadjax.systems.lgn.layers import Conv, ConvPair, Upsample
+from vadjax.systems.lgn.local import LocalBranch
+
+FEATURES = 512
+WIDTHS = (64, 128, 256)  # of the levels at full, half and quarter size
+
+VARIANTS = {  # what differs from the fields' defaults
+    "lgn": {},
+    "mnad_prediction": {
+        "local_branch": "none",
+        "decoder_input": "query_and_read",
+        "skips": True,
+    },
+    "mnad_reconstruction": {
+        "frames": 1,
+        "local_branch": "none",
+        "decoder_input": "query_and_read",
+        "up_widths": (512, 256, 128),
+    },
+}
+
+
+class Encoded(NamedTuple):
+    """What is known of a window before the memory is asked.
+
+    Attributes:
+      features: output of the global encoder, [B, H/8, W/8, 512].
+      skips: its activations at full, half and quarter size, where the decoder uses them.
+      local: output of the local branch, [B, H, W, 64], or None.
+    """
+
+    features: jax.Array
+    skips: tuple[jax.Array, ...]
+    local: jax.Array | None
+
+    @property
+    def queries(self) -> jax.Array:
+        """The features as unit vectors, [B, H/8, W/8, 512], at least float32."""
+        wide = self.features.astype(jnp.promote_types(self.features.dtype, jnp.float32))
+        return memory.normalize(wide)
+
+
+class FramePredictor(nn.Module):
+    """LGN-Net; `build` gives it and both forms of MNAD.
+
+    Attributes:
+      frames: input frames, 4; with 1 the target is the input itself (reconstruction).
+      local_branch: `"stlstm"` (LGN-Net), `"convlstm"` (spec §6) or `"none"` (MNAD).
+      decoder_input: `"read"` (LGN-Net: the query is discarded, and with the published
+        `read_gradient` the pixel loss then gives the encoder no gradient at all, spec §7 row 4)
+        or `"query_and_read"` (MNAD, and the sane value).
+      read_gradient: let the weights of the read carry gradient. False as published.
+      temperature: of the softmaxes of the memory. 1 as published: a nearly flat average.
+      skips: join the encoder's activations before each pooling to the decoder (MNAD prediction).
+      up_widths: channels after the decoder's three transposed convolutions.
+      dtype: type of the arithmetic; parameters are float32.
+    """
+
+    frames: int = 4
+    local_branch: str = "stlstm"
+    decoder_input: str = "read"
+    read_gradient: bool = False
+    temperature: float = 1.0
+    skips: bool = False
+    up_widths: tuple[int, int, int] = (256, 128, 64)
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        """Encoder, decoder, and the local branch if there is one."""
+        if self.decoder_input not in ("read", "query_and_read"):
+            raise ValueError(
+                f"model.decoder_input is {self.decoder_input!r}; expected 'read', 'query_and_read'"
+            )
+        has_local = self.local_branch != "none"
+        self.encoder = Encoder()
+        self.decoder = Decoder(self.up_widths, self.skips, 64 if has_local else 0)
+        self.local = LocalBranch(self.local_branch) if has_local else None
+
+    def __call__(
+        self, frames: jax.Array, items: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, Encoded]:
+        """Prediction and what it was made from.
+
+        Args:
+          frames: [B, T, H, W, 3] in [-1, 1], H and W multiples of 8.
+          items: [M, 512].
+          train: batch statistics instead of the running ones (then `batch_stats` is mutable).
+
+        Returns:
+          [B, H, W, 3] in [-1, 1], and the `Encoded` window.
+        """
+        encoded = self.encode(frames, self.frame_gates(frames, train), train)
+        return self.decode(encoded, items, train), encoded
+
+    def frame_gates(self, frames: jax.Array, train: bool = False) -> jax.Array:
+        """What the local branch needs of each frame; windows that overlap can share it.
+
+        Args:
+          frames: [B, T, H, W, 3], any T.
+          train: batch statistics instead of the running ones.
+
+        Returns:
+          [B, T, H/4, W/4, G], G = 0 without a local branch.
+        """
+        check_frames(frames)
+        if self.local is not None:
+            return self.local.frame_gates(frames.astype(self.dtype), train)
+        batch, times, height, width, _ = frames.shape
+        return jnp.zeros((batch, times, height // 4, width // 4, 0), self.dtype)
+
+    def encode(self, frames: jax.Array, gates: jax.Array, train: bool = False) -> Encoded:
+        """Everything of a window that does not depend on the memory.
+
+        Args:
+          frames: [B, T, H, W, 3].
+          gates: their `frame_gates`.
+          train: batch statistics instead of the running ones.
+        """
+        batch, times, height, width, colours = frames.shape
+        if times != self.frames:
+            raise ValueError(f"this model takes {self.frames} frames at a time; got {times}")
+        stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
+        features, skips = self.encoder(stacked.astype(self.dtype), train)
+        local = None if self.local is None else self.local.from_gates(gates, train)
+        return Encoded(features, skips if self.skips else (), local)
+
+    def decode(self, encoded: Encoded, items: jax.Array, train: bool = False) -> jax.Array:
+        """The predicted frames [B, H, W, 3] in [-1, 1]."""
+        queries = encoded.queries
+        x = memory.read(
+            queries.reshape(-1, FEATURES),
+            items,
+            temperature=self.temperature,
+            gradient=self.read_gradient,
+        ).reshape(queries.shape)
+        self.sow("intermediates", "read", x)
+        if self.decoder_input == "query_and_read":
+            x = jnp.concatenate([queries, x], -1)
+        return self.decoder(x.astype(self.dtype), encoded.skips, encoded.local, train)
+
+
+class Encoder(nn.Module):
+    """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Features [B, H/8, W/8, 512] of x [B, H, W, C], and what was there before each pooling."""
+        skips = []
+        for level, width in enumerate(WIDTHS, 1):
+            x = ConvPair(width, name=f"level{level}")(x, train)
+            skips.append(x)
+            x = max_pool(x)
+        return ConvPair(FEATURES, open_end=True, name="level4")(x, train), tuple(skips)
+
+
+class Decoder(nn.Module):
+    """Decoder and fusion (spec §2.5, §5): three times to double size, joining what is given.
+
+    Attributes:
+      up_widths: channels after each transposed convolution, smallest size first.
+      skips: whether the encoder's activations are joined, before the decoder's own.
+      local: channels of the local branch, joined last at full size.
+    """
+
+    up_widths: tuple[int, int, int]
+    skips: bool
+    local: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, skips: tuple[jax.Array, ...], local: jax.Array | None, train: bool
+    ) -> jax.Array:
+        """Frames [B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]."""
+        x = ConvPair(FEATURES, name="level4")(x, train)
+        for level, up in zip((3, 2, 1), self.up_widths, strict=True):
+            x = Upsample(up, name=f"up{level}")(x, train)
+            joined = ([skips[level - 1]] if self.skips else []) + [x]
+            joined += [local] if self.local and level == 1 else []
+            x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
+            x = ConvPair(WIDTHS[level - 1], name=f"level{level}")(x, train)
+        return jnp.tanh(Conv(3, name="out")(x))
+
+
+def build(variant: str = "lgn", **options) -> FramePredictor:
+    """The published network of that name (`VARIANTS`), `options` changing single fields.
+
+    Raises:
+      ValueError: no variant of that name.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"model.variant is {variant!r}; expected one of {', '.join(VARIANTS)}")
+    return FramePredictor(**VARIANTS[variant] | options)
+
+
+def check_frames(frames: jax.Array) -> None:
+    """Raises ValueError unless frames are [B, T, H, W, 3] with H and W multiples of 8."""
+    if frames.ndim != 5 or frames.shape[-1] != 3:
+        raise ValueError(f"frames must be [B, T, H, W, 3]; got {frames.shape}")
+    if frames.shape[2] % 8 or frames.shape[3] % 8:
+        raise ValueError(
+            f"frames are {frames.shape[2]} × {frames.shape[3]}; height and width must be "
+            "multiples of 8. Set data.height and data.width accordingly"
+        )

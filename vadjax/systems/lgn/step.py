@@ -1,0 +1,66 @@
+"""Loss of one training step, with the states that change beside the parameters."""
+
+from typing import NamedTuple
+
+import jax
+
+from vadjax.systems.lgn import memory
+from vadjax.systems.lgn.loss import training_loss
+from vadjax.systems.lgn.model import FEATURES, FramePredictor
+
+
+class Beside(NamedTuple):
+    """What a step changes without gradient.
+
+    Attributes:
+      batch_stats: running statistics of the batch norms.
+      items: memory items [M, 512].
+    """
+
+    batch_stats: dict
+    items: jax.Array
+
+
+def window_loss(
+    params: dict,
+    beside: Beside,
+    windows: jax.Array,
+    model: FramePredictor,
+    *,
+    compactness_weight: float = 10.0,
+    separateness_weight: float = 5.0,
+    decay: float = 0.0,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Beside]]:
+    """Loss of a batch of windows (spec lgn_net §2.3, §2.4, §3).
+
+    Loss, read and update all use the items from before the step.
+
+    Args:
+      params: of `model`.
+      beside: the states before the step.
+      windows: [B, T + 1, H, W, 3] in [-1, 1], the target last; [B, 1, ...] for reconstruction.
+      model: the network.
+      compactness_weight: as in `loss.training_loss`.
+      separateness_weight: as in `loss.training_loss`.
+      decay: of `memory.update`.
+
+    Returns:
+      The loss; its terms and the use of the memory (`memory.usage`), and the states after.
+    """
+    variables = {"params": params, "batch_stats": beside.batch_stats}
+    frames, target = windows[:, : model.frames], windows[:, -1]
+    (prediction, encoded), changed = model.apply(
+        variables, frames, beside.items, train=True, mutable=["batch_stats"]
+    )
+    queries = encoded.queries.reshape(-1, FEATURES)
+    loss, terms = training_loss(
+        prediction.astype(queries.dtype),
+        target,
+        queries,
+        beside.items,
+        compactness_weight=compactness_weight,
+        separateness_weight=separateness_weight,
+    )
+    items = memory.update(queries, beside.items, temperature=model.temperature, decay=decay)
+    terms |= memory.usage(jax.lax.stop_gradient(encoded.queries), beside.items)
+    return loss, (terms, Beside(changed["batch_stats"], items))

@@ -1,0 +1,194 @@
+"""Scoring of videos window by window, with the memory that goes on learning (spec lgn_net §4).
+
+Nothing is done twice: the frame encoder and the input convolutions of the first recurrent layer
+run once per frame, not once for each of the four windows that hold it. What does not depend on
+the memory runs for `chunk` windows at once; only reading, decoding and updating go in sequence.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from vadjax.systems.lgn import memory, score
+from vadjax.systems.lgn.loss import compactness
+from vadjax.systems.lgn.model import FEATURES, FramePredictor, check_frames
+
+TEST_UPDATES = ("stream", "off", "per_video_reset")
+
+
+class Measures(NamedTuple):
+    """Measures of consecutive windows.
+
+    Attributes:
+      error: mean squared error of the prediction on the [0, 1] scale, float32 [n].
+      distance: feature distance, float32 [n].
+      point: point score, float32 [n].
+      updated: whether the memory took the window in, bool [n].
+      items: the memory after each window, float32 [n, M, 512]; only if asked for.
+      prediction: float32 [n, H, W, 3]; only if asked for.
+    """
+
+    error: np.ndarray
+    distance: np.ndarray
+    point: np.ndarray
+    updated: np.ndarray
+    items: np.ndarray | None = None
+    prediction: np.ndarray | None = None
+
+    @property
+    def psnr(self) -> np.ndarray:
+        """PSNR in dB, float64 [n]."""
+        return score.psnr(self.error)
+
+
+class Past(NamedTuple):
+    """The frames before the next one, and their `frame_gates`."""
+
+    frames: jax.Array
+    gates: jax.Array
+
+
+class Stream:
+    """Scores videos one after the other; the items are carried on.
+
+    Args:
+      model: the network.
+      variables: its variables.
+      items: the trained items [M, 512].
+      gamma: a window with a lower point score is taken in; 0.009 (LGN-Net), 0.01 (MNAD
+        prediction), 0.015 (MNAD reconstruction).
+      test_update: `"stream"` as the originals, carried over all videos in their order (so a
+        score depends on the videos before); `"per_video_reset"` starts each video from the
+        trained items; `"off"` never updates.
+      decay: of `memory.update`.
+      chunk: windows that are encoded at once; it changes speed and memory, not the scores.
+      keep: also return `items` and `prediction` of each window.
+    """
+
+    def __init__(
+        self,
+        model: FramePredictor,
+        variables: dict,
+        items: jax.Array,
+        *,
+        gamma: float = 0.009,
+        test_update: str = "stream",
+        decay: float = 0.0,
+        chunk: int = 4,
+        keep: bool = False,
+    ):
+        if test_update not in TEST_UPDATES:
+            raise ValueError(
+                f"eval.test_update is {test_update!r}; expected one of {', '.join(TEST_UPDATES)}"
+            )
+        self.model, self.variables = model, variables
+        self.trained = self.items = jnp.asarray(items)
+        self.gamma = -np.inf if test_update == "off" else gamma
+        self.reset = test_update == "per_video_reset"
+        self.chunk, self.keep = chunk, keep
+        options = {"temperature": model.temperature, "decay": decay}
+        self._score = jax.jit(functools.partial(score_windows, model, options, keep))
+        self._look = jax.jit(functools.partial(model.apply, method="frame_gates"))
+
+    def video(self, frames: Iterable[np.ndarray]) -> Measures:
+        """Measures of all windows of a video.
+
+        Args:
+          frames: float32 [H, W, 3] in [-1, 1], in order; an array or any stream of them.
+
+        Raises:
+          ValueError: the video is shorter than one window, or a frame has another shape.
+        """
+        parts = list(self.windows(frames))
+        if not parts:
+            raise ValueError(f"a video needs at least {needed_frames(self.model)} frames")
+        return Measures(
+            *(None if p[0] is None else np.concatenate(p) for p in zip(*parts, strict=True))
+        )
+
+    def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Measures]:
+        """As `video`, chunk by chunk as the frames come."""
+        if self.reset:
+            self.items = self.trained
+        frames = iter(frames)
+        past = self._first(frames)
+        while past is not None and (group := _take(frames, self.chunk)):
+            count = len(group)
+            group += [group[-1]] * (self.chunk - count)
+            self.items, past, measures = self._score(
+                self.variables, self.items, past, np.stack(group), count, self.gamma
+            )
+            yield Measures(*(None if m is None else np.asarray(m)[:count] for m in measures))
+
+    def _first(self, frames: Iterator[np.ndarray]) -> Past | None:
+        """The frames that only serve to predict others; None if the video ends before."""
+        count = needed_frames(self.model) - 1
+        first = _take(frames, count)
+        if len(first) < count:
+            return None
+        if count == 0:
+            return Past(None, None)
+        stacked = jnp.asarray(np.stack(first))
+        return Past(stacked, self._look(self.variables, stacked[None])[0])
+
+
+def needed_frames(model: FramePredictor) -> int:
+    """Length of a window, target included: 5, or 1 where the input is the target."""
+    return 1 if model.frames == 1 else model.frames + 1
+
+
+def score_windows(
+    model: FramePredictor,
+    options: dict,
+    keep: bool,
+    variables: dict,
+    items: jax.Array,
+    past: Past,
+    frames: jax.Array,
+    count: jax.Array,
+    gamma: jax.Array,
+) -> tuple[jax.Array, Past, Measures]:
+    """Measures of the windows whose targets are `frames` [n, H, W, 3]; the first `count` count.
+
+    Returns:
+      Items after them, the past of the frames that follow, and the measures.
+    """
+    check_frames(frames[None])
+    gates = model.apply(variables, frames[None], method="frame_gates")[0]
+    if past.frames is not None:
+        gates = jnp.concatenate([past.gates, gates])
+        seen = jnp.concatenate([past.frames, frames])
+    else:
+        seen = frames
+    starts = np.arange(len(frames))[:, None] + np.arange(model.frames)
+    encoded = model.apply(variables, seen[starts], gates[starts], method="encode")
+
+    def window(items, inputs):
+        encoded, target, valid = inputs
+        prediction = model.apply(variables, jax.tree.map(_one, encoded), items, method="decode")[0]
+        queries = encoded.queries.reshape(-1, FEATURES)
+        distance = compactness(queries, items)
+        error = score.frame_error(prediction, target)
+        point = score.point_score(error)
+        updated = valid & (point < gamma)
+        items = jnp.where(updated, memory.update(queries, items, **options), items)
+        kept = (items, prediction) if keep else (None, None)
+        return items, Measures(error.mean(), distance, point, updated, *kept)
+
+    items, measures = lax.scan(window, items, (encoded, frames, jnp.arange(len(frames)) < count))
+    if past.frames is not None:
+        past = Past(seen[len(frames) :], gates[len(frames) :])
+    return items, past, measures
+
+
+def _one(x: jax.Array) -> jax.Array:
+    return x[None]
+
+
+def _take(frames: Iterator[np.ndarray], count: int) -> list[np.ndarray]:
+    return [frame for _, frame in zip(range(count), frames, strict=False)]
