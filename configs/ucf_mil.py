@@ -1,4 +1,4 @@
-"""MIL ranker on UCF-Crime: Sultani et al. (CVPR 2018) in its two-stream I3D form (spec mil).
+r"""MIL ranker on UCF-Crime: Sultani et al. (CVPR 2018) in its two-stream I3D form (spec mil).
 
     python -m vadjax.main --config=configs/ucf_mil.py --config.data.dir=DATASET --workdir=RUN
 
@@ -12,8 +12,12 @@
 
 Variants:
     :mini   40 real UCF-Crime videos with C3D features, 300 steps of 10 + 10 (spec mil §9):
-            pooled AUC of seeds 0-4: .762 .762 .754 .752 .762, mean 0.759 ± 0.004
-            (original program 0.761 ± 0.010); untrained 0.519 ± 0.118. 40 s a seed on two cores.
+            pooled AUC of seeds 0-4: .752 .765 .759 .759 .747, mean 0.757 ± 0.006
+            (original program 0.761 ± 0.010); untrained 0.519 ± 0.118. 40 s a seed on two cores:
+            python -m data_prep.ucf_crime --features FOLDER/c3d_fc6_32seg --out data/ucf_mini
+            python -m vadjax.main --config=configs/ucf_mil.py:mini --config.seed=SEED \
+                --config.data.dir=data/ucf_mini --workdir=runs/mini_SEED
+            python -m vadjax.report.table runs/mini_?
     :demo   400 steps, for the toy set: `make demo`
     :smoke  6 steps, for tests
 

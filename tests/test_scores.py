@@ -8,12 +8,15 @@ from vadjax.scores import Scores
 def test_everything_comes_back(tmp_path):
     written = Scores(
         "v", np.arange(5.0), np.array([0, 1, 1, 0, 0], np.uint8),
+        scored=np.array([False, True, True, True, True]),
+        alternatives={"baseline": np.arange(5.0)},
         segment_scores=np.arange(3.0), boxes=np.zeros((2, 6)), map=np.ones((5, 2, 3)),
         reasons=({"frame": 1, "text": "too fast"},),
     )  # fmt: skip
     read = scores.read(scores.write(tmp_path, written))
     assert read.video == "v" and read.reasons == written.reasons
-    for field in ("frame_scores", "labels", "segment_scores", "boxes", "map"):
+    np.testing.assert_array_equal(read.alternatives["baseline"], np.arange(5.0))
+    for field in ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map"):
         np.testing.assert_array_equal(getattr(read, field), getattr(written, field))
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["v.npz", "v.reasons.jsonl"]
 

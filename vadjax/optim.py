@@ -43,6 +43,12 @@ def adagrad(
     return optax.GradientTransformation(init, update)
 
 
+def cosine_by_epoch(learning_rate: float, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    """Cosine annealing to 0 stepped once an epoch: torch's CosineAnnealingLR, T_max = epochs."""
+    cosine = optax.cosine_decay_schedule(learning_rate, epochs)
+    return lambda count: cosine(count // steps_per_epoch)
+
+
 def multistep(learning_rate: float, milestones: Sequence[int], gamma: float) -> optax.Schedule:
     """Multiplies the rate by `gamma` from each milestone (in steps) on, as torch's MultiStepLR."""
     return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(milestones, gamma))

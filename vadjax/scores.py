@@ -1,8 +1,10 @@
 """The score file `scores/VIDEO.npz`: one format for every system, and for any other program.
 
 `frame_scores` float [T], high = anomalous, is all that is needed; the rest is optional:
-`labels` [T], `segment_scores` [K] with `num_frames` (spread over the frames at reading when there
-are no `frame_scores`), `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`), `map` [T, h, w].
+`labels` [T]; `scored` bool [T], frames that count in the figures; `alternative_NAME` [T], other
+scores of the same frames, measured beside; `segment_scores` [K] with `num_frames`, spread over the
+frames at reading when there are no `frame_scores`; `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`);
+`map` [T, h, w].
 Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`. Nothing here needs JAX.
 """
 
@@ -13,11 +15,13 @@ import os
 import pathlib
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from vadjax.data.segments import expand
+
+ALTERNATIVE = "alternative_"  # first part of the arrays' names in the file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Scores:
       video: name of the video.
       frame_scores: float [T], finite, high = anomalous.
       labels: uint8 [T], 1 = anomalous; None if unknown.
+      scored: bool [T], frames that count in the figures; None for all. Predictors cannot score the
+        first frames of a video.
+      alternatives: name → float [T], other scores of the same frames, measured beside: baselines,
+        single terms, an on-line form.
       segment_scores: float [K], where the system scores segments.
       boxes: float [n, 6] `frame, x0, y0, x1, y1, score`.
       map: float [T, h, w].
@@ -37,10 +45,25 @@ class Scores:
     video: str
     frame_scores: np.ndarray
     labels: np.ndarray | None = None
+    scored: np.ndarray | None = None
+    alternatives: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     segment_scores: np.ndarray | None = None
     boxes: np.ndarray | None = None
     map: np.ndarray | None = None
     reasons: tuple[dict, ...] = ()
+
+    def counted(self) -> "Scores":
+        """The same with only the frames that count."""
+        if self.scored is None:
+            return self
+        keep = np.asarray(self.scored, bool)
+        return dataclasses.replace(
+            self,
+            frame_scores=self.frame_scores[keep],
+            labels=None if self.labels is None else self.labels[keep],
+            alternatives={name: other[keep] for name, other in self.alternatives.items()},
+            scored=None,
+        )
 
     def expanded(self, rule: str) -> "Scores":
         """The same with frame scores spread anew from the segment scores.
@@ -75,6 +98,11 @@ def check(scores: Scores) -> Scores:
     bad = frames.size - np.isfinite(frames).sum()
     if bad:
         raise ValueError(f"{scores.video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
+    for name, other in {"scored": scores.scored, **scores.alternatives}.items():
+        if other is not None and (other.shape != frames.shape or not np.isfinite(other).all()):
+            raise ValueError(
+                f"{scores.video}: {name} {other.shape}; expected {frames.shape}, all finite"
+            )
     if scores.labels is not None:
         if len(scores.labels) != len(frames):
             raise ValueError(
@@ -91,9 +119,10 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         field: getattr(check(scores), field)
-        for field in ("frame_scores", "labels", "segment_scores", "boxes", "map")
+        for field in ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map")
         if getattr(scores, field) is not None
     }
+    arrays |= {f"{ALTERNATIVE}{name}": other for name, other in scores.alternatives.items()}
     path = folder / f"{scores.video}.npz"
     temporary = folder / f".{scores.video}.tmp.npz"
     np.savez(temporary, **arrays)
@@ -124,7 +153,7 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
             )
         frames = int(arrays.pop("num_frames"))
         arrays["frame_scores"] = expand(arrays["segment_scores"], frames, expansion)
-    known = {field.name for field in dataclasses.fields(Scores)}
+    known = {field.name for field in dataclasses.fields(Scores)} - {"video", "alternatives"}
     reasons = path.with_name(f"{path.stem}.reasons.jsonl")
     return check(
         Scores(
@@ -132,6 +161,11 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
             reasons=tuple(map(json.loads, reasons.read_text().splitlines()))
             if reasons.is_file()
             else (),
+            alternatives={
+                name.removeprefix(ALTERNATIVE): array
+                for name, array in arrays.items()
+                if name.startswith(ALTERNATIVE)
+            },
             **{name: array for name, array in arrays.items() if name in known},
         )
     )

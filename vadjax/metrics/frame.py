@@ -14,6 +14,8 @@ auc_macro_padded    the same with one (0, 0) and one (1, 1) frame added to every
 auc_pairs           mean AUC of random (anomalous, normal) pairs of videos, seeded
 ap, pr_auc          average precision; trapezoid area of the precision-recall curve
 eer                 equal error rate
+auc:NAME            pooled AUC of an alternative score in the files (a baseline, a single term);
+                    auc_minmax:NAME after scaling it within each video
 false_alarm_rate    share of frames of normal videos with a score at or above the threshold
 """
 
@@ -213,6 +215,7 @@ def evaluate(
         if video.labels is None:
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
     videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
+    videos = [video.counted() for video in videos]
     points = curve(*pooled(videos))
     scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
     anomalous = [video for video in videos if video.labels.any()]
@@ -236,7 +239,20 @@ def evaluate(
         "anomalous_videos": len(anomalous),
         "frames": int(points.false_positives[-1] + points.true_positives[-1]),
         "anomalous_frames": int(points.true_positives[-1]),
+        **alternative_aucs(videos),
     }
+
+
+def alternative_aucs(videos: Sequence[Scores]) -> dict[str, float]:
+    """Pooled AUCs of the alternative scores that all videos have: `auc:NAME`, `auc_minmax:NAME`."""
+    names = [name for name in videos[0].alternatives if all(name in v.alternatives for v in videos)]
+    found = {}
+    for name in names:
+        other = [dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos]
+        scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in other]
+        found[f"auc:{name}"] = auc(*pooled(other))
+        found[f"auc_minmax:{name}"] = auc(*pooled(scaled))
+    return found
 
 
 def with_labels(videos: Sequence[Scores], path: str | pathlib.Path) -> list[Scores]:

@@ -35,11 +35,18 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
     """Rows (name, meaning, value, untrained value) of a summary; absent values as a dash."""
     trained, untrained = summary["metrics"], summary.get("untrained") or {}
     found = []
-    for name, meaning in FIGURES.items():
+    for name, meaning in (FIGURES | _alternatives(trained)).items():
         if name == "false_alarm_rate":
             meaning = f"{meaning}, score ≥ {trained['threshold']:g}"
         found.append((name, meaning, number(trained[name]), number(untrained.get(name))))
     return found
+
+
+def _alternatives(figures: Mapping) -> dict[str, str]:
+    """Name → meaning of the figures of alternative scores."""
+    meanings = {"auc": "AUC of {} alone, pooled", "auc_minmax": "the same after per-video min-max"}
+    parts = {name: name.split(":", 1) for name in figures if ":" in name}
+    return {name: meanings[kind].format(of) for name, (kind, of) in parts.items()}
 
 
 def number(value: float | None) -> str:
@@ -69,8 +76,9 @@ def print_runs(summaries: Mapping[str, Mapping]) -> None:
         table.add_column(pathlib.Path(run).name, justify="right")
     table.add_column("mean ± deviation", justify="right", style="bold")
     table.add_column("untrained", justify="right")
-    for name in FIGURES:
-        trained = [summary["metrics"][name] for summary in summaries.values()]
+    names = FIGURES | _alternatives(next(iter(summaries.values()))["metrics"])
+    for name in names:
+        trained = [summary["metrics"].get(name) for summary in summaries.values()]
         untrained = [(summary["untrained"] or {}).get(name) for summary in summaries.values()]
         table.add_row(name, *map(number, trained), _spread(trained), _spread(untrained))
     _console().print(table)

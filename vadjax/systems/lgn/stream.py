@@ -86,14 +86,19 @@ class Stream:
             raise ValueError(
                 f"eval.test_update is {test_update!r}; expected one of {', '.join(TEST_UPDATES)}"
             )
-        self.model, self.variables = model, variables
-        self.trained = self.items = jnp.asarray(items)
-        self.gamma = -np.inf if test_update == "off" else gamma
+        self.model, self.test_update = model, test_update
         self.reset = test_update == "per_video_reset"
+        self.restart(variables, items, gamma)
         self.chunk, self.keep = chunk, keep
         options = {"temperature": model.temperature, "decay": decay}
         self._score = jax.jit(functools.partial(score_windows, model, options, keep))
         self._look = jax.jit(functools.partial(model.apply, method="frame_gates"))
+
+    def restart(self, variables: dict, items: jax.Array, gamma: float) -> None:
+        """Begins anew with other weights, items and threshold; nothing is compiled again."""
+        self.variables = variables
+        self.trained = self.items = jnp.asarray(items)
+        self.gamma = -np.inf if self.test_update == "off" else gamma
 
     def video(self, frames: Iterable[np.ndarray]) -> Measures:
         """Measures of all windows of a video.

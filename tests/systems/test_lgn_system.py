@@ -1,0 +1,157 @@
+"""LGN-Net and MNAD through the loop, on tiny toy scenes."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from configs import ped2_lgn, ped2_mnad
+from vadjax import mesh, scores, train, writers
+from vadjax.data.clips import Videos
+from vadjax.data.loader import Shard, iterate
+from vadjax.data.records import Dataset
+from vadjax.data.scenes import ToyScenes
+from vadjax.data.toy import write_scenes
+from vadjax.system import load
+from vadjax.systems.lgn import score
+from vadjax.train import Loop
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(out, ToyScenes(train=2, test=2, frames=FRAMES, height=32, width=40, events=1))
+    return out
+
+
+@pytest.fixture
+def config(scenes):
+    config = ped2_mnad.get_config("smoke")
+    config.data.dir = str(scenes)
+    config.train.devices = 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(scenes, tmp_path_factory):
+    config = ped2_mnad.get_config("smoke")
+    config.data.dir, config.train.devices = str(scenes), 1
+    workdir = tmp_path_factory.mktemp("runs") / "mnad"
+    train.run(config, workdir)
+    return config, workdir
+
+
+@pytest.mark.slow
+def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, capsys):
+    config, workdir = finished
+    figures = json.loads((workdir / "metrics.json").read_text())["metrics"]
+    for name in ("online", "psnr", "distance", "copy_previous"):
+        assert 0 <= figures[f"auc:{name}"] <= 1 and 0 <= figures[f"auc_minmax:{name}"] <= 1
+    for video, found in zip(
+        Videos(Dataset(scenes), "test"), scores.read_folder(workdir / "scores"), strict=True
+    ):
+        assert found.video == video.name and len(found.frame_scores) == FRAMES
+        assert found.scored.tolist() == [False] * 4 + [True] * (FRAMES - 4)
+        np.testing.assert_array_equal(found.labels, video.labels)
+        assert found.frame_scores[4:].min() >= 0 and found.frame_scores[4:].max() <= 1
+        whole = np.stack([frame[..., ::-1] for frame in video]).astype(np.float32) / 127.5 - 1
+        expected = -score.psnr(score.copy_previous_error(whole))
+        np.testing.assert_allclose(found.alternatives["copy_previous"][4:], expected, rtol=1e-5)
+    assert figures["frames"] == 2 * (FRAMES - 4)
+    rows = [row for row in writers.read(workdir) if "loss" in row]
+    assert len(rows) == config.train.steps and {"pixel", "compactness"} <= set(rows[0])
+
+
+@pytest.mark.slow
+def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monkeypatch):
+    import os
+    import signal
+
+    whole = finished[1]
+    save = train.Checkpoints.save
+
+    def stopping(self, step, *rest):
+        save(self, step, *rest)
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Checkpoints, "save", stopping)
+        with pytest.raises(SystemExit):
+            train.run(config, tmp_path)
+    train.run(config, tmp_path)
+    for name in ("metrics.json", "metrics.jsonl"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_losses_do_not_depend_on_the_devices(config, scenes):
+    config.train.batch = 8
+    found = {}
+    for devices in (1, 8):
+        data, system = Dataset(scenes), load(config)
+        system.optimizer = optax.sgd(1e-3)  # Adam would turn rounding noise into whole steps
+        grid = mesh.make(8, devices)
+        loop = Loop(config, system, data, grid)
+        state = mesh.put_state(grid, system.init(jax.random.key(0), data))
+        batches = iterate(system.batches(data, Shard()))
+        found[devices] = []
+        for _ in range(3):
+            state, scalars = loop.update(
+                state, mesh.put_batch(grid, next(batches)), jax.random.key(0)
+            )
+            found[devices].append(float(scalars["loss"]))
+    np.testing.assert_allclose(found[8], found[1], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [ped2_lgn, ped2_mnad], ids=["lgn", "mnad"])
+def test_train_step_lowers_for_accelerators(module, scenes):
+    config = module.get_config("smoke")
+    data, system = Dataset(scenes), load(config)
+    state = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+    leaves, tree = jax.tree.flatten(state)
+
+    def step(leaves, frames):
+        state, scalars = system.update(
+            jax.tree.unflatten(tree, leaves), {"frames": frames}, jax.random.key(0)
+        )
+        return jax.tree.leaves(state), scalars
+
+    frames = jax.ShapeDtypeStruct((2, 5, 32, 40, 3), np.uint8)
+    exported = jax.export.export(jax.jit(step), platforms=["cuda", "tpu"])(leaves, frames)
+    assert exported.platforms == ("cuda", "tpu")
+
+
+def test_frames_of_a_size_that_the_network_cannot_take_are_refused(config, tmp_path):
+    write_scenes(
+        tmp_path / "s", ToyScenes(train=1, test=1, frames=8, height=36, width=40, events=1)
+    )
+    config.data.dir = str(tmp_path / "s")
+    with pytest.raises(ValueError, match=r"frames of 36 × 40.*--size 32x40"):
+        train.run(config, tmp_path / "run")
+
+
+def test_videos_shorter_than_a_window_are_refused(config, tmp_path):
+    write_scenes(
+        tmp_path / "s", ToyScenes(train=1, test=1, frames=4, height=32, width=40, events=0)
+    )
+    config.data.dir = str(tmp_path / "s")
+    with pytest.raises(ValueError, match="shorter than a window of 5 frames"):
+        train.run(config, tmp_path / "run")
+
+
+def test_a_dataset_of_features_is_refused(config, toy_bags, tmp_path):
+    config.data.dir = str(toy_bags)
+    with pytest.raises(ValueError, match="holds 'features' records, system 'lgn' reads 'frames'"):
+        train.run(config, tmp_path)
+
+
+def test_a_constant_video_divides_by_nothing():
+    flat = np.zeros(9)
+    assert (score.normality(flat + 30, flat + 0.1) == 0.4).all()
+    assert np.isfinite(score.psnr(flat)).all()

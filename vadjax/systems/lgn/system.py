@@ -1,0 +1,186 @@
+"""LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from vadjax import optim
+from vadjax.data import clips
+from vadjax.data.clips import Video, Videos
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.data.video import to_float
+from vadjax.scores import Scores
+from vadjax.system import precision
+from vadjax.systems.lgn import convert, memory, score
+from vadjax.systems.lgn.model import FEATURES, build
+from vadjax.systems.lgn.step import Beside, window_loss
+from vadjax.systems.lgn.stream import Measures, Stream, needed_frames
+
+NOT_FIELDS = ("variant", "memory_items", "weights")  # of config.model: not fields of the network
+
+
+class State(NamedTuple):
+    """All that a run learns.
+
+    Attributes:
+      params: of the network.
+      optimizer: state of Adam.
+      beside: running statistics of the batch norms, and the memory items.
+      limits: lowest and highest PSNR, lowest and highest feature distance on training video,
+        float32 [2, 2]; set by `finalize`, for the on-line score.
+    """
+
+    params: dict
+    optimizer: optax.OptState
+    beside: Beside
+    limits: jax.Array
+
+
+class System:
+    """LGN-Net or MNAD (spec lgn_net); `vadjax.system.System` tells what each method is for."""
+
+    kind = clips.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict):
+        self.config = config
+        fields = {name: value for name, value in config.model.items() if name not in NOT_FIELDS}
+        self.model = build(config.model.variant, dtype=precision(config), **fields)
+        self.optimizer = optax.adam(
+            optim.cosine_by_epoch(**config.optim)
+            if config.optim.epochs
+            else config.optim.learning_rate
+        )
+        self._stream: Stream | None = None
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Batches of windows; see `clips.window_batches`."""
+        length, config = needed_frames(self.model), self.config
+        return clips.window_batches(data, "train", length, config.train.batch, config.seed, shard)
+
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """Fresh parameters and items, or those of `model.weights`.
+
+        Raises:
+          ValueError: the frames' height or width is no multiple of 8.
+        """
+        height, width = data.manifest["size"]
+        if height % 8 or width % 8:
+            raise ValueError(
+                f"{data.folder}: frames of {height} × {width}; this network needs multiples of 8. "
+                f"Prepare the dataset again with --size {height // 8 * 8}x{width // 8 * 8}"
+            )
+        for_params, for_items = jax.random.split(rng)
+        items = memory.first_items(for_items, self.config.model.memory_items, FEATURES)
+        if self.config.model.weights:
+            variables, _ = convert.read_model(self.config.model.weights, self.model)
+            variables = jax.tree.map(jnp.asarray, variables)
+        else:
+            frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
+            variables = self.model.init(for_params, frames, items)
+        params = variables["params"]
+        beside = Beside(variables["batch_stats"], items)
+        limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])
+        return State(params, self.optimizer.init(params), beside, limits)
+
+    def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
+        """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
+        del rng  # nothing is random but the order of the windows
+        windows = batch["frames"][..., ::-1].astype(jnp.float32) / 127.5 - 1  # BGR, as published
+        gradient = jax.value_and_grad(window_loss, has_aux=True)
+        (loss, (terms, beside)), gradients = gradient(
+            state.params, state.beside, windows, self.model, **self.config.loss
+        )
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, optimizer, beside, state.limits), {"loss": loss, **terms}
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """Takes the limits of PSNR and distance from `eval.limit_videos` training videos."""
+        videos = Videos(data, "train")
+        chosen = [videos[i] for i in range(min(self.config.eval.limit_videos, len(videos)))]
+        if not chosen:
+            return state
+        stream = self._start(state)
+        stream.gamma = -np.inf  # the memory stays as trained
+        found = [stream.video(_as_input(video)) for video in chosen]
+        psnr = np.concatenate([measures.psnr for measures in found])
+        distance = np.concatenate([measures.distance for measures in found])
+        limits = [[psnr.min(), psnr.max()], [distance.min(), distance.max()]]
+        return state._replace(limits=jnp.array(limits, jnp.float32))
+
+    def videos(self, data: Dataset, split: str) -> Videos:
+        """The videos of the split, checked to be long enough.
+
+        Raises:
+          ValueError: a video is shorter than a window.
+        """
+        videos = Videos(data, split)
+        clips.check_lengths(data.splits[split]["videos"], needed_frames(self.model), split)
+        return videos
+
+    def score(self, state: State, videos: Iterable[Video]) -> Iterator[Scores]:
+        """Scores of each video in order; the memory goes on learning (spec lgn_net §4)."""
+        stream = self._start(state)
+        for video in videos:
+            copied: list[float] = []
+            measures = stream.video(_as_input(video, copied))
+            yield self._to_scores(state, video, measures, np.array(copied))
+
+    def _start(self, state: State) -> Stream:
+        """The stream, compiled once, with the state's parameters and items."""
+        config = self.config.eval
+        if self._stream is None:
+            self._stream = Stream(
+                self.model, {}, state.beside.items, test_update=config.test_update,
+                decay=self.config.loss.decay, chunk=config.batch,
+            )  # fmt: skip
+        variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
+        self._stream.restart(variables, state.beside.items, config.gamma)
+        return self._stream
+
+    def _to_scores(
+        self, state: State, video: Video, measures: Measures, copied: np.ndarray
+    ) -> Scores:
+        """Scores of all frames; those before the first prediction repeat it and do not count."""
+        weight, limits = self.config.eval.score_weight, np.asarray(state.limits, np.float64)
+        psnr, distance = measures.psnr, np.asarray(measures.distance, np.float64)
+        online = score.normality_online(psnr, distance, *map(tuple, limits), weight)
+        kept = {
+            "frame_scores": 1 - score.normality(psnr, distance, weight),
+            "online": 1 - online,
+            "psnr": -psnr,
+            "distance": distance,
+            "copy_previous": -score.psnr(copied[-len(psnr) :]),
+        }
+        before = video.num_frames - len(psnr)
+        whole = {name: np.pad(a, (before, 0), mode="edge") for name, a in kept.items()}
+        return Scores(
+            video=video.name,
+            frame_scores=whole.pop("frame_scores").astype(np.float32),
+            labels=video.labels,
+            scored=np.arange(video.num_frames) >= before,
+            alternatives={name: a.astype(np.float32) for name, a in whole.items()},
+        )
+
+
+def _as_input(video: Video, copied: list[float] | None = None) -> Iterator[np.ndarray]:
+    """Frames float32 [H, W, 3] in [-1, 1], BGR as published.
+
+    With `copied`, the error of "the frame is the one before" is appended for every frame (the
+    first one's is that of the second).
+    """
+    before = None
+    for frame in video:
+        frame = to_float(frame[..., ::-1])
+        if copied is not None and before is not None:
+            error = float(score.copy_previous_error(np.stack([before, frame]), 1)[0])
+            copied.extend([error] if copied else [error, error])
+        before = frame
+        yield frame
