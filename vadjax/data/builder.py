@@ -79,6 +79,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError("the splits are given as iterables")
 
 
+def _check_target(out: pathlib.Path, file_format: str, shards: int | None) -> None:
+    if file_format not in records.FORMATS:
+        raise ValueError(f"format {file_format!r}; expected one of {', '.join(records.FORMATS)}")
+    if out.exists():
+        raise FileExistsError(
+            f"{out} exists and is left as it is; name another folder or remove it"
+        )
+    if shards is not None and shards < 1:
+        raise ValueError(f"--shards {shards}; expected at least 1")
+
+
 def write_dataset(
     out: str | pathlib.Path,
     *,
@@ -112,14 +123,7 @@ def write_dataset(
       ValueError: unknown format, or a split without examples.
     """
     out = pathlib.Path(out)
-    if file_format not in records.FORMATS:
-        raise ValueError(f"format {file_format!r}; expected one of {', '.join(records.FORMATS)}")
-    if out.exists():
-        raise FileExistsError(
-            f"{out} exists and is left as it is; name another folder or remove it"
-        )
-    if shards is not None and shards < 1:
-        raise ValueError(f"--shards {shards}; expected at least 1")
+    _check_target(out, file_format, shards)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
         notes = notes or {split: LabelNotes() for split in splits}
