@@ -73,6 +73,8 @@ def test_processes_share_every_pass(data):
     rows = [row.tobytes() for half in halves for b in half for row in b["normal"]]
     assert halves[0][0]["normal"].shape[0] == 2
     assert len(rows) == len(set(rows)) == 12
+    with pytest.raises(ValueError, match="10 elements for 11 processes"):
+        stream(data, 1, pairs=11, shard=Shard(0, 11))
     with pytest.raises(ValueError, match="multiple of 3, for example 3 or 6"):
         stream(data, 1, pairs=4, shard=Shard(0, 3))
 

@@ -35,7 +35,13 @@ def this_process() -> Shard:
 
 
 def shuffled(source: Sequence, seed: int, shard: Shard) -> grain.MapDataset:
-    """Endless seeded stream over `source`: a new order each pass, split among processes."""
+    """Endless seeded stream over `source`: a new order each pass, split among processes.
+
+    Raises:
+      ValueError: there are fewer elements than processes.
+    """
+    if len(source) < shard.count:
+        raise ValueError(f"{source!r}: {len(source)} elements for {shard.count} processes")
     order = grain.MapDataset.source(source).seed(seed).shuffle()
     return order[shard.index :: shard.count].repeat()
 
