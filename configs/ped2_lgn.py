@@ -3,7 +3,7 @@
     python -m data_prep.ucsd_ped --data UCSD_PED2 --out data/ped2 --size 256x256
     python -m vadjax.main --config=configs/ped2_lgn.py --config.data.dir=data/ped2 --workdir=RUN
 
-60 epochs of 414 steps at 256 × 256 need a GPU: about 19 CPU seconds a window and core here.
+60 epochs of 414 steps at 256 × 256 need a GPU. `:short` takes 19 minutes on two CPU cores.
 
     figure                                             paper     original program   here
     micro AUC, Ped2, 256 × 256                         97.1 %    -                  not measured

@@ -1,14 +1,13 @@
 """Channels-last convolutions and max pooling, written for XLA on CPU; the plain forms elsewhere.
 
-What XLA does badly on CPU, and what is done instead (figures for one core, peak about 105
-GFLOP/s; 3×3, 128 → 128 channels, 4 × 128² unless said):
+What XLA does badly on CPU, and what is done instead:
 
-kernel gradients   a convolution with an image-sized window, 21 GFLOP/s; here blocks of about 512
-                   output positions, patches times cotangents, 88
-3-D convolutions   2-19 GFLOP/s with few channels; here 2-D ones over the temporal taps, 30-69
-transposed         the kernel gradient runs at 2 GFLOP/s; here it is the kernel gradient of the
-                   stride-2 convolution that leads back
-float64            minutes for one small network; here patches times a matrix
+kernel gradients   a convolution with an image-sized window; here blocks of about 512 output
+                   positions, patches times cotangents
+3-D convolutions   slow with few channels; here 2-D ones over the temporal taps
+transposed         slow kernel gradients; here that of the stride-2 convolution that leads back
+                   (spec lgn_net §8)
+float64            far too slow for a whole network; here patches times a matrix
 
 The functions are differentiable once in reverse mode.
 """
@@ -166,8 +165,8 @@ def _plain(x, w, strides, padding):
 def _input_gradient(gy, w, shape, strides, padding):
     """Gradient of x [B, H, W, C] of `conv`, the kernel turned round in memory first.
 
-    Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the turning to the convolution, which then
-    does 12 GFLOP/s instead of 70.
+    Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the turning to the convolution, which is then
+    several times slower.
     """
     pads = []
     for size, k, s, (before, _), out in zip(

@@ -45,8 +45,8 @@ class Ranker(nn.Module):
 def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.Array, ...]:
     """Dropout masks of the two hidden layers: 0 with probability `rate`, else 1 / (1 - rate).
 
-    The probability is rounded to 1 / 65,536, so that one random word serves two units: the words
-    were a fifth of a training step on CPU (`tests/benchmarks/mil_step.py`).
+    The probability is rounded to 1 / 65,536, so that one random word serves two units:
+    drawing the words takes a visible part of a training step on CPU.
 
     Args:
       rng: key.
