@@ -37,6 +37,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "decoder_input": "read",
         "read_gradient": False,
         "temperature": 1.0,
+        "output": "frame",
+        "width": 64,
     }
     config.loss = {"compactness_weight": 10.0, "separateness_weight": 5.0, "decay": 0.0}
     config.optim = {"learning_rate": 2e-4, "epochs": 60, "steps_per_epoch": 2486 // 6}

@@ -25,6 +25,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "weights": "",
         "read_gradient": False,
         "temperature": 1.0,
+        "output": "frame",
+        "width": 64,
     }
     config.loss.compactness_weight = config.loss.separateness_weight = 0.1
     config.train.batch = 4

@@ -12,7 +12,6 @@ from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.layers import convolve
 from vadjax.systems.lgn.local import run_layers, st_lstm
 from vadjax.systems.lgn.loss import compactness, separateness, training_loss
-from vadjax.systems.lgn.model import FEATURES
 from vadjax.systems.lgn.stream import Stream
 
 VARIANTS = ("lgn", "mnad_prediction", "mnad_reconstruction")
@@ -229,7 +228,7 @@ def test_forward_pass_in_training(folder, numbers):
     close(recipe.channels_first(encoded.features), step["fea"], atol=1e-4)
     (read,) = kept["intermediates"]["read"]
     close(recipe.channels_first(read), step["updated_orig"], atol=1e-4)
-    scores = memory.cosines(encoded.queries.reshape(-1, FEATURES), items)
+    scores = memory.cosines(encoded.queries.reshape(-1, encoded.queries.shape[-1]), items)
     close(jax.nn.softmax(scores, 1), step["softmax_memory"], atol=1e-4)
     close(jax.nn.softmax(scores, 0), step["softmax_query"], atol=1e-4)
     check_best(scores, step["top2_index"])
@@ -395,7 +394,7 @@ def test_full_size(folder, numbers, train):
     windows, items = recipe.windows(every["frames"]), jnp.asarray(every["keys"])
     apply = jax.jit(functools.partial(model.apply, train=train, mutable=True))
     (prediction, encoded), kept = apply(variables, windows[:, : model.frames], items)
-    queries, target = encoded.queries.reshape(-1, FEATURES), windows[:, -1]
+    queries, target = encoded.queries.reshape(-1, encoded.queries.shape[-1]), windows[:, -1]
     close(recipe.channels_first(prediction)[:, :, ::4, ::4], case["pred_sub"], atol=2e-4)
     updated = memory.update(queries, items)
     if train:

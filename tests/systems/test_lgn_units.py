@@ -12,12 +12,12 @@ from vadjax.systems.lgn.convert import read_items, read_model, to_variables, var
 from vadjax.systems.lgn.layers import BatchNorm, ConvPair, Upsample
 from vadjax.systems.lgn.local import ConvLstmKernels, StLstmKernels, conv_lstm
 from vadjax.systems.lgn.loss import pixel_loss
-from vadjax.systems.lgn.model import FEATURES, build
+from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.step import Beside, window_loss
 from vadjax.systems.lgn.stream import Stream
 
 COUNTS = {"lgn": 22_753_667, "mnad_prediction": 15_651_843, "mnad_reconstruction": 17_196_291}
-UNUSED = 2 * FEATURES  # the originals count a batch norm that they never call
+UNUSED = 2 * 512  # the originals count a batch norm that they never call
 SIZE = (16, 24)
 
 
@@ -37,7 +37,7 @@ def network(variant="lgn", **options):
         return jnp.asarray(rng.uniform(-bound, bound, leaf.shape).astype(np.float32))
 
     variables = jax.tree_util.tree_map_with_path(fill, variable_shapes(model))
-    return model, variables, memory.normalize(jnp.asarray(rng.random((10, FEATURES)), np.float32))
+    return model, variables, memory.normalize(jnp.asarray(rng.random((10, 512)), np.float32))
 
 
 @pytest.mark.parametrize("variant", COUNTS)
@@ -73,7 +73,7 @@ def test_other_local_branches(cell):
     prediction, encoded = jax.jit(model.apply)(variables, draw(2, 4, *SIZE, 3), items)
     assert prediction.shape == (2, *SIZE, 3)
     assert np.abs(prediction).max() <= 1
-    assert encoded.features.shape == (2, SIZE[0] // 8, SIZE[1] // 8, FEATURES)
+    assert encoded.features.shape == (2, SIZE[0] // 8, SIZE[1] // 8, 512)
     assert (encoded.local is None) == (cell == "none")
 
 
@@ -261,7 +261,7 @@ def torch_state(variant="mnad_reconstruction"):
     model, variables, _ = network(variant)
     state = recipe.by_torch_names(model, variables)
     for part in ("weight", "bias", "running_mean", "running_var"):
-        state[f"encoder.moduleBatchNorm.{part}"] = np.ones(FEATURES, np.float32)
+        state[f"encoder.moduleBatchNorm.{part}"] = np.ones(512, np.float32)
     state["encoder.moduleConv1.1.num_batches_tracked"] = np.array(7)
     return model, variables, state
 
@@ -295,7 +295,7 @@ def test_files_of_weights_and_items(tmp_path):
     torch.save({k: torch.from_numpy(np.array(v)) for k, v in state.items()}, tmp_path / "net.pth")
     found, _ = read_model(tmp_path / "net.pth", model)
     jax.tree.map(np.testing.assert_array_equal, found, variables)
-    items = draw(10, FEATURES)
+    items = draw(10, 512)
     torch.save(torch.from_numpy(items), tmp_path / "keys.pt")
     np.testing.assert_array_equal(read_items(tmp_path / "keys.pt"), items)
     with pytest.raises(ValueError, match="not a tensor of memory items"):
@@ -323,7 +323,7 @@ def test_loss_over_eight_devices():
 def test_a_training_step_lowers_for_accelerators(platform):
     model = build(dtype=jnp.bfloat16)
     shapes = variable_shapes(model)
-    beside = Beside(shapes["batch_stats"], jax.ShapeDtypeStruct((10, FEATURES), np.float32))
+    beside = Beside(shapes["batch_stats"], jax.ShapeDtypeStruct((10, 512), np.float32))
     batch = jax.ShapeDtypeStruct((2, 5, 64, 64, 3), np.float32)
     step = jax.jit(jax.grad(functools.partial(window_loss, model=model), has_aux=True))
     exported = jax.export.export(step, platforms=[platform])(shapes["params"], beside, batch)

@@ -12,8 +12,9 @@ import numpy as np
 
 from vadjax.convert import torch
 from vadjax.systems.lgn.local import ENCODER, LAYERS
-from vadjax.systems.lgn.model import FEATURES, FramePredictor
+from vadjax.systems.lgn.model import FramePredictor
 
+PUBLISHED = 512  # channels of the published items
 UNUSED = "encoder.moduleBatchNorm"  # in every checkpoint; the forward pass never calls it
 ST_LSTM = {"x": "conv_x.0", "h": "conv_h.0", "m": "conv_m.0", "o": "conv_o.0", "last": "conv_last"}
 
@@ -41,8 +42,8 @@ def read_items(path: str | pathlib.Path) -> np.ndarray:
         float tensor [M, 512].
     """
     items = torch.load(path)
-    if getattr(items, "shape", ())[1:] != (FEATURES,):
-        raise ValueError(f"{path}: not a tensor of memory items [M, {FEATURES}]")
+    if getattr(items, "shape", ())[1:] != (PUBLISHED,):
+        raise ValueError(f"{path}: not a tensor of memory items [M, {PUBLISHED}]")
     return np.asarray(items, np.float32)
 
 
@@ -69,7 +70,7 @@ def to_variables(state: dict, model: FramePredictor, source: str) -> tuple[dict,
 def variable_shapes(model: FramePredictor) -> dict:
     """Shapes of the variables of a model; nothing is computed."""
     frames = jax.ShapeDtypeStruct((1, model.frames, 8, 8, 3), np.float32)
-    items = jax.ShapeDtypeStruct((1, FEATURES), np.float32)
+    items = jax.ShapeDtypeStruct((1, model.features), np.float32)
     return jax.eval_shape(model.init, jax.random.key(0), frames, items)
 
 

@@ -29,18 +29,21 @@ class Conv(nn.Module):
       size: height and width of the kernel.
       stride: step in both directions.
       use_bias: whether a bias is added.
+      zero_start: whether kernel and bias start as 0.
     """
 
     features: int
     size: int = 3
     stride: int = 1
     use_bias: bool = True
+    zero_start: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        init = torch_uniform(self.size**2 * x.shape[-1])
+        fan_in = self.size**2 * x.shape[-1]
+        init = nn.initializers.zeros if self.zero_start else torch_uniform(fan_in)
         y = convolve(x, self.param("kernel", init, shape), self.stride)
         return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
 

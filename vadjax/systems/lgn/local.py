@@ -15,10 +15,9 @@ from jax import lax
 
 from vadjax.systems.lgn.layers import BatchNorm, Conv, Upsample, convolve, torch_uniform
 
-FEATURES = 128
 LAYERS = 4
 FORGET_BIAS = 1.0
-ENCODER = ((64, 2), (64, 1), (128, 2), (128, 1))  # (channels, stride) of the four convolutions
+ENCODER = ((1, 2), (1, 1), (2, 2), (2, 1))  # (channels / width, stride) of the four convolutions
 
 State = tuple[jax.Array | None, jax.Array | None, jax.Array | None]  # h, c, m; None is zero
 
@@ -29,22 +28,24 @@ class LocalBranch(nn.Module):
     Attributes:
       cell: `"stlstm"` (LGN-Net) or `"convlstm"` (the alternative of spec §6, without the memory
         state that is handed from layer to layer).
+      width: channels of the output; the layers have twice as many.
     """
 
     cell: str = "stlstm"
+    width: int = 64
 
     def setup(self):
         """Encoder, the kernels of four layers, up-sampler."""
         if self.cell not in CELLS:
             raise ValueError(f"local branch {self.cell!r}; expected one of {', '.join(CELLS)}")
         kernels, self.step = CELLS[self.cell]
-        self.encoder = FrameEncoder()
-        self.cells = [kernels(FEATURES, name=f"layer{i + 1}") for i in range(LAYERS)]
-        self.up2 = Upsample(128)
-        self.up1 = Upsample(64)
+        self.encoder = FrameEncoder(self.width)
+        self.cells = [kernels(2 * self.width, name=f"layer{i + 1}") for i in range(LAYERS)]
+        self.up2 = Upsample(2 * self.width)
+        self.up1 = Upsample(self.width)
 
     def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
-        """[B, H, W, 64] of frames [B, T, H, W, 3]."""
+        """[B, H, W, width] of frames [B, T, H, W, 3]."""
         return self.from_gates(self.frame_gates(frames, train), train)
 
     def frame_gates(self, frames: jax.Array, train: bool) -> jax.Array:
@@ -56,7 +57,7 @@ class LocalBranch(nn.Module):
         return gates.reshape(batch, times, *gates.shape[1:])
 
     def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
-        """Branch output [B, H, W, 64] from the `frame_gates` of a window."""
+        """Branch output [B, H, W, width] from the `frame_gates` of a window."""
         h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates)
         self.sow("intermediates", "states", (h[-1], c[-1], m))
         x = jnp.concatenate([h[-1], c[-1] if m is None else m], -1)
@@ -67,14 +68,20 @@ class FrameEncoder(nn.Module):
     """Four convolutions with batch norm and ReLU, each frame by itself.
 
     In training the frames of one time share their batch statistics.
+
+    Attributes:
+      width: half the channels of the output.
     """
+
+    width: int
 
     @nn.compact
     def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
-        """[B·T, H/4, W/4, 128] of frames [B, T, H, W, 3]."""
+        """[B·T, H/4, W/4, 2 width] of frames [B, T, H, W, 3]."""
         times = frames.shape[1]
         x = frames.reshape(-1, *frames.shape[2:])
-        for i, (features, stride) in enumerate(ENCODER, 1):
+        for i, (times_width, stride) in enumerate(ENCODER, 1):
+            features = times_width * self.width
             x = Conv(features, stride=stride, name=f"conv{i}")(x)
             x = nn.relu(BatchNorm(features, times, name=f"norm{i}")(x, train))
         return x

@@ -17,8 +17,7 @@ from vadjax.systems.lgn import memory
 from vadjax.systems.lgn.layers import Conv, ConvPair, Upsample
 from vadjax.systems.lgn.local import LocalBranch
 
-FEATURES = 512
-WIDTHS = (64, 128, 256)  # of the levels at full, half and quarter size
+LEVELS = (1, 2, 4, 8)  # channels at full, half, quarter and eighth size, times `width`
 
 VARIANTS = {  # what differs from the fields' defaults
     "lgn": {},
@@ -31,7 +30,7 @@ VARIANTS = {  # what differs from the fields' defaults
         "frames": 1,
         "local_branch": "none",
         "decoder_input": "query_and_read",
-        "up_widths": (512, 256, 128),
+        "up_widths": (8, 4, 2),
     },
 }
 
@@ -40,18 +39,20 @@ class Encoded(NamedTuple):
     """What is known of a window before the memory is asked.
 
     Attributes:
-      features: output of the global encoder, [B, H/8, W/8, 512].
+      features: output of the global encoder, [B, H/8, W/8, C].
       skips: its activations at full, half and quarter size, where the decoder uses them.
-      local: output of the local branch, [B, H, W, 64], or None.
+      local: output of the local branch, [B, H, W, width], or None.
+      last: the newest frame [B, H, W, 3], where the prediction is a correction of it, or None.
     """
 
     features: jax.Array
     skips: tuple[jax.Array, ...]
     local: jax.Array | None
+    last: jax.Array | None
 
     @property
     def queries(self) -> jax.Array:
-        """The features as unit vectors, [B, H/8, W/8, 512], at least float32."""
+        """The features as unit vectors, [B, H/8, W/8, C], at least float32."""
         wide = self.features.astype(jnp.promote_types(self.features.dtype, jnp.float32))
         return memory.normalize(wide)
 
@@ -68,7 +69,12 @@ class FramePredictor(nn.Module):
       read_gradient: let the weights of the read carry gradient. False as published.
       temperature: of the softmaxes of the memory. 1 as published: a nearly flat average.
       skips: join the encoder's activations before each pooling to the decoder (MNAD prediction).
-      up_widths: channels after the decoder's three transposed convolutions.
+      output: `"frame"` as published; `"residual"`: the newest frame plus a correction within ±1,
+        which is 0 before training, so that the network starts as the rule "copy the last frame"
+        and learns what moves (spec §9).
+      width: channels at full size, 64 as published; all others are multiples of it, and the
+        features and the memory items have 8 × as many.
+      up_widths: channels after the decoder's three transposed convolutions, times `width`.
       dtype: type of the arithmetic; parameters are float32.
     """
 
@@ -78,19 +84,29 @@ class FramePredictor(nn.Module):
     read_gradient: bool = False
     temperature: float = 1.0
     skips: bool = False
-    up_widths: tuple[int, int, int] = (256, 128, 64)
+    output: str = "frame"
+    width: int = 64
+    up_widths: tuple[int, int, int] = (4, 2, 1)
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
         """Encoder, decoder, and the local branch if there is one."""
-        if self.decoder_input not in ("read", "query_and_read"):
+        _one_of("decoder_input", self.decoder_input, ("read", "query_and_read"))
+        _one_of("output", self.output, ("frame", "residual"))
+        if self.output == "residual" and self.frames == 1:
             raise ValueError(
-                f"model.decoder_input is {self.decoder_input!r}; expected 'read', 'query_and_read'"
+                "model.output is 'residual', but this variant reconstructs its only input frame, "
+                "of which a correction would be 0"
             )
+        self.encoder = Encoder(self.width)
+        self.decoder = Decoder(self.width, self.up_widths, self.skips, self.output == "residual")
         has_local = self.local_branch != "none"
-        self.encoder = Encoder()
-        self.decoder = Decoder(self.up_widths, self.skips, 64 if has_local else 0)
-        self.local = LocalBranch(self.local_branch) if has_local else None
+        self.local = LocalBranch(self.local_branch, self.width) if has_local else None
+
+    @property
+    def features(self) -> int:
+        """Channels C of the features and of the memory items."""
+        return LEVELS[-1] * self.width
 
     def __call__(
         self, frames: jax.Array, items: jax.Array, train: bool = False
@@ -99,7 +115,7 @@ class FramePredictor(nn.Module):
 
         Args:
           frames: [B, T, H, W, 3] in [-1, 1], H and W multiples of 8.
-          items: [M, 512].
+          items: [M, C].
           train: batch statistics instead of the running ones (then `batch_stats` is mutable).
 
         Returns:
@@ -138,13 +154,14 @@ class FramePredictor(nn.Module):
         stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
         features, skips = self.encoder(stacked.astype(self.dtype), train)
         local = None if self.local is None else self.local.from_gates(gates, train)
-        return Encoded(features, skips if self.skips else (), local)
+        last = frames[:, -1] if self.output == "residual" else None
+        return Encoded(features, skips if self.skips else (), local, last)
 
     def decode(self, encoded: Encoded, items: jax.Array, train: bool = False) -> jax.Array:
-        """The predicted frames [B, H, W, 3] in [-1, 1]."""
+        """The predicted frames [B, H, W, 3]: in [-1, 1], or within 1 of the last frame."""
         queries = encoded.queries
         x = memory.read(
-            queries.reshape(-1, FEATURES),
+            queries.reshape(-1, self.features),
             items,
             temperature=self.temperature,
             gradient=self.read_gradient,
@@ -152,49 +169,59 @@ class FramePredictor(nn.Module):
         self.sow("intermediates", "read", x)
         if self.decoder_input == "query_and_read":
             x = jnp.concatenate([queries, x], -1)
-        return self.decoder(x.astype(self.dtype), encoded.skips, encoded.local, train)
+        y = self.decoder(x.astype(self.dtype), encoded.skips, encoded.local, train)
+        return y if encoded.last is None else encoded.last + y.astype(encoded.last.dtype)
 
 
 class Encoder(nn.Module):
-    """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU."""
+    """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU.
+
+    Attributes:
+      width: of `FramePredictor`.
+    """
+
+    width: int
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """Features [B, H/8, W/8, 512] of x [B, H, W, C], and what was there before each pooling."""
+        """Features [B, H/8, W/8, 8 width] of x [B, H, W, C], and what was before each pooling."""
         skips = []
-        for level, width in enumerate(WIDTHS, 1):
+        *levels, features = (times * self.width for times in LEVELS)
+        for level, width in enumerate(levels, 1):
             x = ConvPair(width, name=f"level{level}")(x, train)
             skips.append(x)
             x = max_pool(x)
-        return ConvPair(FEATURES, open_end=True, name="level4")(x, train), tuple(skips)
+        return ConvPair(features, open_end=True, name="level4")(x, train), tuple(skips)
 
 
 class Decoder(nn.Module):
     """Decoder and fusion (spec §2.5, §5): three times to double size, joining what is given.
 
     Attributes:
-      up_widths: channels after each transposed convolution, smallest size first.
+      width: of `FramePredictor`.
+      up_widths: channels after each transposed convolution, smallest size first, times `width`.
       skips: whether the encoder's activations are joined, before the decoder's own.
-      local: channels of the local branch, joined last at full size.
+      zero_start: whether the output is 0 before training.
     """
 
+    width: int
     up_widths: tuple[int, int, int]
     skips: bool
-    local: int
+    zero_start: bool
 
     @nn.compact
     def __call__(
         self, x: jax.Array, skips: tuple[jax.Array, ...], local: jax.Array | None, train: bool
     ) -> jax.Array:
-        """Frames [B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]."""
-        x = ConvPair(FEATURES, name="level4")(x, train)
+        """[B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]; the local branch joins at full size."""
+        x = ConvPair(LEVELS[3] * self.width, name="level4")(x, train)
         for level, up in zip((3, 2, 1), self.up_widths, strict=True):
-            x = Upsample(up, name=f"up{level}")(x, train)
+            x = Upsample(up * self.width, name=f"up{level}")(x, train)
             joined = ([skips[level - 1]] if self.skips else []) + [x]
-            joined += [local] if self.local and level == 1 else []
+            joined += [local] if local is not None and level == 1 else []
             x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
-            x = ConvPair(WIDTHS[level - 1], name=f"level{level}")(x, train)
-        return jnp.tanh(Conv(3, name="out")(x))
+            x = ConvPair(LEVELS[level - 1] * self.width, name=f"level{level}")(x, train)
+        return jnp.tanh(Conv(3, zero_start=self.zero_start, name="out")(x))
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:
@@ -206,6 +233,11 @@ def build(variant: str = "lgn", **options) -> FramePredictor:
     if variant not in VARIANTS:
         raise ValueError(f"model.variant is {variant!r}; expected one of {', '.join(VARIANTS)}")
     return FramePredictor(**VARIANTS[variant] | options)
+
+
+def _one_of(field: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"model.{field} is {value!r}; expected {' or '.join(map(repr, known))}")
 
 
 def check_frames(frames: jax.Array) -> None:

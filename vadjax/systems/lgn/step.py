@@ -6,7 +6,7 @@ import jax
 
 from vadjax.systems.lgn import memory
 from vadjax.systems.lgn.loss import training_loss
-from vadjax.systems.lgn.model import FEATURES, FramePredictor
+from vadjax.systems.lgn.model import FramePredictor
 
 
 class Beside(NamedTuple):
@@ -14,7 +14,7 @@ class Beside(NamedTuple):
 
     Attributes:
       batch_stats: running statistics of the batch norms.
-      items: memory items [M, 512].
+      items: memory items [M, C].
     """
 
     batch_stats: dict
@@ -52,7 +52,7 @@ def window_loss(
     (prediction, encoded), changed = model.apply(
         variables, frames, beside.items, train=True, mutable=["batch_stats"]
     )
-    queries = encoded.queries.reshape(-1, FEATURES)
+    queries = encoded.queries.reshape(-1, model.features)
     loss, terms = training_loss(
         prediction.astype(queries.dtype),
         target,

@@ -16,7 +16,7 @@ from jax import lax
 
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.loss import compactness
-from vadjax.systems.lgn.model import FEATURES, FramePredictor, check_frames
+from vadjax.systems.lgn.model import FramePredictor, check_frames
 
 TEST_UPDATES = ("stream", "off", "per_video_reset")
 
@@ -29,7 +29,7 @@ class Measures(NamedTuple):
       distance: feature distance, float32 [n].
       point: point score, float32 [n].
       updated: whether the memory took the window in, bool [n].
-      items: the memory after each window, float32 [n, M, 512]; only if asked for.
+      items: the memory after each window, float32 [n, M, C]; only if asked for.
       prediction: float32 [n, H, W, 3]; only if asked for.
     """
 
@@ -59,7 +59,7 @@ class Stream:
     Args:
       model: the network.
       variables: its variables.
-      items: the trained items [M, 512].
+      items: the trained items [M, C].
       gamma: a window with a lower point score is taken in; 0.009 (LGN-Net), 0.01 (MNAD
         prediction), 0.015 (MNAD reconstruction).
       test_update: `"stream"` as the originals, carried over all videos in their order (so a
@@ -176,7 +176,7 @@ def score_windows(
     def window(items, inputs):
         encoded, target, valid = inputs
         prediction = model.apply(variables, jax.tree.map(_one, encoded), items, method="decode")[0]
-        queries = encoded.queries.reshape(-1, FEATURES)
+        queries = encoded.queries.reshape(-1, model.features)
         distance = compactness(queries, items)
         error = score.frame_error(prediction, target)
         point = score.point_score(error)

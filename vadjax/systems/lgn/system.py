@@ -19,7 +19,7 @@ from vadjax.data.video import to_float
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.lgn import convert, memory, score
-from vadjax.systems.lgn.model import FEATURES, build
+from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.step import Beside, window_loss
 from vadjax.systems.lgn.stream import Measures, Stream, needed_frames
 
@@ -77,7 +77,7 @@ class System:
                 f"Prepare the dataset again with --size {height // 8 * 8}x{width // 8 * 8}"
             )
         for_params, for_items = jax.random.split(rng)
-        items = memory.first_items(for_items, self.config.model.memory_items, FEATURES)
+        items = memory.first_items(for_items, self.config.model.memory_items, self.model.features)
         if self.config.model.weights:
             variables, _ = convert.read_model(self.config.model.weights, self.model)
             variables = jax.tree.map(jnp.asarray, variables)
