@@ -67,7 +67,7 @@ def test_st_lstm_cell(numbers):
     x, h, c, m = (jnp.moveaxis(case[f"in/{name}"], 1, -1) for name in "xhcm")
 
     def loss(kernels, x, h, c, m):
-        out = st_lstm(kernels, convolve(x, kernels["x"]), (h, c, m))
+        out = st_lstm(kernels, convolve(x, kernels["x"], True), (h, c, m), True)
         cotangents = (jnp.moveaxis(case[f"cot/{name}"], 1, -1) for name in "hcm")
         return sum(jnp.vdot(a, b) for a, b in zip(out, cotangents, strict=True)), out
 
@@ -81,8 +81,8 @@ def test_st_lstm_cell(numbers):
         expected = case[f"grad_w/{name}.weight"].transpose(2, 3, 1, 0)
         close(gradients[0][ours], expected, atol=1e-5)
     inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
-    gates = jax.vmap(lambda x: convolve(x, kernels["x"]), 1, 1)(inputs)
-    hs, cs, m = run_layers(st_lstm, [kernels, kernels], gates)
+    gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
+    hs, cs, m = run_layers(st_lstm, [kernels, kernels], gates, train=True)
     for name, ours in {"h0": hs[0], "h1": hs[1], "c0": cs[0], "c1": cs[1], "m": m}.items():
         close(recipe.channels_first(ours), case[f"zig/{name}"], atol=1e-5)
 

@@ -8,6 +8,7 @@ kernel gradients   a convolution with an image-sized window; here blocks of abou
 transposed         slow kernel gradients; here that of the stride-2 convolution that leads back
                    (spec lgn_net §8)
 float64            far too slow for a whole network; here patches times a matrix
+wide 3×3           at the cores' peak; in inference half the multiplications are saved instead
 
 The functions are differentiable once in reverse mode.
 """
@@ -21,11 +22,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+WINOGRAD = (  # of the three taps of a column, for each of the six sums of input rows
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+
 Padding = tuple[tuple[int, int], ...]
 
 LAYOUTS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
+WINOGRAD_LEAST, WINOGRAD_MOST = 128, 256  # channels for which `conv_inference` saves time
 STACKED_CHANNELS = 64  # up to so many channels × taps, temporal taps become channels
 
 
@@ -72,6 +83,24 @@ def _conv_backward(strides, padding, residuals, gy):
 
 
 conv.defvjp(_conv_forward, _conv_backward)
+
+
+def conv_inference(
+    x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
+) -> jax.Array:
+    """As `conv` for two dimensions, where 1e-5 of the output's spread does not matter.
+
+    On CPU wide 3×3 kernels take Winograd's minimal filtering F(4, 3) along the height (Lavin and
+    Gray, CVPR 2016): 1.3 to 1.8 × the speed of the plain form (`tests.benchmarks.lgn_step`).
+    """
+    wide = w.shape[:2] == (3, 3) and WINOGRAD_LEAST <= w.shape[2] and w.shape[2] <= WINOGRAD_MOST
+    wide = wide and w.shape[3] >= WINOGRAD_LEAST
+    same = strides == (1, 1) and padding == ((1, 1), (1, 1)) and x.shape[1] % 4 == 0
+    if not (wide and same and x.dtype == jnp.float32):
+        return conv(x, w, strides, padding)
+    return lax.platform_dependent(
+        x, w, cpu=_winograd, default=lambda x, w: _plain(x, w, strides, padding)
+    )
 
 
 @jax.custom_vjp
@@ -240,6 +269,33 @@ def _patches(x, size: Sequence[int], out: Sequence[int], strides):
         for offset in np.ndindex(*size)
     ]
     return jnp.concatenate(shifted, -1)
+
+
+def _winograd(x, w):
+    """3×3 convolution, same size: 1×3 convolutions of six sums of rows for every four rows."""
+    batch, height, width, channels = x.shape
+    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
+    r = [x[:, i : i + height : 4] for i in range(6)]
+    sums = (
+        4 * r[0] - 5 * r[2] + r[4],
+        -4 * (r[1] + r[2]) + (r[3] + r[4]),
+        4 * (r[1] - r[2]) - (r[3] - r[4]),
+        2 * (r[3] - r[1]) + (r[4] - r[2]),
+        2 * (r[1] - r[3]) + (r[4] - r[2]),
+        4 * r[1] - 5 * r[3] + r[5],
+    )
+    kernels = jnp.tensordot(jnp.asarray(WINOGRAD, w.dtype), w, 1, precision="highest")
+    padding = (0, 0), (1, 1)
+    m = [_plain(s, k[None], (1, 1), padding) for s, k in zip(sums, kernels, strict=True)]
+    inner, inner_odd = m[1] + m[2], m[1] - m[2]
+    outer, outer_odd = m[3] + m[4], m[3] - m[4]
+    rows = (
+        m[0] + inner + outer,
+        inner_odd + 2 * outer_odd,
+        inner + 4 * outer,
+        inner_odd + 8 * outer_odd + m[5],
+    )
+    return jnp.stack(rows, 2).reshape(batch, height, width, -1)
 
 
 def _by_patches(x, w, strides, padding):

@@ -39,19 +39,20 @@ class Conv(nn.Module):
     zero_start: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         fan_in = self.size**2 * x.shape[-1]
         init = nn.initializers.zeros if self.zero_start else torch_uniform(fan_in)
-        y = convolve(x, self.param("kernel", init, shape), self.stride)
+        y = convolve(x, self.param("kernel", init, shape), train, self.stride)
         return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
 
 
-def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+def convolve(x: jax.Array, kernel: jax.Array, train: bool, stride: int = 1) -> jax.Array:
     """Convolution of x [B, H, W, C] with a square kernel [k, k, C, F], padded by k // 2."""
     pad = kernel.shape[0] // 2
-    return ops.conv(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
+    form = ops.conv if train else ops.conv_inference
+    return form(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
 
 
 class Upsample(nn.Module):
@@ -123,9 +124,9 @@ class ConvPair(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, features] of x [B, H, W, C]."""
-        x = Conv(self.features, name="conv1")(x)
+        x = Conv(self.features, name="conv1")(x, train)
         x = nn.relu(BatchNorm(self.features, name="norm1")(x, train))
-        x = Conv(self.features, name="conv2")(x)
+        x = Conv(self.features, name="conv2")(x, train)
         if self.open_end:
             return x
         return nn.relu(BatchNorm(self.features, name="norm2")(x, train))

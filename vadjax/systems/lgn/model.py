@@ -221,7 +221,7 @@ class Decoder(nn.Module):
             joined += [local] if local is not None and level == 1 else []
             x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
             x = ConvPair(LEVELS[level - 1] * self.width, name=f"level{level}")(x, train)
-        return jnp.tanh(Conv(3, zero_start=self.zero_start, name="out")(x))
+        return jnp.tanh(Conv(3, zero_start=self.zero_start, name="out")(x, train))
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:
