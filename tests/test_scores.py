@@ -56,6 +56,7 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"boxes": np.zeros((2, 5))}, r"v: boxes \(2, 5\); expected \[n, 6\]"),
         ({"map": np.zeros((4, 2, 2))}, r"v: map float64 \(4, 2, 2\); expected float \[5, h, w\]"),
         ({"map": np.zeros((5, 2))}, r"v: map float64 \(5, 2\)"),
         ({"map": np.zeros((5, 0, 2))}, r"v: map float64 \(5, 0, 2\)"),
@@ -75,7 +76,9 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
         ),
     ],
 )
-def test_maps_and_pictures_that_do_not_fit_are_refused_at_both_ends(tmp_path, fields, message):
+def test_boxes_maps_and_pictures_that_do_not_fit_are_refused_at_both_ends(
+    tmp_path, fields, message
+):
     bad = Scores("v", np.zeros(5), **fields)
     with pytest.raises(ValueError, match=message):
         scores.write(tmp_path, bad)

@@ -104,7 +104,7 @@ def check(scores: Scores) -> Scores:
 
     Raises:
       ValueError: a name that cannot be a file's, not one finite score a frame, labels of another
-        length or other than 0 and 1, or a map or pictures that do not fit the frames.
+        length or other than 0 and 1, or boxes, a map or pictures of a wrong shape or frame.
     """
     if (
         not scores.video
@@ -132,6 +132,9 @@ def check(scores: Scores) -> Scores:
             )
         if not np.isin(scores.labels, (0, 1)).all():
             raise ValueError(f"{scores.video}: labels other than 0 and 1")
+    boxes = scores.boxes
+    if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 6):
+        raise ValueError(f"{scores.video}: boxes {boxes.shape}; expected [n, 6]")
     if scores.map is not None:
         _check_map(scores.video, scores.map, len(frames))
     if scores.pictures is not None:
