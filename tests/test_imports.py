@@ -9,10 +9,9 @@ from conftest import ROOT
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
 LEAVES = ("ops", "backbones")
 NO_MODELS = ("metrics", "report", "scores")
-# What draws over frames must read them; the last two import JAX, so it imports them late.
-OVERLAY = tuple(
-    f"vadjax.{name}" for name in ("progress", "data.video", "data.clips", "data.records")
-)
+# What draws over frames must read them; datasets bring JAX, so it imports those two late.
+FRAMES = ("vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
+OVERLAY = ("vadjax.progress", *FRAMES)
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 
 

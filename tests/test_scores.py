@@ -76,9 +76,7 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
         ),
     ],
 )
-def test_boxes_maps_and_pictures_that_do_not_fit_are_refused_at_both_ends(
-    tmp_path, fields, message
-):
+def test_parts_that_do_not_fit_are_refused_at_both_ends(tmp_path, fields, message):
     bad = Scores("v", np.zeros(5), **fields)
     with pytest.raises(ValueError, match=message):
         scores.write(tmp_path, bad)

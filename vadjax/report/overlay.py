@@ -257,7 +257,7 @@ def open_source(path: pathlib.Path, name: str, split: str = "test") -> Source:
 
 
 def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
-    from vadjax.data import clips, records  # here, because they import JAX
+    from vadjax.data import clips, records  # not above: they bring JAX
 
     data = records.Dataset(path, verify="size")
     if data.kind != clips.KIND:
