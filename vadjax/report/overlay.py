@@ -8,8 +8,8 @@ median over the video, full colour at its 99.5th percentile. Boxes are the file'
 around the picture marks what is labelled anomalous.
 
 Codecs: the wheel opencv-python-headless 5.0 has no encoder for H.264 (`avc1`) or AV1. It writes VP9
-to .mp4 and VP8 to .webm, which is much faster; browsers play both. MPEG-4 part 2 (`mp4v`), which
-they do not play, is the last resort.
+to .mp4 and VP8 to .webm, which is much faster; Chromium plays both. MPEG-4 part 2 (`mp4v`), which
+it does not play, is the last resort.
 """
 
 import argparse
