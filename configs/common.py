@@ -13,7 +13,8 @@ def base(system: str) -> ml_collections.ConfigDict:
              0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all)
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
              pair_seed, untrained (score the first state too, for comparison)
-    report   videos (curves of the best and worst so many videos)
+    report   videos (curves of the best and worst so many videos), windows (so many highest- and
+             lowest-scoring pictures, where the system predicts frames; 0 = none)
     """
     config = ml_collections.ConfigDict()
     config.system = system
@@ -39,7 +40,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "pair_seed": 0,
         "untrained": True,
     }
-    config.report = {"videos": 12}
+    config.report = {"videos": 12, "windows": 4}
     return config
 
 

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from vadjax import scores
-from vadjax.scores import Scores
+from vadjax.scores import Pictures, Scores
+
+
+def pictures(frames, size=(2, 3, 3), seen=np.uint8, other=None):
+    """Random pictures of those frames; `other` is the shape of the predictions."""
+    rng, shape = np.random.default_rng(0), (len(frames), *size)
+    draw = [rng.integers(0, 256, s).astype(seen) for s in (shape, other or shape)]
+    return Pictures(np.array(frames), *draw)
 
 
 def test_everything_comes_back(tmp_path):
@@ -11,13 +18,16 @@ def test_everything_comes_back(tmp_path):
         scored=np.array([False, True, True, True, True]),
         alternatives={"baseline": np.arange(5.0)},
         segment_scores=np.arange(3.0), boxes=np.zeros((2, 6)), map=np.ones((5, 2, 3)),
-        reasons=({"frame": 1, "text": "too fast"},),
+        pictures=pictures([4, 1]), reasons=({"frame": 1, "text": "too fast"},),
     )  # fmt: skip
     read = scores.read(scores.write(tmp_path, written))
     assert read.video == "v" and read.reasons == written.reasons
     np.testing.assert_array_equal(read.alternatives["baseline"], np.arange(5.0))
     for field in ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map"):
         np.testing.assert_array_equal(getattr(read, field), getattr(written, field))
+    for part, expected in zip(read.pictures, written.pictures, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert read.pictures.seen.dtype == np.uint8
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["v.npz", "v.reasons.jsonl"]
 
 
@@ -41,6 +51,62 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
     np.savez(tmp_path / "v.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         scores.read(tmp_path / "v.npz")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"boxes": np.zeros((2, 5))}, r"v: boxes \(2, 5\); expected \[n, 6\]"),
+        ({"map": np.zeros((4, 2, 2))}, r"v: map float64 \(4, 2, 2\); expected float \[5, h, w\]"),
+        ({"map": np.zeros((5, 2))}, r"v: map float64 \(5, 2\)"),
+        ({"map": np.zeros((5, 0, 2))}, r"v: map float64 \(5, 0, 2\)"),
+        ({"map": np.full((5, 1, 2), np.inf)}, "v: 10 of 10 values of the map are not finite"),
+        ({"pictures": pictures([0, 5])}, "v: a picture of frame 5, but its frames are 0 to 4"),
+        ({"pictures": pictures([-1])}, "v: a picture of frame -1"),
+        ({"pictures": pictures([0.5])}, r"v: picture_frames float64 \(1,\); expected int"),
+        (
+            {"pictures": pictures([0, 1], seen=np.float32)},
+            r"v: picture_seen float32 \(2, 2, 3, 3\); expected uint8 \[2, H, W, 3\]",
+        ),
+        ({"pictures": pictures([0], size=(2, 3))}, r"v: picture_seen uint8 \(1, 2, 3\)"),
+        ({"pictures": pictures([0], other=(2, 2, 3, 3))}, r"v: picture_predicted uint8 \(2, 2"),
+        (
+            {"pictures": pictures([0], other=(1, 4, 3, 3))},
+            r"v: picture_predicted \(1, 4, 3, 3\), but picture_seen \(1, 2, 3, 3\)",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_at_both_ends(tmp_path, fields, message):
+    bad = Scores("v", np.zeros(5), **fields)
+    with pytest.raises(ValueError, match=message):
+        scores.write(tmp_path, bad)
+    parts = dict(fields)
+    if found := parts.pop("pictures", None):
+        parts = {f"picture_{name}": part for name, part in found._asdict().items()}
+    np.savez(tmp_path / "v.npz", frame_scores=np.zeros(5), **parts)
+    with pytest.raises(ValueError, match=message):
+        scores.read(tmp_path / "v.npz")
+
+
+def test_a_part_of_the_pictures_is_refused(tmp_path):
+    np.savez(tmp_path / "v.npz", frame_scores=np.zeros(5), picture_frames=np.array([1]))
+    with pytest.raises(ValueError, match="v.npz: has picture_frames; expected picture_frames, pic"):
+        scores.read(tmp_path / "v.npz")
+
+
+def test_what_goes_by_frame_numbers_is_left_out_of_the_counted_frames():
+    scored = np.arange(5) > 1
+    whole = Scores("v", np.arange(5.0), map=np.zeros((5, 1, 1)), pictures=pictures([4]))
+    assert whole.counted() is whole
+    some = Scores(
+        "v", np.arange(5.0), np.array([0, 0, 1, 0, 1]), scored, {"b": -np.arange(5.0)},
+        segment_scores=np.zeros(2), boxes=np.zeros((1, 6)), map=whole.map, pictures=whole.pictures,
+    ).counted()  # fmt: skip
+    assert some.frame_scores.tolist() == [2, 3, 4] and some.labels.tolist() == [1, 0, 1]
+    assert some.alternatives["b"].tolist() == [-2, -3, -4]
+    gone = (some.scored, some.segment_scores, some.boxes, some.map, some.pictures)
+    assert all(part is None for part in gone)
+    scores.check(some)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", ".hidden", ".."])

@@ -111,7 +111,8 @@ def measure(
         "untrained": dict(before),
     }
     writers.write_json(out / "metrics.json", summary)
-    path = page.build(out / "report", results, summary, config.report.videos)
+    shown = config.report
+    path = page.build(out / "report", results, summary, shown.videos, shown.windows)
     table.print_table(summary)
     print(f"Report: {path}")
     return summary

@@ -4,7 +4,8 @@
 `labels` [T]; `scored` bool [T], frames that count in the figures; `alternative_NAME` [T], other
 scores of the same frames, measured beside; `segment_scores` [K] with `num_frames`, spread over the
 frames at reading when there are no `frame_scores`; `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`);
-`map` [T, h, w].
+`map` [T, h, w], where in the picture the score comes from; `picture_frames` int [k], `picture_seen`
+and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames and what was predicted for them.
 Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`. Nothing here needs JAX.
 """
 
@@ -16,12 +17,28 @@ import pathlib
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from vadjax.data.segments import expand
 
-ALTERNATIVE = "alternative_"  # first part of the arrays' names in the file
+ALTERNATIVE, PICTURE = "alternative_", "picture_"  # first parts of the arrays' names in the file
+ARRAYS = ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map")  # the other names
+
+
+class Pictures(NamedTuple):
+    """Some frames of a video, beside what was predicted for them.
+
+    Attributes:
+      frames: int [k], their numbers in the whole video, from 0.
+      seen: uint8 [k, H, W, 3], RGB.
+      predicted: uint8 [k, H, W, 3], RGB.
+    """
+
+    frames: np.ndarray
+    seen: np.ndarray
+    predicted: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +54,9 @@ class Scores:
       alternatives: name → float [T], other scores of the same frames, measured beside: baselines,
         single terms, an on-line form.
       segment_scores: float [K], where the system scores segments.
-      boxes: float [n, 6] `frame, x0, y0, x1, y1, score`.
-      map: float [T, h, w].
+      boxes: float [n, 6] `frame, x0, y0, x1, y1, score`, in pixels of the source frame.
+      map: float [T, h, w], finite, high = anomalous; its h × w cells cover the whole frame.
+      pictures: frames and predictions for a report to show.
       reasons: what a person is told, one dict an event.
     """
 
@@ -50,19 +68,23 @@ class Scores:
     segment_scores: np.ndarray | None = None
     boxes: np.ndarray | None = None
     map: np.ndarray | None = None
+    pictures: Pictures | None = None
     reasons: tuple[dict, ...] = ()
 
     def counted(self) -> "Scores":
-        """The same with only the frames that count."""
+        """Scores and labels of only the frames that count.
+
+        Everything that goes by the frame numbers of the whole video (boxes, map, pictures …) is
+        left out, unless all frames count.
+        """
         if self.scored is None:
             return self
         keep = np.asarray(self.scored, bool)
-        return dataclasses.replace(
-            self,
-            frame_scores=self.frame_scores[keep],
+        return Scores(
+            self.video,
+            self.frame_scores[keep],
             labels=None if self.labels is None else self.labels[keep],
             alternatives={name: other[keep] for name, other in self.alternatives.items()},
-            scored=None,
         )
 
     def expanded(self, rule: str) -> "Scores":
@@ -81,8 +103,8 @@ def check(scores: Scores) -> Scores:
     """Returns `scores` if they can be measured and written.
 
     Raises:
-      ValueError: a name that cannot be a file's, not one finite score a frame, or labels of another
-        length or other than 0 and 1.
+      ValueError: a name that cannot be a file's, not one finite score a frame, labels of another
+        length or other than 0 and 1, or boxes, a map or pictures of a wrong shape or frame.
     """
     if (
         not scores.video
@@ -110,7 +132,47 @@ def check(scores: Scores) -> Scores:
             )
         if not np.isin(scores.labels, (0, 1)).all():
             raise ValueError(f"{scores.video}: labels other than 0 and 1")
+    boxes = scores.boxes
+    if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 6):
+        raise ValueError(f"{scores.video}: boxes {boxes.shape}; expected [n, 6]")
+    if scores.map is not None:
+        _check_map(scores.video, scores.map, len(frames))
+    if scores.pictures is not None:
+        _check_pictures(scores.video, scores.pictures, len(frames))
     return scores
+
+
+def _check_map(video: str, found: np.ndarray, frames: int) -> None:
+    fits = found.ndim == 3 and len(found) == frames and found.size and found.dtype.kind in "fiu"
+    if not fits:
+        raise ValueError(
+            f"{video}: map {found.dtype} {found.shape}; expected float [{frames}, h, w]"
+        )
+    bad = found.size - np.isfinite(found).sum()
+    if bad:
+        raise ValueError(f"{video}: {bad:,} of {found.size:,} values of the map are not finite")
+
+
+def _check_pictures(video: str, pictures: Pictures, frames: int) -> None:
+    numbers, shape = pictures.frames, pictures.seen.shape
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise ValueError(
+            f"{video}: picture_frames {numbers.dtype} {numbers.shape}; expected int [k]"
+        )
+    outside = numbers[(numbers < 0) | (numbers >= frames)]
+    if outside.size:
+        raise ValueError(
+            f"{video}: a picture of frame {outside[0]}, but its frames are 0 to {frames - 1}"
+        )
+    for name, found in (("seen", pictures.seen), ("predicted", pictures.predicted)):
+        colour = found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8
+        if not colour or len(found) != len(numbers) or 0 in found.shape[1:]:
+            raise ValueError(
+                f"{video}: {PICTURE}{name} {found.dtype} {found.shape}; "
+                f"expected uint8 [{len(numbers)}, H, W, 3]"
+            )
+        if found.shape != shape:
+            raise ValueError(f"{video}: {PICTURE}{name} {found.shape}, but {PICTURE}seen {shape}")
 
 
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
@@ -119,10 +181,12 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         field: getattr(check(scores), field)
-        for field in ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map")
+        for field in ARRAYS
         if getattr(scores, field) is not None
     }
     arrays |= {f"{ALTERNATIVE}{name}": other for name, other in scores.alternatives.items()}
+    if scores.pictures is not None:
+        arrays |= {f"{PICTURE}{name}": part for name, part in scores.pictures._asdict().items()}
     path = folder / f"{scores.video}.npz"
     temporary = folder / f".{scores.video}.tmp.npz"
     np.savez(temporary, **arrays)
@@ -153,7 +217,6 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
             )
         frames = int(arrays.pop("num_frames"))
         arrays["frame_scores"] = expand(arrays["segment_scores"], frames, expansion)
-    known = {field.name for field in dataclasses.fields(Scores)} - {"video", "alternatives"}
     reasons = path.with_name(f"{path.stem}.reasons.jsonl")
     return check(
         Scores(
@@ -166,9 +229,18 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
                 for name, array in arrays.items()
                 if name.startswith(ALTERNATIVE)
             },
-            **{name: array for name, array in arrays.items() if name in known},
+            pictures=_pictures(path, arrays),
+            **{name: array for name, array in arrays.items() if name in ARRAYS},
         )
     )
+
+
+def _pictures(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Pictures | None:
+    names = [f"{PICTURE}{field}" for field in Pictures._fields]
+    found = [name for name in names if name in arrays]
+    if found and found != names:
+        raise ValueError(f"{path}: has {', '.join(found)}; expected {', '.join(names)}")
+    return Pictures(*(arrays[name] for name in names)) if found else None
 
 
 def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """Builds the report of a folder of score files, from any program.
 
-python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--videos 12]
+python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--videos 12] [--windows 4]
 """
 
 import argparse
@@ -19,13 +19,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=pathlib.Path, help="folder to write (default: beside them)")
     parser.add_argument("--labels", help=".npz with one label array per video name")
     parser.add_argument("--videos", type=int, default=12, help="draw so many best and worst (12)")
+    parser.add_argument(
+        "--windows",
+        type=int,
+        default=4,
+        help="show so many highest- and lowest-scoring pictures, if the score files have any (4)",
+    )
     args = parser.parse_args(argv)
     try:
         videos = scores.read_folder(args.scores)
         if args.labels:
             videos = frame.with_labels(videos, args.labels)
         summary = page.summarize(args.scores, videos)
-        path = page.build(args.out or args.scores.parent / "report", videos, summary, args.videos)
+        out = args.out or args.scores.parent / "report"
+        path = page.build(out, videos, summary, args.videos, args.windows)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     table.print_table(summary)

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
@@ -51,6 +52,13 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     """
     figure = Figure(figsize=(6.4, 1.9), layout="constrained")
     axes = figure.add_subplot()
+    plot_video(axes, video, top, bottom)
+    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
+    return figure
+
+
+def plot_video(axes: Axes, video: Scores, top: float, bottom: float = 0.0) -> None:
+    """Draws that curve on `axes`, for `draw_video` and for overlays."""
     for start, stop in intervals(video.labels) if video.labels is not None else []:
         axes.axvspan(start, stop, color=TRUTH, alpha=0.35, linewidth=0)
     axes.plot(
@@ -62,8 +70,6 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     axes.set_ylabel("score", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
-    return figure
 
 
 def intervals(labels: np.ndarray) -> list[tuple[int, int]]:

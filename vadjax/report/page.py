@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vadjax.metrics import frame
-from vadjax.report import curves, table
+from vadjax.report import curves, pictures, table
 from vadjax.scores import Scores, replacing
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
        padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+h3 { font-size: 1rem; margin: 1rem 0 .3rem }
 table { border-collapse: collapse; width: 100%; font-size: .92rem }
 th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #e4e7eb }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
@@ -27,7 +28,11 @@ figure { margin: 0 } img { max-width: 100%; height: auto }
 
 
 def build(
-    out: str | pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int = 12
+    out: str | pathlib.Path,
+    videos: Sequence[Scores],
+    summary: Mapping,
+    shown: int = 12,
+    windows: int = 4,
 ) -> pathlib.Path:
     """Writes `index.html` and the figures as PNG files to the folder `out`.
 
@@ -36,17 +41,21 @@ def build(
       videos: labelled scores.
       summary: what was measured, as in `metrics.json`.
       shown: draw the curves of so many of the best and of the worst videos.
+      windows: show so many of the highest- and of the lowest-scoring pictures, where the score
+        files have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
 
     Returns:
       Path of the page.
     """
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
-        (work / "index.html").write_text(_page(work, videos, summary, shown))
+        (work / "index.html").write_text(_page(work, videos, summary, shown, windows))
     return out / "index.html"
 
 
-def _page(work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int) -> str:
+def _page(
+    work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int, windows: int
+) -> str:
     """The text of the page; the figures are also written to the folder `work`."""
     title = _text(summary["title"])
     ranked = rank(videos)
@@ -71,6 +80,13 @@ def _page(work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown:
             )
         )
 
+    def rows(kind: str, chosen: Sequence[pictures.Window], scales: pictures.Scales) -> str:
+        heading = f"<h3>{kind.capitalize()} scores</h3>" if chosen else ""
+        return heading + "".join(
+            image(f"{kind}_{rank}", pictures.draw(window, scales), window.caption)
+            for rank, window in enumerate(chosen, 1)
+        )
+
     shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
     worst = ranked[shown:][::-1][:shown]
@@ -92,6 +108,15 @@ def _page(work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown:
     ]
     if worst:
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
+    high, low = pictures.choose(videos, windows)
+    if high:
+        scales = pictures.scales(high + low)
+        parts += [
+            "<h2>Highest- and lowest-scoring windows</h2>",
+            f'<p class="note">Of the pictures in the score files. {pictures.explain(scales)}</p>',
+            rows("highest", high, scales),
+            rows("lowest", low, scales),
+        ]
     parts += ["<h2>All videos, best first</h2>", _list(ranked)]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'

@@ -1,0 +1,296 @@
+"""A video over the frames: heat, boxes, the truth, and the score curve with a moving cursor.
+
+    python -m vadjax.report.overlay SCORES/VIDEO.npz FRAMES [--out VIDEO.mp4] [--fps 25]
+
+`FRAMES` is a folder of pictures, a video file, or a prepared dataset of frames, from which the
+video of that name is taken. The heat is the score file's `map`, if it has one: no colour up to its
+median over the video, full colour at its 99.5th percentile. Boxes are the file's own. A red frame
+around the picture marks what is labelled anomalous.
+
+Codecs: the wheel opencv-python-headless 5.0 has no encoder for H.264 (`avc1`) or AV1. It writes VP9
+to .mp4 and VP8 to .webm, which is much faster; Chromium plays both. MPEG-4 part 2 (`mp4v`), which
+it does not play, is the last resort.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from vadjax import progress, scores
+from vadjax.data import video as decoding
+from vadjax.report import curves, heat
+from vadjax.scores import Scores
+
+CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
+HEIGHT = 360  # at least, of the picture on the screen
+EDGE, SIDE, CURVE = 8, 240, 150  # pixels: mark around the picture, column beside, curve below
+DPI = 100
+ANOMALOUS, BOX, INK, PAPER = (214, 20, 20), (0, 229, 255), (29, 37, 48), (255, 255, 255)
+
+
+class Source(NamedTuple):
+    """The frames of a video.
+
+    Attributes:
+      frames: uint8 [H, W, 3] each, RGB.
+      count: how many there are.
+      size: (H, W) of the frames that boxes belong to; None if these are the frames themselves.
+    """
+
+    frames: Iterable[np.ndarray]
+    count: int
+    size: tuple[int, int] | None = None
+
+
+class Stage(NamedTuple):
+    """What is the same in every frame of the overlay.
+
+    Attributes:
+      canvas: uint8 [H, W, 3], RGB, with an empty place for the picture.
+      size: (H, W) of the picture on it, whose corner is at (EDGE, EDGE).
+      cursor: x of every video frame in the curve, int [T].
+      span: top and bottom of the curve.
+      heat: ends of the heat's scale; None without a map.
+    """
+
+    canvas: np.ndarray
+    size: tuple[int, int]
+    cursor: np.ndarray
+    span: tuple[int, int]
+    heat: tuple[float, float] | None
+
+
+def write(video: Scores, source: Source, out: pathlib.Path, fps: float = 25) -> pathlib.Path:
+    """Writes the overlay of a video beside `out` and moves it there when it is whole.
+
+    Args:
+      video: its scores.
+      source: its frames.
+      out: `.mp4` or `.webm` file.
+      fps: frames a second.
+
+    Raises:
+      ValueError: another number of frames than of scores, frames of several sizes, an ending other
+        than those, or OpenCV can write none of the codecs.
+      OSError: the file could not be written whole.
+    """
+    if out.suffix not in CODECS:
+        raise ValueError(f"{out}: expected a name that ends in {' or '.join(CODECS)}")
+    if not fps > 0:
+        raise ValueError(f"{fps:g} frames a second; expected more than 0")
+    count = len(video.frame_scores)
+    if source.count != count:
+        raise ValueError(
+            f"{video.video}: {count:,} scores for {source.count:,} frames; "
+            "are these the frames that were scored?"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
+    try:
+        with progress.bar(f"overlay {video.video}", count) as bar:
+            _encode(_drawn(video, source), temporary, fps, bar)
+        written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written != count:
+            raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return out
+
+
+def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -> None:
+    writer = None
+    try:
+        for done, frame in enumerate(frames, 1):
+            writer = writer or _writer(path, fps, frame.shape[1::-1])
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            bar.update(done, {})
+    finally:
+        if writer:
+            writer.release()
+
+
+def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    for codec in CODECS[path.suffix]:
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
+        if writer.isOpened():
+            return writer
+    raise ValueError(
+        f"this OpenCV writes no {path.suffix} here with {', '.join(CODECS[path.suffix])}"
+    )
+
+
+def _drawn(video: Scores, source: Source) -> Iterator[np.ndarray]:
+    """The frames of the overlay."""
+    stage = None
+    for t, picture in enumerate(source.frames):
+        if stage is None:
+            stage, shape = _stage(video, picture.shape[:2]), picture.shape
+        if picture.shape != shape:
+            raise ValueError(
+                f"{video.video}: frame {t} is {_by(picture.shape)}, frame 0 {_by(shape)}; "
+                "a video has frames of one size"
+            )
+        yield draw(stage, video, t, picture, source.size)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} × {shape[1]}"
+
+
+def draw(
+    stage: Stage,
+    video: Scores,
+    t: int,
+    picture: np.ndarray,
+    box_size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Frame number `t` of the overlay.
+
+    Args:
+      stage: what all frames share.
+      video: scores of the video.
+      t: number of the frame.
+      picture: the frame, uint8 [H, W, 3], RGB.
+      box_size: (H, W) of the frames that boxes belong to; None for those of `picture`.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+    """
+    canvas, (height, width) = stage.canvas.copy(), stage.size
+    anomalous = video.labels is not None and bool(video.labels[t])
+    if anomalous:
+        canvas[: height + 2 * EDGE, : width + 2 * EDGE] = ANOMALOUS
+    place = canvas[EDGE : EDGE + height, EDGE : EDGE + width]
+    if stage.heat is not None:
+        picture = heat.over(picture, video.map[t], stage.heat)
+    place[...] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+    if video.boxes is not None:
+        _boxes(place, video.boxes[video.boxes[:, 0] == t], box_size or picture.shape[:2])
+    left = width + 2 * EDGE + 12
+    _text(canvas, f"frame {t:,} of {len(video.frame_scores):,}", (left, 64))
+    _text(canvas, f"score {video.frame_scores[t]:.3f}", (left, 90))
+    if video.labels is not None:
+        colour = ANOMALOUS if anomalous else INK
+        _text(canvas, "labelled anomalous" if anomalous else "labelled normal", (left, 116), colour)
+    x = int(stage.cursor[t])
+    cv2.line(canvas, (x, stage.span[0]), (x, stage.span[1]), ANOMALOUS, 2)
+    return canvas
+
+
+def _boxes(place: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> None:
+    """Draws boxes [n, 6] of frames of (H, W) `size` on the picture."""
+    ratio = np.tile(np.array(place.shape[1::-1]) / np.array(size[::-1]), 2)
+    for x0, y0, x1, y1 in np.rint(boxes[:, 1:5] * ratio).astype(int).tolist():
+        cv2.rectangle(place, (x0, y0), (x1 - 1, y1 - 1), BOX, 1)
+
+
+def _text(
+    canvas: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int] = INK
+) -> None:
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+
+
+def _stage(video: Scores, size: tuple[int, int]) -> Stage:
+    """Lays out the overlay of a video with frames of (H, W) `size`."""
+    factor = max(1, -(-HEIGHT // size[0]))
+    height, width = factor * size[0], factor * size[1]
+    whole = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
+    whole += whole % 2  # codecs want even sizes
+    ends = None if video.map is None else heat.limits(video.map)
+    figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
+    painter = FigureCanvasAgg(figure)
+    left = (width + 2 * EDGE + 12) / whole[0]
+    figure.text(left, 1 - 34 / whole[1], video.video, fontsize=11, weight="bold", parse_math=False)
+    if ends is not None:
+        _legend(figure, ends, left, whole)
+    axes = _curve(figure, video, whole)
+    painter.draw()
+    canvas = np.ascontiguousarray(np.asarray(painter.buffer_rgba())[..., :3])
+    steps = np.arange(len(video.frame_scores))
+    cursor = axes.transData.transform(np.stack([steps, steps], 1))[:, 0]
+    span = (round(whole[1] - axes.bbox.y1), round(whole[1] - axes.bbox.y0))
+    return Stage(canvas, (height, width), np.rint(cursor).astype(int), span, ends)
+
+
+def _legend(figure: Figure, ends: tuple[float, float], left: float, whole: np.ndarray) -> None:
+    """The scale of the heat, in the column beside the picture."""
+    bar = figure.add_axes((left, 1 - 190 / whole[1], (SIDE - 40) / whole[0], 14 / whole[1]))
+    colours = ScalarMappable(Normalize(*ends), matplotlib.colormaps[heat.COLOURS])
+    figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=list(ends), format="%.2g")
+    bar.set_title("heat: median to 99.5th percentile", fontsize=8, loc="left")
+    bar.tick_params(labelsize=8)
+    for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_horizontalalignment(side)
+
+
+def _curve(figure: Figure, video: Scores, whole: np.ndarray):
+    """The score curve below the picture, as wide as everything."""
+    width, height = whole
+    axes = figure.add_axes((60 / width, 40 / height, 1 - 80 / width, (CURVE - 60) / height))
+    values = video.frame_scores
+    curves.plot_video(axes, video, max(1.0, float(values.max())), min(0.0, float(values.min())))
+    return axes
+
+
+def open_source(path: pathlib.Path, name: str, split: str = "test") -> Source:
+    """The frames at `path`; of a prepared dataset, those of the video `name` in `split`.
+
+    Raises:
+      FileNotFoundError, ValueError: nothing there that can be read, or no such video.
+    """
+    if (path / "manifest.json").is_file():
+        return _from_dataset(path, name, split)
+    frames = decoding.open_frames(path)
+    return Source((picture.pixels for picture in frames), len(frames))
+
+
+def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
+    from vadjax.data import clips, records  # not above: they bring JAX
+
+    data = records.Dataset(path, verify="size")
+    if data.kind != clips.KIND:
+        raise ValueError(f"{path}: holds {data.kind!r} records; expected a dataset of frames")
+    for video in clips.Videos(data, split):
+        if video.name == name:
+            return Source(video, len(video), video.source_size)
+    raise ValueError(f"{path}: no video {name!r} in split {split!r}; --split names another")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the overlay."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vadjax.report.overlay",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scores", type=pathlib.Path, help="score file of the video")
+    parser.add_argument(
+        "frames", type=pathlib.Path, help="folder of pictures, video file or prepared dataset"
+    )
+    parser.add_argument("--out", type=pathlib.Path, help=".mp4 or .webm (default: beside SCORES)")
+    parser.add_argument("--fps", type=float, default=25, help="frames a second (25)")
+    parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    args = parser.parse_args(argv)
+    try:
+        video = scores.read(args.scores)
+        source = open_source(args.frames, video.video, args.split)
+        path = write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"Overlay: {path}")
+
+
+if __name__ == "__main__":
+    main()
