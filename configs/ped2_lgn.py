@@ -12,7 +12,7 @@
 Variants:
     :short  the measured run of the original (spec §9): 64 × 64, 194 steps of 4 windows, constant
             rate
-    :demo   small frames, 300 steps, for the toy scenes
+    :demo   a quarter of the channels, 300 steps, for the toy scenes
     :smoke  2 steps, for tests
 
 Quirks of the original, each a field with its value as default (spec §7): model.read_gradient
@@ -24,6 +24,8 @@ memory learns from the test videos in their order; sane: "off").
 import ml_collections
 
 from configs import common
+
+WINDOWS = 2486  # of five frames in the training videos
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -41,11 +43,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "width": 64,
     }
     config.loss = {"compactness_weight": 10.0, "separateness_weight": 5.0, "decay": 0.0}
-    config.optim = {"learning_rate": 2e-4, "epochs": 60, "steps_per_epoch": 2486 // 6}
-    config.train.steps = 60 * (2486 // 6)
-    config.train.batch = 6
-    config.train.save_every = 2486 // 6
+    config.optim = {"learning_rate": 2e-4}
     config.train.log_every = 1
+    length(config, windows=WINDOWS, epochs=60, batch=6)
     config.eval.batch = 4
     config.eval.untrained = False  # the baseline to beat is copy_previous, which is always printed
     config.eval.score_weight = 0.6
@@ -54,6 +54,16 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.eval.limit_videos = 2
     common.variant(variant, VARIANTS)(config)
     return config
+
+
+def length(config: ml_collections.ConfigDict, windows: int, epochs: int, batch: int) -> None:
+    """Trains for `epochs` of `windows`, the last incomplete batch left out; saves after each.
+
+    The rate is annealed over `optim.epochs` equal parts of `train.steps` (0: it is constant).
+    """
+    config.train.batch, config.optim.epochs = batch, epochs
+    config.train.save_every = windows // batch
+    config.train.steps = epochs * config.train.save_every
 
 
 def _published(config: ml_collections.ConfigDict) -> None:
@@ -66,14 +76,21 @@ def _short(config: ml_collections.ConfigDict) -> None:
     config.train.steps, config.train.batch, config.train.save_every = 194, 4, 50
 
 
+def quick(config: ml_collections.ConfigDict) -> None:
+    """A quarter of the channels, and a network that starts as a copy of the last frame."""
+    config.model.width, config.model.output = 16, "residual"
+
+
 def _demo(config: ml_collections.ConfigDict) -> None:
     """Minutes on a CPU, on the toy scenes."""
     _short(config)
+    quick(config)
     config.train.steps = 300
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _short(config)
+    config.model.width = 8
     config.train.steps, config.train.batch, config.train.save_every = 2, 2, 1
     config.eval.limit_videos = 1
 

@@ -36,3 +36,14 @@ def test_adagrad_without_parameters_is_refused():
     optimizer = optim.adagrad(0.1)
     with pytest.raises(ValueError, match="needs the parameters"):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)))
+
+
+def test_cosine_steps_once_an_epoch():
+    schedule = optim.cosine_by_epoch(2e-4, 60, 60 * 7 + 3)
+    epochs = np.arange(60)
+    expected = 1e-4 * (1 + np.cos(np.pi * epochs / 60))  # spec lgn_net §3
+    for offset in (0, 6):
+        rates = [float(schedule(7 * epoch + offset)) for epoch in epochs]
+        np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-10)
+    with pytest.raises(ValueError, match="5, fewer than the 60"):
+        optim.cosine_by_epoch(2e-4, 60, 5)

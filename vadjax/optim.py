@@ -43,10 +43,21 @@ def adagrad(
     return optax.GradientTransformation(init, update)
 
 
-def cosine_by_epoch(learning_rate: float, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """Cosine annealing to 0 stepped once an epoch: torch's CosineAnnealingLR, T_max = epochs."""
+def cosine_by_epoch(learning_rate: float, epochs: int, steps: int) -> optax.Schedule:
+    """Cosine annealing to 0 stepped once an epoch: torch's CosineAnnealingLR, T_max = epochs.
+
+    Args:
+      learning_rate: of the first epoch.
+      epochs: how many the run has.
+      steps: of the whole run.
+
+    Raises:
+      ValueError: fewer steps than epochs.
+    """
+    if steps < epochs:
+        raise ValueError(f"train.steps is {steps}, fewer than the {epochs} of optim.epochs")
     cosine = optax.cosine_decay_schedule(learning_rate, epochs)
-    return lambda count: cosine(count // steps_per_epoch)
+    return lambda count: cosine(count // (steps // epochs))
 
 
 def multistep(learning_rate: float, milestones: Sequence[int], gamma: float) -> optax.Schedule:

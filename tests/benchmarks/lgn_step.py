@@ -3,10 +3,10 @@
     python -m tests.benchmarks.lgn_step [--model lgn] [--size 256] [--batch 1] [--runs 3]
 
 Each program runs in a process of its own on one core, one at a time in turns: so CPU seconds and
-peak memory are its own. Training is the loop's compiled update (forward, losses, backward, Adam, memory) on
-uint8 windows; scoring is a stretch of consecutive windows with the same weights in both, and the
-largest difference of their PSNRs is printed. The torch form does each window alone, as the
-original does. Run it alone.
+peak memory are its own. Training is the loop's compiled update (forward, losses, backward, Adam,
+memory) on uint8 windows; scoring is a stretch of consecutive windows with the same weights in
+both, and the largest difference of their PSNRs is printed. The torch form does each window alone,
+as the original does.
 """
 
 import argparse

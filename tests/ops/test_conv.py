@@ -3,10 +3,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
+from jax import export, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vadjax.ops.conv import LAYOUTS, conv, conv_general_dilated, conv_transpose, max_pool
+from vadjax.ops.conv import (
+    LAYOUTS,
+    conv,
+    conv_general_dilated,
+    conv_inference,
+    conv_transpose,
+    max_pool,
+)
 
 CASES = {  # input, kernel, strides, padding
     "3x3": ((2, 12, 10, 5), (3, 3, 5, 7), (1, 1), ((1, 1), (1, 1))),
@@ -68,6 +75,32 @@ def test_forward_and_gradients_equal_the_plain_form(case, dtype):
         ours = with_gradients(lambda x, w: conv(x, w, strides, padding), x, w)
         assert ours[0].dtype == dtype
         close(ours, with_gradients(lambda x, w: plain(x, w, strides, padding), x, w), dtype)
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "saves"),
+    [
+        ((2, 8, 10, 128), 136, True),
+        ((1, 32, 9, 256), 128, True),
+        ((1, 6, 8, 128), 128, False),  # rows that are no multiple of four
+        ((1, 8, 8, 64), 128, False),
+        ((1, 8, 8, 128), 64, False),
+    ],
+)
+def test_convolution_of_inference(shape, features, saves):
+    kernel = (3, 3, shape[-1], features)
+    x, w = draw(shape, kernel, dtype="float32")
+    arguments = (1, 1), ((1, 1), (1, 1))
+
+    def ours(x, w):
+        return conv_inference(x, w, *arguments)
+
+    exact = np.asarray(jax.jit(plain, static_argnums=(2, 3))(x, w, *arguments))
+    np.testing.assert_allclose(jax.jit(ours)(x, w), exact, atol=3e-5 * exact.std(), rtol=0)
+    multiplied = jax.jit(ours).lower(x, w).compile().cost_analysis()["flops"]
+    assert (multiplied < 0.8 * 2 * 9 * shape[-1] * exact.size) == saves
+    text = export.export(jax.jit(ours), platforms=["cuda"])(x, w).mlir_module()
+    assert text.count("stablehlo.convolution") == 1  # one plain convolution there
 
 
 def test_bfloat16():

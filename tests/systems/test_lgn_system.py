@@ -57,6 +57,15 @@ def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, caps
         assert found.video == video.name and len(found.frame_scores) == FRAMES
         assert found.scored.tolist() == [False] * 4 + [True] * (FRAMES - 4)
         np.testing.assert_array_equal(found.labels, video.labels)
+        psnr = score.psnr(found.map[4:].astype(np.float64).mean((1, 2)))
+        np.testing.assert_allclose(psnr, -found.alternatives["psnr"][4:], atol=0.02)
+        pictures = found.pictures
+        best, worst = (4 + function(found.frame_scores[4:]) for function in (np.argmin, np.argmax))
+        assert pictures.frames.tolist() == sorted([best, worst])  # two would be too near
+        for number, seen, predicted in zip(*pictures, strict=True):
+            np.testing.assert_array_equal(seen, video[number])
+            error = np.square((seen / 255.0) - predicted / 255.0).mean()
+            assert score.psnr(error) == pytest.approx(-found.alternatives["psnr"][number], abs=0.1)
         assert found.frame_scores[4:].min() >= 0 and found.frame_scores[4:].max() <= 1
         whole = np.stack([frame[..., ::-1] for frame in video]).astype(np.float32) / 127.5 - 1
         expected = -score.psnr(score.copy_previous_error(whole))

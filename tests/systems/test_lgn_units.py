@@ -37,7 +37,11 @@ def network(variant="lgn", **options):
         return jnp.asarray(rng.uniform(-bound, bound, leaf.shape).astype(np.float32))
 
     variables = jax.tree_util.tree_map_with_path(fill, variable_shapes(model))
-    return model, variables, memory.normalize(jnp.asarray(rng.random((10, 512)), np.float32))
+    return (
+        model,
+        variables,
+        memory.normalize(jnp.asarray(rng.random((10, model.features)), np.float32)),
+    )
 
 
 @pytest.mark.parametrize("variant", COUNTS)
@@ -142,11 +146,52 @@ def test_whether_the_pixel_loss_reaches_the_encoder(options, reached):
     [
         ({"local_branch": "gru"}, "local branch 'gru'; expected one of stlstm, convlstm"),
         ({"decoder_input": "all"}, "model.decoder_input is 'all'"),
+        ({"output": "flow"}, "model.output is 'flow'; expected 'frame' or 'residual'"),
+        ({"variant": "mnad_reconstruction", "output": "residual"}, "reconstructs its only input"),
     ],
 )
 def test_unknown_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         variable_shapes(build(**options))
+
+
+@pytest.mark.parametrize("variant", ["lgn", "mnad_prediction"])
+def test_a_narrow_network_has_fewer_channels_everywhere(variant):
+    model, variables, items = network(variant, width=4)
+    assert model.features == 32
+    frames = draw(1, 4, *SIZE, 3)
+    prediction, encoded = jax.eval_shape(model.apply, variables, frames, items)
+    assert prediction.shape == (1, *SIZE, 3) and encoded.features.shape[-1] == 32
+    wide = variable_shapes(build(variant))["params"]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
+        shape = functools.reduce(lambda tree, key: tree[key.key], path, wide).shape
+        ends = [(own, other) for own, other in zip(leaf.shape, shape, strict=True) if own != other]
+        assert all(own * 16 == other for own, other in ends)
+
+
+def test_a_residual_network_starts_as_a_copy_of_the_last_frame():
+    model, variables, items = network("mnad_prediction", output="residual", width=4)
+    frames, target = draw(2, 4, *SIZE, 3), draw(2, *SIZE, 3, seed=1)
+
+    @jax.jit
+    def predict_and_learn(params):
+        def loss(params):
+            prediction, _ = model.apply(variables | {"params": params}, frames, items)
+            return pixel_loss(prediction, target), prediction
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    @jax.jit
+    def first_output_layer(rng):
+        return model.init(rng, frames, items)["params"]["decoder"]["out"]
+
+    params = jax.tree.map(jnp.copy, variables["params"])
+    params["decoder"]["out"] = first_output_layer(jax.random.key(0))
+    slope, prediction = predict_and_learn(params)
+    np.testing.assert_array_equal(prediction, frames[:, -1])
+    params["decoder"]["out"]["kernel"] -= 1e3 * slope["decoder"]["out"]["kernel"]
+    correction = np.abs(predict_and_learn(params)[1] - frames[:, -1])
+    assert 0.01 < correction.max() <= 1 + 1e-6
 
 
 def test_unknown_variants_and_frames_of_other_shapes_are_refused():

@@ -29,6 +29,8 @@ class Measures(NamedTuple):
       distance: feature distance, float32 [n].
       point: point score, float32 [n].
       updated: whether the memory took the window in, bool [n].
+      map: error of each square of 8 × 8 pixels, float32 [n, H/8, W/8].
+      picture: the prediction as a picture, uint8 [n, H, W, 3], BGR.
       items: the memory after each window, float32 [n, M, C]; only if asked for.
       prediction: float32 [n, H, W, 3]; only if asked for.
     """
@@ -37,6 +39,8 @@ class Measures(NamedTuple):
     distance: np.ndarray
     point: np.ndarray
     updated: np.ndarray
+    map: np.ndarray
+    picture: np.ndarray | None
     items: np.ndarray | None = None
     prediction: np.ndarray | None = None
 
@@ -112,9 +116,7 @@ class Stream:
         parts = list(self.windows(frames))
         if not parts:
             raise ValueError(f"a video needs at least {needed_frames(self.model)} frames")
-        return Measures(
-            *(None if p[0] is None else np.concatenate(p) for p in zip(*parts, strict=True))
-        )
+        return join(parts)
 
     def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Measures]:
         """As `video`, chunk by chunk as the frames come."""
@@ -142,6 +144,12 @@ class Stream:
         return Past(stacked, self._look(self.variables, stacked[None])[0])
 
 
+def join(parts: list[Measures]) -> Measures:
+    """Measures of consecutive windows as one; what the first part lacks is left out."""
+    columns = zip(*parts, strict=True)
+    return Measures(*(None if p[0] is None else np.concatenate(p) for p in columns))
+
+
 def needed_frames(model: FramePredictor) -> int:
     """Length of a window, target included: 5, or 1 where the input is the target."""
     return 1 if model.frames == 1 else model.frames + 1
@@ -164,6 +172,7 @@ def score_windows(
       Items after them, the past of the frames that follow, and the measures.
     """
     check_frames(frames[None])
+    height, width = frames.shape[1:3]
     gates = model.apply(variables, frames[None], method="frame_gates")[0]
     if past.frames is not None:
         gates = jnp.concatenate([past.gates, gates])
@@ -183,7 +192,9 @@ def score_windows(
         updated = valid & (point < gamma)
         items = jnp.where(updated, memory.update(queries, items, **options), items)
         kept = (items, prediction) if keep else (None, None)
-        return items, Measures(error.mean(), distance, point, updated, *kept)
+        squares = error.reshape(height // 8, 8, width // 8, 8, 3).mean((1, 3, 4))
+        picture = jnp.round(127.5 * (jnp.clip(prediction, -1, 1) + 1)).astype(jnp.uint8)
+        return items, Measures(error.mean(), distance, point, updated, squares, picture, *kept)
 
     items, measures = lax.scan(window, items, (encoded, frames, jnp.arange(len(frames)) < count))
     if past.frames is not None:

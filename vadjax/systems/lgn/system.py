@@ -20,8 +20,9 @@ from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
+from vadjax.systems.lgn.pictures import Predictions
 from vadjax.systems.lgn.step import Beside, window_loss
-from vadjax.systems.lgn.stream import Measures, Stream, needed_frames
+from vadjax.systems.lgn.stream import Measures, Stream, join, needed_frames
 
 NOT_FIELDS = ("variant", "memory_items", "weights")  # of config.model: not fields of the network
 
@@ -53,7 +54,7 @@ class System:
         fields = {name: value for name, value in config.model.items() if name not in NOT_FIELDS}
         self.model = build(config.model.variant, dtype=precision(config), **fields)
         self.optimizer = optax.adam(
-            optim.cosine_by_epoch(**config.optim)
+            optim.cosine_by_epoch(**config.optim, steps=config.train.steps)
             if config.optim.epochs
             else config.optim.learning_rate
         )
@@ -130,8 +131,11 @@ class System:
         stream = self._start(state)
         for video in videos:
             copied: list[float] = []
-            measures = stream.video(_as_input(video, copied))
-            yield self._to_scores(state, video, measures, np.array(copied))
+            predictions, parts = Predictions(needed_frames(self.model) - 1), []
+            for part in stream.windows(_as_input(video, copied)):
+                predictions.add(part.picture)
+                parts.append(part._replace(picture=None))
+            yield self._to_scores(state, video, join(parts), np.array(copied), predictions)
 
     def _start(self, state: State) -> Stream:
         """The stream, compiled once, with the state's parameters and items."""
@@ -146,7 +150,12 @@ class System:
         return self._stream
 
     def _to_scores(
-        self, state: State, video: Video, measures: Measures, copied: np.ndarray
+        self,
+        state: State,
+        video: Video,
+        measures: Measures,
+        copied: np.ndarray,
+        predictions: Predictions,
     ) -> Scores:
         """Scores of all frames; those before the first prediction repeat it and do not count."""
         weight, limits = self.config.eval.score_weight, np.asarray(state.limits, np.float64)
@@ -161,12 +170,16 @@ class System:
         }
         before = video.num_frames - len(psnr)
         whole = {name: np.pad(a, (before, 0), mode="edge") for name, a in kept.items()}
+        frame_scores = whole.pop("frame_scores").astype(np.float32)
+        show = self.config.report.windows
         return Scores(
             video=video.name,
-            frame_scores=whole.pop("frame_scores").astype(np.float32),
+            frame_scores=frame_scores,
             labels=video.labels,
             scored=np.arange(video.num_frames) >= before,
             alternatives={name: a.astype(np.float32) for name, a in whole.items()},
+            map=np.pad(measures.map, [(before, 0), (0, 0), (0, 0)]).astype(np.float16),
+            pictures=predictions.choose(video, frame_scores) if show else None,
         )
 
 
