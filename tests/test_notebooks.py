@@ -6,6 +6,7 @@ from nbclient import NotebookClient
 
 from conftest import ROOT
 
+STEPS = {"ucf_mil": "60", "ped2_lgn": "10"}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -15,10 +16,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_runs_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("VADJAX_WORKDIR", str(tmp_path / "run"))
-    monkeypatch.setenv("VADJAX_STEPS", "60")
+    monkeypatch.setenv("VADJAX_STEPS", STEPS[path.stem])
     monkeypatch.setenv("XLA_FLAGS", "")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": ROOT}}).execute()
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": ROOT}}).execute()
     summary = json.loads((tmp_path / "run" / "metrics.json").read_text())
     printed = "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ())
