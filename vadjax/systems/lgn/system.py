@@ -84,7 +84,11 @@ class System:
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            variables = self.model.init(for_params, frames, items)
+            # Compiling so many drawings takes half a minute on CPU; a third of that at level 1.
+            alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
+            options = {"xla_backend_optimization_level": 1} if alone else None
+            init = jax.jit(self.model.init, compiler_options=options)
+            variables = init(for_params, frames, items)
         params = variables["params"]
         beside = Beside(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])
