@@ -3,11 +3,11 @@
     python -m data_prep.ucsd_ped --data UCSD_PED2 --out data/ped2 --size 256x256
     python -m vadjax.main --config=configs/ped2_lgn.py --config.data.dir=data/ped2 --workdir=RUN
 
-60 epochs of 414 steps at 256 × 256 need a GPU. `:short` takes 19 minutes on two CPU cores.
+60 epochs of 414 steps at 256 × 256 need a GPU. `:short` takes 32 minutes of one core.
 
     figure                                             paper     original program   here
     micro AUC, Ped2, 256 × 256                         97.1 %    -                  not measured
-    micro AUC, Ped2, 64 × 64, 194 steps (:short)       -         0.8186 (one run)   0.8373 (seed 0)
+    micro AUC, Ped2, 64 × 64, 194 steps (:short)       -         0.8186 (one run)   0.8187 (seeds 0-2)
 
 Variants:
     :short  the measured run of the original (spec §9): 64 × 64, 194 steps of 4 windows, constant

@@ -158,8 +158,11 @@ def main(argv: list[str] | None = None) -> None:
         return work(args.worker, args.model, args.size, args.batch)
     scored = CONFIGS[args.model].get_config().eval.batch
     for kind, windows in (("train", args.batch), ("score", scored)):
-        workers = {name: Worker(name, args) for name in PROGRAMS if name.endswith(kind)}
-        first = {name: worker.run() for name, worker in workers.items()}
+        workers, first = {}, {}
+        for name in PROGRAMS:
+            if name.endswith(kind):  # one after the other: each compiles alone
+                workers[name] = Worker(name, args)
+                first[name] = workers[name].run()
         times: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(args.runs):
             for name, worker in workers.items():
