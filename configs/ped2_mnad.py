@@ -6,13 +6,13 @@
     figure                                             paper     original program   here
     micro AUC, Ped2, prediction, 256 × 256             97.0 %    89-96 % (re-runs)  not measured
     micro AUC, Ped2, reconstruction, 256 × 256         90.2 %    87-88 % (re-runs)  not measured
-    micro AUC, Ped2, prediction, 64 × 64 (:short)      -         0.8602 (one run)   0.8663 (seeds 0-2)
+    micro AUC, Ped2, prediction, 64 × 64 (:short)      -         0.8602 (one run)   0.8663 (3 seeds)
     micro AUC, Ped2, prediction, 128 × 128 (:cpu)      -         -                  0.9592 (seed 0)
 
 Variants: `:reconstruction`; `:cpu`; `:short`, `:demo`, `:smoke` as in `configs/ped2_lgn.py`.
 
-`:cpu` is for two CPU cores and a dataset made with `--size 128x128`: a quarter of the channels, the
-prediction is a correction of the last frame, and the score is its PSNR alone. 21 minutes of one core.
+`:cpu` is for a dataset made with `--size 128x128`, 21 minutes of one core: a quarter of the
+channels, the prediction is a correction of the last frame, and the score is its PSNR alone.
 """
 
 import ml_collections
