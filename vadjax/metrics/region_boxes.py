@@ -136,7 +136,8 @@ def curve(
         raise ValueError("a score is NaN")
     if degenerate(rows[:, 2:]).any():
         raise ValueError("a detection has a width or height of 0 or less")
-    order = np.argsort(-rows[:, 0], kind="stable")
+    falling = -rows[:, 0]
+    order = np.argsort(falling, kind="stable")
     rank = np.empty(len(rows), np.int64)
     rank[order] = np.arange(len(rows))
     matched, first = _match(video, rows, truth, rank, beta)
@@ -144,7 +145,7 @@ def curve(
     ranks = track_ranks(truth, first, alpha)
     tracked = np.bincount(ranks, minlength=len(rows) + 1)[:-1]
     points = Curve(
-        rows[order, 0],
+        -falling[order],
         np.cumsum(~matched[order]) / num_frames,
         np.cumsum(found) / len(truth.boxes),
         np.cumsum(tracked) / len(truth.sizes),
