@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from data_prep import command
-from vadjax.data.clips import read_boxes, read_tracks
+from vadjax.data.boxes import read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
 

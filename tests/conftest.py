@@ -30,12 +30,20 @@ def golden(request) -> pathlib.Path:
     return pathlib.Path(request.config.getoption("--golden")).resolve()
 
 
+GOLDEN_METRICS = {  # fixture → the golden files or folders that it stands for, one after the other
+    "frame_level_case": "frame_level/*.npz",
+    "region_case": "rbdc_tbdc/*",
+    "score_map_case": "score_maps/*.npz",
+}
+
+
 def pytest_generate_tests(metafunc):
-    """A test that asks for `frame_level_case` runs once for every file of the golden folder."""
-    if "frame_level_case" in metafunc.fixturenames:
-        folder = pathlib.Path(metafunc.config.getoption("--golden")) / "metrics" / "frame_level"
-        cases = sorted(folder.resolve().glob("*.npz"))
-        metafunc.parametrize("frame_level_case", cases, ids=[case.stem for case in cases])
+    """A test that asks for one of `GOLDEN_METRICS` runs once for each case of the golden folder."""
+    for name, pattern in GOLDEN_METRICS.items():
+        if name in metafunc.fixturenames:
+            folder = pathlib.Path(metafunc.config.getoption("--golden")) / "metrics"
+            cases = sorted(folder.resolve().glob(pattern))
+            metafunc.parametrize(name, cases, ids=[case.stem for case in cases])
 
 
 @pytest.fixture(scope="session")

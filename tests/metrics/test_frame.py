@@ -210,7 +210,8 @@ def test_metrics_and_report_need_no_jax():
     import subprocess
 
     code = (
-        "import sys, vadjax.metrics.frame, vadjax.report.__main__, vadjax.report.overlay; "
+        "import sys, vadjax.metrics.frame, vadjax.metrics.region, vadjax.metrics.compute_auc, "
+        "vadjax.report.__main__, vadjax.report.overlay; "
         "sys.exit(any(name in sys.modules for name in ('jax', 'flax', 'tensorflow_datasets')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

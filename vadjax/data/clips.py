@@ -8,7 +8,6 @@ resized. `vadjax.data.frame_writer` writes such a dataset.
 """
 
 import collections
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -17,12 +16,11 @@ import grain
 import numpy as np
 
 from vadjax.data import loader
+from vadjax.data.boxes import read_boxes, read_tracks
 from vadjax.data.records import Dataset
 
 KIND = "frames"
 UNKNOWN = -1  # label of a frame whose label is not known
-BOX_COLUMNS = ("frame", "x0", "y0", "x1", "y1", "confidence")
-TRACK_COLUMNS = ("track_id", "frame_id", "x_min", "y_min", "x_max", "y_max")
 
 
 class Frames(Sequence):
@@ -229,14 +227,14 @@ class Video:
 
     @property
     def boxes(self) -> np.ndarray | None:
-        """Boxes of all objects, float32 [n, 6] (`BOX_COLUMNS`); None where there are none."""
+        """Boxes of all objects, float32 [n, 6] (`boxes.BOX_COLUMNS`); None where there are none."""
         if not self._entry["boxes"]:
             return None
         return read_boxes(self._folder / "boxes" / self.split / f"{self.name}.csv")
 
     @property
     def tracks(self) -> np.ndarray | None:
-        """Tracks of the anomalies, int64 [n, 6] (`TRACK_COLUMNS`); None where unknown."""
+        """Tracks of the anomalies, int64 [n, 6] (`boxes.TRACK_COLUMNS`); None where unknown."""
         if not self._entry["tracks"]:
             return None
         return read_tracks(self._folder / "tracks" / self.split / f"{self.name}.txt")
@@ -265,37 +263,3 @@ class Videos(Sequence):
         if not 0 <= number < len(self):
             raise IndexError(f"video {number} of {len(self)}")
         return Video(self._data, self._split, number, self._frames)
-
-
-def read_boxes(path) -> np.ndarray:
-    """Boxes of a CSV file with a line of `BOX_COLUMNS`, float32 [n, 6].
-
-    Raises:
-      ValueError: other columns, or a line that cannot be read.
-    """
-    return _read_table(path, BOX_COLUMNS, header=True).astype(np.float32)
-
-
-def read_tracks(path) -> np.ndarray:
-    """Tracks of a text file, `TRACK_COLUMNS` without a heading, int64 [n, 6].
-
-    Raises:
-      ValueError: a line that cannot be read.
-    """
-    return _read_table(path, TRACK_COLUMNS, header=False).astype(np.int64)
-
-
-def _read_table(path, columns: Sequence[str], header: bool) -> np.ndarray:
-    lines = path.read_text().splitlines()
-    expected = ",".join(columns)
-    if header and (not lines or lines[0].strip() != expected):
-        raise ValueError(f"{path}: begins with {lines[:1]}, expected the columns {expected}")
-    body = [line for line in lines[int(header) :] if line.strip()]
-    if not body:
-        return np.zeros((0, len(columns)))
-    try:
-        return np.loadtxt(io.StringIO("\n".join(body)), delimiter=",", ndmin=2).reshape(
-            len(body), len(columns)
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: not lines of {expected} ({error})") from error

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from vadjax.data import builder
-from vadjax.data.clips import BOX_COLUMNS, KIND, TRACK_COLUMNS, UNKNOWN
+from vadjax.data.boxes import BOX_COLUMNS, TRACK_COLUMNS
+from vadjax.data.clips import KIND, UNKNOWN
 from vadjax.data.video import Picture, resize
 
 ENCODINGS = ("raw", "jpeg")
@@ -29,8 +30,8 @@ class SourceVideo:
       labels: uint8 [T], 1 = anomalous; a single 0 or 1 for all frames; None takes them from the
         masks, if there are any.
       masks: one picture a frame, any channel above 0 = anomalous, of the size of the frames.
-      boxes: boxes of all objects, float [n, 6] (`clips.BOX_COLUMNS`).
-      tracks: tracks of the anomalies, int [n, 6] (`clips.TRACK_COLUMNS`).
+      boxes: boxes of all objects, float [n, 6] (`boxes.BOX_COLUMNS`).
+      tracks: tracks of the anomalies, int [n, 6] (`boxes.TRACK_COLUMNS`).
       kinds: track id → kind of anomaly.
     """
 

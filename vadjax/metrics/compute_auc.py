@@ -1,0 +1,42 @@
+"""Area under a stored curve (spec metrics §3b).
+
+    python -m vadjax.metrics.compute_auc FPR.npy TPR.npy
+
+prints one number: the area under TPR(FPR) for FPR from 0 to 1, of the curves that
+`python -m vadjax.metrics.region --curves` writes, or of a frame-level ROC.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+
+from vadjax.metrics.region_boxes import area
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints the area of two files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vadjax.metrics.compute_auc",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("fpr", type=pathlib.Path, help=".npy [n], false-positive rates")
+    parser.add_argument("tpr", type=pathlib.Path, help=".npy [n], true-positive rates")
+    args = parser.parse_args(argv)
+    try:
+        print(f"{area(*(_load(path) for path in (args.fpr, args.tpr))):.12g}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable array ({error})") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Region- and track-level figures of any program's detections (spec metrics §2, §3).
+
+    python -m vadjax.metrics.region DETECTIONS TRACKS --num_frames N [--alpha 0.1] [--beta 0.1]
+
+DETECTIONS is a folder of one file a video: text (`.txt`, `.csv`), a row a box,
+
+    frame_id,x_min,y_min,x_max,y_max,score
+
+or score files `VIDEO.npz` (`vadjax.scores`) with `boxes` or with a `map`. TRACKS is a folder of
+text files of the same names with the ground truth, a row a box,
+
+    track_id,frame_id,x_min,y_min,x_max,y_max
+
+Frames count from 0. Coordinates are whole pixels of the source frame; x_max and y_max are the last
+pixels inside (width = x_max - x_min + 1). Other files: name their columns in their order with
+--detection_columns and --track_columns. Known names: frame (or frame_id), track (track_id), score
+(confidence); x_min, y_min with x_max, y_max (inclusive) or w, h; x0, y0, x1, y1, where x1 and y1
+are one past the last pixel, as `boxes` in score files; `-` for a column to pass over. Fields may be
+parted by commas, semicolons or blanks; a heading is passed over.
+
+A box is detected by a detection of its frame with IoU >= beta, and one detection may detect
+several; a track is detected when at least the share alpha of its boxes is. A detection with an IoU
+below beta with every box of its frame is a false positive; FPR = false positives / frames.
+
+rbdc              area under RBDR (share of boxes detected) for FPR from 0 to 1
+tbdc              area under TBDR (share of tracks detected) for FPR from 0 to 1
+rbdr, tbdr        those shares with all detections (of a map: at the lowest threshold)
+fpr               false positives per frame with all detections; may exceed 1
+pixel_auc         (maps, --masks) AUC with every pixel of every frame as a sample
+pixel40_auc       (maps, --masks) AUC of frames by the 40 % rule: an anomalous frame is detected
+                  when 40 % of its anomalous pixels are, a normal one is a false alarm at one pixel
+pixel40_eer       the equal error rate of the same
+
+With a map, the detections at a threshold are the boxes of the connected parts (8 neighbours) at or
+above it; --thresholds of them lie at equally spaced quantiles of the map's values.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from vadjax.data.boxes import DETECTIONS, TRACKS, Layout
+from vadjax.data.masks import Masks, open_masks
+from vadjax.metrics import frame, pixel, region_boxes, region_maps
+from vadjax.metrics.region_boxes import TIES, Curve
+from vadjax.metrics.region_files import Videos, frame_counts, read_videos
+
+STORED = {
+    "region_bbox_fpr": "fpr",
+    "region_bbox_tpr": "rbdr",
+    "track_bbox_fpr": "fpr",
+    "track_bbox_tpr": "tbdr",
+    "bbox_thresholds": "thresholds",
+}
+
+
+def measure(
+    videos: Videos,
+    alpha: float = 0.1,
+    beta: float = 0.1,
+    *,
+    ties: str = "order",
+    thresholds: int = 200,
+    min_area: int = 1,
+    frame_size: tuple[int, int] | None = None,
+) -> Curve:
+    """The curves of detections or, where there are none, of maps.
+
+    Args:
+      videos: what is measured.
+      alpha: share of its boxes that makes a track detected.
+      beta: IoU that makes a box detected.
+      ties: `"order"` or `"group"`, of detections (`region_boxes.curve`).
+      thresholds: number of quantiles, of maps (`region_maps.default_thresholds`).
+      min_area: pixels of the smallest region, of maps.
+      frame_size: (H, W) of the frames that the maps cover; None if cells are pixels.
+
+    Raises:
+      ValueError: as `region_boxes.curve` and `region_maps.curve`.
+    """
+    if videos.maps is None:
+        return region_boxes.curve(
+            videos.detections, videos.tracks, videos.num_frames, alpha, beta, ties
+        )
+    levels = region_maps.default_thresholds(videos.maps, thresholds)
+    return region_maps.curve(videos.maps, videos.tracks, levels, alpha, beta, min_area, frame_size)
+
+
+def figures(videos: Videos, points: Curve) -> dict[str, float]:
+    """Areas, last rates and counts; the module docstring explains the names."""
+    truth = region_boxes.gather(videos.tracks)
+    last = {"rbdr": points.rbdr, "tbdr": points.tbdr, "fpr": points.fpr}
+    counts = {"videos": len(videos.names), "frames": videos.num_frames}
+    if videos.maps is None:
+        counts["detections"] = sum(map(len, videos.detections))
+    return {
+        "rbdc": points.rbdc,
+        "tbdc": points.tbdc,
+        **{name: float(rate[-1]) if len(rate) else 0.0 for name, rate in last.items()},
+        **counts,
+        "curve_points": len(points.fpr),
+        "boxes": len(truth.boxes),
+        "tracks": len(truth.sizes),
+    }
+
+
+def pixel_figures(videos: Videos, masks: Mapping[str, Masks]) -> dict[str, float]:
+    """Pixel-level figures of maps.
+
+    Raises:
+      ValueError: a video without masks, another number of them than frames, or frames or pixels
+        of one class only.
+    """
+    if missing := [name for name in videos.names if name not in masks]:
+        raise ValueError(f"--masks: no masks of video {', '.join(missing[:5])}")
+    own = [masks[name] for name in videos.names]
+    rows = [
+        (mask.any(), pixel.frame_score(values, mask))
+        for values, mask in pixel.pairs(videos.maps, own)
+    ]
+    points = frame.curve(*np.array(rows, np.float64).T)
+    return {
+        "pixel_auc": pixel.pixel_auc(pixel.pairs(videos.maps, own)),
+        "pixel40_auc": frame.area(points),
+        "pixel40_eer": frame.equal_error_rate(points),
+    }
+
+
+def write_curves(folder: pathlib.Path, points: Curve) -> None:
+    """Writes the curves as `NAME.npy`, float64 [n] (spec metrics §3b); `STORED` has the names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, field in STORED.items():
+        temporary = folder / f".{name}.tmp.npy"
+        np.save(temporary, getattr(points, field).astype(np.float64))
+        os.replace(temporary, folder / f"{name}.npy")
+
+
+def warn_of_names(videos: Videos) -> None:
+    """Says so on stderr if no video has both detections and tracks, as with names that differ."""
+    found = videos.detections or []
+    if found and not any(map(min, map(len, found), map(len, videos.tracks))):
+        print(
+            "note: no video has both detections and tracks; do the names of the files agree?",
+            file=sys.stderr,
+        )
+
+
+def run(args: argparse.Namespace) -> dict[str, float | int | str]:
+    """Reads, measures and returns what the command prints."""
+    layouts = (
+        Layout(args.detection_columns, "score", args.first_frame),
+        Layout(args.track_columns, "track", args.first_track_frame),
+    )
+    videos = read_videos(
+        args.detections,
+        args.tracks,
+        layouts,
+        frame_counts(args.num_frames),
+        args.source,
+        args.drop_degenerate,
+    )
+    warn_of_names(videos)
+    if args.masks and videos.maps is None:
+        raise ValueError("--masks: pixel-level figures need maps, and these are boxes")
+    points = measure(
+        videos,
+        args.alpha,
+        args.beta,
+        ties=args.ties,
+        thresholds=args.thresholds,
+        min_area=args.min_area,
+        frame_size=args.frame_size,
+    )
+    found = figures(videos, points)
+    if args.masks:
+        found |= pixel_figures(videos, open_masks(args.masks))
+    if args.curves:
+        write_curves(args.curves, points)
+    settings = {"alpha": args.alpha, "beta": args.beta}
+    settings |= {"ties": args.ties} if videos.maps is None else {"min_area": args.min_area}
+    return found | settings
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 240x360")
+    return int(parts[0]), int(parts[1])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m vadjax.metrics.region",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("detections", type=pathlib.Path, help="folder of text or score files, one a video")
+    add("tracks", type=pathlib.Path, help="folder of text files with the ground truth")
+    add("--num_frames", metavar="N|FILE|FOLDER", help="frames of all test videos, normal ones "
+        "included: their total; or a file of lines VIDEO,FRAMES; or the folder of their frames. "
+        "The last two let frame numbers be checked. Score files need none")  # fmt: skip
+    add("--alpha", type=float, default=0.1, help="share of its boxes that detects a track (0.1)")
+    add("--beta", type=float, default=0.1, help="IoU that detects a box (0.1)")
+    add("--ties", choices=TIES, default="order", help="equal scores: one point of the curve each, "
+        "in the order of file names and rows, as the common program has it (order); or one point "
+        "for all of them (group)")  # fmt: skip
+    add("--detection_columns", type=_columns, metavar="NAMES", default=DETECTIONS.columns,
+        help=f"of text files ({','.join(DETECTIONS.columns)})")  # fmt: skip
+    add("--track_columns", type=_columns, metavar="NAMES", default=TRACKS.columns,
+        help=f"({','.join(TRACKS.columns)})")  # fmt: skip
+    add("--first_frame", type=int, default=0, help="number of the first frame in detections (0)")
+    add("--first_track_frame", type=int, default=0, help="number of the first frame in tracks (0)")
+    add("--drop_degenerate", action="store_true", help="leave out boxes of width or height 0 or "
+        "less, which are an error otherwise")  # fmt: skip
+    add("--source", choices=("boxes", "map"), help="which of both in score files (boxes, if the "
+        "first file has them)")  # fmt: skip
+    add("--thresholds", type=int, default=200, help="of a map: number of quantiles (200)")
+    add("--min_area", type=int, default=1, help="of a map: leave out regions of fewer pixels (1)")
+    add("--frame_size", type=_size, metavar="HxW", help="of the source frames, where the map is "
+        "smaller: its cells cover them evenly")  # fmt: skip
+    add(
+        "--masks", type=pathlib.Path, help="folder of VIDEO/*.png or VIDEO.npy: pixel-level figures"
+    )
+    add("--curves", type=pathlib.Path, metavar="FOLDER", help="write the curves as .npy there; "
+        "python -m vadjax.metrics.compute_auc gives the area of two of them")  # fmt: skip
+    add("--json", action="store_true", help="print JSON")
+    return made
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints the figures of a folder of detections or maps, as a table or as JSON."""
+    args = parser().parse_args(argv)
+    try:
+        found = run(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return
+    for name, value in found.items():
+        shown = f"{value:.6f}" if isinstance(value, float) else value
+        print(f"{name:20} {f'{shown:,}' if isinstance(shown, int) else shown}")
+
+
+if __name__ == "__main__":
+    main()
