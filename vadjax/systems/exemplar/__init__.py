@@ -1,0 +1,1 @@
+"""EVAL: explainable localisation by exemplars per region (spec eval)."""
