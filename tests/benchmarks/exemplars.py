@@ -108,8 +108,9 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     product = regions * MANY * counts.max() * x.shape[2] * 4
     Console(width=120).print(
         f"memory: features {x.nbytes / 1e6:.0f} MB; the kernel's temporaries "
-        f"{memory.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by {peak / 1e3:.0f} MB "
-        f"in the first call, compiling included; N × M × D would be {product / 1e6:,.0f} MB"
+        f"{memory.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by "
+        f"{peak / 1e3:.0f} MB in the first call, compiling included; "
+        f"N × M × D would be {product / 1e6:,.0f} MB"
     )
 
 
