@@ -28,6 +28,7 @@ VERSIONS = {  # components that a version of the model uses (spec §5)
     "appearance_motion": COMPONENTS,
 }
 CAPACITY, BLOCK = 32, 32  # exemplars of a region at first; volumes taken at once
+TEST_BLOCK = 64  # test volumes taken at once
 ROWS = 256  # taken at once in the search for the largest distance
 LEAST_SLOTS = 16  # for exemplars of a region in scoring
 HOST_ELEMENTS = 2**21  # of a float64 difference on the host: 16 MiB
@@ -239,7 +240,7 @@ def nearest(
     exemplars: np.ndarray,
     offsets: np.ndarray,
     metric: Metric,
-    block: int = BLOCK,
+    block: int = TEST_BLOCK,
     sharding: NamedSharding | None = None,
 ) -> Nearest:
     """Nearest exemplar of every volume, the first of equals (spec eval §7).
@@ -359,8 +360,15 @@ def _checked(x, metric, lengths):
 def _place(x, rows, volumes, sharding):
     """Chosen regions, with zeros up to so many volumes, on the devices."""
     if len(rows) != len(x) or volumes != x.shape[1]:
-        padded = np.zeros((len(rows), volumes, x.shape[2]), x.dtype)
-        np.take(x, rows, 0, out=padded[:, : x.shape[1]], mode="clip")
+        size = len(rows) * volumes * x.shape[2]
+        buffer = np.empty(
+            size + 16, np.float32
+        )  # at a multiple of 64 bytes a CPU takes it as it is
+        first = -(buffer.ctypes.data // 4) % 16
+        padded = buffer[first : first + size].reshape(len(rows), volumes, x.shape[2])
+        padded[:, x.shape[1] :] = 0
+        for row, region in enumerate(rows):
+            padded[row, : x.shape[1]] = x[region]
         x = padded
     return jax.device_put(x, sharding)
 

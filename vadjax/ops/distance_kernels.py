@@ -19,7 +19,7 @@ UNIT = 2.0**-24  # of rounding in float32
 SLACK = 64 * UNIT  # of roots, scales and the sum over components; GPU and TPU roots are coarser
 FLOOR = 1e-33  # of a sum of squares: more than what underflows in it
 LARGEST = 1e15  # of a feature: squares and their sums stay finite
-DIRECT = 32  # components of at most so many features take direct differences
+CENTRED = 32  # components of more features than this are centred before they are multiplied
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -51,19 +51,19 @@ def compiled(kernel: Callable, sharding: NamedSharding | None, shared: int, **st
 def bounds(y: jax.Array, e: jax.Array, scales: jax.Array, spans: Spans):
     """Intervals of the distances: [R, B, D], [R, E, D] → two arrays [R, B, E].
 
-    Large components: `a.a + b.b - 2 a.b`, whose rounding error is at most (n + 8) units of
-    2 (a.a + b.b) for n features, with inputs centred beforehand to keep that small. Small ones:
-    direct differences, relative error n + 4 units.
+    Components of one feature take the difference. The others take `a.a + b.b - 2 a.b`, whose
+    rounding error is at most (n + 8) units of 2 (a.a + b.b) for n features; the large ones are
+    centred beforehand, to keep that small, the small ones not, so that volumes without motion,
+    which are zero there, are exactly 0 apart.
     """
     low = high = jnp.zeros((), y.dtype)
     for (start, stop), scale in zip(spans, scales, strict=True):
         n, a, b = stop - start, y[..., start:stop], e[..., start:stop]
         if n == 0:
             continue
-        if n <= DIRECT:
-            b = b.swapaxes(1, 2)
-            square = sum(jnp.square(a[:, :, k, None] - b[:, k, None, :]) for k in range(n))
-            error = 2 * (n + 4) * UNIT * square + FLOOR
+        if n == 1:
+            square = jnp.square(a - b.swapaxes(1, 2))
+            error = 8 * UNIT * square + FLOOR
         else:
             norms = jnp.square(a).sum(-1)[:, :, None] + jnp.square(b).sum(-1)[:, None, :]
             square = norms - 2 * jnp.einsum("rbd,red->rbe", a, b, precision="highest")
@@ -92,7 +92,7 @@ def select(x, lengths, scales, limits, *, spans: Spans, capacity: int, block: in
       infinite or too large.
     """
     regions, volumes, _ = x.shape
-    center = _center(x, lengths, spans)
+    center = _center(x[:, :block], lengths, spans)
     region, at = jnp.arange(regions), jnp.arange(block)
     slots = jnp.arange(capacity, dtype=jnp.int32)
 
@@ -177,7 +177,7 @@ def farthest(x, scales, *, spans: Spans, block: int):
 
     x: [1, N, D], N a multiple of `block`; rows may repeat.
     """
-    y = x - jnp.where(x.shape[-1] > DIRECT, x.mean(1, keepdims=True), 0)
+    y = x - _center(x, jnp.full(1, x.shape[1]), spans)
 
     def one_block(largest, start):
         part = lax.dynamic_slice_in_dim(y, start, block, 1)
@@ -189,13 +189,16 @@ def farthest(x, scales, *, spans: Spans, block: int):
 
 
 def _center(x, lengths, spans):
-    """Mean [R, 1, D] of the features of large components; 0 for those of small ones."""
+    """Mean [R, 1, D] of the volumes that are there, 0 where a component is not centred.
+
+    x [R, N, D] may be the first volumes only: any point near them does.
+    """
     large = np.zeros(x.shape[-1], bool)
     for start, stop in spans:
-        large[start:stop] = stop - start > DIRECT
+        large[start:stop] = stop - start > CENTRED
     there = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
-    total = jnp.where(there, x, 0).sum(1, keepdims=True)
-    return jnp.where(large, total / lengths[:, None, None], 0)
+    mean = jnp.where(there, x, 0).sum(1, keepdims=True) / there.sum(1, keepdims=True)
+    return jnp.where(large, mean, 0)
 
 
 def _nearest(y, exemplars, there, scales, spans):
