@@ -7,7 +7,7 @@
     micro AUC, Ped2, prediction, 256 × 256             97.0 %    89-96 % (re-runs)  not measured
     micro AUC, Ped2, reconstruction, 256 × 256         90.2 %    87-88 % (re-runs)  not measured
     micro AUC, Ped2, prediction, 64 × 64 (:short)      -         0.8602 (one run)   0.8663 (3 seeds)
-    micro AUC, Ped2, prediction, 128 × 128 (:cpu)      -         -                  0.9592 (seed 0)
+    micro AUC, Ped2, prediction, 128 × 128 (:cpu)      -         -                  0.9545 (2 seeds)
 
 Variants: `:reconstruction`; `:cpu`; `:short`, `:demo`, `:smoke` as in `configs/ped2_lgn.py`.
 
