@@ -18,7 +18,8 @@ Variants:
 Quirks of the original, each a field with its value as default (spec §7): model.read_gradient
 (False; sane: True), model.decoder_input ("read"; sane: "query_and_read"), model.temperature (1.0:
 nearly flat reads), loss.decay (0: no moving average of the memory), eval.test_update ("stream": the
-memory learns from the test videos in their order; sane: "off").
+memory learns from the test videos in their order; sane: "off"), eval.held_out (0: trained on all
+normal video; with n the last n training videos are kept out and give the limits on line).
 """
 
 import ml_collections
@@ -52,6 +53,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.eval.gamma = 0.009
     config.eval.test_update = "stream"
     config.eval.limit_videos = 2
+    config.eval.held_out = 0
     common.variant(variant, VARIANTS)(config)
     return config
 

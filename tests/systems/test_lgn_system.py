@@ -136,6 +136,27 @@ def test_train_step_lowers_for_accelerators(module, scenes):
     assert exported.platforms == ("cuda", "tpu")
 
 
+def test_held_out_videos_are_not_trained_on_and_give_the_limits(config, scenes):
+    data = Dataset(scenes)
+    config.eval.held_out = 1
+    system = load(config)
+    batches = iterate(system.batches(data, Shard(0, 1)))
+    assert {int(v) for _ in range(20) for v in next(batches)["video"]} == {0}
+    state = system.init(jax.random.key(0), data)
+    held = system.finalize(state, data).limits
+    config.eval.held_out = 0
+    config.eval.limit_videos = 2
+    both = load(config).finalize(state, data).limits
+    config.eval.limit_videos = 1
+    first = load(config).finalize(state, data).limits
+    joined = np.stack([np.minimum(held, first)[:, 0], np.maximum(held, first)[:, 1]], 1)
+    np.testing.assert_allclose(joined, both, rtol=1e-6)
+    assert not np.array_equal(held, first)
+    config.eval.held_out = 2
+    with pytest.raises(ValueError, match="2 of 2 videos cannot be left out"):
+        load(config).batches(data, Shard(0, 1))
+
+
 def test_frames_of_a_size_that_the_network_cannot_take_are_refused(config, tmp_path):
     write_scenes(
         tmp_path / "s", ToyScenes(train=1, test=1, frames=8, height=36, width=40, events=1)

@@ -99,6 +99,10 @@ class Windows(Sequence):
     def __len__(self) -> int:
         return int(self._first[-1])
 
+    def before(self, video: int) -> int:
+        """Windows of the videos before that number."""
+        return int(self._first[video])
+
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
@@ -143,7 +147,13 @@ def check_lengths(entries: Sequence[dict], length: int, where: str) -> None:
 
 
 def window_batches(
-    data: Dataset, split: str, length: int, batch: int, seed: int, shard: loader.Shard
+    data: Dataset,
+    split: str,
+    length: int,
+    batch: int,
+    seed: int,
+    shard: loader.Shard,
+    held_out: int = 0,
 ) -> grain.MapDataset:
     """Endless seeded batches of windows for training, in a new order each pass.
 
@@ -154,13 +164,22 @@ def window_batches(
       batch: windows of the global batch.
       seed: seed of the order.
       shard: this process's share.
+      held_out: so many of the last videos are left out.
+
+    Raises:
+      ValueError: as `Windows`, or no video would be left.
 
     Returns:
       Dataset of `{"frames": uint8 [B, T, H, W, 3], "video": int32 [B], "start": int32 [B]}`,
       where B is this process's share of `batch`.
     """
     windows = Windows(data, split, length)
-    endless = loader.shuffled(range(len(windows)), seed, shard)
+    videos = len(windows.frames.entries)
+    if not 0 <= held_out < videos:
+        raise ValueError(
+            f"{data.folder} ({split}): {held_out} of {videos} videos cannot be left out"
+        )
+    endless = loader.shuffled(range(windows.before(videos - held_out)), seed, shard)
     numbers = endless.batch(shard.share(batch), drop_remainder=True)  # else its length overflows
     return numbers.map(windows.batch)
 

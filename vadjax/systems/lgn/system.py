@@ -62,8 +62,11 @@ class System:
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Batches of windows; see `clips.window_batches`."""
-        length, config = needed_frames(self.model), self.config
-        return clips.window_batches(data, "train", length, config.train.batch, config.seed, shard)
+        config = self.config
+        return clips.window_batches(
+            data, "train", needed_frames(self.model), config.train.batch, config.seed, shard,
+            held_out=config.eval.held_out,
+        )  # fmt: skip
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """Fresh parameters and items, or those of `model.weights`.
@@ -107,9 +110,16 @@ class System:
         return State(params, optimizer, beside, state.limits), {"loss": loss, **terms}
 
     def finalize(self, state: State, data: Dataset) -> State:
-        """Takes the limits of PSNR and distance from `eval.limit_videos` training videos."""
-        videos = Videos(data, "train")
-        chosen = [videos[i] for i in range(min(self.config.eval.limit_videos, len(videos)))]
+        """Takes the limits of PSNR and distance from normal video.
+
+        That is the last `eval.held_out` training videos, which were not trained on; if there are
+        none, the first `eval.limit_videos`.
+        """
+        videos, config = Videos(data, "train"), self.config.eval
+        if config.held_out:
+            chosen = [videos[i] for i in range(len(videos) - config.held_out, len(videos))]
+        else:
+            chosen = [videos[i] for i in range(min(config.limit_videos, len(videos)))]
         if not chosen:
             return state
         stream = self._start(state)
