@@ -111,7 +111,7 @@ class Loop:
     def compile(self, state, batch, rng: jax.Array) -> Callable:
         """`update` compiled for arguments like these; the compiler's memory is given back.
 
-        Without that its heap, 1.2 GB for a step of LGN-Net, stays with the process.
+        Without that its heap stays with the process for the whole run.
         """
         compiled = self.update.lower(state, batch, rng).compile()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None

@@ -91,7 +91,7 @@ def conv_inference(
     """As `conv` for two dimensions, where 1e-5 of the output's spread does not matter.
 
     On CPU wide 3×3 kernels take Winograd's minimal filtering F(4, 3) along the height (Lavin and
-    Gray, CVPR 2016): 1.3 to 1.8 × the speed of the plain form (`tests.benchmarks.lgn_step`).
+    Gray, CVPR 2016), half the multiplications (scoring in `tests.benchmarks.lgn_step`).
     """
     wide = w.shape[:2] == (3, 3) and WINOGRAD_LEAST <= w.shape[2] and w.shape[2] <= WINOGRAD_MOST
     wide = wide and w.shape[3] >= WINOGRAD_LEAST

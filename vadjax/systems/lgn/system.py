@@ -87,7 +87,7 @@ class System:
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            # Compiling so many drawings takes half a minute on CPU; a third of that at level 1.
+            # So many drawings take long to compile on CPU; level 1 gives the same bits sooner.
             alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
             options = {"xla_backend_optimization_level": 1} if alone else None
             init = jax.jit(self.model.init, compiler_options=options)
