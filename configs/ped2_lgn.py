@@ -68,6 +68,14 @@ def length(config: ml_collections.ConfigDict, windows: int, epochs: int, batch: 
     config.train.steps = epochs * config.train.save_every
 
 
+def elsewhere(variant: str, windows: int, epochs: int) -> ml_collections.ConfigDict:
+    """The same program on another dataset: the published run, `:demo` or `:smoke`."""
+    config = get_config()
+    length(config, windows, epochs, batch=6)
+    common.variant(variant, {name: VARIANTS[name] for name in ("", "demo", "smoke")})(config)
+    return config
+
+
 def _published(config: ml_collections.ConfigDict) -> None:
     """As `get_config` has it."""
 

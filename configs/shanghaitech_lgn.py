@@ -17,16 +17,11 @@ Variants: `:demo`, `:smoke` as in `configs/ped2_lgn.py`, whose quirks this has t
 
 import ml_collections
 
-from configs import common, ped2_lgn
+from configs import ped2_lgn
 
 WINDOWS = 274515 - 330 * 4  # of five frames in the training videos
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    config = ped2_lgn.get_config()
-    ped2_lgn.length(config, windows=WINDOWS, epochs=10, batch=6)
-    common.variant(variant, {name: ped2_lgn.VARIANTS[name] for name in ("", "demo", "smoke")})(
-        config
-    )
-    return config
+    return ped2_lgn.elsewhere(variant, WINDOWS, epochs=10)
