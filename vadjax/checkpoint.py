@@ -70,17 +70,22 @@ class Checkpoints(contextlib.AbstractContextManager):
         return self._manager.best_step()
 
     def save(
-        self, step: int, state: Any, batches: grain.DatasetIterator, figure: float | None = None
+        self,
+        step: int,
+        state: Any,
+        batches: grain.DatasetIterator | None,
+        figure: float | None = None,
     ) -> None:
         """Saves in the background; a step counts only once its save has finished."""
         if step in self._manager.all_steps():
             return
+        items = {"state": ocp.args.StandardSave(state)}
+        if batches is not None:
+            items["data"] = grain.checkpoint.CheckpointSave(batches)
         self._manager.save(
             step,
             metrics=None if figure is None else {SELECT: float(figure)},
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), data=grain.checkpoint.CheckpointSave(batches)
-            ),
+            args=ocp.args.Composite(**items),
             force=True,
         )
 

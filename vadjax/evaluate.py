@@ -39,7 +39,7 @@ def run(
     workdir.check(folder, config, free=FREE)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load(config)
+    system = load(config, folder)
     data = source.open_dataset(config, system.kind, folder)
     devices = mesh.make(config.train.batch, config.train.devices)
     target = mesh.abstract(
@@ -88,16 +88,11 @@ def measure(
     """
     state = system.finalize(state, data)
     split = config.eval.split
-    videos = system.videos(data, split)
-    folder = out / "scores"
-    with (
-        progress.bar(f"score {split}", len(videos)) as bar,
-        scores.replacing(folder, "scores") as new,
-    ):
-        for done, result in enumerate(system.score(state, videos), 1):
-            scores.write(new, result)
-            bar.update(done, {})
-    results = scores.read_folder(folder)
+    if scores_videos(system):
+        results = write_scores(system, state, system.videos(data, split), split, out)
+        found = figures(config, results)
+    else:
+        results, found = [], system.figures(state, data)
     summary = {
         "title": f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), "
         f"seed {config.seed}",
@@ -107,15 +102,41 @@ def measure(
         "step": step,
         "seed": config.seed,
         "selected_on_test": chosen == BEST,
-        "metrics": figures(config, results),
+        "metrics": found,
         "untrained": dict(before),
     }
     writers.write_json(out / "metrics.json", summary)
-    shown = config.report
-    path = page.build(out / "report", results, summary, shown.videos, shown.windows)
     table.print_table(summary)
-    print(f"Report: {path}")
+    if results:
+        shown = config.report
+        path = page.build(out / "report", results, summary, shown.videos, shown.windows)
+        print(f"Report: {path}")
     return summary
+
+
+def scores_videos(system: System) -> bool:
+    """Whether the system scores videos, or else trains a part of another one."""
+    return hasattr(system, "score")
+
+
+def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -> list[Scores]:
+    """Scores the videos, writes `out/scores/`, and returns what was written."""
+    folder = out / "scores"
+    with (
+        progress.bar(f"score {split}", len(videos)) as bar,
+        scores.replacing(folder, "scores") as new,
+    ):
+        for done, result in enumerate(system.score(state, videos), 1):
+            scores.write(new, result)
+            bar.update(done, {})
+    return scores.read_folder(folder)
+
+
+def measure_state(config: ml_collections.ConfigDict, system: System, data: Dataset, state) -> dict:
+    """Figures of a finalized state, with nothing written."""
+    if not scores_videos(system):
+        return system.figures(state, data)
+    return figures(config, list(system.score(state, system.videos(data, config.eval.split))))
 
 
 def untrained(folder: pathlib.Path) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The contract of a system, and finding one by name."""
 
 import importlib
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -19,20 +20,27 @@ State = Any  # one pytree of arrays, saved and restored as a whole
 class System(Protocol):
     """What `vadjax.systems.NAME.system.System` offers; the loop knows nothing else.
 
+    A system that trains a part of another one (networks for features) scores no video: instead of
+    `videos` and `score` it has `figures(state, data) -> dict[str, float]`, measured on data that
+    it was not trained on.
+
     Attributes:
       kind: kind of dataset it reads (`Dataset.kind`).
     """
 
     kind: str
 
-    def __init__(self, config: ml_collections.ConfigDict):
-        """Reads its sections of the config."""
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        """Reads its sections of the config; `folder` (the workdir) is for what saves it work."""
 
-    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
-        """Endless training batches: this process's share of each global batch."""
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset | None:
+        """Endless training batches: this process's share of each global batch.
+
+        None for a system that learns all it does in `init`.
+        """
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
-        """First state; may pass over the training split."""
+        """First state; may pass over the training split, keeping files in the workdir."""
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -70,8 +78,12 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     return jnp.dtype(config.train.precision)
 
 
-def load(config: ml_collections.ConfigDict) -> System:
+def load(config: ml_collections.ConfigDict, folder: pathlib.Path | None = None) -> System:
     """The system that `config.system` names: class `System` of `vadjax.systems.NAME.system`.
+
+    Args:
+      config: of the run.
+      folder: workdir of the run; None keeps no files.
 
     Raises:
       ValueError: there is no such system.
@@ -83,4 +95,4 @@ def load(config: ml_collections.ConfigDict) -> System:
         if error.name is None or not name.startswith(error.name):
             raise
         raise ValueError(f"config.system is {config.system!r}; there is no {name}") from error
-    return module.System(config)
+    return module.System(config, folder)

@@ -33,21 +33,24 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     folder = workdir.open_for(folder, config)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load(config)
+    system = load(config, folder)
     data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
     devices = mesh.make(config.train.batch, config.train.devices)
     root = jax.random.key(config.seed)
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
-    batches = loader.iterate(
-        system.batches(data, loader.this_process()), config.data.threads, config.data.prefetch
-    )
+    batches = system.batches(data, loader.this_process())
+    if batches is not None:
+        batches = loader.iterate(batches, config.data.threads, config.data.prefetch)
     with Checkpoints(folder, config.eval.select_on_test, config.train.keep) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
             state, step = checkpoints.restore(mesh.abstract(devices, state), batches)
         else:
             state = mesh.put_state(devices, state)
+            if not config.train.steps:
+                workdir.claim(folder, config, data)
+                checkpoints.save(0, state, batches)
         _print_start(config, folder, data, devices, state, step)
         writer = writers.Writer(folder, step)
         with contextlib.closing(writer):
@@ -76,7 +79,8 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
     if config.eval.batch < 1:
         raise ValueError(f"eval.batch is {config.eval.batch}; expected at least 1")
     evaluate.check_figure(config.eval.select_by)
-    system.videos(data, config.eval.split)
+    if evaluate.scores_videos(system):
+        system.videos(data, config.eval.split)
     if (folder / workdir.FILE).is_file():
         workdir.check(folder, config, data)
 
@@ -178,11 +182,10 @@ class Loop:
         self._log()
         split = self.config.eval.split
         final = self.system.finalize(state, self.data)
-        figures = evaluate.figures(
-            self.config, list(self.system.score(final, self.system.videos(self.data, split)))
-        )
+        figures = evaluate.measure_state(self.config, self.system, self.data, final)
         self.writer.write(step, {f"{split}/{name}": value for name, value in figures.items()})
-        self.shown[f"{split} AUC"] = figures["auc"]
+        if "auc" in figures:
+            self.shown[f"{split} AUC"] = figures["auc"]
         return figures[self.config.eval.select_by] if self.config.eval.select_on_test else None
 
 

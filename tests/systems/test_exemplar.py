@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from vadjax.ops.flow import targets
 from vadjax.systems.exemplar.grid import Grid, frame_scores, pixel_maps, positions
-from vadjax.systems.exemplar.motion import targets
 
 
 def cases(path):

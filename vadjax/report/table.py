@@ -28,6 +28,8 @@ FIGURES = {
     "pr_auc": "Precision-recall AUC (trapezoid)",
     "eer": "Equal error rate",
     "false_alarm_rate": "False-alarm rate on normal videos",
+    "rbdc": "RBDC: area under the share of regions found, up to 1 false positive a frame",
+    "tbdc": "TBDC: the same of tracks",
 }
 
 
@@ -35,11 +37,19 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
     """Rows (name, meaning, value, untrained value) of a summary; absent values as a dash."""
     trained, untrained = summary["metrics"], summary.get("untrained") or {}
     found = []
-    for name, meaning in (FIGURES | _alternatives(trained)).items():
+    for name, meaning in _meanings(trained).items():
         if name == "false_alarm_rate":
             meaning = f"{meaning}, score ≥ {trained['threshold']:g}"
         found.append((name, meaning, number(trained[name]), number(untrained.get(name))))
     return found
+
+
+def _meanings(figures: Mapping) -> dict[str, str]:
+    """Name → meaning of the figures that are there; those of a system's own explain themselves."""
+    if "auc" not in figures:
+        return dict.fromkeys(figures, "")
+    known = {name: meaning for name, meaning in FIGURES.items() if name in figures}
+    return known | _alternatives(figures)
 
 
 def _alternatives(figures: Mapping) -> dict[str, str]:
@@ -76,7 +86,7 @@ def print_runs(summaries: Mapping[str, Mapping]) -> None:
         table.add_column(pathlib.Path(run).name, justify="right")
     table.add_column("mean ± deviation", justify="right", style="bold")
     table.add_column("untrained", justify="right")
-    names = FIGURES | _alternatives(next(iter(summaries.values()))["metrics"])
+    names = _meanings(next(iter(summaries.values()))["metrics"])
     for name in names:
         trained = [summary["metrics"].get(name) for summary in summaries.values()]
         untrained = [(summary["untrained"] or {}).get(name) for summary in summaries.values()]

@@ -1,5 +1,6 @@
 """LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
 
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class System:
 
     kind = clips.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict):
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        del folder  # nothing is kept beside the state
         self.config = config
         fields = {name: value for name, value in config.model.items() if name not in NOT_FIELDS}
         self.model = build(config.model.variant, dtype=precision(config), **fields)

@@ -1,5 +1,6 @@
 """The MIL ranker as a system: paired bags in, segment scores spread over frames out."""
 
+import pathlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -37,7 +38,8 @@ class System:
 
     kind = bags.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict):
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        del folder  # nothing is kept beside the state
         if not 0 <= config.model.dropout < 1:
             raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
         check_expansion(config.eval.expansion)
