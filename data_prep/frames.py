@@ -286,7 +286,7 @@ def with_tracks(
     tracked = [
         dataclasses.replace(video, tracks=text.read(found[video.name], video)) for video in videos
     ]
-    print(f"tracks: {describe({video.name: video.tracks for video in tracked})}")
+    print(ranges(tracked))
     unlike = sum(
         int((boxed_frames(video) != video.labels).sum())
         for video in tracked
@@ -295,6 +295,17 @@ def with_tracks(
     if unlike:
         print(f"tracks: {unlike:,} frames are labelled otherwise than their boxes say")
     return tracked
+
+
+def ranges(videos: Sequence[SourceVideo]) -> str:
+    """Ranges of the tracks, and below them those of the frames: a wrong order of columns shows."""
+    height, width = next(iter(videos[0].frames)).pixels.shape[:2]
+    longest = max(len(video.frames) for video in videos)
+    return (
+        f"tracks: {describe({video.name: video.tracks for video in videos})}\n"
+        f"frames: 0 to {longest - 1} in the longest video, x 0 to {width - 1}, "
+        f"y 0 to {height - 1}; the tracks should lie within"
+    )
 
 
 def boxed_frames(video: SourceVideo) -> np.ndarray:

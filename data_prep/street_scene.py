@@ -28,7 +28,6 @@ import re
 from collections.abc import Sequence
 
 from data_prep import frames
-from data_prep.tracks import describe
 from vadjax.data.boxes import words
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.video import FrameFolder, visible
@@ -156,20 +155,6 @@ def read_test(
     return found
 
 
-def summary(videos: Sequence[SourceVideo]) -> str:
-    """Ranges of the tracks beside those of the frames, by which wrong columns show; and kinds."""
-    height, width = next(iter(videos[0].frames)).pixels.shape[:2]
-    longest = max(len(video.frames) for video in videos)
-    kinds = collections.Counter(kind for video in videos for kind in video.kinds.values())
-    listed = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-    return (
-        f"tracks: {describe({video.name: video.tracks for video in videos})}\n"
-        f"frames: 0 to {longest - 1} in the longest sequence, x 0 to {width - 1}, "
-        f"y 0 to {height - 1}; do the tracks' ranges fit? Else see --columns"
-        + (f"\nclasses: {listed}" if listed else "")
-    )
-
-
 def prepare(
     data: str | pathlib.Path,
     out: str | pathlib.Path,
@@ -189,7 +174,10 @@ def prepare(
     root = pathlib.Path(data)
     train = read_train(frames.find_folder(root, ["Train"]))
     test = read_test(frames.find_folder(root, ["Test"]), columns, first_frame, drop_degenerate)
-    print(summary(test))
+    print(frames.ranges(test))
+    kinds = collections.Counter(kind for video in test for kind in video.kinds.values())
+    if kinds:
+        print("classes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
     return frames.write({"train": train, "test": test}, out, name=name, **options)
 
 

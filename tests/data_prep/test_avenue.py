@@ -83,6 +83,7 @@ def test_published_tracks(original, tmp_path, capsys):
     assert second.tracks.shape == (0, 6)
     text = capsys.readouterr().out
     assert "tracks: 2 videos, 1 tracks, 3 boxes; frames 1 to 3, x 9 to 19, y 4 to 8" in text
+    assert "frames: 0 to 6 in the longest video, x 0 to 35, y 0 to 23" in text
     assert "tracks: 3 frames are labelled otherwise than their boxes say" in text
 
 

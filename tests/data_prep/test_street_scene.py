@@ -46,7 +46,7 @@ def test_frames_labels_and_tracks(tree, tmp_path, capsys):
     np.testing.assert_array_equal(first[3], expected[..., ::-1])
     text = capsys.readouterr().out
     assert "2 videos, 2 tracks, 3 boxes; frames 0 to 3, x 0 to 35, y 0 to 23" in text
-    assert "frames: 0 to 5 in the longest sequence, x 0 to 35, y 0 to 23" in text
+    assert "frames: 0 to 5 in the longest video, x 0 to 35, y 0 to 23" in text
 
 
 def test_resized_frames_keep_tracks_in_source_pixels(tree, tmp_path):
