@@ -9,6 +9,12 @@ The layout that all of them read (MNAD's, with additions):
   ROOT/frame_labels_*.npy                      labels of all test frames in a row, [n] or [1, n]
   ROOT/{train,test,...}/detections/VIDEO.csv   boxes: frame,x0,y0,x1,y1,confidence
   ROOT/tracks/VIDEO.txt                        track_id,frame_id,x_min,y_min,x_max,y_max
+
+Published tracks in a folder of their own, VIDEO.txt or VIDEO_gt.txt for each test video, are added
+with --tracks FOLDER, also to the original layouts. Other orders of columns are named with
+--track_columns (names as in `python -m vadjax.metrics.region --help`):
+  published by the Street Scene authors     --track_columns frame,track,cx,cy,w,h
+    (as a public reader of them has it)     --first_track_frame 1
 """
 
 import argparse
@@ -22,9 +28,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from data_prep import command
-from vadjax.data.boxes import read_boxes, read_tracks
+from data_prep.tracks import describe
+from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
+from vadjax.metrics.region_files import TEXT, list_files
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
 Splits = dict[str, list[SourceVideo]]
@@ -220,6 +228,93 @@ class ArrayMasks:
             yield Picture(np.asarray(mask), f"{self._source}#{rank}")
 
 
+@dataclasses.dataclass(frozen=True)
+class TrackText:
+    """How ground truth is written as text.
+
+    Attributes:
+      columns: what its columns hold, in order (`vadjax.data.boxes`).
+      first_frame: number of the first frame.
+      drop_degenerate: leave out boxes without a pixel inside.
+      flags: those of the command that say so, for messages.
+    """
+
+    columns: tuple[str, ...] = TRACKS.columns
+    first_frame: int = 0
+    drop_degenerate: bool = False
+    flags: tuple[str, str] = ("--track_columns", "--first_track_frame")
+
+    def read(self, path: pathlib.Path, video: SourceVideo) -> np.ndarray:
+        """The tracks of a video, int64 [n, 6] (`boxes.TRACK_COLUMNS`), in whole pixels.
+
+        Raises:
+          ValueError: names file and line: as `vadjax.data.boxes.read`.
+        """
+        layout = Layout(self.columns, "track", self.first_frame)
+        size = next(iter(video.frames)).pixels.shape[:2]
+        try:
+            rows = read(path, layout, len(video.frames), self.drop_degenerate, size)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. Compare the file with {self.flags[0]} {','.join(self.columns)} and "
+                f"{self.flags[1]} {self.first_frame}"
+            ) from error
+        return np.floor(rows + 0.5).astype(np.int64)
+
+
+def with_tracks(
+    videos: list[SourceVideo], folder: pathlib.Path, text: TrackText
+) -> list[SourceVideo]:
+    """Videos with the tracks `VIDEO.txt` or `VIDEO_gt.txt` of `folder`; says what was found.
+
+    Raises:
+      FileNotFoundError: no such folder, or no file for a video.
+      ValueError: a file for a video that is not there, or one that cannot be used.
+    """
+    found = {name.removesuffix("_gt"): path for name, path in list_files(folder, TEXT).items()}
+    names = [video.name for video in videos]
+    if odd := [name for name in found if name not in names]:
+        raise ValueError(
+            f"{found[odd[0]]}: no test video {odd[0]!r}; they are {', '.join(names[:3])}, …. Give "
+            "the file the name of its video, or move it elsewhere"
+        )
+    if missing := [name for name in names if name not in found]:
+        raise FileNotFoundError(
+            f"{folder}: no {missing[0]}.txt with the tracks of test video {missing[0]}. If it has "
+            f"no anomaly, make an empty file: touch {folder / missing[0]}.txt"
+        )
+    tracked = [
+        dataclasses.replace(video, tracks=text.read(found[video.name], video)) for video in videos
+    ]
+    print(ranges(tracked))
+    unlike = sum(
+        int((boxed_frames(video) != video.labels).sum())
+        for video in tracked
+        if np.ndim(video.labels)
+    )
+    if unlike:
+        print(f"tracks: {unlike:,} frames are labelled otherwise than their boxes say")
+    return tracked
+
+
+def ranges(videos: Sequence[SourceVideo]) -> str:
+    """Ranges of the tracks, and below them those of the frames: a wrong order of columns shows."""
+    height, width = next(iter(videos[0].frames)).pixels.shape[:2]
+    longest = max(len(video.frames) for video in videos)
+    return (
+        f"tracks: {describe({video.name: video.tracks for video in videos})}\n"
+        f"frames: 0 to {longest - 1} in the longest video, x 0 to {width - 1}, "
+        f"y 0 to {height - 1}; the tracks should lie within"
+    )
+
+
+def boxed_frames(video: SourceVideo) -> np.ndarray:
+    """Frames with a box of a track, uint8 [T], 1 = it has one."""
+    found = np.zeros(len(video.frames), np.uint8)
+    found[video.tracks[:, 1]] = 1
+    return found
+
+
 def leave_out_short(splits: Splits, min_frames: int) -> Splits:
     """Splits without the videos of fewer than `min_frames` frames; says which they are."""
     kept = {}
@@ -233,18 +328,39 @@ def leave_out_short(splits: Splits, min_frames: int) -> Splits:
     return kept
 
 
-def write(splits: Splits, out: str | pathlib.Path, *, min_frames: int = 1, **options) -> dict:
+def write(
+    splits: Splits,
+    out: str | pathlib.Path,
+    *,
+    min_frames: int = 1,
+    tracks: str | pathlib.Path | None = None,
+    track_columns: Sequence[str] = TRACKS.columns,
+    first_track_frame: int = 0,
+    drop_degenerate: bool = False,
+    **options,
+) -> dict:
     """Writes the dataset; every length is compared before the first frame is written.
 
     Args:
       splits: split name → its videos.
       out: folder to make; must not exist.
       min_frames: videos of fewer frames are left out.
+      tracks: folder of the tracks of the test videos, in place of those that the layout has.
+      track_columns: what the columns of these files hold.
+      first_track_frame: number of the first frame in them.
+      drop_degenerate: leave out boxes in them without a pixel inside.
       **options: as `vadjax.data.frame_writer.write_frames`.
 
     Returns:
       The manifest.
+
+    Raises:
+      FileNotFoundError: a track file is not there.
+      ValueError: something that cannot be used; the message names it.
     """
+    if tracks is not None:
+        text = TrackText(tuple(track_columns), first_track_frame, drop_degenerate)
+        splits = {**splits, "test": with_tracks(splits["test"], pathlib.Path(tracks), text)}
     splits = leave_out_short(splits, min_frames)
     for videos in splits.values():
         for video in videos:
@@ -275,17 +391,40 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
 
 
+def parse_columns(text: str) -> tuple[str, ...]:
+    """Names of columns, parted by commas."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def add_truth_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of ground truth that lies apart from the frames."""
+    add = parser.add_argument
+    add("--labels", help="frame_labels_*.npy of the test frames")
+    add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")
+    add("--track_columns", type=parse_columns, metavar="NAMES", default=TRACKS.columns,
+        help=f"of these files (default {','.join(TRACKS.columns)}); those of the Street Scene "
+        "authors seem to be frame,track,cx,cy,w,h")  # fmt: skip
+    add("--first_track_frame", type=int, default=0, help="number of the first frame in them (0)")
+    add("--drop_degenerate", action="store_true", help="leave out empty boxes in them")
+
+
 def main(
-    argv: list[str] | None, program: str, description: str, name: str, prepare: Callable, **flags
+    argv: list[str] | None,
+    program: str,
+    description: str,
+    name: str,
+    prepare: Callable,
+    add_own_flags: Callable = add_truth_flags,
+    **flags,
 ) -> None:
-    """Command line of a program: `--data`, `--labels`, its own `flags`, and those of all."""
+    """Command line of a program: `--data`, its own flags (`flags`: name → help), those of all."""
     parser = argparse.ArgumentParser(
         prog=f"python -m data_prep.{program}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", required=True, help="folder of the dataset")
-    parser.add_argument("--labels", help="frame_labels_*.npy of the test frames")
+    add_own_flags(parser)
     for flag, text in flags.items():
         parser.add_argument(f"--{flag}", help=text)
     add_flags(parser, name)

@@ -15,8 +15,8 @@ text    FOLDER/VIDEO.txt or .csv in the order of columns that NAMES gives; see
         `python -m vadjax.metrics.region --help` for the names. For example
           ShanghaiTech, Subway (published tracks)   track,frame,x_min,y_min,x_max,y_max
           rows with a size and a class              frame,track,x,y,w,h,-
-        The order in Street Scene's own files could not be confirmed here: look at one, name its
-        columns, and compare the summary that is printed with the size of the frames.
+        The order in Street Scene's own files could not be confirmed (`data_prep.street_scene`):
+        look at one, name its columns, and compare the ranges that are printed with the frames.
 """
 
 import argparse

@@ -15,6 +15,8 @@ ROW = [0.5, 3, 2, 4, 11, 9]  # score, frame, x_min, y_min, x_max, y_max
         ("x,y,w,h,confidence,frame", 1, "x;y;w;h;s;f\n2;4;10;6;0.5;4"),
         ("-,frame,x,y,width,height,-,score", 0, "\n\nwalker, 3, 2, 4, 10, 6, far away, 5e-1\n\n"),
         ("frame,x,y,x_max,h,score", 0, "3\t2\t4\t11\t6\t0.5\r\n"),
+        ("frame,class,cx,cy,w,h,score", 1, "Test001/004.JPG car 7 7 10 6 0.5\n"),
+        ("center_x,y,width,h,score,frame_id", 3, "7;4;10;6;0.5;img_6.png"),
     ],
 )
 def test_columns_of_any_order(tmp_path, columns, first, text):
@@ -43,6 +45,34 @@ def test_errors_name_file_and_line(tmp_path, text, message):
     (tmp_path / "v.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         boxes.read(tmp_path / "v.txt", boxes.DETECTIONS, frames=5)
+
+
+def test_a_middle_needs_a_size():
+    with pytest.raises(ValueError, match="cx is the middle, so w is needed too"):
+        boxes.Layout(("score", "frame", "cx", "cy", "x1", "h"), "score")
+    with pytest.raises(ValueError, match="expected one of x_min, cx; got x_min and cx"):
+        boxes.Layout(("score", "frame", "x", "cx", "y", "w", "h"), "score")
+
+
+@pytest.mark.parametrize(
+    ("row", "inside"),
+    [("0,-9,-6,44,29", True), ("0,-10,0,9,9", False), ("0,0,-7,9,9", False),
+     ("0,0,0,45,9", False), ("0,0,0,9,30", False)],
+)  # fmt: skip
+def test_boxes_far_outside_a_frame(tmp_path, row, inside):
+    """A quarter of 36 x 24 is 9 x 6."""
+    (tmp_path / "v.txt").write_text(f"0,{row}\n")
+    if inside:
+        assert len(boxes.read(tmp_path / "v.txt", boxes.TRACKS, size=(24, 36))) == 1
+    else:
+        with pytest.raises(ValueError, match=r"v\.txt:1: a box far outside .* 24 x 36 pixels"):
+            boxes.read(tmp_path / "v.txt", boxes.TRACKS, size=(24, 36))
+
+
+def test_words_of_named_columns(tmp_path):
+    (tmp_path / "v.txt").write_text("id;kind;n\n\n3; illegal parking ;0\n4;dog;1\n")
+    found = boxes.words(tmp_path / "v.txt", ("track_id", "class", "-"), ("track", "class"))
+    assert found == [(3, ["3", "illegal parking"]), (4, ["4", "dog"])]
 
 
 def test_what_is_not_text_is_named(tmp_path):

@@ -66,6 +66,54 @@ def test_frame_folders_with_mat_masks(frame_tree, tmp_path, masks_of):
     assert video.mask(0).sum() == 50
 
 
+def published(tmp_path, **files):
+    (tmp_path / "tracks").mkdir(exist_ok=True)
+    for name, rows in files.items():
+        (tmp_path / "tracks" / f"{name[1:]}.txt").write_text(rows)
+    return tmp_path / "tracks"
+
+
+def test_published_tracks(original, tmp_path, capsys):
+    np.save(original / "frame_labels_avenue.npy", [0, 1, 1, 0, 0, 0, 0] + [0, 1, 1, 0, 0])
+    folder = published(tmp_path, _01="0,1,10,4,19,8\n0,2,10,4,19,8\n0,3,9,4,19,8\n", _02_gt="")
+    out = tmp_path / "out"
+    avenue.main(["--data", str(original), "--out", str(out), "--tracks", str(folder)])
+    first, second = Videos(Dataset(out), "test")
+    np.testing.assert_array_equal(first.tracks[:, 1:3], [[1, 10], [2, 10], [3, 9]])
+    assert second.tracks.shape == (0, 6)
+    text = capsys.readouterr().out
+    assert "tracks: 2 videos, 1 tracks, 3 boxes; frames 1 to 3, x 9 to 19, y 4 to 8" in text
+    assert "frames: 0 to 6 in the longest video, x 0 to 35, y 0 to 23" in text
+    assert "tracks: 3 frames are labelled otherwise than their boxes say" in text
+
+
+def test_published_tracks_in_other_columns(original, tmp_path):
+    folder = published(tmp_path, _01="2.jpg 0 15 6.5 10 5\n", _02="")
+    avenue.main(["--data", str(original), "--out", str(tmp_path / "out"), "--tracks", str(folder),
+                 "--track_columns=frame,track,cx,cy,w,h", "--first_track_frame=1"])  # fmt: skip
+    np.testing.assert_array_equal(
+        Videos(Dataset(tmp_path / "out"), "test")[0].tracks, [[0, 1, 10, 4, 19, 8]]
+    )
+
+
+def test_published_tracks_that_do_not_fit(original, tmp_path):
+    def refused(message, error=ValueError):
+        with pytest.raises(error, match=message):
+            avenue.prepare(original, tmp_path / "out", tracks=tmp_path / "tracks")
+
+    refused("tracks: no such folder", FileNotFoundError)
+    published(tmp_path, _01="")
+    refused(r"tracks: no 02\.txt .* touch .*02\.txt", FileNotFoundError)
+    published(tmp_path, _02="", _22="")
+    refused(r"22\.txt: no test video '22'; they are 01, 02")
+    (tmp_path / "tracks/22.txt").unlink()
+    published(tmp_path, _02="0,4,10,4,19,8\n0,5,10,4,19,8\n")
+    refused(r"02\.txt:2: no such frame; .* 0 to 4: .* --first_track_frame 0$")
+    published(tmp_path, _02="0,4,10,4,19,80\n")
+    refused(r"02\.txt:1: a box far outside its frame of 24 x 36 .* --track_columns track_id,")
+    assert not (tmp_path / "out").exists()
+
+
 def test_refuses(original, tmp_path, masks_of):
     folder = original / "ground_truth_demo/testing_label_mask"
     write_masks(folder / "2_label.mat", masks_of(4, 0, 2))

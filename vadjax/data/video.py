@@ -1,5 +1,6 @@
 """Decoding: the frames of a folder of images or of a video file, one at a time."""
 
+import fnmatch
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
@@ -32,15 +33,16 @@ class FrameFolder(Iterable[Picture]):
 
     Args:
       folder: folder of images of one kind; hidden files are passed over.
+      besides: pattern of the names of other files that may lie there, `"*_gt.txt"`.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: the folder is empty, or holds something else than images of one kind.
     """
 
-    def __init__(self, folder: str | pathlib.Path):
+    def __init__(self, folder: str | pathlib.Path, besides: str = ""):
         self.folder = pathlib.Path(folder)
-        self.paths = list_images(self.folder)
+        self.paths = list_images(self.folder, besides)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -100,14 +102,18 @@ def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:
     return FrameFolder(path) if pathlib.Path(path).is_dir() else VideoFile(path)
 
 
-def list_images(folder: pathlib.Path) -> list[pathlib.Path]:
+def list_images(folder: pathlib.Path, besides: str = "") -> list[pathlib.Path]:
     """The images of a folder in the order of their names, numbers in them by value.
+
+    Args:
+      folder: of images of one kind.
+      besides: pattern of the names of other files that may lie there.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: the folder is empty, or holds something else than images of one kind.
     """
-    paths = visible(folder)
+    paths = [path for path in visible(folder) if not fnmatch.fnmatch(path.name, besides)]
     if not paths:
         raise ValueError(f"{folder}: empty; expected the frames of a video ({', '.join(IMAGES)})")
     for path in paths:

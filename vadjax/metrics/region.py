@@ -15,8 +15,9 @@ Frames count from 0. Coordinates are whole pixels of the source frame; x_max and
 pixels inside (width = x_max - x_min + 1). Other files: name their columns in their order with
 --detection_columns and --track_columns. Known names: frame (or frame_id), track (track_id), score
 (confidence); x_min, y_min with x_max, y_max (inclusive) or w, h; x0, y0, x1, y1, where x1 and y1
-are one past the last pixel, as `boxes` in score files; `-` for a column to pass over. Fields may be
-parted by commas, semicolons or blanks; a heading is passed over.
+are one past the last pixel, as `boxes` in score files; cx, cy (the middle) with w, h; `-` for a
+column to pass over. A frame may be the name of its picture. Fields may be parted by commas,
+semicolons or blanks; a heading is passed over.
 
 A box is detected by a detection of its frame with IoU >= beta, and one detection may detect
 several; a track is detected when at least the share alpha of its boxes is. A detection with an IoU
