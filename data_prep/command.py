@@ -19,7 +19,7 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
     """Calls `function`; an error of the input ends the program with one line, not a traceback."""
     try:
         return function(*args, **kwargs)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 

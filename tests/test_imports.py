@@ -49,7 +49,7 @@ def allowed(module: str, target: str) -> bool:
         return True
     to = target.split(".")[1]
     if part in LEAVES:
-        return to in LEAVES
+        return to in LEAVES or (part, to) == ("backbones", "convert")
     if part == "data":
         return to in ("data", *LEAVES)
     if part == "convert":

@@ -124,6 +124,29 @@ class Checkpoints(contextlib.AbstractContextManager):
         with _naming(self.folder / str(step)):
             return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
 
+    def restore_part(self, target: Mapping[str, Any], step: int | None = None) -> dict:
+        """Reads some entries of a state and leaves the others, such as the optimiser's.
+
+        Args:
+          target: entry of the state → shapes, types and placement of what is in it.
+          step: which; the newest if None.
+
+        Raises:
+          FileNotFoundError, ValueError: as `restore`.
+        """
+        step = self.newest if step is None else step
+        if step is None:
+            raise FileNotFoundError(f"{self.folder}: no finished checkpoint; train first")
+        with _naming(self.folder / str(step)):
+            saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
+        self._check({name: saved.tree.get(name, {}) for name in target}, target, step)
+        left = {name: value for name, value in saved.tree.items() if name not in target}
+        items = {**jax.tree.map(lambda _: ocp.type_handlers.PLACEHOLDER, left), **target}
+        with _naming(self.folder / str(step)):
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(items))
+            found = self._manager.restore(step, args=args)["state"]
+        return {name: found[name] for name in target}
+
     def _check(self, saved: Any, target: Any, step: int) -> None:
         """Compares names, shapes and types; orbax itself would cast types silently."""
         saved, wanted = _shapes(saved), _shapes(target)

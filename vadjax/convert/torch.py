@@ -37,6 +37,18 @@ def load(path: str | pathlib.Path) -> dict:
     return _to_numpy(content)
 
 
+def load_state(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """A state dict: `load`, and what is in it must be named tensors.
+
+    Raises:
+      FileNotFoundError, ImportError, ValueError: as `load`; also if it is something else.
+    """
+    content = load(path)
+    if not isinstance(content, dict) or not all(hasattr(a, "shape") for a in content.values()):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict of tensors")
+    return content
+
+
 def _to_numpy(value):
     if isinstance(value, Mapping):
         return {key: _to_numpy(item) for key, item in value.items()}
@@ -95,3 +107,40 @@ class Weights:
         """
         if self._left:
             raise ValueError(f"{self._source}: weights of no use here: {sorted(self._left)}")
+
+
+PARTS = {"kernel": "weight", "scale": "weight", "bias": "bias"}  # name of ours → of torch
+PARTS |= {"mean": "running_mean", "var": "running_var"}
+AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # that turn theirs into ours
+
+
+def to_variables(
+    weights: Weights, shapes: Mapping, name_of: Callable[[tuple[str, ...]], str]
+) -> dict:
+    """Variables of a Flax network of convolutions, batch norms and linear layers.
+
+    Counters of batches are given up; what else is left in `weights` is the caller's to judge.
+
+    Args:
+      weights: where they are taken from.
+      shapes: `{"params": ..., "batch_stats": ...}` with the shapes of the network.
+      name_of: path of a layer of ours, such as ("block3", "norm") → name of theirs.
+
+    Raises:
+      ValueError: a weight is not there, or has another shape.
+    """
+
+    def take(tree: Mapping, path: tuple[str, ...]) -> dict:
+        found = {}
+        for key, value in tree.items():
+            if isinstance(value, Mapping):
+                found[key] = take(value, (*path, key))
+            else:
+                axes = AXES[len(value.shape)]
+                theirs = tuple(value.shape[axis] for axis in np.argsort(axes))
+                found[key] = weights.take(f"{name_of(path)}.{PARTS[key]}", theirs).transpose(axes)
+        return found
+
+    variables = {collection: take(tree, ()) for collection, tree in shapes.items()}
+    weights.drop(lambda name: name.endswith("num_batches_tracked"))
+    return variables

@@ -1,16 +1,19 @@
 """Seeded toy sets: small enough to build on the fly, hard enough that an untrained net fails."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from vadjax.data import bags, builder, clips
+from vadjax.data import bags, builder, clips, images
 from vadjax.data.bags import UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.frame_writer import write_frames
+from vadjax.data.records import MANIFEST
 from vadjax.data.scenes import ToyScenes
 from vadjax.data.segments import CLIP_FRAMES, pool_clips
+from vadjax.data.toy_images import DRAWN, ToyImages
 
 SPLITS = ("train", "test")
 
@@ -135,4 +138,28 @@ def write_scenes(
     )
 
 
-WRITERS = {bags.KIND: write_bags, clips.KIND: write_scenes}
+def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> dict:
+    """Writes the recipe of toy images to the folder `out`; they are drawn when they are read.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      FileExistsError: `out` exists.
+    """
+    recipe, out = recipe or ToyImages(), pathlib.Path(out)
+    manifest = {
+        "name": "toy images",
+        "kind": images.KIND,
+        "format": DRAWN,
+        "classes": list(recipe.classes),
+        "size": [recipe.size] * 2,
+        "recipe": dataclasses.asdict(recipe),
+        "splits": {split: {"records": getattr(recipe, split), "shards": []} for split in SPLITS},
+    }
+    out.mkdir(parents=True)
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+WRITERS = {bags.KIND: write_bags, clips.KIND: write_scenes, images.KIND: write_images}

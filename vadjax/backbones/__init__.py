@@ -1,0 +1,1 @@
+"""Networks that several systems share, frozen or trained on their own."""

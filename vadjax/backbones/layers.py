@@ -1,0 +1,93 @@
+"""Layers of the image and video networks: convolution, batch norm, pooling."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vadjax.ops.conv import conv_general_dilated, max_pool
+from vadjax.ops.depthwise import depthwise
+
+MOMENTUM = 0.9  # of the running statistics
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch norm.
+
+    Attributes:
+      features: channels out.
+      size: of the kernel, one number for each of the two or three dimensions.
+      stride: the same in all of them.
+      groups: groups of channels; as many as channels = depthwise.
+      padding: as `flax.linen.Conv`: "SAME" (TensorFlow: more at the end), or a number for
+        both sides (torch).
+      epsilon: of the batch norm.
+      dtype: type of the arithmetic.
+    """
+
+    features: int
+    size: tuple[int, ...] = (3, 3)
+    stride: int = 1
+    groups: int = 1
+    padding: str | int = "SAME"
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, (T,) H / stride, W / stride, features] of x [B, (T,) H, W, C]."""
+        two = x.ndim == 4 and self.groups == x.shape[-1] > 1
+        y = nn.Conv(
+            self.features,
+            self.size,
+            self.stride,
+            self.padding,
+            feature_group_count=self.groups,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.he_normal(),
+            conv_general_dilated=depthwise if two else conv_general_dilated,
+            name="conv",
+        )(x)
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=MOMENTUM,
+            epsilon=self.epsilon,
+            dtype=self.dtype,
+            name="norm",
+        )(y)
+
+
+class Head(nn.Module):
+    """Dense layer with ReLU, the feature, and an output layer on it.
+
+    Attributes:
+      width: of the feature.
+      outputs: of the output layer.
+    """
+
+    width: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Feature [B, width] and outputs [B, outputs] of x [B, C], float32."""
+        feature = nn.relu(nn.Dense(self.width, name="feature")(x.astype(jnp.float32)))
+        return feature, nn.Dense(self.outputs, name="out")(feature)
+
+
+def pool_volume(x: jax.Array, in_time: bool) -> jax.Array:
+    """Maximum over 2 × 2 pixels, and over 2 frames if `in_time`; an odd last frame is dropped.
+
+    Args:
+      x: [B, T, H, W, C] with even H and W.
+      in_time: whether T is halved too; a single frame stays.
+
+    Returns:
+      [B, T or T // 2, H / 2, W / 2, C].
+    """
+    if in_time and x.shape[1] > 1:
+        even = x.shape[1] // 2 * 2
+        x = jnp.maximum(x[:, :even:2], x[:, 1:even:2])
+    return max_pool(x.reshape(-1, *x.shape[2:])).reshape(
+        *x.shape[:2], x.shape[2] // 2, x.shape[3] // 2, x.shape[4]
+    )

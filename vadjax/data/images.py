@@ -1,0 +1,132 @@
+"""Labelled images: each shows some of a list of classes, or none (spec eval §3.1).
+
+A dataset of kind `"images"` holds one record an image, all of one size, with one 0 or 1 a class;
+the manifest lists the classes. In place of records the manifest may hold a recipe
+(`vadjax.data.toy_images`): then every image is drawn when it is asked for.
+"""
+
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from vadjax.data import builder
+from vadjax.data.records import Dataset
+from vadjax.data.toy_images import DRAWN, ToyImages
+
+KIND = "images"
+
+
+class StoredImages(Sequence):
+    """The stored images of a split, read on access.
+
+    Element i is `{"image": uint8 [H, W, 3], "labels": float32 [classes]}`, RGB.
+    """
+
+    def __init__(self, data: Dataset, split: str):
+        self._records = data.records(split)
+        self._shape = (*data.manifest["size"], 3)
+        self._label = f"{data.folder}/{split}"
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict:
+        record = self._records[index]
+        image = np.frombuffer(record["image"], np.uint8).reshape(self._shape)
+        return {"image": image, "labels": record["labels"].astype(np.float32)}
+
+    def __repr__(self) -> str:
+        return f"StoredImages({self._label}, {len(self)})"  # part of grain's checkpoint
+
+
+def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[dict]:
+    """The images of a split with random access, stored or drawn.
+
+    Args:
+      data: dataset of kind `"images"`.
+      split: name of the split.
+      classes: what the labels shall stand for, in order.
+
+    Raises:
+      ValueError: the dataset has other classes, or no such split.
+    """
+    have = data.manifest["classes"]
+    if list(classes) != list(have):
+        raise ValueError(
+            f"{data.folder}: its classes are {', '.join(have)}; model.classes is "
+            f'{", ".join(classes)}. Give the same: --config.model.classes="{tuple(have)}"'
+        )
+    if data.manifest["format"] == DRAWN:
+        if split not in data.splits:
+            raise ValueError(f"{data.folder}: no split {split!r}; it has {', '.join(data.splits)}")
+        return ToyImages(**data.manifest["recipe"]).images(split)
+    return StoredImages(data, split)
+
+
+class LabelCounts:
+    """Counts the images of every class for the manifest."""
+
+    def __init__(self, classes: Sequence[str]):
+        self._classes, self._rows = classes, []
+
+    def add(self, example: Mapping) -> None:
+        """Notes one image."""
+        self._rows.append(example["labels"])
+
+    def entries(self) -> dict:
+        """Number of images, and of those that show each class."""
+        total = np.sum(self._rows, 0, int).tolist()
+        shown = dict(zip(self._classes, total, strict=True))
+        return {"records": len(self._rows), "images": shown}
+
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
+
+def write_images(
+    out: str | pathlib.Path,
+    splits: Mapping[str, Iterable[dict]],
+    *,
+    name: str,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    file_format: str = "array_record",
+    shards: int | None = None,
+) -> dict:
+    """Writes a dataset of images and returns its manifest.
+
+    Args:
+      out: folder to make; must not exist.
+      splits: split name → `{"image": uint8 [H, W, 3], "labels": 0 or 1 [classes]}`.
+      name: name of the set.
+      classes: names of the classes.
+      size: (H, W) of all images.
+      file_format: `"array_record"` or `"tfrecord"`.
+      shards: shards per split; None lets TFDS choose by size.
+
+    Raises:
+      FileExistsError, ValueError: as `vadjax.data.builder.write_dataset`.
+    """
+    return builder.write_dataset(
+        out,
+        name=name,
+        kind=KIND,
+        features=_tfds_features(size, len(classes)),
+        splits=splits,
+        file_format=file_format,
+        shards=shards,
+        extra={"classes": list(classes), "size": list(size)},
+        notes={split: LabelCounts(classes) for split in splits},
+    )
+
+
+def _tfds_features(size: tuple[int, int], classes: int) -> dict:
+    import tensorflow_datasets as tfds  # only writers need it
+
+    as_bytes = tfds.features.Encoding.BYTES
+    return {
+        "image": tfds.features.Tensor(shape=(*size, 3), dtype=np.uint8, encoding=as_bytes),
+        "labels": tfds.features.Tensor(shape=(classes,), dtype=np.int64),
+    }

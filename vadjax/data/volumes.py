@@ -1,0 +1,247 @@
+"""Volumes of video on a grid, with what moves in them as optical flow sees it (spec eval §3.2).
+
+The flow of a video is computed once; what stays are 25 numbers for each volume: ang (12), mag (12)
+and bkg, as `vadjax.ops.flow.targets`. The volumes themselves are cut from the frames at reading.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from vadjax.data import clips
+from vadjax.data.clips import Frames, Video
+from vadjax.data.records import Dataset
+from vadjax.ops.flow import BINS, directions, make_flow, video_flow
+
+STILL = 0.98  # share of still pixels from which a volume counts as still (spec eval §3.2)
+NUMBERS = 2 * BINS + 1
+
+Triple = tuple[int, int, int]
+
+
+def starts(length: int, window: int, step: int) -> np.ndarray:
+    """Starts 0, step, 2 step … of windows along an axis, and one that touches its end (eval §2)."""
+    return np.union1d(np.arange(0, length - window + 1, step), [length - window])
+
+
+class Volumes(Sequence):
+    """All volumes of a split: video after video, in the order of time, row, column.
+
+    Args:
+      data: dataset of kind `"frames"`.
+      split: name of the split.
+      window: (t, h, w) of a volume: frames, pixels, pixels.
+      step: (t, y, x) between volumes.
+      tau: pixels a frame from which a pixel counts as moving.
+      flow: method of `vadjax.ops.flow.make_flow`.
+      folder: where the targets are kept between runs; None keeps them in memory.
+
+    Raises:
+      ValueError: a window that does not fit, a video shorter than it, or a number below 1.
+
+    Attributes:
+      targets: float32 [volumes, 25]: ang, mag, bkg; made on first use.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        split: str,
+        window: Triple,
+        step: Triple,
+        tau: float,
+        flow: str,
+        folder: pathlib.Path | None = None,
+    ):
+        self.frames, self.window, self.tau = Frames(data, split), window, tau
+        self._step, self._flow, self._method = step, make_flow(flow), flow
+        self._data, self._split, self._folder = data, split, folder
+        _check(self.frames.size, window, step, f"{data.folder} ({split})")
+        clips.check_lengths(self.frames.entries, window[0], f"{data.folder} ({split})")
+        self.rows, self.columns = (
+            starts(self.frames.size[axis], window[1 + axis], step[1 + axis]) for axis in (0, 1)
+        )
+        self.regions = len(self.rows) * len(self.columns)
+        self._times = [starts(e["frames"], window[0], step[0]) for e in self.frames.entries]
+        self._first = np.cumsum([0] + [len(times) * self.regions for times in self._times])
+        self._targets: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def before(self, video: int) -> int:
+        """Volumes of the videos before that number."""
+        return int(self._first[video])
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Motion of every volume, float32 [volumes, 25]."""
+        if self._targets is None:
+            path = self._folder and self._folder / f"motion_targets_{self._key()}.npy"
+            if path is None:
+                self._targets = np.concatenate(list(self._measured()))
+            else:
+                if not path.is_file():
+                    _write(path, len(self), self._measured())
+                self._targets = np.load(path, mmap_mode="r")
+        return self._targets
+
+    @property
+    def moving(self) -> np.ndarray:
+        """Whether each volume moves, bool [volumes]: fewer than 98 % of its pixels are still."""
+        return np.asarray(self.targets[:, -1]) < STILL
+
+    def __getitem__(self, index: int) -> dict:
+        return {name: value[0] for name, value in self.batch([index]).items()}
+
+    def batch(self, numbers: Sequence[int]) -> dict:
+        """The volumes of those numbers: volume uint8 [B, t, h, w, 3], ang, mag [B, 12], bkg [B]."""
+        numbers = np.asarray(numbers)
+        order = np.argsort(numbers, kind="stable")  # neighbours in the file one after the other
+        out = np.empty((len(numbers), *self.window, 3), np.uint8)
+        frame = np.empty((*self.frames.size, 3), np.uint8)
+        (_, h, w), held = self.window, -1
+        for place in order:
+            first, y, x = self._locate(int(numbers[place]))
+            for t in range(self.window[0]):
+                if held != first + t:
+                    self.frames.read(first + t, frame)
+                    held = first + t
+                out[place, t] = frame[y : y + h, x : x + w]
+        found = np.asarray(self.targets[numbers], np.float32)
+        ang, mag, bkg = np.split(found, [BINS, 2 * BINS], axis=1)
+        return {"volume": out, "ang": ang, "mag": mag, "bkg": bkg[:, 0]}
+
+    def _locate(self, number: int) -> tuple[int, int, int]:
+        """First frame (in the split), row and column of a volume."""
+        video = int(np.searchsorted(self._first, number, side="right")) - 1
+        time, region = divmod(number - int(self._first[video]), self.regions)
+        row, column = divmod(region, len(self.columns))
+        first = int(self.frames.first[video] + self._times[video][time])
+        return first, int(self.rows[row]), int(self.columns[column])
+
+    def _measured(self) -> Iterator[np.ndarray]:
+        for number, times in enumerate(self._times):
+            video = Video(self._data, self._split, number, self.frames)
+            flows = video_flow(video, self._flow)
+            yield grid_targets(flows, times, self.rows, self.columns, self.window, self.tau)
+
+    def _key(self) -> str:
+        what = [self._data.digest, self._split, self.window, self._step, self.tau, self._method]
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+
+    def __repr__(self) -> str:
+        return f"Volumes({self.frames!r}, {self.window}, {self._step})"
+
+
+def grid_targets(
+    flows: Iterable[np.ndarray],
+    times: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    window: Triple,
+    tau: float,
+) -> np.ndarray:
+    """Motion of all volumes of one video, each pair of frames looked at once.
+
+    Args:
+      flows: flow [H, W, 2] between every two frames, in order.
+      times: first frames of the volumes.
+      rows: first pixel rows.
+      columns: first pixel columns.
+      window: (t, h, w).
+      tau: as `vadjax.ops.flow.targets`, which this equals.
+
+    Returns:
+      float32 [times · rows · columns, 25].
+    """
+    t, h, w = window
+    sums = [_region_sums(flow, rows, columns, (h, w), tau) for flow in flows]
+    total = np.cumsum([np.zeros_like(sums[0]), *sums], axis=0)
+    found = (total[times + t - 1] - total[times]).reshape(len(times), 2, BINS, -1)
+    count, speed = found.swapaxes(2, 3).reshape(len(times), 2, -1, BINS).swapaxes(0, 1)
+    moving = count.sum(-1, keepdims=True)
+    ang, mag = count / np.maximum(moving, 1), speed / np.maximum(count, 1)
+    bkg = 1 - moving / ((t - 1) * h * w)
+    return np.concatenate([ang, mag, bkg], -1).reshape(-1, NUMBERS).astype(np.float32)
+
+
+def _region_sums(flow, rows, columns, size, tau) -> np.ndarray:
+    """Moving pixels and their speeds in each direction and region, float64 [2 · 12, regions]."""
+    height, width = flow.shape[:2]
+    u, v = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
+    speed = np.hypot(u, v)
+    at = np.nonzero(speed >= tau)
+    planes = np.zeros((2, BINS, height, width), np.float32)
+    direction = directions(u[at], v[at])
+    planes[0, direction, *at] = 1
+    planes[1, direction, *at] = speed[at]
+    inside = _inside(rows, size[0], height) @ planes @ _inside(columns, size[1], width).T
+    return inside.reshape(2 * BINS, -1).astype(np.float64)
+
+
+def _inside(first: np.ndarray, window: int, length: int) -> np.ndarray:
+    """Which positions of an axis lie in each window, float32 [windows, length]."""
+    at = np.arange(length) - first[:, None]
+    return ((at >= 0) & (at < window)).astype(np.float32)
+
+
+def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:
+    """Writes the targets part by part beside `path` and renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    out = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, NUMBERS))
+    at = 0
+    for part in parts:
+        out[at : at + len(part)] = part
+        at += len(part)
+    out.flush()
+    os.replace(temporary, path)
+
+
+def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> None:
+    if len(window) != 3 or len(step) != 3 or min(*window, *step) < 1 or window[0] < 2:
+        raise ValueError(
+            f"window {window} with step {step}; expected (frames, height, width), "
+            "2 frames or more and steps of 1 or more"
+        )
+    if window[1] > size[0] or window[2] > size[1]:
+        raise ValueError(
+            f"{where}: frames of {size[0]} × {size[1]} hold no window of {window[1]} × {window[2]}"
+            "; choose a smaller one (--config.model.window) or prepare larger frames"
+        )
+
+
+class Order(Sequence):
+    """Numbers of volumes to train on: of every two, at least one moves.
+
+    Args:
+      moving: whether each volume moves, bool [n].
+      where: what they belong to, for messages.
+
+    Raises:
+      ValueError: nothing moves.
+    """
+
+    def __init__(self, moving: np.ndarray, where: str):
+        numbers, still = np.flatnonzero(moving), np.flatnonzero(~moving)
+        if not len(numbers):
+            raise ValueError(
+                f"{where}: nothing moves in {len(moving):,} volumes; lower --config.model.tau, "
+                "in pixels a frame"
+            )
+        times = max(1, -(-len(still) // len(numbers)))
+        self._numbers = np.concatenate([np.tile(numbers, times), still])
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self._numbers[index])
+
+    def __repr__(self) -> str:
+        return f"Order({len(self)})"  # part of grain's checkpoint

@@ -1,0 +1,145 @@
+"""Training of the appearance network: several classes at once (spec eval §3.1)."""
+
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from vadjax.backbones.appearance import build, normalise, read_resnext50, resize
+from vadjax.data import images, loader
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.system import precision
+from vadjax.systems.exemplar_networks.loss import labels_loss
+
+GREY_SHARE = 0.4  # of the training images lose their colour: surveillance video may have none
+JITTER = 0.15  # of contrast (a factor) and of brightness (of the range)
+LUMA = (0.299, 0.587, 0.114)
+
+
+class Training:
+    """Labelled images in, a binary cross-entropy for each class out.
+
+    Attributes:
+      kind: kind of dataset it reads.
+      net: the network.
+    """
+
+    kind = images.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None):
+        del folder  # nothing is kept
+        model = config.model
+        if model.size < 32:
+            raise ValueError(f"model.size is {model.size}; expected 32 pixels or more")
+        if model.weights and model.architecture != "resnext50":
+            raise ValueError(
+                f"model.weights is {model.weights!r}; only the architecture 'resnext50' takes "
+                f"published weights, not {model.architecture!r}"
+            )
+        self.config, self.classes, self.size = config, tuple(model.classes), model.size
+        self.net = build(model.architecture, len(self.classes), model.blocks, precision(config))
+        self._apply = jax.jit(
+            lambda v, x: jax.nn.sigmoid(self.net.apply(v, normalise(resize(x, self.size)))[1])
+        )
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Endless batches of images and labels."""
+        source = images.open_split(data, "train", self.classes)
+        order = loader.shuffled(source, self.config.seed, shard)
+        return order.batch(shard.share(self.config.train.batch), drop_remainder=True)
+
+    def variables(self, rng: jax.Array) -> dict:
+        """First parameters and statistics; the trunk's are those of `model.weights`, if named."""
+        found = jax.jit(self.net.init)(rng, jnp.zeros((1, self.size, self.size, 3)))
+        if self.config.model.weights:
+            trunk, unused = read_resnext50(self.config.model.weights)
+            print(f"{self.config.model.weights}: not used: {', '.join(unused) or 'nothing'}")
+            trunk = jax.tree.map(jnp.asarray, trunk)
+            found = {name: {**part, "trunk": trunk[name]} if name in trunk else part
+                     for name, part in found.items()}  # fmt: skip
+        return found
+
+    def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
+        """Loss of a batch; beside it no terms, and the new statistics."""
+        x = normalise(augment(resize(batch["image"], self.size), rng))
+        (_, logits), new = self.net.apply(variables, x, True, mutable=["batch_stats"])
+        return labels_loss(logits, batch["labels"]), ({}, new["batch_stats"])
+
+    def figures(self, variables: dict, data: Dataset) -> dict[str, float]:
+        """Figures on the split "test", in colour and without."""
+        source = images.open_split(data, "test", self.classes)
+        size = self.config.eval.batch
+        count = min(len(source), self.config.eval.images)
+        numbers = np.resize(np.arange(count), -(-count // size) * size)  # full batches
+        colour, grey, truth = [], [], []
+        for some in numbers.reshape(-1, size):
+            items = [source[int(i)] for i in some]
+            x = np.stack([item["image"] for item in items])
+            truth.append(np.stack([item["labels"] for item in items]))
+            colour.append(self._apply(variables, x))
+            grey.append(self._apply(variables, without_colour(x)))
+        return compare(*(np.concatenate(a)[:count] for a in (colour, grey, truth)), self.classes)
+
+
+def augment(x: jax.Array, rng: jax.Array) -> jax.Array:
+    """Random mirror image, loss of colour, contrast and brightness, of each image alone.
+
+    Args:
+      x: RGB float32 [B, S, S, 3] in 0 … 255.
+      rng: key.
+    """
+    keys = jax.random.split(rng, 4)
+    rows = (len(x), 1, 1, 1)
+    x = jnp.where(jax.random.bernoulli(keys[0], 0.5, rows), x[:, :, ::-1], x)
+    grey = jnp.broadcast_to((x * jnp.array(LUMA)).sum(-1, keepdims=True), x.shape)
+    x = jnp.where(jax.random.bernoulli(keys[1], GREY_SHARE, rows), grey, x)
+    contrast, light = (
+        jax.random.uniform(key, rows, minval=-JITTER, maxval=JITTER) for key in keys[2:]
+    )
+    return jnp.clip((x - 127.5) * (1 + contrast) + 127.5 + 255 * light, 0, 255)
+
+
+def without_colour(images: np.ndarray) -> np.ndarray:
+    """Images uint8 [B, H, W, 3] with the grey value in all three channels."""
+    grey = (images @ np.array(LUMA, np.float32)).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, -1)
+
+
+def compare(
+    colour: np.ndarray, grey: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean average precision, and accuracy of each class at probability 0.5.
+
+    The baseline of a precision is the share of images that show the class, and of an accuracy to
+    answer always yes or always no, whichever is right more often.
+
+    Args:
+      colour: probabilities of the images [n, classes].
+      grey: the same without colour.
+      truth: 0 or 1 [n, classes].
+      classes: names; those that no image shows have no average precision.
+    """
+    shown = [c for c in range(len(classes)) if truth[:, c].any()]
+
+    def mean_precision(found: np.ndarray) -> float:
+        each = [average_precision_score(truth[:, c], found[:, c]) for c in shown]
+        return float(np.mean(each)) if each else float("nan")
+
+    share = truth.mean(0)
+    figures = {
+        "images": float(len(truth)),
+        "mean_precision": mean_precision(colour),
+        "mean_precision_grey": mean_precision(grey),
+        "mean_precision_baseline": float(share[shown].mean()) if shown else float("nan"),
+    }
+    right = ((colour >= 0.5) == (truth >= 0.5)).mean(0)
+    for c, name in enumerate(classes):
+        figures[f"accuracy_{name}"] = float(right[c])
+        figures[f"accuracy_{name}_baseline"] = float(max(share[c], 1 - share[c]))
+    return figures

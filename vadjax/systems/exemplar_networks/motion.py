@@ -1,0 +1,191 @@
+"""Training of the motion networks on what optical flow measures (spec eval §3.2)."""
+
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from vadjax.backbones.motion import MotionNets, prepare
+from vadjax.data import clips, loader
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.data.volumes import STILL, Order, Volumes
+from vadjax.ops.flow import BINS, Motion
+from vadjax.system import precision
+from vadjax.systems.exemplar_networks.loss import motion_losses
+
+FLIP_X = np.array([(5 - b) % BINS for b in range(BINS)])  # the direction that bin b turns into
+FLIP_Y = np.array([(11 - b) % BINS for b in range(BINS)])
+JITTER = 0.2  # of contrast (a factor) and of brightness (of half the range)
+
+
+class Training:
+    """Volumes of training video in, three losses out.
+
+    Attributes:
+      kind: kind of dataset it reads.
+      net: the networks.
+    """
+
+    kind = clips.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None):
+        model = config.model
+        if model.size < 16 or model.size % 16:
+            raise ValueError(f"model.size is {model.size}; expected a multiple of 16")
+        if model.tau <= 0:
+            raise ValueError(f"model.tau is {model.tau}; expected pixels a frame above 0")
+        self.config, self.folder, self.size = config, folder, model.size
+        self.net = MotionNets(model.width, precision(config))
+        self._apply = jax.jit(lambda v, x: self.net.apply(v, prepare(x, self.size))[0].motion)
+        self._volumes: Volumes | None = None
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Endless batches of volumes, at least half of which move, with their targets."""
+        volumes = self.open(data)
+        order = Order(volumes.moving[: self._trained(volumes)], str(data.folder))
+        numbers = loader.shuffled(order, self.config.seed, shard)
+        share = shard.share(self.config.train.batch)
+        return numbers.batch(share, drop_remainder=True).map(volumes.batch)
+
+    def open(self, data: Dataset) -> Volumes:
+        """The volumes of the training split; their optical flow is computed once a workdir."""
+        if self._volumes is None:
+            config, model = self.config, self.config.model
+            self._volumes = Volumes(
+                data, "train", tuple(model.window), tuple(config.data.step), model.tau, model.flow,
+                self.folder,
+            )  # fmt: skip
+            print(f"Motion of {len(self._volumes):,} volumes by optical flow ({model.flow}).")
+        return self._volumes
+
+    def _trained(self, volumes: Volumes) -> int:
+        """Number of volumes to train on: those before the videos that are held out.
+
+        Raises:
+          ValueError: none would be left, or none be held out.
+        """
+        videos, held_out = len(volumes.frames.entries), self.config.eval.held_out
+        if not 0 < held_out < videos:
+            raise ValueError(
+                f"eval.held_out is {held_out}; of {videos} training videos at least one must be "
+                "held out and one be left"
+            )
+        return volumes.before(videos - held_out)
+
+    def variables(self, rng: jax.Array) -> dict:
+        """First parameters and statistics."""
+        frames = self.config.model.window[0]
+        return jax.jit(self.net.init)(rng, jnp.zeros((1, frames, self.size, self.size, 3)))
+
+    def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
+        """Sum of the three losses; beside it their values, and the new statistics."""
+        volumes, target = augment(prepare(batch["volume"], self.size), to_motion(batch), rng)
+        (raw, _), new = self.net.apply(variables, volumes, True, mutable=["batch_stats"])
+        losses = motion_losses(raw, target)
+        return sum(losses.values()), (losses, new["batch_stats"])
+
+    def figures(self, variables: dict, data: Dataset) -> dict[str, float]:
+        """Errors on volumes of the held-out videos, each with that of predicting the mean."""
+        volumes = self.open(data)
+        first = self._trained(volumes)
+        numbers = np.arange(first, len(volumes))
+        if len(numbers) > self.config.eval.volumes:
+            rng = np.random.default_rng(self.config.seed)
+            numbers = np.sort(rng.choice(numbers, self.config.eval.volumes, replace=False))
+        size = self.config.eval.batch
+        numbers = np.resize(numbers, -(-len(numbers) // size) * size)  # full batches
+        found, truth = [], []
+        for some in numbers.reshape(-1, size):
+            batch = volumes.batch(some)
+            truth.append(to_motion(batch))
+            found.append(jax.device_get(self._apply(variables, batch["volume"])))
+        known = to_motion_rows(volumes.targets[:first])
+        return compare(_join(found), _join(truth), known)
+
+
+def to_motion(batch: dict) -> Motion:
+    """The targets of a batch."""
+    return Motion(batch["ang"], batch["mag"], batch["bkg"])
+
+
+def to_motion_rows(rows: np.ndarray) -> Motion:
+    """Rows [n, 25] of `Volumes.targets`."""
+    return Motion(rows[:, :BINS], rows[:, BINS:-1], rows[:, -1])
+
+
+def _join(parts: list[Motion]) -> Motion:
+    return Motion(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Motion]:
+    """Random flips with the directions turned, contrast and brightness, of each volume alone.
+
+    Args:
+      x: volumes float32 [B, T, S, S, 3] in [-1, 1].
+      target: their motion.
+      rng: key.
+    """
+    keys = jax.random.split(rng, 4)
+    count = len(x)
+    for key, axis, turned in ((keys[0], 3, FLIP_X), (keys[1], 2, FLIP_Y)):
+        chosen = jax.random.bernoulli(key, 0.5, (count,))
+        x = jnp.where(chosen[:, None, None, None, None], jnp.flip(x, axis), x)
+        ang, mag = (
+            jnp.where(chosen[:, None], bins[:, turned], bins) for bins in (target.ang, target.mag)
+        )
+        target = Motion(ang, mag, target.bkg)
+    contrast = jax.random.uniform(
+        keys[2], (count, 1, 1, 1, 1), minval=1 - JITTER, maxval=1 + JITTER
+    )
+    brightness = jax.random.uniform(keys[3], (count, 1, 1, 1, 1), minval=-JITTER, maxval=JITTER)
+    return jnp.clip(x * contrast + brightness, -1, 1), target
+
+
+def compare(found: Motion, truth: Motion, known: Motion) -> dict[str, float]:
+    """Figures of predictions, and (`…_baseline`) of the best constant of the training targets.
+
+    `direction` and `direction_near` are shares of right main directions, exactly and within one
+    bin; with `speed_error`, pixels a frame, they count volumes that move, of which less than 98 %
+    stands still. `still_error` is the mean error of the still share of all volumes.
+
+    Args:
+      found: predicted motion.
+      truth: measured motion of the same volumes.
+      known: measured motion of the training volumes.
+    """
+    moves, knew = truth.bkg < STILL, known.bkg < STILL
+    if not moves.any():
+        return {"volumes": float(len(truth.bkg)), "moving": 0.0}
+    main, right = found.ang[moves].argmax(-1), truth.ang[moves].argmax(-1)
+    often = np.bincount(known.ang[knew].argmax(-1), minlength=BINS)
+    near = [sum(often[(b + d) % BINS] for d in (-1, 0, 1)) for b in range(BINS)]
+    speed, usual = speeds(truth)[moves], speeds(known)[knew].mean()
+    figures = {
+        "volumes": len(truth.bkg),
+        "moving": moves.sum(),
+        "direction": (main == right).mean(),
+        "direction_baseline": (often.argmax() == right).mean(),
+        "direction_near": (_turn(main, right) <= 1).mean(),
+        "direction_near_baseline": (_turn(int(np.argmax(near)), right) <= 1).mean(),
+        "speed_error": np.abs(speeds(found)[moves] - speed).mean(),
+        "speed_error_baseline": np.abs(usual - speed).mean(),
+        "still_error": np.abs(found.bkg - truth.bkg).mean(),
+        "still_error_baseline": np.abs(known.bkg.mean() - truth.bkg).mean(),
+    }
+    return {name: float(value) for name, value in figures.items()}
+
+
+def speeds(motion: Motion) -> np.ndarray:
+    """Mean speed of what moves, pixels a frame: `Σ_b ang_b mag_b`."""
+    return (motion.ang * motion.mag).sum(-1)
+
+
+def _turn(one, two) -> np.ndarray:
+    """Distance of two directions in bins."""
+    apart = np.abs(np.asarray(one) - two)
+    return np.minimum(apart, BINS - apart)

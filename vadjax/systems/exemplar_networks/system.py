@@ -1,0 +1,69 @@
+"""The feature networks of EVAL as a system that is trained by itself (spec eval §3)."""
+
+import pathlib
+from typing import NamedTuple
+
+import grain
+import jax
+import ml_collections
+import optax
+
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.systems.exemplar_networks import appearance, motion
+
+NETWORKS = {"appearance": appearance.Training, "motion": motion.Training}
+
+
+class State(NamedTuple):
+    """Parameters, running statistics of the batch norms, and the state of Adam."""
+
+    params: dict
+    batch_stats: dict
+    optimizer: optax.OptState
+
+
+class System:
+    """Appearance or motion networks; `vadjax.system.System` tells what each method is for."""
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        if config.model.network not in NETWORKS:
+            have = " or ".join(NETWORKS)
+            raise ValueError(f"model.network is {config.model.network!r}; expected {have}")
+        self.training = NETWORKS[config.model.network](config, folder)
+        self.kind: str = self.training.kind
+        rate = optax.cosine_decay_schedule(config.optim.learning_rate, max(config.train.steps, 1))
+        self.optimizer = optax.adam(rate)
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Endless seeded batches of images or volumes with their targets."""
+        return self.training.batches(data, shard)
+
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """Fresh parameters; those of the trunk from `model.weights`, if named."""
+        del data
+        variables = self.training.variables(rng)
+        params = variables["params"]
+        return State(params, variables["batch_stats"], self.optimizer.init(params))
+
+    def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
+        """One step of Adam."""
+
+        def loss(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            return self.training.loss(variables, batch, rng)
+
+        (value, (terms, stats)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, stats, optimizer), {"loss": value, **terms}
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """Nothing to do."""
+        del data
+        return state
+
+    def figures(self, state: State, data: Dataset) -> dict[str, float]:
+        """Figures on data that was not trained on."""
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        return self.training.figures(variables, data)
