@@ -25,6 +25,7 @@ COMPONENTS = ("app", "ang", "mag", "bkg")
 VERSIONS = {  # components that a version of the model uses (spec §5)
     "appearance": ("app",),
     "motion": ("ang", "mag", "bkg"),
+    "speed": ("mag",),
     "appearance_motion": COMPONENTS,
 }
 CAPACITY, BLOCK = 32, 32  # exemplars of a region at first; volumes taken at once

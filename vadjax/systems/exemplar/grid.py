@@ -8,6 +8,8 @@ import dataclasses
 
 import numpy as np
 
+RULES = ("max", "mean")  # of the volumes that cover a pixel
+
 
 def positions(length: int, window: int, step: int) -> np.ndarray:
     """Starts of windows along an axis: 0, step, 2 step … and one that touches the end.
@@ -70,23 +72,39 @@ class Grid:
         return x, y, x + self.window[2], y + self.window[1]
 
 
-def frame_scores(scores: np.ndarray, starts: np.ndarray, length: int, frames: int) -> np.ndarray:
-    """Scores of volumes → scores of frames: the highest of the volumes that cover a frame.
+def frame_scores(
+    scores: np.ndarray, starts: np.ndarray, length: int, frames: int, rule: str = "max"
+) -> np.ndarray:
+    """Scores of volumes → scores of frames: of the volumes that cover a frame.
 
     Args:
       scores: [n_t, ...], at least 0.
       starts: first frame of each, [n_t].
       length: frames of a volume.
       frames: frames of the video.
+      rule: the highest (`"max"`) or their `"mean"`.
 
     Returns:
       [frames, ...] in the type of `scores`; 0 where no volume reaches.
+
+    Raises:
+      ValueError: another rule.
     """
+    check_rule(rule)
+    join = np.maximum if rule == "max" else np.add
     found = np.zeros((frames, *scores.shape[1:]), scores.dtype)
+    cover = np.zeros((frames, *(1,) * (scores.ndim - 1)), scores.dtype)
     for start, row in zip(starts, scores, strict=True):
         part = found[start : start + length]
-        np.maximum(part, row, out=part)
-    return found
+        join(part, row, out=part)
+        cover[start : start + length] += 1
+    return found if rule == "max" else found / np.maximum(cover, 1)
+
+
+def check_rule(rule: str) -> None:
+    """Raises ValueError unless `rule` is one of `RULES`."""
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r}; expected {' or '.join(RULES)}")
 
 
 def pixel_maps(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -> np.ndarray:
@@ -106,8 +124,7 @@ def pixel_maps(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -
     """
     starts = grid.times(frames)
     shape = len(starts), len(grid.rows), len(grid.columns)
-    if rule not in ("max", "mean"):
-        raise ValueError(f"rule {rule!r}; expected max or mean")
+    check_rule(rule)
     if scores.shape != shape:
         raise ValueError(f"scores {scores.shape}; the volumes of {frames} frames are {shape}")
     join = np.maximum if rule == "max" else np.add

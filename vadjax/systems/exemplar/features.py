@@ -1,0 +1,191 @@
+"""Stage 1: features of all volumes of a video (spec eval §3, §4)."""
+
+import pathlib
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+
+import vadjax
+from vadjax.data.clips import Video
+from vadjax.ops import flow
+from vadjax.ops.flow import Motion
+from vadjax.systems.exemplar import files, volumes
+from vadjax.systems.exemplar.grid import Grid
+
+MOTION_SOURCES = ("flow", "networks")
+
+
+class Features(NamedTuple):
+    """Features of the volumes of a video; n_t times, R regions.
+
+    Attributes:
+      app: appearance, float32 [n_t, R, A]; A is 0 without an appearance network.
+      ang: shares of the directions, float32 [n_t, R, 12].
+      mag: mean speed of each, pixels a frame, float32 [n_t, R, 12].
+      bkg: still share, float32 [n_t, R, 1].
+      app_prob: probability of each class, float32 [n_t, R, classes].
+      speeds: robust speeds, float32 [n_t, R, 4] (`flow.SPEEDS`); [n_t, R, 0] of motion networks.
+      hidden: last layers but one of the motion networks, float32 [n_t, R, 3 * 128]; or 0 wide.
+      t_start: first frame of each, int64 [n_t].
+    """
+
+    app: np.ndarray
+    ang: np.ndarray
+    mag: np.ndarray
+    bkg: np.ndarray
+    app_prob: np.ndarray
+    speeds: np.ndarray
+    hidden: np.ndarray
+    t_start: np.ndarray
+
+
+class Extractor:
+    """Makes features as a config asks for them.
+
+    Args:
+      config: sections `volume`, `appearance` and `motion`.
+
+    Raises:
+      ValueError, FileNotFoundError, ImportError: a field, or weights, that cannot be used.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict):
+        self.window, self.step = tuple(config.volume.window), tuple(config.volume.step)
+        for name, numbers in (("window", self.window), ("step", self.step)):
+            if len(numbers) != 3 or min(numbers) < 1 or numbers[0] < 2 - (name == "step"):
+                raise ValueError(
+                    f"volume.{name} is {numbers}; expected (frames, height, width), 2 frames or "
+                    "more in a window, all others 1 or more"
+                )
+        self.motion = config.motion
+        if self.motion.source not in MOTION_SOURCES:
+            raise ValueError(
+                f"motion.source is {self.motion.source!r}; expected one of "
+                f"{', '.join(MOTION_SOURCES)}"
+            )
+        self._flow, self._appearance, self._networks = None, None, None
+        if config.appearance.source != "none":
+            from vadjax.features import load_appearance
+
+            self._appearance = load_appearance(config.appearance.source, config.appearance.weights)
+        if self.motion.source == "flow":
+            self._flow = flow.make_flow(self.motion.flow)
+        else:
+            from vadjax.features import load_motion
+
+            self._networks = load_motion(self.motion.weights)
+            if tuple(self._networks.window) != self.window:
+                raise ValueError(
+                    f"{self.motion.weights}: trained on volumes of {self._networks.window} "
+                    f"(frames, height, width), volume.window is {self.window}; name other weights "
+                    "(configs/eval_motion.py trains them) or that window"
+                )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of `app_prob`."""
+        return self._appearance.classes if self._appearance else ()
+
+    def grid(self, size: tuple[int, int]) -> Grid:
+        """The grid of volumes in frames of `size` (H, W).
+
+        Raises:
+          ValueError: a window is larger than the frame.
+        """
+        if size[0] < self.window[1] or size[1] < self.window[2]:
+            raise ValueError(
+                f"volume.window is {self.window[1]} × {self.window[2]} pixels, the frames have "
+                f"{size[0]} × {size[1]}; take smaller windows"
+            )
+        return Grid(tuple(size), self.window, self.step)
+
+    def settings(self, size: tuple[int, int]) -> dict:
+        """All that the features of frames of `size` depend on, besides the frames."""
+        of_motion = {"source": self.motion.source, "still_threshold": self.motion.still_threshold}
+        if self._networks:
+            of_motion |= {"weights": self._networks.digest}
+        else:
+            of_motion |= {"flow": self.motion.flow, "tau": self.motion.tau}
+        return {
+            "window": self.window,
+            "step": self.step,
+            "frame_size": tuple(size),
+            "motion": of_motion,
+            "appearance": self._appearance.digest if self._appearance else "none",
+        }
+
+    def extract(self, video: Video) -> Features:
+        """Features of a video, in one pass over its frames.
+
+        Raises:
+          ValueError: a feature is NaN or infinite; names video, time and region.
+        """
+        grid = self.grid(video.size)
+        slabs = volumes.slabs(video, video.num_frames, grid, self._flow)
+        rows = [(*self._appear(slab, grid), *self._move(slab, grid)) for slab in slabs]
+        app, prob, ang, mag, bkg, speeds, hidden = map(np.stack, zip(*rows, strict=True))
+        found = Features(
+            app, ang, mag, bkg[..., None], prob, speeds, hidden, grid.times(video.num_frames)
+        )
+        _check_finite(video.name, found)
+        return found
+
+    def _appear(self, slab: volumes.Slab, grid: Grid):
+        if self._appearance is None:
+            return np.zeros((2, grid.regions, 0), np.float32)
+        middle = slab.frames[len(slab.frames) // 2]
+        return self._appearance(volumes.cut(middle[None], grid)[:, 0])
+
+    def _move(self, slab: volumes.Slab, grid: Grid):
+        if self._networks is None:
+            ang, mag, bkg, speeds = volumes.motion(slab.flow, grid, self.motion.tau)
+            hidden = np.zeros((grid.regions, 0), np.float32)
+        else:
+            (ang, mag, bkg), hidden = self._networks(volumes.cut(slab.frames, grid))
+            speeds = np.zeros((grid.regions, 0), np.float32)
+        return *volumes.gate(Motion(ang, mag, bkg), self.motion.still_threshold), speeds, hidden
+
+
+def _check_finite(name: str, found: Features) -> None:
+    for field, array in found._asdict().items():
+        wrong = np.argwhere(~np.isfinite(array))
+        if len(wrong):
+            time, region = wrong[0][:2]
+            raise ValueError(
+                f"{name}: {field} of the volume at frame {found.t_start[time]}, region {region} "
+                "is NaN or infinite; are the weights of the networks damaged?"
+            )
+
+
+def meta(video: Video, settings: dict, data: str) -> dict:
+    """With what a video's features are made; `data` is the digest of its dataset."""
+    return {"video": video.name, "n_frames": video.num_frames, "data": data, **settings}
+
+
+def stage(path: pathlib.Path, video: Video, extractor: Extractor, data: str) -> Features:
+    """The features of a video: from its file, which is made if it is not there.
+
+    Args:
+      path: the stage-1 file.
+      video: the video.
+      extractor: makes the features.
+      data: digest of the dataset.
+
+    Raises:
+      ValueError: the file was made of other data or with other settings.
+    """
+    made_with = meta(video, extractor.settings(video.size), data)
+    if path.is_file():
+        arrays = files.read(path, made_with, "Remove the folder to make features anew, or give "
+                            "the same settings")  # fmt: skip
+        return Features(**{name: arrays[name] for name in Features._fields})
+    found, grid = extractor.extract(video), extractor.grid(video.size)
+    places = {"y_start": grid.rows, "x_start": grid.columns, "window": np.array(grid.window)}
+    numbers = {"frame_size": np.array(grid.frame_size), "n_frames": np.array(video.num_frames)}
+    files.write(
+        path,
+        found._asdict() | places | numbers,
+        made_with | {"classes": extractor.classes, "software": f"vadjax {vadjax.__version__}"},
+    )
+    return found

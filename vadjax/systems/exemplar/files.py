@@ -1,0 +1,102 @@
+"""The files between the stages: what a folder holds, writing, reading, and refusing (spec eval §4).
+
+    features/SPLIT/VIDEO.npz               stage 1: features of all volumes of a video
+    scales_VERSION.npz                     Z: largest distance of each component in training
+    clusters_VERSION/VIDEO.npz             stage 2a: exemplars of a training video
+    clusters_VERSION/VIDEO_counts.npz      … and how many volumes each stands for
+    exemplars_VERSION_merged.npz           stage 2b: the model of the scene
+    anomaly_scores_VERSION/VIDEO.npy       stage 3: float32 [frames, rows, columns]
+    anomaly_scores_VERSION/VIDEO_detail.npz      … of the volumes: score, nearest, terms
+    region_bbox_fpr.npy …                  stage 4: curves, as `vadjax.metrics.region` writes them
+    viz/VERSION/VIDEO/FRAME.png            stage 3b: marked frames
+
+Every `.npz` says in `meta` (JSON) with what it was made; a file that was made with something else
+is refused. Files are written under another name and renamed, so a half-written one is never read.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from vadjax.scores import read_arrays
+
+FORMAT = 1  # of the files; a change that old files do not survive adds one
+
+
+def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping) -> None:
+    """Writes arrays and `meta` as one `.npz`, in one move."""
+    text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays, meta=np.array(text))
+
+
+def write_array(path: pathlib.Path, array: np.ndarray) -> None:
+    """Writes one array as `.npy`, in one move."""
+    with replacing(path) as temporary:
+        np.save(temporary, array)
+
+
+class replacing:  # noqa: N801  (used as a function)
+    """Gives a name beside `path` to write to; it takes the place of `path` if all goes well."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path, self.temporary = path, path.with_name(f".{os.getpid()}.{path.name}")
+
+    def __enter__(self) -> pathlib.Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind, *error) -> None:
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
+    """The arrays of a stage file that was made with `meta`.
+
+    Args:
+      path: the `.npz`.
+      meta: what it must have been made with; fields that are not named may be anything.
+      mend: what to do about one that was made with something else.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: damaged, or made with something else: the message gives both values.
+    """
+    arrays = read_arrays(path)
+    found, wanted = read_meta(path, arrays), _plain({"format": FORMAT, **meta})
+    differ = [
+        f"{name} {_short(found.get(name, 'unknown'))} there, {_short(value)} here"
+        for name, value in wanted.items()
+        if found.get(name, None) != value
+    ]
+    if differ:
+        raise ValueError(f"{path}: made with {'; '.join(differ)}. {mend}")
+    return arrays
+
+
+def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:
+    """Takes `meta` out of the arrays of a file.
+
+    Raises:
+      ValueError: there is none, so it is no stage file.
+    """
+    try:
+        return json.loads(str(arrays.pop("meta")))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not a file of a stage (no readable `meta`)") from error
+
+
+def _plain(value):
+    """As it comes back from JSON: tuples as lists."""
+    return json.loads(json.dumps(value))
+
+
+def _short(value) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,120 @@
+"""Stage 3: distance to the nearest exemplar, maps and frame scores (spec eval §7)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jax.sharding import NamedSharding
+from scipy.ndimage import gaussian_filter1d
+
+from vadjax.ops import distance
+from vadjax.ops.distance import TEST_BLOCK, Metric
+from vadjax.systems.exemplar.grid import Grid, frame_scores
+
+
+class VolumeScores(NamedTuple):
+    """Scores of the volumes of a video.
+
+    Attributes:
+      score: distance to the nearest exemplar, float32 [n_t, R].
+      nearest: which, counted in the model, int64 [n_t, R].
+      terms: the parts of the distance, app, ang, mag, bkg, float32 [n_t, R, 4].
+    """
+
+    score: np.ndarray
+    nearest: np.ndarray
+    terms: np.ndarray
+
+
+def score(
+    rows: np.ndarray,
+    exemplars: np.ndarray,
+    offsets: np.ndarray,
+    metric: Metric,
+    columns: int,
+    neighbours: int = 0,
+    sharding: NamedSharding | None = None,
+) -> VolumeScores:
+    """Nearest exemplar of every volume, of its own region or also of those around it.
+
+    Args:
+      rows: compared numbers of the volumes, float32 [n_t, R, D].
+      exemplars: those of the model, float32 [total, D].
+      offsets: int [R + 1].
+      metric: the distance.
+      columns: of the grid.
+      neighbours: the exemplars of regions up to so many rows and columns away count too; of equal
+        distances those of the own region win.
+      sharding: regions over devices; None is one device.
+    """
+    n_t, regions, _ = rows.shape
+    padded = -(-n_t // TEST_BLOCK) * TEST_BLOCK  # few lengths are ever compiled
+    x = np.ascontiguousarray(rows[np.minimum(np.arange(padded), n_t - 1)].swapaxes(0, 1))
+    best = np.full((regions, padded), np.inf, np.float32)
+    nearest = np.zeros((regions, padded), np.int64)
+    terms = np.zeros((regions, padded, len(metric.sizes)), np.float32)
+    for own, other in _shifts(regions // columns, columns, neighbours):
+        found = _of_regions(x[own], exemplars, offsets, other, metric, sharding)
+        nearer = found.score < best[own]
+        best[own] = np.where(nearer, found.score, best[own])
+        there = offsets[other][:, None] + found.index
+        nearest[own] = np.where(nearer, there, nearest[own])
+        terms[own] = np.where(nearer[..., None], found.terms, terms[own])
+    return VolumeScores(*(a[:, :n_t].swapaxes(0, 1) for a in (best, nearest, terms)))
+
+
+def _of_regions(x, exemplars, offsets, regions, metric, sharding) -> distance.Nearest:
+    """Nearest exemplar of each row of `x` among those of the region of the same rank."""
+    counts = np.diff(offsets)[regions]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    at = np.arange(starts[-1]) + np.repeat(offsets[regions] - starts[:-1], counts)
+    return distance.nearest(x, exemplars[at], starts, metric, sharding=sharding)
+
+
+def _shifts(rows: int, columns: int, reach: int):
+    """Pairs of arrays: regions, and the region that lies by one step further; the own one first."""
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    steps = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
+    for y, x in sorted(steps, key=lambda step: (max(map(abs, step)), step)):
+        inside = (0 <= row + y) & (row + y < rows) & (0 <= column + x) & (column + x < columns)
+        own = np.flatnonzero(inside)
+        if len(own):
+            yield own, own + y * columns + x
+
+
+def cells(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -> np.ndarray:
+    """Scores of volumes → maps of square cells of equal size, the same as the maps of pixels.
+
+    Every edge of a region is the edge of a cell, so that all pixels of a cell have one score.
+
+    Args:
+      scores: float32 [n_t, rows, columns].
+      grid: where the volumes are.
+      frames: frames of the video.
+      rule: `"max"` or `"mean"` of the volumes that cover a pixel.
+
+    Returns:
+      float32 [frames, h, w]; the h × w cells cover the frame evenly.
+    """
+    by_frame = frame_scores(scores, grid.times(frames), grid.window[0], frames, rule)
+    (height, width), (_, h, w) = grid.frame_size, grid.window
+    y, x = (
+        int(np.gcd.reduce([*starts, size, length]))
+        for starts, size, length in ((grid.rows, h, height), (grid.columns, w, width))
+    )
+    join = np.maximum if rule == "max" else np.add
+    found = np.zeros((frames, height // y, width // x), np.float32)
+    cover = np.zeros(found.shape[1:], np.float32)
+    for row, top in enumerate(grid.rows // y):
+        for column, left in enumerate(grid.columns // x):
+            at = slice(top, top + h // y), slice(left, left + w // x)
+            part = found[:, *at]
+            join(part, by_frame[:, row, column, None, None], out=part)
+            cover[at] += 1
+    return found if rule == "max" else found / np.maximum(cover, 1)
+
+
+def smooth(frame_scores: np.ndarray, sigma: float) -> np.ndarray:
+    """Frame scores smoothed by a Gaussian of `sigma` frames; 0 leaves them as they are."""
+    if not sigma:
+        return frame_scores
+    return gaussian_filter1d(frame_scores.astype(np.float64), sigma).astype(np.float32)

@@ -1,0 +1,118 @@
+"""The space in which volumes are compared: which numbers of a volume, and their scales (§3.2, §5).
+
+`model.version` says which components count (`distance.VERSIONS`), `model.motion_feature` which
+numbers the motion components are:
+
+outputs      ang, mag and bkg as they are: 12 + 12 + 1 numbers
+robust       ang as shares of all pixels, not of the few that may move; robust speeds (those that
+             `model.speeds` names) in place of mag; bkg
+penultimate  the last layers but one of the three motion networks, 128 numbers each
+"""
+
+import dataclasses
+
+import ml_collections
+import numpy as np
+
+from vadjax.ops.distance import VERSIONS, Metric, largest_distances
+from vadjax.ops.flow import SPEEDS
+from vadjax.systems.exemplar.features import Features
+
+MOTION_FEATURES = ("outputs", "robust", "penultimate")
+HIDDEN = 128  # of each motion network
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Which numbers are compared.
+
+    Attributes:
+      version: one of `distance.VERSIONS`.
+      motion_feature: one of `MOTION_FEATURES`.
+      speeds: some of `flow.SPEEDS`, for `"robust"`.
+    """
+
+    version: str
+    motion_feature: str
+    speeds: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: ml_collections.ConfigDict) -> "Space":
+        """As the section `model` of a config has it.
+
+        Raises:
+          ValueError: a field that is none of the known ones, or does not fit another one.
+        """
+        model = config.model
+        for name, value, known in (
+            ("version", model.version, VERSIONS),
+            ("motion_feature", model.motion_feature, MOTION_FEATURES),
+        ):
+            if value not in known:
+                raise ValueError(f"model.{name} is {value!r}; expected one of {', '.join(known)}")
+        unknown = set(model.speeds) - set(SPEEDS)
+        if unknown or not len(model.speeds):
+            raise ValueError(
+                f"model.speeds is {tuple(model.speeds)}; expected some of {', '.join(SPEEDS)}"
+            )
+        needs = {"robust": "flow", "penultimate": "networks"}.get(model.motion_feature)
+        if needs and config.motion.source != needs and model.version != "appearance":
+            raise ValueError(
+                f"model.motion_feature is {model.motion_feature!r}, which needs motion.source = "
+                f"{needs!r}; it is {config.motion.source!r}"
+            )
+        if "app" in VERSIONS[model.version] and config.appearance.source == "none":
+            raise ValueError(
+                f"model.version is {model.version!r}, but appearance.source is 'none'; name a "
+                "network (appearance.source, appearance.weights), or take the version 'motion'"
+            )
+        return cls(model.version, model.motion_feature, tuple(model.speeds))
+
+    def settings(self) -> dict:
+        """As the meta of stage files has it."""
+        settings = {"version": self.version, "motion_feature": self.motion_feature}
+        return settings | ({"speeds": self.speeds} if self.motion_feature == "robust" else {})
+
+    def rows(self, features: Features) -> np.ndarray:
+        """The compared numbers of volumes, float32 [..., D].
+
+        Args:
+          features: of any leading axes.
+        """
+        if self.motion_feature == "penultimate":
+            motion = [features.hidden]
+        elif self.motion_feature == "robust":
+            chosen = features.speeds[..., [SPEEDS.index(name) for name in self.speeds]]
+            motion = [features.ang * (1 - features.bkg), chosen, features.bkg]
+        else:
+            motion = [features.ang, features.mag, features.bkg]
+        return np.concatenate([self._appearance(features), *motion], -1, dtype=np.float32)
+
+    def sizes(self, features: Features) -> tuple[int, int, int, int]:
+        """How many numbers app, ang, mag and bkg have."""
+        app = self._appearance(features).shape[-1]
+        if self.motion_feature == "penultimate":
+            return app, HIDDEN, HIDDEN, HIDDEN
+        return app, 12, len(self.speeds) if self.motion_feature == "robust" else 12, 1
+
+    def _appearance(self, features: Features) -> np.ndarray:
+        """One zero where there is no appearance network: the component is there but empty."""
+        if features.app.shape[-1]:
+            return features.app
+        return np.zeros((*features.bkg.shape[:-1], 1), np.float32)
+
+    def scales(self, rows: np.ndarray, sizes: tuple[int, ...], most: int, seed: int) -> np.ndarray:
+        """Z of each component, float32 [4]: the largest distance in training, 1 where it is 0.
+
+        Args:
+          rows: float32 [volumes, D] of all regions together.
+          sizes: of the components.
+          most: with more volumes, so many are drawn.
+          seed: of the draw.
+        """
+        found = largest_distances(rows, sizes, most, seed).astype(np.float32)
+        return np.where(found > 0, found, np.float32(1))
+
+    def metric(self, sizes: tuple[int, ...], scales: np.ndarray) -> Metric:
+        """The distance with those scales."""
+        return Metric.version(self.version, sizes, tuple(float(z) for z in scales))

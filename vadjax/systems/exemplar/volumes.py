@@ -1,0 +1,171 @@
+"""Cutting a video into the volumes of a grid, and what moves in each (spec eval §2, §3.2)."""
+
+import collections
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from vadjax.ops import flow
+from vadjax.ops.flow import BINS, Motion
+from vadjax.systems.exemplar.grid import Grid
+
+
+class Slab(NamedTuple):
+    """The frames of all volumes that begin at one time.
+
+    Attributes:
+      start: number of the first frame.
+      frames: uint8 [t, H, W, 3], RGB.
+      flow: float32 [t - 1, H, W, 2], pixels a frame; None where none was asked for.
+    """
+
+    start: int
+    frames: np.ndarray
+    flow: np.ndarray | None
+
+
+def slabs(
+    frames: Iterable[np.ndarray], count: int, grid: Grid, make_flow: flow.Flow | None
+) -> Iterator[Slab]:
+    """The slabs of a video in order; each frame is read once, t of them are in memory.
+
+    Args:
+      frames: uint8 [H, W, 3], RGB; a video shorter than a volume is padded with its last frame.
+      count: number of frames.
+      grid: where the volumes are.
+      make_flow: flow of two consecutive grey frames, or None.
+    """
+    length, starts = grid.window[0], set(grid.times(count).tolist())
+    held: collections.deque = collections.deque(maxlen=length)
+    flows: collections.deque = collections.deque(maxlen=length - 1)
+    before = None
+    for number, frame in enumerate(_padded(frames, length)):
+        held.append(frame)
+        if make_flow is not None:
+            grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            if before is not None:
+                flows.append(make_flow(before, grey))
+            before = grey
+        start = number - length + 1
+        if start in starts:
+            yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+
+
+def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:
+    number = 0
+    for number, frame in enumerate(frames, 1):
+        yield frame
+    if number:
+        yield from itertools.repeat(frame, max(0, least - number))
+
+
+def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:
+    """The volumes of a slab.
+
+    Args:
+      frames: [n, H, W, ...], any number of frames.
+      grid: where they are.
+
+    Returns:
+      [R, n, h, w, ...], a view of `frames` where the positions allow it, else a copy.
+    """
+    windows = sliding_window_view(frames, grid.window[1:], axis=(1, 2))  # [n, y, x, ..., h, w]
+    windows = windows[:, grid.rows[:, None], grid.columns[None]]
+    n, rows, columns, *rest = windows.shape
+    windows = np.moveaxis(windows, (-2, -1), (3, 4))
+    return np.moveaxis(windows.reshape(n, rows * columns, *windows.shape[3:]), 0, 1)
+
+
+class FlowMotion(NamedTuple):
+    """Motion of the volumes of a slab, float32.
+
+    ang [R, 12], mag [R, 12], bkg [R], as `flow.targets`; speeds [R, 4], as `flow.speeds`.
+    """
+
+    ang: np.ndarray
+    mag: np.ndarray
+    bkg: np.ndarray
+    speeds: np.ndarray
+
+
+def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
+    """What moves in the volumes of a slab, the same as `flow.targets` of each.
+
+    Args:
+      found: flow [t - 1, H, W, 2].
+      grid: where the volumes are.
+      tau: pixels a frame from which a pixel counts as moving.
+    """
+    speed = np.hypot(*np.moveaxis(found.astype(np.float64), -1, 0))
+    counts, totals = _by_cell(found, speed, grid, tau)
+    regions = _cells_of_regions(grid)
+    count, total = regions @ counts, regions @ totals  # [R, 12]
+    moving = count.sum(1)
+    pixels = len(found) * grid.window[1] * grid.window[2]
+    volumes = cut(speed.astype(np.float32), grid).reshape(grid.regions, pixels)
+    return FlowMotion(
+        *(
+            part.astype(np.float32)
+            for part in (
+                count / np.maximum(moving, 1)[:, None],
+                total / np.maximum(count, 1),
+                1 - moving / pixels,
+                flow.speeds(volumes, tau),
+            )
+        )
+    )
+
+
+def _by_cell(found: np.ndarray, speed: np.ndarray, grid: Grid, tau: float):
+    """Moving pixels and the sum of their speeds of each direction, float64 [cells, 12] twice."""
+    moving = speed >= tau
+    cell = np.broadcast_to(_cell_of_pixel(grid), speed.shape)[moving]
+    key = cell * BINS + flow.directions(*found[moving].T.astype(np.float64))
+    size = (int(_cell_of_pixel(grid).max()) + 1) * BINS
+    counts = np.bincount(key, minlength=size).astype(np.float64)
+    totals = np.bincount(key, speed[moving], minlength=size)
+    return counts.reshape(-1, BINS), totals.reshape(-1, BINS)
+
+
+def _edges(starts: np.ndarray, window: int, length: int) -> np.ndarray:
+    """Pixels at which the set of windows over an axis changes, with both ends."""
+    return np.unique(np.concatenate([[0], starts, starts + window, [length]]))
+
+
+@functools.lru_cache
+def _cell_of_pixel(grid: Grid) -> np.ndarray:
+    """Number of the cell of every pixel, int [H, W]: inside a cell all have the same regions."""
+    (height, width), (_, h, w) = grid.frame_size, grid.window
+    rows, columns = _edges(grid.rows, h, height), _edges(grid.columns, w, width)
+    row = np.searchsorted(rows, np.arange(height), side="right") - 1
+    column = np.searchsorted(columns, np.arange(width), side="right") - 1
+    return row[:, None] * (len(columns) - 1) + column
+
+
+@functools.lru_cache
+def _cells_of_regions(grid: Grid) -> np.ndarray:
+    """Which cells a region is made of, float64 [R, cells], 0 or 1."""
+    cell = _cell_of_pixel(grid)
+    found = np.zeros((grid.regions, int(cell.max()) + 1))
+    for region in range(grid.regions):
+        x0, y0, x1, y1 = grid.box(region)
+        found[region, np.unique(cell[y0:y1, x0:x1])] = 1
+    return found
+
+
+def gate(motion: Motion, still_threshold: float | None) -> Motion:
+    """Direction and speed 0 where at least that share stands still (spec §3.2, "Gating").
+
+    Args:
+      motion: ang [..., 12], mag [..., 12], bkg [...].
+      still_threshold: share of the pixels, 0 to 1; None leaves all as it is.
+    """
+    if still_threshold is None:
+        return motion
+    moves = (motion.bkg < still_threshold)[..., None]
+    return Motion(motion.ang * moves, motion.mag * moves, motion.bkg)
