@@ -12,7 +12,9 @@ def base(system: str) -> ml_collections.ConfigDict:
     train    steps, batch (global), precision (float32 | bfloat16), log/evaluate/save_every (steps;
              0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all)
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
-             pair_seed, untrained (score the first state too, for comparison)
+             pair_seed, untrained (score the first state too, for comparison); where scores have
+             maps or boxes and the dataset has tracks: alpha, beta (spec metrics §3), thresholds,
+             min_area (of maps), tracks (what the report says of where the tracks are from)
     report   videos (curves of the best and worst so many videos), windows (so many highest- and
              lowest-scoring pictures, where the system predicts frames; 0 = none)
     """
@@ -39,6 +41,11 @@ def base(system: str) -> ml_collections.ConfigDict:
         "pairings": 10,
         "pair_seed": 0,
         "untrained": True,
+        "alpha": 0.1,
+        "beta": 0.1,
+        "thresholds": 200,
+        "min_area": 1,
+        "tracks": "",
     }
     config.report = {"videos": 12, "windows": 4}
     return config

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import ml_collections
+import numpy as np
 
 from vadjax import mesh, progress, scores, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
 from vadjax.data.records import Dataset
-from vadjax.metrics import frame
+from vadjax.metrics import frame, region
 from vadjax.report import page, table
 from vadjax.scores import Scores
 from vadjax.system import System, load
@@ -89,8 +90,9 @@ def measure(
     state = system.finalize(state, data)
     split = config.eval.split
     if scores_videos(system):
-        results = write_scores(system, state, system.videos(data, split), split, out)
-        found = figures(config, results)
+        videos = system.videos(data, split)
+        results = write_scores(system, state, videos, split, out)
+        found = figures(config, results) | region_figures(config, results, videos, out)
     else:
         results, found = [], system.figures(state, data)
     summary = {
@@ -130,6 +132,46 @@ def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -
             scores.write(new, result)
             bar.update(done, {})
     return scores.read_folder(folder)
+
+
+def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pathlib.Path) -> dict:
+    """RBDC and TBDC where scores say where and all videos have tracks or none; else nothing.
+
+    The curves go to `out` (`region.STORED`).
+
+    Args:
+      config: of the run.
+      results: scores, by name.
+      videos: the videos that were scored.
+      out: folder to write to.
+    """
+    truth = {video.name: video for video in videos if hasattr(video, "tracks")}
+    maps = all(one.map is not None for one in results)
+    boxes = all(one.boxes is not None for one in results)
+    if not (maps or boxes) or set(truth) != {one.video for one in results}:
+        return {}
+    tracks = [truth[one.video].tracks for one in results]
+    sizes = {truth[one.video].source_size for one in results}
+    if len(sizes) > 1 or all(own is None for own in tracks):
+        return {}
+    found = region.Videos(
+        [one.video for one in results],
+        None if maps else [region.score_file_boxes(one.video, one, False) for one in results],
+        [one.map for one in results] if maps else None,
+        [np.zeros((0, 6)) if own is None else own for own in tracks],
+        sum(len(one.frame_scores) for one in results),
+    )
+    points = region.measure(
+        found,
+        config.eval.alpha,
+        config.eval.beta,
+        thresholds=config.eval.thresholds,
+        min_area=config.eval.min_area,
+        frame_size=sizes.pop(),
+    )
+    region.write_curves(out, points)
+    said = {"tracks": config.eval.tracks} if config.eval.tracks else {}
+    return {"rbdc": points.rbdc, "tbdc": points.tbdc, **said}
 
 
 def measure_state(config: ml_collections.ConfigDict, system: System, data: Dataset, state) -> dict:

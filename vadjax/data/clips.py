@@ -269,10 +269,13 @@ class Videos(Sequence):
 
     Raises:
       ValueError: no such split.
+
+    Attributes:
+      data: the dataset.
     """
 
     def __init__(self, data: Dataset, split: str):
-        self._data, self._split = data, split
+        self.data, self._split = data, split
         self._frames = Frames(data, split)
 
     def __len__(self) -> int:
@@ -281,4 +284,4 @@ class Videos(Sequence):
     def __getitem__(self, number: int) -> Video:
         if not 0 <= number < len(self):
             raise IndexError(f"video {number} of {len(self)}")
-        return Video(self._data, self._split, number, self._frames)
+        return Video(self.data, self._split, number, self._frames)

@@ -40,6 +40,8 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
     for name, meaning in _meanings(trained).items():
         if name == "false_alarm_rate":
             meaning = f"{meaning}, score ≥ {trained['threshold']:g}"
+        if name in ("rbdc", "tbdc") and "tracks" in trained:
+            meaning = f"{meaning} ({trained['tracks']})"
         found.append((name, meaning, number(trained[name]), number(untrained.get(name))))
     return found
 

@@ -1,5 +1,6 @@
 """Stage 2: exemplars of each training video, merged into the model of the scene (spec eval §6)."""
 
+import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,9 +15,7 @@ from vadjax.systems.exemplar.features import Features
 from vadjax.systems.exemplar.space import Space
 
 READABLE = ("app", "ang", "mag", "bkg", "app_prob", "speeds", "hidden")  # kept of an exemplar
-MEND = (
-    "Remove these files (and those of later stages) to make them anew, or give the same settings"
-)
+MEND = "Remove these files (and those of later stages) to make them anew, or give the same settings"
 
 
 class Model(NamedTuple):
@@ -25,10 +24,10 @@ class Model(NamedTuple):
     Attributes:
       app: appearance, float32 [total, A]; ang, mag, bkg, app_prob, speeds, hidden likewise, as in
         `Features`.
-      offsets: int [R + 1].
-      count: how many training volumes each stands for, int [total].
-      source_sequence: number of the training video that it is from, int [total].
-      source_t: first frame there, int [total].
+      offsets: int32 [R + 1].
+      count: how many training volumes each stands for, int32 [total].
+      source_sequence: number of the training video that it is from, int32 [total].
+      source_t: first frame there, int32 [total].
       Z: scale of each component, float32 [4].
       threshold: of the selection, float32.
       names: names of the training videos, UTF-8 padded with zeros, uint8 [videos, longest].
@@ -53,7 +52,22 @@ class Model(NamedTuple):
 
     def features(self) -> Features:
         """The exemplars' features, [total, ...]."""
-        return Features(*(getattr(self, name) for name in READABLE), self.source_t)
+        return as_features(self._asdict())
+
+
+def as_features(own: dict[str, np.ndarray]) -> Features:
+    """Features of the exemplars in the arrays of a file of stage 2."""
+    return Features(*(own[name] for name in READABLE), own["source_t"])
+
+
+def digest(found: Model) -> str:
+    """SHA-256 of a model."""
+    total = hashlib.sha256()
+    for name, array in found._asdict().items():
+        array = np.ascontiguousarray(array)
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def to_bytes(names: Sequence[str]) -> np.ndarray:
@@ -117,8 +131,7 @@ def merge(
 ) -> dict[str, np.ndarray]:
     """The exemplars of all videos, by name as in `Model`, of those of each video in order."""
     chosen = [found for found, _ in parts]
-    each = [Features(*(own[name] for name in READABLE), own["source_t"]) for _, own in parts]
-    rows = [space.rows(features) for features in each]
+    rows = [space.rows(as_features(own)) for _, own in parts]
     merged = distance.merge(rows, chosen, metric, threshold, sharding=sharding)
     region = np.repeat(np.arange(len(merged.offsets) - 1), np.diff(merged.offsets))
     at = np.empty(len(region), np.int64)  # row of each kept exemplar among those of its video
@@ -130,11 +143,13 @@ def merge(
         name: np.concatenate([own[name] for _, own in parts])[starts + at]
         for name in (*READABLE, "source_t")
     }
-    return kept | {
+    numbers = {
+        "source_t": kept["source_t"],
         "offsets": merged.offsets,
         "count": merged.count,
         "source_sequence": merged.sequence,
     }
+    return kept | {name: array.astype(np.int32) for name, array in numbers.items()}
 
 
 def _row(found: Exemplars, region: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -101,16 +101,14 @@ class Space:
             return features.app
         return np.zeros((*features.bkg.shape[:-1], 1), np.float32)
 
-    def scales(self, rows: np.ndarray, sizes: tuple[int, ...], most: int, seed: int) -> np.ndarray:
+    def scales(self, rows: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
         """Z of each component, float32 [4]: the largest distance in training, 1 where it is 0.
 
         Args:
           rows: float32 [volumes, D] of all regions together.
           sizes: of the components.
-          most: with more volumes, so many are drawn.
-          seed: of the draw.
         """
-        found = largest_distances(rows, sizes, most, seed).astype(np.float32)
+        found = largest_distances(rows, sizes, len(rows)).astype(np.float32)
         return np.where(found > 0, found, np.float32(1))
 
     def metric(self, sizes: tuple[int, ...], scales: np.ndarray) -> Metric:

@@ -57,10 +57,12 @@ def slabs(
 
 
 def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:
-    number = 0
-    for number, frame in enumerate(frames, 1):
+    """The frames, and the last one again until there are `least`."""
+    number, frame = 0, None
+    for frame in frames:
+        number += 1
         yield frame
-    if number:
+    if frame is not None:
         yield from itertools.repeat(frame, max(0, least - number))
 
 

@@ -1,0 +1,63 @@
+"""The most telling reasons of a video, with the frames that they are about."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vadjax.data.clips import Video
+from vadjax.scores import Examples
+
+
+def strongest(reasons: Sequence[dict], count: int) -> list[int]:
+    """Ranks of the highest-scoring reasons, none of which is about the same place and time.
+
+    Two are about the same if their frames overlap and their regions touch.
+
+    Args:
+      reasons: as `Explainer.reason` makes them.
+      count: how many at most.
+    """
+    chosen: list[int] = []
+    for rank in sorted(range(len(reasons)), key=lambda rank: -reasons[rank]["score"]):
+        if len(chosen) == count:
+            break
+        if not any(_same(reasons[rank], reasons[other]) for other in chosen):
+            chosen.append(rank)
+    return chosen
+
+
+def _same(one: dict, other: dict) -> bool:
+    (a, b), (c, d) = one["frames"], other["frames"]
+    apart = np.abs(np.subtract(one["region"], other["region"])).max()
+    return a < d + (d - c) and c < b + (b - a) and apart <= 3
+
+
+def examples(
+    reasons: Sequence[dict], video: Video, training: Mapping[str, Video], count: int
+) -> Examples | None:
+    """Frames of the strongest reasons beside those of their nearest exemplars.
+
+    Args:
+      reasons: of the video.
+      video: it.
+      training: training videos by name; reasons whose exemplar is of none of them are left out.
+      count: how many at most.
+    """
+    chosen = [
+        rank
+        for rank in strongest(reasons, count)
+        if reasons[rank]["normal"]["sequence"] in training
+    ]
+    if not chosen:
+        return None
+    normal = [reasons[rank]["normal"] for rank in chosen]
+    return Examples(
+        np.array(chosen),
+        np.stack([_frame(video, reasons[rank]["frame"]) for rank in chosen]),
+        np.stack([_frame(training[one["sequence"]], sum(one["frames"]) // 2) for one in normal]),
+    )
+
+
+def _frame(video: Video, number: int) -> np.ndarray:
+    """A frame; the last one where the volume was padded."""
+    return video[min(number, video.num_frames - 1)]

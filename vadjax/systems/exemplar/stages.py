@@ -1,0 +1,250 @@
+"""The stages of EVAL, each from files to files; what is there already is not made again."""
+
+import contextlib
+import functools
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import ml_collections
+import numpy as np
+
+from vadjax import mesh, progress
+from vadjax.data.clips import Video, Videos
+from vadjax.data.records import Dataset
+from vadjax.ops.distance import Exemplars
+from vadjax.systems.exemplar import features, files, grid, model, scoring
+from vadjax.systems.exemplar.features import Extractor, Features
+from vadjax.systems.exemplar.grid import Grid
+from vadjax.systems.exemplar.model import MEND, Model
+from vadjax.systems.exemplar.scoring import VolumeScores
+from vadjax.systems.exemplar.space import Space
+
+TRAIN = "train"
+
+
+class Stages:
+    """The stages as a config has them, in a folder (`files.py` says what it holds).
+
+    Args:
+      config: of the run.
+      folder: workdir; None takes a temporary one, which goes with the object.
+
+    Raises:
+      ValueError, FileNotFoundError, ImportError: a field, or weights, that cannot be used.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        self.config = config
+        self.space = Space.of(config)
+        check(config)
+        self.extractor = Extractor(config)
+        self._temporary = None if folder else tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(folder or self._temporary.name)
+        self.sharding = mesh.by_row(mesh.make(1, 1))
+
+    @property
+    def threshold(self) -> float:
+        """Of the selection."""
+        return float(self.config.model.threshold)
+
+    def path(self, name: str, *below: str) -> pathlib.Path:
+        """A file or folder of a stage; `{version}` in its name stands for the version."""
+        return self.folder.joinpath(name.format(version=self.space.version), *below)
+
+    @property
+    def merged_path(self) -> pathlib.Path:
+        """The file of the model."""
+        return self.path("exemplars_{version}_merged.npz")
+
+    # Stage 1
+
+    def features(self, video: Video, data: Dataset) -> Features:
+        """Features of one video."""
+        folder = pathlib.Path(self.config.features.dir or self.path("features"))
+        path = folder / video.split / f"{video.name}.npz"
+        return features.stage(path, video, self.extractor, data.digest)
+
+    def all_features(self, data: Dataset, split: str) -> Iterator[Features]:
+        """Features of the videos of a split in the order of their names, some at a time."""
+        videos = by_name(data, split)
+        workers = max(1, self.config.data.threads)
+        with progress.bar(f"features {split}", len(videos)) as bar:
+            with ThreadPoolExecutor(workers) as pool:
+                waiting = functools.partial(self.features, data=data)
+                for done, one in enumerate(pool.map(waiting, videos), 1):
+                    bar.update(done, {})
+                    yield one
+
+    # Stage 2
+
+    def made_with(self, data: Dataset) -> dict:
+        """With what exemplars are made."""
+        return {
+            **self.extractor.settings(tuple(data.manifest["size"])),
+            **self.space.settings(),
+            "z_volumes": self.config.model.z_volumes,
+            "data": data.digest,
+        }
+
+    def scales(self, data: Dataset) -> np.ndarray:
+        """Z of the training videos, float32 [4] (spec §5): of its file, or from all features."""
+        path, meta = self.path("scales_{version}.npz"), self.made_with(data)
+        if path.is_file():
+            return files.read(path, meta, MEND)["Z"]
+        drawn, sizes = self._draw(data)
+        found = self.space.scales(drawn, sizes)
+        files.write(path, {"Z": found}, meta)
+        return found
+
+    def _draw(self, data: Dataset) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Rows of the training volumes, at most `model.z_volumes` drawn ones, and their sizes."""
+        places = self.extractor.grid(tuple(data.manifest["size"]))
+        counts = [
+            len(places.times(video.num_frames)) * places.regions for video in by_name(data, TRAIN)
+        ]
+        total, most = sum(counts), self.config.model.z_volumes
+        chosen = np.arange(total)
+        if total > most:
+            rng = np.random.default_rng(self.config.seed)
+            chosen = np.sort(rng.choice(total, most, replace=False))
+        rows, sizes, end = [], (), 0
+        for own, count in zip(self.all_features(data, TRAIN), counts, strict=True):
+            here = chosen[(chosen >= end) & (chosen < end + count)] - end
+            rows.append(self.space.rows(own).reshape(count, -1)[here])
+            sizes, end = self.space.sizes(own), end + count
+        return np.concatenate(rows), sizes
+
+    def clusters(self, video: Video, data: Dataset) -> tuple[Exemplars, dict[str, np.ndarray]]:
+        """Stage 2a: the exemplars of one training video."""
+        scales, folder = self.scales(data), self.path("clusters_{version}")
+        meta = self.made_with(data) | {"threshold": self.threshold, "video": video.name}
+        meta |= {"Z": scales.tolist()}
+        if (folder / f"{video.name}.npz").is_file():
+            return model.read_clusters(folder, video.name, meta)
+        own = self.features(video, data)
+        metric = self.space.metric(self.space.sizes(own), scales)
+        with _naming(video):
+            found, arrays = model.select(own, self.space, metric, self.threshold, self.sharding)
+        model.write_clusters(folder, video.name, found, arrays, meta)
+        return found, arrays
+
+    def all_clusters(self, data: Dataset) -> list[tuple[Exemplars, dict[str, np.ndarray]]]:
+        """Stages 1 and 2a of all training videos."""
+        self.scales(data)
+        videos, parts = by_name(data, TRAIN), []
+        with progress.bar("exemplars", len(videos)) as bar:
+            for done, video in enumerate(videos, 1):
+                parts.append(self.clusters(video, data))
+                bar.update(done, {})
+        return parts
+
+    def merge(self, data: Dataset) -> Model:
+        """Stage 2b: the exemplars of all training videos merged; prints how many there are."""
+        parts, scales = self.all_clusters(data), self.scales(data)
+        sizes = self.space.sizes(model.as_features(parts[0][1]))
+        metric = self.space.metric(sizes, scales)
+        arrays = model.merge(parts, self.space, metric, self.threshold, self.sharding)
+        found = Model(
+            **arrays,
+            Z=scales,
+            threshold=np.array(self.threshold, np.float32),
+            names=model.to_bytes([video.name for video in by_name(data, TRAIN)]),
+            classes=model.to_bytes(self.extractor.classes),
+        )
+        places = self.extractor.grid(tuple(data.manifest["size"]))
+        geometry = {"y_start": places.rows, "x_start": places.columns}
+        geometry |= {"window": np.array(places.window), "frame_size": np.array(places.frame_size)}
+        meta = self.made_with(data) | {"threshold": self.threshold}
+        files.write(self.merged_path, found._asdict() | geometry, meta)
+        print(model.describe(found.offsets, len(places.columns)))
+        return found
+
+    def read_model(self, data: Dataset) -> Model:
+        """The merged exemplars of their file, for videos of `data`, whatever they were learnt on.
+
+        Raises:
+          FileNotFoundError: there is no such file; names the command.
+          ValueError: of another geometry, version or threshold; gives both values.
+        """
+        if not self.merged_path.is_file():
+            raise FileNotFoundError(
+                f"{self.merged_path}: no merged exemplars; run the stages before (features, "
+                "select, merge), or: python -m vadjax.main --config=… --workdir=…"
+            )
+        meta = self.made_with(data) | {"threshold": self.threshold}
+        del meta["data"]
+        arrays = files.read(self.merged_path, meta, MEND)
+        return Model(**{name: arrays[name] for name in Model._fields})
+
+    # Stage 3
+
+    def scores(self, video: Video, data: Dataset, found: Model) -> VolumeScores:
+        """Scores of the volumes of one test video: of their files, or measured now."""
+        folder = self.path("anomaly_scores_{version}")
+        detail, array = folder / f"{video.name}_detail.npz", folder / f"{video.name}.npy"
+        meta = features.meta(video, self.made_with(data), data.digest) | {
+            "threshold": self.threshold,
+            "neighbours": self.config.model.neighbours,
+            "model": model.digest(found),
+        }
+        if detail.is_file() and array.is_file():
+            arrays = files.read(detail, meta, MEND)
+            return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
+        own, exemplars = self.features(video, data), found.features()
+        places = self.extractor.grid(video.size)
+        metric = self.space.metric(self.space.sizes(exemplars), found.Z)
+        with _naming(video):
+            scores = scoring.score(
+                self.space.rows(own),
+                self.space.rows(exemplars),
+                found.offsets,
+                metric,
+                len(places.columns),
+                self.config.model.neighbours,
+                self.sharding,
+            )
+        by_frame = grid.frame_scores(
+            on_grid(scores.score, places), own.t_start, places.window[0], video.num_frames
+        )
+        files.write_array(array, by_frame)
+        files.write(detail, scores._asdict(), meta)
+        return scores
+
+
+def by_name(data: Dataset, split: str) -> list[Video]:
+    """The videos of a split, sorted by name."""
+    return sorted(Videos(data, split), key=lambda video: video.name)
+
+
+def on_grid(scores: np.ndarray, places: Grid) -> np.ndarray:
+    """[n_t, R] → [n_t, rows, columns]."""
+    return scores.reshape(len(scores), len(places.rows), len(places.columns))
+
+
+@contextlib.contextmanager
+def _naming(video: Video) -> Iterator[None]:
+    """Names the video in an error about its volumes."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{video.name}: {error}") from error
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses fields out of their range."""
+    if config.train.steps:
+        raise ValueError(
+            f"train.steps is {config.train.steps}; exemplars are selected, not trained by steps: "
+            "leave it 0"
+        )
+    for name, value, least in (
+        ("model.threshold", config.model.threshold, 0),
+        ("model.neighbours", config.model.neighbours, 0),
+        ("model.z_volumes", config.model.z_volumes, 2),
+        ("eval.sigma", config.eval.sigma, 0),
+    ):
+        if not value >= least:
+            raise ValueError(f"{name} is {value}; expected at least {least}")
+    grid.check_rule(config.eval.map_rule)
