@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vadjax import scores
-from vadjax.scores import Pictures, Scores
+from vadjax.scores import Examples, Pictures, Scores
 
 
 def pictures(frames, size=(2, 3, 3), seen=np.uint8, other=None):
@@ -12,13 +12,18 @@ def pictures(frames, size=(2, 3, 3), seen=np.uint8, other=None):
     return Pictures(np.array(frames), *draw)
 
 
+def examples(reasons, **fields):
+    return Examples(*pictures(reasons, **fields))
+
+
 def test_everything_comes_back(tmp_path):
     written = Scores(
         "v", np.arange(5.0), np.array([0, 1, 1, 0, 0], np.uint8),
         scored=np.array([False, True, True, True, True]),
         alternatives={"baseline": np.arange(5.0)},
         segment_scores=np.arange(3.0), boxes=np.zeros((2, 6)), map=np.ones((5, 2, 3)),
-        pictures=pictures([4, 1]), reasons=({"frame": 1, "text": "too fast"},),
+        pictures=pictures([4, 1]), reasons=({"frame": 1, "text": "too fast \u2028"}, {}),
+        examples=examples([1, 0, 1], size=(3, 2, 3)),
     )  # fmt: skip
     read = scores.read(scores.write(tmp_path, written))
     assert read.video == "v" and read.reasons == written.reasons
@@ -27,8 +32,44 @@ def test_everything_comes_back(tmp_path):
         np.testing.assert_array_equal(getattr(read, field), getattr(written, field))
     for part, expected in zip(read.pictures, written.pictures, strict=True):
         np.testing.assert_array_equal(part, expected)
-    assert read.pictures.seen.dtype == np.uint8
+    for part, expected in zip(read.examples, written.examples, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert read.pictures.seen.dtype == read.examples.normal.dtype == np.uint8
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["v.npz", "v.reasons.jsonl"]
+
+
+def test_reasons_are_replaced_or_removed_with_their_scores(tmp_path):
+    with_reasons = Scores("v", np.zeros(3), reasons=({"text": "a"},), examples=examples([0]))
+    scores.write(tmp_path, with_reasons)
+    scores.write(tmp_path, Scores("v", np.zeros(3), reasons=({"text": "b"},)))
+    read = scores.read(tmp_path / "v.npz")
+    assert read.reasons == ({"text": "b"},) and read.examples is None
+    scores.write(tmp_path, Scores("v", np.zeros(3)))
+    assert [path.name for path in tmp_path.iterdir()] == ["v.npz"]
+    assert scores.read(tmp_path / "v.npz").reasons == ()
+
+
+def test_scores_whose_reasons_json_cannot_hold_leave_the_earlier_file(tmp_path):
+    scores.write(tmp_path, Scores("v", np.zeros(3), reasons=({"text": "a"},)))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        scores.write(tmp_path, Scores("v", np.ones(3), reasons=({"text": np.zeros(2)},)))
+    read = scores.read(tmp_path / "v.npz")
+    assert read.reasons == ({"text": "a"},) and read.frame_scores.max() == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v.npz", "v.reasons.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"text": "é"}\n\n{"text"', r"v\.reasons\.jsonl:3: not JSON .*: '\{\"text\"'"),
+        ('"too fast"\n', r"v\.reasons\.jsonl:1: expected a dict \{…\}: '\"too fast\"'"),
+    ],
+)
+def test_reasons_that_are_no_dicts_are_refused(tmp_path, lines, message):
+    path = scores.write(tmp_path, Scores("v", np.zeros(3)))
+    (tmp_path / "v.reasons.jsonl").write_text(lines, "utf-8")
+    with pytest.raises(ValueError, match=message):
+        scores.read(path)
 
 
 def test_segment_scores_of_another_program_are_spread(tmp_path):
@@ -74,15 +115,31 @@ def test_unusable_arrays_are_refused(tmp_path, arrays, message):
             {"pictures": pictures([0], other=(1, 4, 3, 3))},
             r"v: picture_predicted \(1, 4, 3, 3\), but picture_seen \(1, 2, 3, 3\)",
         ),
+        (
+            {"examples": examples([0, 2])},
+            r"v: an example of reason 2, but v\.reasons\.jsonl has 2 \(numbered from 0\)",
+        ),
+        ({"examples": examples([-1])}, "v: an example of reason -1"),
+        ({"examples": examples([0.5])}, r"v: example_reason float64 \(1,\); expected int"),
+        (
+            {"examples": examples([0], other=(2, 2, 3, 3))},
+            r"v: example_normal uint8 \(2, 2, 3, 3\); expected uint8 \[1, H, W, 3\]",
+        ),
+        (
+            {"examples": examples([0], other=(1, 4, 3, 3))},
+            r"v: example_normal \(1, 4, 3, 3\), but example_seen \(1, 2, 3, 3\)",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_at_both_ends(tmp_path, fields, message):
-    bad = Scores("v", np.zeros(5), **fields)
+    bad = Scores("v", np.zeros(5), reasons=({"text": "a"}, {"text": "b"}), **fields)
     with pytest.raises(ValueError, match=message):
         scores.write(tmp_path, bad)
     parts = dict(fields)
-    if found := parts.pop("pictures", None):
-        parts = {f"picture_{name}": part for name, part in found._asdict().items()}
+    for kind in ("picture", "example"):
+        if found := parts.pop(f"{kind}s", None):
+            parts = {f"{kind}_{name}": part for name, part in found._asdict().items()}
+    (tmp_path / "v.reasons.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
     np.savez(tmp_path / "v.npz", frame_scores=np.zeros(5), **parts)
     with pytest.raises(ValueError, match=message):
         scores.read(tmp_path / "v.npz")
@@ -94,6 +151,12 @@ def test_a_part_of_the_pictures_is_refused(tmp_path):
         scores.read(tmp_path / "v.npz")
 
 
+def test_a_part_of_the_examples_is_refused(tmp_path):
+    np.savez(tmp_path / "v.npz", frame_scores=np.zeros(5), example_reason=np.array([1]))
+    with pytest.raises(ValueError, match="has example_reason; expected example_reason, example_se"):
+        scores.read(tmp_path / "v.npz")
+
+
 def test_what_goes_by_frame_numbers_is_left_out_of_the_counted_frames():
     scored = np.arange(5) > 1
     whole = Scores("v", np.arange(5.0), map=np.zeros((5, 1, 1)), pictures=pictures([4]))
@@ -101,10 +164,12 @@ def test_what_goes_by_frame_numbers_is_left_out_of_the_counted_frames():
     some = Scores(
         "v", np.arange(5.0), np.array([0, 0, 1, 0, 1]), scored, {"b": -np.arange(5.0)},
         segment_scores=np.zeros(2), boxes=np.zeros((1, 6)), map=whole.map, pictures=whole.pictures,
+        reasons=({},), examples=examples([0]),
     ).counted()  # fmt: skip
     assert some.frame_scores.tolist() == [2, 3, 4] and some.labels.tolist() == [1, 0, 1]
     assert some.alternatives["b"].tolist() == [-2, -3, -4]
-    gone = (some.scored, some.segment_scores, some.boxes, some.map, some.pictures)
+    gone = (some.scored, some.segment_scores, some.boxes, some.map, some.pictures,
+            some.examples)  # fmt: skip
     assert all(part is None for part in gone)
     scores.check(some)
 

@@ -6,7 +6,10 @@ scores of the same frames, measured beside; `segment_scores` [K] with `num_frame
 frames at reading when there are no `frame_scores`; `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`);
 `map` [T, h, w], where in the picture the score comes from; `picture_frames` int [k], `picture_seen`
 and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames and what was predicted for them.
-Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`. Nothing here needs JAX.
+Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`, one dict a line: `text` says why, and
+`vadjax.report` shows the other keys that it knows. Examples of them are `example_reason` int [k],
+numbers of lines from 0, `example_seen` and `example_normal` uint8 [k, H, W, 3], RGB: the frame that
+the reason is about, and the normal frame most like it. Nothing here needs JAX.
 """
 
 import contextlib
@@ -23,7 +26,8 @@ import numpy as np
 
 from vadjax.data.segments import expand
 
-ALTERNATIVE, PICTURE = "alternative_", "picture_"  # first parts of the arrays' names in the file
+# First parts of the arrays' names in the file
+ALTERNATIVE, PICTURE, EXAMPLE = "alternative_", "picture_", "example_"
 ARRAYS = ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map")  # the other names
 
 
@@ -39,6 +43,20 @@ class Pictures(NamedTuple):
     frames: np.ndarray
     seen: np.ndarray
     predicted: np.ndarray
+
+
+class Examples(NamedTuple):
+    """Some reasons of a video in pictures.
+
+    Attributes:
+      reason: int [k], which of the video's `reasons`, from 0.
+      seen: uint8 [k, H, W, 3], RGB, the frame that the reason is about.
+      normal: uint8 [k, H, W, 3], RGB, the frame of the normal video that is most like it.
+    """
+
+    reason: np.ndarray
+    seen: np.ndarray
+    normal: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +75,8 @@ class Scores:
       boxes: float [n, 6] `frame, x0, y0, x1, y1, score`, in pixels of the source frame.
       map: float [T, h, w], finite, high = anomalous; its h × w cells cover the whole frame.
       pictures: frames and predictions for a report to show.
-      reasons: what a person is told, one dict an event.
+      reasons: what a person is told, one dict an event; JSON must be able to hold it.
+      examples: pictures of some of the reasons for a report to show.
     """
 
     video: str
@@ -70,6 +89,7 @@ class Scores:
     map: np.ndarray | None = None
     pictures: Pictures | None = None
     reasons: tuple[dict, ...] = ()
+    examples: Examples | None = None
 
     def counted(self) -> "Scores":
         """Scores and labels of only the frames that count.
@@ -104,7 +124,8 @@ def check(scores: Scores) -> Scores:
 
     Raises:
       ValueError: a name that cannot be a file's, not one finite score a frame, labels of another
-        length or other than 0 and 1, or boxes, a map or pictures of a wrong shape or frame.
+        length or other than 0 and 1, boxes, a map or pictures of a wrong shape or frame, or
+        examples of a wrong shape or of a reason that is not there.
     """
     if (
         not scores.video
@@ -139,6 +160,8 @@ def check(scores: Scores) -> Scores:
         _check_map(scores.video, scores.map, len(frames))
     if scores.pictures is not None:
         _check_pictures(scores.video, scores.pictures, len(frames))
+    if scores.examples is not None:
+        _check_examples(scores.video, scores.examples, len(scores.reasons))
     return scores
 
 
@@ -154,29 +177,50 @@ def _check_map(video: str, found: np.ndarray, frames: int) -> None:
 
 
 def _check_pictures(video: str, pictures: Pictures, frames: int) -> None:
-    numbers, shape = pictures.frames, pictures.seen.shape
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise ValueError(
-            f"{video}: picture_frames {numbers.dtype} {numbers.shape}; expected int [k]"
-        )
+    numbers = pictures.frames
+    _check_numbers(video, f"{PICTURE}frames", numbers)
     outside = numbers[(numbers < 0) | (numbers >= frames)]
     if outside.size:
         raise ValueError(
             f"{video}: a picture of frame {outside[0]}, but its frames are 0 to {frames - 1}"
         )
-    for name, found in (("seen", pictures.seen), ("predicted", pictures.predicted)):
+    pairs = {f"{PICTURE}seen": pictures.seen, f"{PICTURE}predicted": pictures.predicted}
+    _check_colours(video, pairs, len(numbers))
+
+
+def _check_examples(video: str, examples: Examples, reasons: int) -> None:
+    numbers = examples.reason
+    _check_numbers(video, f"{EXAMPLE}reason", numbers)
+    outside = numbers[(numbers < 0) | (numbers >= reasons)]
+    if outside.size:
+        raise ValueError(
+            f"{video}: an example of reason {outside[0]}, but {video}.reasons.jsonl "
+            f"has {reasons} (numbered from 0)"
+        )
+    pairs = {f"{EXAMPLE}seen": examples.seen, f"{EXAMPLE}normal": examples.normal}
+    _check_colours(video, pairs, len(numbers))
+
+
+def _check_numbers(video: str, name: str, numbers: np.ndarray) -> None:
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise ValueError(f"{video}: {name} {numbers.dtype} {numbers.shape}; expected int [k]")
+
+
+def _check_colours(video: str, pairs: Mapping[str, np.ndarray], count: int) -> None:
+    """Raises ValueError unless all are uint8 [count, H, W, 3] of one shape."""
+    first = next(iter(pairs))
+    for name, found in pairs.items():
         colour = found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8
-        if not colour or len(found) != len(numbers) or 0 in found.shape[1:]:
+        if not colour or len(found) != count or 0 in found.shape[1:]:
             raise ValueError(
-                f"{video}: {PICTURE}{name} {found.dtype} {found.shape}; "
-                f"expected uint8 [{len(numbers)}, H, W, 3]"
+                f"{video}: {name} {found.dtype} {found.shape}; expected uint8 [{count}, H, W, 3]"
             )
-        if found.shape != shape:
-            raise ValueError(f"{video}: {PICTURE}{name} {found.shape}, but {PICTURE}seen {shape}")
+        if found.shape != pairs[first].shape:
+            raise ValueError(f"{video}: {name} {found.shape}, but {first} {pairs[first].shape}")
 
 
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
-    """Writes `folder/VIDEO.npz` (and the reasons beside it), replacing it in one move."""
+    """Writes `folder/VIDEO.npz`, and before it the reasons, replacing each in one move."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
@@ -187,14 +231,25 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     arrays |= {f"{ALTERNATIVE}{name}": other for name, other in scores.alternatives.items()}
     if scores.pictures is not None:
         arrays |= {f"{PICTURE}{name}": part for name, part in scores.pictures._asdict().items()}
+    if scores.examples is not None:
+        arrays |= {f"{EXAMPLE}{name}": part for name, part in scores.examples._asdict().items()}
+    _write_reasons(folder, scores)
     path = folder / f"{scores.video}.npz"
     temporary = folder / f".{scores.video}.tmp.npz"
     np.savez(temporary, **arrays)
     os.replace(temporary, path)
-    if scores.reasons:
-        lines = "".join(json.dumps(reason) + "\n" for reason in scores.reasons)
-        (folder / f"{scores.video}.reasons.jsonl").write_text(lines)
     return path
+
+
+def _write_reasons(folder: pathlib.Path, scores: Scores) -> None:
+    """Writes the file of the reasons; without reasons it removes that of an earlier video."""
+    path = folder / f"{scores.video}.reasons.jsonl"
+    if not scores.reasons:
+        path.unlink(missing_ok=True)
+        return
+    temporary = folder / f".{scores.video}.tmp.reasons.jsonl"
+    temporary.write_text("".join(json.dumps(reason) + "\n" for reason in scores.reasons))
+    os.replace(temporary, path)
 
 
 def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
@@ -217,30 +272,44 @@ def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
             )
         frames = int(arrays.pop("num_frames"))
         arrays["frame_scores"] = expand(arrays["segment_scores"], frames, expansion)
-    reasons = path.with_name(f"{path.stem}.reasons.jsonl")
     return check(
         Scores(
             video=path.stem,
-            reasons=tuple(map(json.loads, reasons.read_text().splitlines()))
-            if reasons.is_file()
-            else (),
+            reasons=_reasons(path.with_name(f"{path.stem}.reasons.jsonl")),
             alternatives={
                 name.removeprefix(ALTERNATIVE): array
                 for name, array in arrays.items()
                 if name.startswith(ALTERNATIVE)
             },
-            pictures=_pictures(path, arrays),
+            pictures=_part(path, arrays, PICTURE, Pictures),
+            examples=_part(path, arrays, EXAMPLE, Examples),
             **{name: array for name, array in arrays.items() if name in ARRAYS},
         )
     )
 
 
-def _pictures(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Pictures | None:
-    names = [f"{PICTURE}{field}" for field in Pictures._fields]
+def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
+    """The dicts of a file of reasons; none if there is no such file."""
+    found = []
+    for number, line in enumerate(path.read_text("utf-8").split("\n") if path.is_file() else (), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: not JSON ({error}): {line[:80]!r}") from error
+        if not isinstance(found[-1], dict):
+            raise ValueError(f"{path}:{number}: expected a dict {{…}}: {line[:80]!r}")
+    return tuple(found)
+
+
+def _part(path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str, kind: type):
+    """The arrays whose names begin with `prefix`, as the named tuple `kind`; None without any."""
+    names = [f"{prefix}{field}" for field in kind._fields]
     found = [name for name in names if name in arrays]
     if found and found != names:
         raise ValueError(f"{path}: has {', '.join(found)}; expected {', '.join(names)}")
-    return Pictures(*(arrays[name] for name in names)) if found else None
+    return kind(*(arrays[name] for name in names)) if found else None
 
 
 def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
