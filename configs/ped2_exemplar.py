@@ -23,6 +23,7 @@ def exemplar_config(
     """The fields of the system with the values of spec eval."""
     config = common.base("exemplar")
     config.train.steps, config.train.batch = 0, 1
+    config.data.cameras = "one"
     config.volume = {"window": window, "step": step}
     config.features = {"dir": ""}
     config.appearance = {"source": "none", "weights": ""}
@@ -42,7 +43,8 @@ def exemplar_config(
         "z_volumes": 20_000,
     }
     config.eval.untrained = False
-    config.eval.map_rule, config.eval.sigma, config.eval.flag = "max", 0.0, 2.0
+    config.eval.map_rule, config.eval.sigma = "max", 0.0
+    config.eval.flag, config.eval.examples = 2.0, 3
     return config
 
 

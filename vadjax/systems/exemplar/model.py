@@ -50,6 +50,23 @@ class Model(NamedTuple):
     names: np.ndarray
     classes: np.ndarray
 
+    def state(self) -> "Model":
+        """The same with None in place of empty arrays, which no checkpoint takes."""
+        return Model(*(array if array.size else None for array in self))
+
+    @classmethod
+    def of(cls, state: "Model") -> "Model":
+        """What `state` was made of, as NumPy arrays."""
+        total = len(state.count)
+        empty = dict.fromkeys(READABLE, np.zeros((total, 0), np.float32))
+        empty["classes"] = np.zeros((0, 1), np.uint8)
+        return cls(
+            **{
+                name: empty[name] if array is None else np.asarray(array)
+                for name, array in state._asdict().items()
+            }
+        )
+
     def features(self) -> Features:
         """The exemplars' features, [total, ...]."""
         return as_features(self._asdict())

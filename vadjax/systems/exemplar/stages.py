@@ -22,24 +22,34 @@ from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
 
 TRAIN = "train"
+ONE = "scene"  # name of the camera where there is only one
+CAMERAS = ("one", "prefix")
 
 
 class Stages:
-    """The stages as a config has them, in a folder (`files.py` says what it holds).
+    """The stages for one camera as a config has them, in a folder (`files.py` says what it holds).
 
     Args:
       config: of the run.
       folder: workdir; None takes a temporary one, which goes with the object.
+      camera: name of the camera, where there are several.
+      extractor: makes the features; a new one if None.
 
     Raises:
       ValueError, FileNotFoundError, ImportError: a field, or weights, that cannot be used.
     """
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        self.config = config
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        folder: pathlib.Path | None = None,
+        camera: str = ONE,
+        extractor: Extractor | None = None,
+    ):
+        self.config, self.camera = config, camera
         self.space = Space.of(config)
         check(config)
-        self.extractor = Extractor(config)
+        self.extractor = extractor or Extractor(config)
         self._temporary = None if folder else tempfile.TemporaryDirectory()
         self.folder = pathlib.Path(folder or self._temporary.name)
         self.sharding = mesh.by_row(mesh.make(1, 1))
@@ -50,13 +60,28 @@ class Stages:
         return float(self.config.model.threshold)
 
     def path(self, name: str, *below: str) -> pathlib.Path:
-        """A file or folder of a stage; `{version}` in its name stands for the version."""
-        return self.folder.joinpath(name.format(version=self.space.version), *below)
+        """A file or folder of a stage; `{version}` and `{camera}` in its name are filled in."""
+        camera = "" if self.camera == ONE else f"_{self.camera}"
+        return self.folder.joinpath(name.format(version=self.space.version, camera=camera), *below)
+
+    def videos(self, data: Dataset, split: str) -> list[Video]:
+        """The camera's videos of a split, sorted by name.
+
+        Raises:
+          ValueError: there are none.
+        """
+        found = cameras(data, split, self.config.data.cameras).get(self.camera, [])
+        if not found:
+            raise ValueError(
+                f"{data.folder}: split {split!r} has no video of camera {self.camera!r}; its "
+                f"exemplars need one (data.cameras is {self.config.data.cameras!r})"
+            )
+        return found
 
     @property
     def merged_path(self) -> pathlib.Path:
         """The file of the model."""
-        return self.path("exemplars_{version}_merged.npz")
+        return self.path("exemplars_{version}_merged{camera}.npz")
 
     # Stage 1
 
@@ -68,7 +93,7 @@ class Stages:
 
     def all_features(self, data: Dataset, split: str) -> Iterator[Features]:
         """Features of the videos of a split in the order of their names, some at a time."""
-        videos = by_name(data, split)
+        videos = self.videos(data, split)
         workers = max(1, self.config.data.threads)
         with progress.bar(f"features {split}", len(videos)) as bar:
             with ThreadPoolExecutor(workers) as pool:
@@ -85,12 +110,13 @@ class Stages:
             **self.extractor.settings(tuple(data.manifest["size"])),
             **self.space.settings(),
             "z_volumes": self.config.model.z_volumes,
+            "camera": self.camera,
             "data": data.digest,
         }
 
     def scales(self, data: Dataset) -> np.ndarray:
         """Z of the training videos, float32 [4] (spec §5): of its file, or from all features."""
-        path, meta = self.path("scales_{version}.npz"), self.made_with(data)
+        path, meta = self.path("scales_{version}{camera}.npz"), self.made_with(data)
         if path.is_file():
             return files.read(path, meta, MEND)["Z"]
         drawn, sizes = self._draw(data)
@@ -102,7 +128,8 @@ class Stages:
         """Rows of the training volumes, at most `model.z_volumes` drawn ones, and their sizes."""
         places = self.extractor.grid(tuple(data.manifest["size"]))
         counts = [
-            len(places.times(video.num_frames)) * places.regions for video in by_name(data, TRAIN)
+            len(places.times(video.num_frames)) * places.regions
+            for video in self.videos(data, TRAIN)
         ]
         total, most = sum(counts), self.config.model.z_volumes
         chosen = np.arange(total)
@@ -133,7 +160,7 @@ class Stages:
     def all_clusters(self, data: Dataset) -> list[tuple[Exemplars, dict[str, np.ndarray]]]:
         """Stages 1 and 2a of all training videos."""
         self.scales(data)
-        videos, parts = by_name(data, TRAIN), []
+        videos, parts = self.videos(data, TRAIN), []
         with progress.bar("exemplars", len(videos)) as bar:
             for done, video in enumerate(videos, 1):
                 parts.append(self.clusters(video, data))
@@ -150,7 +177,7 @@ class Stages:
             **arrays,
             Z=scales,
             threshold=np.array(self.threshold, np.float32),
-            names=model.to_bytes([video.name for video in by_name(data, TRAIN)]),
+            names=model.to_bytes([video.name for video in self.videos(data, TRAIN)]),
             classes=model.to_bytes(self.extractor.classes),
         )
         places = self.extractor.grid(tuple(data.manifest["size"]))
@@ -213,9 +240,30 @@ class Stages:
         return scores
 
 
-def by_name(data: Dataset, split: str) -> list[Video]:
-    """The videos of a split, sorted by name."""
-    return sorted(Videos(data, split), key=lambda video: video.name)
+def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
+    """The videos of a split by camera, sorted by name.
+
+    Args:
+      data: the dataset.
+      split: name of the split.
+      rule: `"one"` for all, or `"prefix"`: the text before the first underscore of a video's name
+        (`01_0014` is of camera 01, as in ShanghaiTech).
+
+    Raises:
+      ValueError: no such rule or split, or a name without an underscore.
+    """
+    if rule not in CAMERAS:
+        raise ValueError(f"data.cameras is {rule!r}; expected one of {', '.join(CAMERAS)}")
+    found: dict[str, list[Video]] = {}
+    for video in sorted(Videos(data, split), key=lambda video: video.name):
+        camera, underscore, _ = video.name.partition("_")
+        if rule == "prefix" and not (camera and underscore):
+            raise ValueError(
+                f"video {video.name} of {data.folder}: no camera before an underscore in its name; "
+                "expected for example 01_0014, or data.cameras = 'one'"
+            )
+        found.setdefault(camera if rule == "prefix" else ONE, []).append(video)
+    return found
 
 
 def on_grid(scores: np.ndarray, places: Grid) -> np.ndarray:

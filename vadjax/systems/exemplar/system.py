@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import jax
 import ml_collections
-import numpy as np
 
 from vadjax import workdir
 from vadjax.data import clips
@@ -19,7 +18,10 @@ from vadjax.scores import Scores
 from vadjax.systems.exemplar import events, scoring
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import TRAIN, Stages, by_name, on_grid
+from vadjax.systems.exemplar.stages import TRAIN, Stages, cameras, on_grid
+
+
+State = dict[str, Model]  # of every camera
 
 
 class System:
@@ -29,26 +31,34 @@ class System:
 
     def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
         self.config, self._folder = config, folder
-        self.stages = Stages(config, folder)
+        self._first = Stages(config, folder)  # checks the config; all cameras share its extractor
 
     def batches(self, data: Dataset, shard: Shard) -> None:
         """None: all is learnt in `init`."""
         del data, shard
 
-    def init(self, rng: jax.Array, data: Dataset) -> Model:
-        """The exemplars of the training videos.
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """The exemplars of the training videos of every camera.
 
         A finished run keeps its own, so that it can score videos of another dataset.
         """
         del rng  # nothing is random but the draw for Z, which has the config's seed
-        finished = self._folder is not None and (self._folder / workdir.FILE).is_file()
-        return self.stages.read_model(data) if finished else self.stages.merge(data)
+        if self._finished:
+            split = TRAIN if TRAIN in data.splits else self.config.eval.split
+            return {
+                camera: self.stages(camera).read_model(data).state()
+                for camera in cameras(data, split, self.config.data.cameras)
+            }
+        return {
+            camera: self.stages(camera).merge(data).state()
+            for camera in cameras(data, TRAIN, self.config.data.cameras)
+        }
 
-    def update(self, state: Model, batch, rng: jax.Array):
+    def update(self, state: State, batch, rng: jax.Array):
         """Never called: `train.steps` is 0."""
         raise NotImplementedError("exemplars are selected, not trained by steps")
 
-    def finalize(self, state: Model, data: Dataset) -> Model:
+    def finalize(self, state: State, data: Dataset) -> State:
         """Nothing to do."""
         del data
         return state
@@ -57,39 +67,62 @@ class System:
         """The videos of the split."""
         return Videos(data, split)
 
-    def score(self, state: Model, videos: Videos) -> Iterator[Scores]:
-        """Scores of each video, with a map, and reasons for what scores `eval.flag` or more."""
-        state, data = Model(*map(np.asarray, state)), videos.data
-        stages = self._stages_for(data)
-        training = _training(data)
-        config = self.config.eval
-        for video in videos:
-            places = stages.extractor.grid(video.size)
-            found = stages.scores(video, data, state)
-            scores = on_grid(found.score, places)
-            heat = scoring.cells(scores, places, video.num_frames, config.map_rule)
-            explainer = Explainer(
-                state, places, self.config.motion.still_threshold, self.config.model.neighbours
-            )
-            own = stages.features(video, data)
-            reasons = tuple(explainer.of(own, found, config.flag))
-            yield Scores(
-                video.name,
-                scoring.smooth(heat.max((1, 2)), config.sigma),
-                labels=video.labels,
-                map=heat,
-                reasons=reasons,
-                examples=events.examples(reasons, video, training, self.config.report.reasons),
-            )
+    def score(self, state: State, videos: Videos) -> Iterator[Scores]:
+        """Scores of each video, with a map, and reasons for what scores `eval.flag` or more.
 
-    def _stages_for(self, data: Dataset) -> Stages:
-        """The run's own stages, or temporary ones for videos of another dataset."""
-        if self._folder is None or not (self._folder / workdir.FILE).is_file():
-            return self.stages
-        own = workdir.saved(self._folder).get(workdir.DATASET) == data.digest
-        return self.stages if own else Stages(self.config)
+        Raises:
+          ValueError: a video of a camera that the exemplars are not of.
+        """
+        data, models = videos.data, {name: Model.of(own) for name, own in state.items()}
+        split = videos[0].split
+        training = _training(data)
+        camera_of = {
+            video.name: camera
+            for camera, own in cameras(data, split, self.config.data.cameras).items()
+            for video in own
+        }
+        own = self._owns(data)
+        stages = {name: self.stages(name, ... if own else None) for name in models}
+        for video in videos:
+            camera = camera_of[video.name]
+            if camera not in models:
+                raise ValueError(
+                    f"video {video.name}: no exemplars of camera {camera!r}; there are some of "
+                    f"{', '.join(models)}"
+                )
+            yield self._score(video, stages[camera], models[camera], data, training)
+
+    def _score(self, video: Video, stages: Stages, model: Model, data: Dataset, training) -> Scores:
+        config, places = self.config, stages.extractor.grid(video.size)
+        found, own = stages.scores(video, data, model), stages.features(video, data)
+        heat = scoring.cells(
+            on_grid(found.score, places), places, video.num_frames, config.eval.map_rule
+        )
+        explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
+        reasons = tuple(explainer.of(own, found, config.eval.flag))
+        return Scores(
+            video.name,
+            scoring.smooth(heat.max((1, 2)), config.eval.sigma),
+            labels=video.labels,
+            map=heat,
+            reasons=reasons,
+            examples=events.examples(reasons, video, training, config.eval.examples),
+        )
+
+    def stages(self, camera: str, folder=...) -> Stages:
+        """The stages of a camera, by default in the run's folder."""
+        folder = self._first.folder if folder is ... else folder
+        return Stages(self.config, folder, camera, self._first.extractor)
+
+    @property
+    def _finished(self) -> bool:
+        return self._folder is not None and (self._folder / workdir.FILE).is_file()
+
+    def _owns(self, data: Dataset) -> bool:
+        """Whether files about `data` belong to the run's folder."""
+        return not self._finished or workdir.saved(self._folder)[workdir.DATASET] == data.digest
 
 
 def _training(data: Dataset) -> dict[str, Video]:
     """Training videos by name; none where the dataset has no such split."""
-    return {video.name: video for video in by_name(data, TRAIN)} if TRAIN in data.splits else {}
+    return {video.name: video for video in Videos(data, TRAIN)} if TRAIN in data.splits else {}
