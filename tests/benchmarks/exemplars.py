@@ -17,8 +17,8 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import euclidean_distances
 
 from tests.benchmarks import table
-from vadjax.ops import distance_kernels
-from vadjax.ops.distance import BLOCK, Metric, largest_distances, nearest, select
+from vadjax.ops.distance import Metric, kernels, largest_distances, nearest, select
+from vadjax.ops.distance.selection import BLOCK
 
 SIZES = (128, 12, 12, 1)
 REGIONS, TEST, MODES, MANY = 187, 390, 12, 20_000
@@ -94,7 +94,7 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     counts = np.diff(found.offsets)
     slots = 2 ** int(np.ceil(np.log2(max(counts.max(), BLOCK))))
     static = {"spans": metric.spans, "capacity": slots, "block": BLOCK}
-    kernel = distance_kernels.compiled(distance_kernels.select, None, 2, **static)
+    kernel = kernels.compiled(kernels.select, None, 2, **static)
     lengths, scales = np.full(regions, MANY, np.int32), np.float32(metric.scales)
     limits = np.full(2, threshold, np.float32)
     memory = kernel.lower(x, lengths, scales, limits).compile().memory_analysis()

@@ -4,15 +4,18 @@ import pytest
 from jax import export
 
 from vadjax import mesh
-from vadjax.ops import distance, distance_kernels
 from vadjax.ops.distance import (
     COMPONENTS,
+    VERSIONS,
     Exemplars,
     Metric,
+    kernels,
     largest_distances,
     merge,
     nearest,
+    scoring,
     select,
+    selection,
 )
 
 SIZES, SCALES = (40, 5, 3, 1), (8.0, 4.0, 2.0, 1.0)
@@ -74,7 +77,7 @@ def lattice(regions=5, volumes=120, seed=0):
 @pytest.mark.parametrize("seed", range(3))
 def test_same_exemplars_as_one_volume_at_a_time(th, seed):
     x = clusters(seed=seed)
-    agree(select(x, METRIC, th), x, th)
+    agree(select(x, METRIC, th, capacity=128), x, th)
 
 
 @pytest.mark.parametrize("th", [0.0, 0.125, 0.5, 1.0, 1.25, 2.0])
@@ -82,7 +85,7 @@ def test_ties_and_distances_of_exactly_the_threshold(th):
     x = lattice()
     exact = [METRIC.distances(one, one) for one in x]
     assert all((one == th).sum() > 50 for one in exact)
-    agree(select(x, METRIC, th), x, th)
+    agree(select(x, METRIC, th, capacity=128), x, th)
     assert (by_the_rule(x[0], th) != by_the_rule(x[0], np.nextafter(th, -1))) or th > 1.25
 
 
@@ -101,11 +104,11 @@ def test_unsure_volumes_are_decided_again_in_float64(monkeypatch):
     wanted = [by_the_rule(x[0], th)[0] for th in thresholds]
 
     def right():
-        found = [select(x[:1], METRIC, th).index.tolist() for th in thresholds]
+        found = [select(x[:1], METRIC, th, capacity=64).index.tolist() for th in thresholds]
         return sum(a == b for a, b in zip(found, wanted, strict=True))
 
     assert right() == len(thresholds)
-    monkeypatch.setattr(distance, "_decide_again", lambda *_: None)
+    monkeypatch.setattr(selection, "_decide_again", lambda *_: None)
     assert right() < len(thresholds)  # float32 alone does err here
 
 
@@ -113,25 +116,25 @@ def test_unsure_volumes_are_decided_again_in_float64(monkeypatch):
 def test_intervals_hold_the_true_distance(large):
     x = clusters(regions=3, volumes=60, spread=1e-3) + np.float32(large)
     y = x - x.mean(1, keepdims=True)
-    low, high = distance_kernels.bounds(y, y, np.float32(SCALES), METRIC.spans)
+    low, high = kernels.bounds(y, y, np.float32(SCALES), METRIC.spans)
     exact = np.stack([METRIC.distances(one, one) for one in np.asarray(y)])
     assert (low <= exact).all() and (exact <= high).all()
     assert np.quantile(high - low, 0.4) < 0.01
 
 
-@pytest.mark.parametrize("options", [
-    {"block": 1}, {"block": 7}, {"block": 64}, {"block": 1000},
-    {"capacity": 1}, {"capacity": 3}, {"capacity": 1000},
+@pytest.mark.parametrize(("th", "options"), [
+    (0.6, {"block": 1}), (0.6, {"block": 7}), (0.6, {"block": 64}), (0.6, {"block": 1000}),
+    (1.0, {"capacity": 1}), (1.0, {"capacity": 5}), (1.0, {"capacity": 1000}),
 ])  # fmt: skip
-def test_block_and_capacity_change_nothing(options):
+def test_block_and_capacity_change_nothing(th, options):
     x = clusters(regions=5, volumes=70)
-    agree(select(x, METRIC, 0.6, **options), x, 0.6)
+    agree(select(x, METRIC, th, **options), x, th)
 
 
 def test_overflow_is_detected_and_done_again_with_more_room(monkeypatch):
     x = clusters(regions=6, volumes=80)
     x[1] = x[1, :1]  # one exemplar: fits at once
-    sizes, compiled = [], distance_kernels.compiled
+    sizes, compiled = [], kernels.compiled
 
     def spy(kernel, *arguments, **static):
         function = compiled(kernel, *arguments, **static)
@@ -143,23 +146,24 @@ def test_overflow_is_detected_and_done_again_with_more_room(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(distance_kernels, "compiled", spy)
-    found = select(x, METRIC, 0.3, capacity=2)
-    agree(found, x, 0.3)
+    monkeypatch.setattr(kernels, "compiled", spy)
+    found = select(x, METRIC, 0.6, capacity=2)
+    agree(found, x, 0.6)
     assert np.diff(found.offsets).max() > 8
     assert [size for size, _, _ in sizes[:4]] == [2, 4, 8, 16]
     assert all(most > size for size, _, most in sizes[:-1]) and sizes[-1][2] <= sizes[-1][0]
-    assert sizes[1][1] == 6 and sizes[0][1] == 6  # five regions, in a group of eight or of all
+    assert {regions for _, regions, _ in sizes[:2]} == {8}  # five or six, filled to eight
 
 
-@pytest.mark.parametrize("regions", [1, 5, 8, 11])
-def test_eight_devices_find_what_one_finds(regions):
+@pytest.mark.parametrize(("regions", "capacity"), [(1, 16), (5, 8), (8, 16), (11, 16)])
+def test_eight_devices_find_what_one_finds(regions, capacity):
     assert jax.device_count() == 8
     rows = mesh.by_row(mesh.make(8))
     assert rows.mesh.size == 8
     x, test = clusters(regions), clusters(regions, 50, seed=1)
-    one, eight = (select(x, METRIC, 0.6, capacity=4, sharding=s) for s in (None, rows))
-    agree(eight, x, 0.6)
+    one, eight = (select(x, METRIC, 0.8, capacity=capacity, sharding=s) for s in (None, rows))
+    agree(eight, x, 0.8)
+    assert 8 < np.diff(one.offsets).max() <= 16  # so that with room for 8 some are done again
     exemplars = x[np.repeat(np.arange(regions), np.diff(one.offsets)), one.index]
     for a, b in zip(one, eight, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -204,7 +208,7 @@ def test_merging_is_selection_over_the_exemplars_one_sequence_after_the_other():
 
 
 @pytest.mark.parametrize("make", [clusters, lattice])
-@pytest.mark.parametrize("block", [1, 9, 64])
+@pytest.mark.parametrize("block", [1, 40, 1000])
 def test_nearest_exemplar_is_the_first_of_the_nearest(make, block):
     x, test = make(seed=1), make(seed=2)
     sets = select(x, METRIC, 0.4)
@@ -231,15 +235,31 @@ def test_crowded_regions_beside_almost_empty_ones():
         np.testing.assert_array_equal(found.index[r], METRIC.distances(test[r], x[r, :n]).argmin(1))
 
 
-@pytest.mark.parametrize("version", distance.VERSIONS)
+@pytest.mark.parametrize("tile", [1, 40_000])
+def test_tiles_change_nothing(tile, monkeypatch):
+    x, test = clusters(11), clusters(11, 90, seed=2)
+    exemplars, offsets = x[:, :8].reshape(-1, METRIC.width), np.arange(12) * 8
+    whole = nearest(test, exemplars, offsets, METRIC)
+    monkeypatch.setattr(scoring, "TILE", tile)  # regions one by one; eight at once, then three
+    for a, b in zip(whole, nearest(test, exemplars, offsets, METRIC), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    monkeypatch.setattr(scoring, "HOST_ELEMENTS", 1)
+    monkeypatch.setattr(kernels, "SLACK", 1.0)  # all are unsure
+    kernels.compiled.cache_clear()
+    found = nearest(test, exemplars, offsets, METRIC)
+    np.testing.assert_array_equal(found.index, whole.index)
+    kernels.compiled.cache_clear()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_versions_use_their_components_only(version):
     metric = Metric.version(version, SIZES, SCALES)
-    used = [name in distance.VERSIONS[version] for name in COMPONENTS]
+    used = [name in VERSIONS[version] for name in COMPONENTS]
     x = clusters()
     whole, partial = (m.terms(x[0, :10], x[0, 10:20]) for m in (METRIC, metric))
     np.testing.assert_array_equal(partial, np.where(used, whole, 0))
     scales = np.where(used, SCALES, np.inf)
-    agree(select(x, metric, 0.3), x, 0.3, scales=scales)
+    agree(select(x, metric, 0.3, capacity=128), x, 0.3, scales=scales)
     exemplars, offsets = x[:, :7].reshape(-1, METRIC.width), np.arange(5) * 7
     found = nearest(x, exemplars, offsets, metric)
     assert (found.terms[..., ~np.array(used)] == 0).all() and found.terms.max() > 0
@@ -298,6 +318,7 @@ FLAT, OFFSETS = GOOD[:, 0], np.arange(4)
     (lambda: nearest(with_one(GOOD, np.nan), FLAT, OFFSETS, METRIC), "region 1, volume 3"),
     (lambda: nearest(GOOD, with_one(GOOD, np.nan)[:, 3], OFFSETS, METRIC), "exemplar 1"),
     (lambda: nearest(GOOD, FLAT, [0, 1, 1, 3], METRIC), "region 1 has 0"),
+    (lambda: nearest(GOOD, FLAT, OFFSETS, METRIC, block=0), "block 0"),
     (lambda: nearest(GOOD, FLAT, [0, 1, 2], METRIC), "offsets"),
     (lambda: nearest(GOOD, FLAT[:, 1:], OFFSETS, METRIC), "exemplars"),
     (lambda: merge([GOOD], [], METRIC, 1), "1 arrays of features, 0 sets"),
@@ -318,13 +339,12 @@ def test_bad_input_gets_a_clear_error(call, message):
 def test_lowers_for_accelerators(platform, shared):
     rows = mesh.by_row(mesh.make(8)) if shared else None
     x, counts, scales = np.zeros((8, 64, 49), np.float32), np.ones(8, np.int32), np.float32(SCALES)
-    static = {"spans": METRIC.spans, "block": 32}
     for kernel, arguments, whole in (
-        (distance_kernels.select, (x, counts, scales, np.ones(2, np.float32)), 2),
-        (distance_kernels.nearest, (x, x[:, :16], counts, scales), 1),
+        (kernels.select, (x, counts, scales, np.ones(2, np.float32)), 2),
+        (kernels.nearest, (x, x[:, :16], counts, scales), 1),
     ):
-        more = {"capacity": 16} if kernel is distance_kernels.select else {}
-        function = distance_kernels.compiled(kernel, rows, whole, **static, **more)
+        static = {"capacity": 16, "block": 32} if kernel is kernels.select else {}
+        function = kernels.compiled(kernel, rows, whole, spans=METRIC.spans, **static)
         lowered = export.export(function, platforms=[platform])(*arguments)
         text = lowered.mlir_module()
         assert lowered.nr_devices == (8 if shared else 1)
@@ -360,8 +380,8 @@ def test_golden_exemplars_and_scores(golden):
         for i, th in enumerate(case["thresholds"]):
             where = f"{name}, threshold {th}"
             each = [x[:, s] for s in range(x.shape[1])]
-            chosen = [select(one, metric, th) for one in each]
-            merged = merge(each, chosen, metric, th)
+            chosen = [select(one, metric, th, capacity=64) for one in each]
+            merged = merge(each, chosen, metric, th, capacity=64)
             rows = np.repeat(np.arange(len(x)), np.diff(merged.offsets))
             exemplars = x[rows, merged.sequence, merged.index]
             found = nearest(test, exemplars, merged.offsets, metric)

@@ -7,8 +7,10 @@ from jax.sharding import NamedSharding
 from scipy.ndimage import gaussian_filter1d
 
 from vadjax.ops import distance
-from vadjax.ops.distance import TEST_BLOCK, Metric
+from vadjax.ops.distance import Metric
 from vadjax.systems.exemplar.grid import Grid, frame_scores
+
+TIMES = 64  # videos are padded to multiples of so many volumes in time
 
 
 class VolumeScores(NamedTuple):
@@ -47,7 +49,7 @@ def score(
       sharding: regions over devices; None is one device.
     """
     n_t, regions, _ = rows.shape
-    padded = -(-n_t // TEST_BLOCK) * TEST_BLOCK  # few lengths are ever compiled
+    padded = -(-n_t // TIMES) * TIMES  # few lengths are ever compiled
     x = np.ascontiguousarray(rows[np.minimum(np.arange(padded), n_t - 1)].swapaxes(0, 1))
     best = np.full((regions, padded), np.inf, np.float32)
     nearest = np.zeros((regions, padded), np.int64)

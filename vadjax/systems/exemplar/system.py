@@ -20,7 +20,6 @@ from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer
 from vadjax.systems.exemplar.stages import TRAIN, Stages, cameras, on_grid
 
-
 State = dict[str, Model]  # of every camera
 
 

@@ -1,7 +1,8 @@
-"""What `vadjax.ops.distance` runs on the device: float32, with an interval round every distance.
+"""What runs on the device: float32, with an interval round every distance.
 
 Each interval [low, high] holds the distance that float64 arithmetic finds, on CPU, GPU and TPU. A
-decision that two intervals leave open is reported, never guessed silently.
+decision that two intervals leave open is reported, never guessed silently. Distances lie as
+[R, E, B]: what is done with them runs along the volumes, side by side in memory.
 
 R regions, N volumes, M test volumes, E slots for exemplars, D features, C components, B block.
 """
@@ -49,7 +50,7 @@ def compiled(kernel: Callable, sharding: NamedSharding | None, shared: int, **st
 
 
 def bounds(y: jax.Array, e: jax.Array, scales: jax.Array, spans: Spans):
-    """Intervals of the distances: [R, B, D], [R, E, D] → two arrays [R, B, E].
+    """Intervals of the distances: [R, B, D], [R, E, D] → two arrays [R, E, B].
 
     Components of one feature take the difference. The others take `a.a + b.b - 2 a.b`, whose
     rounding error is at most (n + 8) units of 2 (a.a + b.b) for n features; the large ones are
@@ -62,11 +63,11 @@ def bounds(y: jax.Array, e: jax.Array, scales: jax.Array, spans: Spans):
         if n == 0:
             continue
         if n == 1:
-            square = jnp.square(a - b.swapaxes(1, 2))
+            square = jnp.square(b - a.swapaxes(1, 2))
             error = 8 * UNIT * square + FLOOR
         else:
-            norms = jnp.square(a).sum(-1)[:, :, None] + jnp.square(b).sum(-1)[:, None, :]
-            square = norms - 2 * jnp.einsum("rbd,red->rbe", a, b, precision="highest")
+            norms = jnp.square(b).sum(-1)[:, :, None] + jnp.square(a).sum(-1)[:, None, :]
+            square = norms - 2 * jnp.einsum("red,rbd->reb", b, a, precision="highest")
             error = 2 * (n + 8) * UNIT * norms + FLOOR
         low += jnp.sqrt(jnp.maximum(square - error, 0)) / scale
         high += jnp.sqrt(jnp.maximum(square, 0) + error) / scale
@@ -115,7 +116,7 @@ def select(x, lengths, scales, limits, *, spans: Spans, capacity: int, block: in
             exemplars = exemplars.at[region, place].set(volume, mode="drop")
             later = some[:, None] & (at > first[:, None])
             to_new = bounds(y, volume[:, None], scales, spans)
-            new_low, new_high = (jnp.where(later, side[..., 0], jnp.inf) for side in to_new)
+            new_low, new_high = (jnp.where(later, side[:, 0], jnp.inf) for side in to_new)
             nearer = new_high < high
             others = jnp.minimum(others, jnp.where(nearer, low, new_low))
             low, high = jnp.where(nearer, new_low, low), jnp.where(nearer, new_high, high)
@@ -139,37 +140,28 @@ def select(x, lengths, scales, limits, *, spans: Spans, capacity: int, block: in
     return found, *(jnp.moveaxis(a, 0, 1).reshape(regions, volumes) for a in parts)
 
 
-def nearest(x, exemplars, counts, scales, *, spans: Spans, block: int):
+def nearest(x, exemplars, counts, scales, *, spans: Spans):
     """Nearest exemplar of every test volume (spec eval §7).
 
     Args:
-      x: [R, M, D], M a multiple of `block`.
+      x: [R, B, D].
       exemplars: [R, E, D].
       counts: int32 [R], exemplars that are there.
       scales: [C].
       spans: as in `select`.
-      block: B.
 
     Returns:
-      slot int32 [R, M]; terms [R, M, C] by direct differences; unsure bool [R, M], another
-      exemplar may be as near; wrong bool [R, M] as in `select`.
+      slot int32 [R, B]; terms [R, B, C] by direct differences; unsure bool [R, B], another
+      exemplar may be as near; wrong bool [R, B] as in `select`.
     """
-    regions, volumes, _ = x.shape
     center = _center(exemplars, counts, spans)
-    centred = exemplars - center
     there = jnp.arange(exemplars.shape[1]) < counts[:, None]
-
-    def one_block(_, start):
-        y = lax.dynamic_slice_in_dim(x, start, block, 1)
-        wrong = ~(jnp.abs(y) <= LARGEST).all(-1)
-        _, _, slot, single = _nearest(y - center, centred, there, scales, spans)
-        slot = jnp.where(single, slot, 0)
-        square = jnp.square(y - jnp.take_along_axis(exemplars, slot[..., None], 1))
-        norms = jnp.stack([jnp.sqrt(square[..., a:b].sum(-1)) for a, b in spans], -1)
-        return None, (slot, norms / scales, ~single, wrong)
-
-    _, parts = lax.scan(one_block, None, jnp.arange(0, volumes, block))
-    return tuple(jnp.moveaxis(a, 0, 1).reshape(regions, volumes, *a.shape[3:]) for a in parts)
+    wrong = ~(jnp.abs(x) <= LARGEST).all(-1)
+    _, _, slot, single = _nearest(x - center, exemplars - center, there, scales, spans)
+    slot = jnp.where(single, slot, 0)
+    square = jnp.square(x - jnp.take_along_axis(exemplars, slot[..., None], 1))
+    norms = jnp.stack([jnp.sqrt(square[..., a:b].sum(-1)) for a, b in spans], -1)
+    return slot, norms / scales, ~single, wrong
 
 
 def farthest(x, scales, *, spans: Spans, block: int):
@@ -182,7 +174,7 @@ def farthest(x, scales, *, spans: Spans, block: int):
     def one_block(largest, start):
         part = lax.dynamic_slice_in_dim(y, start, block, 1)
         low, high = bounds(part, y, scales, spans)
-        return jnp.maximum(largest, low.max()), high[0].max(-1)
+        return jnp.maximum(largest, low.max()), high[0].max(0)
 
     largest, rows = lax.scan(one_block, jnp.zeros((), x.dtype), jnp.arange(0, x.shape[1], block))
     return rows.reshape(-1), largest
@@ -208,9 +200,9 @@ def _nearest(y, exemplars, there, scales, spans):
     [R, B]; sums, not `argmin`, which is slow on CPU.
     """
     low, high = bounds(y, exemplars, scales, spans)
-    low, high = (jnp.where(there[:, None], side, jnp.inf) for side in (low, high))
-    smallest = high.min(-1)
-    candidate = low <= smallest[..., None]
-    slots = jnp.arange(exemplars.shape[1], dtype=jnp.int32)
-    slot = jnp.where(candidate, slots, 0).sum(-1, dtype=jnp.int32)
-    return low.min(-1), smallest, slot, candidate.sum(-1, dtype=jnp.int32) == 1
+    low, high = (jnp.where(there[..., None], side, jnp.inf) for side in (low, high))
+    smallest = high.min(1)
+    candidate = low <= smallest[:, None]
+    slots = jnp.arange(exemplars.shape[1], dtype=jnp.int32)[:, None]
+    slot = jnp.where(candidate, slots, 0).sum(1, dtype=jnp.int32)
+    return low.min(1), smallest, slot, candidate.sum(1, dtype=jnp.int32) == 1

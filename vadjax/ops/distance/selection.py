@@ -1,0 +1,203 @@
+"""Greedy exemplars of all regions at once, and their merging (spec eval §6).
+
+R regions, N volumes or candidates, D features.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jax.sharding import NamedSharding
+
+from vadjax.ops.distance import kernels
+from vadjax.ops.distance.metric import Metric
+from vadjax.ops.distance.regions import checked, groups, padded_rows, place, refuse
+
+CAPACITY, BLOCK = 32, 32  # exemplars of a region at first; volumes taken at once
+REGIONS = 16  # taken at once by a device
+
+
+class Exemplars(NamedTuple):
+    """Exemplars of all regions, flat; those of region r are `offsets[r] : offsets[r + 1]`.
+
+    offsets [R + 1], index [total]: volume, in order of selection, count [total]: volumes that it
+    stands for. All int64.
+    """
+
+    offsets: np.ndarray
+    index: np.ndarray
+    count: np.ndarray
+
+
+class Merged(NamedTuple):
+    """As `Exemplars`, and `sequence` [total] says of which sequence `index` is a volume."""
+
+    offsets: np.ndarray
+    sequence: np.ndarray
+    index: np.ndarray
+    count: np.ndarray
+
+
+def select(
+    x: np.ndarray,
+    metric: Metric,
+    threshold: float,
+    lengths: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    capacity: int = CAPACITY,
+    block: int = BLOCK,
+    sharding: NamedSharding | None = None,
+) -> Exemplars:
+    """Greedy exemplars of every region (spec eval §6).
+
+    In order, a volume becomes an exemplar iff its distance to every exemplar so far is greater
+    than the threshold; else it counts for the nearest of them, the first of equals.
+
+    Args:
+      x: features [R, N, D], taken as float32.
+      metric: the distance, of width D.
+      threshold: 0 or more, in units of the distance.
+      lengths: [R] volumes of each region, the first ones of N; all N if None.
+      weights: [R, N] how much each volume counts, whole numbers; 1 if None.
+      capacity: exemplars of a region that there is room for at first; regions that need more
+        are done again with twice as much, until all have room.
+      block: volumes taken at once. Neither of the two changes the result.
+      sharding: regions over the devices of its mesh (`mesh.by_row`); None is one device.
+
+    Raises:
+      ValueError: wrong shapes, a region without volumes, a threshold below 0 or a feature that
+        is NaN, infinite or larger than 1e15; it names region and volume.
+    """
+    x, lengths = checked(x, metric.width, lengths)
+    if not (np.isfinite(threshold) and threshold >= 0) or min(capacity, block) < 1:
+        raise ValueError(
+            f"threshold {threshold}, capacity {capacity}, block {block}; expected a finite "
+            "threshold of 0 or more, the others 1 or more"
+        )
+    keep, nearest = _select_on_device(x, lengths, metric, threshold, capacity, block, sharding)
+    weights = np.ones(x.shape[:2], np.int64) if weights is None else np.asarray(weights)
+    if weights.shape != x.shape[:2] or weights.dtype.kind not in "iu":
+        raise ValueError(
+            f"weights {weights.dtype} {weights.shape}; expected whole numbers {x.shape[:2]}"
+        )
+    offsets = np.concatenate([[0], np.cumsum(keep.sum(1))])
+    region, index = np.nonzero(keep)
+    there = np.arange(x.shape[1]) < lengths[:, None]
+    flat = (offsets[:-1, None] + nearest)[there]
+    count = np.zeros(offsets[-1], np.int64)
+    np.add.at(count, flat, weights[there])
+    return Exemplars(offsets, index, count)
+
+
+def merge(
+    features: Sequence[np.ndarray],
+    chosen: Sequence[Exemplars],
+    metric: Metric,
+    threshold: float,
+    **options,
+) -> Merged:
+    """One set of exemplars from those of the sequences (spec eval §6, "Merge").
+
+    Args:
+      features: of each sequence [R, N_s, D], or those of its exemplars only, [total_s, D].
+      chosen: the exemplars of each sequence.
+      metric: the distance.
+      threshold: as in selection.
+      **options: capacity, block, sharding of `select`.
+
+    Raises:
+      ValueError: the sequences disagree about the number of regions, or as in `select`.
+    """
+    regions = {len(one.offsets) - 1 for one in chosen}
+    if len(regions) != 1 or len(features) != len(chosen):
+        raise ValueError(
+            f"{len(features)} arrays of features, {len(chosen)} sets of exemplars with "
+            f"{sorted(regions)} regions; expected one each, of the same regions"
+        )
+    owner = [np.repeat(np.arange(len(one.offsets) - 1), np.diff(one.offsets)) for one in chosen]
+    rows = np.concatenate(
+        [
+            np.asarray(f)[r, one.index] if np.ndim(f) == 3 else np.asarray(f)
+            for f, r, one in zip(features, owner, chosen, strict=True)
+        ]
+    )
+    sequence = np.repeat(np.arange(len(chosen)), [len(one.index) for one in chosen])
+    order = np.argsort(np.concatenate(owner), kind="stable")  # by region, then by sequence
+    index, count = (np.concatenate([getattr(one, k) for one in chosen]) for k in ("index", "count"))
+    lengths = sum(np.diff(one.offsets) for one in chosen)
+    starts = np.cumsum(lengths) - lengths
+    if len(rows) != len(order):
+        raise ValueError(f"{len(rows)} rows of features for {len(order)} exemplars")
+    padded = padded_rows(rows[order], starts, lengths, max(lengths))
+    weights = padded_rows(count[order], starts, lengths, max(lengths))
+    kept = select(padded, metric, threshold, lengths, weights, **options)
+    source = order[np.repeat(starts, np.diff(kept.offsets)) + kept.index]
+    return Merged(kept.offsets, sequence[source], index[source], kept.count)
+
+
+def _select_on_device(x, lengths, metric, threshold, capacity, block, sharding):
+    """Keep and nearest [R, N], by the device, checked."""
+    keep, unsure = np.zeros((2, *x.shape[:2]), bool)
+    slot = np.zeros(x.shape[:2], np.int64)
+    pending = range(len(x))
+    scales, limits = np.asarray(metric.scales, np.float32), _around(threshold)
+    size = -(-x.shape[1] // block) * block
+    while len(pending):
+        static = {"spans": metric.spans, "capacity": capacity, "block": block}
+        run = kernels.compiled(kernels.select, sharding, 2, **static)
+        launched = []
+        for group, rows in groups(np.asarray(pending), REGIONS, sharding):
+            part, there = place(x, rows, 0, size, sharding), lengths[rows].astype(np.int32)
+            launched.append((group, run(part, there, scales, limits)))
+        pending = []
+        for group, (found, *parts) in launched:
+            parts = [np.asarray(a)[: len(group), : x.shape[1]] for a in parts]
+            refuse(parts[3], group)
+            fits = np.asarray(found)[: len(group)] <= capacity
+            done = group[fits]
+            keep[done], slot[done], unsure[done] = (a[fits] for a in parts[:3])
+            pending.extend(group[~fits])
+        capacity *= 2
+    for region in np.flatnonzero(unsure.any(1)):
+        own = x[region, : lengths[region]]
+        _decide_again(own, metric, threshold, keep[region], slot[region], unsure[region])
+    return keep, slot
+
+
+def _around(threshold):
+    """The float32 numbers next to the threshold, [2]; twice the same if it is one itself."""
+    near = np.float32(min(threshold, 1e38))
+    down = near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf))
+    up = near if float(near) >= threshold else np.nextafter(near, np.float32(np.inf))
+    return np.asarray([down, up], np.float32)
+
+
+def _decide_again(x, metric, threshold, keep, slot, unsure):
+    """Checks the unsure volumes of a region [N, D] in order; mends `keep` and `slot` in place.
+
+    If all that were unsure before a volume turn out right, so are the exemplars before it.
+    """
+    for volume in np.flatnonzero(unsure):
+        before = np.flatnonzero(keep[:volume])
+        found = metric.distances(x[volume][None], x[before])[0]
+        best = found.argmin()
+        if (found[best] > threshold) != keep[volume]:
+            return _select_from(volume, x, metric, threshold, keep, slot)
+        if not keep[volume]:
+            slot[volume] = best
+    return None
+
+
+def _select_from(first, x, metric, threshold, keep, slot):
+    """Selection in float64 from a volume on, given that all before it is right."""
+    keep[first:] = False
+    for start in range(first, len(x), BLOCK):
+        part = x[start : start + BLOCK]
+        before = metric.distances(part, x[np.flatnonzero(keep[:start])])
+        among, new = metric.distances(part, part), []
+        for row in range(len(part)):
+            found = np.concatenate([before[row], among[row, new]])
+            slot[start + row] = best = found.argmin()
+            if found[best] > threshold:
+                keep[start + row], slot[start + row] = True, len(found)
+                new.append(row)
