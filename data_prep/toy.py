@@ -11,7 +11,7 @@ from typing import Any
 from data_prep import command
 from data_prep.frames import parse_size
 from vadjax.data.frame_writer import ENCODINGS
-from vadjax.data.scenes import KINDS, ToyScenes
+from vadjax.data.scenes import KINDS, SLOW, ToyScenes
 from vadjax.data.toy import ToyBags, write_bags, write_scenes
 
 RECIPES = {"bags": ToyBags, "scenes": ToyScenes}
@@ -49,7 +49,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--frames", type=int, help=f"frames a video (default {scenes.frames})")
     add("--crowd", type=float, help=f"walkers in the picture (default {scenes.crowd})")
     add("--events", type=int, help=f"anomalies a test video (default {scenes.events})")
-    add("--kinds", nargs="+", choices=KINDS, help="of anomalies, in turn (default: all)")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=(*KINDS, *SLOW),
+        help=f"of anomalies, in turn (default {' '.join(KINDS)})",
+    )
     add("--noise", type=float, help=f"of the sensor, grey levels (default {scenes.noise})")
     add("--encoding", choices=ENCODINGS, help="raw for speed, jpeg for space (default raw)")
     return parser

@@ -2,7 +2,8 @@
 
 Everybody keeps to the pavements: on the far one people walk to the right, on the near one to the
 left. The anomalies are known to the pixel: `cyclist` and `cart` (unusual objects, faster), `runner`
-(too fast), `wrong_way` (a walker against the stream), `on_road` (a walker where nothing moves).
+(too fast), `wrong_way` (a walker against the stream), `on_road` (a walker where nothing moves),
+`slow_cyclist` and `slow_cart` (unusual objects at walking pace; only on request).
 """
 
 import dataclasses
@@ -19,8 +20,10 @@ from vadjax.data.video import Picture
 FPS = 10
 PROP = -1  # in the map of ids; 0 is the empty street
 KINDS = ("cyclist", "cart", "runner", "wrong_way", "on_road")
+SLOW = ("slow_cyclist", "slow_cart")  # as fast as walkers
 SPEEDS = {"walker": (1.05, 1.5), "cyclist": (3.6, 4.6), "cart": (2.6, 3.4), "runner": (3.0, 3.8)}
 FIGURES = {"cyclist": drawing.cyclist, "cart": drawing.cart}  # all others are persons
+FIGURES |= {f"slow_{kind}": figure for kind, figure in FIGURES.items()}
 LANES = {1: (0.345, 0.445), -1: (0.80, 0.97)}  # walking direction → ground y, parts of the height
 ROAD = (0.60, 0.68)
 
@@ -54,8 +57,9 @@ class ToyScenes:
     seed: int = 0
 
     def __post_init__(self):
-        if unknown := set(self.kinds) - set(KINDS):
-            raise ValueError(f"kinds {sorted(unknown)}; expected some of {', '.join(KINDS)}")
+        if unknown := set(self.kinds) - {*KINDS, *SLOW}:
+            known = ", ".join((*KINDS, *SLOW))
+            raise ValueError(f"kinds {sorted(unknown)}; expected some of {known}")
         if min(self.height, self.width) < 32 or self.frames < 1:
             raise ValueError(
                 f"{self.frames} frames of {self.height} x {self.width} pixels; expected at least "
@@ -111,7 +115,8 @@ class Actor:
     def draw(self, canvas: drawing.Canvas, t: float) -> None:
         """Draws the figure as it is in frame `t`."""
         figure = FIGURES.get(self.kind, drawing.person)
-        stride = {"runner": 1.5, "cyclist": 2.2, "cart": 0.94}.get(self.kind, 0.8) * self.h
+        kind = self.kind.removeprefix("slow_")
+        stride = {"runner": 1.5, "cyclist": 2.2, "cart": 0.94}.get(kind, 0.8) * self.h
         phase = self.phase + 2 * np.pi * self.speed * t / stride
         at = self.position(t, canvas.image.shape[1])
         running = self.kind == "runner"

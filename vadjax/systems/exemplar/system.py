@@ -46,11 +46,10 @@ class System:
             split = TRAIN if TRAIN in data.splits else self.config.eval.split
             return {
                 camera: self.stages(camera).read_model(data).state()
-                for camera in cameras(data, split, self.config.data.cameras)
+                for camera in self.cameras(data, split)
             }
         return {
-            camera: self.stages(camera).merge(data).state()
-            for camera in cameras(data, TRAIN, self.config.data.cameras)
+            camera: self.stages(camera).merge(data).state() for camera in self.cameras(data, TRAIN)
         }
 
     def update(self, state: State, batch, rng: jax.Array):
@@ -76,9 +75,7 @@ class System:
         split = videos[0].split
         training = _training(data)
         camera_of = {
-            video.name: camera
-            for camera, own in cameras(data, split, self.config.data.cameras).items()
-            for video in own
+            video.name: camera for camera, own in self.cameras(data, split).items() for video in own
         }
         own = self._owns(data)
         stages = {name: self.stages(name, ... if own else None) for name in models}
@@ -107,6 +104,10 @@ class System:
             reasons=reasons,
             examples=events.examples(reasons, video, training, config.eval.examples),
         )
+
+    def cameras(self, data: Dataset, split: str) -> dict[str, list[Video]]:
+        """The videos of a split by camera, sorted by name."""
+        return cameras(data, split, self.config.data.cameras)
 
     def stages(self, camera: str, folder=...) -> Stages:
         """The stages of a camera, by default in the run's folder."""

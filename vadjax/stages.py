@@ -1,0 +1,143 @@
+r"""The stages of the exemplar system as programs of their own, resumable through files (eval §1).
+
+    python -m vadjax.stages STAGE --config=configs/ped2_exemplar.py --config.data.dir=DATASET \
+        --workdir=RUN [--idx=N] [--split=train|test]
+
+STAGE is one of, in this order:
+  features   features of every video: RUN/features/SPLIT/VIDEO.npz (of both splits, or --split)
+  select     exemplars of every training video: RUN/clusters_VERSION/VIDEO.npz, VIDEO_counts.npz
+  merge      the model of the scene: RUN/exemplars_VERSION_merged.npz; prints every region's number
+  score      scores of every test video: RUN/anomaly_scores_VERSION/VIDEO.npy, VIDEO_detail.npz
+  evaluate   score files, figures, report, curves (RUN/region_bbox_fpr.npy …, VERSION_frame_fpr.npy …)
+  show       frames with what scores --thresh or more marked: RUN/viz/VERSION/VIDEO/FRAME.png
+
+`python -m vadjax.main` with the same config and workdir does all but the last, through the same
+files. --idx=N takes only the video of that rank (from 0, by name), so that many machines can share
+a stage. What is written already is not made again; files that were made with another geometry,
+version or threshold are refused. VERSION is model.version.
+"""  # noqa: E501  (one line a stage)
+
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags, logging
+
+from vadjax import evaluate, progress, scores, workdir
+from vadjax.data import source
+from vadjax.data.clips import Video
+from vadjax.data.records import Dataset
+from vadjax.main import parse_flags
+from vadjax.metrics import frame
+from vadjax.report import marked
+from vadjax.system import System, load
+
+_IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
+_SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
+_THRESH = flags.DEFINE_float("thresh", 2.0, "Score from which a pixel is marked (stage show).")
+
+
+def features(system: System, data: Dataset) -> None:
+    """Stage 1."""
+    for split in [_SPLIT.value] if _SPLIT.value else ["train", system.config.eval.split]:
+        _each(system, data, split, "features", lambda stages, video: stages.features(video, data))
+
+
+def select(system: System, data: Dataset) -> None:
+    """Stage 2a."""
+    _each(system, data, "train", "select", lambda stages, video: stages.clusters(video, data))
+
+
+def merge(system: System, data: Dataset) -> None:
+    """Stage 2b."""
+    for camera in system.cameras(data, "train"):
+        system.stages(camera).merge(data)
+
+
+def score(system: System, data: Dataset) -> None:
+    """Stage 3."""
+    _each(
+        system, data, system.config.eval.split, "score",
+        lambda stages, video: stages.scores(video, data, stages.read_model(data)),
+    )  # fmt: skip
+
+
+def evaluate_all(system: System, data: Dataset) -> None:
+    """Stages 4 and 4b."""
+    cameras = system.cameras(data, system.config.eval.split)
+    state = {name: system.stages(name).read_model(data).state() for name in cameras}
+    folder = system.stages(next(iter(cameras))).folder
+    evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
+    points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
+    version = system.config.model.version
+    np.save(folder / f"{version}_frame_fpr.npy", points.fpr)
+    np.save(folder / f"{version}_frame_tpr.npy", points.tpr)
+
+
+def show(system: System, data: Dataset) -> None:
+    """Stage 3b: pictures of what stage `evaluate` scored."""
+
+    def one(stages, video):
+        path = stages.folder / "scores" / f"{video.name}.npz"
+        out = stages.path("viz/{version}", video.name)
+        marked.write(scores.read(path), video, out, _THRESH.value)
+
+    _each(system, data, system.config.eval.split, "show", one)
+
+
+STAGES = {
+    "features": features,
+    "select": select,
+    "merge": merge,
+    "score": score,
+    "evaluate": evaluate_all,
+    "show": show,
+}
+
+
+def _each(system: System, data: Dataset, split: str, title: str, work) -> None:
+    """Calls `work(stages, video)` for the videos of a split, or the one that --idx names."""
+    found: list[tuple[str, Video]] = [
+        (camera, video)
+        for camera, videos in system.cameras(data, split).items()
+        for video in videos
+    ]
+    found.sort(key=lambda row: row[1].name)
+    if _IDX.value is not None:
+        if not 0 <= _IDX.value < len(found):
+            raise ValueError(f"--idx is {_IDX.value}; split {split!r} has {len(found)} videos")
+        found = [found[_IDX.value]]
+    stages = {camera: system.stages(camera) for camera, _ in found}
+    with progress.bar(f"{title} {split}", len(found)) as bar:
+        for done, (camera, video) in enumerate(found, 1):
+            work(stages[camera], video)
+            bar.update(done, {})
+
+
+def run(stage: str) -> None:
+    """Opens what the flags name and runs a stage.
+
+    Raises:
+      ValueError, FileNotFoundError: a config, dataset or file of a stage that cannot be used.
+    """
+    config, folder = flags.FLAGS.config, pathlib.Path(flags.FLAGS.workdir)
+    if config.system != "exemplar":
+        raise ValueError(f"config.system is {config.system!r}; only 'exemplar' has stages")
+    workdir.open_for(folder, config)
+    system = load(config, folder)
+    STAGES[stage](system, source.open_dataset(config, system.kind, folder))
+
+
+def main(argv: list[str]) -> None:
+    """Runs the stage that is named; bad input ends in one line."""
+    logging.set_verbosity(logging.ERROR)
+    if len(argv) != 2 or argv[1] not in STAGES:
+        sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")
+    try:
+        run(argv[1])
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)
