@@ -1,0 +1,79 @@
+"""A figure laid out in inches from its top left corner, so that nothing overlaps by chance."""
+
+import functools
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+
+INK, FAINT = "#1d2530", "#5a6675"
+
+
+class Sheet:
+    """A figure of that many inches."""
+
+    def __init__(self, width: float, height: float):
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height))
+
+    def axes(self, left: float, top: float, width: float, height: float, **options) -> Axes:
+        """Axes at that place."""
+        bottom = self.height - top - height
+        place = (left / self.width, bottom / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(place, **options)
+
+    def text(self, left: float, top: float, text: str, size: float = 8, **options) -> None:
+        """Text with its upper left corner at that place; a dollar is a dollar."""
+        style = {"va": "top", "color": INK, "parse_math": False, "linespacing": 1.3} | options
+        self.figure.text(left / self.width, 1 - top / self.height, text, fontsize=size, **style)
+
+
+def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
+    """Text as lines that are no wider than `width`.
+
+    Args:
+      text: any; words that are wider than a line are cut.
+      width: inches.
+      size: of the letters, points.
+      most: lines; a text that is longer ends in "…"; 0 for any number.
+    """
+    lines = [""]
+    for word in text.split():
+        while word:
+            joined = f"{lines[-1]} {word}".strip()
+            if _wide(joined, size) <= width:
+                lines[-1], word = joined, ""
+            elif lines[-1]:
+                lines.append("")
+            else:
+                fits = _fitting(word, width, size)
+                lines[-1], word = word[:fits], word[fits:]
+    if most and len(lines) > most:
+        lines = lines[:most]
+        while _wide(f"{lines[-1]} …", size) > width:
+            lines[-1] = lines[-1][:-1]
+        lines[-1] += " …"
+    return lines if lines[-1] else lines[:-1]
+
+
+def _fitting(word: str, width: float, size: float) -> int:
+    """Letters of a word that fit into a line; at least one."""
+    return max([1, *(n for n in range(1, len(word) + 1) if _wide(word[:n], size) <= width)])
+
+
+def _wide(text: str, size: float) -> float:
+    """Width of a line of text, inches."""
+    return sum(_letter(letter) for letter in text) * size / 100 / 72
+
+
+@functools.lru_cache(maxsize=4096)
+def _letter(letter: str) -> float:
+    """Width of a letter of 100 points, in points; kerning is left out."""
+    pair = [TextPath((0, 0), text, size=100) for text in (f"|{letter}|", "||")]
+    return float(pair[0].get_extents().width - pair[1].get_extents().width)
+
+
+def height(lines: Sequence[str], size: float) -> float:
+    """Inches of lines of text of that size in points."""
+    return len(lines) * size * 1.35 / 72
