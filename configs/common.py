@@ -14,7 +14,8 @@ def base(system: str) -> ml_collections.ConfigDict:
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
              pair_seed, untrained (score the first state too, for comparison)
     report   videos (curves of the best and worst so many videos), windows (so many highest- and
-             lowest-scoring pictures, where the system predicts frames; 0 = none)
+             lowest-scoring pictures, where the system predicts frames; 0 = none), reasons (why so
+             many of the highest-scoring events were flagged, where the system says it; 0 = none)
     """
     config = ml_collections.ConfigDict()
     config.system = system
@@ -40,7 +41,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "pair_seed": 0,
         "untrained": True,
     }
-    config.report = {"videos": 12, "windows": 4}
+    config.report = {"videos": 12, "windows": 4, "reasons": 6}
     return config
 
 

@@ -350,7 +350,7 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
 
     Args:
       folder: what to make or replace.
-      kind: `"scores"` or `"report"`; a marker of this name tells our folders from others.
+      kind: `"scores"`, `"report"` or `"marked"`; a marker of this name tells our folders from others.
 
     Raises:
       FileExistsError: `folder` holds files and is not one of ours of this kind.

@@ -14,11 +14,16 @@ from vadjax.report.reasons import Reason
 from vadjax.report.sheet import FAINT, Sheet, height, wrap
 from vadjax.scores import Scores
 
-WIDTH, EDGE, BETWEEN = 9.2, 0.1, 0.22  # inches: the figure, its margin, between columns
+WIDTH, EDGE, BETWEEN = 8.8, 0.1, 0.22  # inches: the figure, its margin, between columns
 FRAME, CROP = (0.9, 3.0), 1.4  # inches: height of a frame, from and to; of a crop, from
 MARGIN = 0.35  # of the box's size, around it in the crop
 TITLE, SPACE = 0.54, 0.1  # inches: above a frame, between it and its crop
 SIZE, LINES = 8.5, 6  # points and most lines of the sentence
+NOTE = (
+    "Left the frame that was flagged, in the middle the normal frame that is most like it at the "
+    "same place, both with the place enlarged; right what the score is the sum of, and what a "
+    "person can read off both places. The darkest bar is the term that says why."
+)
 
 
 class Event(NamedTuple):

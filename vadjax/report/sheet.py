@@ -4,8 +4,11 @@ import functools
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.textpath import TextPath
+from matplotlib.font_manager import FontProperties
+
+from vadjax.report.curves import DPI
 
 INK, FAINT = "#1d2530", "#5a6675"
 
@@ -63,15 +66,14 @@ def _fitting(word: str, width: float, size: float) -> int:
 
 
 def _wide(text: str, size: float) -> float:
-    """Width of a line of text, inches."""
-    return sum(_letter(letter) for letter in text) * size / 100 / 72
+    """Width of a line of text as it is drawn (letters begin at whole pixels), inches."""
+    style = FontProperties(size=size)
+    return _renderer().get_text_width_height_descent(text, style, ismath=False)[0] / DPI
 
 
-@functools.lru_cache(maxsize=4096)
-def _letter(letter: str) -> float:
-    """Width of a letter of 100 points, in points; kerning is left out."""
-    pair = [TextPath((0, 0), text, size=100) for text in (f"|{letter}|", "||")]
-    return float(pair[0].get_extents().width - pair[1].get_extents().width)
+@functools.cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(1, 1, DPI)
 
 
 def height(lines: Sequence[str], size: float) -> float:
