@@ -129,7 +129,7 @@ def test_dicts_that_lack_keys_are_drawn_with_what_they_have(stored, panels):
 
 
 def test_the_figure_says_what_is_unusual_and_where_the_normal_is_from():
-    said = [text.get_text() for text in explain.draw(event(told())).texts]
+    said = [text.get_text().replace("\n", " ") for text in explain.draw(event(told())).texts]
     assert said[0] == "Unusual speed (and angle)"
     assert said[1] == "v · frame 3 · score 1.73 · labelled anomalous"
     assert "training 03, frames 20-29 (stands for 41 volumes)" in said
