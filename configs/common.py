@@ -16,7 +16,8 @@ def base(system: str) -> ml_collections.ConfigDict:
              maps or boxes and the dataset has tracks: alpha, beta (spec metrics §3), thresholds,
              min_area (of maps), tracks (what the report says of where the tracks are from)
     report   videos (curves of the best and worst so many videos), windows (so many highest- and
-             lowest-scoring pictures, where the system predicts frames; 0 = none)
+             lowest-scoring pictures, where the system predicts frames; 0 = none), reasons (why so
+             many of the highest-scoring events were flagged, where the system says it; 0 = none)
     """
     config = ml_collections.ConfigDict()
     config.system = system
@@ -47,7 +48,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "min_area": 1,
         "tracks": "",
     }
-    config.report = {"videos": 12, "windows": 4}
+    config.report = {"videos": 12, "windows": 4, "reasons": 6}
     return config
 
 

@@ -111,7 +111,8 @@ def measure(
     table.print_table(summary)
     if results:
         shown = config.report
-        path = page.build(out / "report", results, summary, shown.videos, shown.windows)
+        counts = shown.videos, shown.windows, shown.reasons
+        path = page.build(out / "report", results, summary, *counts)
         print(f"Report: {path}")
     return summary
 

@@ -46,7 +46,7 @@ class Pictures(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Some reasons of a video in pictures.
+    """Some reasons of a video in pictures, of the size that the reasons' `box` belongs to.
 
     Attributes:
       reason: int [k], which of the video's `reasons`, from 0.
@@ -350,7 +350,8 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
 
     Args:
       folder: what to make or replace.
-      kind: `"scores"` or `"report"`; a marker of this name tells our folders from others.
+      kind: `"scores"`, `"report"` or `"marked"`; a marker of this name tells our folders from
+        others.
 
     Raises:
       FileExistsError: `folder` holds files and is not one of ours of this kind.

@@ -1,6 +1,7 @@
 """Builds the report of a folder of score files, from any program.
 
 python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--videos 12] [--windows 4]
+    [--reasons 6]
 """
 
 import argparse
@@ -25,6 +26,13 @@ def main(argv: list[str] | None = None) -> None:
         default=4,
         help="show so many highest- and lowest-scoring pictures, if the score files have any (4)",
     )
+    parser.add_argument(
+        "--reasons",
+        type=int,
+        default=6,
+        help="show why so many of the highest-scoring events were flagged, if the score files "
+        "say so (6)",
+    )
     args = parser.parse_args(argv)
     try:
         videos = scores.read_folder(args.scores)
@@ -32,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
             videos = frame.with_labels(videos, args.labels)
         summary = page.summarize(args.scores, videos)
         out = args.out or args.scores.parent / "report"
-        path = page.build(out, videos, summary, args.videos, args.windows)
+        path = page.build(out, videos, summary, args.videos, args.windows, args.reasons)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     table.print_table(summary)

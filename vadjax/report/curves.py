@@ -11,6 +11,7 @@ from vadjax.metrics import frame
 from vadjax.scores import Scores
 
 SCORE, TRUTH, CHANCE = "#1f5fa8", "#e8a33d", "#8a8a8a"
+DPI = 110  # of a figure in a PNG file
 MAX_POINTS = 4000  # of a drawn curve; more cannot be seen
 
 
@@ -81,7 +82,7 @@ def intervals(labels: np.ndarray) -> list[tuple[int, int]]:
 def to_png(figure: Figure) -> bytes:
     """The figure as a PNG file; the same figure gives the same bytes."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 

@@ -85,21 +85,50 @@ def write(video: Scores, source: Source, out: pathlib.Path, fps: float = 25) -> 
         than those, or OpenCV can write none of the codecs.
       OSError: the file could not be written whole.
     """
+    check_film(out, fps)
+    check_source(video, source)
+    return film(_drawn(video, source), source.count, out, fps, f"overlay {video.video}")
+
+
+def check_film(out: pathlib.Path, fps: float) -> None:
+    """Raises ValueError for a name of another ending than `CODECS`, or no frames a second."""
     if out.suffix not in CODECS:
         raise ValueError(f"{out}: expected a name that ends in {' or '.join(CODECS)}")
     if not fps > 0:
         raise ValueError(f"{fps:g} frames a second; expected more than 0")
+
+
+def check_source(video: Scores, source: Source) -> None:
+    """Raises ValueError if there are not as many frames as scores."""
     count = len(video.frame_scores)
     if source.count != count:
         raise ValueError(
             f"{video.video}: {count:,} scores for {source.count:,} frames; "
             "are these the frames that were scored?"
         )
+
+
+def film(
+    frames: Iterable[np.ndarray], count: int, out: pathlib.Path, fps: float, title: str
+) -> pathlib.Path:
+    """Writes frames beside `out` and moves the file there when it is whole.
+
+    Args:
+      frames: uint8 [H, W, 3] each, RGB; H and W even and always the same.
+      count: how many there are.
+      out: `.mp4` or `.webm` file.
+      fps: frames a second.
+      title: of the progress bar.
+
+    Raises:
+      ValueError: OpenCV can write none of the codecs.
+      OSError: the file could not be written whole.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
     try:
-        with progress.bar(f"overlay {video.video}", count) as bar:
-            _encode(_drawn(video, source), temporary, fps, bar)
+        with progress.bar(title, count) as bar:
+            _encode(iter(frames), temporary, fps, bar)
         written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
         if written != count:
             raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
@@ -137,12 +166,17 @@ def _drawn(video: Scores, source: Source) -> Iterator[np.ndarray]:
     for t, picture in enumerate(source.frames):
         if stage is None:
             stage, shape = _stage(video, picture.shape[:2]), picture.shape
-        if picture.shape != shape:
-            raise ValueError(
-                f"{video.video}: frame {t} is {_by(picture.shape)}, frame 0 {_by(shape)}; "
-                "a video has frames of one size"
-            )
+        check_shape(video.video, t, picture.shape, shape)
         yield draw(stage, video, t, picture, source.size)
+
+
+def check_shape(video: str, t: int, shape: tuple[int, ...], first: tuple[int, ...]) -> None:
+    """Raises ValueError if frame `t` has not the shape of the first."""
+    if shape != first:
+        raise ValueError(
+            f"{video}: frame {t} is {_by(shape)}, frame 0 {_by(first)}; "
+            "a video has frames of one size"
+        )
 
 
 def _by(shape: tuple[int, ...]) -> str:

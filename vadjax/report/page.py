@@ -1,15 +1,18 @@
 """The page `report/index.html`: everything in one file that opens anywhere."""
 
 import base64
+import functools
 import html
+import json
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
-from vadjax.report import curves, pictures, table
+from vadjax.report import curves, explain, pictures, table
 from vadjax.scores import Scores, replacing
 
 STYLE = """
@@ -22,6 +25,8 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #e4e7e
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 figure { margin: 0 } img { max-width: 100%; height: auto }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem }
+details { color: #5a6675; margin: .1rem 0 1.6rem } details p, details pre { margin: .4rem 0 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem }
 .note { color: #5a6675 } .warn { background: #fff4dc; padding: .5rem .8rem; border-radius: 4px }
 .key { display: inline-block; width: .9em; height: .9em; background: #e8a33d59; margin-right: .3em }
 """
@@ -33,6 +38,7 @@ def build(
     summary: Mapping,
     shown: int = 12,
     windows: int = 4,
+    reasons: int = 6,
 ) -> pathlib.Path:
     """Writes `index.html` and the figures as PNG files to the folder `out`.
 
@@ -43,18 +49,25 @@ def build(
       shown: draw the curves of so many of the best and of the worst videos.
       windows: show so many of the highest- and of the lowest-scoring pictures, where the score
         files have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
+      reasons: show why so many of the highest-scoring events were flagged, where the score files
+        say so; 0 for none. Each adds 0.1 to 0.4 MB.
 
     Returns:
       Path of the page.
     """
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
-        (work / "index.html").write_text(_page(work, videos, summary, shown, windows))
+        (work / "index.html").write_text(_page(work, videos, summary, shown, windows, reasons))
     return out / "index.html"
 
 
 def _page(
-    work: pathlib.Path, videos: Sequence[Scores], summary: Mapping, shown: int, windows: int
+    work: pathlib.Path,
+    videos: Sequence[Scores],
+    summary: Mapping,
+    shown: int,
+    windows: int,
+    reasons: int,
 ) -> str:
     """The text of the page; the figures are also written to the folder `work`."""
     title = _text(summary["title"])
@@ -62,11 +75,7 @@ def _page(
     top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
     bottom = min(0.0, min(float(np.min(video.frame_scores)) for video, _, _ in ranked))
 
-    def image(name: str, figure, text: str) -> str:
-        png = curves.to_png(figure)
-        (work / f"{name}.png").write_bytes(png)
-        data = base64.b64encode(png).decode()
-        return f'<figure><img alt="{_text(text)}" src="data:image/png;base64,{data}"></figure>'
+    image = functools.partial(_image, work)
 
     def drawn(group: Sequence[tuple[Scores, float, str]]) -> str:
         return '<div class="two">{}</div>'.format(
@@ -108,6 +117,7 @@ def _page(
     ]
     if worst:
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
+    parts += _why(explain.choose(videos, reasons), image)
     high, low = pictures.choose(videos, windows)
     if high:
         scales = pictures.scales(high + low)
@@ -123,6 +133,35 @@ def _page(
         f"{title}</title><style>{STYLE}</style><body>"
         f"{''.join(parts)}</body></html>\n"
     )
+
+
+def _image(work: pathlib.Path, name: str, figure: Figure, text: str) -> str:
+    """The figure for the page, with `text` for who cannot see it; also written to `work`."""
+    png = curves.to_png(figure)
+    (work / f"{name}.png").write_bytes(png)
+    data = base64.b64encode(png).decode()
+    return f'<figure><img alt="{_text(text)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _why(events: Sequence[explain.Event], image: Callable[..., str]) -> list[str]:
+    """The section of the reasons; nothing without any."""
+    if not events:
+        return []
+    parts = ["<h2>Why: the highest-scoring events</h2>"]
+    if events[0].seen is not None:
+        parts.append(f'<p class="note">{explain.NOTE}</p>')
+    for rank, event in enumerate(events, 1):
+        parts.append(f"<h3>{rank}. {_text(event.caption)}</h3>")
+        if event.seen is None:
+            parts.append(f"<p>{_text(event.reason.text)}</p>")
+            continue
+        stored = json.dumps(event.stored, indent=1, ensure_ascii=False)
+        parts += [
+            image(f"why_{rank}", explain.draw(event), event.caption),
+            f"<details><summary>as text</summary><p>{_text(event.reason.text)}</p>"
+            f"<pre>{_text(stored)}</pre></details>",
+        ]
+    return parts
 
 
 def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:

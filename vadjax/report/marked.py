@@ -1,0 +1,258 @@
+"""Frames with what was flagged tinted and boxed, and the reason below (spec eval §8).
+
+    python -m vadjax.report.marked SCORES/VIDEO.npz FRAMES --out FOLDER [--threshold 2.0] [--all]
+        [--video FILE.mp4] [--fps 25]
+
+writes one PNG a frame, those with something marked or `--all`. Needs a score file with a `map`:
+cells of at least the threshold are tinted, every connected part gets a box with its highest score.
+The sentence is that of the highest-scoring reason that holds for the frame. `FRAMES` is a folder of
+pictures, a video file, or a prepared dataset of frames.
+"""
+
+import argparse
+import functools
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from vadjax import progress, scores
+from vadjax.data.boxes import cell_edges, component_boxes
+from vadjax.report import overlay, reasons
+from vadjax.report.curves import DPI
+from vadjax.report.overlay import HEIGHT, Source
+from vadjax.report.reasons import Reason
+from vadjax.report.sheet import Sheet, height, wrap
+from vadjax.scores import Scores
+
+TINT, BOX, COVER = (213, 94, 0), (213, 94, 0), 0.4  # RGB; share of the tint
+SIZE, EDGE = 9.0, 0.08  # of the sentence, points and inches around it
+THICK = 2  # pixels of a box's line
+
+
+class Part(NamedTuple):
+    """A connected part of a map.
+
+    Attributes:
+      box: float64 [4], `x_min, y_min, x_max, y_max`, pixels of the frame, inclusive.
+      score: the highest in it.
+    """
+
+    box: np.ndarray
+    score: float
+
+
+def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[Part]:
+    """Connected parts of a map [h, w] at a threshold, in pixels of frames of (H, W) `size`.
+
+    Raises:
+      ValueError: more cells than pixels.
+    """
+    edges = cell_edges(cells.shape[0], size[0]), cell_edges(cells.shape[1], size[1])
+    count, labels = cv2.connectedComponents((cells >= threshold).astype(np.uint8), connectivity=8)
+    held = [labels == label for label in range(1, count)]
+    return [Part(component_boxes(mask, edges=edges)[0], float(cells[mask].max())) for mask in held]
+
+
+def mark(
+    picture: np.ndarray, cells: np.ndarray, threshold: float, text: str = "", lines: int = 0
+) -> np.ndarray:
+    """A frame with what reaches the threshold tinted and boxed, and a sentence below.
+
+    Args:
+      picture: uint8 [H, W, 3], RGB.
+      cells: float [h, w], a map that covers the whole picture.
+      threshold: cells of at least so much are marked.
+      text: the sentence; it is wrapped to the width of the frame.
+      lines: room for so many lines at least.
+
+    Returns:
+      uint8, RGB: the frame enlarged by a whole number to at least `HEIGHT` rows (pixel p of the
+      frame is at p times that number), below it the sentence; both sides even, as films want.
+
+    Raises:
+      ValueError: more cells than pixels.
+    """
+    size = picture.shape[:2]
+    factor = enlargement(size[0])
+    large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    found = parts(cells, threshold, size)
+    if found:
+        large = _tinted(large, _pixels(cells >= threshold, size), factor)
+    for part in found:
+        _box(large, part, factor)
+    for part in found:
+        _score(large, part, factor)
+    below = _sentence(text, large.shape[1], lines)
+    whole = np.concatenate([large, below])
+    odd = [(0, side % 2) for side in whole.shape[:2]]
+    return np.pad(whole, (*odd, (0, 0)), constant_values=255)
+
+
+def enlargement(rows: int) -> int:
+    """Whole number that makes a frame of so many rows at least `HEIGHT` high."""
+    return max(1, -(-HEIGHT // rows))
+
+
+def _pixels(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cells [h, w] → pixels [H, W]."""
+    for axis in (0, 1):
+        cells = cells.repeat(np.diff(cell_edges(cells.shape[axis], size[axis])), axis)
+    return cells
+
+
+def _tinted(picture: np.ndarray, mask: np.ndarray, factor: int) -> np.ndarray:
+    mask = mask.repeat(factor, 0).repeat(factor, 1)
+    tint = np.rint((1 - COVER) * picture + COVER * np.array(TINT)).astype(np.uint8)
+    return np.where(mask[..., None], tint, picture)
+
+
+def _box(picture: np.ndarray, part: Part, factor: int) -> None:
+    """A line along the outermost pixels of the box."""
+    (x0, y0), (x1, y1) = _corners(part, factor)
+    for inset in range(min(THICK, (min(x1 - x0, y1 - y0) + 2) // 2)):
+        cv2.rectangle(picture, (x0 + inset, y0 + inset), (x1 - inset, y1 - inset), BOX, 1)
+
+
+def _corners(part: Part, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last pixel of the box in the enlarged picture, (x, y) each."""
+    x0, y0, x1, y1 = part.box.astype(int).tolist()
+    return (x0 * factor, y0 * factor), ((x1 + 1) * factor - 1, (y1 + 1) * factor - 1)
+
+
+def _score(picture: np.ndarray, part: Part, factor: int) -> None:
+    """The score on a plate above the box, or in its corner where there is no room above."""
+    text, style = f"{part.score:.2f}", (cv2.FONT_HERSHEY_SIMPLEX, 0.5)
+    (wide, tall), _ = cv2.getTextSize(text, *style, 1)
+    (x, y), _ = _corners(part, factor)
+    x = max(min(x, picture.shape[1] - wide - 6), 0)
+    y = y - tall - 6 if y >= tall + 6 else y
+    cv2.rectangle(picture, (x, y), (x + wide + 5, y + tall + 5), BOX, -1)
+    cv2.putText(picture, text, (x + 3, y + tall + 2), *style, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The sentence as lines that fit below a frame of `width` pixels."""
+    return wrap(text, width / DPI - 2 * EDGE, SIZE)
+
+
+@functools.lru_cache(maxsize=16)
+def _sentence(text: str, width: int, lines: int) -> np.ndarray:
+    """The sentence on white, uint8 [rows, width, 3]; no rows for nothing."""
+    found = wrapped(text, width)
+    if not max(len(found), lines):
+        return np.zeros((0, width, 3), np.uint8)
+    room = [""] * max(len(found), lines)
+    sheet = Sheet(width / DPI, round((height(room, SIZE) + 2 * EDGE) * DPI) / DPI)
+    sheet.figure.set_dpi(DPI)
+    sheet.text(EDGE, EDGE, "\n".join(found), SIZE)
+    canvas = FigureCanvasAgg(sheet.figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def sentence(told: Sequence[Reason], frame: int) -> str:
+    """Text of the highest-scoring reason that holds for a frame; empty if none does."""
+    found = [reason for reason in told if reason.covers(frame)]
+    return max(found, key=lambda reason: reason.rank).text if found else ""
+
+
+def write(
+    video: Scores,
+    source: Source,
+    out: pathlib.Path,
+    threshold: float = 2.0,
+    every: bool = False,
+    film: pathlib.Path | None = None,
+    fps: float = 25,
+) -> int:
+    """Writes the marked frames of a video as `out/000000.png`, named by their numbers.
+
+    Args:
+      video: its scores, with a map.
+      source: its frames.
+      out: folder to write; what an earlier call left in it is replaced.
+      threshold: cells of the map of at least so much are marked.
+      every: write frames without marks too.
+      film: `.mp4` or `.webm` file for all frames; None for none.
+      fps: frames a second of the film.
+
+    Returns:
+      How many pictures were written.
+
+    Raises:
+      ValueError: no map, more cells than pixels, another number of frames than of scores, frames
+        of several sizes, or a film that cannot be written.
+      OSError: `out` holds something else, or a file could not be written.
+    """
+    if video.map is None:
+        raise ValueError(f"{video.video}: no map in the score file, so there is nothing to mark")
+    overlay.check_source(video, source)
+    if film:
+        overlay.check_film(film, fps)
+    with scores.replacing(out, "marked") as work:
+        frames = _written(video, source, threshold, every, work)
+        if film:
+            overlay.film(frames, source.count, film, fps, f"mark {video.video}")
+        else:
+            with progress.bar(f"mark {video.video}", source.count) as bar:
+                for done, _ in enumerate(frames, 1):
+                    bar.update(done, {})
+        return len(list(work.glob("*.png")))
+
+
+def _written(
+    video: Scores, source: Source, threshold: float, every: bool, folder: pathlib.Path
+) -> Iterator[np.ndarray]:
+    """All frames, marked; those to keep are also written to the folder."""
+    hot = (video.map >= threshold).any((1, 2))
+    told = [reasons.read(reason) for reason in video.reasons]
+    texts = [sentence(told, t) if hot[t] else "" for t in range(len(hot))]
+    first = lines = None
+    for t, picture in enumerate(source.frames):
+        if first is None:
+            first, wide = picture.shape, picture.shape[1] * enlargement(picture.shape[0])
+            lines = max(len(wrapped(text, wide)) for text in set(texts))
+        overlay.check_shape(video.video, t, picture.shape, first)
+        image = mark(picture, video.map[t], threshold, texts[t], lines)
+        path = folder / f"{t:06d}.png"
+        if (every or hot[t]) and not cv2.imwrite(str(path), image[..., ::-1]):
+            raise OSError(f"{path}: could not be written; is the disk full?")
+        yield image
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the frames."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vadjax.report.marked",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scores", type=pathlib.Path, help="score file of the video")
+    parser.add_argument(
+        "frames", type=pathlib.Path, help="folder of pictures, video file or prepared dataset"
+    )
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the pictures")
+    parser.add_argument("--threshold", type=float, default=2.0, help="of the map (2.0)")
+    parser.add_argument("--all", action="store_true", help="write frames without marks too")
+    parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
+    parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
+    parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    args = parser.parse_args(argv)
+    try:
+        video = scores.read(args.scores)
+        source = overlay.open_source(args.frames, video.video, args.split)
+        count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{count:,} of {len(video.frame_scores):,} frames: {args.out}")
+    if args.video:
+        print(f"Video: {args.video}")
+
+
+if __name__ == "__main__":
+    main()
