@@ -11,13 +11,24 @@ from typing import Any
 from data_prep import command
 from data_prep.frames import parse_size
 from vadjax.data.frame_writer import ENCODINGS
-from vadjax.data.scenes import KINDS, SLOW, ToyScenes
+from vadjax.data.scenes import KINDS, LANES, ON_REQUEST, ToyScenes
 from vadjax.data.toy import ToyBags, write_bags, write_scenes
 
 RECIPES = {"bags": ToyBags, "scenes": ToyScenes}
 FLAGS = {
     "bags": {"train", "test", "seed", "width", "strength"},
-    "scenes": {"train", "test", "seed", "size", "frames", "crowd", "events", "kinds", "noise"}
+    "scenes": {
+        "train",
+        "test",
+        "seed",
+        "size",
+        "frames",
+        "crowd",
+        "events",
+        "kinds",
+        "lanes",
+        "noise",
+    }
     | {"encoding"},
 }
 
@@ -52,8 +63,15 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--kinds",
         nargs="+",
-        choices=(*KINDS, *SLOW),
+        choices=(*KINDS, *ON_REQUEST),
         help=f"of anomalies, in turn (default {' '.join(KINDS)})",
+    )
+    add(
+        "--lanes",
+        type=int,
+        nargs="+",
+        choices=LANES,
+        help="1: far pavement, -1: near (default both)",
     )
     add("--noise", type=float, help=f"of the sensor, grey levels (default {scenes.noise})")
     add("--encoding", choices=ENCODINGS, help="raw for speed, jpeg for space (default raw)")
@@ -79,8 +97,7 @@ def make_recipe(kind: str, given: dict[str, Any]) -> ToyBags | ToyScenes:
                 f"number{'s' if count > 1 else ''}"
             )
         given[split] = tuple(given[split]) if count > 1 else given[split][0]
-    if "kinds" in given:
-        given["kinds"] = tuple(given["kinds"])
+    given |= {name: tuple(given[name]) for name in ("kinds", "lanes") if name in given}
     return RECIPES[kind](**given)
 
 

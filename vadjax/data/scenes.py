@@ -3,7 +3,8 @@
 Everybody keeps to the pavements: on the far one people walk to the right, on the near one to the
 left. The anomalies are known to the pixel: `cyclist` and `cart` (unusual objects, faster), `runner`
 (too fast), `wrong_way` (a walker against the stream), `on_road` (a walker where nothing moves),
-`slow_cyclist` and `slow_cart` (unusual objects at walking pace; only on request).
+`slow_cyclist` and `slow_cart` (unusual objects at walking pace) and `stray` (a walker on a pavement
+that nobody else uses) only on request.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from vadjax.data.video import Picture
 FPS = 10
 PROP = -1  # in the map of ids; 0 is the empty street
 KINDS = ("cyclist", "cart", "runner", "wrong_way", "on_road")
-SLOW = ("slow_cyclist", "slow_cart")  # as fast as walkers
+ON_REQUEST = ("slow_cyclist", "slow_cart", "stray")
 SPEEDS = {"walker": (1.05, 1.5), "cyclist": (3.6, 4.6), "cart": (2.6, 3.4), "runner": (3.0, 3.8)}
 FIGURES = {"cyclist": drawing.cyclist, "cart": drawing.cart}  # all others are persons
 FIGURES |= {f"slow_{kind}": figure for kind, figure in FIGURES.items()}
@@ -41,6 +42,7 @@ class ToyScenes:
       crowd: walkers in the picture, on average.
       events: anomalies in each test video.
       kinds: kinds of anomaly, taken in turn.
+      lanes: walking directions that there are: 1 on the far pavement, -1 on the near one.
       noise: standard deviation of the sensor's noise, in grey levels.
       seed: seed of everything.
     """
@@ -53,13 +55,18 @@ class ToyScenes:
     crowd: float = 3.0
     events: int = 2
     kinds: tuple[str, ...] = KINDS
+    lanes: tuple[int, ...] = (1, -1)
     noise: float = 2.0
     seed: int = 0
 
     def __post_init__(self):
-        if unknown := set(self.kinds) - {*KINDS, *SLOW}:
-            known = ", ".join((*KINDS, *SLOW))
+        if unknown := set(self.kinds) - {*KINDS, *ON_REQUEST}:
+            known = ", ".join((*KINDS, *ON_REQUEST))
             raise ValueError(f"kinds {sorted(unknown)}; expected some of {known}")
+        if not self.lanes or set(self.lanes) - set(LANES):
+            raise ValueError(f"lanes {self.lanes}; expected some of {', '.join(map(str, LANES))}")
+        if "stray" in self.kinds and len(self.lanes) > 1:
+            raise ValueError("a stray needs a pavement that nobody uses: lanes of one direction")
         if min(self.height, self.width) < 32 or self.frames < 1:
             raise ValueError(
                 f"{self.frames} frames of {self.height} x {self.width} pixels; expected at least "
@@ -143,7 +150,8 @@ def _actor(
 def _stream(recipe: ToyScenes, street: Street, rng: np.random.Generator) -> list[Actor]:
     """Walkers on both pavements, some in pairs; the street is populated from the first frame."""
     actors = []
-    for lane, band in LANES.items():
+    for lane in recipe.lanes:
+        band = LANES[lane]
         middle = np.mean(band) * street.height
         pace = 1.28 * drawing.METRE * street.person_height(middle) / FPS
         crossing = street.width / pace
@@ -167,7 +175,8 @@ def _events(recipe: ToyScenes, street: Street, rng: np.random.Generator, first: 
     for k in range(recipe.events):
         kind = recipe.kinds[(first + k) % len(recipe.kinds)]
         lane = int(rng.choice(list(LANES), p=(0.35, 0.65)))  # more often near
-        band = ROAD if kind == "on_road" else LANES[lane]
+        lane = lane if lane in recipe.lanes else recipe.lanes[0]
+        band = ROAD if kind == "on_road" else LANES[-lane if kind == "stray" else lane]
         enters = part * (k + rng.uniform(0.15, 0.4))
         actors.append(_actor(street, rng, kind, enters, lane, rng.uniform(*band) * street.height))
     return actors
