@@ -23,7 +23,11 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
         sys.exit(f"error: {error}")
 
 
-CONFIGS = {"features": "configs/ucf_mil.py", "frames": "configs/ped2_lgn.py"}
+CONFIGS = {
+    "features": "configs/ucf_mil.py",
+    "frames": "configs/ped2_lgn.py",
+    "images": "configs/eval_appearance.py:cpu",
+}
 
 
 def print_summary(out: str, manifest: Mapping) -> None:
@@ -39,6 +43,9 @@ def print_summary(out: str, manifest: Mapping) -> None:
 
 
 def _describe(split: Mapping) -> str:
+    if "images" in split:
+        shown = ", ".join(f"{name} {count:,}" for name, count in split["images"].items())
+        return f"{split['records']:,} images ({shown})"
     counts = f"{split['anomalous']:,} anomalous, {split['normal']:,} normal"
     if "videos" not in split:
         return f"{split['records']} videos ({counts})"

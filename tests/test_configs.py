@@ -16,7 +16,7 @@ def test_every_variant_that_a_config_names_makes_a_system(name):
     assert "smoke" in variants
     for variant in variants:
         system = load(module.get_config(variant))
-        assert system.kind in ("features", "frames")
+        assert system.kind in ("features", "frames", "images")
     with pytest.raises(ValueError, match="no variant :nope of this config"):
         module.get_config("nope")
 

@@ -140,12 +140,13 @@ class Checkpoints(contextlib.AbstractContextManager):
         with _naming(self.folder / str(step)):
             saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
         self._check({name: saved.tree.get(name, {}) for name in target}, target, step)
-        left = {name: value for name, value in saved.tree.items() if name not in target}
-        items = {**jax.tree.map(lambda _: ocp.type_handlers.PLACEHOLDER, left), **target}
-        with _naming(self.folder / str(step)):
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(items))
-            found = self._manager.restore(step, args=args)["state"]
-        return {name: found[name] for name in target}
+        args = ocp.args.PyTreeRestore(
+            item=dict(target),
+            restore_args=ocp.checkpoint_utils.construct_restore_args(dict(target)),
+            partial_restore=True,
+        )
+        with _naming(self.folder / str(step)), ocp.PyTreeCheckpointer() as reader:
+            return reader.restore(self.folder / str(step) / "state", args=args)
 
     def _check(self, saved: Any, target: Any, step: int) -> None:
         """Compares names, shapes and types; orbax itself would cast types silently."""

@@ -81,6 +81,10 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
     evaluate.check_figure(config.eval.select_by)
     if evaluate.scores_videos(system):
         system.videos(data, config.eval.split)
+    elif config.eval.select_on_test:
+        raise ValueError(
+            f"eval.select_on_test: {config.system!r} scores no videos, so no step can be chosen"
+        )
     if (folder / workdir.FILE).is_file():
         workdir.check(folder, config, data)
 

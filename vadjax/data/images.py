@@ -32,6 +32,8 @@ class StoredImages(Sequence):
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
         record = self._records[index]
         image = np.frombuffer(record["image"], np.uint8).reshape(self._shape)
         return {"image": image, "labels": record["labels"].astype(np.float32)}

@@ -30,6 +30,17 @@ FIGURES = {
     "false_alarm_rate": "False-alarm rate on normal videos",
     "rbdc": "RBDC: area under the share of regions found, up to 1 false positive a frame",
     "tbdc": "TBDC: the same of tracks",
+    "direction": "Main direction right, share of the moving volumes",
+    "direction_baseline": "the same of the most frequent direction",
+    "direction_near": "Main direction within 30 degrees, share of the moving volumes",
+    "direction_near_baseline": "the same of the best constant",
+    "speed_error": "Mean error of the speed of moving volumes, pixels a frame",
+    "speed_error_baseline": "the same of the mean speed",
+    "still_error": "Mean error of the share of still pixels",
+    "still_error_baseline": "the same of the mean share",
+    "mean_precision": "Average precision, mean of the classes",
+    "mean_precision_grey": "the same without colour",
+    "mean_precision_baseline": "the same of a guess",
 }
 
 
@@ -49,7 +60,7 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
 def _meanings(figures: Mapping) -> dict[str, str]:
     """Name → meaning of the figures that are there; those of a system's own explain themselves."""
     if "auc" not in figures:
-        return dict.fromkeys(figures, "")
+        return {name: FIGURES.get(name, "") for name in figures}
     known = {name: meaning for name, meaning in FIGURES.items() if name in figures}
     return known | _alternatives(figures)
 

@@ -1,0 +1,163 @@
+r"""A folder of images with labels.csv → dataset of images, to train the appearance network on.
+
+    python -m data_prep.labelled_images --data FOLDER --out data/crops [--size 64x64]
+
+FOLDER/labels.csv (or --labels) has one row an image, `file,class[;class...]`, the file relative to
+FOLDER; nothing after the comma: the image shows none of the classes. A first row `file,class` is a
+heading. Every image is resized to --size. The split "test" is a share of the images that depends
+on nothing but their names, so that it stays the same when images are added.
+"""
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from data_prep import command
+from data_prep.frames import parse_size
+from vadjax.backbones.appearance import CLASSES, SIZE
+from vadjax.data.images import write_images
+from vadjax.data.video import read_picture
+
+HEADING = ["file", "class"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the list.
+
+    Attributes:
+      path: of the image.
+      name: as the list has it.
+      shown: classes that it shows.
+    """
+
+    path: pathlib.Path
+    name: str
+    shown: tuple[str, ...]
+
+
+def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]) -> list[Row]:
+    """The list, each line checked.
+
+    Raises:
+      FileNotFoundError: the list or an image is not there.
+      ValueError: a line that cannot be used; the message gives its number.
+    """
+    if not labels.is_file():
+        raise FileNotFoundError(f"{labels}: no such list; write one line an image: FILE,CLASS")
+    rows: dict[str, Row] = {}
+    with labels.open(newline="", encoding="utf-8") as file:
+        for number, fields in enumerate(csv.reader(file), 1):
+            if not fields or number == 1 and fields == HEADING:
+                continue
+            row = _row(folder, f"{labels}, line {number}", fields, classes)
+            if row.name in rows:
+                raise ValueError(f"{labels}, line {number}: {row.name} has a line already")
+            rows[row.name] = row
+    if not rows:
+        raise ValueError(f"{labels}: names no image")
+    return list(rows.values())
+
+
+def _row(folder: pathlib.Path, where: str, fields: list[str], classes: Sequence[str]) -> Row:
+    if len(fields) != 2:
+        raise ValueError(f"{where}: {len(fields)} fields; expected file,class[;class...]")
+    name, shown = fields[0].strip(), tuple(c.strip() for c in fields[1].split(";") if c.strip())
+    if unknown := [c for c in shown if c not in classes]:
+        raise ValueError(
+            f"{where}: class {unknown[0]!r}; the classes are {', '.join(classes)} (--classes)"
+        )
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: {path} is not there")
+    return Row(path, name, shown)
+
+
+def is_test(name: str, share: float) -> bool:
+    """Whether an image belongs to the test split, by its name alone."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32
+
+
+def prepare(
+    data: str,
+    out: str,
+    labels: str | None = None,
+    classes: Sequence[str] = CLASSES,
+    size: tuple[int, int] = (SIZE, SIZE),
+    test_share: float = 0.1,
+    name: str = "labelled images",
+    file_format: str = "array_record",
+    shards: int | None = None,
+) -> dict:
+    """Writes the dataset and returns its manifest.
+
+    Raises:
+      FileExistsError, FileNotFoundError, ValueError: `out` exists, or input that cannot be used.
+    """
+    if not 0 < test_share < 1:
+        raise ValueError(f"--test_share {test_share}; expected a part between 0 and 1")
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"--classes {' '.join(classes)}: a class stands there twice")
+    folder = pathlib.Path(data)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder (--data)")
+    rows = read_rows(folder, pathlib.Path(labels or folder / "labels.csv"), classes)
+    splits = {
+        split: [row for row in rows if is_test(row.name, test_share) == (split == "test")]
+        for split in ("train", "test")
+    }
+    for cls in classes:
+        if not any(cls in row.shown for row in splits["train"]):
+            raise ValueError(
+                f"no training image shows {cls!r}; add some, or name the classes that there are "
+                "with --classes"
+            )
+    return write_images(
+        out,
+        {split: _examples(some, classes, size) for split, some in splits.items()},
+        name=name, classes=classes, size=size, file_format=file_format, shards=shards,
+    )  # fmt: skip
+
+
+def _examples(rows: list[Row], classes: Sequence[str], size: tuple[int, int]) -> Iterator[dict]:
+    for row in rows:
+        labels = np.array([cls in row.shown for cls in classes], np.int64)
+        yield {"image": fit(read_picture(row.path).pixels, size), "labels": labels}
+
+
+def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image at (H, W): averaged where it shrinks; the aspect is not kept."""
+    shrinks = pixels.shape[0] * pixels.shape[1] > size[0] * size[1]
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, size[::-1], interpolation=kind)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the set."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.labelled_images",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help="folder of the images")
+    command.add_output_flags(parser)
+    add("--labels", help="the list (default: labels.csv in the folder)")
+    add("--classes", nargs="+", default=CLASSES, help=f"(default: {' '.join(CLASSES)})")
+    add("--size", type=parse_size, default=(SIZE, SIZE), metavar="HxW", help="(default 64x64)")
+    add("--test_share", type=float, default=0.1, help="part of the images to test on (default 0.1)")
+    add("--name", default="labelled images", help="shown in reports")
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    manifest = command.report_errors(prepare, **args)
+    command.print_summary(args["out"], manifest)
+
+
+if __name__ == "__main__":
+    main()
