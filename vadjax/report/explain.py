@@ -107,7 +107,7 @@ def draw(event: Event) -> Figure:
     sheet.text(EDGE, top - 0.28, event.caption, 9, color=FAINT)
     for place, side in enumerate(_sides(event)):
         left = EDGE + place * (wide + BETWEEN)
-        _column(sheet, side, (left, top, wide), (frame, crop), event.reason.box)
+        _column(sheet, side, (left, top, wide), (frame, crop))
     _panels(sheet, panels, WIDTH - EDGE - attributes.WIDE, top)
     sheet.text(EDGE, top + body + 0.15, "\n".join(text), SIZE)
     return sheet.figure
@@ -118,6 +118,7 @@ class _Side(NamedTuple):
     name: str
     about: str
     colour: str
+    box: tuple[float, float, float, float] | None
     mark: str  # beside the box
 
 
@@ -128,14 +129,16 @@ def _sides(event: Event) -> tuple[_Side, _Side]:
         about += f", of frames {reason.frames[0]}-{reason.frames[1] - 1}"
     score = "" if reason.score is None else f"{reason.score:.2f}"
     return (
-        _Side(event.seen, "Seen here", about, attributes.HERE, score),
-        _Side(event.normal, "Closest normal", reason.origin, attributes.NORMAL, ""),
+        _Side(event.seen, "Seen here", about, attributes.HERE, reason.box, score),
+        _Side(
+            event.normal, "Closest normal", reason.origin, attributes.NORMAL, reason.normal_box, ""
+        ),
     )
 
 
-def _column(sheet: Sheet, side: _Side, place: tuple, tall: tuple, box: tuple | None) -> None:
+def _column(sheet: Sheet, side: _Side, place: tuple, tall: tuple) -> None:
     """A frame with its box, and below it the box enlarged; `place` and `tall` in inches."""
-    (left, top, wide), (frame, crop) = place, tall
+    (left, top, wide), (frame, crop), box = place, tall, side.box
     sheet.text(left, top, side.name, 9, color=side.colour, weight="bold")
     about = "\n".join(wrap(side.about, wide, 7.5, 2))
     sheet.text(left, top + 0.19, about, 7.5, color=FAINT)

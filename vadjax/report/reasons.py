@@ -49,6 +49,7 @@ class Reason(NamedTuple):
       here: of what was seen.
       normal: of the normal example most like it.
       origin: where that is from; empty if unknown.
+      normal_box: `x0, y0, x1, y1` of it; `box` if the dict does not say.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Reason(NamedTuple):
     here: Attributes
     normal: Attributes
     origin: str
+    normal_box: tuple[float, float, float, float] | None
 
     def covers(self, frame: int) -> bool:
         """Whether it holds for that frame."""
@@ -95,7 +97,14 @@ def read(reason: Mapping) -> Reason:
         here=_attributes(reason.get("here")),
         normal=_attributes(reason.get("normal")),
         origin=_origin(reason.get("normal")),
+        normal_box=_normal_box(reason),
     )
+
+
+def _normal_box(reason: Mapping) -> tuple[float, float, float, float] | None:
+    normal, box = reason.get("normal"), _box(reason.get("box"))
+    own = _box(normal.get("box")) if isinstance(normal, Mapping) else None
+    return own if own and box else box
 
 
 def _attributes(found: object) -> Attributes:

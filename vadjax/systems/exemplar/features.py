@@ -1,5 +1,6 @@
 """Stage 1: features of all volumes of a video (spec eval §3, §4)."""
 
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 
 import vadjax
 from vadjax.data.clips import Video
+from vadjax.features import SOURCES, Appearance, MotionNetworks, load_appearance, load_motion
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import files, volumes
@@ -44,10 +46,10 @@ class Extractor:
     """Makes features as a config asks for them.
 
     Args:
-      config: sections `volume`, `appearance` and `motion`.
+      config: sections `volume`, `appearance` and `motion`. Networks are loaded at first use.
 
     Raises:
-      ValueError, FileNotFoundError, ImportError: a field, or weights, that cannot be used.
+      ValueError: a field that cannot be used.
     """
 
     def __init__(self, config: ml_collections.ConfigDict):
@@ -64,23 +66,35 @@ class Extractor:
                 f"motion.source is {self.motion.source!r}; expected one of "
                 f"{', '.join(MOTION_SOURCES)}"
             )
-        self._flow, self._appearance, self._networks = None, None, None
-        if config.appearance.source != "none":
-            from vadjax.features import load_appearance
+        if config.appearance.source not in ("none", *SOURCES):
+            raise ValueError(
+                f"appearance.source is {config.appearance.source!r}; expected none or one of "
+                f"{', '.join(SOURCES)}"
+            )
+        self.appearance = config.appearance
 
-            self._appearance = load_appearance(config.appearance.source, config.appearance.weights)
+    @functools.cached_property
+    def _flow(self) -> flow.Flow | None:
+        return flow.make_flow(self.motion.flow) if self.motion.source == "flow" else None
+
+    @functools.cached_property
+    def _appearance(self) -> Appearance | None:
+        if self.appearance.source == "none":
+            return None
+        return load_appearance(self.appearance.source, self.appearance.weights)
+
+    @functools.cached_property
+    def _networks(self) -> MotionNetworks | None:
         if self.motion.source == "flow":
-            self._flow = flow.make_flow(self.motion.flow)
-        else:
-            from vadjax.features import load_motion
-
-            self._networks = load_motion(self.motion.weights)
-            if tuple(self._networks.window) != self.window:
-                raise ValueError(
-                    f"{self.motion.weights}: trained on volumes of {self._networks.window} "
-                    f"(frames, height, width), volume.window is {self.window}; name other weights "
-                    "(configs/eval_motion.py trains them) or that window"
-                )
+            return None
+        networks = load_motion(self.motion.weights)
+        if tuple(networks.window) != self.window:
+            raise ValueError(
+                f"{self.motion.weights}: trained on volumes of {networks.window} (frames, height, "
+                f"width), volume.window is {self.window}; name other weights "
+                "(configs/eval_motion.py trains them) or that window"
+            )
+        return networks
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -133,7 +133,10 @@ class Explainer:
 
     def _origin(self, exemplar: int) -> dict:
         first = int(self.model.source_t[exemplar])
+        region = int(np.searchsorted(self.model.offsets, exemplar, side="right")) - 1
         return {
+            "region": list(divmod(region, len(self.grid.columns))),
+            "box": list(self.grid.box(region)),
             "count": int(self.model.count[exemplar]),
             "sequence": self.names[int(self.model.source_sequence[exemplar])],
             "frames": [first, first + self.grid.window[0]],

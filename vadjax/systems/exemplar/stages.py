@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import pathlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,9 +52,17 @@ class Stages:
         self.space = Space.of(config)
         check(config)
         self.extractor = extractor or Extractor(config)
-        self._temporary = None if folder else tempfile.TemporaryDirectory()
-        self.folder = pathlib.Path(folder or self._temporary.name)
+        self._folder = folder
         self.sharding = mesh.by_row(mesh.make(1, 1))
+
+    @functools.cached_property
+    def folder(self) -> pathlib.Path:
+        """The workdir, or the temporary folder in its place."""
+        if self._folder is not None:
+            return self._folder
+        made = tempfile.mkdtemp(prefix="vadjax_")
+        weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
+        return pathlib.Path(made)
 
     @property
     def threshold(self) -> float:

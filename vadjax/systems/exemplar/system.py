@@ -111,7 +111,8 @@ class System:
 
     def stages(self, camera: str, folder=...) -> Stages:
         """The stages of a camera, by default in the run's folder."""
-        folder = self._first.folder if folder is ... else folder
+        if folder is ...:  # cameras of a run without a folder share the temporary one
+            folder = self._first.folder
         return Stages(self.config, folder, camera, self._first.extractor)
 
     @property
