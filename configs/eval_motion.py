@@ -1,9 +1,35 @@
-r"""EVAL's motion networks: directions, speeds and the still share of volumes (spec eval §3.2).
+"""EVAL's motion networks: directions, speeds and the still share of volumes (spec eval §3.2).
 
     python -m data_prep.ucsd_ped --data UCSD_PED2 --out data/ped2
     python -m vadjax.main --config=configs/eval_motion.py --config.data.dir=data/ped2 --workdir=RUN
 
-Three 3-D CNNs on RGB volumes learn what optical flow measures on normal video.
+Three 3-D CNNs on RGB volumes learn what optical flow measures on normal video. 10,000 steps at the
+full width need a GPU. `:cpu` has a quarter of the channels on volumes of 32 × 32: 500 steps of 64
+in 12 minutes of one core, optical flow included.
+
+    figure, real Ped2, :cpu, seed 0             paper  original program  here    best constant
+    main direction right, moving volumes        -      -                 0.699   0.641
+    the same within 30 degrees                  -      -                 0.896   0.244
+    mean error of the speed, px/frame           -      -                 0.062   0.059
+    mean error of the still share, all volumes  -      -                 0.027   0.127
+
+(4,096 volumes of the last 2 training videos, which were not trained on; 1,333 of them move.) After
+so short a training the still share and the directions are learnt, the speeds are not: nearly all
+of Ped2's walkers have one speed. A constant is chosen on the training videos.
+
+A volume costs 4.7 ms of one core with the widths of `:cpu`: 170,000 volumes of 10 × 40 × 40 take 13
+minutes of one core, 7 of two.
+
+model.window  (t, h, w) of the volumes, in frames and pixels: that of the exemplar system
+model.tau     pixels a frame from which a pixel moves: 0.3 on Ped1 and Ped2, 0.5 on Avenue and
+              ShanghaiTech, 1.0 on Street Scene
+model.flow    "dis" (milliseconds a frame) or "tvl1" (about a second; what the paper has)
+data.step     (t, y, x) between the volumes to train on
+eval.held_out  so many of the last training videos are kept for the figures
+
+Variants:
+    :cpu    as above
+    :smoke  2 steps, for tests
 """
 
 import ml_collections

@@ -1,9 +1,10 @@
-"""EVAL on UCSD Ped2: exemplars of every region of one fixed camera (spec eval).
+r"""EVAL on UCSD Ped2: exemplars of every region of one fixed camera (spec eval).
 
     python -m data_prep.ucsd_ped --data UCSD_PED2 --out data/ped2
-    python -m vadjax.main --config=configs/ped2_exemplar.py --config.data.dir=data/ped2 --workdir=RUN
+    python -m vadjax.main --config=configs/ped2_exemplar.py --config.data.dir=data/ped2 \
+        --workdir=RUN
 
-Variants (`:appearance` and `:both` need `--config.appearance.source` and `.weights`, and `:networks`
+Variants (`:appearance` and `:both` need `--config.appearance.weights`, and `:networks`
 needs `--config.motion.weights`: see configs/eval_appearance.py and configs/eval_motion.py):
     (none)       robust speeds from optical flow, no network; exemplars shared with the 3 × 3
                  neighbouring regions; all volumes kept; maps are means. No label is used.

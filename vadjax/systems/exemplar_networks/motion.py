@@ -84,7 +84,7 @@ class Training:
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
         """Sum of the three losses; beside it their values, and the new statistics."""
-        volumes, target = augment(prepare(batch["volume"], self.size), to_motion(batch), rng)
+        volumes, target = augment(prepare(batch["volume"], self.size), _targets(batch), rng)
         (raw, _), new = self.net.apply(variables, volumes, True, mutable=["batch_stats"])
         losses = motion_losses(raw, target)
         return sum(losses.values()), (losses, new["batch_stats"])
@@ -97,29 +97,30 @@ class Training:
         if len(numbers) > self.config.eval.volumes:
             rng = np.random.default_rng(self.config.seed)
             numbers = np.sort(rng.choice(numbers, self.config.eval.volumes, replace=False))
-        size = self.config.eval.batch
-        numbers = np.resize(numbers, -(-len(numbers) // size) * size)  # full batches
+        size, count = self.config.eval.batch, len(numbers)
+        numbers = np.resize(numbers, -(-count // size) * size)  # full batches
         found, truth = [], []
         for some in numbers.reshape(-1, size):
             batch = volumes.batch(some)
-            truth.append(to_motion(batch))
+            truth.append(_targets(batch))
             found.append(jax.device_get(self._apply(variables, batch["volume"])))
-        known = to_motion_rows(volumes.targets[:first])
-        return compare(_join(found), _join(truth), known)
+        known = _rows(volumes.targets[:first])
+        return compare(_join(found, count), _join(truth, count), known)
 
 
-def to_motion(batch: dict) -> Motion:
+def _targets(batch: dict) -> Motion:
     """The targets of a batch."""
     return Motion(batch["ang"], batch["mag"], batch["bkg"])
 
 
-def to_motion_rows(rows: np.ndarray) -> Motion:
-    """Rows [n, 25] of `Volumes.targets`."""
+def _rows(rows: np.ndarray) -> Motion:
+    """Motion of rows [n, 25] of `Volumes.targets`."""
     return Motion(rows[:, :BINS], rows[:, BINS:-1], rows[:, -1])
 
 
-def _join(parts: list[Motion]) -> Motion:
-    return Motion(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+def _join(parts: list[Motion], count: int) -> Motion:
+    """The first `count` volumes of the batches."""
+    return Motion(*(np.concatenate(each)[:count] for each in zip(*parts, strict=True)))
 
 
 def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Motion]:
