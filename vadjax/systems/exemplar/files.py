@@ -7,6 +7,7 @@
     exemplars_VERSION_merged.npz           stage 2b: the model of the scene
     anomaly_scores_VERSION/VIDEO.npy       stage 3: float32 [frames, rows, columns]
     anomaly_scores_VERSION/VIDEO_detail.npz      … of the volumes: score, nearest, terms
+    anomaly_scores_VERSION/SPLIT/VIDEO.npy …     the same of a split that is not `test`
     region_bbox_fpr.npy …                  stage 4: curves, as `vadjax.metrics.region` writes them
     viz/VERSION/VIDEO/FRAME.png            stage 3b: marked frames
 

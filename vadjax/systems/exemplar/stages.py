@@ -23,7 +23,7 @@ from vadjax.systems.exemplar.model import MEND, Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
 
-TRAIN = "train"
+TRAIN, TEST = "train", "test"
 ONE = "scene"  # name of the camera where there is only one
 CAMERAS = ("one", "prefix")
 
@@ -220,6 +220,8 @@ class Stages:
     def scores(self, video: Video, data: Dataset, found: Model) -> VolumeScores:
         """Scores of the volumes of one test video: of their files, or measured now."""
         folder = self.path("anomaly_scores_{version}")
+        if video.split != TEST:  # videos of two splits may have the same name
+            folder = folder / video.split
         detail, array = folder / f"{video.name}_detail.npz", folder / f"{video.name}.npy"
         meta = features.meta(video, self.made_with(data), data.digest) | {
             "threshold": self.threshold,
