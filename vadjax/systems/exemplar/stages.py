@@ -93,6 +93,12 @@ class Stages:
         """The file of the model."""
         return self.path("exemplars_{version}_merged{camera}.npz")
 
+    def merged_cameras(self) -> list[str]:
+        """Names of the cameras whose models the folder holds, sorted."""
+        start = f"exemplars_{self.space.version}_merged"
+        names = [path.stem.removeprefix(start) for path in self.folder.glob(f"{start}*.npz")]
+        return sorted(name.removeprefix("_") or ONE for name in names)
+
     # Stage 1
 
     def features(self, video: Video, data: Dataset) -> Features:

@@ -18,7 +18,7 @@ from vadjax.scores import Scores
 from vadjax.systems.exemplar import events, scoring
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import TRAIN, Stages, cameras, on_grid
+from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, cameras, on_grid
 
 State = dict[str, Model]  # of every camera
 
@@ -43,10 +43,8 @@ class System:
         """
         del rng  # nothing is random but the draw for Z, which has the config's seed
         if self._finished:
-            split = TRAIN if TRAIN in data.splits else self.config.eval.split
             return {
-                camera: self.stages(camera).read_model(data).state()
-                for camera in self.cameras(data, split)
+                camera: self.stages(camera).read_model(data).state() for camera in self._learnt()
             }
         return {
             camera: self.stages(camera).merge(data).state() for camera in self.cameras(data, TRAIN)
@@ -118,6 +116,18 @@ class System:
     @property
     def _finished(self) -> bool:
         return self._folder is not None and (self._folder / workdir.FILE).is_file()
+
+    def _learnt(self) -> list[str]:
+        """The cameras that a finished run has exemplars of."""
+        if self.config.data.cameras == "one":
+            return [ONE]
+        found = self._first.merged_cameras()
+        if not found:
+            raise FileNotFoundError(
+                f"{self._folder}: no merged exemplars of any camera; run: python -m vadjax.stages "
+                "merge --config=… --workdir=…"
+            )
+        return found
 
     def _owns(self, data: Dataset) -> bool:
         """Whether files about `data` belong to the run's folder."""
