@@ -71,12 +71,12 @@ class System:
         """
         data, models = videos.data, {name: Model.of(own) for name, own in state.items()}
         split = videos[0].split
-        training = _training(data)
         camera_of = {
             video.name: camera for camera, own in self.cameras(data, split).items() for video in own
         }
-        own = self._owns(data)
-        stages = {name: self.stages(name, ... if own else None) for name in models}
+        make = self.stages if self._owns(data) else self._elsewhere
+        stages = {name: make(name) for name in models}
+        training = _training(data) if self._owns(data) else {}  # else not those of the exemplars
         for video in videos:
             camera = camera_of[video.name]
             if camera not in models:
@@ -107,11 +107,15 @@ class System:
         """The videos of a split by camera, sorted by name."""
         return cameras(data, split, self.config.data.cameras)
 
-    def stages(self, camera: str, folder=...) -> Stages:
-        """The stages of a camera, by default in the run's folder."""
-        if folder is ...:  # cameras of a run without a folder share the temporary one
-            folder = self._first.folder
-        return Stages(self.config, folder, camera, self._first.extractor)
+    def stages(self, camera: str) -> Stages:
+        """The stages of a camera in the run's folder; without one, all share a temporary one."""
+        return Stages(self.config, self._first.folder, camera, self._first.extractor)
+
+    def _elsewhere(self, camera: str) -> Stages:
+        """The stages of a camera for another dataset than the run's, whose files stay untouched."""
+        config = self.config.copy_and_resolve_references()
+        config.features.dir = ""
+        return Stages(config, None, camera, self._first.extractor)
 
     @property
     def _finished(self) -> bool:
