@@ -132,7 +132,8 @@ class Stages:
 
     def scales(self, data: Dataset) -> np.ndarray:
         """Z of the training videos, float32 [4] (spec §5): of its file, or from all features."""
-        path, meta = self.path("scales_{version}{camera}.npz"), self.made_with(data)
+        path = self.path("scales_{version}{camera}.npz")
+        meta = self.made_with(data) | {"seed": self.config.seed}  # of the draw
         if path.is_file():
             return files.read(path, meta, MEND)["Z"]
         drawn, sizes = self._draw(data)
