@@ -240,6 +240,13 @@ class Stages:
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
         own, exemplars = self.features(video, data), found.features()
         places = self.extractor.grid(video.size)
+        learnt = len(found.offsets) - 1
+        if learnt != places.regions:
+            raise ValueError(
+                f"{video.name}: its frames of {video.size[0]} × {video.size[1]} have "
+                f"{places.regions} regions, the exemplars are of {learnt}; they are for frames of "
+                "the size that they were selected on"
+            )
         metric = self.space.metric(self.space.sizes(exemplars), found.Z)
         with _naming(video):
             scores = scoring.score(
