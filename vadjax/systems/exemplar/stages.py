@@ -1,7 +1,9 @@
 """The stages of EVAL, each from files to files; what is there already is not made again."""
 
+import collections
 import contextlib
 import functools
+import itertools
 import pathlib
 import shutil
 import tempfile
@@ -108,13 +110,16 @@ class Stages:
         return features.stage(path, video, self.extractor, data.digest)
 
     def all_features(self, data: Dataset, split: str) -> Iterator[Features]:
-        """Features of the videos of a split in the order of their names, some at a time."""
+        """Features of the videos of a split in the order of their names; few are in memory."""
         videos = self.videos(data, split)
         workers = max(1, self.config.data.threads)
         with progress.bar(f"features {split}", len(videos)) as bar:
             with ThreadPoolExecutor(workers) as pool:
-                waiting = functools.partial(self.features, data=data)
-                for done, one in enumerate(pool.map(waiting, videos), 1):
+                todo, made = iter(videos), collections.deque()
+                for done in range(1, len(videos) + 1):
+                    for video in itertools.islice(todo, workers + 1 - len(made)):
+                        made.append(pool.submit(self.features, video, data))
+                    one = made.popleft().result()
                     bar.update(done, {})
                     yield one
 
