@@ -69,7 +69,10 @@ def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no such file.
       ValueError: damaged, or made with something else: the message gives both values.
     """
-    arrays = read_arrays(path)
+    try:
+        arrays = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove it to make it anew") from error
     found, wanted = read_meta(path, arrays), _plain({"format": FORMAT, **meta})
     differ = [
         f"{name} {_short(found.get(name, 'unknown'))} there, {_short(value)} here"
