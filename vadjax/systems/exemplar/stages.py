@@ -322,8 +322,16 @@ def check(config: ml_collections.ConfigDict) -> None:
         ("model.threshold", config.model.threshold, 0),
         ("model.neighbours", config.model.neighbours, 0),
         ("model.z_volumes", config.model.z_volumes, 2),
+        ("motion.tau", config.motion.tau, 0),
         ("eval.sigma", config.eval.sigma, 0),
+        ("eval.examples", config.eval.examples, 0),
     ):
         if not value >= least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
+    still = config.motion.still_threshold
+    if still is not None and not 0 < still <= 1:
+        raise ValueError(
+            f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
+            "or None"
+        )
     grid.check_rule(config.eval.map_rule)
