@@ -82,7 +82,6 @@ class Explainer:
       model: of the scene.
       grid: of the volumes.
       still: `motion.still_threshold`.
-      columns: of the grid.
       neighbours: `model.neighbours`: the regions that share their exemplars.
     """
 

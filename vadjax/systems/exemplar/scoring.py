@@ -84,7 +84,7 @@ def _shifts(rows: int, columns: int, reach: int):
 
 
 def cells(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -> np.ndarray:
-    """Scores of volumes → maps of square cells of equal size, the same as the maps of pixels.
+    """Scores of volumes → maps of cells of one size, the same as the maps of pixels.
 
     Every edge of a region is the edge of a cell, so that all pixels of a cell have one score.
 

@@ -1,7 +1,9 @@
 """The stages of EVAL, each from files to files; what is there already is not made again."""
 
+import collections
 import contextlib
 import functools
+import itertools
 import pathlib
 import shutil
 import tempfile
@@ -23,7 +25,7 @@ from vadjax.systems.exemplar.model import MEND, Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
 
-TRAIN = "train"
+TRAIN, TEST = "train", "test"
 ONE = "scene"  # name of the camera where there is only one
 CAMERAS = ("one", "prefix")
 
@@ -93,6 +95,12 @@ class Stages:
         """The file of the model."""
         return self.path("exemplars_{version}_merged{camera}.npz")
 
+    def merged_cameras(self) -> list[str]:
+        """Names of the cameras whose models the folder holds, sorted."""
+        start = f"exemplars_{self.space.version}_merged"
+        names = [path.stem.removeprefix(start) for path in self.folder.glob(f"{start}*.npz")]
+        return sorted(name.removeprefix("_") or ONE for name in names)
+
     # Stage 1
 
     def features(self, video: Video, data: Dataset) -> Features:
@@ -102,13 +110,16 @@ class Stages:
         return features.stage(path, video, self.extractor, data.digest)
 
     def all_features(self, data: Dataset, split: str) -> Iterator[Features]:
-        """Features of the videos of a split in the order of their names, some at a time."""
+        """Features of the videos of a split in the order of their names; few are in memory."""
         videos = self.videos(data, split)
         workers = max(1, self.config.data.threads)
         with progress.bar(f"features {split}", len(videos)) as bar:
             with ThreadPoolExecutor(workers) as pool:
-                waiting = functools.partial(self.features, data=data)
-                for done, one in enumerate(pool.map(waiting, videos), 1):
+                todo, made = iter(videos), collections.deque()
+                for done in range(1, len(videos) + 1):
+                    for video in itertools.islice(todo, workers + 1 - len(made)):
+                        made.append(pool.submit(self.features, video, data))
+                    one = made.popleft().result()
                     bar.update(done, {})
                     yield one
 
@@ -126,7 +137,8 @@ class Stages:
 
     def scales(self, data: Dataset) -> np.ndarray:
         """Z of the training videos, float32 [4] (spec §5): of its file, or from all features."""
-        path, meta = self.path("scales_{version}{camera}.npz"), self.made_with(data)
+        path = self.path("scales_{version}{camera}.npz")
+        meta = self.made_with(data) | {"seed": self.config.seed}  # of the draw
         if path.is_file():
             return files.read(path, meta, MEND)["Z"]
         drawn, sizes = self._draw(data)
@@ -220,6 +232,8 @@ class Stages:
     def scores(self, video: Video, data: Dataset, found: Model) -> VolumeScores:
         """Scores of the volumes of one test video: of their files, or measured now."""
         folder = self.path("anomaly_scores_{version}")
+        if video.split != TEST:  # videos of two splits may have the same name
+            folder = folder / video.split
         detail, array = folder / f"{video.name}_detail.npz", folder / f"{video.name}.npy"
         meta = features.meta(video, self.made_with(data), data.digest) | {
             "threshold": self.threshold,
@@ -231,6 +245,13 @@ class Stages:
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
         own, exemplars = self.features(video, data), found.features()
         places = self.extractor.grid(video.size)
+        learnt = len(found.offsets) - 1
+        if learnt != places.regions:
+            raise ValueError(
+                f"{video.name}: its frames of {video.size[0]} × {video.size[1]} have "
+                f"{places.regions} regions, the exemplars are of {learnt}; they are for frames of "
+                "the size that they were selected on"
+            )
         metric = self.space.metric(self.space.sizes(exemplars), found.Z)
         with _naming(video):
             scores = scoring.score(
@@ -301,8 +322,16 @@ def check(config: ml_collections.ConfigDict) -> None:
         ("model.threshold", config.model.threshold, 0),
         ("model.neighbours", config.model.neighbours, 0),
         ("model.z_volumes", config.model.z_volumes, 2),
+        ("motion.tau", config.motion.tau, 0),
         ("eval.sigma", config.eval.sigma, 0),
+        ("eval.examples", config.eval.examples, 0),
     ):
         if not value >= least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
+    still = config.motion.still_threshold
+    if still is not None and not 0 < still <= 1:
+        raise ValueError(
+            f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
+            "or None"
+        )
     grid.check_rule(config.eval.map_rule)

@@ -74,7 +74,7 @@ def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:
       grid: where they are.
 
     Returns:
-      [R, n, h, w, ...], a view of `frames` where the positions allow it, else a copy.
+      [R, n, h, w, ...], a copy.
     """
     windows = sliding_window_view(frames, grid.window[1:], axis=(1, 2))  # [n, y, x, ..., h, w]
     windows = windows[:, grid.rows[:, None], grid.columns[None]]
