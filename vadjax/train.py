@@ -230,7 +230,7 @@ def _print_start(config, folder, data, devices, state, step: int) -> None:
     used = f"{devices.size} of {jax.device_count()} {'/'.join(sorted(kinds))} device(s)"
     print(
         f"{config.system} on {data.name} ({splits}; {data.folder}) · {used} · "
-        f"{count:,} parameters · seed {config.seed} · {folder}"
+        f"{count:,} {'parameters' if hasattr(state, 'params') else 'numbers'} · seed {config.seed} · {folder}"
     )
     if step:
         print(f"Resuming after step {step:,} of {config.train.steps:,}.")

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -55,7 +56,8 @@ class Stages:
         check(config)
         self.extractor = extractor or Extractor(config)
         self._folder = folder
-        self.sharding = mesh.by_row(mesh.make(1, 1))
+        count = config.train.devices or jax.device_count()
+        self.sharding = mesh.by_row(mesh.make(count, count)) if count > 1 else None
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
