@@ -17,11 +17,11 @@ import numpy as np
 
 from vadjax import mesh, progress
 from vadjax.data.clips import Video, Videos
+from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
 from vadjax.ops.distance import Exemplars
-from vadjax.systems.exemplar import features, files, grid, model, scoring
+from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
-from vadjax.systems.exemplar.grid import Grid
 from vadjax.systems.exemplar.model import MEND, Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
@@ -265,7 +265,7 @@ class Stages:
                 self.config.model.neighbours,
                 self.sharding,
             )
-        by_frame = grid.frame_scores(
+        by_frame = maps.frame_scores(
             on_grid(scores.score, places), own.t_start, places.window[0], video.num_frames
         )
         files.write_array(array, by_frame)
@@ -336,4 +336,4 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
             "or None"
         )
-    grid.check_rule(config.eval.map_rule)
+    maps.check_rule(config.eval.map_rule)
