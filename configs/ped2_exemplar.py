@@ -4,9 +4,9 @@ r"""EVAL on UCSD Ped2: exemplars of every region of one fixed camera (spec eval)
     python -m vadjax.main --config=configs/ped2_exemplar.py --config.data.dir=data/ped2 \
         --workdir=RUN
 
-Under three minutes on two cores. No label is used. The figures are of raw scores (no scaling within a video), regions and tracks are
-derived from the masks, not the annotators'. Choices between variants, thresholds and rules were
-made on these very videos: Ped2 has no other part to choose on.
+Under three minutes on two cores. No label is used. The figures are of raw scores (no scaling within
+a video); regions and tracks are derived from the masks, not the annotators'. Choices between
+variants, thresholds and rules were made on these very videos: Ped2 has no others to choose on.
 
     figure, real Ped2            paper           original program   here: AUC   RBDC    TBDC
     (no variant)                 unconfirmed     not public         0.944       0.569   0.902
