@@ -57,9 +57,11 @@ def merge(system: System, data: Dataset) -> None:
 
 def score(system: System, data: Dataset) -> None:
     """Stage 3."""
+    split = system.config.eval.split
+    models = {name: system.stages(name).read_model(data) for name in system.cameras(data, split)}
     _each(
-        system, data, system.config.eval.split, "score",
-        lambda stages, video: stages.scores(video, data, stages.read_model(data)),
+        system, data, split, "score",
+        lambda stages, video: stages.scores(video, data, models[stages.camera]),
     )  # fmt: skip
 
 

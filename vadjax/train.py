@@ -227,10 +227,11 @@ def _print_start(config, folder, data, devices, state, step: int) -> None:
     count = sum(np.size(leaf) for leaf in jax.tree.leaves(getattr(state, "params", state)))
     kinds = {device.device_kind for device in devices.devices.flat}
     splits = ", ".join(f"{name} {split['records']:,}" for name, split in data.splits.items())
+    what = "parameters" if hasattr(state, "params") else "numbers"
     used = f"{devices.size} of {jax.device_count()} {'/'.join(sorted(kinds))} device(s)"
     print(
         f"{config.system} on {data.name} ({splits}; {data.folder}) · {used} · "
-        f"{count:,} parameters · seed {config.seed} · {folder}"
+        f"{count:,} {what} · seed {config.seed} · {folder}"
     )
     if step:
         print(f"Resuming after step {step:,} of {config.train.steps:,}.")

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from vadjax.data.grid import Grid
 from vadjax.systems.exemplar import events, reasons
 from vadjax.systems.exemplar.features import Features
-from vadjax.systems.exemplar.grid import Grid
 from vadjax.systems.exemplar.model import Model, to_bytes
 from vadjax.systems.exemplar.reasons import Explainer, attributes, describe, dominant
 from vadjax.systems.exemplar.scoring import VolumeScores

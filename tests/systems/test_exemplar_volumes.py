@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from vadjax.data.grid import Grid
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import scoring, volumes
-from vadjax.systems.exemplar.grid import Grid, pixel_maps
+from vadjax.systems.exemplar.maps import pixel_maps
 
 GRIDS = [
     Grid((32, 48), (4, 16, 16), (2, 8, 16)),  # steps divide everything

@@ -50,7 +50,7 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """What a record holds: `"features"` or `"frames"`."""
+        """What a record holds: `"features"`, `"frames"` or `"images"`."""
         return self.manifest["kind"]
 
     @property

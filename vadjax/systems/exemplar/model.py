@@ -107,7 +107,11 @@ def by_region(rows: np.ndarray) -> np.ndarray:
 
 
 def select(
-    features: Features, space: Space, metric: Metric, threshold: float, sharding: NamedSharding
+    features: Features,
+    space: Space,
+    metric: Metric,
+    threshold: float,
+    sharding: NamedSharding | None = None,
 ) -> tuple[Exemplars, dict[str, np.ndarray]]:
     """Exemplars of one video, and their features and times by name."""
     found = distance.select(by_region(space.rows(features)), metric, threshold, sharding=sharding)

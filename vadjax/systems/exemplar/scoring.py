@@ -6,9 +6,10 @@ import numpy as np
 from jax.sharding import NamedSharding
 from scipy.ndimage import gaussian_filter1d
 
+from vadjax.data.grid import Grid
 from vadjax.ops import distance
 from vadjax.ops.distance import Metric
-from vadjax.systems.exemplar.grid import Grid, frame_scores
+from vadjax.systems.exemplar.maps import frame_scores
 
 TIMES = 64  # videos are padded to multiples of so many volumes in time
 ALIKE = 2.0**-20  # equal distances may come out so far apart, relatively, of batches in float32

@@ -11,16 +11,17 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import ml_collections
 import numpy as np
 
 from vadjax import mesh, progress
 from vadjax.data.clips import Video, Videos
+from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
 from vadjax.ops.distance import Exemplars
-from vadjax.systems.exemplar import features, files, grid, model, scoring
+from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
-from vadjax.systems.exemplar.grid import Grid
 from vadjax.systems.exemplar.model import MEND, Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
@@ -55,7 +56,8 @@ class Stages:
         check(config)
         self.extractor = extractor or Extractor(config)
         self._folder = folder
-        self.sharding = mesh.by_row(mesh.make(1, 1))
+        count = config.train.devices or jax.device_count()
+        self.sharding = mesh.by_row(mesh.make(count, count)) if count > 1 else None
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -263,7 +265,7 @@ class Stages:
                 self.config.model.neighbours,
                 self.sharding,
             )
-        by_frame = grid.frame_scores(
+        by_frame = maps.frame_scores(
             on_grid(scores.score, places), own.t_start, places.window[0], video.num_frames
         )
         files.write_array(array, by_frame)
@@ -334,4 +336,4 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
             "or None"
         )
-    grid.check_rule(config.eval.map_rule)
+    maps.check_rule(config.eval.map_rule)
