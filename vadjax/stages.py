@@ -17,6 +17,7 @@ a stage. What is written already is not made again; files that were made with an
 version or threshold are refused. VERSION is model.version.
 """  # noqa: E501  (one line a stage)
 
+import functools
 import pathlib
 import sys
 
@@ -57,11 +58,10 @@ def merge(system: System, data: Dataset) -> None:
 
 def score(system: System, data: Dataset) -> None:
     """Stage 3."""
-    split = system.config.eval.split
-    models = {name: system.stages(name).read_model(data) for name in system.cameras(data, split)}
+    read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # each once
     _each(
-        system, data, split, "score",
-        lambda stages, video: stages.scores(video, data, models[stages.camera]),
+        system, data, system.config.eval.split, "score",
+        lambda stages, video: stages.scores(video, data, read(stages.camera)),
     )  # fmt: skip
 
 

@@ -31,12 +31,13 @@ from conftest import ROOT
 from vadjax import evaluate, scores, train
 from vadjax.data.clips import Videos
 from vadjax.data.frame_writer import write_frames
+from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
 from vadjax.metrics import region
 from vadjax.report import page
 from vadjax.system import load
 from vadjax.systems.exemplar import features, files, model, scoring
-from vadjax.systems.exemplar.grid import Grid, pixel_maps
+from vadjax.systems.exemplar.maps import pixel_maps
 from vadjax.systems.exemplar.space import Space
 from vadjax.systems.exemplar.stages import Stages
 
