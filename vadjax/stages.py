@@ -33,6 +33,7 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import Source
 from vadjax.system import System, load
+from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
 _SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
@@ -53,7 +54,10 @@ def select(system: System, data: Dataset) -> None:
 def merge(system: System, data: Dataset) -> None:
     """Stage 2b."""
     for camera in system.cameras(data, "train"):
-        system.stages(camera).merge(data)
+        stages = system.stages(camera)
+        found = stages.merge(data)
+        columns = len(stages.extractor.grid(tuple(data.manifest["size"])).columns)
+        print(f"Exemplars of {camera}:\n{describe(found.offsets, columns, by_row=False)}")
 
 
 def score(system: System, data: Dataset) -> None:

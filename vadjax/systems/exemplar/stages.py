@@ -192,7 +192,7 @@ class Stages:
         return parts
 
     def merge(self, data: Dataset) -> Model:
-        """Stage 2b: the exemplars of all training videos merged; prints how many there are."""
+        """Stage 2b: the exemplars of all training videos merged."""
         parts, scales = self.all_clusters(data), self.scales(data)
         sizes = self.space.sizes(model.as_features(parts[0][1]))
         metric = self.space.metric(sizes, scales)
@@ -209,7 +209,6 @@ class Stages:
         geometry |= {"window": np.array(places.window), "frame_size": np.array(places.frame_size)}
         meta = self.made_with(data) | {"threshold": self.threshold}
         files.write(self.merged_path, found._asdict() | geometry, meta)
-        print(model.describe(found.offsets, len(places.columns)))
         return found
 
     def read_model(self, data: Dataset) -> Model:

@@ -16,7 +16,7 @@ from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
 from vadjax.scores import Scores
 from vadjax.systems.exemplar import events, scoring
-from vadjax.systems.exemplar.model import Model
+from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
 from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, cameras, on_grid
 
@@ -46,9 +46,11 @@ class System:
             return {
                 camera: self.stages(camera).read_model(data).state() for camera in self._learnt()
             }
-        return {
-            camera: self.stages(camera).merge(data).state() for camera in self.cameras(data, TRAIN)
-        }
+        columns = len(self._first.extractor.grid(tuple(data.manifest["size"])).columns)
+        found = {camera: self.stages(camera).merge(data) for camera in self.cameras(data, TRAIN)}
+        for camera, model in found.items():
+            print(f"Exemplars of {camera}:\n{describe(model.offsets, columns)}")
+        return {camera: model.state() for camera, model in found.items()}
 
     def update(self, state: State, batch, rng: jax.Array):
         """Never called: `train.steps` is 0."""
