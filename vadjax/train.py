@@ -56,7 +56,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
         with contextlib.closing(writer):
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
-        step, chosen = config.train.steps, "last step"
+        step, chosen = config.train.steps, "last step" if config.train.steps else "no steps"
         if config.eval.select_on_test and checkpoints.best is not None:
             chosen = evaluate.BEST
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
