@@ -8,10 +8,10 @@ full width need a GPU. `:cpu` has a quarter of the channels on volumes of 32 × 
 in 12 minutes of one core, optical flow included.
 
     figure, real Ped2, :cpu, seed 0             paper  original program  here    best constant
-    main direction right, moving volumes        -      -                 0.699   0.641
-    the same within 30 degrees                  -      -                 0.896   0.244
-    mean error of the speed, px/frame           -      -                 0.062   0.059
-    mean error of the still share, all volumes  -      -                 0.027   0.127
+    main direction right, moving volumes        -      -                 0.686   0.641
+    the same within 30 degrees                  -      -                 0.891   0.244
+    mean error of the speed, px/frame           -      -                 0.063   0.059
+    mean error of the still share, all volumes  -      -                 0.028   0.127
 
 (4,096 volumes of the last 2 training videos, which were not trained on; 1,333 of them move.) After
 so short a training the still share and the directions are learnt, the speeds are not: nearly all

@@ -13,6 +13,7 @@ variants, thresholds and rules were made on these very videos: Ped2 has no other
       with eval.map_rule=max                                        0.932       0.467   0.805
     :motion                                                         0.914       0.610   0.905
     :literal                                                        0.784       0.419   0.646
+    :networks                                                       0.730       0.264   0.404
     :appearance                                                     0.835       0.473   0.593
     :both                                                           0.936       0.662   0.889
 
