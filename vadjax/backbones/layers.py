@@ -10,26 +10,46 @@ from vadjax.ops.depthwise import depthwise
 MOMENTUM = 0.9  # of the running statistics
 
 
+class UnbiasedBatchNorm(nn.BatchNorm):
+    """Batch norm whose running variance takes in the unbiased variance of a batch, as torch's."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """As `flax.linen.BatchNorm`; x [..., C]."""
+        if self.use_running_average or self.is_initializing():
+            return super().__call__(x)
+        before = self.get_variable("batch_stats", "var")
+        y = super().__call__(x)
+        after = self.get_variable("batch_stats", "var")
+        taken_in = after - self.momentum * before
+        count = x.size // x.shape[-1]
+        self.put_variable("batch_stats", "var", after + taken_in / (count - 1))
+        return y
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias, then batch norm.
 
     Attributes:
       features: channels out.
       size: of the kernel, one number for each of the two or three dimensions.
-      stride: the same in all of them.
+      stride: the same in all of them, or one number for each.
       groups: groups of channels; as many as channels = depthwise.
       padding: as `flax.linen.Conv`: "SAME" (TensorFlow: more at the end), or a number for
-        both sides (torch).
+        both sides (torch), the same in all dimensions or one for each.
       epsilon: of the batch norm.
+      momentum: share of the running statistics that a step of training keeps.
+      unbiased: whether the running variance is torch's.
       dtype: type of the arithmetic.
     """
 
     features: int
     size: tuple[int, ...] = (3, 3)
-    stride: int = 1
+    stride: int | tuple[int, ...] = 1
     groups: int = 1
-    padding: str | int = "SAME"
+    padding: str | int | tuple[int, ...] = "SAME"
     epsilon: float = 1e-5
+    momentum: float = MOMENTUM
+    unbiased: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -48,9 +68,10 @@ class ConvNorm(nn.Module):
             conv_general_dilated=depthwise if two else conv_general_dilated,
             name="conv",
         )(x)
-        return nn.BatchNorm(
+        norm = UnbiasedBatchNorm if self.unbiased else nn.BatchNorm
+        return norm(
             use_running_average=not train,
-            momentum=MOMENTUM,
+            momentum=self.momentum,
             epsilon=self.epsilon,
             dtype=self.dtype,
             name="norm",
