@@ -30,7 +30,9 @@ def test_equals_reduce_window(window, strides, padding, size):
     def both(x):
         results = []
         for form, pad in ((max_pool3d, padding), (_plain, pads)):
-            y, back = jax.vjp(functools.partial(form, strides=strides, window=window, padding=pad), x)
+            y, back = jax.vjp(
+                functools.partial(form, strides=strides, window=window, padding=pad), x
+            )
             results.append((y, *back(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))))
         return results
 

@@ -1,4 +1,4 @@
-"""Published weights of the Inception I3D → its variables, by three sets of names (spec i3d §A5, A6).
+"""Published weights of the Inception I3D → its variables, by three sets of names (i3d §A5, A6).
 
 torch     pytorch-i3d:           "Mixed_3b.b1b.conv3d.weight", "Mixed_3b.b1b.bn.running_var"
 TF        kinetics-i3d:          "RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0b_3x3/conv_3d/w"

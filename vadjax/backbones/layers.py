@@ -1,5 +1,7 @@
 """Layers of the image and video networks: convolution, batch norm, pooling."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,7 @@ class ConvNorm(nn.Module):
       epsilon: of the batch norm.
       momentum: share of the running statistics that a step of training keeps.
       unbiased: whether the running variance is torch's.
+      kernel_init: of the convolution.
       dtype: type of the arithmetic.
     """
 
@@ -50,6 +53,7 @@ class ConvNorm(nn.Module):
     epsilon: float = 1e-5
     momentum: float = MOMENTUM
     unbiased: bool = False
+    kernel_init: Callable = nn.initializers.he_normal()
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -64,7 +68,7 @@ class ConvNorm(nn.Module):
             feature_group_count=self.groups,
             use_bias=False,
             dtype=self.dtype,
-            kernel_init=nn.initializers.he_normal(),
+            kernel_init=self.kernel_init,
             conv_general_dilated=depthwise if two else conv_general_dilated,
             name="conv",
         )(x)
