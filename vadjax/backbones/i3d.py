@@ -66,6 +66,7 @@ class Unit(nn.Module):
             epsilon=EPSILON,
             momentum=MOMENTUM,
             unbiased=self.unbiased,
+            filtered=True,
             name="unit",
         )
         nn.share_scope(self, layer)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.conv import conv_general_dilated, max_pool
+from vadjax.ops.conv import conv_general_dilated, conv_general_inference, max_pool
 from vadjax.ops.depthwise import depthwise
 
 MOMENTUM = 0.9  # of the running statistics
@@ -42,6 +42,7 @@ class ConvNorm(nn.Module):
       momentum: share of the running statistics that a step of training keeps.
       unbiased: whether the running variance is torch's.
       kernel_init: of the convolution.
+      filtered: whether wide kernels take the short cut of `conv_inference` when not training.
       dtype: type of the arithmetic.
     """
 
@@ -54,12 +55,15 @@ class ConvNorm(nn.Module):
     momentum: float = MOMENTUM
     unbiased: bool = False
     kernel_init: Callable = nn.initializers.he_normal()
+    filtered: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, (T,) H / stride, W / stride, features] of x [B, (T,) H, W, C]."""
-        two = x.ndim == 4 and self.groups == x.shape[-1] > 1
+        form = conv_general_inference if self.filtered and not train else conv_general_dilated
+        if x.ndim == 4 and self.groups == x.shape[-1] > 1:
+            form = depthwise
         y = nn.Conv(
             self.features,
             self.size,
@@ -69,7 +73,7 @@ class ConvNorm(nn.Module):
             use_bias=False,
             dtype=self.dtype,
             kernel_init=self.kernel_init,
-            conv_general_dilated=depthwise if two else conv_general_dilated,
+            conv_general_dilated=form,
             name="conv",
         )(x)
         norm = UnbiasedBatchNorm if self.unbiased else nn.BatchNorm
