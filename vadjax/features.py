@@ -50,8 +50,8 @@ class Appearance:
         self, apply: Callable, variables: dict, classes: tuple[str, ...], width: int, about: Mapping
     ):
         self.classes, self.width = classes, width
-        self.digest = _digest(variables, about)
-        self._run = _Batches(apply, variables)
+        self.digest = digest_of(variables, about)
+        self._run = Batches(apply, variables)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features float32 [N, width] and class probabilities float32 [N, classes].
@@ -78,8 +78,8 @@ class MotionNetworks:
     """
 
     def __init__(self, apply: Callable, variables: dict, window: tuple[int, int, int], about):
-        self.window, self.digest = window, _digest(variables, about)
-        self._run = _Batches(apply, variables)
+        self.window, self.digest = window, digest_of(variables, about)
+        self._run = Batches(apply, variables)
 
     def __call__(self, volumes: np.ndarray) -> tuple[Motion, np.ndarray]:
         """Motion (ang [N, 12], mag [N, 12], bkg [N]) and features [N, 3 · 128], all float32.
@@ -207,13 +207,22 @@ def _saved_model(folder: str | pathlib.Path, network: str, command: str) -> dict
 
 def _restore(folder: str | pathlib.Path, net, example: jax.ShapeDtypeStruct) -> dict:
     """The network's variables from the newest checkpoint of the folder."""
-    shapes = jax.eval_shape(net.init, jax.random.key(0), example)
-    target = mesh.abstract(mesh.make(BATCH), shapes)
+    return restore(folder, jax.eval_shape(net.init, jax.random.key(0), example))
+
+
+def restore(folder: str | pathlib.Path, shapes: Mapping, batch: int = BATCH) -> dict:
+    """Variables of these shapes from the newest checkpoint of the folder.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      ValueError: it is of another network.
+    """
+    target = mesh.abstract(mesh.make(batch), shapes)
     with Checkpoints(folder, read_only=True) as checkpoints:
         return checkpoints.restore_part(target)
 
 
-def _digest(variables: dict, about: Mapping) -> str:
+def digest_of(variables: dict, about: Mapping) -> str:
     """SHA-256 of the settings and of every weight."""
     total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
@@ -222,11 +231,11 @@ def _digest(variables: dict, about: Mapping) -> str:
     return total.hexdigest()
 
 
-class _Batches:
-    """A function of `BATCH` rows, over all devices, for any number of rows."""
+class Batches:
+    """A function of `batch` rows, over all devices, for any number of rows."""
 
-    def __init__(self, apply: Callable, variables: dict):
-        self._devices = mesh.make(BATCH)
+    def __init__(self, apply: Callable, variables: dict, batch: int = BATCH):
+        self._batch, self._devices = batch, mesh.make(batch)
         same, rows = mesh.replicated(self._devices), mesh.by_row(self._devices)
         self._variables = mesh.put_state(self._devices, variables)
         self._apply = jax.jit(apply, in_shardings=(same, rows), out_shardings=rows)
@@ -234,9 +243,9 @@ class _Batches:
     def __call__(self, rows: np.ndarray) -> Any:
         """Outputs for all rows, as NumPy arrays; the last batch is filled up."""
         found, running = [], None
-        for start in range(0, max(len(rows), 1), BATCH):
-            part = rows[start : start + BATCH]
-            full = np.zeros((BATCH, *rows.shape[1:]), rows.dtype)
+        for start in range(0, max(len(rows), 1), self._batch):
+            part = rows[start : start + self._batch]
+            full = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
             full[: len(part)] = part
             before, running = running, self._start(full, len(part))
             if before:

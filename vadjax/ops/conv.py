@@ -37,6 +37,7 @@ LAYOUTS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
 WINOGRAD_LEAST, WINOGRAD_MOST = 128, 256  # channels for which `conv_inference` saves time
+WINOGRAD_LEAST_3D = 64
 STACKED_CHANNELS = 64  # up to so many channels × taps, temporal taps become channels
 
 
@@ -88,19 +89,27 @@ conv.defvjp(_conv_forward, _conv_backward)
 def conv_inference(
     x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
 ) -> jax.Array:
-    """As `conv` for two dimensions, where 1e-5 of the output's spread does not matter.
+    """As `conv`, where 1e-5 of the output's spread does not matter.
 
-    On CPU wide 3×3 kernels take Winograd's minimal filtering F(4, 3) along the height (Lavin and
-    Gray, CVPR 2016), half the multiplications (scoring in `tests.benchmarks.lgn_step`).
+    On CPU wide 3×3 and 3×3×3 kernels take Winograd's minimal filtering F(4, 3) along the height
+    (Lavin and Gray, CVPR 2016), half the multiplications (scoring in `tests.benchmarks.lgn_step`,
+    features in `tests.benchmarks.i3d`).
     """
-    wide = w.shape[:2] == (3, 3) and WINOGRAD_LEAST <= w.shape[2] and w.shape[2] <= WINOGRAD_MOST
-    wide = wide and w.shape[3] >= WINOGRAD_LEAST
-    same = strides == (1, 1) and padding == ((1, 1), (1, 1)) and x.shape[1] % 4 == 0
-    if not (wide and same and x.dtype == jnp.float32):
+    same = set(strides) == {1} and set(padding) == {(1, 1)}
+    if not (_saves_by_winograd(x.shape, w.shape) and same and x.dtype == jnp.float32):
         return conv(x, w, strides, padding)
     return lax.platform_dependent(
         x, w, cpu=_winograd, default=lambda x, w: _plain(x, w, strides, padding)
     )
+
+
+def _saves_by_winograd(size: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+    """Whether kernels of this size are wide enough, and the pictures high enough."""
+    channels, features = kernel[-2:]
+    if kernel[:-2] == (3, 3, 3):  # rows are filled up to fours
+        return channels >= WINOGRAD_LEAST_3D and features >= WINOGRAD_LEAST and size[2] > 8
+    wide = kernel[:-2] == (3, 3) and WINOGRAD_LEAST <= channels <= WINOGRAD_MOST
+    return wide and features >= WINOGRAD_LEAST and size[1] % 4 == 0
 
 
 @jax.custom_vjp
@@ -154,8 +163,9 @@ def conv_general_dilated(
     batch_group_count=1,
     precision=None,
     preferred_element_type=None,
+    form=conv,
 ):
-    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`: `conv` where it applies."""
+    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`: `form` where it applies."""
     ones = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
     special = any(one != 1 for one in ones) or precision or preferred_element_type
     if special or rhs.ndim - 2 not in LAYOUTS:
@@ -174,7 +184,10 @@ def conv_general_dilated(
         )
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding)
-    return conv(lhs, rhs, tuple(window_strides), tuple(tuple(pair) for pair in padding))
+    return form(lhs, rhs, tuple(window_strides), tuple(tuple(pair) for pair in padding))
+
+
+conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -272,10 +285,18 @@ def _patches(x, size: Sequence[int], out: Sequence[int], strides):
 
 
 def _winograd(x, w):
-    """3×3 convolution, same size: 1×3 convolutions of six sums of rows for every four rows."""
-    batch, height, width, channels = x.shape
-    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
-    r = [x[:, i : i + height : 4] for i in range(6)]
+    """Convolution 3×3 or 3×3×3, same size: six sums of rows for every four, 1×3 kernels on them."""
+    if w.ndim == 4:
+        return _winograd_taps(x[:, None], w[None])[:, 0]
+    return _winograd_taps(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]), w)
+
+
+def _winograd_taps(x, w):
+    """Of x [B, T + taps - 1, H, W, C] and w [taps, 3, 3, C, F] → [B, T, H, W, F]."""
+    batch, times, height, width, channels = x.shape
+    taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
+    x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
+    r = [x[:, :, i : i + 4 * rows : 4] for i in range(6)]
     sums = (
         4 * r[0] - 5 * r[2] + r[4],
         -4 * (r[1] + r[2]) + (r[3] + r[4]),
@@ -284,18 +305,28 @@ def _winograd(x, w):
         2 * (r[1] - r[3]) + (r[4] - r[2]),
         4 * r[1] - 5 * r[3] + r[5],
     )
-    kernels = jnp.tensordot(jnp.asarray(WINOGRAD, w.dtype), w, 1, precision="highest")
-    padding = (0, 0), (1, 1)
-    m = [_plain(s, k[None], (1, 1), padding) for s, k in zip(sums, kernels, strict=True)]
+    transform = jnp.asarray(WINOGRAD, w.dtype)
+    kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
+
+    def convolve(part, kernel):
+        shape = batch * times, rows, width, channels
+        moments = [part[:, t : t + times].reshape(shape) for t in range(taps)]
+        padding = (0, 0), (1, 1)
+        return sum(
+            _plain(p, k[None], (1, 1), padding) for p, k in zip(moments, kernel, strict=True)
+        )
+
+    m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]
-    rows = (
+    four = (
         m[0] + inner + outer,
         inner_odd + 2 * outer_odd,
         inner + 4 * outer,
         inner_odd + 8 * outer_odd + m[5],
     )
-    return jnp.stack(rows, 2).reshape(batch, height, width, -1)
+    y = jnp.stack(four, 2).reshape(batch, times, 4 * rows, width, -1)
+    return y[:, :, :height]
 
 
 def _by_patches(x, w, strides, padding):

@@ -1,0 +1,70 @@
+"""load_i3d: the networks of folders that data_prep.weights wrote."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from data_prep import weights
+from vadjax.backbones import resnet3d, resnet3d_weights
+from vadjax.backbones.resnet3d import ResNet50I3D
+from vadjax.clip_features import load_i3d
+from vadjax.convert.torch import AXES
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Random weights of a ResNet-50 I3D of 3 classes by their torch names."""
+    flat = traverse_util.flatten_dict(resnet3d.variable_shapes(classes=3))
+    rng, found = np.random.default_rng(0), {}
+    for path, leaf in flat.items():
+        theirs = [leaf.shape[axis] for axis in np.argsort(AXES[len(leaf.shape)])]
+        array = np.full(theirs, path[-1] in ("scale", "var"), np.float32)
+        if path[-1] == "kernel":
+            array = rng.standard_normal(theirs, np.float32) * (2 / np.prod(theirs[1:])) ** 0.5
+        found[resnet3d_weights._torch_name(path)] = array.astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(arrays, tmp_path_factory):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    work = tmp_path_factory.mktemp("weights")
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    torch.save(state, work / "net.pth")
+    weights.main(["resnet50_i3d", "--out", str(work / "out"), "--file", str(work / "net.pth")])
+    return work / "out"
+
+
+@pytest.mark.slow
+def test_features_of_a_folder(folder, arrays):
+    net = load_i3d(folder)
+    assert (net.width, net.stream, net.normalisation) == (2048, "rgb", "kinetics")
+    clips = np.random.default_rng(1).integers(0, 256, (5, 7, 32, 40, 3), np.uint8)
+    features = net(clips)
+    assert features.shape == (5, 1, 1, 1, 2048) and features.dtype == np.float32
+    np.testing.assert_allclose(net(clips[4:].astype(np.float64)), features[4:], atol=1e-5)
+    variables = resnet3d_weights.to_variables(arrays, False, "here")
+    x = (clips.astype(np.float32) - 114.75) / 57.375
+    expected = jax.jit(ResNet50I3D(classes=3).apply)(variables, x)["features"]
+    np.testing.assert_allclose(features[:, 0, 0, 0], expected, atol=1e-4 * expected.max())
+    for wrong in (clips[0], clips[..., :2], clips.astype(np.int32)):
+        with pytest.raises(ValueError, match=r"a network for rgb takes uint8 or float \[N, T, H"):
+            net(wrong)
+
+
+def test_the_digest_is_of_weights_and_normalisation(folder):
+    first, again, other = load_i3d(folder), load_i3d(folder), load_i3d(folder, "pm1")
+    assert first.digest == again.digest != other.digest
+    with pytest.raises(ValueError, match="normalisation 'none'; expected one of pm1, kinetics"):
+        load_i3d(folder, "none")
+
+
+def test_other_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Run: python -m data_prep.weights i3d_rgb_kin"):
+        load_i3d(tmp_path)
+    (tmp_path / "provenance.json").write_text(json.dumps({"name": "efficientnet_lite0"}))
+    with pytest.raises(ValueError, match="holds 'efficientnet_lite0', not an I3D"):
+        load_i3d(tmp_path)

@@ -1,0 +1,127 @@
+"""Features of clips from an I3D network in a folder of `python -m data_prep.weights` (spec i3d).
+
+net = load_i3d("weights/i3d_rgb_kinetics400")
+features = net(clips)          # uint8 [N, 16, 224, 224, 3] → float32 [N, 1, 1, 1, 1024]
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from vadjax.backbones import i3d, resnet3d
+from vadjax.features import PROVENANCE, Batches, digest_of, restore
+
+NORMALISATIONS = {"pm1": (127.5, 127.5), "kinetics": (114.75, 57.375)}  # subtract, divide
+OWN = {  # network → the normalisation that its weights were trained with
+    "inception_i3d": "pm1",
+    "resnet50_i3d": "kinetics",
+    "resnet50_i3d_nonlocal": "kinetics",
+}
+BATCH = 4  # clips at once
+
+
+class ClipFeatures:
+    """A network for clips.
+
+    Args:
+      apply: (variables, normalised clips [batch, T, H, W, C]) → features.
+      variables: of the network.
+      width: length of a feature.
+      stream: "rgb" or "flow".
+      normalisation: a name of `NORMALISATIONS`.
+      batch: clips at once.
+      about: what else decides the features; part of the digest.
+
+    Attributes:
+      width: length of a feature.
+      stream: "rgb" or "flow".
+      normalisation: its name.
+      digest: SHA-256 of weights and settings.
+    """
+
+    def __init__(
+        self,
+        apply: Callable,
+        variables: dict,
+        width: int,
+        stream: str,
+        normalisation: str,
+        batch: int,
+        about: Mapping,
+    ):
+        self.width, self.stream, self.normalisation = width, stream, normalisation
+        self.digest = digest_of(variables, {**about, "normalisation": normalisation})
+        self._channels = i3d.CHANNELS[stream]
+        middle, spread = NORMALISATIONS[normalisation]
+
+        def normalised(variables, clips):
+            return apply(variables, (clips.astype(jnp.float32) - middle) / spread)
+
+        self._run = Batches(normalised, variables, batch)
+
+    def __call__(self, clips: np.ndarray) -> np.ndarray:
+        """Features float32 [N, T', H', W', width], one for each place of the network's pool.
+
+        16 frames of 224 × 224 pixels give one place; a ResNet always gives one.
+
+        Args:
+          clips: uint8 or float [N, T, H, W, C], both in 0 … 255; C = 3 (RGB), or 2 (flow: x, y).
+
+        Raises:
+          ValueError: of another shape or type, or too small for the network.
+        """
+        known = clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)
+        if clips.ndim != 5 or clips.shape[-1] != self._channels or not known:
+            raise ValueError(
+                f"clips are {clips.dtype} {clips.shape}; a network for {self.stream} takes uint8 "
+                f"or float [N, T, H, W, {self._channels}] in 0 … 255"
+            )
+        return self._run(clips if clips.dtype == np.uint8 else clips.astype(np.float32))
+
+
+def load_i3d(
+    folder: str | pathlib.Path, normalisation: str | None = None, batch: int = BATCH
+) -> ClipFeatures:
+    """The network of a folder.
+
+    Args:
+      folder: what `python -m data_prep.weights` wrote.
+      normalisation: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the one of
+        the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
+      batch: clips at once, spread over the devices.
+
+    Raises:
+      FileNotFoundError: there is nothing of the kind.
+      ValueError: no such normalisation, or the folder holds another network.
+    """
+    command = f"python -m data_prep.weights i3d_rgb_kinetics400 --out {folder}"
+    path = pathlib.Path(folder) / PROVENANCE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
+    found = json.loads(path.read_text())
+    network = found.get("network")
+    if network not in OWN:
+        raise ValueError(f"{folder}: holds {found.get('name')!r}, not an I3D. Run: {command}")
+    normalisation = normalisation or OWN[network]
+    if normalisation not in NORMALISATIONS:
+        known = ", ".join(NORMALISATIONS)
+        raise ValueError(f"normalisation {normalisation!r}; expected one of {known}")
+    stream, classes = found["stream"], found["classes"]
+    if network == "inception_i3d":
+        net, width = i3d.InceptionI3D(classes), i3d.WIDTH
+        shapes = i3d.variable_shapes(stream, classes)
+    else:
+        non_local = network.endswith("nonlocal")
+        net, width = resnet3d.ResNet50I3D(non_local, classes), resnet3d.WIDTH
+        shapes = resnet3d.variable_shapes(non_local, classes)
+
+    def apply(variables, clips):
+        features = net.apply(variables, clips)["features"]
+        return features.reshape(len(clips), *(features.shape[1:-1] or (1, 1, 1)), width)
+
+    variables = restore(folder, shapes, batch)
+    about = {"network": network, "stream": stream}
+    return ClipFeatures(apply, variables, width, stream, normalisation, batch, about)
