@@ -136,9 +136,10 @@ def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -
 
 
 def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pathlib.Path) -> dict:
-    """RBDC and TBDC where scores say where and all videos have tracks or none; else nothing.
+    """RBDC and TBDC where scores say where and the truth does too; else nothing.
 
-    The curves go to `out` (`region.STORED`).
+    A video without tracks counts as one without anomalies, unless none has any. The curves go to
+    `out` (`region.STORED`).
 
     Args:
       config: of the run.
@@ -153,7 +154,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
         return {}
     tracks = [truth[one.video].tracks for one in results]
     sizes = {truth[one.video].source_size for one in results}
-    if len(sizes) > 1 or all(own is None for own in tracks):
+    if len(sizes) > 1 or not any(own is not None and len(own) for own in tracks):
         return {}
     found = region.Videos(
         [one.video for one in results],

@@ -17,6 +17,7 @@ a stage. What is written already is not made again; files that were made with an
 version or threshold are refused. VERSION is model.version.
 """  # noqa: E501  (one line a stage)
 
+import functools
 import pathlib
 import sys
 
@@ -30,7 +31,9 @@ from vadjax.data.records import Dataset
 from vadjax.main import parse_flags
 from vadjax.metrics import frame
 from vadjax.report import marked
+from vadjax.report.overlay import Source
 from vadjax.system import System, load
+from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
 _SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
@@ -51,14 +54,18 @@ def select(system: System, data: Dataset) -> None:
 def merge(system: System, data: Dataset) -> None:
     """Stage 2b."""
     for camera in system.cameras(data, "train"):
-        system.stages(camera).merge(data)
+        stages = system.stages(camera)
+        found = stages.merge(data)
+        columns = len(stages.extractor.grid(tuple(data.manifest["size"])).columns)
+        print(f"Exemplars of {camera}:\n{describe(found.offsets, columns, by_row=False)}")
 
 
 def score(system: System, data: Dataset) -> None:
     """Stage 3."""
+    read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # each once
     _each(
         system, data, system.config.eval.split, "score",
-        lambda stages, video: stages.scores(video, data, stages.read_model(data)),
+        lambda stages, video: stages.scores(video, data, read(stages.camera)),
     )  # fmt: skip
 
 
@@ -79,8 +86,13 @@ def show(system: System, data: Dataset) -> None:
 
     def one(stages, video):
         path = stages.folder / "scores" / f"{video.name}.npz"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no scores of this video; run: python -m vadjax.stages evaluate "
+                "--config=… --workdir=…"
+            )
         out = stages.path("viz/{version}", video.name)
-        marked.write(scores.read(path), video, out, _THRESH.value)
+        marked.write(scores.read(path), Source(video, video.num_frames), out, _THRESH.value)
 
     _each(system, data, system.config.eval.split, "show", one)
 
@@ -92,6 +104,13 @@ STAGES = {
     "score": score,
     "evaluate": evaluate_all,
     "show": show,
+}
+TAKES = {  # flags → the stages that they are for
+    "idx": ("features", "select", "score", "show"),
+    "split": ("features",),
+    "thresh": ("show",),
+    "mode": (),
+    "step": (),
 }
 
 
@@ -118,14 +137,23 @@ def run(stage: str) -> None:
     """Opens what the flags name and runs a stage.
 
     Raises:
-      ValueError, FileNotFoundError: a config, dataset or file of a stage that cannot be used.
+      ValueError, FileNotFoundError: a flag that the stage would not heed, or a config, dataset or
+        file of a stage that cannot be used.
     """
+    for name, takers in TAKES.items():
+        if flags.FLAGS[name].present and stage not in takers:
+            known = f"only for {', '.join(takers)}" if takers else "for no stage"
+            raise ValueError(f"--{name} is not for stage {stage!r}, but {known}")
     config, folder = flags.FLAGS.config, pathlib.Path(flags.FLAGS.workdir)
     if config.system != "exemplar":
         raise ValueError(f"config.system is {config.system!r}; only 'exemplar' has stages")
     workdir.open_for(folder, config)
+    if source.is_toy(config):
+        print(source.TOY_NOTICE)
     system = load(config, folder)
     STAGES[stage](system, source.open_dataset(config, system.kind, folder))
+    if source.is_toy(config):
+        print(source.TOY_NOTICE)
 
 
 def main(argv: list[str]) -> None:

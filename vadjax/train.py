@@ -56,7 +56,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
         with contextlib.closing(writer):
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
-        step, chosen = config.train.steps, "last step"
+        step, chosen = config.train.steps, "last step" if config.train.steps else "no steps"
         if config.eval.select_on_test and checkpoints.best is not None:
             chosen = evaluate.BEST
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
@@ -227,10 +227,11 @@ def _print_start(config, folder, data, devices, state, step: int) -> None:
     count = sum(np.size(leaf) for leaf in jax.tree.leaves(getattr(state, "params", state)))
     kinds = {device.device_kind for device in devices.devices.flat}
     splits = ", ".join(f"{name} {split['records']:,}" for name, split in data.splits.items())
+    what = "parameters" if hasattr(state, "params") else "numbers"
     used = f"{devices.size} of {jax.device_count()} {'/'.join(sorted(kinds))} device(s)"
     print(
         f"{config.system} on {data.name} ({splits}; {data.folder}) · {used} · "
-        f"{count:,} parameters · seed {config.seed} · {folder}"
+        f"{count:,} {what} · seed {config.seed} · {folder}"
     )
     if step:
         print(f"Resuming after step {step:,} of {config.train.steps:,}.")

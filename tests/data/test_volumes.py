@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from vadjax.data.clips import Frames
+from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
-from vadjax.data.volumes import NUMBERS, STILL, Order, Volumes, grid_targets, starts
+from vadjax.data.volumes import NUMBERS, STILL, Order, Volumes, grid_targets
 from vadjax.ops.flow import METHODS, make_flow, targets, video_flow
 
 WINDOW, STEP, TAU = (4, 24, 16), (3, 12, 16), 0.3
@@ -14,27 +15,16 @@ def volumes(toy_scenes):
     return Volumes(Dataset(toy_scenes), "train", WINDOW, STEP, TAU, "dis")
 
 
-def test_starts_touch_the_end():
-    assert starts(10, 4, 3).tolist() == [0, 3, 6]
-    assert starts(11, 4, 3).tolist() == [0, 3, 6, 7]
-    assert starts(4, 4, 9).tolist() == [0]
-
-
 def test_grid_targets_equal_those_of_each_volume():
     rng = np.random.default_rng(0)
     flows = rng.normal(0, 1, (8, 20, 30, 2)).astype(np.float32)
     flows[:, :10] *= 0.01  # a still half
-    times, rows, columns, window = (
-        np.array([0, 2, 5]),
-        np.array([0, 5, 12]),
-        np.array([0, 11, 22]),
-        (4, 8, 8),
-    )
-    found = grid_targets(flows, times, rows, columns, window, TAU)
+    grid, times = Grid((20, 30), (4, 8, 8), (3, 5, 11)), np.array([0, 2, 5])
+    found = grid_targets(flows, times, grid, TAU)
     i = 0
     for t in times:
-        for y in rows:
-            for x in columns:
+        for y in grid.rows:
+            for x in grid.columns:
                 motion = targets(flows[t : t + 3, y : y + 8, x : x + 8], TAU)
                 expected = np.concatenate([motion.ang, motion.mag, [motion.bkg]])
                 np.testing.assert_allclose(found[i], expected, atol=1e-5)
@@ -44,11 +34,11 @@ def test_grid_targets_equal_those_of_each_volume():
 
 def test_volumes_are_cut_where_their_targets_were_measured(volumes, toy_scenes, small_scenes):
     frames = Frames(Dataset(toy_scenes), "train")
-    times = starts(small_scenes.frames, WINDOW[0], STEP[0])
-    assert len(volumes) == 2 * len(times) * volumes.regions == len(volumes.targets)
+    grid = Grid((small_scenes.height, small_scenes.width), WINDOW, STEP)
+    times, columns = grid.times(small_scenes.frames), grid.columns
+    assert len(volumes) == 2 * len(times) * grid.regions == len(volumes.targets)
     assert volumes.before(1) == len(volumes) // 2
-    columns = starts(small_scenes.width, WINDOW[2], STEP[2])
-    number = volumes.before(1) + 2 * volumes.regions + 1 * len(columns) + 3
+    number = volumes.before(1) + 2 * grid.regions + 1 * len(columns) + 3
     first, y, x = small_scenes.frames + times[2], STEP[1], columns[3]
     whole = [frames[first + t] for t in range(WINDOW[0])]
     cut = np.stack(whole)[:, y : y + WINDOW[1], x : x + WINDOW[2]]

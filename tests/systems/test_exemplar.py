@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from vadjax.data.grid import Grid, positions
 from vadjax.ops.flow import targets
-from vadjax.systems.exemplar.grid import Grid, frame_scores, pixel_maps, positions
+from vadjax.systems.exemplar.maps import frame_scores, pixel_maps
 
 
 def cases(path):

@@ -14,18 +14,14 @@ import numpy as np
 
 from vadjax.data import clips
 from vadjax.data.clips import Frames, Video
+from vadjax.data.grid import Grid, motion_of, motion_sums
 from vadjax.data.records import Dataset
-from vadjax.ops.flow import BINS, directions, make_flow, video_flow
+from vadjax.ops.flow import BINS, make_flow, video_flow
 
 STILL = 0.98  # share of still pixels from which a volume counts as still (spec eval §3.2)
 NUMBERS = 2 * BINS + 1
 
 Triple = tuple[int, int, int]
-
-
-def starts(length: int, window: int, step: int) -> np.ndarray:
-    """Starts 0, step, 2 step … of windows along an axis, and one that touches its end (eval §2)."""
-    return np.union1d(np.arange(0, length - window + 1, step), [length - window])
 
 
 class Volumes(Sequence):
@@ -62,12 +58,9 @@ class Volumes(Sequence):
         self._data, self._split, self._folder = data, split, folder
         _check(self.frames.size, window, step, f"{data.folder} ({split})")
         clips.check_lengths(self.frames.entries, window[0], f"{data.folder} ({split})")
-        self.rows, self.columns = (
-            starts(self.frames.size[axis], window[1 + axis], step[1 + axis]) for axis in (0, 1)
-        )
-        self.regions = len(self.rows) * len(self.columns)
-        self._times = [starts(e["frames"], window[0], step[0]) for e in self.frames.entries]
-        self._first = np.cumsum([0] + [len(times) * self.regions for times in self._times])
+        self.grid = Grid(tuple(self.frames.size), tuple(window), tuple(step))
+        self._times = [self.grid.times(entry["frames"]) for entry in self.frames.entries]
+        self._first = np.cumsum([0] + [len(times) * self.grid.regions for times in self._times])
         self._targets: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -119,16 +112,15 @@ class Volumes(Sequence):
     def _locate(self, number: int) -> tuple[int, int, int]:
         """First frame (in the split), row and column of a volume."""
         video = int(np.searchsorted(self._first, number, side="right")) - 1
-        time, region = divmod(number - int(self._first[video]), self.regions)
-        row, column = divmod(region, len(self.columns))
-        first = int(self.frames.first[video] + self._times[video][time])
-        return first, int(self.rows[row]), int(self.columns[column])
+        time, region = divmod(number - int(self._first[video]), self.grid.regions)
+        x, y, _, _ = self.grid.box(region)
+        return int(self.frames.first[video] + self._times[video][time]), y, x
 
     def _measured(self) -> Iterator[np.ndarray]:
         for number, times in enumerate(self._times):
             video = Video(self._data, self._split, number, self.frames)
             flows = video_flow(video, self._flow)
-            yield grid_targets(flows, times, self.rows, self.columns, self.window, self.tau)
+            yield grid_targets(flows, times, self.grid, self.tau)
 
     def _key(self) -> str:
         what = [self._data.digest, self._split, self.window, self._step, self.tau, self._method]
@@ -139,55 +131,25 @@ class Volumes(Sequence):
 
 
 def grid_targets(
-    flows: Iterable[np.ndarray],
-    times: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    window: Triple,
-    tau: float,
+    flows: Iterable[np.ndarray], times: np.ndarray, grid: Grid, tau: float
 ) -> np.ndarray:
     """Motion of all volumes of one video, each pair of frames looked at once.
 
     Args:
       flows: flow [H, W, 2] between every two frames, in order.
       times: first frames of the volumes.
-      rows: first pixel rows.
-      columns: first pixel columns.
-      window: (t, h, w).
+      grid: where they are.
       tau: as `vadjax.ops.flow.targets`, which this equals.
 
     Returns:
-      float32 [times · rows · columns, 25].
+      float32 [times · regions, 25].
     """
-    t, h, w = window
-    sums = [_region_sums(flow, rows, columns, (h, w), tau) for flow in flows]
-    total = np.cumsum([np.zeros_like(sums[0]), *sums], axis=0)
-    found = (total[times + t - 1] - total[times]).reshape(len(times), 2, BINS, -1)
-    count, speed = found.swapaxes(2, 3).reshape(len(times), 2, -1, BINS).swapaxes(0, 1)
-    moving = count.sum(-1, keepdims=True)
-    ang, mag = count / np.maximum(moving, 1), speed / np.maximum(count, 1)
-    bkg = 1 - moving / ((t - 1) * h * w)
-    return np.concatenate([ang, mag, bkg], -1).reshape(-1, NUMBERS).astype(np.float32)
-
-
-def _region_sums(flow, rows, columns, size, tau) -> np.ndarray:
-    """Moving pixels and their speeds in each direction and region, float64 [2 · 12, regions]."""
-    height, width = flow.shape[:2]
-    u, v = flow[..., 0].astype(np.float64), flow[..., 1].astype(np.float64)
-    speed = np.hypot(u, v)
-    at = np.nonzero(speed >= tau)
-    planes = np.zeros((2, BINS, height, width), np.float32)
-    direction = directions(u[at], v[at])
-    planes[0, direction, *at] = 1
-    planes[1, direction, *at] = speed[at]
-    inside = _inside(rows, size[0], height) @ planes @ _inside(columns, size[1], width).T
-    return inside.reshape(2 * BINS, -1).astype(np.float64)
-
-
-def _inside(first: np.ndarray, window: int, length: int) -> np.ndarray:
-    """Which positions of an axis lie in each window, float32 [windows, length]."""
-    at = np.arange(length) - first[:, None]
-    return ((at >= 0) & (at < window)).astype(np.float32)
+    length, pixels = grid.window[0] - 1, grid.window[1] * grid.window[2]
+    sums = np.array([motion_sums(flow[None], grid, tau) for flow in flows])  # [T - 1, 2, R, 12]
+    total = np.cumsum(np.concatenate([np.zeros_like(sums[:1]), sums]), axis=0)
+    found = total[times + length] - total[times]
+    ang, mag, bkg = motion_of(found[:, 0], found[:, 1], length * pixels)
+    return np.concatenate([ang, mag, bkg[..., None]], -1).reshape(-1, NUMBERS).astype(np.float32)
 
 
 def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:

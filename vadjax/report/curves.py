@@ -38,7 +38,7 @@ def draw_precision_recall(videos: Sequence[Scores]) -> Figure:
     drawn = _thin(points.tpr[1:], points.precision[1:])
     axes.plot(*drawn, color=SCORE, label=f"AP {frame.average_precision(points):.3f}")
     axes.set_title("Precision and recall, all frames pooled")
-    axes.legend(loc="upper right", frameon=False)
+    axes.legend(loc="lower left", frameon=False)
     return figure
 
 

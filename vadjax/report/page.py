@@ -193,17 +193,19 @@ def _notice(summary: Mapping) -> str:
 
 
 def _figures(summary: Mapping) -> str:
+    beside = bool(summary.get("untrained"))
     cells = "".join(
         f"<tr><td>{_text(meaning)}</td><td><code>{name}</code></td>"
-        f'<td class="n">{value}</td><td class="n">{untrained}</td></tr>'
+        f'<td class="n">{value}</td>'
+        + (f'<td class="n">{untrained}</td></tr>' if beside else "</tr>")
         for name, meaning, value, untrained in table.rows(summary)
     )
     counts = summary["metrics"]
+    heading = '<th class="n">untrained</th>' if beside else ""
     return (
-        '<table><tr><th>figure</th><th>name</th><th class="n">value</th>'
-        f'<th class="n">untrained</th></tr>{cells}</table>'
-        f'<p class="note">{counts["videos"]:,} videos ({counts["anomalous_videos"]:,} anomalous), '
-        f"{counts['frames']:,} frames ({counts['anomalous_frames']:,} anomalous).</p>"
+        f'<table><tr><th>figure</th><th>name</th><th class="n">value</th>{heading}</tr>{cells}'
+        f'</table><p class="note">{counts["videos"]:,} videos ({counts["anomalous_videos"]:,} '
+        f"anomalous), {counts['frames']:,} frames ({counts['anomalous_frames']:,} anomalous).</p>"
     )
 
 

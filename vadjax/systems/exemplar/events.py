@@ -7,11 +7,14 @@ import numpy as np
 from vadjax.data.clips import Video
 from vadjax.scores import Examples
 
+NEAR = 3  # rows and columns of the grid
+
 
 def strongest(reasons: Sequence[dict], count: int) -> list[int]:
-    """Ranks of the highest-scoring reasons, none of which is about the same place and time.
+    """Ranks of the highest-scoring reasons, no two of which are about the same place and time.
 
-    Two are about the same if their frames overlap and their regions touch.
+    Two are about the same if less than the length of a volume lies between their frames and their
+    regions are at most `NEAR` rows and columns apart.
 
     Args:
       reasons: as `Explainer.reason` makes them.
@@ -29,7 +32,7 @@ def strongest(reasons: Sequence[dict], count: int) -> list[int]:
 def _same(one: dict, other: dict) -> bool:
     (a, b), (c, d) = one["frames"], other["frames"]
     apart = np.abs(np.subtract(one["region"], other["region"])).max()
-    return a < d + (d - c) and c < b + (b - a) and apart <= 3
+    return a < d + (d - c) and c < b + (b - a) and apart <= NEAR
 
 
 def examples(

@@ -9,11 +9,11 @@ import numpy as np
 
 import vadjax
 from vadjax.data.clips import Video
+from vadjax.data.grid import Grid
 from vadjax.features import SOURCES, Appearance, MotionNetworks, load_appearance, load_motion
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import files, volumes
-from vadjax.systems.exemplar.grid import Grid
 
 MOTION_SOURCES = ("flow", "networks")
 

@@ -7,6 +7,7 @@
     exemplars_VERSION_merged.npz           stage 2b: the model of the scene
     anomaly_scores_VERSION/VIDEO.npy       stage 3: float32 [frames, rows, columns]
     anomaly_scores_VERSION/VIDEO_detail.npz      … of the volumes: score, nearest, terms
+    anomaly_scores_VERSION/SPLIT/VIDEO.npy …     the same of a split that is not `test`
     region_bbox_fpr.npy …                  stage 4: curves, as `vadjax.metrics.region` writes them
     viz/VERSION/VIDEO/FRAME.png            stage 3b: marked frames
 
@@ -68,7 +69,10 @@ def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no such file.
       ValueError: damaged, or made with something else: the message gives both values.
     """
-    arrays = read_arrays(path)
+    try:
+        arrays = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove it to make it anew") from error
     found, wanted = read_meta(path, arrays), _plain({"format": FORMAT, **meta})
     differ = [
         f"{name} {_short(found.get(name, 'unknown'))} there, {_short(value)} here"

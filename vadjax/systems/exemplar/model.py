@@ -107,7 +107,11 @@ def by_region(rows: np.ndarray) -> np.ndarray:
 
 
 def select(
-    features: Features, space: Space, metric: Metric, threshold: float, sharding: NamedSharding
+    features: Features,
+    space: Space,
+    metric: Metric,
+    threshold: float,
+    sharding: NamedSharding | None = None,
 ) -> tuple[Exemplars, dict[str, np.ndarray]]:
     """Exemplars of one video, and their features and times by name."""
     found = distance.select(by_region(space.rows(features)), metric, threshold, sharding=sharding)
@@ -177,12 +181,21 @@ def _row(found: Exemplars, region: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.searchsorted(keys, region * volumes + index)
 
 
-def describe(offsets: np.ndarray, columns: int) -> str:
-    """How many exemplars each region has, a line a row of the grid, and the total."""
+def describe(offsets: np.ndarray, columns: int, by_row: bool = True) -> str:
+    """How many exemplars each region has, and the total.
+
+    Args:
+      offsets: of the model, [R + 1].
+      columns: of the grid.
+      by_row: a line a row of the grid; else a line `(row, column): n` a region.
+    """
     counts = np.diff(offsets).reshape(-1, columns)
     width = len(f"{counts.max():,}") + 1
-    lines = [
-        f"row {row:3}: " + "".join(f"{number:{width},}" for number in numbers)
-        for row, numbers in enumerate(counts)
-    ]
+    if by_row:
+        lines = [
+            f"row {row:3}: " + "".join(f"{number:{width},}" for number in numbers)
+            for row, numbers in enumerate(counts)
+        ]
+    else:
+        lines = [f"({row}, {column}): {number}" for (row, column), number in np.ndenumerate(counts)]
     return "\n".join([*lines, f"{counts.sum():,} exemplars in {counts.size:,} regions"])

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from vadjax.data.grid import Grid
 from vadjax.systems.exemplar.features import Features
-from vadjax.systems.exemplar.grid import Grid
 from vadjax.systems.exemplar.model import Model, from_bytes
 from vadjax.systems.exemplar.scoring import VolumeScores
 
@@ -82,7 +82,6 @@ class Explainer:
       model: of the scene.
       grid: of the volumes.
       still: `motion.still_threshold`.
-      columns: of the grid.
       neighbours: `model.neighbours`: the regions that share their exemplars.
     """
 

@@ -6,11 +6,13 @@ import numpy as np
 from jax.sharding import NamedSharding
 from scipy.ndimage import gaussian_filter1d
 
+from vadjax.data.grid import Grid
 from vadjax.ops import distance
 from vadjax.ops.distance import Metric
-from vadjax.systems.exemplar.grid import Grid, frame_scores
+from vadjax.systems.exemplar.maps import frame_scores
 
 TIMES = 64  # videos are padded to multiples of so many volumes in time
+ALIKE = 2.0**-20  # equal distances may come out so far apart, relatively, of batches in float32
 
 
 class VolumeScores(NamedTuple):
@@ -45,7 +47,7 @@ def score(
       metric: the distance.
       columns: of the grid.
       neighbours: the exemplars of regions up to so many rows and columns away count too; of equal
-        distances those of the own region win.
+        distances (to a millionth) those of the own region win.
       sharding: regions over devices; None is one device.
     """
     n_t, regions, _ = rows.shape
@@ -56,7 +58,7 @@ def score(
     terms = np.zeros((regions, padded, len(metric.sizes)), np.float32)
     for own, other in _shifts(regions // columns, columns, neighbours):
         found = _of_regions(x[own], exemplars, offsets, other, metric, sharding)
-        nearer = found.score < best[own]
+        nearer = found.score < best[own] * np.float32(1 - ALIKE)
         best[own] = np.where(nearer, found.score, best[own])
         there = offsets[other][:, None] + found.index
         nearest[own] = np.where(nearer, there, nearest[own])
@@ -84,7 +86,7 @@ def _shifts(rows: int, columns: int, reach: int):
 
 
 def cells(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -> np.ndarray:
-    """Scores of volumes → maps of square cells of equal size, the same as the maps of pixels.
+    """Scores of volumes → maps of cells of one size, the same as the maps of pixels.
 
     Every edge of a region is the edge of a cell, so that all pixels of a cell have one score.
 

@@ -56,10 +56,10 @@ class Space:
                 f"model.speeds is {tuple(model.speeds)}; expected some of {', '.join(SPEEDS)}"
             )
         needs = {"robust": "flow", "penultimate": "networks"}.get(model.motion_feature)
-        if needs and config.motion.source != needs and model.version != "appearance":
+        if needs and config.motion.source != needs:
             raise ValueError(
                 f"model.motion_feature is {model.motion_feature!r}, which needs motion.source = "
-                f"{needs!r}; it is {config.motion.source!r}"
+                f"{needs!r}; it is {config.motion.source!r}. 'outputs' goes with both"
             )
         if "app" in VERSIONS[model.version] and config.appearance.source == "none":
             raise ValueError(

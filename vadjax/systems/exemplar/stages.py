@@ -1,7 +1,9 @@
 """The stages of EVAL, each from files to files; what is there already is not made again."""
 
+import collections
 import contextlib
 import functools
+import itertools
 import pathlib
 import shutil
 import tempfile
@@ -9,21 +11,22 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import ml_collections
 import numpy as np
 
 from vadjax import mesh, progress
 from vadjax.data.clips import Video, Videos
+from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
 from vadjax.ops.distance import Exemplars
-from vadjax.systems.exemplar import features, files, grid, model, scoring
+from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
-from vadjax.systems.exemplar.grid import Grid
 from vadjax.systems.exemplar.model import MEND, Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 from vadjax.systems.exemplar.space import Space
 
-TRAIN = "train"
+TRAIN, TEST = "train", "test"
 ONE = "scene"  # name of the camera where there is only one
 CAMERAS = ("one", "prefix")
 
@@ -53,7 +56,8 @@ class Stages:
         check(config)
         self.extractor = extractor or Extractor(config)
         self._folder = folder
-        self.sharding = mesh.by_row(mesh.make(1, 1))
+        count = config.train.devices or jax.device_count()
+        self.sharding = mesh.by_row(mesh.make(count, count)) if count > 1 else None
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -93,6 +97,12 @@ class Stages:
         """The file of the model."""
         return self.path("exemplars_{version}_merged{camera}.npz")
 
+    def merged_cameras(self) -> list[str]:
+        """Names of the cameras whose models the folder holds, sorted."""
+        start = f"exemplars_{self.space.version}_merged"
+        names = [path.stem.removeprefix(start) for path in self.folder.glob(f"{start}*.npz")]
+        return sorted(name.removeprefix("_") or ONE for name in names)
+
     # Stage 1
 
     def features(self, video: Video, data: Dataset) -> Features:
@@ -102,13 +112,16 @@ class Stages:
         return features.stage(path, video, self.extractor, data.digest)
 
     def all_features(self, data: Dataset, split: str) -> Iterator[Features]:
-        """Features of the videos of a split in the order of their names, some at a time."""
+        """Features of the videos of a split in the order of their names; few are in memory."""
         videos = self.videos(data, split)
         workers = max(1, self.config.data.threads)
         with progress.bar(f"features {split}", len(videos)) as bar:
             with ThreadPoolExecutor(workers) as pool:
-                waiting = functools.partial(self.features, data=data)
-                for done, one in enumerate(pool.map(waiting, videos), 1):
+                todo, made = iter(videos), collections.deque()
+                for done in range(1, len(videos) + 1):
+                    for video in itertools.islice(todo, workers + 1 - len(made)):
+                        made.append(pool.submit(self.features, video, data))
+                    one = made.popleft().result()
                     bar.update(done, {})
                     yield one
 
@@ -126,7 +139,8 @@ class Stages:
 
     def scales(self, data: Dataset) -> np.ndarray:
         """Z of the training videos, float32 [4] (spec §5): of its file, or from all features."""
-        path, meta = self.path("scales_{version}{camera}.npz"), self.made_with(data)
+        path = self.path("scales_{version}{camera}.npz")
+        meta = self.made_with(data) | {"seed": self.config.seed}  # of the draw
         if path.is_file():
             return files.read(path, meta, MEND)["Z"]
         drawn, sizes = self._draw(data)
@@ -178,7 +192,7 @@ class Stages:
         return parts
 
     def merge(self, data: Dataset) -> Model:
-        """Stage 2b: the exemplars of all training videos merged; prints how many there are."""
+        """Stage 2b: the exemplars of all training videos merged."""
         parts, scales = self.all_clusters(data), self.scales(data)
         sizes = self.space.sizes(model.as_features(parts[0][1]))
         metric = self.space.metric(sizes, scales)
@@ -195,7 +209,6 @@ class Stages:
         geometry |= {"window": np.array(places.window), "frame_size": np.array(places.frame_size)}
         meta = self.made_with(data) | {"threshold": self.threshold}
         files.write(self.merged_path, found._asdict() | geometry, meta)
-        print(model.describe(found.offsets, len(places.columns)))
         return found
 
     def read_model(self, data: Dataset) -> Model:
@@ -220,6 +233,8 @@ class Stages:
     def scores(self, video: Video, data: Dataset, found: Model) -> VolumeScores:
         """Scores of the volumes of one test video: of their files, or measured now."""
         folder = self.path("anomaly_scores_{version}")
+        if video.split != TEST:  # videos of two splits may have the same name
+            folder = folder / video.split
         detail, array = folder / f"{video.name}_detail.npz", folder / f"{video.name}.npy"
         meta = features.meta(video, self.made_with(data), data.digest) | {
             "threshold": self.threshold,
@@ -231,6 +246,13 @@ class Stages:
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
         own, exemplars = self.features(video, data), found.features()
         places = self.extractor.grid(video.size)
+        learnt = len(found.offsets) - 1
+        if learnt != places.regions:
+            raise ValueError(
+                f"{video.name}: its frames of {video.size[0]} × {video.size[1]} have "
+                f"{places.regions} regions, the exemplars are of {learnt}; they are for frames of "
+                "the size that they were selected on"
+            )
         metric = self.space.metric(self.space.sizes(exemplars), found.Z)
         with _naming(video):
             scores = scoring.score(
@@ -242,7 +264,7 @@ class Stages:
                 self.config.model.neighbours,
                 self.sharding,
             )
-        by_frame = grid.frame_scores(
+        by_frame = maps.frame_scores(
             on_grid(scores.score, places), own.t_start, places.window[0], video.num_frames
         )
         files.write_array(array, by_frame)
@@ -301,8 +323,16 @@ def check(config: ml_collections.ConfigDict) -> None:
         ("model.threshold", config.model.threshold, 0),
         ("model.neighbours", config.model.neighbours, 0),
         ("model.z_volumes", config.model.z_volumes, 2),
+        ("motion.tau", config.motion.tau, 0),
         ("eval.sigma", config.eval.sigma, 0),
+        ("eval.examples", config.eval.examples, 0),
     ):
         if not value >= least:
             raise ValueError(f"{name} is {value}; expected at least {least}")
-    grid.check_rule(config.eval.map_rule)
+    still = config.motion.still_threshold
+    if still is not None and not 0 < still <= 1:
+        raise ValueError(
+            f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
+            "or None"
+        )
+    maps.check_rule(config.eval.map_rule)

@@ -16,9 +16,9 @@ from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
 from vadjax.scores import Scores
 from vadjax.systems.exemplar import events, scoring
-from vadjax.systems.exemplar.model import Model
+from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import TRAIN, Stages, cameras, on_grid
+from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, cameras, on_grid
 
 State = dict[str, Model]  # of every camera
 
@@ -43,14 +43,14 @@ class System:
         """
         del rng  # nothing is random but the draw for Z, which has the config's seed
         if self._finished:
-            split = TRAIN if TRAIN in data.splits else self.config.eval.split
             return {
-                camera: self.stages(camera).read_model(data).state()
-                for camera in self.cameras(data, split)
+                camera: self.stages(camera).read_model(data).state() for camera in self._learnt()
             }
-        return {
-            camera: self.stages(camera).merge(data).state() for camera in self.cameras(data, TRAIN)
-        }
+        columns = len(self._first.extractor.grid(tuple(data.manifest["size"])).columns)
+        found = {camera: self.stages(camera).merge(data) for camera in self.cameras(data, TRAIN)}
+        for camera, model in found.items():
+            print(f"Exemplars of {camera}:\n{describe(model.offsets, columns)}")
+        return {camera: model.state() for camera, model in found.items()}
 
     def update(self, state: State, batch, rng: jax.Array):
         """Never called: `train.steps` is 0."""
@@ -73,12 +73,12 @@ class System:
         """
         data, models = videos.data, {name: Model.of(own) for name, own in state.items()}
         split = videos[0].split
-        training = _training(data)
         camera_of = {
             video.name: camera for camera, own in self.cameras(data, split).items() for video in own
         }
-        own = self._owns(data)
-        stages = {name: self.stages(name, ... if own else None) for name in models}
+        make = self.stages if self._owns(data) else self._elsewhere
+        stages = {name: make(name) for name in models}
+        training = _training(data) if self._owns(data) else {}  # else not those of the exemplars
         for video in videos:
             camera = camera_of[video.name]
             if camera not in models:
@@ -109,15 +109,31 @@ class System:
         """The videos of a split by camera, sorted by name."""
         return cameras(data, split, self.config.data.cameras)
 
-    def stages(self, camera: str, folder=...) -> Stages:
-        """The stages of a camera, by default in the run's folder."""
-        if folder is ...:  # cameras of a run without a folder share the temporary one
-            folder = self._first.folder
-        return Stages(self.config, folder, camera, self._first.extractor)
+    def stages(self, camera: str) -> Stages:
+        """The stages of a camera in the run's folder; without one, all share a temporary one."""
+        return Stages(self.config, self._first.folder, camera, self._first.extractor)
+
+    def _elsewhere(self, camera: str) -> Stages:
+        """The stages of a camera for another dataset than the run's, whose files stay untouched."""
+        config = self.config.copy_and_resolve_references()
+        config.features.dir = ""
+        return Stages(config, None, camera, self._first.extractor)
 
     @property
     def _finished(self) -> bool:
         return self._folder is not None and (self._folder / workdir.FILE).is_file()
+
+    def _learnt(self) -> list[str]:
+        """The cameras that a finished run has exemplars of."""
+        if self.config.data.cameras == "one":
+            return [ONE]
+        found = self._first.merged_cameras()
+        if not found:
+            raise FileNotFoundError(
+                f"{self._folder}: no merged exemplars of any camera; run: python -m vadjax.stages "
+                "merge --config=… --workdir=…"
+            )
+        return found
 
     def _owns(self, data: Dataset) -> bool:
         """Whether files about `data` belong to the run's folder."""

@@ -1,7 +1,6 @@
 """Cutting a video into the volumes of a grid, and what moves in each (spec eval §2, §3.2)."""
 
 import collections
-import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from vadjax.data.grid import Grid, motion_of, motion_sums
 from vadjax.ops import flow
-from vadjax.ops.flow import BINS, Motion
-from vadjax.systems.exemplar.grid import Grid
+from vadjax.ops.flow import Motion
 
 
 class Slab(NamedTuple):
@@ -74,7 +73,7 @@ def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:
       grid: where they are.
 
     Returns:
-      [R, n, h, w, ...], a view of `frames` where the positions allow it, else a copy.
+      [R, n, h, w, ...], a copy.
     """
     windows = sliding_window_view(frames, grid.window[1:], axis=(1, 2))  # [n, y, x, ..., h, w]
     windows = windows[:, grid.rows[:, None], grid.columns[None]]
@@ -103,61 +102,12 @@ def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
       grid: where the volumes are.
       tau: pixels a frame from which a pixel counts as moving.
     """
-    speed = np.hypot(*np.moveaxis(found.astype(np.float64), -1, 0))
-    counts, totals = _by_cell(found, speed, grid, tau)
-    regions = _cells_of_regions(grid)
-    count, total = regions @ counts, regions @ totals  # [R, 12]
-    moving = count.sum(1)
     pixels = len(found) * grid.window[1] * grid.window[2]
-    volumes = cut(speed.astype(np.float32), grid).reshape(grid.regions, pixels)
-    return FlowMotion(
-        *(
-            part.astype(np.float32)
-            for part in (
-                count / np.maximum(moving, 1)[:, None],
-                total / np.maximum(count, 1),
-                1 - moving / pixels,
-                flow.speeds(volumes, tau),
-            )
-        )
-    )
-
-
-def _by_cell(found: np.ndarray, speed: np.ndarray, grid: Grid, tau: float):
-    """Moving pixels and the sum of their speeds of each direction, float64 [cells, 12] twice."""
-    moving = speed >= tau
-    cell = np.broadcast_to(_cell_of_pixel(grid), speed.shape)[moving]
-    key = cell * BINS + flow.directions(*found[moving].T.astype(np.float64))
-    size = (int(_cell_of_pixel(grid).max()) + 1) * BINS
-    counts = np.bincount(key, minlength=size).astype(np.float64)
-    totals = np.bincount(key, speed[moving], minlength=size)
-    return counts.reshape(-1, BINS), totals.reshape(-1, BINS)
-
-
-def _edges(starts: np.ndarray, window: int, length: int) -> np.ndarray:
-    """Pixels at which the set of windows over an axis changes, with both ends."""
-    return np.unique(np.concatenate([[0], starts, starts + window, [length]]))
-
-
-@functools.lru_cache
-def _cell_of_pixel(grid: Grid) -> np.ndarray:
-    """Number of the cell of every pixel, int [H, W]: inside a cell all have the same regions."""
-    (height, width), (_, h, w) = grid.frame_size, grid.window
-    rows, columns = _edges(grid.rows, h, height), _edges(grid.columns, w, width)
-    row = np.searchsorted(rows, np.arange(height), side="right") - 1
-    column = np.searchsorted(columns, np.arange(width), side="right") - 1
-    return row[:, None] * (len(columns) - 1) + column
-
-
-@functools.lru_cache
-def _cells_of_regions(grid: Grid) -> np.ndarray:
-    """Which cells a region is made of, float64 [R, cells], 0 or 1."""
-    cell = _cell_of_pixel(grid)
-    found = np.zeros((grid.regions, int(cell.max()) + 1))
-    for region in range(grid.regions):
-        x0, y0, x1, y1 = grid.box(region)
-        found[region, np.unique(cell[y0:y1, x0:x1])] = 1
-    return found
+    moves = motion_of(*motion_sums(found, grid, tau), pixels)
+    speed = np.hypot(found[..., 0], found[..., 1])
+    volumes = cut(speed, grid).reshape(grid.regions, pixels)
+    parts = (*moves, flow.speeds(volumes, tau))
+    return FlowMotion(*(part.astype(np.float32) for part in parts))
 
 
 def gate(motion: Motion, still_threshold: float | None) -> Motion:

@@ -1,75 +1,10 @@
-"""Overlapping video volumes on a grid, and score maps of frames (spec eval §2, §7).
-
-A volume is a box of t frames by h by w pixels; a region is one place of the grid in the picture,
-`region = row * columns + column`. NumPy only.
-"""
-
-import dataclasses
+"""Scores of volumes → scores of frames and maps of pixels (spec eval §7). NumPy only."""
 
 import numpy as np
 
+from vadjax.data.grid import Grid
+
 RULES = ("max", "mean")  # of the volumes that cover a pixel
-
-
-def positions(length: int, window: int, step: int) -> np.ndarray:
-    """Starts of windows along an axis: 0, step, 2 step … and one that touches the end.
-
-    Args:
-      length: of the axis.
-      window: length of a window, at most `length`.
-      step: distance of two starts, 1 or more.
-
-    Returns:
-      int64 [n], rising, n >= 1.
-
-    Raises:
-      ValueError: the window is longer than the axis, or a number is below 1.
-    """
-    if not 1 <= window <= length or step < 1:
-        raise ValueError(f"windows of {window} every {step} do not fit into {length}")
-    starts = np.arange(0, length - window + 1, step)
-    last = length - window
-    return starts if starts[-1] == last else np.append(starts, last)
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """Volumes of one camera.
-
-    Attributes:
-      frame_size: (H, W) of the frames, pixels.
-      window: (t, h, w) of a volume: frames, pixels, pixels.
-      step: (t, y, x) between volumes.
-    """
-
-    frame_size: tuple[int, int]
-    window: tuple[int, int, int]
-    step: tuple[int, int, int]
-
-    @property
-    def rows(self) -> np.ndarray:
-        """First pixel row of each grid row."""
-        return positions(self.frame_size[0], self.window[1], self.step[1])
-
-    @property
-    def columns(self) -> np.ndarray:
-        """First pixel column of each grid column."""
-        return positions(self.frame_size[1], self.window[2], self.step[2])
-
-    @property
-    def regions(self) -> int:
-        """Places of the grid."""
-        return len(self.rows) * len(self.columns)
-
-    def times(self, frames: int) -> np.ndarray:
-        """First frame of each volume of a video; one shorter than t frames is padded to t."""
-        return positions(max(frames, self.window[0]), self.window[0], self.step[0])
-
-    def box(self, region: int) -> tuple[int, int, int, int]:
-        """`x0, y0, x1, y1` of a region in pixels; x1, y1 are one past the last."""
-        row, column = divmod(region, len(self.columns))
-        y, x = int(self.rows[row]), int(self.columns[column])
-        return x, y, x + self.window[2], y + self.window[1]
 
 
 def frame_scores(

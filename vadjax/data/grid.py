@@ -1,0 +1,135 @@
+"""Overlapping video volumes on a grid, and what moves in them (spec eval §2, §3.2).
+
+A volume is a box of t frames by h by w pixels; a region is one place of the grid in the picture,
+`region = row * columns + column`. NumPy only.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from vadjax.ops.flow import BINS, Motion, directions
+
+
+def positions(length: int, window: int, step: int) -> np.ndarray:
+    """Starts of windows along an axis: 0, step, 2 step … and one that touches the end.
+
+    Args:
+      length: of the axis.
+      window: length of a window, at most `length`.
+      step: distance of two starts, 1 or more.
+
+    Returns:
+      int64 [n], rising, n >= 1.
+
+    Raises:
+      ValueError: the window is longer than the axis, or a number is below 1.
+    """
+    if not 1 <= window <= length or step < 1:
+        raise ValueError(f"windows of {window} every {step} do not fit into {length}")
+    starts = np.arange(0, length - window + 1, step)
+    last = length - window
+    return starts if starts[-1] == last else np.append(starts, last)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Volumes of one camera.
+
+    Attributes:
+      frame_size: (H, W) of the frames, pixels.
+      window: (t, h, w) of a volume: frames, pixels, pixels.
+      step: (t, y, x) between volumes.
+    """
+
+    frame_size: tuple[int, int]
+    window: tuple[int, int, int]
+    step: tuple[int, int, int]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """First pixel row of each grid row."""
+        return positions(self.frame_size[0], self.window[1], self.step[1])
+
+    @property
+    def columns(self) -> np.ndarray:
+        """First pixel column of each grid column."""
+        return positions(self.frame_size[1], self.window[2], self.step[2])
+
+    @property
+    def regions(self) -> int:
+        """Places of the grid."""
+        return len(self.rows) * len(self.columns)
+
+    def times(self, frames: int) -> np.ndarray:
+        """First frame of each volume of a video; one shorter than t frames is padded to t."""
+        return positions(max(frames, self.window[0]), self.window[0], self.step[0])
+
+    def box(self, region: int) -> tuple[int, int, int, int]:
+        """`x0, y0, x1, y1` of a region in pixels; x1, y1 are one past the last."""
+        row, column = divmod(region, len(self.columns))
+        y, x = int(self.rows[row]), int(self.columns[column])
+        return x, y, x + self.window[2], y + self.window[1]
+
+
+def motion_sums(flow: np.ndarray, grid: Grid, tau: float) -> tuple[np.ndarray, np.ndarray]:
+    """Moving pixels of every region in each direction, and the sum of their speeds.
+
+    Args:
+      flow: [n, H, W, 2], u to the right and v down, pixels a frame; the n are pooled.
+      grid: where the regions are.
+      tau: pixels a frame from which a pixel counts as moving.
+
+    Returns:
+      Two float64 [R, 12]; sums of both over time are those of longer volumes.
+    """
+    speed = np.hypot(*np.moveaxis(flow.astype(np.float64), -1, 0))
+    moving = speed >= tau
+    cell = np.broadcast_to(_cell_of_pixel(grid), speed.shape)[moving]
+    key = cell * BINS + directions(*flow[moving].T.astype(np.float64))
+    regions = _cells_of_regions(grid)
+    size = regions.shape[1] * BINS
+    counts = np.bincount(key, minlength=size).reshape(-1, BINS)
+    totals = np.bincount(key, speed[moving], minlength=size).reshape(-1, BINS)
+    return regions @ counts, regions @ totals
+
+
+def motion_of(count: np.ndarray, total: np.ndarray, pixels: int) -> Motion:
+    """Motion of volumes from their sums, as `flow.targets` of each.
+
+    Args:
+      count: moving pixels in each direction, [..., 12].
+      total: sum of their speeds, [..., 12].
+      pixels: of a volume.
+    """
+    moving = count.sum(-1)
+    return Motion(
+        count / np.maximum(moving, 1)[..., None], total / np.maximum(count, 1), 1 - moving / pixels
+    )
+
+
+def _edges(starts: np.ndarray, window: int, length: int) -> np.ndarray:
+    """Pixels at which the set of windows over an axis changes, with both ends."""
+    return np.unique(np.concatenate([[0], starts, starts + window, [length]]))
+
+
+@functools.lru_cache
+def _cell_of_pixel(grid: Grid) -> np.ndarray:
+    """Number of the cell of every pixel, int [H, W]: inside a cell all have the same regions."""
+    (height, width), (_, h, w) = grid.frame_size, grid.window
+    rows, columns = _edges(grid.rows, h, height), _edges(grid.columns, w, width)
+    row = np.searchsorted(rows, np.arange(height), side="right") - 1
+    column = np.searchsorted(columns, np.arange(width), side="right") - 1
+    return row[:, None] * (len(columns) - 1) + column
+
+
+@functools.lru_cache
+def _cells_of_regions(grid: Grid) -> np.ndarray:
+    """Which cells a region is made of, float64 [R, cells], 0 or 1."""
+    cell = _cell_of_pixel(grid)
+    found = np.zeros((grid.regions, int(cell.max()) + 1))
+    for region in range(grid.regions):
+        x0, y0, x1, y1 = grid.box(region)
+        found[region, np.unique(cell[y0:y1, x0:x1])] = 1
+    return found
