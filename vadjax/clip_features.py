@@ -8,13 +8,12 @@ import json
 import pathlib
 from collections.abc import Callable, Mapping
 
-import jax.numpy as jnp
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
+from vadjax.data.snippets import NORMALISATIONS, normalise
 from vadjax.features import PROVENANCE, Batches, digest_of, restore
 
-NORMALISATIONS = {"pm1": (127.5, 127.5), "kinetics": (114.75, 57.375)}  # subtract, divide
 OWN = {  # network → the normalisation that its weights were trained with
     "inception_i3d": "pm1",
     "resnet50_i3d": "kinetics",
@@ -55,10 +54,9 @@ class ClipFeatures:
         self.width, self.stream, self.normalisation = width, stream, normalisation
         self.digest = digest_of(variables, {**about, "normalisation": normalisation})
         self._channels = i3d.CHANNELS[stream]
-        middle, spread = NORMALISATIONS[normalisation]
 
         def normalised(variables, clips):
-            return apply(variables, (clips.astype(jnp.float32) - middle) / spread)
+            return apply(variables, normalise(clips, normalisation))
 
         self._run = Batches(normalised, variables, batch)
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+SIZED = (".mp4", ".mov")  # whose headers list every frame
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm")
 IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
 
@@ -86,6 +87,23 @@ class VideoFile(Iterable[Picture]):
             capture.release()
         if not rank:
             raise ValueError(f"{self.path}: no frame can be decoded; is it a whole video file?")
+
+    def check_whole(self, decoded: int) -> None:
+        """Compares the number of frames that were decoded with the header's, where it has one.
+
+        Raises:
+          ValueError: more than 8 frames and 2 % are missing; cutting a video can hide a few.
+        """
+        if self.path.suffix.lower() not in SIZED:
+            return
+        capture = self._open()
+        listed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        if listed - decoded > max(8, listed // 50):
+            raise ValueError(
+                f"{self.path}: {decoded:,} frames can be decoded, its header lists {listed:,}; "
+                "the file is cut short or damaged, copy it again"
+            )
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path))

@@ -1,0 +1,294 @@
+"""Features of videos: a file a video, resumed, and what becomes of videos that are none."""
+
+import json
+import re
+import struct
+import wave
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from data_prep import extract_features, ucf_crime, weights
+from data_prep.extract_features import ahead, extract, find_videos
+from vadjax.clip_features import load_i3d
+from vadjax.data.snippets import Snippets
+
+
+class Net:
+    """Stands for a network: the feature of a clip is its first and last frames' mean grey."""
+
+    digest, normalisation, stream = "0123", "pm1", "rgb"
+
+    def __init__(self):
+        self.clips = 0
+
+    def __call__(self, clips):
+        """Features [N, 1, 1, 1, 2]."""
+        assert clips.shape[1:] == (16, 224, 224, 3) and clips.dtype == np.uint8
+        self.clips += len(clips)
+        means = clips.mean((2, 3, 4))
+        return means[:, [0, -1]].astype(np.float32)[:, None, None, None]
+
+
+def write_video(path, frames, size=(48, 64), grey=False):
+    """A video whose frame i has the grey level 5 i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fourcc = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, 25, size[::-1], isColor=not grey)
+    assert writer.isOpened()
+    for i in range(frames):
+        writer.write(np.full(size if grey else (*size, 3), 5 * i % 256, np.uint8))
+    writer.release()
+    return path
+
+
+def grey_levels(features):
+    """Rank of the first and last frame of every snippet."""
+    return np.rint(features / 5).astype(int).tolist()
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two videos of two classes and a folder of frames."""
+    write_video(tmp_path / "videos/Fire/a.mp4", 35)
+    write_video(tmp_path / "videos/Normal/deep/b.avi", 48)
+    frames = tmp_path / "videos/Normal/c"
+    frames.mkdir()
+    for i in range(16):
+        cv2.imwrite(str(frames / f"{i}.png"), np.full((33, 47), 5 * i, np.uint8))
+    return tmp_path / "videos"
+
+
+def run(source, out, net=None, **options):
+    return extract(net or Net(), find_videos(source), out, Snippets(**options))
+
+
+def test_a_file_of_features_for_every_video(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(source, out) == {}
+    found = {str(path.relative_to(out)): np.load(path) for path in out.rglob("*.npy")}
+    assert found.keys() == {"Fire/a.npy", "Normal/deep/b.npy", "Normal/c.npy"}
+    assert all(a.dtype == np.float32 and a.shape[1:] == (2,) for a in found.values())
+    assert grey_levels(found["Fire/a.npy"]) == [[0, 15], [16, 31]]
+    assert grey_levels(found["Normal/deep/b.npy"]) == [[0, 15], [16, 31], [32, 47]]
+    assert grey_levels(found["Normal/c.npy"]) == [[0, 15]]
+    assert "extract 3/3" in capsys.readouterr().out
+    reader = ucf_crime.Reader(ucf_crime.find_features(out), 32, pool=True, normalize=False)
+    assert reader.read(ucf_crime.Entry("Fire/a.mp4", 1)).shape == (32, 2)
+
+
+def test_ten_crops_step_and_last_snippet(source, tmp_path):
+    assert run(source, tmp_path / "out", crops="ten", step=10, pad_last=True) == {}
+    found = np.load(tmp_path / "out/Fire/a.npy")
+    assert found.shape == (10, 3, 2) and found.flags.c_contiguous
+    for crop in found:
+        assert grey_levels(crop) == [[0, 15], [10, 25], [20, 34]]
+
+
+def test_the_same_call_again_goes_on(source, tmp_path):
+    out = tmp_path / "out"
+    run(source, out)
+    before = (out / "Fire/a.npy").read_bytes()
+    (out / "Fire/a.npy").unlink()
+    kept = (out / "Normal/c.npy").stat().st_mtime_ns
+    (out / "Fire/.a.npy.tmp").write_bytes(b"half")
+    net = Net()
+    assert run(source, out, net) == {}
+    assert net.clips == 2 and (out / "Fire/a.npy").read_bytes() == before
+    assert (out / "Normal/c.npy").stat().st_mtime_ns == kept
+    assert not list(out.rglob("*.tmp"))
+    assert run(source, out, net) == {} and net.clips == 2
+
+
+def test_a_stop_leaves_whole_files_only(source, tmp_path):
+    class Stops(Net):
+        def __call__(self, clips):
+            if self.clips:
+                raise KeyboardInterrupt
+            return super().__call__(clips)
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run(source, out, Stops())
+    left = {path.name for path in out.rglob("*") if path.is_file()}
+    assert left == {"a.npy", "settings.json"}
+    assert run(source, out) == {} and len(list(out.rglob("*.npy"))) == 3
+
+
+def test_other_settings_are_refused(source, tmp_path):
+    out = tmp_path / "out"
+    run(source, out)
+    assert json.loads((out / "settings.json").read_text())["weights"] == "0123"
+    other = Net()
+    other.digest = "4567"
+    with pytest.raises(ValueError, match="other settings:\n  weights: '0123' there, '4567' here\n"):
+        run(source, out, other)
+    with pytest.raises(
+        ValueError, match="  crops: 'centre' there, 'ten' here\n  step: 16 there, 8"
+    ):
+        run(source, out, crops="ten", step=8)
+    (out / "settings.json").unlink()
+    with pytest.raises(ValueError, match="holds features but no settings.json; name another"):
+        run(source, out)
+
+
+def cut_short(path):
+    """A file without its end, where the list of frames is."""
+    content = write_video(path, 40).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def cut_short_streamable(path):
+    """A file whose list of frames comes first, without the second half of its frames."""
+    content, boxes, at = write_video(path, 60, (224, 320)).read_bytes(), {}, 0
+    while at < len(content):
+        (size,), kind = struct.unpack(">I", content[at : at + 4]), content[at + 4 : at + 8]
+        boxes[kind] = bytearray(content[at : at + size])
+        at += size
+    moov, frames = boxes.pop(b"moov"), boxes.pop(b"mdat")
+    table = moov.index(b"stco") + 8  # version and flags, number of places, places in the file
+    (count,) = struct.unpack_from(">I", moov, table)
+    for place in range(table + 4, table + 4 + 4 * count, 4):
+        struct.pack_into(">I", moov, place, struct.unpack_from(">I", moov, place)[0] + len(moov))
+    path.write_bytes(b"".join(boxes.values()) + moov + frames[: len(frames) // 2])
+
+
+def sound_only(path):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16000))
+
+
+BAD = {
+    "zero length": (lambda path: path.write_bytes(b""), "OpenCV cannot open this video"),
+    "no video": (lambda path: path.write_text("<html>"), "OpenCV cannot open this video"),
+    "cut short": (cut_short, "OpenCV cannot open this video"),
+    "cut short, streamable": (cut_short_streamable, "its header lists 60; the file is cut short"),
+    "sound only": (sound_only, "OpenCV cannot open this video|no frame can be decoded"),
+    "too short": (lambda path: write_video(path, 9), "9 frames, a snippet has 16; .*--pad_last"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_videos_that_cannot_be_used_are_passed_over(case, source, tmp_path):
+    make, message = BAD[case]
+    make(source / "Fire/0.mp4")  # the first to be read
+    failed = run(source, tmp_path / "out")
+    assert list(failed) == ["Fire/0"] and str(source / "Fire/0.mp4") in failed["Fire/0"]
+    assert re.search(message, failed["Fire/0"])
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 3
+    write_video(source / "Fire/0.mp4", 16)
+    assert run(source, tmp_path / "out") == {}
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 4
+
+
+def test_a_damaged_frame_is_named(source, tmp_path):
+    (source / "Normal/c/7.png").write_bytes(b"x")
+    failed = run(source, tmp_path / "out")
+    assert list(failed) == ["Normal/c"] and "7.png: not a readable image" in failed["Normal/c"]
+
+
+def test_a_video_shorter_than_a_snippet_is_filled_up(tmp_path):
+    write_video(tmp_path / "Fire/short.mp4", 9)
+    assert run(tmp_path, tmp_path / "out", pad_last=True) == {}
+    assert grey_levels(np.load(tmp_path / "out/Fire/short.npy")) == [[0, 8]]
+
+
+@pytest.mark.parametrize("size", [(34, 62), (20, 300), (300, 20), (480, 480), (97, 131)])
+@pytest.mark.parametrize("crops", ["centre", "ten"])
+def test_odd_sizes_and_grey(size, crops, tmp_path):
+    folder = tmp_path / "Fire/a"
+    folder.mkdir(parents=True)
+    for i in range(16):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full(size, 5 * i, np.uint8))
+    assert run(tmp_path, tmp_path / "out", crops=crops) == {}
+    assert grey_levels(np.load(tmp_path / "out/Fire/a.npy").reshape(-1, 2)) == [[0, 15]] * (
+        10 if crops == "ten" else 1
+    )
+
+
+def test_a_grey_video(tmp_path):
+    write_video(tmp_path / "Fire/a.avi", 16, (36, 48), grey=True)
+    assert run(tmp_path, tmp_path / "out") == {}
+    assert grey_levels(np.load(tmp_path / "out/Fire/a.npy")) == [[0, 15]]
+
+
+def test_one_video_a_flat_folder_and_a_list(source, tmp_path):
+    assert list(find_videos(source / "Fire/a.mp4")) == ["Fire/a"]
+    assert list(find_videos(source / "Normal/c")) == ["Normal/c"]
+    assert list(find_videos(source / "Fire")) == ["Fire/a"]
+    chosen = tmp_path / "list.txt"
+    chosen.write_text("Normal/c\n\nFire/a.mp4\n")
+    assert list(find_videos(source, chosen)) == ["Normal/c", "Fire/a"]
+    chosen.write_text("Fire/a.mp4\nFire/b.mp4\n")
+    with pytest.raises(FileNotFoundError, match=r"1 of its 2 videos are not in .*\n  Fire/b.mp4"):
+        find_videos(source, chosen)
+    chosen.write_text("../a.mp4\n")
+    with pytest.raises(ValueError, match=r"'\.\./a\.mp4' is not a path below"):
+        find_videos(source, chosen)
+    write_video(source / "Fire/a.avi", 16)
+    with pytest.raises(ValueError, match=r"a\.avi and .*a\.mp4 are both Fire/a\.npy"):
+        find_videos(source)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty: no video here"):
+        find_videos(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such file or folder \(--videos\)"):
+        find_videos(tmp_path / "nowhere")
+
+
+def test_what_is_made_ahead_keeps_order_and_errors():
+    def items():
+        yield from range(9)
+        raise RuntimeError("a defect")
+
+    found = []
+    with pytest.raises(RuntimeError, match="a defect"):
+        for item in ahead(items()):
+            found.append(item)
+    assert found == list(range(9))
+    assert list(ahead(iter(range(3)), 8)) == [0, 1, 2] and list(ahead(iter(()))) == []
+
+
+def test_the_command(source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(extract_features, "load_i3d", lambda *args: Net())
+    out = tmp_path / "out"
+    flags = ["--videos", str(source), "--weights", "w", "--out", str(out)]
+    extract_features.main(flags)
+    assert f"3 of 3 videos have features in {out}" in capsys.readouterr().out
+    (source / "Fire/0.mp4").write_bytes(b"")
+    with pytest.raises(SystemExit, match="1 of 4 videos could not be used:\n  Fire/0: ") as stop:
+        extract_features.main(flags)
+    assert isinstance(stop.value.code, str)  # printed, with exit status 1
+    with pytest.raises(SystemExit, match="other settings:\n  step: 16 there, 8 here"):
+        extract_features.main([*flags, "--step", "8"])
+    monkeypatch.setattr(Net, "stream", "flow")
+    with pytest.raises(SystemExit, match="error: w: a network for flow; this program reads RGB"):
+        extract_features.main(flags)
+
+
+@pytest.fixture
+def real_net(tmp_path):
+    """The network of the published weights; skips where they are absent."""
+    entry = weights.PUBLISHED["i3d_rgb_kinetics400"]
+    path = ROOT / ".cache" / "weights" / entry.member.rsplit("/", 1)[1]
+    if not path.is_file():
+        pytest.skip(f"no weights at {path}; tests/backbones/test_i3d.py fetches them")
+    weights.prepare("i3d_rgb_kinetics400", tmp_path / "i3d", str(path))
+    return load_i3d(tmp_path / "i3d", batch=1)
+
+
+@pytest.mark.slow
+def test_features_equal_those_of_the_real_set(ucf_mini, real_net):
+    for path in sorted((ucf_mini / "videos").glob("*.mp4")):
+        expected = np.load(ucf_mini / "i3d_rgb_16f" / f"{path.stem}.npy")
+        frames = list(extract_features.frames_of(path))
+        snippets = list(Snippets("centre").cut(frames))
+        assert len(snippets) == len(expected)
+        for i in (0, len(snippets) - 1):
+            found = real_net(snippets[i]).reshape(-1)
+            norms = np.linalg.norm(found) * np.linalg.norm(expected[i])
+            cosine = found @ expected[i] / norms
+            print(f"{path.stem} snippet {i}: cosine {cosine:.6f}")
+            assert cosine >= 0.999, f"{path.stem} snippet {i}"
