@@ -72,7 +72,8 @@ def test_no_code_of_a_source_package_runs(monkeypatch, tmp_path):
     offered, marker = tmp_path / "offered", tmp_path / "it ran"
     offered.mkdir()
     setup = (
-        f"import pathlib, setuptools\npathlib.Path({str(marker)!r}).touch()\nsetuptools.setup()\n"
+        f"import pathlib, setuptools\npathlib.Path({str(marker)!r}).touch()\n"
+        "setuptools.setup(name='some-net', version='1')\n"
     )
     archive = source_package(offered, "some_net", setup)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
