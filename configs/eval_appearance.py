@@ -14,8 +14,7 @@ residual network on the built-in drawings, 2,000 steps of 64: 13 minutes of one 
     accuracy of a class, drawings                  -       -                  0.941 to 0.992
     the same, always no                            -       -                  0.873 to 0.889
 
-(2,000 drawings that were not trained on; they say nothing about real video.) An image costs 0.8 ms
-of one core, so 170,000 of them 2.3 minutes.
+(2,000 drawings that were not trained on; they say nothing about real video.)
 
 Variants:
     :cpu    as above

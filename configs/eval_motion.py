@@ -22,9 +22,6 @@ On the built-in scenes, where speeds differ more, 300 steps (7 minutes of one co
 --config.eval.held_out=1` give 0.584 (best constant 0.344), 0.933 (0.618), 0.099 (0.298) and 0.028
 (0.161); 793 of 2,496 volumes move.
 
-A volume costs 4.7 ms of one core with the widths of `:cpu`: 170,000 volumes of 10 × 40 × 40 take 13
-minutes of one core, 7 of two.
-
 model.window  (t, h, w) of the volumes, in frames and pixels: that of the exemplar system
 model.tau     pixels a frame from which a pixel moves: 0.3 on Ped1 and Ped2, 0.5 on Avenue and
               ShanghaiTech, 1.0 on Street Scene

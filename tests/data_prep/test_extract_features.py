@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from data_prep import extract_features, ucf_crime, weights
 from data_prep.extract_features import ahead, extract, find_videos
 from vadjax.clip_features import load_i3d
@@ -269,13 +268,9 @@ def test_the_command(source, tmp_path, capsys, monkeypatch):
 
 
 @pytest.fixture
-def real_net(tmp_path):
-    """The network of the published weights; skips where they are absent."""
-    entry = weights.PUBLISHED["i3d_rgb_kinetics400"]
-    path = ROOT / ".cache" / "weights" / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        pytest.skip(f"no weights at {path}; tests/backbones/test_i3d.py fetches them")
-    weights.prepare("i3d_rgb_kinetics400", tmp_path / "i3d", str(path))
+def real_net(kinetics_i3d, tmp_path):
+    """The network of the published weights."""
+    weights.prepare("i3d_rgb_kinetics400", tmp_path / "i3d", str(kinetics_i3d))
     return load_i3d(tmp_path / "i3d", batch=1)
 
 

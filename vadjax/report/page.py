@@ -89,13 +89,6 @@ def _page(
             )
         )
 
-    def rows(kind: str, chosen: Sequence[pictures.Window], scales: pictures.Scales) -> str:
-        heading = f"<h3>{kind.capitalize()} scores</h3>" if chosen else ""
-        return heading + "".join(
-            image(f"{kind}_{rank}", pictures.draw(window, scales), window.caption)
-            for rank, window in enumerate(chosen, 1)
-        )
-
     shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
     worst = ranked[shown:][::-1][:shown]
@@ -118,15 +111,7 @@ def _page(
     if worst:
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
     parts += _why(explain.choose(videos, reasons), image)
-    high, low = pictures.choose(videos, windows)
-    if high:
-        scales = pictures.scales(high + low)
-        parts += [
-            "<h2>Highest- and lowest-scoring windows</h2>",
-            f'<p class="note">Of the pictures in the score files. {pictures.explain(scales)}</p>',
-            rows("highest", high, scales),
-            rows("lowest", low, scales),
-        ]
+    parts += _windows(*pictures.choose(videos, windows), image)
     parts += ["<h2>All videos, best first</h2>", _list(ranked)]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
@@ -162,6 +147,27 @@ def _why(events: Sequence[explain.Event], image: Callable[..., str]) -> list[str
             f"<pre>{_text(stored)}</pre></details>",
         ]
     return parts
+
+
+def _windows(high: Sequence[pictures.Window], low: Sequence[pictures.Window], image) -> list[str]:
+    """The section of the highest- and lowest-scoring pictures; nothing where there are none."""
+    if not high:
+        return []
+    scales = pictures.scales([*high, *low])
+
+    def rows(kind: str, chosen: Sequence[pictures.Window]) -> str:
+        heading = f"<h3>{kind.capitalize()} scores</h3>" if chosen else ""
+        return heading + "".join(
+            image(f"{kind}_{rank}", pictures.draw(window, scales), window.caption)
+            for rank, window in enumerate(chosen, 1)
+        )
+
+    return [
+        "<h2>Highest- and lowest-scoring windows</h2>",
+        f'<p class="note">Of the pictures in the score files. {pictures.explain(scales)}</p>',
+        rows("highest", high),
+        rows("lowest", low),
+    ]
 
 
 def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
