@@ -9,6 +9,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
+FINISHED = "finished"  # folder of the state of a finished run
 SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 
 
@@ -120,7 +121,7 @@ class Checkpoints(contextlib.AbstractContextManager):
             items["data"] = grain.checkpoint.CheckpointRestore(batches)
         with _naming(self.folder / str(step)):
             saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
-        self._check(saved.tree, target, step)
+        check_shapes(saved.tree, target, self.folder / str(step))
         with _naming(self.folder / str(step)):
             return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
 
@@ -139,7 +140,8 @@ class Checkpoints(contextlib.AbstractContextManager):
             raise FileNotFoundError(f"{self.folder}: no finished checkpoint; train first")
         with _naming(self.folder / str(step)):
             saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
-        self._check({name: saved.tree.get(name, {}) for name in target}, target, step)
+        part = {name: saved.tree.get(name, {}) for name in target}
+        check_shapes(part, target, self.folder / str(step))
         args = ocp.args.PyTreeRestore(
             item=dict(target),
             restore_args=ocp.checkpoint_utils.construct_restore_args(dict(target)),
@@ -148,20 +150,55 @@ class Checkpoints(contextlib.AbstractContextManager):
         with _naming(self.folder / str(step)), ocp.PyTreeCheckpointer() as reader:
             return reader.restore(self.folder / str(step) / "state", args=args)
 
-    def _check(self, saved: Any, target: Any, step: int) -> None:
-        """Compares names, shapes and types; orbax itself would cast types silently."""
-        saved, wanted = _shapes(saved), _shapes(target)
-        differ = [
-            f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
-            for name in sorted(saved.keys() | wanted.keys())
-            if saved.get(name) != wanted.get(name)
-        ]
-        if differ:
-            more = f" and {len(differ) - 4} more" if len(differ) > 4 else ""
-            raise ValueError(
-                f"{self.folder}/{step} is of another system, width or precision: "
-                f"{'; '.join(differ[:4])}{more}"
-            )
+
+def write_finished(workdir: str | pathlib.Path, state: Any) -> None:
+    """Saves the state after `System.finalize`, which `read_finished` reads, in place of another."""
+    path = (pathlib.Path(workdir) / FINISHED).absolute()
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(path, state, force=True)
+
+
+def read_finished(workdir: str | pathlib.Path, target: Any) -> Any:
+    """The state of a finished run.
+
+    Args:
+      workdir: of the run.
+      target: shapes, types and placement of the state (`vadjax.mesh.abstract`).
+
+    Raises:
+      FileNotFoundError: the run is not finished.
+      ValueError: it is of another system or shape; the message names the differences.
+    """
+    path = (pathlib.Path(workdir) / FINISHED).absolute()
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{workdir}: no finished run (no folder {FINISHED}/); run its training command to the "
+            "end, which goes on where it stopped"
+        )
+    with _naming(path), ocp.StandardCheckpointer() as reader:
+        saved = reader.metadata(path).item_metadata.tree
+    check_shapes(saved, target, path)
+    with _naming(path), ocp.StandardCheckpointer() as reader:
+        return reader.restore(path, target)
+
+
+def check_shapes(saved: Any, target: Any, path: pathlib.Path) -> None:
+    """Compares names, shapes and types; orbax itself would cast types silently.
+
+    Raises:
+      ValueError: they differ; names the first ones.
+    """
+    saved, wanted = _shapes(saved), _shapes(target)
+    differ = [
+        f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
+    ]
+    if differ:
+        more = f" and {len(differ) - 4} more" if len(differ) > 4 else ""
+        raise ValueError(
+            f"{path} is of another system, width or precision: {'; '.join(differ[:4])}{more}"
+        )
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ def run(
         state, step = checkpoints.restore(target, step=step)
     same = not workdir.differences(folder, config, data)
     before = untrained(folder) if same else {}
+    state = system.finalize(state, data)
     measure(config, system, data, state, step, chosen, _free_name(folder, step), before)
 
 
@@ -78,7 +79,7 @@ def measure(
       config: of the run.
       system: scores the videos.
       data: holds the split `eval.split`.
-      state: trained state, before `finalize`.
+      state: trained state, after `finalize`.
       step: of the state.
       chosen: how that step was chosen, for the title.
       out: folder to write to.
@@ -87,7 +88,6 @@ def measure(
     Returns:
       What is in `metrics.json`.
     """
-    state = system.finalize(state, data)
     split = config.eval.split
     if scores_videos(system):
         videos = system.videos(data, split)

@@ -9,9 +9,11 @@ import grain
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
+from vadjax.parts import Part
 from vadjax.scores import Scores
 
 State = Any  # one pytree of arrays, saved and restored as a whole
@@ -40,7 +42,10 @@ class System(Protocol):
         """
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
-        """First state; may pass over the training split, keeping files in the workdir."""
+        """First state; may pass over the training split, keeping files in the workdir.
+
+        For the shapes alone (`jax.eval_shape`) of a finished run, `data` may be a `Description`.
+        """
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -59,6 +64,22 @@ class System(Protocol):
 
     def score(self, state: State, videos: Iterable[Any]) -> Iterator[Scores]:
         """Scores of each video, in the order of `videos`, batched as suits the system."""
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+    ) -> Iterator[Part]:
+        """Scores of a video as its frames come, all of them in the end, in constant memory.
+
+        Args:
+          state: after `finalize`.
+          name: of the video.
+          frames: uint8 [H, W, 3], RGB; for a system of kind `"frames"`, of the size that it was
+            trained on.
+          data: what the system was trained on.
+        """
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """The scores of a whole video from those of its parts: the same for most."""
 
 
 PRECISIONS = ("float32", "bfloat16", "float64")

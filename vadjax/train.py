@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vadjax import evaluate, mesh, progress, workdir, writers
+from vadjax import checkpoint, evaluate, mesh, progress, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import loader, source
 from vadjax.system import load
@@ -61,6 +61,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
             chosen = evaluate.BEST
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
     workdir.claim(folder, config, data)
+    state = system.finalize(state, data)
+    checkpoint.write_finished(folder, state)
     evaluate.measure(config, system, data, state, step, chosen, folder, evaluate.untrained(folder))
     if source.is_toy(config):
         print(source.TOY_NOTICE)

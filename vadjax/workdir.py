@@ -5,10 +5,11 @@ import pathlib
 
 import ml_collections
 
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.writers import write_json
 
 FILE = "config.json"
+DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -34,6 +35,7 @@ def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> 
 def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
     """Notes that the folder belongs to `config` and to this very dataset."""
     if not (workdir / FILE).is_file():
+        write_json(workdir / DESCRIPTION, data.to_json())
         write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
 
 
@@ -90,6 +92,20 @@ def saved(workdir: pathlib.Path) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
     return json.loads(path.read_text())
+
+
+def trained_on(workdir: pathlib.Path) -> Description:
+    """What is known of the dataset that the run in the folder was trained on.
+
+    Raises:
+      FileNotFoundError: there is no run, or one of an older vadjax.
+    """
+    path = workdir / DESCRIPTION
+    if not path.is_file():
+        saved(workdir)
+        raise FileNotFoundError(f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
+                                "train it again in another folder")  # fmt: skip
+    return Description.from_json(json.loads(path.read_text()))
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:

@@ -23,7 +23,50 @@ MANIFEST = "manifest.json"
 MEND = "copy the dataset again or prepare it again (data_prep/)"
 
 
-class Dataset:
+class Description:
+    """What is known of a dataset without its files, so that a run can be used far from them.
+
+    Args:
+      folder: where the dataset is, or was.
+      manifest: of the dataset; of each split only the counts are needed.
+      digest: SHA-256 of the whole manifest.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, manifest: dict, digest: str):
+        self.folder, self.manifest, self.digest = pathlib.Path(folder), manifest, digest
+
+    @property
+    def name(self) -> str:
+        """Name that the preparing program gave the set."""
+        return self.manifest["name"]
+
+    @property
+    def kind(self) -> str:
+        """What a record holds: `"features"`, `"frames"` or `"images"`."""
+        return self.manifest["kind"]
+
+    @property
+    def splits(self) -> dict:
+        """Split name → its counts, and its shards if there are any, as in the manifest."""
+        return self.manifest["splits"]
+
+    def to_json(self) -> dict:
+        """What `from_json` takes: without shards and lists of videos."""
+        splits = {
+            name: {key: value for key, value in split.items() if isinstance(value, int)}
+            for name, split in self.splits.items()
+        }
+        manifest = {**self.manifest, "splits": splits}
+        manifest.pop("files", None)
+        return {"folder": str(self.folder.absolute()), "manifest": manifest, "digest": self.digest}
+
+    @classmethod
+    def from_json(cls, found: dict) -> "Description":
+        """The dataset that `to_json` described."""
+        return cls(**found)
+
+
+class Dataset(Description):
     """A dataset folder, checked when it is opened.
 
     Args:
@@ -37,31 +80,11 @@ class Dataset:
     """
 
     def __init__(self, folder: str | pathlib.Path, verify: str = "checksum"):
-        self.folder = pathlib.Path(folder)
-        self.manifest = read_manifest(self.folder)
+        folder = pathlib.Path(folder)
+        super().__init__(folder, read_manifest(folder), sha256(folder / MANIFEST))
         if verify not in ("checksum", "size"):
             raise ValueError(f"data.verify is {verify!r}; expected 'checksum' or 'size'")
         verify_shards(self.folder, self.manifest, checksum=verify == "checksum")
-
-    @property
-    def name(self) -> str:
-        """Name that the preparing program gave the set."""
-        return self.manifest["name"]
-
-    @property
-    def kind(self) -> str:
-        """What a record holds: `"features"`, `"frames"` or `"images"`."""
-        return self.manifest["kind"]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the manifest, and so of every count and shard."""
-        return sha256(self.folder / MANIFEST)
-
-    @property
-    def splits(self) -> dict:
-        """Split name → its counts and shards, as in the manifest."""
-        return self.manifest["splits"]
 
     def records(self, split: str) -> Sequence[dict]:
         """Random access to the records of `split`, each a dict of NumPy values.

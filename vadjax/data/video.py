@@ -3,6 +3,7 @@
 import fnmatch
 import pathlib
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 SIZED = (".mp4", ".mov")  # whose headers list every frame
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm")
+MOST_FPS = 1000  # a header that says more is wrong
 IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
 
 
@@ -22,11 +24,13 @@ class Picture(NamedTuple):
       pixels: uint8 [H, W, 3], RGB.
       source: where it came from, for messages.
       jpeg: the file's own bytes where it is a JPEG, so that storing it loses nothing.
+      time: seconds from the start of the video; None where unknown.
     """
 
     pixels: np.ndarray
     source: str
     jpeg: bytes | None = None
+    time: float | None = None
 
 
 class FrameFolder(Iterable[Picture]):
@@ -54,7 +58,7 @@ class FrameFolder(Iterable[Picture]):
 
 
 class VideoFile(Iterable[Picture]):
-    """The frames of a video file, decoded in order.
+    """The frames of a video file, decoded in order; a variable frame rate is warned of at its end.
 
     Its length is found by decoding it once, because the headers of AVI files are often wrong.
 
@@ -78,15 +82,20 @@ class VideoFile(Iterable[Picture]):
         return self._length
 
     def __iter__(self) -> Iterator[Picture]:
-        capture, rank = self._open(), 0
+        capture, rank, times = self._open(), 0, Intervals()
         try:
             while (read := capture.read())[0]:
-                yield Picture(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), f"{self.path}#{rank}")
+                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                times.add(time)
+                pixels = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+                yield Picture(pixels, f"{self.path}#{rank}", time=time)
                 rank += 1
         finally:
             capture.release()
         if not rank:
             raise ValueError(f"{self.path}: no frame can be decoded; is it a whole video file?")
+        if times.vary:
+            warnings.warn(f"{self.path}: {times}; frames are taken as they come", stacklevel=2)
 
     def check_whole(self, decoded: int) -> None:
         """Compares the number of frames that were decoded with the header's, where it has one.
@@ -105,6 +114,14 @@ class VideoFile(Iterable[Picture]):
                 "the file is cut short or damaged, copy it again"
             )
 
+    @property
+    def fps(self) -> float | None:
+        """Frames a second by the header; None where it has none."""
+        capture = self._open()
+        found = capture.get(cv2.CAP_PROP_FPS)
+        capture.release()
+        return found if 0 < found < MOST_FPS else None
+
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
@@ -113,6 +130,29 @@ class VideoFile(Iterable[Picture]):
                 f"ffmpeg -i {self.path} -q:v 2 {self.path.with_suffix('')}/%04d.jpg"
             )
         return capture
+
+
+class Intervals:
+    """The shortest and the longest time between two frames; half as long again is variable."""
+
+    def __init__(self):
+        self._last, self._shortest, self._longest = None, float("inf"), 0.0
+
+    def add(self, time: float) -> None:
+        """Notes the time of the next frame, seconds; one that does not rise is passed over."""
+        if self._last is not None and time > self._last:
+            self._shortest = min(self._shortest, time - self._last)
+            self._longest = max(self._longest, time - self._last)
+        self._last = time
+
+    @property
+    def vary(self) -> bool:
+        """Whether the frame rate is variable."""
+        return self._longest >= 1.5 * self._shortest
+
+    def __str__(self) -> str:
+        slow, fast = 1 / self._longest, 1 / self._shortest
+        return f"variable frame rate, {slow:.3g} to {fast:.3g} frames a second"
 
 
 def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:

@@ -1,5 +1,6 @@
 """LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -15,15 +16,16 @@ from vadjax import optim
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.video import to_float
+from vadjax.parts import Part, join
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
 from vadjax.systems.lgn.step import Beside, window_loss
-from vadjax.systems.lgn.stream import Measures, Stream, join, needed_frames
+from vadjax.systems.lgn.stream import Stream, needed_frames
 
 NOT_FIELDS = ("variant", "memory_items", "weights")  # of config.model: not fields of the network
 
@@ -146,12 +148,38 @@ class System:
         """Scores of each video in order; the memory goes on learning (spec lgn_net §4)."""
         stream = self._start(state)
         for video in videos:
-            copied: list[float] = []
-            predictions, parts = Predictions(needed_frames(self.model) - 1), []
-            for part in stream.windows(_as_input(video, copied)):
-                predictions.add(part.picture)
-                parts.append(part._replace(picture=None))
-            yield self._to_scores(state, video, join(parts), np.array(copied), predictions)
+            predictions = Predictions(needed_frames(self.model) - 1)
+            parts = self._parts(state, stream, iter(video), predictions)
+            whole = self.settle(state, join(video.name, parts))
+            show = self.config.report.windows
+            yield dataclasses.replace(
+                whole,
+                labels=video.labels,
+                pictures=predictions.choose(video, whole.frame_scores) if show else None,
+            )
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+    ) -> Iterator[Part]:
+        """Scores on line, by the limits of normal video; a video shorter than a window has none."""
+        del name, data
+        yield from self._parts(state, self._start(state), frames)
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """Scores by the limits of the video itself; on-line ones beside (spec lgn_net §4).
+
+        Those of the frames before the first prediction repeat it and do not count.
+        """
+        del state
+        before, terms = needed_frames(self.model) - 1, scores.alternatives
+        psnr, distance = (terms[name][before:].astype(np.float64) for name in ("psnr", "distance"))
+        found = 1 - score.normality(-psnr, distance, self.config.eval.score_weight)
+        return dataclasses.replace(
+            scores,
+            frame_scores=_padded(found, before),
+            scored=np.arange(len(scores.frame_scores)) >= before,
+            alternatives={"online": scores.frame_scores, **terms},
+        )
 
     def _start(self, state: State) -> Stream:
         """The stream, compiled once, with the state's parameters and items."""
@@ -165,41 +193,44 @@ class System:
         self._stream.restart(variables, state.beside.items, config.gamma)
         return self._stream
 
-    def _to_scores(
+    def _parts(
         self,
         state: State,
-        video: Video,
-        measures: Measures,
-        copied: np.ndarray,
-        predictions: Predictions,
-    ) -> Scores:
-        """Scores of all frames; those before the first prediction repeat it and do not count."""
+        stream: Stream,
+        frames: Iterator[np.ndarray],
+        predictions: Predictions | None = None,
+    ) -> Iterator[Part]:
+        """Scores chunk by chunk; the frames before the first prediction repeat its score."""
         weight, limits = self.config.eval.score_weight, np.asarray(state.limits, np.float64)
-        psnr, distance = measures.psnr, np.asarray(measures.distance, np.float64)
-        online = score.normality_online(psnr, distance, *map(tuple, limits), weight)
-        kept = {
-            "frame_scores": 1 - score.normality(psnr, distance, weight),
-            "online": 1 - online,
-            "psnr": -psnr,
-            "distance": distance,
-            "copy_previous": -score.psnr(copied[-len(psnr) :]),
-        }
-        before = video.num_frames - len(psnr)
-        whole = {name: np.pad(a, (before, 0), mode="edge") for name, a in kept.items()}
-        frame_scores = whole.pop("frame_scores").astype(np.float32)
-        show = self.config.report.windows
-        return Scores(
-            video=video.name,
-            frame_scores=frame_scores,
-            labels=video.labels,
-            scored=np.arange(video.num_frames) >= before,
-            alternatives={name: a.astype(np.float32) for name, a in whole.items()},
-            map=np.pad(measures.map, [(before, 0), (0, 0), (0, 0)]).astype(np.float16),
-            pictures=predictions.choose(video, frame_scores) if show else None,
-        )
+        before, copied = needed_frames(self.model) - 1, []
+        for measures in stream.windows(_as_input(frames, copied)):
+            if predictions is not None:
+                predictions.add(measures.picture)
+            psnr, distance = measures.psnr, np.asarray(measures.distance, np.float64)
+            online = score.normality_online(psnr, distance, *map(tuple, limits), weight)
+            copies = np.resize(copied[-len(psnr) :] or [0.0], len(psnr))
+            del copied[:-1]
+            found = {
+                "psnr": -psnr,
+                "distance": distance,
+                "copy_previous": -score.psnr(copies),
+            }
+            yield Part(
+                _padded(1 - online, before),
+                {name: _padded(values, before) for name, values in found.items()},
+                np.pad(measures.map, [(before, 0), (0, 0), (0, 0)]).astype(np.float16),
+            )
+            before = 0
 
 
-def _as_input(video: Video, copied: list[float] | None = None) -> Iterator[np.ndarray]:
+def _padded(values: np.ndarray, before: int) -> np.ndarray:
+    """Values, the first repeated `before` times in front, float32."""
+    return np.pad(values, (before, 0), mode="edge").astype(np.float32)
+
+
+def _as_input(
+    video: Iterable[np.ndarray], copied: list[float] | None = None
+) -> Iterator[np.ndarray]:
     """Frames float32 [H, W, 3] in [-1, 1], BGR as published.
 
     With `copied`, the error of "the frame is the one before" is appended for every frame (the
