@@ -1,0 +1,97 @@
+"""Scores of a video part by part, as its frames come, and the whole that they make."""
+
+import array
+import heapq
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from vadjax.scores import Scores
+
+
+class Part(NamedTuple):
+    """Scores of the next frames of a video that is still going on.
+
+    Attributes:
+      frame_scores: float32 [n], from these frames and those before alone, or a few after.
+      alternatives: name → float32 [n], as in `Scores`.
+      map: float [n, h, w], as in `Scores`; None if there is none.
+      reasons: as in `Scores`, with the frame numbers of the whole video.
+    """
+
+    frame_scores: np.ndarray
+    alternatives: Mapping[str, np.ndarray] = {}
+    map: np.ndarray | None = None
+    reasons: tuple[dict, ...] = ()
+
+
+class Whole:
+    """Collects the parts of a video; takes four bytes a frame for every series of scores.
+
+    Args:
+      map_bytes: a map that would need more is given up; None keeps it whatever it needs.
+      reasons: so many of the highest-scoring reasons are kept; None keeps all.
+
+    Attributes:
+      given_up: whether the map was given up.
+    """
+
+    def __init__(self, map_bytes: int | None = None, reasons: int | None = None):
+        self._series: dict[str, array.array] = {}
+        self._map: list[np.ndarray] = []
+        self._reasons: list[tuple] = []  # a heap, the lowest score first, once it is full
+        self._most_bytes, self._most_reasons = map_bytes, reasons
+        self._rank = itertools.count()
+        self.given_up = False
+
+    def __len__(self) -> int:
+        return len(self._series.get("", ()))
+
+    def add(self, part: Part) -> None:
+        """Takes the next part."""
+        for name, values in {"": part.frame_scores, **part.alternatives}.items():
+            own = self._series.setdefault(name, array.array("f"))
+            own.frombytes(np.asarray(values, np.float32).tobytes())
+        if part.map is not None and not self.given_up:
+            self._map.append(np.array(part.map))
+            if self._most_bytes is not None:
+                self.given_up = sum(own.nbytes for own in self._map) > self._most_bytes
+        if self.given_up:
+            self._map.clear()
+        for reason in part.reasons:
+            row = (reason.get("score", 0.0), -next(self._rank), reason)
+            if self._most_reasons is None or len(self._reasons) < self._most_reasons:
+                heapq.heappush(self._reasons, row)
+            else:
+                heapq.heappushpop(self._reasons, row)
+
+    def scores(self, name: str) -> Scores:
+        """The scores of the video so far, its reasons in the order in which they came.
+
+        Raises:
+          ValueError: there is no frame.
+        """
+        if not len(self):
+            raise ValueError(f"{name}: no frame could be scored")
+        series = {key: np.array(own, np.float32) for key, own in self._series.items()}
+        return Scores(
+            name,
+            series.pop(""),
+            alternatives=series,
+            map=np.concatenate(self._map) if self._map else None,
+            reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
+        )
+
+
+def join(name: str, parts: Iterable[Part]) -> Scores:
+    """The scores of a whole video, every part kept.
+
+    Raises:
+      ValueError: there is no frame.
+    """
+    whole = Whole()
+    for part in parts:
+        whole.add(part)
+    return whole.scores(name)
