@@ -6,7 +6,7 @@ import pytest
 from vadjax.data.grid import Grid
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
-from vadjax.systems.exemplar import scoring, volumes
+from vadjax.systems.exemplar import maps, scoring, volumes
 from vadjax.systems.exemplar.maps import pixel_maps
 
 GRIDS = [
@@ -73,7 +73,7 @@ def pair(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("count", "step"), [(10, 2), (10, 3), (4, 1), (9, 9)])
 def test_slabs_hold_the_frames_of_their_time_and_the_flow_between_them(count, step):
     grid = Grid((8, 8), (4, 8, 8), (step, 8, 8))
-    found = list(volumes.slabs(numbered(count), count, grid, pair))
+    found = list(volumes.slabs(numbered(count), grid, pair))
     assert [slab.start for slab in found] == grid.times(count).tolist()
     for slab in found:
         expected = np.arange(slab.start, slab.start + 4)
@@ -86,7 +86,7 @@ def test_slabs_hold_the_frames_of_their_time_and_the_flow_between_them(count, st
 def test_a_short_video_is_padded_with_its_last_frame(count):
     grid = Grid((32, 32), (4, 32, 32), (2, 32, 32))
     frames = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
-    (slab,) = volumes.slabs(iter(frames), count, grid, flow.make_flow("dis"))
+    (slab,) = volumes.slabs(iter(frames), grid, flow.make_flow("dis"))
     np.testing.assert_array_equal(slab.frames, frames[np.minimum(np.arange(4), count - 1)])
     assert slab.start == 0 and slab.flow.shape == (3, 32, 32, 2)
     assert slab.flow[: count - 1].any() or count == 1
@@ -95,7 +95,7 @@ def test_a_short_video_is_padded_with_its_last_frame(count):
 
 def test_no_flow_is_made_where_none_is_asked_for():
     grid = Grid((8, 8), (4, 8, 8), (2, 8, 8))
-    assert all(slab.flow is None for slab in volumes.slabs(numbered(6), 6, grid, None))
+    assert all(slab.flow is None for slab in volumes.slabs(numbered(6), grid, None))
 
 
 def test_the_gate_closes_from_the_threshold_on():
@@ -113,7 +113,8 @@ def test_the_gate_closes_from_the_threshold_on():
 def test_cells_are_the_maps_of_pixels(grid, rule, frames):
     shape = len(grid.times(frames)), len(grid.rows), len(grid.columns)
     scores = np.random.default_rng(0).uniform(0, 4, shape).astype(np.float32)
-    found = scoring.cells(scores, grid, frames, rule)
+    by_frame = maps.frame_scores(scores, grid.times(frames), grid.window[0], frames, rule)
+    found = scoring.cells(by_frame, grid, rule)
     height, width = grid.frame_size
     assert height % found.shape[1] == 0 and width % found.shape[2] == 0
     pixels = found.repeat(height // found.shape[1], 1).repeat(width // found.shape[2], 2)
@@ -122,7 +123,6 @@ def test_cells_are_the_maps_of_pixels(grid, rule, frames):
     np.testing.assert_allclose(pixels, expected, rtol=0 if rule == "max" else 1e-5, atol=1e-6)
     if rule == "max":  # of a frame: over pixels = over regions
         np.testing.assert_array_equal(pixels, expected)
-        by_frame = scoring.frame_scores(scores, grid.times(frames), grid.window[0], frames)
         np.testing.assert_array_equal(found.max((1, 2)), by_frame.max((1, 2)))
 
 

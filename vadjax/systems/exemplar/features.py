@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import ml_collections
@@ -135,15 +136,22 @@ class Extractor:
         Raises:
           ValueError: a feature is NaN or infinite; names video, time and region.
         """
-        grid = self.grid(video.size)
-        slabs = volumes.slabs(video, video.num_frames, grid, self._flow)
-        rows = [(*self._appear(slab, grid), *self._move(slab, grid)) for slab in slabs]
-        app, prob, ang, mag, bkg, speeds, hidden = map(np.stack, zip(*rows, strict=True))
-        found = Features(
-            app, ang, mag, bkg[..., None], prob, speeds, hidden, grid.times(video.num_frames)
-        )
-        _check_finite(video.name, found)
+        found = join(list(self.stream(video, self.grid(video.size))))
+        check_finite(video.name, found)
         return found
+
+    def stream(self, frames: Iterable[np.ndarray], grid: Grid) -> Iterator[Features]:
+        """Features of the volumes of one time after the other, n_t = 1, as the frames come.
+
+        Args:
+          frames: uint8 [H, W, 3], RGB.
+          grid: of the volumes.
+        """
+        for slab in volumes.slabs(frames, grid, self._flow):
+            app, prob = self._appear(slab, grid)
+            ang, mag, bkg, speeds, hidden = self._move(slab, grid)
+            rows = (app, ang, mag, bkg[..., None], prob, speeds, hidden)
+            yield Features(*(row[None] for row in rows), np.array([slab.start]))
 
     def _appear(self, slab: volumes.Slab, grid: Grid):
         if self._appearance is None:
@@ -161,7 +169,13 @@ class Extractor:
         return *volumes.gate(Motion(ang, mag, bkg), self.motion.still_threshold), speeds, hidden
 
 
-def _check_finite(name: str, found: Features) -> None:
+def join(parts: Sequence[Features]) -> Features:
+    """Features of consecutive volumes as one."""
+    return Features(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def check_finite(name: str, found: Features) -> None:
+    """Raises ValueError if a feature is NaN or infinite; names video, time and region."""
     for field, array in found._asdict().items():
         wrong = np.argwhere(~np.isfinite(array))
         if len(wrong):

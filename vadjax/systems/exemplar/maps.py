@@ -14,7 +14,7 @@ def frame_scores(
 
     Args:
       scores: [n_t, ...], at least 0.
-      starts: first frame of each, [n_t].
+      starts: first frame of each, [n_t]; of volumes that begin before frame 0 the rest counts.
       length: frames of a volume.
       frames: frames of the video.
       rule: the highest (`"max"`) or their `"mean"`.
@@ -30,9 +30,10 @@ def frame_scores(
     found = np.zeros((frames, *scores.shape[1:]), scores.dtype)
     cover = np.zeros((frames, *(1,) * (scores.ndim - 1)), scores.dtype)
     for start, row in zip(starts, scores, strict=True):
-        part = found[start : start + length]
+        covered = slice(max(start, 0), max(start + length, 0))
+        part = found[covered]
         join(part, row, out=part)
-        cover[start : start + length] += 1
+        cover[covered] += 1
     return found if rule == "max" else found / np.maximum(cover, 1)
 
 

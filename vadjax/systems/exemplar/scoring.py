@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter1d
 from vadjax.data.grid import Grid
 from vadjax.ops import distance
 from vadjax.ops.distance import Metric
-from vadjax.systems.exemplar.maps import frame_scores
 
 TIMES = 64  # videos are padded to multiples of so many volumes in time
 ALIKE = 2.0**-20  # equal distances may come out so far apart, relatively, of batches in float32
@@ -85,21 +84,20 @@ def _shifts(rows: int, columns: int, reach: int):
             yield own, own + y * columns + x
 
 
-def cells(scores: np.ndarray, grid: Grid, frames: int, rule: str = "max") -> np.ndarray:
-    """Scores of volumes → maps of cells of one size, the same as the maps of pixels.
+def cells(by_frame: np.ndarray, grid: Grid, rule: str = "max") -> np.ndarray:
+    """Scores of regions → maps of cells of one size, the same as the maps of pixels.
 
     Every edge of a region is the edge of a cell, so that all pixels of a cell have one score.
 
     Args:
-      scores: float32 [n_t, rows, columns].
-      grid: where the volumes are.
-      frames: frames of the video.
-      rule: `"max"` or `"mean"` of the volumes that cover a pixel.
+      by_frame: float32 [frames, rows, columns], as `maps.frame_scores` makes them by that rule.
+      grid: where the regions are.
+      rule: `"max"` or `"mean"` of the regions that cover a pixel.
 
     Returns:
       float32 [frames, h, w]; the h × w cells cover the frame evenly.
     """
-    by_frame = frame_scores(scores, grid.times(frames), grid.window[0], frames, rule)
+    frames = len(by_frame)
     (height, width), (_, h, w) = grid.frame_size, grid.window
     y, x = (
         int(np.gcd.reduce([*starts, size, length]))

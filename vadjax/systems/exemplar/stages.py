@@ -176,7 +176,7 @@ class Stages:
             return model.read_clusters(folder, video.name, meta)
         own = self.features(video, data)
         metric = self.space.metric(self.space.sizes(own), scales)
-        with _naming(video):
+        with _naming(video.name):
             found, arrays = model.select(own, self.space, metric, self.threshold, self.sharding)
         model.write_clusters(folder, video.name, found, arrays, meta)
         return found, arrays
@@ -244,32 +244,35 @@ class Stages:
         if detail.is_file() and array.is_file():
             arrays = files.read(detail, meta, MEND)
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
-        own, exemplars = self.features(video, data), found.features()
-        places = self.extractor.grid(video.size)
-        learnt = len(found.offsets) - 1
+        places, learnt = self.extractor.grid(video.size), len(found.offsets) - 1
         if learnt != places.regions:
             raise ValueError(
                 f"{video.name}: its frames of {video.size[0]} × {video.size[1]} have "
                 f"{places.regions} regions, the exemplars are of {learnt}; they are for frames of "
                 "the size that they were selected on"
             )
-        metric = self.space.metric(self.space.sizes(exemplars), found.Z)
-        with _naming(video):
-            scores = scoring.score(
-                self.space.rows(own),
-                self.space.rows(exemplars),
-                found.offsets,
-                metric,
-                len(places.columns),
-                self.config.model.neighbours,
-                self.sharding,
-            )
+        with _naming(video.name):
+            own = self.features(video, data)
+            scores = self.nearest(own, found, places)
         by_frame = maps.frame_scores(
             on_grid(scores.score, places), own.t_start, places.window[0], video.num_frames
         )
         files.write_array(array, by_frame)
         files.write(detail, scores._asdict(), meta)
         return scores
+
+    def nearest(self, own: Features, found: Model, places: Grid) -> VolumeScores:
+        """Distances of volumes to the exemplars of a model."""
+        exemplars = found.features()
+        return scoring.score(
+            self.space.rows(own),
+            self.space.rows(exemplars),
+            found.offsets,
+            self.space.metric(self.space.sizes(exemplars), found.Z),
+            len(places.columns),
+            self.config.model.neighbours,
+            self.sharding,
+        )
 
 
 def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
@@ -288,14 +291,23 @@ def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
         raise ValueError(f"data.cameras is {rule!r}; expected one of {', '.join(CAMERAS)}")
     found: dict[str, list[Video]] = {}
     for video in sorted(Videos(data, split), key=lambda video: video.name):
-        camera, underscore, _ = video.name.partition("_")
-        if rule == "prefix" and not (camera and underscore):
-            raise ValueError(
-                f"video {video.name} of {data.folder}: no camera before an underscore in its name; "
-                "expected for example 01_0014, or data.cameras = 'one'"
-            )
-        found.setdefault(camera if rule == "prefix" else ONE, []).append(video)
+        found.setdefault(camera_of(video.name, rule), []).append(video)
     return found
+
+
+def camera_of(video: str, rule: str) -> str:
+    """Name of a video's camera by a rule of `cameras`.
+
+    Raises:
+      ValueError: a name without an underscore.
+    """
+    camera, underscore, _ = video.partition("_")
+    if rule == "prefix" and not (camera and underscore):
+        raise ValueError(
+            f"video {video}: no camera before an underscore in its name; expected for example "
+            "01_0014, or data.cameras = 'one'"
+        )
+    return camera if rule == "prefix" else ONE
 
 
 def on_grid(scores: np.ndarray, places: Grid) -> np.ndarray:
@@ -304,12 +316,12 @@ def on_grid(scores: np.ndarray, places: Grid) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _naming(video: Video) -> Iterator[None]:
+def _naming(video: str) -> Iterator[None]:
     """Names the video in an error about its volumes."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{video.name}: {error}") from error
+        raise ValueError(f"{video}: {error}") from error
 
 
 def check(config: ml_collections.ConfigDict) -> None:

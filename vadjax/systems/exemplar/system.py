@@ -3,22 +3,25 @@
 `init` walks stages 1 and 2, `score` stages 1 and 3 of each video (`stages.py`).
 """
 
+import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import ml_collections
+import numpy as np
 
 from vadjax import workdir
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
+from vadjax.parts import Part
 from vadjax.scores import Scores
-from vadjax.systems.exemplar import events, scoring
+from vadjax.systems.exemplar import events, maps, scoring, stream
 from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, cameras, on_grid
+from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, camera_of, cameras, on_grid
 
 State = dict[str, Model]  # of every camera
 
@@ -73,27 +76,45 @@ class System:
         """
         data, models = videos.data, {name: Model.of(own) for name, own in state.items()}
         split = videos[0].split
-        camera_of = {
+        of_video = {
             video.name: camera for camera, own in self.cameras(data, split).items() for video in own
         }
         make = self.stages if self._owns(data) else self._elsewhere
         stages = {name: make(name) for name in models}
         training = _training(data) if self._owns(data) else {}  # else not those of the exemplars
         for video in videos:
-            camera = camera_of[video.name]
-            if camera not in models:
-                raise ValueError(
-                    f"video {video.name}: no exemplars of camera {camera!r}; there are some of "
-                    f"{', '.join(models)}"
-                )
+            camera = of_video[video.name]
+            _check_camera(video.name, camera, models)
             yield self._score(video, stages[camera], models[camera], data, training)
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+    ) -> Iterator[Part]:
+        """Scores, maps and reasons; those of a frame come at most a volume's length later.
+
+        Raises:
+          ValueError: a video of a camera that the exemplars are not of.
+        """
+        camera = camera_of(name, self.config.data.cameras)
+        _check_camera(name, camera, state)
+        places = self._first.extractor.grid(tuple(data.manifest["size"]))
+        own = self._elsewhere(camera)
+        yield from stream.parts(name, frames, own, Model.of(state[camera]), places)
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """Smoothed over time."""
+        del state
+        smoothed = scoring.smooth(scores.frame_scores, self.config.eval.sigma)
+        return dataclasses.replace(scores, frame_scores=smoothed)
 
     def _score(self, video: Video, stages: Stages, model: Model, data: Dataset, training) -> Scores:
         config, places = self.config, stages.extractor.grid(video.size)
         found, own = stages.scores(video, data, model), stages.features(video, data)
-        heat = scoring.cells(
-            on_grid(found.score, places), places, video.num_frames, config.eval.map_rule
-        )
+        by_frame = maps.frame_scores(
+            on_grid(found.score, places), own.t_start, places.window[0], video.num_frames,
+            config.eval.map_rule,
+        )  # fmt: skip
+        heat = scoring.cells(by_frame, places, config.eval.map_rule)
         explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
         reasons = tuple(explainer.of(own, found, config.eval.flag))
         return Scores(
@@ -138,6 +159,15 @@ class System:
     def _owns(self, data: Dataset) -> bool:
         """Whether files about `data` belong to the run's folder."""
         return not self._finished or workdir.saved(self._folder)[workdir.DATASET] == data.digest
+
+
+def _check_camera(video: str, camera: str, models: Mapping) -> None:
+    """Raises ValueError if there is no model of the camera."""
+    if camera not in models:
+        raise ValueError(
+            f"video {video}: no exemplars of camera {camera!r}; there are some of "
+            f"{', '.join(models)}"
+        )
 
 
 def _training(data: Dataset) -> dict[str, Video]:

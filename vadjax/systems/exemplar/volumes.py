@@ -28,18 +28,15 @@ class Slab(NamedTuple):
     flow: np.ndarray | None
 
 
-def slabs(
-    frames: Iterable[np.ndarray], count: int, grid: Grid, make_flow: flow.Flow | None
-) -> Iterator[Slab]:
-    """The slabs of a video in order; each frame is read once, t of them are in memory.
+def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
+    """The slabs of a video, at `grid.times`; each frame is read once, t of them are in memory.
 
     Args:
       frames: uint8 [H, W, 3], RGB; a video shorter than a volume is padded with its last frame.
-      count: number of frames.
       grid: where the volumes are.
       make_flow: flow of two consecutive grey frames, or None.
     """
-    length, starts = grid.window[0], set(grid.times(count).tolist())
+    length, step, start = grid.window[0], grid.step[0], -1
     held: collections.deque = collections.deque(maxlen=length)
     flows: collections.deque = collections.deque(maxlen=length - 1)
     before = None
@@ -51,8 +48,10 @@ def slabs(
                 flows.append(make_flow(before, grey))
             before = grey
         start = number - length + 1
-        if start in starts:
+        if start >= 0 and start % step == 0:
             yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+    if start >= 0 and start % step:  # the last one touches the end
+        yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
 
 
 def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:

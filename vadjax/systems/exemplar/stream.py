@@ -1,0 +1,58 @@
+"""Scores of a video as its frames come: the same as by way of the files of the stages."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from vadjax.data.grid import Grid
+from vadjax.parts import Part
+from vadjax.systems.exemplar import features, maps, scoring
+from vadjax.systems.exemplar.model import Model
+from vadjax.systems.exemplar.reasons import Explainer
+from vadjax.systems.exemplar.stages import Stages, on_grid
+
+TOGETHER = 4  # times whose volumes are compared at once
+
+
+def parts(
+    name: str, frames: Iterable[np.ndarray], stages: Stages, model: Model, places: Grid
+) -> Iterator[Part]:
+    """Scores of all frames, with maps and reasons; a frame's come when no later volume covers it.
+
+    Args:
+      name: of the video, for messages.
+      frames: uint8 [H, W, 3], RGB.
+      stages: of the video's camera.
+      model: of the camera.
+      places: grid of the volumes.
+    """
+    config, length = stages.config, places.window[0]
+    explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
+    counter, recent, done = itertools.count(), [], 0
+    counted = (frame for frame, _ in zip(frames, counter, strict=False))
+    volumes = stages.extractor.stream(counted, places)
+    while group := list(itertools.islice(volumes, TOGETHER)):
+        own = features.join(group)
+        features.check_finite(name, own)
+        found = stages.nearest(own, model, places)
+        recent += zip(own.t_start.tolist(), on_grid(found.score, places), strict=True)
+        stop = recent[-1][0] + 1  # the next volume may begin there
+        reasons = tuple(explainer.of(own, found, config.eval.flag))
+        yield _part(recent, done, stop, places, config.eval.map_rule)._replace(reasons=reasons)
+        recent = [(start, score) for start, score in recent if start + length > stop]
+        done = stop
+    count = next(counter)
+    if count > done:
+        yield _part(recent, done, count, places, config.eval.map_rule)
+
+
+def _part(
+    recent: list[tuple[int, np.ndarray]], first: int, stop: int, places: Grid, rule: str
+) -> Part:
+    """Scores of the frames `[first, stop)` from the volumes that cover them."""
+    starts = np.array([start for start, _ in recent]) - first
+    scores = np.stack([score for _, score in recent])
+    by_frame = maps.frame_scores(scores, starts, places.window[0], stop - first, rule)
+    heat = scoring.cells(by_frame, places, rule)
+    return Part(heat.max((1, 2)), map=heat)
