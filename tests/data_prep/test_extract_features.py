@@ -79,7 +79,7 @@ def test_a_file_of_features_for_every_video(source, tmp_path, capsys):
     assert grey_levels(found["Normal/c.npy"]) == [[0, 15]]
     assert "extract 3/3" in capsys.readouterr().out
     reader = ucf_crime.Reader(ucf_crime.find_features(out), 32, pool=True, normalize=False)
-    assert reader.read(ucf_crime.Entry("Fire/a.mp4", 1)).shape == (32, 2)
+    assert reader.read(ucf_crime.Entry("Fire/a.mp4", 1)).shape == (1, 32, 2)
 
 
 def test_ten_crops_step_and_last_snippet(source, tmp_path):
