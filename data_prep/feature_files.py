@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 SETTINGS = "settings.json"  # beside the files; data_prep.extract_features writes it
+TWO_STREAM = {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Features:
     def streams(self) -> dict[str, str]:
         """Name of every stream → its folder and ending."""
         if self.layout == "two-stream":
-            return {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
+            return TWO_STREAM
         return {"features": "{}.npy" if self.layout == "npy" else "{}.txt"}
 
     def paths(self, video: str) -> list[pathlib.Path]:

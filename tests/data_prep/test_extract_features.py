@@ -8,47 +8,14 @@ import wave
 import cv2
 import numpy as np
 import pytest
+from extract_cases import Net, grey_levels, run, write_video
 
 from data_prep import extract_features, ucf_crime, weights
-from data_prep.extract_features import extract
 from vadjax import clip_features
-from vadjax.clip_features import BATCH, SnippetFeatures, load_i3d
+from vadjax.clip_features import load_i3d
 from vadjax.data.loader import ahead
 from vadjax.data.snippets import Snippets
 from vadjax.data.video import find_videos, frames_of
-
-
-class Net:
-    """Stands for a network: the feature of a clip is its first and last frames' mean grey."""
-
-    digest, normalisation, stream = "0123", "pm1", "rgb"
-
-    def __init__(self):
-        self.clips = 0
-
-    def __call__(self, clips):
-        """Features [N, 1, 1, 1, 2]."""
-        assert clips.shape[1:] == (16, 224, 224, 3) and clips.dtype == np.uint8
-        self.clips += len(clips)
-        means = clips.mean((2, 3, 4))
-        return means[:, [0, -1]].astype(np.float32)[:, None, None, None]
-
-
-def write_video(path, frames, size=(48, 64), grey=False):
-    """A video whose frame i has the grey level 5 i."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fourcc = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, 25, size[::-1], isColor=not grey)
-    assert writer.isOpened()
-    for i in range(frames):
-        writer.write(np.full(size if grey else (*size, 3), 5 * i % 256, np.uint8))
-    writer.release()
-    return path
-
-
-def grey_levels(features):
-    """Rank of the first and last frame of every snippet."""
-    return np.rint(features / 5).astype(int).tolist()
 
 
 @pytest.fixture
@@ -61,11 +28,6 @@ def source(tmp_path):
     for i in range(16):
         cv2.imwrite(str(frames / f"{i}.png"), np.full((33, 47), 5 * i, np.uint8))
     return tmp_path / "videos"
-
-
-def run(source, out, net=None, **options):
-    features = SnippetFeatures(net or Net(), Snippets(**options), BATCH)
-    return extract(features, find_videos(source), out)
 
 
 def test_a_file_of_features_for_every_video(source, tmp_path, capsys):
@@ -266,9 +228,6 @@ def test_the_command(source, tmp_path, capsys, monkeypatch):
     assert isinstance(stop.value.code, str)  # printed, with exit status 1
     with pytest.raises(SystemExit, match="other settings:\n  step: 16 there, 8 here"):
         extract_features.main([*flags, "--step", "8"])
-    monkeypatch.setattr(Net, "stream", "flow")
-    with pytest.raises(SystemExit, match="error: w: a network for flow; only RGB is read from"):
-        extract_features.main(flags)
 
 
 @pytest.fixture
