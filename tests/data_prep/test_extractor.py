@@ -13,6 +13,7 @@ from vadjax import clip_features
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.segments import normalize_rows, pool_clips, resize_linear
 from vadjax.data.snippets import Snippets
+from vadjax.data.video import VIDEOS
 
 
 class FlowNet:
@@ -126,3 +127,19 @@ def test_the_command_with_two_networks(moving, tmp_path, monkeypatch, capsys):
         SystemExit, match="  flow: 'dis' there, 'tvl1' here\n  segments: 4 there, 5"
     ):
         extract_features.main([*flags, "--weights", "r", "f", "--segments", "5", "--flow", "tvl1"])
+
+
+CODECS = {"FLV1": [".flv"], "VP80": [".webm", ".ogv"]}  # the others hold MPEG-4
+
+
+@pytest.mark.parametrize("ending", VIDEOS)
+def test_every_ending_is_a_kind_that_can_be_read(ending, tmp_path):
+    codec = next((name for name, endings in CODECS.items() if ending in endings), "XVID")
+    path, size = tmp_path / f"Fire/a{ending.upper()}", (352, 288)
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 25, size)
+    for _ in range(16):
+        writer.write(np.full((*size[::-1], 3), 100, np.uint8))
+    writer.release()
+    assert run(tmp_path, tmp_path / "out") == {}
+    np.testing.assert_allclose(np.load(tmp_path / "out/Fire/a.npy"), [[100, 100]], atol=6)
