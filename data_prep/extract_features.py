@@ -4,12 +4,18 @@
 
 `--videos` is a folder that holds, at any depth, video files and folders of frames; or one of
 these. FOLDER/CLASS/NAME.mp4 becomes FEATURES/CLASS/NAME.npy; what lies in FOLDER itself gets
-FOLDER's name as its class. `--weights` is a folder of `python -m data_prep.weights`.
+FOLDER's name as its class. `--weights` is a folder of `python -m data_prep.weights`, of a network
+for RGB or for optical flow; or two, RGB first, and the features of both become
+FEATURES/all_rgbs/CLASS/NAME.mp4.npy and FEATURES/all_flows/CLASS/NAME.mp4.npy.
 
   --crops centre   short side 256, one crop: float32 [snippets, D]
   --crops ten      340 x 256, ten crops: float32 [10, snippets, D]; published features of RTFM's
                    form took it with a ResNet-50 and --normalisation pm1 (spec i3d §B4)
+  --flow dis       milliseconds a frame; or tvl1, the published kind, about a second a frame
+  --pooling mean   32 segments (--segments) instead of all snippets, means as the first MIL program
+                   made them (spec mil §3); or linear, as S3R (spec s3r §2.1)
 
+The rows of a batch are spread over all devices that divide it: with 8 devices, --batch 8, 16 ….
 The same command again goes on where it stopped; settings.json in FEATURES says with which weights
 and settings. Videos that cannot be used are passed over, listed at the end, and tried again by
 the next call; the exit status is then 1.
@@ -17,84 +23,31 @@ the next call; the exit status is then 1.
 
 import argparse
 import itertools
-import json
 import operator
-import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-
-import cv2
-import numpy as np
+from collections.abc import Callable, Mapping
 
 from data_prep import command
+from data_prep.extractor import Extractor, Pooling, Unusable, decode
 from vadjax import progress
 from vadjax.clip_features import BATCH, SnippetFeatures
 from vadjax.data import loader
+from vadjax.data.segments import POOLINGS
 from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
-from vadjax.data.video import find_videos, frames_of
-from vadjax.writers import write_json
+from vadjax.data.video import find_videos
+from vadjax.ops.flow import METHODS
 
-SETTINGS = "settings.json"
 AHEAD = 4  # batches that are decoded before they are needed
 
 
-class Unusable(Exception):
-    """A video from which no features can be made; the message says why."""
-
-
-def decode(
-    videos: Mapping[str, pathlib.Path], net: SnippetFeatures
-) -> Iterator[tuple[str, np.ndarray | Unusable]]:
-    """Clips of the videos, one video after the other.
-
-    Yields:
-      Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read
-      to its end.
-    """
-    for name, path in videos.items():
-        try:
-            for part in net.clips(frames_of(path)):
-                yield name, part
-        except (ValueError, OSError, cv2.error) as error:
-            told = str(error).strip()
-            yield name, Unusable(told if str(path) in told else f"{path}: {told}")
-
-
-def claim(out: pathlib.Path, settings: Mapping) -> None:
-    """Notes that the folder's features are of these settings.
-
-    Raises:
-      ValueError: they are of others, which the message names, or of none that are known.
-    """
-    path = out / SETTINGS
-    if out.is_dir() and not path.is_file() and any(out.rglob("*.npy")):
-        raise ValueError(f"{out}: holds features but no {SETTINGS}; name another --out")
-    there = json.loads(path.read_text()) if path.is_file() else settings
-    differ = [
-        f"  {name}: {there.get(name)!r} there, {settings.get(name)!r} here"
-        for name in sorted({*there, *settings})
-        if there.get(name) != settings.get(name)
-    ]
-    if differ:
-        raise ValueError(
-            f"{out}: holds features of other settings:\n"
-            + "\n".join(differ)
-            + "\nName another --out, or give the same settings to go on"
-        )
-    write_json(path, settings)
-
-
-def extract(
-    net: SnippetFeatures, videos: Mapping[str, pathlib.Path], out: str | pathlib.Path
-) -> dict[str, str]:
+def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[str, str]:
     """Writes the features of every video that has none yet.
 
     Args:
-      net: makes the features.
+      extractor: makes and writes them.
       videos: name, CLASS/NAME, and path of each.
-      out: folder to write, CLASS/NAME.npy: float32 [snippets, D], or [10, snippets, D].
 
     Returns:
       Name and reason of every video that could not be used.
@@ -102,18 +55,15 @@ def extract(
     Raises:
       ValueError: the folder holds features of other weights or settings.
     """
-    out, failed = pathlib.Path(out), {}
-    claim(out, net.settings)
-    todo = {name: path for name, path in videos.items() if not (out / f"{name}.npy").is_file()}
-    first = len(videos) - len(todo)
-    stream = loader.ahead(decode(todo, net), AHEAD)
+    extractor.claim()
+    todo = {name: path for name, path in videos.items() if not extractor.done(name)}
+    first, failed = len(videos) - len(todo), {}
+    stream = loader.ahead(decode(todo, extractor.net), AHEAD)
     with progress.bar("extract", len(videos), first) as bar:
         parts_of = itertools.groupby(stream, operator.itemgetter(0))
         for done, (name, parts) in enumerate(parts_of, first):
-            say = _speed(bar, done)
             try:
-                features = _features(net, (part for _, part in parts), say)
-                _write(out / f"{name}.npy", features)
+                extractor.write(name, (part for _, part in parts), _speed(bar, done))
             except Unusable as error:
                 failed[name] = str(error)
             bar.update(done + 1, {})
@@ -130,65 +80,67 @@ def _speed(bar: progress.Bar, done: int) -> Callable[[int], None]:
     return say
 
 
-def _features(
-    net: SnippetFeatures, parts: Iterable[np.ndarray | Unusable], say: Callable[[int], None]
-) -> np.ndarray:
-    """Features of a video, float32 [snippets, D], or [crops, snippets, D] of several crops."""
-    found, count = [], 0
-    for part in parts:
-        if isinstance(part, Unusable):
-            raise part
-        found.append(net.features(part))
-        count += len(part)
-        say(count)
-    features = np.concatenate(found).astype(np.float32).swapaxes(0, 1)
-    return np.ascontiguousarray(features[0] if len(features) == 1 else features)
+def passed_over(where: pathlib.Path, videos: Mapping[str, pathlib.Path]) -> list[str]:
+    """Files below a folder that are neither videos nor frames of one, by their endings."""
+    known = {*videos.values()}
+    return sorted(
+        str(path.relative_to(where))
+        for path in where.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and not {path, path.parent} & known
+    )
 
 
-def _write(path: pathlib.Path, array: np.ndarray) -> None:
-    """Writes beside and renames, so that a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    os.replace(temporary, path)
+def load(args: argparse.Namespace) -> Extractor:
+    """The extractor that the command line asks for.
+
+    Raises:
+      FileNotFoundError, ValueError: as `SnippetFeatures.load`, `Snippets` and `Pooling`.
+    """
+    snippets = Snippets(args.crops, args.step, args.pad_last, args.flow)
+    net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
+    return Extractor(net, args.out, Pooling(args.pooling, args.segments, args.normalize))
 
 
 def run(args: argparse.Namespace) -> tuple[int, dict[str, str]]:
     """What the command line asks for: number of videos, and those that could not be used.
 
     Raises:
-      FileNotFoundError, ValueError: as `find_videos`, `SnippetFeatures.load` and `extract`.
+      FileNotFoundError, ValueError: as `find_videos`, `load` and `extract`.
     """
-    snippets = Snippets(args.crops, args.step, args.pad_last)
     videos = find_videos(args.videos, args.list)
-    net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
-    return len(videos), extract(net, videos, args.out)
+    if not args.list and (others := passed_over(pathlib.Path(args.videos).absolute(), videos)):
+        more = f" and {len(others) - 5:,} more" if len(others) > 5 else ""
+        print(f"passed over, by their endings no videos: {', '.join(others[:5])}{more}")
+    return len(videos), extract(load(args), videos)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parses the command line and writes the features."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.extract_features",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--videos", required=True, help="folder of videos, or one video")
-    parser.add_argument("--list", help="text file of paths below --videos: only these")
-    parser.add_argument("--weights", required=True, help="folder of the network")
-    parser.add_argument("--out", required=True, help="folder of features; may exist already")
-    parser.add_argument("--crops", choices=CROPS, default="centre", help="default: centre")
-    parser.add_argument(
-        "--step", type=int, default=FRAMES, help=f"frames between snippets (default {FRAMES})"
-    )
-    parser.add_argument(
-        "--pad_last", action="store_true", help="fill up the last snippet with its last frame"
-    )
-    parser.add_argument(
-        "--normalisation", choices=NORMALISATIONS, help="of pixels; default: of its training"
-    )
-    parser.add_argument("--batch", type=int, help=f"clips at once (default {BATCH}, or the crops)")
-    args = parser.parse_args(argv)
+    add = parser.add_argument
+    add("--videos", required=True, help="folder of videos, or one video")
+    add("--list", help="text file of paths below --videos: only these")
+    add("--weights", required=True, nargs="+", help="folder of the network, or of RGB's and flow's")
+    add("--out", required=True, help="folder of features; may exist already")
+    add("--crops", choices=CROPS, default="centre", help="default: centre")
+    add("--step", type=int, default=FRAMES, help=f"frames between snippets (default {FRAMES})")
+    add("--pad_last", action="store_true", help="fill up the last snippet with its last frame")
+    add("--flow", choices=METHODS, help="optical flow, for a network for flow (default dis)")
+    add("--normalisation", choices=NORMALISATIONS, help="of RGB; default: of its training")
+    add("--pooling", choices=POOLINGS, help="of snippets to segments; default: all snippets")
+    add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
+    add("--normalize", action="store_true", help="L2-normalise rows of each network")
+    add("--batch", type=int, help=f"clips at once (default {BATCH}, or the crops)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the features."""
+    args = parse(argv)
     count, failed = command.report_errors(run, args)
     print(f"{count - len(failed):,} of {count:,} videos have features in {args.out}")
     if failed:

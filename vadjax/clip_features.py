@@ -12,12 +12,12 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
-from vadjax.data.snippets import NORMALISATIONS, Snippets, normalise
+from vadjax.data.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
 from vadjax.features import PROVENANCE, Batches, digest_of, restore
 
 OWN = {  # network → the normalisation that its weights were trained with
@@ -93,8 +93,9 @@ def load_i3d(
 
     Args:
       folder: what `python -m data_prep.weights` wrote.
-      normalisation: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the one of
-        the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
+      normalisation: of RGB: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the
+        one of the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
+        A network for flow always takes "pm1" (§A4).
       batch: clips at once, spread over the devices.
 
     Raises:
@@ -114,6 +115,8 @@ def load_i3d(
         known = ", ".join(NORMALISATIONS)
         raise ValueError(f"normalisation {normalisation!r}; expected one of {known}")
     stream, classes = found["stream"], found["classes"]
+    if stream == "flow":
+        normalisation = "pm1"
     if network == "inception_i3d":
         net, width = i3d.InceptionI3D(classes), i3d.WIDTH
         shapes = i3d.variable_shapes(stream, classes)
@@ -132,51 +135,73 @@ def load_i3d(
 
 
 class SnippetFeatures:
-    """Features of the snippets of a video: cut, cropped, and through the network.
+    """Features of the snippets of a video: cut, cropped, and through the network or networks.
 
     Args:
-      net: uint8 [N, 16, 224, 224, 3] → float32 [N, ..., D], with `digest` and `normalisation`.
-      snippets: how videos are cut.
-      batch: clips that are handed to the network at once.
+      nets: uint8 [N, 16, 224, 224, C] → float32 [N, ..., D], each with `digest`, `normalisation`,
+        `stream` and `width`; one, or two whose features stand side by side, RGB first.
+      snippets: how videos are cut; `flow` is set ("dis" if it was None) where a network is for
+        flow, and None where none is.
+      batch: clips that are handed to a network at once.
 
     Attributes:
       snippets: how videos are cut.
       settings: all that the features depend on besides the frames; JSON can hold it.
+
+    Raises:
+      ValueError: two networks that are not one for RGB and one for flow.
     """
 
-    def __init__(self, net: ClipFeatures, snippets: Snippets, batch: int):
-        self._net, self.snippets = net, snippets
+    def __init__(self, nets: ClipFeatures | Sequence[ClipFeatures], snippets: Snippets, batch: int):
+        nets = list(nets) if isinstance(nets, Sequence) else [nets]
+        streams = [net.stream for net in nets]
+        if streams not in (["rgb"], ["flow"], ["rgb", "flow"]):
+            raise ValueError(
+                f"networks for {' and '.join(streams)}; expected one, or one for rgb and then one "
+                "for flow"
+            )
+        self._nets = dict(zip(streams, nets, strict=True))
+        flow = (snippets.flow or "dis") if "flow" in streams else None
+        self.snippets = dataclasses.replace(snippets, flow=flow)
         self._at_once = max(batch // snippets.count, 1)
         self.settings = {
-            "weights": net.digest,
-            "normalisation": net.normalisation,
-            **dataclasses.asdict(snippets),
+            "weights": "+".join(net.digest for net in nets),
+            "normalisation": nets[0].normalisation,
+            **dataclasses.asdict(self.snippets),
         }
 
     @classmethod
     def load(
         cls,
-        weights: str | pathlib.Path,
+        weights: str | pathlib.Path | Sequence[str | pathlib.Path],
         snippets: Snippets,
         normalisation: str | None = None,
         batch: int | None = None,
     ) -> "SnippetFeatures":
-        """With the network of a folder.
+        """With the network of a folder, or the two of two folders.
 
         Args:
-          weights: the folder, of `python -m data_prep.weights`.
+          weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
           snippets: how videos are cut.
           normalisation: as for `load_i3d`.
           batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
 
         Raises:
-          FileNotFoundError, ValueError: as `load_i3d`; or it is not a network for RGB.
+          FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
+        folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
         batch = batch or max(BATCH, snippets.count)
-        net = load_i3d(weights, normalisation, batch)
-        if net.stream != "rgb":
-            raise ValueError(f"{weights}: a network for {net.stream}; only RGB is read from videos")
-        return cls(net, snippets, batch)
+        return cls([load_i3d(folder, normalisation, batch) for folder in folders], snippets, batch)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Columns of the features by stream, in their order: "rgb", "flow"."""
+        return {stream: net.width for stream, net in self._nets.items()}
+
+    @property
+    def width(self) -> int:
+        """Columns of the features."""
+        return sum(self.widths.values())
 
     def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Features of the frames of a video, float32 [n, crops, D], some snippets at a time."""
@@ -185,11 +210,13 @@ class SnippetFeatures:
     def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The snippets of a video as clips, uint8 [n, crops, 16, 224, 224, 3], n of them at once.
 
+        With a network for flow they have five channels, as `Snippets.cut` has it.
+
         Args:
           frames: uint8 [H, W, 3], RGB, in order.
 
         Raises:
-          ValueError: as `Snippets.cut`.
+          ValueError, ImportError: as `Snippets.cut`.
         """
         found = self.snippets.cut(frames)
         while part := list(itertools.islice(found, self._at_once)):
@@ -197,5 +224,6 @@ class SnippetFeatures:
 
     def features(self, clips: np.ndarray) -> np.ndarray:
         """Features of what `clips` yields, float32 [n, crops, D]."""
-        found = self._net(clips.reshape(-1, *clips.shape[2:]))
-        return found.reshape(*clips.shape[:2], -1)
+        rows = clips.reshape(-1, *clips.shape[2:])
+        found = [net(rows[..., CHANNELS[stream]]) for stream, net in self._nets.items()]
+        return np.concatenate([part.reshape(*clips.shape[:2], -1) for part in found], -1)

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -59,3 +60,26 @@ def test_pooling_averages_and_normalises():
 def test_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="seed, matlab, paint"):
         segments.expand(np.zeros(32), 100, "other")
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 4), (3, 4), (7, 4), (32, 32), (1000, 32)])
+def test_linear_resize_equals_opencv(rows, count):
+    found = np.random.default_rng(rows).standard_normal((2, rows, 5)).astype(np.float32)
+    resized = segments.resize_linear(found, count)
+    assert resized.dtype == np.float32
+    for crop, expected in zip(resized, found, strict=True):
+        image = np.repeat(expected[None], 2, 0)  # [2, n, 5]: time is the width
+        expected = cv2.resize(image, (count, 2), interpolation=cv2.INTER_LINEAR)[0]
+        np.testing.assert_allclose(crop, expected, atol=1e-6)
+
+
+def test_pooling_rules():
+    rows = np.random.default_rng(0).standard_normal((3, 40, 6)).astype(np.float32)
+    np.testing.assert_array_equal(segments.pool(rows, None, None, False), rows)
+    mean = segments.pool(rows, "mean", 8, True)
+    assert mean.shape == (3, 8, 6)
+    np.testing.assert_allclose(mean[2], segments.pool_clips(rows[2], 8), rtol=1e-5)
+    linear = segments.pool(rows, "linear", 40, False)
+    np.testing.assert_allclose(linear, rows, atol=1e-6)
+    with pytest.raises(ValueError, match="pooling 'max' to 8 segments; expected one of mean, lin"):
+        segments.pool(rows, "max", 8, False)

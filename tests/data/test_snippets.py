@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
 
@@ -117,7 +118,45 @@ def test_shapes_and_memory():
     assert peak < 4 * snippet.nbytes  # not the 100 frames' 150 MB
 
 
+@pytest.fixture
+def texture():
+    """A soft random picture, 256 x 300, on which flow finds its way."""
+    rough = np.random.default_rng(0).uniform(0, 255, (256, 300))
+    picture = cv2.normalize(cv2.GaussianBlur(rough, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+    return np.repeat(picture.astype(np.uint8)[..., None], 3, 2)
+
+
+def test_flow_is_the_motion_since_the_frame_before(texture):
+    places = np.cumsum([0, 3, 1, *[2] * 17])
+    (first,), (last,) = Snippets(flow="dis", step=4).cut(np.roll(texture, x, 1) for x in places)
+    assert first.shape == (16, 224, 224, 5) and first.dtype == np.uint8
+    np.testing.assert_array_equal(first[4:], last[:12])
+    x, y = np.moveaxis(np.median(first[..., 3:], (1, 2)), 1, 0)
+    np.testing.assert_allclose(x[:5], 127.5 + 6.375 * np.array([3, 3, 1, 2, 2]), atol=1)
+    np.testing.assert_allclose(y, 127.5, atol=1)
+    np.testing.assert_array_equal(first[0, ..., 3:], first[1, ..., 3:])  # none before it: repeated
+    plain, _ = Snippets(step=4).cut(np.roll(texture, x, 1) for x in places)
+    np.testing.assert_array_equal(first[..., :3], plain[0])
+
+
+def test_flow_of_a_long_step_and_of_a_single_frame(texture):
+    frames = [np.roll(texture, 2 * i, 1) for i in range(40)]
+    every = list(Snippets(flow="dis", step=1).cut(frames))
+    some = list(Snippets(flow="dis", step=20).cut(frames))
+    np.testing.assert_array_equal(some, [every[0], every[20]])
+    (alone,) = Snippets(flow="dis", pad_last=True).cut([texture])
+    assert (alone[..., 3:] == 128).all()
+
+
+def test_flow_images():
+    flow = np.array([[[-30, -20], [0, 0.07], [20, 99]]], np.float32)
+    found = snippets.flow_image(flow)
+    assert found.dtype == np.uint8 and found.tolist() == [[[0, 0], [128, 128], [255, 255]]]
+
+
 def test_what_is_refused():
+    with pytest.raises(ValueError, match="flow 'farneback'; expected one of dis, tvl1"):
+        Snippets(flow="farneback")
     with pytest.raises(ValueError, match="crops 'five'; expected one of centre, ten"):
         Snippets("five")
     with pytest.raises(ValueError, match="step 0; expected 1 frame or more"):

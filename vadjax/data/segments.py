@@ -35,6 +35,61 @@ def normalize_rows(rows: np.ndarray) -> np.ndarray:
     return (rows / np.where(norm == 0, 1, norm)).astype(np.float32)
 
 
+def resize_linear(rows: np.ndarray, segments: int = 32) -> np.ndarray:
+    """Rows → segments by linear interpolation between two rows, as S3R does (spec s3r §2.1).
+
+    Half-pixel centres, no antialiasing: of a long video two neighbouring rows make a segment.
+
+    Args:
+      rows: float [..., n, D].
+      segments: number of segments.
+
+    Returns:
+      float32 [..., segments, D].
+    """
+    last = rows.shape[-2] - 1
+    at = (np.arange(segments) + 0.5) * rows.shape[-2] / segments - 0.5
+    at = np.clip(at, 0, last)
+    low = np.floor(at).astype(int)
+    weight = (at - low)[:, None]
+    high = np.minimum(low + 1, last)
+    return ((1 - weight) * rows[..., low, :] + weight * rows[..., high, :]).astype(np.float32)
+
+
+POOLINGS = ("mean", "linear")
+
+
+def pool(
+    rows: np.ndarray, pooling: str | None, segments: int | None, normalize: bool
+) -> np.ndarray:
+    """Rows of one network, float [crops, n, D], → float32 [crops, segments, D].
+
+    Args:
+      rows: one per snippet.
+      pooling: `"mean"` (`pool_clips`), `"linear"` (`resize_linear`), or None: all rows stay.
+      segments: number of segments.
+      normalize: divide every row that is left by its L2 norm.
+
+    Raises:
+      ValueError: as `check_pooling`.
+    """
+    check_pooling(pooling, segments)
+    if pooling == "mean":
+        rows = np.stack([pool_clips(crop, segments, normalize=False) for crop in rows])
+    elif pooling == "linear":
+        rows = resize_linear(rows, segments)
+    return normalize_rows(rows) if normalize else rows.astype(np.float32)
+
+
+def check_pooling(pooling: str | None, segments: int | None) -> None:
+    """Raises ValueError unless there is such a rule, and a segment to pool to."""
+    if pooling not in (None, *POOLINGS) or (pooling and segments < 1):
+        raise ValueError(
+            f"pooling {pooling!r} to {segments} segments; expected one of {', '.join(POOLINGS)}, "
+            "and 1 segment or more"
+        )
+
+
 def clip_bounds(clips: int, segments: int = 32) -> np.ndarray:
     """First clip of every segment and the end, int [segments + 1] from 0 (spec mil §3).
 

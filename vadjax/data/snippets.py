@@ -5,6 +5,9 @@
 
 The two published preparations are named by their crops: "centre" (short side 256, bilinear, one
 crop; §A4) and "ten" (340 × 256 whatever the aspect, Lanczos, ten crops; §B4).
+
+With optical flow (§A4) a frame has five channels: R, G, B, and the motion since the frame before, x
+and y, as published flow images store it: uint8, ±20 pixels as 0 … 255, so that 128 is no motion.
 """
 
 import collections
@@ -15,10 +18,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from vadjax.ops.flow import METHODS, Flow, make_flow
+
 FRAMES = 16  # of a snippet
 CROP = 224  # pixels, both sides
 SHORT_SIDE = 256  # pixels
 TEN_CROP_SIZE = (256, 340)  # height, width
+FLOW_LIMIT = 20  # pixels a frame
+CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, by stream
 NORMALISATIONS = {"pm1": (127.5, 127.5), "kinetics": (114.75, 57.375)}  # subtract, divide
 
 
@@ -64,7 +71,7 @@ def stretch(frame: np.ndarray, size: tuple[int, int] = TEN_CROP_SIZE) -> np.ndar
 
 
 def centre_crop(frames: np.ndarray, size: int = CROP) -> np.ndarray:
-    """The middle of frames [T, H, W, 3] → [1, T, size, size, 3].
+    """The middle of frames [T, H, W, channels] → [1, T, size, size, channels].
 
     It begins at `round((n - size) / 2)`, halves to even (§A4).
     """
@@ -72,14 +79,19 @@ def centre_crop(frames: np.ndarray, size: int = CROP) -> np.ndarray:
 
 
 def ten_crops(frames: np.ndarray, size: int = CROP) -> np.ndarray:
-    """Ten crops of frames [T, H, W, 3] → [10, T, size, size, 3].
+    """Ten crops of frames [T, H, W, channels] → [10, T, size, size, channels].
 
     Top left, top right, centre, bottom left, bottom right, then the same five of the mirrored
-    frame (§B4).
+    frame (§B4), in which motion to the right is motion to the left.
     """
     bottom, right = frames.shape[1] - size, frames.shape[2] - size
     places = [(0, 0), (0, right), _middle(frames, size), (bottom, 0), (bottom, right)]
     mirrored = frames[:, :, ::-1]
+    if frames.shape[-1] == CHANNELS["flow"].stop:
+        x = CHANNELS["flow"].start
+        mirrored = np.concatenate(
+            [mirrored[..., :x], 255 - mirrored[..., x : x + 1], mirrored[..., x + 1 :]], -1
+        )
     return np.concatenate([_crops(frames, places, size), _crops(mirrored, places, size)])
 
 
@@ -89,6 +101,33 @@ def _middle(frames: np.ndarray, size: int) -> tuple[int, int]:
 
 def _crops(frames: np.ndarray, places: list[tuple[int, int]], size: int) -> np.ndarray:
     return np.stack([frames[:, y : y + size, x : x + size] for y, x in places])
+
+
+def flow_image(flow: np.ndarray) -> np.ndarray:
+    """Flow [H, W, 2], pixels a frame, as an image: cut off at ±20, uint8 0 … 255 (§A4)."""
+    scaled = np.clip(flow, -FLOW_LIMIT, FLOW_LIMIT) + FLOW_LIMIT
+    return np.rint(scaled * (255 / (2 * FLOW_LIMIT))).astype(np.uint8)
+
+
+class WithFlow:
+    """Adds to each frame of a video, uint8 [H, W, 3], the motion since the last: [H, W, 5].
+
+    The first has none before it; it gets that of the second as soon as this is known.
+    """
+
+    def __init__(self, method: str):
+        self._flow: Flow = make_flow(method)
+        self._grey = self._first = None
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """The frame with its motion; call with one frame after the other."""
+        grey, before = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), self._grey
+        motion = np.zeros((*grey.shape, 2)) if before is None else self._flow(before, grey)
+        found = np.concatenate([frame, flow_image(motion)], -1)
+        if self._first is not None:
+            self._first[..., CHANNELS["flow"]] = found[..., CHANNELS["flow"]]
+        self._grey, self._first = grey, found if before is None else None
+        return found
 
 
 CROPS = {"centre": (short_side, centre_crop, 1), "ten": (stretch, ten_crops, 10)}
@@ -102,20 +141,24 @@ class Snippets:
       crops: "centre" or "ten", with the resizing that belongs to it.
       step: frames from the start of one snippet to the start of the next.
       pad_last: fill up the last snippet with its last frame rather than drop the remainder.
+      flow: how optical flow is found, a name of `vadjax.ops.flow.METHODS`; None: RGB alone.
 
     Raises:
-      ValueError: no such crops, or a step below 1.
+      ValueError: no such crops or flow, or a step below 1.
     """
 
     crops: str = "centre"
     step: int = FRAMES
     pad_last: bool = False
+    flow: str | None = None
 
     def __post_init__(self):
         if self.crops not in CROPS:
             raise ValueError(f"crops {self.crops!r}; expected one of {', '.join(CROPS)}")
         if self.step < 1:
             raise ValueError(f"step {self.step}; expected 1 frame or more")
+        if self.flow not in (None, *METHODS):
+            raise ValueError(f"flow {self.flow!r}; expected one of {', '.join(METHODS)}")
 
     @property
     def count(self) -> int:
@@ -123,15 +166,20 @@ class Snippets:
         return CROPS[self.crops][2]
 
     def cut(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The snippets of a video, uint8 [crops, 16, 224, 224, 3], with 16 frames in memory.
+        """The snippets of a video, with 16 frames in memory.
 
         Args:
           frames: uint8 [H, W, 3], RGB, in order.
 
+        Yields:
+          uint8 [crops, 16, 224, 224, 3], or [..., 5] with flow, which is found after resizing.
+
         Raises:
           ValueError: frames of several sizes, or too few for a snippet.
+          ImportError: a flow whose package is not installed.
         """
         resize, crop, _ = CROPS[self.crops]
+        add_flow = WithFlow(self.flow) if self.flow else lambda frame: frame
         window, size, number = collections.deque(maxlen=FRAMES), None, 0
         for number, frame in enumerate(frames, 1):
             size = size or frame.shape
@@ -140,7 +188,8 @@ class Snippets:
                     f"frame {number - 1} is {frame.shape}, those before are {size}; "
                     "a video has frames of one size"
                 )
-            window.append(resize(frame))
+            if self.flow or (number - 1) % self.step < FRAMES:  # flow needs the frames between
+                window.append(add_flow(resize(frame)))
             if number >= FRAMES and (number - FRAMES) % self.step == 0:
                 yield crop(np.stack(window))
         whole = count_snippets(number, self.step)

@@ -12,7 +12,10 @@ import numpy as np
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 SIZED = (".mp4", ".mov")  # whose headers list every frame
-VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm")
+VIDEOS = (
+    *(".avi", ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".ogv", ".flv", ".wmv", ".asf"),
+    *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
+)
 MOST_FPS = 1000  # a header that says more is wrong
 IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
 

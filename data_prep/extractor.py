@@ -1,0 +1,159 @@
+"""From the clips of a video to its files of features; what data_prep.extract_features runs."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import cv2
+import numpy as np
+
+from data_prep.feature_files import SETTINGS, TWO_STREAM
+from vadjax.clip_features import SnippetFeatures
+from vadjax.data.segments import check_pooling, pool
+from vadjax.data.video import frames_of
+from vadjax.writers import write_json
+
+
+class Unusable(ValueError):
+    """A video from which no features can be made; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """What is done with the snippets of a video.
+
+    Attributes:
+      rule: a name of `POOLINGS`; None keeps all snippets.
+      segments: rows that are left of a video.
+      normalize: divide every row of a network by its L2 norm.
+
+    Raises:
+      ValueError: no such rule, or no segment.
+    """
+
+    rule: str | None = None
+    segments: int = 32
+    normalize: bool = False
+
+    def __post_init__(self):
+        check_pooling(self.rule, self.segments)
+
+    @property
+    def settings(self) -> dict:
+        """What the features depend on; JSON can hold it."""
+        segments = self.segments if self.rule else None
+        return {"pooling": self.rule, "segments": segments, "normalize": self.normalize}
+
+
+class Extractor:
+    """Makes the files of features.
+
+    Args:
+      net: makes the features.
+      out: folder to write.
+      pooling: what is done with the snippets of a video.
+    """
+
+    def __init__(
+        self, net: SnippetFeatures, out: str | pathlib.Path, pooling: Pooling | None = None
+    ):
+        self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
+
+    def claim(self) -> None:
+        """Notes in the folder that its features are of these weights and settings.
+
+        Raises:
+          ValueError: they are of others, which the message names, or of none that are known.
+        """
+        claim(self.out, {**self.net.settings, **self._pooling.settings})
+
+    def files(self, name: str) -> list[pathlib.Path]:
+        """The files of a video, one a network."""
+        patterns = TWO_STREAM.values() if len(self.net.widths) == 2 else ["{}.npy"]
+        return [self.out / pattern.format(name) for pattern in patterns]
+
+    def done(self, name: str) -> bool:
+        """Whether all files of a video are there."""
+        return all(path.is_file() for path in self.files(name))
+
+    def write(
+        self,
+        name: str,
+        parts: Iterable[np.ndarray | Unusable],
+        say: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Writes the files of a video: float32 [rows, D], or [crops, rows, D] of several crops.
+
+        Args:
+          name: of the video, CLASS/NAME.
+          parts: clips as `decode` yields them.
+          say: is told how many snippets are done.
+
+        Raises:
+          Unusable: the video cannot be read to its end.
+        """
+        features = self._features(parts, say)
+        columns = np.cumsum(list(self.net.widths.values()))[:-1]
+        for path, own in zip(self.files(name), np.split(features, columns, -1), strict=True):
+            rows = pool(own, **self._pooling.settings)
+            _write(path, rows[0] if len(rows) == 1 else rows)
+
+    def _features(self, parts: Iterable, say: Callable[[int], None]) -> np.ndarray:
+        """Features of a video, float32 [crops, snippets, D]."""
+        found, count = [], 0
+        for part in parts:
+            if isinstance(part, Unusable):
+                raise part
+            found.append(self.net.features(part))
+            count += len(part)
+            say(count)
+        return np.concatenate(found).swapaxes(0, 1)
+
+
+def decode(
+    videos: Mapping[str, pathlib.Path], net: SnippetFeatures
+) -> Iterator[tuple[str, np.ndarray | Unusable]]:
+    """Clips of the videos, one video after the other.
+
+    Yields:
+      Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read
+      to its end.
+    """
+    for name, path in videos.items():
+        try:
+            for part in net.clips(frames_of(path)):
+                yield name, part
+        except (ValueError, OSError, cv2.error) as error:
+            told = str(error).strip()
+            yield name, Unusable(told if str(path) in told else f"{path}: {told}")
+
+
+def claim(out: pathlib.Path, settings: Mapping) -> None:
+    """As `Extractor.claim`, for these settings."""
+    path = out / SETTINGS
+    if out.is_dir() and not path.is_file() and any(out.rglob("*.npy")):
+        raise ValueError(f"{out}: holds features but no {SETTINGS}; name another --out")
+    there = json.loads(path.read_text()) if path.is_file() else settings
+    differ = [
+        f"  {name}: {there.get(name)!r} there, {settings.get(name)!r} here"
+        for name in sorted({*there, *settings})
+        if there.get(name) != settings.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{out}: holds features of other settings:\n"
+            + "\n".join(differ)
+            + "\nName another --out, or give the same settings to go on"
+        )
+    write_json(path, settings)
+
+
+def _write(path: pathlib.Path, array: np.ndarray) -> None:
+    """Writes beside and renames, so that a file that is there is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array, np.float32))
+    os.replace(temporary, path)
