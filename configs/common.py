@@ -52,6 +52,16 @@ def base(system: str) -> ml_collections.ConfigDict:
     return config
 
 
+def features() -> dict:
+    """Section `features`: how new video becomes features (`--mode=predict`).
+
+    weights        folder of the network (python -m data_prep.weights); "RGB,FLOW" for two
+    crops, step, normalisation, flow: as the flags of data_prep.extract_features. They count only
+                   where the dataset does not say how its features were made
+    """
+    return {"weights": "", "crops": "centre", "step": 16, "normalisation": "", "flow": ""}
+
+
 def variant(name: str, known: dict) -> Callable:
     """The function of `known` that a config's `:variant` names.
 

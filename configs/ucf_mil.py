@@ -35,6 +35,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or `:mini`, `:demo`, `:smoke`."""
     config = common.base("mil")
     config.data.modality = "TWO"
+    config.features = common.features()
     config.model = {
         "dropout": 0.6,
         "weights": "",

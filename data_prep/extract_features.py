@@ -32,14 +32,12 @@ from collections.abc import Callable, Mapping
 from data_prep import command
 from data_prep.extractor import Extractor, Pooling, Unusable, decode
 from vadjax import progress
-from vadjax.clip_features import BATCH, SnippetFeatures
+from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
 from vadjax.data import loader
 from vadjax.data.segments import POOLINGS
 from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
 from vadjax.data.video import find_videos
 from vadjax.ops.flow import METHODS
-
-AHEAD = 4  # batches that are decoded before they are needed
 
 
 def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[str, str]:

@@ -14,9 +14,12 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import ml_collections
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
+from vadjax.data import loader
+from vadjax.data.segments import normalize_rows
 from vadjax.data.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
 from vadjax.features import PROVENANCE, Batches, digest_of, restore
 
@@ -26,6 +29,7 @@ OWN = {  # network → the normalisation that its weights were trained with
     "resnet50_i3d_nonlocal": "kinetics",
 }
 BATCH = 4  # clips at once
+AHEAD = 4  # batches that are decoded before they are needed
 
 
 class ClipFeatures:
@@ -143,6 +147,7 @@ class SnippetFeatures:
       snippets: how videos are cut; `flow` is set ("dis" if it was None) where a network is for
         flow, and None where none is.
       batch: clips that are handed to a network at once.
+      normalize: divide the features of each network by their L2 norm; not in `settings`.
 
     Attributes:
       snippets: how videos are cut.
@@ -152,7 +157,13 @@ class SnippetFeatures:
       ValueError: two networks that are not one for RGB and one for flow.
     """
 
-    def __init__(self, nets: ClipFeatures | Sequence[ClipFeatures], snippets: Snippets, batch: int):
+    def __init__(
+        self,
+        nets: ClipFeatures | Sequence[ClipFeatures],
+        snippets: Snippets,
+        batch: int,
+        normalize: bool = False,
+    ):
         nets = list(nets) if isinstance(nets, Sequence) else [nets]
         streams = [net.stream for net in nets]
         if streams not in (["rgb"], ["flow"], ["rgb", "flow"]):
@@ -163,7 +174,7 @@ class SnippetFeatures:
         self._nets = dict(zip(streams, nets, strict=True))
         flow = (snippets.flow or "dis") if "flow" in streams else None
         self.snippets = dataclasses.replace(snippets, flow=flow)
-        self._at_once = max(batch // snippets.count, 1)
+        self._at_once, self._normalize = max(batch // snippets.count, 1), normalize
         self.settings = {
             "weights": "+".join(net.digest for net in nets),
             "normalisation": nets[0].normalisation,
@@ -177,6 +188,7 @@ class SnippetFeatures:
         snippets: Snippets,
         normalisation: str | None = None,
         batch: int | None = None,
+        normalize: bool = False,
     ) -> "SnippetFeatures":
         """With the network of a folder, or the two of two folders.
 
@@ -185,13 +197,15 @@ class SnippetFeatures:
           snippets: how videos are cut.
           normalisation: as for `load_i3d`.
           batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
+          normalize: as for the class.
 
         Raises:
           FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
         batch = batch or max(BATCH, snippets.count)
-        return cls([load_i3d(folder, normalisation, batch) for folder in folders], snippets, batch)
+        nets = [load_i3d(folder, normalisation, batch) for folder in folders]
+        return cls(nets, snippets, batch, normalize)
 
     @property
     def widths(self) -> dict[str, int]:
@@ -203,9 +217,13 @@ class SnippetFeatures:
         """Columns of the features."""
         return sum(self.widths.values())
 
-    def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Features of the frames of a video, float32 [n, crops, D], some snippets at a time."""
-        return map(self.features, self.clips(frames))
+    def __call__(self, frames: Iterable[np.ndarray], ahead: int = AHEAD) -> Iterator[np.ndarray]:
+        """Features of the frames of a video, float32 [n, crops, D], some snippets at a time.
+
+        A thread cuts up to `ahead` batches of clips early; 0: none are cut before they are needed.
+        """
+        clips = self.clips(frames)
+        return map(self.features, loader.ahead(clips, ahead) if ahead else clips)
 
     def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The snippets of a video as clips, uint8 [n, crops, 16, 224, 224, 3], n of them at once.
@@ -226,4 +244,52 @@ class SnippetFeatures:
         """Features of what `clips` yields, float32 [n, crops, D]."""
         rows = clips.reshape(-1, *clips.shape[2:])
         found = [net(rows[..., CHANNELS[stream]]) for stream, net in self._nets.items()]
-        return np.concatenate([part.reshape(*clips.shape[:2], -1) for part in found], -1)
+        found = [part.reshape(*clips.shape[:2], -1) for part in found]
+        return np.concatenate(list(map(normalize_rows, found)) if self._normalize else found, -1)
+
+
+def of_run(
+    features: ml_collections.ConfigDict, manifest: Mapping, width: int, live: bool = False
+) -> SnippetFeatures:
+    """The features that a run was trained on, made from new video.
+
+    How they are made is in the manifest, as `data_prep` wrote it; where it is not, the fields of
+    the config say it.
+
+    Args:
+      features: section of the config: `weights` (the folder of the network; of RGB and flow with a
+        comma between), `crops`, `step`, `normalisation`, `flow`.
+      manifest: of the dataset of the training.
+      width: columns of a feature there.
+      live: one snippet at a time.
+
+    Raises:
+      FileNotFoundError: there are no such weights.
+      ValueError: none are named, or they make other features than those of the training.
+    """
+    if not features.weights:
+        raise ValueError(
+            "features.weights is empty; to score video, name the network of the features that the "
+            "run was trained on: --config.features.weights=FOLDER (python -m data_prep.weights)"
+        )
+    known = {**features, **(manifest.get("extraction") or {})}
+    snippets = Snippets(known["crops"], known["step"], True, known["flow"] or None)
+    of_snippets = SnippetFeatures.load(
+        features.weights.split(","),
+        snippets,
+        known["normalisation"] or None,
+        snippets.count if live else None,
+        known.get("normalize", False),
+    )
+    if of_snippets.width != width:
+        raise ValueError(
+            f"{features.weights}: makes features of {of_snippets.width} columns, the run was "
+            f"trained on {width}; name the network that made those"
+        )
+    trained = (manifest.get("extraction") or {}).get("weights", of_snippets.settings["weights"])
+    if trained != of_snippets.settings["weights"]:
+        raise ValueError(
+            f"{features.weights}: not the weights that made the features of the training "
+            f"(SHA-256 {of_snippets.settings['weights'][:12]}… here, {trained[:12]}… there)"
+        )
+    return of_snippets

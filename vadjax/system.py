@@ -66,7 +66,7 @@ class System(Protocol):
         """Scores of each video, in the order of `videos`, batched as suits the system."""
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
     ) -> Iterator[Part]:
         """Scores of a video as its frames come, all of them in the end, in constant memory.
 
@@ -76,6 +76,7 @@ class System(Protocol):
           frames: uint8 [H, W, 3], RGB; for a system of kind `"frames"`, of the size that it was
             trained on.
           data: what the system was trained on.
+          live: each score as soon as it can be had, rather than many at once.
         """
 
     def settle(self, state: State, scores: Scores) -> Scores:

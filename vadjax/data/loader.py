@@ -2,8 +2,9 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grain
 import jax
@@ -58,6 +59,22 @@ def iterate(
     prefetch = max(prefetch, threads) if threads else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
+
+
+class Counted(Iterator):
+    """The same items.
+
+    Attributes:
+      count: how many were taken so far.
+    """
+
+    def __init__(self, items: Iterable):
+        self._items, self.count = iter(items), 0
+
+    def __next__(self) -> Any:
+        item = next(self._items)
+        self.count += 1
+        return item
 
 
 def ahead(items: Iterator, depth: int) -> Iterator:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vadjax.data.grid import Grid
+from vadjax.data.loader import Counted
 from vadjax.parts import Part
 from vadjax.systems.exemplar import features, maps, scoring
 from vadjax.systems.exemplar.model import Model
@@ -16,7 +17,12 @@ TOGETHER = 4  # times whose volumes are compared at once
 
 
 def parts(
-    name: str, frames: Iterable[np.ndarray], stages: Stages, model: Model, places: Grid
+    name: str,
+    frames: Iterable[np.ndarray],
+    stages: Stages,
+    model: Model,
+    places: Grid,
+    live: bool = False,
 ) -> Iterator[Part]:
     """Scores of all frames, with maps and reasons; a frame's come when no later volume covers it.
 
@@ -26,13 +32,13 @@ def parts(
       stages: of the video's camera.
       model: of the camera.
       places: grid of the volumes.
+      live: compare the volumes of each time as soon as they are there.
     """
     config, length = stages.config, places.window[0]
     explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
-    counter, recent, done = itertools.count(), [], 0
-    counted = (frame for frame, _ in zip(frames, counter, strict=False))
+    counted, recent, done = Counted(frames), [], 0
     volumes = stages.extractor.stream(counted, places)
-    while group := list(itertools.islice(volumes, TOGETHER)):
+    while group := list(itertools.islice(volumes, 1 if live else TOGETHER)):
         own = features.join(group)
         features.check_finite(name, own)
         found = stages.nearest(own, model, places)
@@ -42,9 +48,8 @@ def parts(
         yield _part(recent, done, stop, places, config.eval.map_rule)._replace(reasons=reasons)
         recent = [(start, score) for start, score in recent if start + length > stop]
         done = stop
-    count = next(counter)
-    if count > done:
-        yield _part(recent, done, count, places, config.eval.map_rule)
+    if counted.count > done:
+        yield _part(recent, done, counted.count, places, config.eval.map_rule)
 
 
 def _part(

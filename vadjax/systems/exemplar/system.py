@@ -88,7 +88,7 @@ class System:
             yield self._score(video, stages[camera], models[camera], data, training)
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
     ) -> Iterator[Part]:
         """Scores, maps and reasons; those of a frame come at most a volume's length later.
 
@@ -99,7 +99,7 @@ class System:
         _check_camera(name, camera, state)
         places = self._first.extractor.grid(tuple(data.manifest["size"]))
         own = self._elsewhere(camera)
-        yield from stream.parts(name, frames, own, Model.of(state[camera]), places)
+        yield from stream.parts(name, frames, own, Model.of(state[camera]), places, live)
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Smoothed over time."""

@@ -159,10 +159,10 @@ class System:
             )
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
     ) -> Iterator[Part]:
         """Scores on line, by the limits of normal video; a video shorter than a window has none."""
-        del name, data
+        del name, data, live  # few frames are taken at once anyway
         yield from self._parts(state, self._start(state), frames)
 
     def settle(self, state: State, scores: Scores) -> Scores:

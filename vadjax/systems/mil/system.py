@@ -1,5 +1,6 @@
 """The MIL ranker as a system: paired bags in, segment scores spread over frames out."""
 
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -14,11 +15,14 @@ import numpy as np
 import optax
 
 from vadjax import optim
-from vadjax.data import bags
+from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
+from vadjax.data import bags, loader
 from vadjax.data.bags import Bag, Bags
 from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import check_expansion, expand
+from vadjax.data.snippets import FRAMES as SNIPPET
+from vadjax.parts import Part
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.mil.convert import read_ranker
@@ -50,6 +54,7 @@ class System:
         )
         self.optimizer = optim.adagrad(schedule, config.optim.weight_decay, config.optim.eps)
         self.apply = jax.jit(self.ranker.apply)
+        self._features: SnippetFeatures | None = None  # loaded when a video is to be scored
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Batches of `train.batch` anomalous and as many normal bags."""
@@ -113,6 +118,38 @@ class System:
         for group in _groups(videos, self.config.eval.batch):
             segments = self.segment_scores(state, np.stack([bags.crop_mean(b) for b in group]))
             yield from map(partial(_to_scores, rule=self.config.eval.expansion), group, segments)
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+    ) -> Iterator[Part]:
+        """Scores of the snippets: the ranker sees each alone, as it saw segments in training.
+
+        A frame has the score of the first snippet that ends with it or later. What is left over at
+        the end is filled up to a snippet with the last frame.
+
+        Raises:
+          ValueError, FileNotFoundError: as `clip_features.of_run`.
+        """
+        del name
+        if self._features is None:
+            width = bags.feature_width(data, self.config.data.modality)
+            self._features = of_run(self.config.features, data.manifest, width, live)
+        counted, done, score = loader.Counted(frames), 0, None
+        step = self._features.snippets.step
+        rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
+        for number, row in enumerate(rows):
+            (score,) = self.segment_scores(state, row.mean(0)[None, None])[0]
+            stop = min(number * step + SNIPPET, counted.count)
+            if stop > done:
+                yield Part(np.full(stop - done, score, np.float32))
+                done = stop
+        if score is not None and counted.count > done:  # between the last snippet and the end
+            yield Part(np.full(counted.count - done, score, np.float32))
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """Nothing to do."""
+        del state
+        return scores
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
         """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""
