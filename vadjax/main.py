@@ -4,7 +4,8 @@ r"""Trains, evaluates and reports one config.
         --config.data.dir=DATASET [--mode=evaluate] [--config.train.steps=300]
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
-resumes; see the README for what a workdir holds.
+resumes; see the README for what a workdir holds. With --mode=predict --video=WHAT the finished run
+scores a video file, a folder of frames, a folder of such, or a camera (its number or address).
 """
 
 import sys
@@ -14,8 +15,13 @@ from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:VARIANT] in configs/, and fields.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "What to do.")
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to evaluate (newest, or best if selected).")
+_VIDEO = flags.DEFINE_string("video", None, "predict: video file, folder, or camera (0, rtsp://…).")
+_OUT = flags.DEFINE_string("out", None, "predict: where to write (WORKDIR/predict).")
+_LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
+_FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
+_FPS = flags.DEFINE_float("fps", None, "predict: frames a second of a folder of frames (25).")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -24,15 +30,33 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
     logging.set_verbosity(logging.ERROR)
-    from vadjax import evaluate, train  # after the flags: --help is instant
+    check_flags()
+    from vadjax import evaluate, predict, train  # after the flags: --help is instant
 
     try:
         if _MODE.value == "train":
             train.run(_CONFIG.value, _WORKDIR.value)
-        else:
+        elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
+        else:
+            failed = predict.run(
+                _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
+                live=_LIVE.value, film=_FILM.value, fps=_FPS.value,
+            )  # fmt: skip
+            if failed:
+                sys.exit(f"{len(failed):,} videos could not be used: {', '.join(failed)}")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+
+
+def check_flags() -> None:
+    """Ends the program in one line at a flag that the mode does not heed, or one it lacks."""
+    for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _STEP):
+        mode = "evaluate" if flag is _STEP else "predict"
+        if flag.present and _MODE.value != mode:
+            sys.exit(f"error: --{flag.name} is only for --mode={mode}")
+    if _MODE.value == "predict" and not _VIDEO.value:
+        sys.exit("error: --mode=predict needs --video=FILE, FOLDER or CAMERA")
 
 
 def parse_flags(argv: list[str]) -> list[str]:

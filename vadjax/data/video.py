@@ -108,9 +108,7 @@ class VideoFile(Iterable[Picture]):
         """
         if self.path.suffix.lower() not in SIZED:
             return
-        capture = self._open()
-        listed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
+        listed = self.listed
         if listed - decoded > max(8, listed // 50):
             raise ValueError(
                 f"{self.path}: {decoded:,} frames can be decoded, its header lists {listed:,}; "
@@ -118,12 +116,21 @@ class VideoFile(Iterable[Picture]):
             )
 
     @property
+    def listed(self) -> int:
+        """Frames by the header, which may be wrong; 0 where it does not say."""
+        return max(int(self._header(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+    @property
     def fps(self) -> float | None:
-        """Frames a second by the header; None where it has none."""
-        capture = self._open()
-        found = capture.get(cv2.CAP_PROP_FPS)
-        capture.release()
+        """Frames a second by the header; None where it does not say."""
+        found = self._header(cv2.CAP_PROP_FPS)
         return found if 0 < found < MOST_FPS else None
+
+    def _header(self, field: int) -> float:
+        capture = self._open()
+        found = capture.get(field)
+        capture.release()
+        return found
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self.path))

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
+from vadjax.report.intervals import Interval
 from vadjax.scores import Scores
 
-SCORE, TRUTH, CHANCE = "#1f5fa8", "#e8a33d", "#8a8a8a"
+SCORE, TRUTH, CHANCE, HIGH = "#1f5fa8", "#e8a33d", "#8a8a8a", "#c02626"
 DPI = 110  # of a figure in a PNG file
 MAX_POINTS = 4000  # of a drawn curve; more cannot be seen
 
@@ -55,6 +56,32 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     axes = figure.add_subplot()
     plot_video(axes, video, top, bottom)
     axes.set_title(title, fontsize=9, loc="left", parse_math=False)
+    return figure
+
+
+def draw_predicted(video: Scores, times: np.ndarray, found: Sequence[Interval]) -> Figure:
+    """Scores of a video over time, with its highest intervals shaded and numbered.
+
+    Args:
+      video: the scores.
+      times: seconds of the frames, [T].
+      found: the intervals, the highest first.
+    """
+    figure = Figure(figsize=(9.0, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    for rank, one in enumerate(found, 1):
+        start, stop = times[one.start], times[one.stop - 1]
+        axes.axvspan(start, stop, color=HIGH, alpha=0.2, linewidth=0)
+        place = ((start + stop) / 2, 1.0)
+        axes.annotate(
+            str(rank), place, xycoords=("data", "axes fraction"), ha="center", va="bottom",
+            fontsize=8, color=HIGH,
+        )  # fmt: skip
+    shown = np.ones(len(times), bool) if video.scored is None else np.asarray(video.scored, bool)
+    axes.plot(*_thin(times[shown], video.frame_scores[shown]), color=SCORE, linewidth=1.2)
+    axes.set(xlim=(0, max(float(times[-1]), 1e-3)), xlabel="seconds", ylabel="score")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(video.video, fontsize=9, loc="left", parse_math=False)
     return figure
 
 

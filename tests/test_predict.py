@@ -1,0 +1,335 @@
+"""Scoring one's own video: the same scores as on a dataset, files, live lines, bad input."""
+
+import csv
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from configs import ped2_exemplar, ped2_mnad, ucf_mil
+from conftest import ROOT
+from vadjax import clip_features, predict, scores, train
+from vadjax.data import camera
+from vadjax.data.clips import Videos
+from vadjax.data.records import Dataset
+from vadjax.data.snippets import Snippets
+from vadjax.data.video import open_frames
+from vadjax.report import page
+from vadjax.system import load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_report():
+    """Runs go without a report, which takes longer than all else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "build", lambda out, *_: out)
+        yield
+
+
+def finish(config, data, folder):
+    config.data.dir, config.train.devices = str(data), 1
+    train.run(config, folder)
+    return config, folder
+
+
+@pytest.fixture(scope="module")
+def exemplars(toy_scenes, tmp_path_factory):
+    config = ped2_exemplar.get_config("smoke")
+    config.eval.sigma, config.eval.flag = 1.5, 0.05
+    return finish(config, toy_scenes, tmp_path_factory.mktemp("runs") / "exemplar")
+
+
+@pytest.fixture(scope="module")
+def predictor(toy_scenes, tmp_path_factory):
+    config = ped2_mnad.get_config("smoke")
+    return finish(config, toy_scenes, tmp_path_factory.mktemp("runs") / "mnad")
+
+
+@pytest.fixture(scope="module")
+def frames(toy_scenes, tmp_path_factory):
+    """The first test video as a folder of pictures."""
+    video = Videos(Dataset(toy_scenes), "test")[0]
+    folder = tmp_path_factory.mktemp("frames") / video.name
+    folder.mkdir()
+    for number, frame in enumerate(video):
+        cv2.imwrite(str(folder / f"{number:03}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+class Net:
+    """Stands for a network: the feature of a clip is its mean grey, in 32 sizes."""
+
+    digest, normalisation, stream, width = "0123", "pm1", "rgb", 32
+
+    def __call__(self, clips):
+        """Features [N, 1, 1, 1, 32]."""
+        means = clips.astype(np.float32).mean((1, 2, 3, 4))[:, None] / 255
+        return (means * np.arange(1, 33, dtype=np.float32))[:, None, None, None]
+
+
+@pytest.fixture(scope="module")
+def finished_ranker(toy_bags, tmp_path_factory):
+    config = ucf_mil.get_config("smoke")
+    config.features.weights = "w"
+    return finish(config, toy_bags, tmp_path_factory.mktemp("runs") / "mil")
+
+
+@pytest.fixture
+def ranker(finished_ranker, tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_features, "load_i3d", lambda *args: Net())
+    config, folder = finished_ranker
+    return config.copy_and_resolve_references(), shutil.copytree(folder, tmp_path / "mil")
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def write_video(path, count, size=(48, 64)):
+    """A video whose frame i has the grey level 5 i."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, size[::-1]
+    )
+    for i in range(count):
+        writer.write(np.full((*size, 3), 5 * i % 256, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["exemplars", "predictor"])
+def test_scores_are_those_of_the_dataset(run, frames, tmp_path, request, capsys):
+    config, folder = request.getfixturevalue(run)
+    assert predict.run(config, folder, str(frames), tmp_path, film=False) == {}
+    found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
+    expected = scores.read(folder / "scores" / f"{frames.name}.npz")
+    np.testing.assert_array_equal(found.frame_scores, expected.frame_scores)
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert found.alternatives.keys() == expected.alternatives.keys()
+    for name, values in found.alternatives.items():
+        np.testing.assert_array_equal(values, expected.alternatives[name])
+    assert found.reasons == expected.reasons
+    assert bool(found.reasons) == (run == "exemplars")
+    if expected.scored is not None:
+        np.testing.assert_array_equal(found.scored, expected.scored)
+    said = capsys.readouterr().out
+    assert f"{frames.name}: 20 frames, median score" in said and "0:00:00." in said
+
+
+@pytest.mark.slow
+def test_files_of_a_video(exemplars, frames, tmp_path):
+    config, folder = exemplars
+    assert predict.run(config, folder, str(frames), tmp_path, fps=10) == {}
+    summary = json.loads((tmp_path / f"{frames.name}.json").read_text())
+    assert summary["frames"] == 20 and summary["fps"] == 10 and summary["seconds"] == 2
+    first = summary["intervals"][0]
+    found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
+    assert first["score"] == pytest.approx(found.frame_scores.max(), abs=1e-4)
+    assert first["start"] == pytest.approx(first["frames"][0] / 10)
+    assert "unusual" in first["reason"]
+    film = cv2.VideoCapture(str(tmp_path / f"{frames.name}.webm"))
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 20
+    assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
+
+
+@pytest.mark.parametrize("step", [16, 10, 24])
+@pytest.mark.parametrize("count", [70, 9])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_path):
+    config, folder = ranker
+    config.features.step = step
+    video = write_video(tmp_path / "v.avi", count)
+    trained = predict.restore(config, folder)
+    clock = predict.Clock(iter(open_frames(video)), 25.0, lambda number: None)
+    found = np.concatenate([part.frame_scores for part in trained.parts("v", clock, live)])
+    rows = [
+        Net()(snippet).reshape(1, 1, -1)
+        for snippet in Snippets("centre", step, True).cut(p.pixels for p in open_frames(video))
+    ]
+    of_snippet = [trained.system.segment_scores(trained.state, row).item() for row in rows]
+    ends = np.arange(len(rows)) * step + 16
+    expected = np.array(of_snippet)[np.minimum(np.searchsorted(ends, np.arange(count) + 1),
+                                               len(rows) - 1)]  # fmt: skip
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    times = clock.times(count)
+    np.testing.assert_allclose(times, np.arange(count) / 25, atol=1e-6)
+
+
+def test_the_features_must_be_those_of_the_training(ranker, tmp_path):
+    config, folder = ranker
+    video = str(write_video(tmp_path / "v.avi", 40))
+    described = json.loads((folder / "dataset.json").read_text())
+    described["manifest"]["extraction"] = {"weights": "4567", "crops": "ten", "step": 8}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"w: not the weights that .* 0123… here, 4567… there"):
+        predict.run(config, folder, video)
+    described["manifest"]["extraction"]["weights"] = "0123"
+    (folder / "dataset.json").write_text(json.dumps(described))
+    features = predict.restore(config, folder).system
+    of_run = clip_features.of_run(config.features, described["manifest"], 32)
+    assert of_run.snippets == Snippets("ten", 8, True) and features is not None
+    with pytest.raises(ValueError, match="w: makes features of 32 columns, .* trained on 16"):
+        clip_features.of_run(config.features, described["manifest"], 16)
+    config.features.weights = ""
+    with pytest.raises(ValueError, match="features.weights is empty; to score video, name"):
+        predict.run(config, folder, video)
+
+
+def test_rows_are_divided_by_their_norm_where_the_training_had_it_so(ranker):
+    config, _ = ranker
+    manifest = {"extraction": {"normalize": True, "crops": "centre", "step": 16}}
+    of_run = clip_features.of_run(config.features, manifest, 32)
+    clips = np.full((1, 1, 16, 224, 224, 3), 100, np.uint8)
+    assert np.linalg.norm(of_run.features(clips)) == pytest.approx(1)
+
+
+def test_live_prints_a_line_for_every_snippet_and_keeps_the_lines(ranker, tmp_path, capsys):
+    config, folder = ranker
+    video = write_video(tmp_path / "gate.avi", 40)
+    for _ in range(2):
+        assert predict.run(config, folder, str(video), live=True) == {}
+    said = capsys.readouterr().out.splitlines()
+    lines = [line for line in said if "frames 16-31  score 0." in line]
+    assert len(lines) == 2 and lines[0].startswith("0:00:00.6  ")
+    rows = rows_of(folder / "predict/gate.live.csv")
+    spans = [(row["first_frame"], row["last_frame"]) for row in rows]
+    assert spans == 2 * [("0", "15"), ("16", "31"), ("32", "39")]
+    assert [row["seconds"] for row in rows[:3]] == ["0.000", "0.640", "1.280"]
+    left = {path.name for path in (folder / "predict").iterdir()}
+    assert left == {"gate.live.csv"}
+
+
+def test_live_lines_have_reasons(exemplars, frames, tmp_path, capsys):
+    config, folder = exemplars
+    predict.run(config, folder, str(frames), tmp_path, live=True)
+    rows = rows_of(tmp_path / f"{frames.name}.live.csv")
+    assert [row["last_frame"] for row in rows] == ["15", "19"]
+    assert any("unusual speed" in row["reason"] for row in rows)
+    assert "unusual speed" in capsys.readouterr().out
+
+
+def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
+    config, folder = ranker
+    video = write_video(tmp_path / "street.avi", 40)
+    assert predict.run(config, folder, f"file://{video}") == {}
+    rows = rows_of(folder / "predict/camera.live.csv")
+    assert rows[-1]["last_frame"] == "39" and "frames 32-39" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="camera file:///nowhere.avi: OpenCV cannot open it"):
+        predict.run(config, folder, "file:///nowhere.avi")
+
+
+def test_a_camera_drops_the_oldest_frames_when_the_program_is_slow(tmp_path):
+    video = write_video(tmp_path / "street.avi", 40)
+    source = camera.Camera(f"file://{video}", waiting=8)
+    pictures = iter(source)
+    first = next(pictures)
+    for _ in range(200):  # the thread reads on while nobody takes frames
+        if source.dropped >= 40 - 1 - 8:
+            break
+        time.sleep(0.05)
+    rest = list(pictures)
+    assert len(rest) == 8 and source.dropped == 31
+    assert first.time == 0 and [p.time for p in rest] == sorted(p.time for p in rest)
+    assert round(rest[-1].pixels.mean() / 5) == 39
+
+
+def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):
+    config, folder = ranker
+
+    class Stops:
+        fps = 25.0
+
+        def __iter__(self):
+            for number, picture in enumerate(open_frames(video)):
+                if number == 35:
+                    raise KeyboardInterrupt
+                yield picture
+
+    video = write_video(tmp_path / "v.avi", 40)
+    trained = predict.restore(config, folder)
+    predict.watch(trained, "v", Stops(), 25.0, tmp_path)
+    said = capsys.readouterr().out
+    assert "frames 16-31" in said and "Stopped." in said and "v.live.csv" in said
+
+
+def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):
+    config, folder = ranker
+    videos = tmp_path / "videos"
+    write_video(videos / "a/v.avi", 40)
+    write_video(videos / "b/v.avi", 20)
+    (videos / "b/x.mp4").write_bytes(b"")
+    failed = predict.run(config, folder, str(videos), tmp_path / "out", film=False)
+    assert list(failed) == ["b_x"] and "x.mp4: OpenCV cannot open" in failed["b_x"]
+    files = {path.name for path in (tmp_path / "out/scores").iterdir()}
+    assert files == {"a_v.npz", "b_v.npz"}
+    with pytest.raises(ValueError, match="x.mp4: OpenCV cannot open"):
+        predict.run(config, folder, str(videos / "b/x.mp4"))
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
+        predict.run(config, folder, str(tmp_path / "nowhere"))
+    capsys.readouterr()
+
+
+def test_a_video_cut_short_is_scored_as_far_as_it_goes(ranker, tmp_path, monkeypatch):
+    config, folder = ranker
+    video = write_video(tmp_path / "v.avi", 40)
+    monkeypatch.setattr("vadjax.data.video.SIZED", (".avi",))
+    monkeypatch.setattr("vadjax.data.video.VideoFile.listed", 100)
+    with pytest.warns(UserWarning, match="40 frames can be decoded, its header lists 100.*scored"):
+        predict.run(config, folder, str(video), tmp_path / "out", film=False)
+    assert len(scores.read(tmp_path / "out/scores/v.npz").frame_scores) == 40
+
+
+@pytest.mark.slow
+def test_too_few_frames(predictor, frames, tmp_path):
+    config, folder = predictor
+    short = tmp_path / "short"
+    short.mkdir()
+    for path in sorted(frames.iterdir())[:3]:
+        (short / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="short: 3 frames are too few to be scored"):
+        predict.run(config, folder, str(short), tmp_path / "out")
+
+
+def test_what_is_not_a_finished_run_is_refused(mil_config, tmp_path):
+    video = str(write_video(tmp_path / "v.avi", 40))
+    with pytest.raises(FileNotFoundError, match="no run here"):
+        predict.run(mil_config, tmp_path / "run", video)
+    train.run(mil_config, tmp_path / "run")
+    (tmp_path / "run/finished").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError, match="no finished run .* run its training command"):
+        predict.run(mil_config, tmp_path / "run", video)
+    (tmp_path / "away").rename(tmp_path / "run/finished")
+    mil_config.model.dropout = 0.1
+    with pytest.raises(ValueError, match="model.dropout: 0.6 there, 0.1 here"):
+        predict.run(mil_config, tmp_path / "run", video)
+    with pytest.raises(ValueError, match="--fps 0; expected more than 0"):
+        predict.run(mil_config, tmp_path / "run", video, fps=0.0)
+
+
+def test_flags_that_do_not_fit_the_mode():
+    def said(*flags):
+        command = [sys.executable, "-m", "vadjax.main", "--config=configs/ucf_mil.py", *flags]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr.strip()
+
+    workdir = "--workdir=" + str(pathlib.Path("nowhere"))
+    assert said(workdir, "--mode=predict").endswith("needs --video=FILE, FOLDER or CAMERA")
+    assert said(workdir, "--video=a.mp4") == "error: --video is only for --mode=predict"
+
+
+def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path, toy_scenes):
+    config, folder = exemplars
+    away = toy_scenes.with_name("away")
+    toy_scenes.rename(away)
+    try:
+        predict.run(config, folder, str(frames), tmp_path, film=False)
+    finally:
+        away.rename(toy_scenes)
+    assert load(config, folder) is not None
