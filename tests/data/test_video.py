@@ -1,3 +1,5 @@
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -107,3 +109,48 @@ def test_resizing_is_that_of_the_original_program(golden, tmp_path, size):
     np.testing.assert_array_equal(small[::step, ::step], numbers[f"{key}/u8sub"])
     total = (small.astype(np.float32) / 127.5 - 1).sum(dtype=np.float64)
     np.testing.assert_allclose(total, numbers[f"{key}/sum"], rtol=1e-6)
+
+
+def write_video(path, frames):
+    """A constant 25 frames a second."""
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48)
+    )
+    for i in range(frames):
+        writer.write(np.full((48, 64, 3), 5 * i, np.uint8))
+    writer.release()
+    return path
+
+
+def slow_down(path):
+    """Makes the second half of the frames of an .mp4 last three times as long."""
+    data, kinds = (
+        bytearray(path.read_bytes()),
+        (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"),
+    )
+    places, at = [], 0
+    while len(places) < len(kinds):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind == kinds[len(places)]:
+            places.append(at)
+            at += 8
+        else:
+            at += size
+    count, duration = struct.unpack_from(">II", data, places[-1] + 16)
+    table = struct.pack(">5I", 2, count // 2, duration, count - count // 2, 3 * duration)
+    data[places[-1] + 12 : places[-1] + 24] = table
+    for place in places:  # the sizes of all that the table lies in
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + 8)
+    path.write_bytes(data)
+
+
+def test_times_of_frames_and_a_variable_rate_is_noted(tmp_path):
+    path = write_video(tmp_path / "v.mp4", 20)
+    video = VideoFile(path)
+    assert video.fps == 25 and video.listed == 20
+    np.testing.assert_allclose([p.time for p in video], np.arange(20) / 25)
+    slow_down(path)
+    with pytest.warns(UserWarning, match="v.mp4: variable frame rate, 8.33 to 25 frames a second"):
+        times = [picture.time for picture in VideoFile(path)]
+    np.testing.assert_allclose(np.diff(times)[:9], 0.04)
+    np.testing.assert_allclose(np.diff(times)[-3:], 0.12)
