@@ -4,13 +4,14 @@
 
 `--features FOLDER` is one of (recognised by its content, spec mil §2):
   two-stream   FOLDER/all_rgbs/CLASS/NAME.mp4.npy and FOLDER/all_flows/CLASS/NAME.mp4.npy
-  npy          FOLDER/CLASS/NAME.npy
+  npy          FOLDER/CLASS/NAME.npy, [rows, D], or [crops, rows, D] of several crops
   text         FOLDER/CLASS/NAME.txt, one segment a line (C3D features of the first authors)
 `--labels WHERE` is a folder with the four list files (train_normal.txt, train_anomaly.txt,
 test_normalv2.txt or test_normal.txt, test_anomalyv2.txt or test_anomaly.txt; spec mil §4) or a
 `videos.json`; by default it is looked for in FOLDER and beside it.
 
-Training videos keep their video-level label only.
+Training videos keep their video-level label only. Where FOLDER says how its features were made
+(data_prep.extract_features), the manifest says it too, so that new videos can be treated alike.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep import command
+from data_prep.feature_files import Features, find_features, read_array, read_settings
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.segments import normalize_rows, pool_clips
@@ -178,75 +180,6 @@ def _is_anomalous(value: object) -> int:
     return int(value)
 
 
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """The feature files of a folder: where a video's are and how they are read.
-
-    Attributes:
-      folder: the folder given by the user.
-      layout: `"two-stream"`, `"npy"` or `"text"`.
-    """
-
-    folder: pathlib.Path
-    layout: str
-
-    @property
-    def streams(self) -> dict[str, str]:
-        """Name of every stream → its folder and ending."""
-        if self.layout == "two-stream":
-            return {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
-        return {"features": "{}.npy" if self.layout == "npy" else "{}.txt"}
-
-    def paths(self, entry: Entry) -> list[pathlib.Path]:
-        """Files of a video, one a stream."""
-        name = entry.path.removesuffix(".mp4")
-        return [self.folder / pattern.format(name) for pattern in self.streams.values()]
-
-
-def find_features(folder: pathlib.Path) -> Features:
-    """Recognises the layout of a folder of feature files.
-
-    Raises:
-      FileNotFoundError: no such folder, or none of the layouts.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder of features (--features)")
-    if (folder / "all_rgbs").is_dir() or (folder / "all_flows").is_dir():
-        return Features(folder, "two-stream")
-    for layout, pattern in (("npy", "*/*.npy"), ("text", "*/*.txt")):
-        if next(folder.glob(pattern), None):
-            return Features(folder, layout)
-    raise FileNotFoundError(
-        f"{folder}: found neither all_rgbs/ and all_flows/ nor CLASS/NAME.npy nor CLASS/NAME.txt"
-    )
-
-
-def read_array(path: pathlib.Path) -> np.ndarray:
-    """One feature file, float32 [rows, D].
-
-    Raises:
-      ValueError: not an array of numbers of two dimensions, a pickle, truncated, NaN or infinite.
-    """
-    try:
-        if path.suffix == ".txt":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of empty files; the shape tells
-                array = np.loadtxt(path, np.float32, ndmin=2)
-        else:
-            with path.open("rb") as file:
-                array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a readable array ({error}); extract it again") from error
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
-        raise ValueError(f"{path}: {array.dtype} {array.shape}; expected float [rows, columns]")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    bad = array.size - np.isfinite(array).sum()
-    if bad:
-        raise ValueError(f"{path}: {bad:,} of {array.size:,} values are NaN or infinite")
-    return array
-
-
 class Reader:
     """Reads the bags of the entries and checks them against each other."""
 
@@ -254,7 +187,7 @@ class Reader:
         self.features, self.segments, self.pool = features, segments, pool
         self.normalize = normalize
         self.widths = [1024, 1024] if features.layout == "two-stream" else None
-        self._set_by = "the layout"
+        self._set_by, self._first = "the layout", None
 
     def check_files(self, splits: dict[str, list[Entry]], skip_missing: bool) -> dict:
         """Drops entries without files if `skip_missing`, else refuses them.
@@ -266,7 +199,7 @@ class Reader:
             path
             for entries in splits.values()
             for entry in entries
-            for path in self.features.paths(entry)
+            for path in self.features.paths(entry.path)
             if not path.is_file()
         ]
         if missing and not skip_missing:
@@ -279,8 +212,9 @@ class Reader:
         if missing:
             print(f"Left out: {len(missing):,} listed feature files that are not there")
         gone = set(missing)
+        paths = self.features.paths
         return {
-            split: [entry for entry in entries if not gone.intersection(self.features.paths(entry))]
+            split: [entry for entry in entries if not gone.intersection(paths(entry.path))]
             for split, entries in splits.items()
         }
 
@@ -295,23 +229,34 @@ class Reader:
                 class_name=entry.class_name,
                 num_frames=entry.num_frames,
                 intervals=np.array(intervals, np.int32).reshape(-1, 2),
-                features=self.read(entry)[None],
+                features=self.read(entry),
             ).to_example()
 
     def read(self, entry: Entry) -> np.ndarray:
-        """Features of a video, streams side by side: float32 [segments, D]."""
+        """Features of a video, streams side by side: float32 [crops, segments, D]."""
         streams = []
-        for i, path in enumerate(self.features.paths(entry)):
-            rows = read_array(path)
-            if self.widths is None:
-                self.widths, self._set_by = [rows.shape[1]], str(path)
-            if rows.shape[1] != self.widths[i]:
-                raise ValueError(
-                    f"{path}: {rows.shape[1]} columns, expected {self.widths[i]} "
-                    f"(set by {self._set_by}); is this another network's feature?"
-                )
-            streams.append(self._segments(rows, path))
-        return np.concatenate(streams, axis=1)
+        for i, path in enumerate(self.features.paths(entry.path)):
+            crops = read_array(path)
+            self._check(i, crops, path)
+            streams.append(np.stack([self._segments(rows, path) for rows in crops]))
+        return np.concatenate(streams, axis=2)
+
+    def _check(self, stream: int, crops: np.ndarray, path: pathlib.Path) -> None:
+        """Refuses other columns than those of the videos before, or other crops."""
+        count, _, width = crops.shape
+        if self.widths is None:
+            self.widths, self._set_by = [width], str(path)
+        if width != self.widths[stream]:
+            raise ValueError(
+                f"{path}: {width} columns, expected {self.widths[stream]} "
+                f"(set by {self._set_by}); is this another network's feature?"
+            )
+        self._first = self._first or (count, path)
+        if count != self._first[0]:
+            raise ValueError(
+                f"{path}: {count} crops, {self._first[1]} has {self._first[0]}; extract all "
+                "videos with the same --crops"
+            )
 
     def _segments(self, rows: np.ndarray, path: pathlib.Path) -> np.ndarray:
         if self.pool:
@@ -322,6 +267,24 @@ class Reader:
                 "16-frame clips, pool them with --pool"
             )
         return normalize_rows(rows) if self.normalize else rows
+
+    def extraction(self) -> dict | None:
+        """All that was done from frames to rows; None where it is not known how it began.
+
+        Raises:
+          ValueError: what is to be pooled is pooled already.
+        """
+        settings = read_settings(self.features.folder)
+        if settings is None:
+            return None
+        if self.pool and settings.get("pooling"):
+            raise ValueError(
+                f"{self.features.folder}: its rows are {settings['segments']} segments already; "
+                "leave out --pool"
+            )
+        pooled = {"pooling": "mean", "segments": self.segments} if self.pool else {}
+        normalize = self.normalize or bool(settings.get("normalize"))
+        return {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}
 
 
 def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
@@ -372,6 +335,7 @@ def prepare(
     folder = pathlib.Path(features)
     found = find_features(folder)
     reader = Reader(found, segments, pool, normalize)
+    extraction = reader.extraction()
     splits = reader.check_files(read_labels(find_labels(folder, labels)), skip_missing)
     for split, entries in splits.items():
         if not entries:
@@ -380,15 +344,18 @@ def prepare(
     if times > 1:
         raise ValueError(f"{name_of_test} is listed twice among the test videos")
     first = reader.read(splits["train"][0])
+    extra = {"streams": dict(zip(found.streams, reader.widths, strict=True))}
+    if extraction:
+        extra["extraction"] = extraction
     return builder.write_dataset(
         out,
         name=name,
         kind=KIND,
-        features=tfds_features(first.shape[1]),
+        features=tfds_features(first.shape[-1]),
         splits={split: reader.bags(split, entries) for split, entries in splits.items()},
         file_format=file_format,
         shards=shards,
-        extra={"streams": dict(zip(found.streams, reader.widths, strict=True))},
+        extra=extra,
     )
 
 

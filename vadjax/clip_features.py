@@ -2,16 +2,22 @@
 
 net = load_i3d("weights/i3d_rgb_kinetics400")
 features = net(clips)          # uint8 [N, 16, 224, 224, 3] → float32 [N, 1, 1, 1, 1024]
+
+of = SnippetFeatures.load("weights/i3d_rgb_kinetics400", Snippets("centre"))
+for features in of(frames):    # frames uint8 [H, W, 3] → float32 [snippets, crops, 1024], in parts
+    ...
 """
 
+import dataclasses
+import itertools
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
-from vadjax.data.snippets import NORMALISATIONS, normalise
+from vadjax.data.snippets import NORMALISATIONS, Snippets, normalise
 from vadjax.features import PROVENANCE, Batches, digest_of, restore
 
 OWN = {  # network → the normalisation that its weights were trained with
@@ -123,3 +129,73 @@ def load_i3d(
     variables = restore(folder, shapes, batch)
     about = {"network": network, "stream": stream}
     return ClipFeatures(apply, variables, width, stream, normalisation, batch, about)
+
+
+class SnippetFeatures:
+    """Features of the snippets of a video: cut, cropped, and through the network.
+
+    Args:
+      net: uint8 [N, 16, 224, 224, 3] → float32 [N, ..., D], with `digest` and `normalisation`.
+      snippets: how videos are cut.
+      batch: clips that are handed to the network at once.
+
+    Attributes:
+      snippets: how videos are cut.
+      settings: all that the features depend on besides the frames; JSON can hold it.
+    """
+
+    def __init__(self, net: ClipFeatures, snippets: Snippets, batch: int):
+        self._net, self.snippets = net, snippets
+        self._at_once = max(batch // snippets.count, 1)
+        self.settings = {
+            "weights": net.digest,
+            "normalisation": net.normalisation,
+            **dataclasses.asdict(snippets),
+        }
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | pathlib.Path,
+        snippets: Snippets,
+        normalisation: str | None = None,
+        batch: int | None = None,
+    ) -> "SnippetFeatures":
+        """With the network of a folder.
+
+        Args:
+          weights: the folder, of `python -m data_prep.weights`.
+          snippets: how videos are cut.
+          normalisation: as for `load_i3d`.
+          batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
+
+        Raises:
+          FileNotFoundError, ValueError: as `load_i3d`; or it is not a network for RGB.
+        """
+        batch = batch or max(BATCH, snippets.count)
+        net = load_i3d(weights, normalisation, batch)
+        if net.stream != "rgb":
+            raise ValueError(f"{weights}: a network for {net.stream}; only RGB is read from videos")
+        return cls(net, snippets, batch)
+
+    def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Features of the frames of a video, float32 [n, crops, D], some snippets at a time."""
+        return map(self.features, self.clips(frames))
+
+    def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The snippets of a video as clips, uint8 [n, crops, 16, 224, 224, 3], n of them at once.
+
+        Args:
+          frames: uint8 [H, W, 3], RGB, in order.
+
+        Raises:
+          ValueError: as `Snippets.cut`.
+        """
+        found = self.snippets.cut(frames)
+        while part := list(itertools.islice(found, self._at_once)):
+            yield np.stack(part)
+
+    def features(self, clips: np.ndarray) -> np.ndarray:
+        """Features of what `clips` yields, float32 [n, crops, D]."""
+        found = self._net(clips.reshape(-1, *clips.shape[2:]))
+        return found.reshape(*clips.shape[:2], -1)

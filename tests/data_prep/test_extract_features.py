@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from data_prep import extract_features, ucf_crime, weights
-from data_prep.extract_features import ahead, extract, find_videos
-from vadjax.clip_features import load_i3d
+from data_prep.extract_features import extract
+from vadjax import clip_features
+from vadjax.clip_features import BATCH, SnippetFeatures, load_i3d
+from vadjax.data.loader import ahead
 from vadjax.data.snippets import Snippets
+from vadjax.data.video import find_videos, frames_of
 
 
 class Net:
@@ -61,7 +64,8 @@ def source(tmp_path):
 
 
 def run(source, out, net=None, **options):
-    return extract(net or Net(), find_videos(source), out, Snippets(**options))
+    features = SnippetFeatures(net or Net(), Snippets(**options), BATCH)
+    return extract(features, find_videos(source), out)
 
 
 def test_a_file_of_features_for_every_video(source, tmp_path, capsys):
@@ -75,7 +79,7 @@ def test_a_file_of_features_for_every_video(source, tmp_path, capsys):
     assert grey_levels(found["Normal/c.npy"]) == [[0, 15]]
     assert "extract 3/3" in capsys.readouterr().out
     reader = ucf_crime.Reader(ucf_crime.find_features(out), 32, pool=True, normalize=False)
-    assert reader.read(ucf_crime.Entry("Fire/a.mp4", 1)).shape == (32, 2)
+    assert reader.read(ucf_crime.Entry("Fire/a.mp4", 1)).shape == (1, 32, 2)
 
 
 def test_ten_crops_step_and_last_snippet(source, tmp_path):
@@ -228,12 +232,12 @@ def test_one_video_a_flat_folder_and_a_list(source, tmp_path):
     with pytest.raises(ValueError, match=r"'\.\./a\.mp4' is not a path below"):
         find_videos(source, chosen)
     write_video(source / "Fire/a.avi", 16)
-    with pytest.raises(ValueError, match=r"a\.avi and .*a\.mp4 are both Fire/a\.npy"):
+    with pytest.raises(ValueError, match=r"a\.avi and .*a\.mp4 are both Fire/a; rename"):
         find_videos(source)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: no video here"):
         find_videos(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match=r"nowhere: no such file or folder \(--videos\)"):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         find_videos(tmp_path / "nowhere")
 
 
@@ -244,14 +248,14 @@ def test_what_is_made_ahead_keeps_order_and_errors():
 
     found = []
     with pytest.raises(RuntimeError, match="a defect"):
-        for item in ahead(items()):
+        for item in ahead(items(), 4):
             found.append(item)
     assert found == list(range(9))
-    assert list(ahead(iter(range(3)), 8)) == [0, 1, 2] and list(ahead(iter(()))) == []
+    assert list(ahead(iter(range(3)), 8)) == [0, 1, 2] and list(ahead(iter(()), 4)) == []
 
 
 def test_the_command(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(extract_features, "load_i3d", lambda *args: Net())
+    monkeypatch.setattr(clip_features, "load_i3d", lambda *args: Net())
     out = tmp_path / "out"
     flags = ["--videos", str(source), "--weights", "w", "--out", str(out)]
     extract_features.main(flags)
@@ -263,7 +267,7 @@ def test_the_command(source, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="other settings:\n  step: 16 there, 8 here"):
         extract_features.main([*flags, "--step", "8"])
     monkeypatch.setattr(Net, "stream", "flow")
-    with pytest.raises(SystemExit, match="error: w: a network for flow; this program reads RGB"):
+    with pytest.raises(SystemExit, match="error: w: a network for flow; only RGB is read from"):
         extract_features.main(flags)
 
 
@@ -278,7 +282,7 @@ def real_net(kinetics_i3d, tmp_path):
 def test_features_equal_those_of_the_real_set(ucf_mini, real_net):
     for path in sorted((ucf_mini / "videos").glob("*.mp4")):
         expected = np.load(ucf_mini / "i3d_rgb_16f" / f"{path.stem}.npy")
-        frames = list(extract_features.frames_of(path))
+        frames = list(frames_of(path))
         snippets = list(Snippets("centre").cut(frames))
         assert len(snippets) == len(expected)
         for i in (0, len(snippets) - 1):

@@ -7,6 +7,7 @@ import pytest
 from data_prep import ucf_crime
 from vadjax.data import bags
 from vadjax.data.records import Dataset
+from vadjax.data.segments import pool_clips
 
 RNG = np.random.default_rng(0)
 TRAIN = {"normal": ["Normal/N1", "Normal/N2", "Normal/N1"], "anomaly": ["Abuse/A1", "Arson/B1"]}
@@ -87,6 +88,56 @@ def test_text_features_and_pooling(tmp_path):
     rows = bags.Bags(data, "test")[0].features
     assert rows.shape == (1, 32, 6)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1, rtol=1e-6)
+
+
+@pytest.fixture
+def ten_crops(tmp_path):
+    """Features of three crops, 40 rows of 6 columns, and their settings."""
+    root, arrays = tmp_path / "features", {}
+    write_lists(tmp_path)
+    for name in all_names():
+        arrays[name] = RNG.standard_normal((3, 40, 6)).astype(np.float32)
+        path = root / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, arrays[name])
+    (root / "settings.json").write_text(json.dumps({"weights": "0123", "crops": "three"}))
+    return root, arrays
+
+
+def test_crops_are_pooled_one_by_one(ten_crops, tmp_path):
+    root, arrays = ten_crops
+    data = prepare(root, tmp_path / "out", pool=True, normalize=True)
+    rows = bags.Bags(data, "test")[0].features
+    assert rows.shape == (3, 32, 6) and data.manifest["streams"] == {"features": 6}
+    for crop, clips in zip(rows, arrays[TEST_NORMAL], strict=True):
+        np.testing.assert_array_equal(crop, pool_clips(clips, 32, True))
+    odd = root / f"{TEST_ANOMALY}.npy"
+    np.save(odd, np.load(odd)[:2])
+    with pytest.raises(ValueError, match=r"B2_x264.npy: 2 crops, .*N1.npy has 3; .*--crops"):
+        prepare(root, tmp_path / "again", pool=True)
+
+
+def test_the_manifest_says_how_rows_were_made(ten_crops, tmp_path):
+    root, _ = ten_crops
+    known = {"weights": "0123", "crops": "three"}
+    data = prepare(root, tmp_path / "pooled", pool=True, normalize=True)
+    after = {"pooling": "mean", "segments": 32, "normalize": True}
+    assert data.manifest["extraction"] == {**known, **after}
+    data = prepare(root, tmp_path / "plain", segments=40)
+    after = {"pooling": None, "segments": None, "normalize": False}
+    assert data.manifest["extraction"] == {**known, **after}
+    settings = root / "settings.json"
+    settings.write_text(json.dumps({"pooling": "linear", "segments": 40, "normalize": True}))
+    data = prepare(root, tmp_path / "linear", segments=40)
+    after = {"pooling": "linear", "segments": 40, "normalize": True}
+    assert data.manifest["extraction"] == after
+    with pytest.raises(ValueError, match="its rows are 40 segments already; leave out --pool"):
+        prepare(root, tmp_path / "twice", pool=True)
+    settings.write_text("[1]")
+    with pytest.raises(ValueError, match="settings.json: not a JSON object"):
+        prepare(root, tmp_path / "damaged", pool=True)
+    settings.unlink()
+    assert "extraction" not in prepare(root, tmp_path / "unknown", pool=True).manifest
 
 
 @pytest.mark.golden

@@ -1,7 +1,9 @@
 """From random access to batches: seeded order, shares of processes, prefetch, saved position."""
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import grain
 import jax
@@ -56,3 +58,13 @@ def iterate(
     prefetch = max(prefetch, threads) if threads else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
+
+
+def ahead(items: Iterator, depth: int) -> Iterator:
+    """The same items, made by a thread up to `depth` of them early."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = collections.deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item

@@ -120,6 +120,78 @@ def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:
     return FrameFolder(path) if pathlib.Path(path).is_dir() else VideoFile(path)
 
 
+def find_videos(
+    where: str | pathlib.Path, listed: str | pathlib.Path | None = None
+) -> dict[str, pathlib.Path]:
+    """Name, CLASS/NAME, and path of every video.
+
+    Args:
+      where: a video file, a folder of frames, or a folder of such at any depth.
+      listed: text file of paths below `where`, one a line: only these.
+
+    Raises:
+      FileNotFoundError: one of them is not there.
+      ValueError: no video, two of one name, or a listed path outside `where`.
+    """
+    where = pathlib.Path(where).absolute()
+    if not where.exists():
+        raise FileNotFoundError(f"{where}: no such file or folder")
+    paths = _listed(where, pathlib.Path(listed)) if listed else list(_walk(where))
+    if not paths:
+        raise ValueError(f"{where}: no video here ({', '.join(VIDEOS)}) and no folder of frames")
+    root, found = where.parent.parent if paths == [where] else where, {}
+    for path in paths:
+        name = path.relative_to(root)
+        if name.suffix.lower() in VIDEOS:
+            name = name.with_suffix("")
+        key = (name if len(name.parts) > 1 else root.name / name).as_posix()
+        if key in found:
+            raise ValueError(f"{found[key]} and {path} are both {key}; rename one of them")
+        found[key] = path
+    return found
+
+
+def _walk(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Videos at or below a path; a folder of images without videos or folders is one."""
+    if path.is_file():
+        yield path
+        return
+    entries = visible(path)
+    inner = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEOS]
+    if not inner and any(entry.suffix.lower() in IMAGES for entry in entries):
+        yield path
+    for entry in inner:
+        yield from _walk(entry)
+
+
+def _listed(where: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
+    lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    for line in lines:
+        if pathlib.PurePath(line).is_absolute() or ".." in pathlib.PurePath(line).parts:
+            raise ValueError(f"{file}: {line!r} is not a path below {where}")
+    missing = [line for line in lines if not (where / line).exists()]
+    if missing:
+        shown = "\n  ".join(missing[:5])
+        raise FileNotFoundError(
+            f"{file}: {len(missing):,} of its {len(lines):,} videos are not in {where}:\n  {shown}"
+        )
+    return [where / line for line in lines]
+
+
+def frames_of(path: pathlib.Path) -> Iterator[np.ndarray]:
+    """The frames of a video, uint8 [H, W, 3], RGB.
+
+    Raises:
+      ValueError: it cannot be decoded, or not to its end.
+    """
+    video, count = open_frames(path), 0
+    for picture in video:
+        count += 1
+        yield picture.pixels
+    if isinstance(video, VideoFile):
+        video.check_whole(count)
+
+
 def list_images(folder: pathlib.Path, besides: str = "") -> list[pathlib.Path]:
     """The images of a folder in the order of their names, numbers in them by value.
 
