@@ -1,17 +1,17 @@
-"""UCSD Ped2 with video-level labels: its ten splits as datasets of bags.
+r"""UCSD Ped2 with video-level labels: its ten splits as datasets of bags.
 
     (cd UCSD_PED2 && ls -d training/frames/* testing/frames/*) > clips.txt
-    python -m data_prep.extract_features --videos UCSD_PED2 --list clips.txt \\
+    python -m data_prep.extract_features --videos UCSD_PED2 --list clips.txt --crops ten \
         --weights weights/i3d_rgb --out FEATURES
     python -m data_prep.ped2_weak --data UCSD_PED2 --features FEATURES --out data/ped2_weak
 
-writes data/ped2_weak/0 … 9; `--split N` only one of them. UCSD_PED2 is in either layout of
-data_prep.ucsd_ped (in the original one the clips are Train/Train0?? and Test/Test0??). The features of
-the clip UCSD_PED2/PATH are FEATURES/PATH.npy, float [rows, D].
+writes data/ped2_weak/0 … 9; `--split N` only that one. UCSD_PED2 has either layout of
+data_prep.ucsd_ped (in the original one the clips are Train/Train0?? and Test/Test0??). The
+features of the clip UCSD_PED2/PATH are FEATURES/PATH.npy, float [n, D] or [crops, n, D].
 
-Of 16 normal and 12 anomalous clips, 4 and 6 that are drawn at random are for training, the rest is
-for testing; the mean of ten draws is reported (Zhong et al., CVPR 2019). The papers' draws are not
-published; ours are `ped2_weak.json`: numbers of the clips from 1, split N drawn with seed N.
+Of 16 normal and 12 anomalous clips, 4 and 6 that are drawn at random are for training, the rest
+is for testing; the mean of ten draws is reported (Zhong et al., CVPR 2019). The papers' draws are
+not published; ours are in `ped2_weak.json`: numbers of the clips from 1, split N drawn with seed N.
 
 Training bags have 32 segments, pooled as in spec mil §3. A clip of Ped2 has 7 to 11 snippets of 16
 frames, so test bags have the snippets themselves (`--pool`: segments as well); spread their scores
@@ -27,12 +27,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from data_prep import command, ucsd_ped
-from data_prep.ucf_crime import read_array
+from data_prep.feature_files import read_array, read_settings
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
 
+SEGMENTS = 32  # of a training bag
 LISTS = pathlib.Path(__file__).with_suffix(".json")
 SOURCES = {"normal": ("train", "Train", 16), "anomalous": ("test", "Test", 12)}
 
@@ -45,7 +46,7 @@ class Clip:
       name: "Train01" … "Test12".
       label: 1 if it holds an anomaly.
       labels: of its frames, uint8 [T].
-      rows: float32 [n, D].
+      rows: one for each snippet, float32 [crops, n, D].
     """
 
     name: str
@@ -55,17 +56,16 @@ class Clip:
 
     def bag(self, train: bool, pool: bool, normalize: bool) -> Bag:
         """The clip as a bag; without frame labels for training."""
+        rows = self.rows
         if pool:
-            rows = pool_clips(self.rows, normalize=normalize)
-        else:
-            rows = normalize_rows(self.rows) if normalize else self.rows
+            rows = np.stack([pool_clips(crop, SEGMENTS, normalize=False) for crop in rows])
         return Bag(
             video=self.name,
             label=self.label,
             class_name="anomalous" if self.label else "normal",
             num_frames=UNKNOWN_LENGTH if train else len(self.labels),
             intervals=intervals_of(self.labels[:0] if train else self.labels),
-            features=rows[None],
+            features=normalize_rows(rows) if normalize else rows,
         )
 
 
@@ -93,16 +93,19 @@ def read_clips(data: pathlib.Path, features: pathlib.Path) -> dict[str, list[Cli
                 f"{data}: {len(found[split])} {split} clips; Ped2 has {count}, and the lists of "
                 "the splits count on it"
             )
-    paths = {id(video): _features_of(video, data, features) for vs in found.values() for video in vs}
-    _check_there(list(paths.values()), data, features)
-    clips, width = {}, 0
+    where = {
+        kind: [_features_of(video, data, features) for video in found[split]]
+        for kind, (split, _, _) in SOURCES.items()
+    }
+    _check_there([*where["normal"], *where["anomalous"]], data, features)
+    clips, like = {}, None
     for label, (kind, (split, prefix, _)) in enumerate(SOURCES.items()):
         clips[kind] = []
-        for number, video in enumerate(found[split], 1):
-            rows = _read_rows(paths[id(video)], len(video.frames), width)
-            width = rows.shape[1]
-            labels = _frame_labels(video, label)
-            clips[kind].append(Clip(f"{prefix}{number:02d}", label, labels, rows))
+        for number, (video, path) in enumerate(zip(found[split], where[kind], strict=True), 1):
+            rows = _read_rows(path, len(video.frames), like)
+            like = rows.shape
+            name, labels = f"{prefix}{number:02d}", _frame_labels(video, label)
+            clips[kind].append(Clip(name, label, labels, rows))
     return clips
 
 
@@ -120,17 +123,18 @@ def _check_there(paths: Sequence[pathlib.Path], data: pathlib.Path, features: pa
         )
 
 
-def _read_rows(path: pathlib.Path, frames: int, width: int) -> np.ndarray:
+def _read_rows(path: pathlib.Path, frames: int, like: tuple[int, ...] | None) -> np.ndarray:
+    """Features [crops, n, D] of a clip of so many frames, with the crops and columns of `like`."""
     rows, least = read_array(path), frames // CLIP_FRAMES
-    if not least <= len(rows) <= frames:
+    if not least <= rows.shape[1] <= frames:
         raise ValueError(
-            f"{path}: {len(rows)} rows for {frames} frames; expected {least}, one for every "
+            f"{path}: {rows.shape[1]} rows for {frames} frames; expected {least}, one for every "
             f"{CLIP_FRAMES} frames, or more (--step). Are they of this clip?"
         )
-    if width and rows.shape[1] != width:
+    if like and rows.shape[::2] != like[::2]:
         raise ValueError(
-            f"{path}: {rows.shape[1]} columns, the clips before have {width}; is this another "
-            "network's feature?"
+            f"{path}: {rows.shape[0]} crops, {rows.shape[2]} columns; the clips before have "
+            f"{like[0]} and {like[2]}. Extract all with the same network and --crops"
         )
     return rows
 
@@ -167,6 +171,22 @@ def split_clips(
     return splits
 
 
+def _extraction(features: pathlib.Path, pool: bool, normalize: bool) -> dict:
+    """Entry of the manifest: how rows of test bags were made, where that is known.
+
+    Raises:
+      ValueError: the rows are not snippets.
+    """
+    settings = read_settings(features)
+    if settings is None:
+        return {}
+    if settings.get("pooling"):
+        raise ValueError(f"{features}: its rows are segments; extract snippets, without pooling")
+    pooled = {"pooling": "mean", "segments": SEGMENTS} if pool else {}
+    found = {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}
+    return {"extraction": found}
+
+
 def prepare(
     data: str | pathlib.Path,
     features: str | pathlib.Path,
@@ -191,7 +211,8 @@ def prepare(
     if split is not None and not 0 <= split < len(lists):
         raise ValueError(f"no split {split}; there are 0 to {len(lists) - 1} (--split)")
     clips = read_clips(pathlib.Path(data), pathlib.Path(features))
-    width, written = clips["normal"][0].rows.shape[1], {}
+    width, written = clips["normal"][0].rows.shape[-1], {}
+    extra = {"streams": {"rgb": width}, **_extraction(pathlib.Path(features), pool, normalize)}
 
     def bags(split: str, found: Sequence[Clip]) -> Iterator[dict]:
         train = split == "train"
@@ -208,7 +229,7 @@ def prepare(
             splits={name: bags(name, found) for name, found in splits.items()},
             file_format=file_format,
             shards=shards,
-            extra={"streams": {"rgb": width}},
+            extra=extra,
         )
     return written
 
