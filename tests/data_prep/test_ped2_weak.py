@@ -106,6 +106,7 @@ def test_pooling_and_lengths_are_chosen_and_noted(copy, tmp_path):
             np.testing.assert_allclose(np.linalg.norm(bag.features, axis=-1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_smoke_run_on_bags_of_several_lengths(source, tmp_path):
     prepare(source / "data", source / "features", tmp_path / "out", split=0)
     config = ped2_mil.get_config("smoke")
