@@ -26,7 +26,7 @@ No published program covers this setting, so nothing here is kept for parity: al
 enter the loss, each snippet of a test clip is scored by itself, and every frame has the score of
 a snippet (`eval.expansion = "even"`). The other rules were made for long videos: of 11 snippets
 or fewer they lose the last frames, and of 32 segments most scores. Optimiser and loss are those
-of configs/ucf_mil.py, the number of steps is that of its `:mini`; a batch has the 4 normal clips
+of configs/ucf_mil.py, the number of steps is that of its mini set; a batch has the 4 normal clips
 and 4 of the 6 anomalous ones. Nothing was selected on the test clips.
 
 Other rules, AUC of the same networks (`python -m vadjax.metrics.frame RUN/scores --expansion RULE`;
