@@ -95,6 +95,23 @@ def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
     return found
 
 
+def read_splits(root: pathlib.Path, labels: str | pathlib.Path | None = None) -> frames.Splits:
+    """The videos of either layout.
+
+    Raises:
+      FileNotFoundError: a folder or file is not there.
+      ValueError: a file that cannot be used; the message names it.
+    """
+    original = find_original(root)
+    if original is None:
+        return frames.read_layout(root, labels)
+    splits = read_original(original)
+    if labels is not None:
+        found = frames.find_labels(root, pathlib.Path(labels))
+        splits["test"] = frames.with_labels(splits["test"], found)
+    return splits
+
+
 def prepare(
     data: str | pathlib.Path,
     out: str | pathlib.Path,
@@ -109,16 +126,7 @@ def prepare(
       FileNotFoundError: a folder or file is not there.
       ValueError: a file that cannot be used; the message names it.
     """
-    root = pathlib.Path(data)
-    original = find_original(root)
-    if original is not None:
-        splits = read_original(original)
-        if labels is not None:
-            found = frames.find_labels(root, pathlib.Path(labels))
-            splits["test"] = frames.with_labels(splits["test"], found)
-    else:
-        splits = frames.read_layout(root, labels)
-    return frames.write(splits, out, name=name, **options)
+    return frames.write(read_splits(pathlib.Path(data), labels), out, name=name, **options)
 
 
 def main(argv: list[str] | None = None) -> None:

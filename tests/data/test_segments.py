@@ -36,9 +36,20 @@ def test_every_rule_gives_one_score_a_frame(rule, frames):
     spread = segments.expand(scores, frames, rule)
     assert spread.shape == (frames,) and spread.dtype == np.float32
     assert set(spread) <= {0, *scores}
+    if rule == "even":
+        assert (spread != 0).all() and (np.diff(spread) >= 0).all()
+        return
     if rule != "paint":  # whose empty last segment paints the clip that is not whole
         assert (spread[frames // 16 * 16 :] == 0).all()
     assert (spread != 0).any() == (frames >= 16)
+
+
+def test_even_rule_gives_every_row_an_equal_part():
+    rows = np.array([0.5, 0.25, 1.0])
+    np.testing.assert_array_equal(segments.expand(rows, 48, "even"), np.repeat(rows, 16))
+    runs = [sum(segments.expand(np.arange(11), 180, "even") == row) for row in range(11)]
+    assert set(runs) == {16, 17} and sum(runs) == 180
+    assert set(segments.expand(np.arange(32), 120, "even")) == set(range(32))  # no score is lost
 
 
 def test_matlab_rule_loses_the_last_clip_and_seed_rule_does_not():
@@ -58,7 +69,7 @@ def test_pooling_averages_and_normalises():
 
 
 def test_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="seed, matlab, paint"):
+    with pytest.raises(ValueError, match="seed, matlab, paint, even"):
         segments.expand(np.zeros(32), 100, "other")
 
 

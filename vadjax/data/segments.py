@@ -1,7 +1,8 @@
 """Clips, segments and frames: pooling clips into segments, spreading segment scores over frames.
 
 A clip is 16 consecutive frames; a segment is one of `K` (32) parts of a video, whatever its
-length. Both rules for the spreading that are in use are here, under the name of who uses them.
+length. The rules for the spreading that are in use are here, under the name of who uses them, and
+`even`, which loses no score and leaves no frame without one.
 """
 
 import numpy as np
@@ -143,6 +144,15 @@ def expand_matlab(scores: np.ndarray, num_frames: int) -> np.ndarray:
     return _paint(scores, num_frames, clip_bounds(num_frames // CLIP_FRAMES, len(scores)))
 
 
+def expand_even(scores: np.ndarray, num_frames: int) -> np.ndarray:
+    """Row scores → frame scores, every row an equal part of the video.
+
+    Frame t takes the score `t * K // num_frames`. For any number of rows: segments, or the clips
+    of a short video themselves.
+    """
+    return np.asarray(scores)[np.arange(num_frames) * len(scores) // max(num_frames, 1)]
+
+
 def _paint(scores: np.ndarray, num_frames: int, bounds: np.ndarray) -> np.ndarray:
     frames = np.zeros(num_frames, np.asarray(scores).dtype)
     if num_frames >= CLIP_FRAMES:
@@ -151,7 +161,12 @@ def _paint(scores: np.ndarray, num_frames: int, bounds: np.ndarray) -> np.ndarra
     return frames
 
 
-EXPANSIONS = {"seed": expand_seed, "matlab": expand_matlab, "paint": expand_paint}
+EXPANSIONS = {
+    "seed": expand_seed,
+    "matlab": expand_matlab,
+    "paint": expand_paint,
+    "even": expand_even,
+}
 
 
 def expand(scores: np.ndarray, num_frames: int, rule: str = "seed") -> np.ndarray:
