@@ -20,8 +20,8 @@ from vadjax.data.toy import ToyBags, write_bags
 LIMIT_GB = 3.0
 
 
-def resident(pid: int, key: str = "VmRSS") -> float:
-    """Resident (or with `VmHWM` peak resident) memory of a process, GB; 0 once it has ended."""
+def resident(pid: int | str, key: str = "VmRSS") -> float:
+    """Resident (or with `VmHWM` peak) memory of a process (or "self"), GB; 0 once it has ended."""
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:
