@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vadjax import progress
 from vadjax.data.records import FORMATS
 
 
@@ -16,9 +17,13 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
-    """Calls `function`; an error of the input ends the program with one line, not a traceback."""
+    """Calls `function`; an error of the input ends the program with one line, not a traceback.
+
+    Warnings become lines too.
+    """
     try:
-        return function(*args, **kwargs)
+        with progress.warnings_as_lines():
+            return function(*args, **kwargs)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
 

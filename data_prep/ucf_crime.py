@@ -19,7 +19,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -393,10 +392,7 @@ def main(argv: list[str] | None = None) -> None:
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
     out = args["out"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *rest: print(f"warning: {message}", file=sys.stderr)
-        manifest = command.report_errors(prepare, **args)
+    manifest = command.report_errors(prepare, **args)
     command.print_summary(out, manifest)
 
 

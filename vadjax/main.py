@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
     logging.set_verbosity(logging.ERROR)
     check_flags()
-    from vadjax import evaluate, predict, train  # after the flags: --help is instant
+    from vadjax import evaluate, predict, progress, train  # after the flags: --help is instant
 
     try:
         if _MODE.value == "train":
@@ -39,10 +39,11 @@ def main(argv: list[str]) -> None:
         elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
         else:
-            failed = predict.run(
-                _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
-                live=_LIVE.value, film=_FILM.value, fps=_FPS.value,
-            )  # fmt: skip
+            with progress.warnings_as_lines():
+                failed = predict.run(
+                    _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
+                    live=_LIVE.value, film=_FILM.value, fps=_FPS.value,
+                )  # fmt: skip
             if failed:
                 sys.exit(f"{len(failed):,} videos could not be used: {', '.join(failed)}")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:

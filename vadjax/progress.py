@@ -1,7 +1,9 @@
-"""Progress of long work: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a live bar on a terminal, a line now and then elsewhere; warnings."""
 
 import contextlib
+import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
@@ -44,3 +46,12 @@ def bar(title: str, total: int, first: int = 0) -> Iterator[Bar]:
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as live:
         yield Bar(title, total, first, live)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings to the user become lines on the standard error, every one of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *rest: print(f"warning: {message}", file=sys.stderr)
+        yield

@@ -1,6 +1,6 @@
 """A stream of many hours, scored live and as a file: resident memory on the way.
 
-    python -m tests.benchmarks.long_stream [--system mil exemplar lgn] [--way live file] [--hours 10]
+    python -m tests.benchmarks.long_stream [--system mil exemplar lgn] [--hours 10]
 
 Trains each system for a moment on toy data, then scores a stream that repeats the frames of a toy
 scene (240 × 360 for `mil`, 48 × 64 for the others), through the same functions as
