@@ -1,7 +1,7 @@
 r"""UCSD Ped2 with video-level labels: its ten splits as datasets of bags.
 
     (cd UCSD_PED2 && ls -d training/frames/* testing/frames/*) > clips.txt
-    python -m data_prep.extract_features --videos UCSD_PED2 --list clips.txt --crops ten \
+    python -m data_prep.extract_features --videos UCSD_PED2 --list clips.txt \
         --weights weights/i3d_rgb --out FEATURES
     python -m data_prep.ped2_weak --data UCSD_PED2 --features FEATURES --out data/ped2_weak
 
