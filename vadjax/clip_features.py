@@ -14,6 +14,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import jax
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
@@ -96,7 +97,7 @@ def load_i3d(
       normalisation: of RGB: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the
         one of the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
         A network for flow always takes "pm1" (§A4).
-      batch: clips at once, spread over the devices.
+      batch: clips at once, spread over the devices that divide it.
 
     Raises:
       FileNotFoundError: there is nothing of the kind.
@@ -184,13 +185,16 @@ class SnippetFeatures:
           weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
           snippets: how videos are cut.
           normalisation: as for `load_i3d`.
-          batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
+          batch: clips at once, spread over the devices that divide it (`vadjax.mesh.make`);
+            None: `BATCH`, or the crops of a snippet where these are more, filled up to a multiple
+            of the devices.
 
         Raises:
           FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
-        batch = batch or max(BATCH, snippets.count)
+        devices = jax.device_count()
+        batch = batch or -(-max(BATCH, snippets.count) // devices) * devices
         return cls([load_i3d(folder, normalisation, batch) for folder in folders], snippets, batch)
 
     @property

@@ -13,6 +13,7 @@ from extract_cases import Net, grey_levels, run, write_video
 from data_prep import extract_features, ucf_crime, weights
 from data_prep.extract_features import extract
 from data_prep.extractor import Extractor
+from tests.benchmarks.extract import peak_of
 from vadjax import clip_features
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.loader import ahead
@@ -252,3 +253,10 @@ def test_features_equal_those_of_the_real_set(ucf_mini, real_net, tmp_path):
         cosines += [(found * expected).sum(1) / norms]
         print(f"{name}: {len(found)} snippets, smallest cosine {cosines[-1].min():.6f}")
     assert len(cosines) == 3 and np.concatenate(cosines).min() >= 0.999
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video():
+    short, long = (peak_of(minutes, toy=True) for minutes in (1, 10))
+    print(f"peak {short:.0f} MB for 1 minute, {long:.0f} MB for 10 minutes")
+    assert long < short + 150  # 10 minutes of frames are 3,400 MB
