@@ -1,6 +1,7 @@
 """load_i3d: the networks of folders that data_prep.weights wrote."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -62,6 +63,16 @@ def test_the_digest_is_of_weights_and_normalisation(folder):
     assert first.digest == again.digest != other.digest
     with pytest.raises(ValueError, match="normalisation 'none'; expected one of pm1, kinetics"):
         load_i3d(folder, "none")
+
+
+def test_a_folder_that_does_not_hold_what_it_says(folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    about = json.loads((other / "provenance.json").read_text())
+    about |= {"network": "inception_i3d", "stream": "rgb"}
+    (other / "provenance.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="Conv3d_1a_7x7"):
+        load_i3d(other)
 
 
 def test_other_folders(tmp_path):

@@ -129,12 +129,20 @@ def sound_only(path):
         file.writeframes(bytes(16000))
 
 
+def no_picture_in_it(path):
+    """A film whose only track says that it is sound."""
+    content = write_video(path, 40).read_bytes()
+    assert content.count(b"vide") == 1
+    path.write_bytes(content.replace(b"vide", b"soun"))
+
+
 BAD = {
     "zero length": (lambda path: path.write_bytes(b""), "OpenCV cannot open this video"),
     "no video": (lambda path: path.write_text("<html>"), "OpenCV cannot open this video"),
     "cut short": (cut_short, "OpenCV cannot open this video"),
     "cut short, streamable": (cut_short_streamable, "its header lists 60; the file is cut short"),
     "sound only": (sound_only, "OpenCV cannot open this video|no frame can be decoded"),
+    "a track of sound": (no_picture_in_it, "OpenCV cannot open this video|no frame can be dec"),
     "too short": (lambda path: write_video(path, 9), "9 frames, a snippet has 16; .*--pad_last"),
 }
 
