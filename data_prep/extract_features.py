@@ -15,21 +15,27 @@ FEATURES/all_rgbs/CLASS/NAME.mp4.npy and FEATURES/all_flows/CLASS/NAME.mp4.npy.
   --pooling mean   32 segments (--segments) instead of all snippets, means as the first MIL program
                    made them (spec mil §3); or linear, as S3R (spec s3r §2.1)
 
-The rows of a batch are spread over all devices that divide it: with 8 devices, --batch 8, 16 ….
+The clips of a batch are spread over the devices of the machine (with 8 of them --batch is 8, 16,
+…; another number uses as many as divide it). With --beam (pip install 'vadjax[beam]') the videos
+are shared out by Apache Beam over machines that see the same folders, for example
+--beam="--runner=FlinkRunner --flink_master=HOST:8081"; without a value, on this machine.
+
 The same command again goes on where it stopped; settings.json in FEATURES says with which weights
 and settings. Videos that cannot be used are passed over, listed at the end, and tried again by
 the next call; the exit status is then 1.
 """
 
 import argparse
+import functools
 import itertools
 import operator
 import pathlib
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
 
-from data_prep import command
+from data_prep import beam, command
 from data_prep.extractor import Extractor, Pooling, Unusable, decode
 from vadjax import progress
 from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
@@ -66,6 +72,27 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
                 failed[name] = str(error)
             bar.update(done + 1, {})
     return failed
+
+
+def extract_with_beam(
+    extractor: Extractor, videos: Mapping[str, pathlib.Path], args: argparse.Namespace
+) -> dict[str, str]:
+    """As `extract`, video by video on the machines of a Beam pipeline; each loads the network."""
+    extractor.claim()
+    todo = {name: path for name, path in videos.items() if not extractor.done(name)}
+    make, out = functools.partial(worker, args), pathlib.Path(args.out).absolute()
+    return beam.each(todo, make, out, shlex.split(args.beam))
+
+
+def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
+    """Loads the network; a function of name and path that writes the features of a video."""
+    extractor = load(args)
+
+    def work(name: str, path: pathlib.Path) -> None:
+        parts = loader.ahead(decode({name: path}, extractor.net), AHEAD)
+        extractor.write(name, (part for _, part in parts))
+
+    return work
 
 
 def _speed(bar: progress.Bar, done: int) -> Callable[[int], None]:
@@ -109,7 +136,10 @@ def run(args: argparse.Namespace) -> tuple[int, dict[str, str]]:
     if not args.list and (others := passed_over(pathlib.Path(args.videos).absolute(), videos)):
         more = f" and {len(others) - 5:,} more" if len(others) > 5 else ""
         print(f"passed over, by their endings no videos: {', '.join(others[:5])}{more}")
-    return len(videos), extract(load(args), videos)
+    extractor = load(args)
+    if args.beam is None:
+        return len(videos), extract(extractor, videos)
+    return len(videos), extract_with_beam(extractor, videos, args)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -132,7 +162,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--pooling", choices=POOLINGS, help="of snippets to segments; default: all snippets")
     add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
     add("--normalize", action="store_true", help="L2-normalise rows of each network")
-    add("--batch", type=int, help=f"clips at once (default {BATCH}, or the crops)")
+    add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
+    add("--beam", nargs="?", const="", metavar="OPTIONS", help="through Apache Beam, its options")
     return parser.parse_args(argv)
 
 

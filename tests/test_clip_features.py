@@ -1,6 +1,7 @@
 """load_i3d: the networks of folders that data_prep.weights wrote."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from flax import traverse_util
 
 from data_prep import weights
+from vadjax import clip_features, mesh
 from vadjax.backbones import resnet3d, resnet3d_weights
 from vadjax.backbones.resnet3d import ResNet50I3D
-from vadjax.clip_features import load_i3d
+from vadjax.clip_features import ClipFeatures, SnippetFeatures, load_i3d
 from vadjax.convert.torch import AXES
+from vadjax.data.snippets import Snippets
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +65,67 @@ def test_the_digest_is_of_weights_and_normalisation(folder):
         load_i3d(folder, "none")
 
 
+def test_a_folder_that_does_not_hold_what_it_says(folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    about = json.loads((other / "provenance.json").read_text())
+    about |= {"network": "inception_i3d", "stream": "rgb"}
+    (other / "provenance.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="Conv3d_1a_7x7"):
+        load_i3d(other)
+
+
 def test_other_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="Run: python -m data_prep.weights i3d_rgb_kin"):
         load_i3d(tmp_path)
     (tmp_path / "provenance.json").write_text(json.dumps({"name": "efficientnet_lite0"}))
     with pytest.raises(ValueError, match="holds 'efficientnet_lite0', not an I3D"):
         load_i3d(tmp_path)
+
+
+def toy(batch):
+    """A small network for clips of any size, with weights."""
+    kernel = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+
+    def apply(variables, clips):
+        return jax.nn.relu(clips.mean((1, 2, 3)) @ variables["kernel"])[:, None, None, None]
+
+    return ClipFeatures(apply, {"kernel": kernel}, 8, "rgb", "pm1", batch, {})
+
+
+@pytest.mark.parametrize(("batch", "devices"), [(8, 8), (16, 8), (12, 6), (4, 4), (7, 7), (9, 3)])
+def test_devices_share_a_batch(batch, devices):
+    clips = np.random.default_rng(1).integers(0, 256, (19, 16, 4, 6, 3), np.uint8)
+    assert mesh.make(batch).size == devices
+    many = toy(batch)
+    np.testing.assert_allclose(many(clips), toy(1)(clips), rtol=1e-6)
+    assert len(many._run._start(clips[:batch], batch)[0].sharding.device_set) == devices
+
+
+def test_one_compilation_whatever_the_length():
+    net = SnippetFeatures(toy(4), Snippets(step=8), 4)
+    for frames in (16, 40, 70):
+        found = list(net(np.full((frames, 30, 40, 3), 7, np.uint8)))
+        assert sum(map(len, found)) == (frames - 16) // 8 + 1
+    assert net._nets["rgb"]._run._apply._cache_size() == 1
+
+
+def test_the_default_batch_uses_all_devices(monkeypatch):
+    batches = []
+
+    def load(folder, normalisation, batch):
+        batches.append(batch)
+        return toy(batch)
+
+    monkeypatch.setattr(clip_features, "load_i3d", load)
+    for crops, batch in (("centre", None), ("ten", None), ("ten", 20)):
+        SnippetFeatures.load("w", Snippets(crops), batch=batch)
+    assert batches == [8, 16, 20]
+
+
+@pytest.mark.slow
+def test_devices_share_the_real_network(kinetics_i3d, tmp_path):
+    weights.prepare("i3d_rgb_kinetics400", tmp_path / "i3d", str(kinetics_i3d))
+    clips = np.random.default_rng(2).integers(0, 256, (2, 16, 224, 224, 3), np.uint8)
+    one, two = (load_i3d(tmp_path / "i3d", batch=batch)(clips) for batch in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-5 * one.max())

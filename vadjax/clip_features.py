@@ -14,6 +14,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -100,7 +101,7 @@ def load_i3d(
       normalisation: of RGB: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the
         one of the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
         A network for flow always takes "pm1" (§A4).
-      batch: clips at once, spread over the devices.
+      batch: clips at once, spread over the devices that divide it.
 
     Raises:
       FileNotFoundError: there is nothing of the kind.
@@ -192,18 +193,25 @@ class SnippetFeatures:
     ) -> "SnippetFeatures":
         """With the network of a folder, or the two of two folders.
 
-        Args:
-          weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
-          snippets: how videos are cut.
-          normalisation: as for `load_i3d`.
-          batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
-          normalize: as for the class.
+                Args:
+                  weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
+                  snippets: how videos are cut.
+                  normalisation: as for `load_i3d`.
+        <<<<<<< HEAD
+                  batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
+                  normalize: as for the class.
+        =======
+                  batch: clips at once, spread over the devices that divide it (`vadjax.mesh.make`);
+                    None: `BATCH`, or the crops of a snippet where these are more, filled up to a multiple
+                    of the devices.
+        >>>>>>> extract
 
-        Raises:
-          FileNotFoundError, ValueError: as `load_i3d` and the class.
+                Raises:
+                  FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
-        batch = batch or max(BATCH, snippets.count)
+        devices = jax.device_count()
+        batch = batch or -(-max(BATCH, snippets.count) // devices) * devices
         nets = [load_i3d(folder, normalisation, batch) for folder in folders]
         return cls(nets, snippets, batch, normalize)
 

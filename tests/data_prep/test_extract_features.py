@@ -13,6 +13,7 @@ from extract_cases import Net, grey_levels, run, write_video
 from data_prep import extract_features, ucf_crime, weights
 from data_prep.extract_features import extract
 from data_prep.extractor import Extractor
+from tests.benchmarks.extract import peak_of
 from vadjax import clip_features
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.loader import ahead
@@ -128,12 +129,20 @@ def sound_only(path):
         file.writeframes(bytes(16000))
 
 
+def no_picture_in_it(path):
+    """A film whose only track says that it is sound."""
+    content = write_video(path, 40).read_bytes()
+    assert content.count(b"vide") == 1
+    path.write_bytes(content.replace(b"vide", b"soun"))
+
+
 BAD = {
     "zero length": (lambda path: path.write_bytes(b""), "OpenCV cannot open this video"),
     "no video": (lambda path: path.write_text("<html>"), "OpenCV cannot open this video"),
     "cut short": (cut_short, "OpenCV cannot open this video"),
     "cut short, streamable": (cut_short_streamable, "its header lists 60; the file is cut short"),
     "sound only": (sound_only, "OpenCV cannot open this video|no frame can be decoded"),
+    "a track of sound": (no_picture_in_it, "OpenCV cannot open this video|no frame can be dec"),
     "too short": (lambda path: write_video(path, 9), "9 frames, a snippet has 16; .*--pad_last"),
 }
 
@@ -252,3 +261,10 @@ def test_features_equal_those_of_the_real_set(ucf_mini, real_net, tmp_path):
         cosines += [(found * expected).sum(1) / norms]
         print(f"{name}: {len(found)} snippets, smallest cosine {cosines[-1].min():.6f}")
     assert len(cosines) == 3 and np.concatenate(cosines).min() >= 0.999
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video():
+    short, long = (peak_of(minutes, toy=True) for minutes in (1, 10))
+    print(f"peak {short:.0f} MB for 1 minute, {long:.0f} MB for 10 minutes")
+    assert long < short + 150  # 10 minutes of frames are 3,400 MB
