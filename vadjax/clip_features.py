@@ -193,21 +193,17 @@ class SnippetFeatures:
     ) -> "SnippetFeatures":
         """With the network of a folder, or the two of two folders.
 
-                Args:
-                  weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
-                  snippets: how videos are cut.
-                  normalisation: as for `load_i3d`.
-        <<<<<<< HEAD
-                  batch: clips at once; None: `BATCH`, or the crops of a snippet where these are more.
-                  normalize: as for the class.
-        =======
-                  batch: clips at once, spread over the devices that divide it (`vadjax.mesh.make`);
-                    None: `BATCH`, or the crops of a snippet where these are more, filled up to a multiple
-                    of the devices.
-        >>>>>>> extract
+        Args:
+          weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
+          snippets: how videos are cut.
+          normalisation: as for `load_i3d`.
+          batch: clips at once, spread over the devices that divide it (`vadjax.mesh.make`);
+            None: `BATCH`, or the crops of a snippet where these are more, filled up to a multiple
+            of the devices.
+          normalize: as for the class.
 
-                Raises:
-                  FileNotFoundError, ValueError: as `load_i3d` and the class.
+        Raises:
+          FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
         devices = jax.device_count()
