@@ -59,8 +59,7 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
     Raises:
       ValueError: the folder holds features of other weights or settings.
     """
-    extractor.claim()
-    todo = {name: path for name, path in videos.items() if not extractor.done(name)}
+    todo = extractor.claim(videos)
     first, failed = len(videos) - len(todo), {}
     stream = loader.ahead(decode(todo, extractor.net), AHEAD)
     with progress.bar("extract", len(videos), first) as bar:
@@ -78,8 +77,7 @@ def extract_with_beam(
     extractor: Extractor, videos: Mapping[str, pathlib.Path], args: argparse.Namespace
 ) -> dict[str, str]:
     """As `extract`, video by video on the machines of a Beam pipeline; each loads the network."""
-    extractor.claim()
-    todo = {name: path for name, path in videos.items() if not extractor.done(name)}
+    todo = extractor.claim(videos)
     make, out = functools.partial(worker, args), pathlib.Path(args.out).absolute()
     return beam.each(todo, make, out, shlex.split(args.beam))
 

@@ -15,6 +15,8 @@ from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video import frames_of
 from vadjax.writers import write_json
 
+SOURCES = "sources.json"  # name and path of every video
+
 
 class Unusable(ValueError):
     """A video from which no features can be made; the message says why."""
@@ -61,13 +63,33 @@ class Extractor:
     ):
         self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
 
-    def claim(self) -> None:
-        """Notes in the folder that its features are of these weights and settings.
+    def claim(self, videos: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+        """Notes in the folder of what weights, settings and videos its features are.
+
+        Args:
+          videos: name, CLASS/NAME, and path of each.
+
+        Returns:
+          The videos that have no features yet.
 
         Raises:
           ValueError: they are of others, which the message names, or of none that are known.
         """
         claim(self.out, {**self.net.settings, **self._pooling.settings})
+        path = self.out / SOURCES
+        sources = json.loads(path.read_text()) if path.is_file() else {}
+        todo = {}
+        for name, video in videos.items():
+            tail = video.parts[-3:]  # a folder of videos may be moved
+            if not self.done(name):
+                todo[name] = video
+            elif pathlib.Path(before := sources.get(name, video)).parts[-3:] != tail:
+                raise ValueError(
+                    f"{self.files(name)[0]}: was made from {before}; {video} has the same name, "
+                    "so name another --out"
+                )
+        write_json(path, sources | {name: str(video) for name, video in todo.items()})
+        return todo
 
     def files(self, name: str) -> list[pathlib.Path]:
         """The files of a video, one a network."""

@@ -81,7 +81,7 @@ def test_a_stop_leaves_whole_files_only(source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(source, out, Stops())
     left = {path.name for path in out.rglob("*") if path.is_file()}
-    assert left == {"a.npy", "settings.json"}
+    assert left == {"a.npy", "settings.json", "sources.json"}
     assert run(source, out) == {} and len(list(out.rglob("*.npy"))) == 3
 
 
@@ -100,6 +100,18 @@ def test_other_settings_are_refused(source, tmp_path):
     (out / "settings.json").unlink()
     with pytest.raises(ValueError, match="holds features but no settings.json; name another"):
         run(source, out)
+
+
+def test_another_video_of_the_same_name_is_refused(source, tmp_path):
+    for split in ("training", "testing"):
+        write_video(tmp_path / split / "frames/01.avi", 20)
+    out = tmp_path / "out"
+    assert run(tmp_path / "training/frames", out) == {}
+    with pytest.raises(ValueError, match="01.npy: was made from .*training/frames/01.avi; .*testi"):
+        run(tmp_path / "testing/frames", out)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "training").rename(tmp_path / "moved/training")
+    assert run(tmp_path / "moved/training/frames", out) == {}
 
 
 def cut_short(path):
