@@ -173,7 +173,7 @@ def test_atoms_in_the_space_of_the_features():
     rng = np.random.default_rng(0)
     kinds = rng.random((3, 50)) * 4
     samples = kinds[rng.integers(0, 3, 90)] + 0.1 * rng.standard_normal((90, 50))
-    found = dictionary.learn(samples, 6, "atoms")
+    found = dictionary.learn(samples, 6, layout="atoms")
     assert found.shape == (6, 50)
     close(np.linalg.norm(found, axis=1), np.linalg.norm(samples, axis=1).mean(), 0, 1e-9)
     units = samples / np.linalg.norm(samples, axis=1, keepdims=True)
@@ -195,7 +195,7 @@ def test_atoms_in_the_space_of_the_features():
 )
 def test_what_nothing_can_be_learned_from(means, atoms, layout, message):
     with pytest.raises(ValueError, match=message):
-        dictionary.learn(means, atoms, layout)
+        dictionary.learn(means, atoms, layout=layout)
 
 
 def test_files_of_dictionaries(tmp_path):

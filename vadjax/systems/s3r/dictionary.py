@@ -39,10 +39,10 @@ PICKLES = (".pickle", ".pkl")
 def learn(
     means: np.ndarray,
     atoms: int,
+    seed: int = SEED,
     layout: str = "codes",
     *,
     iterations: int = ITERATIONS,
-    seed: int = SEED,
     watch: Callable[[int], None] = lambda step: None,
 ) -> np.ndarray:
     """A task-aware dictionary (spec s3r §3.1 to §3.3).
@@ -51,11 +51,11 @@ def learn(
       means: float [V, D], the mean over crops and segments of each normal training video. For
         layout "atoms" the rows may be snippets as well.
       atoms: rows of the dictionary, K; `count_atoms` for a share of the videos.
+      seed: of the random stream.
       layout: `"codes"` as published: the channels are the samples, and the codes are kept.
         `"atoms"`: the rows of `means` are the samples, and the atoms are kept, each as long as
         the samples are on average; an atom without use is drawn anew from the samples.
       iterations: mini-batches of the fit.
-      seed: of the random stream.
       watch: called with the number of mini-batches done.
 
     Returns:
@@ -254,7 +254,7 @@ def make(args: argparse.Namespace) -> np.ndarray:
     atoms = count_atoms(len(means), args.ratio)
     print(f"{len(means)} normal training videos of width {means.shape[1]}: {atoms} atoms")
     with progress.bar("dictionary", ITERATIONS) as bar:
-        return learn(means, atoms, args.layout, watch=lambda step: bar.update(step, {}))
+        return learn(means, atoms, layout=args.layout, watch=lambda step: bar.update(step, {}))
 
 
 def save(found: np.ndarray, path: pathlib.Path) -> None:
