@@ -127,6 +127,52 @@ def test_universal_dictionary(golden):
         close(dictionary.universal(segments, case["memory"]), case["output"], 1e-6)
 
 
+def moved_one_by_one(atoms, inner, outer, draw):
+    """The update of the spec as it is written there, over columns (§3.2)."""
+    columns, inner = atoms.T.copy(), inner.copy()
+    residual = outer.T - columns @ inner
+    for k in range(len(atoms)):
+        residual += np.outer(columns[:, k], inner[k])
+        columns[:, k] = residual @ inner[k]
+        if np.linalg.norm(columns[:, k]) < 1e-10:
+            columns[:, k] = draw()
+            inner[k] = 0
+            columns[:, k] /= np.linalg.norm(columns[:, k])
+        else:
+            columns[:, k] /= np.linalg.norm(columns[:, k])
+            residual -= np.outer(columns[:, k], inner[k])
+    return columns.T, inner
+
+
+def compare_moves(atoms, inner, outer) -> int:
+    """Compares a move with the one above; returns the atoms drawn anew."""
+    draws = [np.random.default_rng(3) for _ in range(2)]
+    found = fit.Fit(atoms, lambda: draws[0].standard_normal(atoms.shape[1]))
+    found.inner, found.outer = inner.copy(), outer
+    found._move_atoms()
+    expected = moved_one_by_one(
+        atoms, inner, outer, lambda: draws[1].standard_normal(atoms.shape[1])
+    )
+    close(found.atoms, expected[0], 1e-12)
+    np.testing.assert_array_equal(found.inner, expected[1])
+    return found.drawn
+
+
+def test_moving_atoms_in_blocks_is_moving_them_one_by_one():
+    rng = np.random.default_rng(0)
+    count = 2 * fit.BLOCK + 5
+    inner = rng.standard_normal((count, count))
+    inner[rng.permutation(count)[:20]] = 0  # rows alone: those drawn anew before
+    atoms, outer = rng.standard_normal((count, 9)), rng.standard_normal((count, 9))
+    assert compare_moves(atoms, inner, outer) == 20
+
+
+def test_an_atom_that_vanishes_is_drawn_anew():
+    atoms = np.eye(2, 5)
+    inner, outer = np.array([[1, 0.5], [0.5, 1]]), np.stack([0.5 * atoms[1], atoms[1]])
+    assert compare_moves(atoms, inner, outer) == 1
+
+
 def test_lasso_is_exact_on_nearly_collinear_atoms():
     """Against scikit-learn's path, and by the conditions of the optimum."""
     rng = np.random.default_rng(0)

@@ -56,10 +56,8 @@ class _Path:
         self.counts = np.zeros(len(level), int)
         self.active = np.full((len(level), 8), len(gram))  # [n, m]; of each row the first `counts`
         self.wanted = np.zeros((len(level), 8, 2))  # b_S and s of those atoms
-        first = np.abs(correlations).argmax(1)
-        self._join(
-            np.arange(len(level)), first, np.sign(correlations[np.arange(len(level)), first])
-        )
+        everyone, first = np.arange(len(level)), np.abs(correlations).argmax(1)
+        self._join(everyone, first, np.sign(correlations[everyone, first]))
 
     def advance(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Goes to the next level of every sample; those that pass `alpha` leave with their codes.
@@ -116,11 +114,9 @@ class _Path:
     def _join(self, rows: np.ndarray, atom: np.ndarray, sign: np.ndarray) -> None:
         place = self.counts[rows]
         if len(rows) and place.max() == self.active.shape[1]:
-            more = self.active.shape[1]
-            self.active = np.pad(
-                self.active, ((0, 0), (0, more)), constant_values=len(self.gram) - 1
-            )
-            self.wanted = np.pad(self.wanted, ((0, 0), (0, more), (0, 0)))
+            more = np.full_like(self.active, len(self.gram) - 1)
+            self.active = np.concatenate([self.active, more], 1)
+            self.wanted = np.concatenate([self.wanted, np.zeros_like(self.wanted)], 1)
         self.active[rows, place] = atom
         self.wanted[rows, place, 0] = self.correlations[rows, atom]
         self.wanted[rows, place, 1] = sign
