@@ -10,7 +10,7 @@ FOLDER is one of (recognised by its content; the parts may be mixed):
                with frame_labels_shanghai.npy (of one or two dimensions) in FOLDER or --labels
 
 SS is the camera. There are over 300,000 frames: take `--size` or `--encoding jpeg` unless there is
-much space.
+much space. Features of the weakly-supervised split: data_prep.shanghaitech_features.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""UCF-Crime features → dataset of bags, from the three layouts that people have.
+"""UCF-Crime features → dataset of bags, from the layouts that people have.
 
     python -m data_prep.ucf_crime --features FOLDER --out data/ucf_crime [--labels WHERE]
 
@@ -9,6 +9,12 @@
 `--labels WHERE` is a folder with the four list files (train_normal.txt, train_anomaly.txt,
 test_normalv2.txt or test_normal.txt, test_anomalyv2.txt or test_anomaly.txt; spec mil §4) or a
 `videos.json`; by default it is looked for in FOLDER and beside it.
+
+With the lists of S3R (NAME.training.csv, NAME.testing.csv) or RTFM (two .list files) instead,
+FOLDER holds features [tau, crops, D], VIDEO_i3d.npy or VIDEO.npy in any folders; --truth names the
+labels of the test frames (data_prep/bag_labels.py; default: beside the lists). Then --sampling
+makes 32 segments of a training video (`linear` as S3R, `mean` as RTFM); test videos keep all
+snippets.
 
 Training videos keep their video-level label only. Where FOLDER says how its features were made
 (data_prep.extract_features), the manifest says it too, so that new videos can be treated alike.
@@ -25,7 +31,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep import command
+from data_prep import bags, command
 from data_prep.feature_files import Features, find_features, read_array, read_settings
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
@@ -324,6 +330,10 @@ def prepare(
     skip_missing: bool = False,
     file_format: str = "array_record",
     shards: int | None = None,
+    sampling: str = "linear",
+    train_list: str | pathlib.Path | None = None,
+    test_list: str | pathlib.Path | None = None,
+    truth: str | pathlib.Path | None = None,
 ) -> dict:
     """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
 
@@ -332,6 +342,14 @@ def prepare(
       ValueError: a file or line that cannot be used; the message names it.
     """
     folder = pathlib.Path(features)
+    folders = [pathlib.Path(labels)] if labels else [folder, folder.parent]
+    if lists := bags.choose_lists(folders, train_list, test_list, truth):
+        if pool or normalize or skip_missing:
+            raise ValueError("--pool, --normalize and --skip_missing: not with these lists")
+        return bags.prepare(
+            folder, out, lists, name=name, published=bags.PUBLISHED["ucf_crime"],
+            sampling=sampling, segments=segments, file_format=file_format, shards=shards,
+        )  # fmt: skip
     found = find_features(folder)
     reader = Reader(found, segments, pool, normalize)
     extraction = reader.extraction()
@@ -383,6 +401,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--features", required=True, help="folder of feature files")
     parser.add_argument("--labels", help="folder of list files, or a videos.json")
+    bags.add_flags(parser)
     command.add_output_flags(parser)
     parser.add_argument("--name", default="ucf_crime", help="shown in reports")
     parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")

@@ -101,6 +101,33 @@ def clip_bounds(clips: int, segments: int = 32) -> np.ndarray:
     return np.floor(ends + 0.5).astype(int) - 1
 
 
+def average_segments(rows: np.ndarray, segments: int = 32) -> np.ndarray:
+    """Rows → segments as means of all their rows, as RTFM does (spec s3r §2.2).
+
+    Args:
+      rows: float [..., n, D].
+      segments: number of segments.
+
+    Returns:
+      float32 [..., segments, D]. With n < segments neighbouring segments repeat.
+    """
+    bounds = average_bounds(rows.shape[-2], segments)
+    stops = np.maximum(bounds[1:], bounds[:-1] + 1)
+    means = [rows[..., a:b, :].mean(-2) for a, b in zip(bounds[:-1], stops, strict=True)]
+    return np.stack(means, -2).astype(np.float32)
+
+
+def average_bounds(rows: int, segments: int = 32) -> np.ndarray:
+    """First row of every segment and the end, int [segments + 1], for `average_segments`.
+
+    An empty range stands for the single row at its start.
+    """
+    return np.arange(segments + 1) * rows // segments
+
+
+SAMPLINGS = {"linear": resize_linear, "mean": average_segments}
+
+
 def expand_seed(scores: np.ndarray, num_frames: int) -> np.ndarray:
     """Segment scores → frame scores as the two-stream I3D programs do (spec mil §7a).
 

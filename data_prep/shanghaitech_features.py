@@ -1,0 +1,73 @@
+"""ShanghaiTech features (weakly-supervised split) → dataset of bags.
+
+    python -m data_prep.shanghaitech_features --features FOLDER --out data/shanghaitech_bags
+
+FOLDER holds features [tau, crops, D] of every video, as S3R lays them out
+(i3d/{train,test}/VIDEO_i3d.npy) or in any folders; S3R's shanghaitech.training.csv and
+shanghaitech.testing.csv or RTFM's .list files; and the labels of the test frames
+(shanghaitech_ground_truth.testing.json or gt-sh.npy). Lists and labels may be elsewhere: --labels
+names their folder, or --train_list, --test_list and --truth the files.
+
+Videos are anomalous by a column `label` of the CSV; without it the published lists have 63
+anomalous and then 175 normal training videos, 44 and then 155 test videos. --sampling makes 32
+segments of the snippets of a training video, `linear` as S3R or `mean` as RTFM; test videos keep
+all snippets, and their labels are padded with the last to whole snippets.
+"""
+
+import argparse
+import pathlib
+
+from data_prep import bags, command
+
+
+def prepare(
+    features: str | pathlib.Path,
+    out: str | pathlib.Path,
+    labels: str | pathlib.Path | None = None,
+    *,
+    train_list: str | pathlib.Path | None = None,
+    test_list: str | pathlib.Path | None = None,
+    truth: str | pathlib.Path | None = None,
+    name: str = "shanghaitech",
+    **options,
+) -> dict:
+    """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
+
+    Raises:
+      FileNotFoundError: a folder, list, feature file or label is not there.
+      ValueError: a file that cannot be used; the message names it.
+    """
+    folder = pathlib.Path(features)
+    folders = [pathlib.Path(labels)] if labels else [folder, folder.parent]
+    lists = bags.choose_lists(folders, train_list, test_list, truth)
+    if lists is None:
+        raise FileNotFoundError(
+            f"{folders[0]}: no list of videos (*.training.csv and *.testing.csv, or two .list "
+            "files); name their folder with --labels"
+        )
+    published = bags.PUBLISHED["shanghaitech"]
+    return bags.prepare(folder, out, lists, name=name, published=published, **options)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the command line and writes the dataset."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.shanghaitech_features",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--features", required=True, help="folder of feature files")
+    parser.add_argument("--labels", help="folder of lists and labels (default: the features')")
+    bags.add_flags(parser)
+    command.add_output_flags(parser)
+    parser.add_argument("--name", default="shanghaitech", help="shown in reports")
+    parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    out = args["out"]
+    manifest = command.report_errors(prepare, **args)
+    command.print_summary(out, manifest)
+
+
+if __name__ == "__main__":
+    main()
