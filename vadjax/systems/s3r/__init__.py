@@ -1,0 +1,1 @@
+"""S3R and its RTFM baseline: weakly-supervised detection on bags of snippet features."""

@@ -1,0 +1,173 @@
+"""Layers over time: convolution, norms, the non-local layer, dropout (spec s3r §4.3, §8).
+
+Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] or None, tells the
+snippets of a video from those that it is filled up with; only when not training.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vadjax.backbones.layers import UnbiasedBatchNorm
+
+EPSILON = 1e-5
+GROUPS = 8
+NORMS = ("group", "batch")
+KEEP = "keep"  # collection of masks that are given, not drawn
+xavier = nn.initializers.xavier_uniform()
+
+
+def only(x: jax.Array, valid: jax.Array | None) -> jax.Array:
+    """x [R, T, C] with zeros where not `valid`."""
+    return x if valid is None else jnp.where(valid, x, 0)
+
+
+def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
+    """Mean [R, C] over the valid snippets of x [R, T, C]."""
+    return x.mean(1) if valid is None else only(x, valid).sum(1) / valid.sum(1)
+
+
+def wide(x: jax.Array) -> jax.Array:
+    """x in at least float32: for norms, sums and probabilities."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+class Conv(nn.Module):
+    """Convolution over time with zeros around ("same"), as a sum of matrix products.
+
+    Attributes:
+      features: channels out.
+      size: taps, an odd number.
+      dilation: snippets from one tap to the next.
+      use_bias: whether a bias is added.
+      dtype: type of the arithmetic.
+    """
+
+    features: int
+    size: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, features] of x [R, T, C]."""
+        kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
+        kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
+        length, pad = x.shape[1], self.size // 2 * self.dilation
+        if pad:
+            x = jnp.pad(only(x, valid), [(0, 0), (pad, pad), (0, 0)])
+        starts = range(0, 2 * pad + 1, self.dilation)
+        y = sum(x[:, start : start + length] @ tap for start, tap in zip(starts, kernel))
+        if self.use_bias:
+            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
+        return y
+
+
+class ConvNorm(nn.Module):
+    """Convolution over 3 snippets, norm and ReLU.
+
+    Attributes:
+      features: channels out.
+      dilation: of the convolution.
+      use_bias: of the convolution.
+      norm: `"group"`: 8 groups of channels, each over T too; `"batch"`: over rows and snippets.
+      norm_first: norm then ReLU (S3R), or ReLU then norm (RTFM).
+      dtype: type of the arithmetic.
+    """
+
+    features: int
+    dilation: int = 1
+    use_bias: bool = True
+    norm: str = "group"
+    norm_first: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, features] of x [R, T, C]."""
+        conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
+        y = conv(x, valid)
+        if not self.norm_first:
+            y = nn.relu(y)
+        if self.norm == "batch":
+            y = batch_norm(train, self.dtype)(y)
+        else:
+            norm = nn.GroupNorm(
+                GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
+            )
+            y = norm(y, mask=valid)
+        return nn.relu(y) if self.norm_first else y
+
+
+def batch_norm(train: bool, dtype: jnp.dtype, scale_init=nn.initializers.ones) -> nn.Module:
+    """Batch norm as torch's, named `norm`."""
+    return UnbiasedBatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=EPSILON,
+        use_fast_variance=False,
+        scale_init=scale_init,
+        dtype=dtype,
+        name="norm",
+    )
+
+
+class NonLocal(nn.Module):
+    """`h' = BN(W sum_s <query_t, key_s> / T · value_s) + h`: no softmax (spec s3r §4.3).
+
+    The batch norm starts as 0, so that the layer starts as the identity.
+
+    Attributes:
+      dtype: type of the arithmetic.
+    """
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, h: jax.Array, train: bool, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, C] of h [R, T, C]; C even."""
+        length, inner = h.shape[1], h.shape[2] // 2
+        query, key, value = (
+            Conv(inner, dtype=self.dtype, name=name)(h) for name in ("query", "key", "value")
+        )
+        value = only(value, valid)
+        count = length if valid is None else valid.sum(1, keepdims=True).astype(value.dtype)
+        if length > inner:  # the same sum; long videos would need T × T numbers
+            read = query @ (key.mT @ value / count)
+        else:
+            read = (query @ key.mT / count) @ value
+        y = Conv(2 * inner, dtype=self.dtype, name="out")(read)
+        return batch_norm(train, self.dtype, nn.initializers.zeros)(y) + h
+
+
+class Dropout(nn.Module):
+    """Sets values to 0 with probability `rate` and divides the others by `1 - rate`.
+
+    What is kept is drawn from the stream `dropout`, or, in tests, given as the variable `kept`
+    (bool, of x's shape) of the collection `keep`.
+
+    Attributes:
+      rate: in [0, 1).
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x of any shape; x itself when not training."""
+        if not train or not self.rate:
+            return x
+        if self.has_variable(KEEP, "kept"):
+            kept = self.get_variable(KEEP, "kept")
+        else:
+            kept = draw_kept(self.make_rng("dropout"), x.shape, self.rate)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+def draw_kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
+    """Bool mask, True with probability `1 - rate`, rounded to 1 / 65,536.
+
+    So that half as many random bits do; drawing them takes a visible part of a step on CPU.
+    """
+    return jax.random.bits(rng, shape, jnp.uint16) < round((1 - rate) * 2**16)
