@@ -18,7 +18,7 @@ xavier = nn.initializers.xavier_uniform()
 
 
 def only(x: jax.Array, valid: jax.Array | None) -> jax.Array:
-    """x [R, T, C] with zeros where not `valid`."""
+    """X [R, T, C] with zeros where not `valid`."""
     return x if valid is None else jnp.where(valid, x, 0)
 
 
@@ -28,7 +28,7 @@ def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
 
 
 def wide(x: jax.Array) -> jax.Array:
-    """x in at least float32: for norms, sums and probabilities."""
+    """X in at least float32: for norms, sums and probabilities."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -58,7 +58,9 @@ class Conv(nn.Module):
         if pad:
             x = jnp.pad(only(x, valid), [(0, 0), (pad, pad), (0, 0)])
         starts = range(0, 2 * pad + 1, self.dilation)
-        y = sum(x[:, start : start + length] @ tap for start, tap in zip(starts, kernel))
+        y = sum(
+            x[:, start : start + length] @ tap for start, tap in zip(starts, kernel, strict=True)
+        )
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
@@ -155,7 +157,7 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x of any shape; x itself when not training."""
+        """X of any shape; x itself when not training."""
         if not train or not self.rate:
             return x
         if self.has_variable(KEEP, "kept"):

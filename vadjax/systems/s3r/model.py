@@ -16,7 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.systems.s3r.layers import (
-    GROUPS, NORMS, Conv, ConvNorm, Dropout, NonLocal, mean_over_time, only, wide, xavier,
+    GROUPS,
+    NORMS,
+    Conv,
+    ConvNorm,
+    Dropout,
+    NonLocal,
+    mean_over_time,
+    wide,
+    xavier,
 )  # fmt: skip
 
 DILATIONS = (1, 2, 4)
@@ -231,10 +239,10 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[...] in [0, 1], at least float32, of x [..., C]."""
-        for name, part in (("hidden", 4), ("squeeze", 16)):
-            h = nn.relu(_dense(x.shape[-1] // part, name, self.dtype)(x if part == 4 else h))
-            h = Dropout(self.dropout, name=f"{name}_dropout")(h, train)
-        return nn.sigmoid(wide(_dense(1, "score", self.dtype)(h)[..., 0]))
+        for name, width in (("hidden", x.shape[-1] // 4), ("squeeze", x.shape[-1] // 16)):
+            x = nn.relu(_dense(width, name, self.dtype)(x))
+            x = Dropout(self.dropout, name=f"{name}_dropout")(x, train)
+        return nn.sigmoid(wide(_dense(1, "score", self.dtype)(x)[..., 0]))
 
 
 def _dense(features: int, name: str, dtype: jnp.dtype) -> nn.Dense:
