@@ -98,7 +98,7 @@ class ConvNorm(nn.Module):
             norm = nn.GroupNorm(
                 GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
             )
-            y = norm(y, mask=valid)
+            y = norm(y, mask=None if valid is None else jnp.broadcast_to(valid, y.shape))
         return nn.relu(y) if self.norm_first else y
 
 
