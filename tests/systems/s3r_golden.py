@@ -107,15 +107,16 @@ class Case:
 
 
 @functools.cache
-def training_step(model: Network, rate: float, decay: float):
+def training_step(model: Network, rate: float, decay: float, top_k: int):
     """Compiled step on (params, batch_stats, optimizer, batch, dictionary, keep)."""
     optimizer = adam(rate, decay)
 
     @functools.partial(jax.jit, donate_argnums=(0, 2))
     def step(params, batch_stats, state, batch, dictionary, keep):
         loss = functools.partial(
-            pair_loss, model=model, dictionary=dictionary, keep=keep, selection_dropout=0.0
-        )
+            pair_loss, model=model, dictionary=dictionary, keep=keep,
+            top_k=top_k, selection_dropout=0.0,
+        )  # fmt: skip
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, aux), gradients = gradient(params, batch_stats, batch, jax.random.key(0))
         updates, state = optimizer.update(gradients, state, params)
@@ -233,7 +234,8 @@ def check_training(case: Case, size: str) -> None:
     """The golden trajectory: one compilation, and no more kept than is looked at."""
     numbers, tolerance = case.numbers("train"), TOLERANCES[size]
     rate, steps = float(numbers["lr"]), case.settings["steps"]
-    optimizer, step = training_step(case.model(), rate, float(numbers["weight_decay"]))
+    decay, top_k = float(numbers["weight_decay"]), case.settings["top_k"]
+    optimizer, step = training_step(case.model(), rate, decay, top_k)
     variables = case.variables()
     params, batch_stats = variables["params"], variables.pop("batch_stats")
     state = optimizer.init(variables.pop("params"))
