@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import numpy as np
@@ -26,6 +27,36 @@ def test_clip_ranges_equal_the_reference(golden):
         bounds = segments.clip_bounds(int(clips), len(ranges))
         stops = np.maximum(bounds[1:], bounds[:-1] + 1)
         np.testing.assert_array_equal(np.stack([bounds[:-1], stops], 1), ranges)
+
+
+@pytest.mark.golden
+def test_sampling_equals_the_originals(golden):
+    cases = json.loads((golden / "s3r" / "cases.json").read_text())["segment_sampling"]
+    with np.load(golden / "s3r" / "segment_sampling.npz") as file:
+        for length, q in itertools.product(cases["lengths"], cases["q"]):
+            case = {
+                name: file[f"L{length}/q{q}/{name}"]
+                for name in ("s3r_linear", "rtfm_average", "rtfm_bounds")
+            }
+            low, high, weight = (
+                file[f"L{length}/q{q}/s3r_{name}"] for name in ("index0", "index1", "weight1")
+            )
+            features = file[f"L{length}/features"].transpose(1, 0, 2)
+            linear = segments.SAMPLINGS["linear"](features, q)
+            np.testing.assert_allclose(linear, case["s3r_linear"], rtol=0, atol=1e-6)
+            mean = segments.SAMPLINGS["mean"](features, q)
+            np.testing.assert_allclose(mean, case["rtfm_average"], rtol=0, atol=1e-6)
+            bounds = segments.average_bounds(length, q)
+            np.testing.assert_array_equal(bounds, case["rtfm_bounds"])
+            ramp = np.arange(length, dtype=np.float64)[:, None]
+            at = segments.resize_linear(ramp, q)[:, 0]
+            np.testing.assert_allclose(at, (1 - weight) * low + weight * high, rtol=1e-6, atol=1e-6)
+
+
+def test_sampling_of_as_many_rows_as_segments_is_the_identity():
+    rows = np.random.default_rng(0).standard_normal((3, 32, 4)).astype(np.float32)
+    for rule in segments.SAMPLINGS.values():
+        np.testing.assert_array_equal(rule(rows, 32), rows)
 
 
 @pytest.mark.parametrize("frames", [0, 5, 15, 16, 17, 160, 511, 512, 527, 4000])

@@ -143,11 +143,42 @@ def read_pickle(path: pathlib.Path) -> object:
         ) from error
 
 
+def read_npy(path: pathlib.Path) -> np.ndarray:
+    """The numbers of an `.npy` file, also of one whose array was saved as objects.
+
+    Raises:
+      ValueError: not such a file, or one that holds anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
+            if header[2].hasobject:
+                found = _Unpickler(file, encoding="latin1").load()
+                return np.array(_listed(found), np.float32)
+            file.seek(0)
+            found = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # what a damaged file raises is open-ended
+        raise ValueError(f"{path}: refused, not a readable array of numbers ({error})") from error
+    if found.dtype.kind not in "fiub":
+        raise ValueError(f"{path}: {found.dtype}; expected an array of numbers")
+    return found
+
+
+def _listed(value):
+    """Arrays of objects as nested lists, which NumPy then makes one array of."""
+    if isinstance(value, _Array) and value.value.dtype == object:
+        value = value.value.tolist()
+    if isinstance(value, list):
+        return [_listed(item) for item in value]
+    return value.value if isinstance(value, _Array) else value
+
+
 class _Dtype:
     """Stands for `numpy.dtype` while a pickle is read."""
 
     def __init__(self, name: str, *_):
-        if not PLAIN.fullmatch(name):
+        if not PLAIN.fullmatch(name) and name != "O8":
             raise pickle.UnpicklingError(f"arrays of type {name!r}")
         self.dtype = np.dtype(name)
 
@@ -160,6 +191,13 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, by_columns, data = state
+        if kind.dtype == object:
+            if by_columns:
+                raise pickle.UnpicklingError("objects in columns")
+            self.value = np.empty(len(data), object)
+            self.value[:] = data
+            self.value = self.value.reshape(shape)
+            return
         data = data.encode("latin1") if isinstance(data, str) else data
         order = "F" if by_columns else "C"
         self.value = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
@@ -167,6 +205,11 @@ class _Array:
 
 def _reconstruct(*_) -> _Array:
     return _Array()
+
+
+def _scalar(kind: _Dtype, data: bytes | str) -> np.generic:
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind.dtype)[0]
 
 
 def _encode(text: str, *_) -> bytes:
@@ -179,6 +222,8 @@ def _opened(value):
         return {str(key): _opened(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_opened(item) for item in value]
+    if isinstance(value, _Array) and value.value.dtype == object:
+        raise pickle.UnpicklingError("arrays of type 'O8'")
     return value.value if isinstance(value, _Array) else value
 
 
@@ -188,6 +233,8 @@ class _Unpickler(pickle.Unpickler):
     KNOWN = {
         "numpy.core.multiarray._reconstruct": _reconstruct,
         "numpy._core.multiarray._reconstruct": _reconstruct,
+        "numpy.core.multiarray.scalar": _scalar,
+        "numpy._core.multiarray.scalar": _scalar,
         "numpy.ndarray": _Array,
         "numpy.dtype": _Dtype,
         "_codecs.encode": _encode,

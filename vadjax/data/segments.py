@@ -35,6 +35,27 @@ def normalize_rows(rows: np.ndarray) -> np.ndarray:
     return (rows / np.where(norm == 0, 1, norm)).astype(np.float32)
 
 
+def resize_linear(rows: np.ndarray, segments: int = 32) -> np.ndarray:
+    """Rows → segments by linear interpolation between two rows, as S3R does (spec s3r §2.1).
+
+    Half-pixel centres, no antialiasing: of a long video two neighbouring rows make a segment.
+
+    Args:
+      rows: float [..., n, D].
+      segments: number of segments.
+
+    Returns:
+      float32 [..., segments, D].
+    """
+    last = rows.shape[-2] - 1
+    at = (np.arange(segments) + 0.5) * rows.shape[-2] / segments - 0.5
+    at = np.clip(at, 0, last)
+    low = np.floor(at).astype(int)
+    weight = (at - low)[:, None]
+    high = np.minimum(low + 1, last)
+    return ((1 - weight) * rows[..., low, :] + weight * rows[..., high, :]).astype(np.float32)
+
+
 def clip_bounds(clips: int, segments: int = 32) -> np.ndarray:
     """First clip of every segment and the end, int [segments + 1] from 0 (spec mil §3).
 
@@ -43,6 +64,33 @@ def clip_bounds(clips: int, segments: int = 32) -> np.ndarray:
     """
     ends = 1 + (clips - 1) * np.arange(segments + 1) / segments
     return np.floor(ends + 0.5).astype(int) - 1
+
+
+def average_segments(rows: np.ndarray, segments: int = 32) -> np.ndarray:
+    """Rows → segments as means of all their rows, as RTFM does (spec s3r §2.2).
+
+    Args:
+      rows: float [..., n, D].
+      segments: number of segments.
+
+    Returns:
+      float32 [..., segments, D]. With n < segments neighbouring segments repeat.
+    """
+    bounds = average_bounds(rows.shape[-2], segments)
+    stops = np.maximum(bounds[1:], bounds[:-1] + 1)
+    means = [rows[..., a:b, :].mean(-2) for a, b in zip(bounds[:-1], stops, strict=True)]
+    return np.stack(means, -2).astype(np.float32)
+
+
+def average_bounds(rows: int, segments: int = 32) -> np.ndarray:
+    """First row of every segment and the end, int [segments + 1], for `average_segments`.
+
+    An empty range stands for the single row at its start.
+    """
+    return np.arange(segments + 1) * rows // segments
+
+
+SAMPLINGS = {"linear": resize_linear, "mean": average_segments}
 
 
 def expand_seed(scores: np.ndarray, num_frames: int) -> np.ndarray:
