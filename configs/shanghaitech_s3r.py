@@ -47,7 +47,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "selection_dropout": 0.7,
         "dictionary": "",  # a file; "" = learned from the normal training videos
         "dictionary_layout": "codes",
-        "dictionary_percent": 90,  # atoms, of the number of these videos
+        "dictionary_ratio": 0.9,  # rows for each of these videos
         "dictionary_seed": 42,
     }
     config.loss = {

@@ -20,6 +20,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
     config = shanghaitech_s3r.get_config()
     config.seed = 49
-    config.model.dictionary_percent = 50
+    config.model.dictionary_ratio = 0.5
     common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
     return config

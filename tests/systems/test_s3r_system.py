@@ -1,8 +1,6 @@
 """S3R and RTFM through the loop, on tiny toy bags."""
 
 import json
-import sys
-import types
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +17,7 @@ from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset
 from vadjax.data.segments import CLIP_FRAMES
 from vadjax.system import load
+from vadjax.systems.s3r import dictionary
 from vadjax.systems.s3r import system as s3r
 from vadjax.train import Loop
 
@@ -28,20 +27,14 @@ CROPS, WIDTH = 3, 32
 
 @pytest.fixture
 def learned(monkeypatch):
-    """A dictionary that is quickly learned: the first means; the list holds its calls."""
-    calls = []
+    """Calls of `dictionary.learn`: means, rows, and options."""
+    calls, learn = [], dictionary.learn
 
-    def learn(means, atoms, seed, layout="codes"):
-        calls.append((means, atoms, seed, layout))
-        return np.resize(means, (atoms, means.shape[1])).astype(np.float64)
+    def listed(means, atoms, **options):
+        calls.append((means, atoms, options))
+        return learn(means, atoms, **options)
 
-    def read(path):
-        return np.load(path).astype(np.float32)
-
-    module = types.SimpleNamespace(learn=learn, read=read)
-    name = "vadjax.systems.s3r.dictionary"
-    monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(sys.modules["vadjax.systems.s3r"], "dictionary", module, raising=False)
+    monkeypatch.setattr(dictionary, "learn", listed)
     return calls
 
 
@@ -84,7 +77,7 @@ def crops(tmp_path_factory):
 
 
 @pytest.fixture(params=["s3r", "rtfm"])
-def config(request, crops, learned):
+def config(request, crops):
     return of(request.param, crops)
 
 
@@ -138,11 +131,12 @@ def test_the_dictionary_is_learned_from_the_normal_videos_and_stays(crops, learn
     config = of("s3r", crops)
     data, system = Dataset(crops), load(config)
     state = system.init(jax.random.key(0), data)
-    (means, atoms, seed, layout), *more = learned
+    (means, rows, options), *more = learned
     normal = [bag for bag in bags.Bags(data, "train") if not bag.label]
     np.testing.assert_allclose(means, [bag.features.mean((0, 1)) for bag in normal], rtol=1e-6)
-    assert (atoms, seed, layout) == (round(0.9 * len(normal)), 42, "codes") and not more
-    assert state.dictionary.shape == (atoms, WIDTH) and state.dictionary.dtype == np.float32
+    assert rows == round(0.9 * len(normal)) and not more
+    assert options == {"seed": 42, "layout": "codes"}
+    assert state.dictionary.shape == (rows, WIDTH) and state.dictionary.dtype == np.float32
     batch = next(iterate(system.batches(data, Shard())))
     after, _ = jax.jit(system.update)(state, batch, jax.random.key(0))
     np.testing.assert_array_equal(after.dictionary, state.dictionary)
@@ -158,7 +152,7 @@ def test_a_dictionary_is_read_from_its_file(crops, learned, tmp_path):
     state = load(config).init(jax.random.key(0), Dataset(crops))
     assert state.dictionary.shape == (7, WIDTH) and not learned
     np.save(config.model.dictionary, np.ones((7, WIDTH + 1)))
-    with pytest.raises(ValueError, match=r"atoms.npy: a dictionary of shape \(7, 33\).* have 32"):
+    with pytest.raises(ValueError, match="atoms.npy: 7 rows of width 33, but the features have 32"):
         load(config).init(jax.random.key(0), Dataset(crops))
 
 
@@ -258,7 +252,7 @@ def test_training_bags_that_cannot_be_used(shapes, message, tmp_path):
         load(of("rtfm", folder)).batches(Dataset(folder), Shard())
 
 
-def test_test_bags_that_cannot_be_used(tmp_path, learned):
+def test_test_bags_that_cannot_be_used(tmp_path):
     folder = write(tmp_path / "data", [(3, 8)] * 8, [(3, 5), (2, 5)])
     data, system = Dataset(folder), load(of("rtfm", folder))
     state = system.init(jax.random.key(0), data)
@@ -291,7 +285,7 @@ def test_test_bags_that_cannot_be_used(tmp_path, learned):
         ("eval.expansion", "twice", "expansion 'twice'; expected one of"),
     ],
 )
-def test_fields_that_cannot_be_used(field, value, message, crops, learned):
+def test_fields_that_cannot_be_used(field, value, message, crops):
     config = of("s3r", crops)
     section, name = field.split(".")
     config[section][name] = value

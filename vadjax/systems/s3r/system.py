@@ -105,25 +105,18 @@ class System:
         return State(params, variables["batch_stats"], self.optimizer.init(params), dictionary)
 
     def _dictionary(self, data: Dataset, width: int, learn: bool) -> np.ndarray:
-        """Atoms [S, C] from `model.dictionary`, or learned from the normal training videos."""
-        from vadjax.systems.s3r import dictionary
+        """Rows [S, C] from `model.dictionary`, or learned from the normal training videos."""
+        from vadjax.systems.s3r import dictionary  # RTFM needs none
 
         model = self.config.model
         if model.dictionary:
-            found = dictionary.read(model.dictionary)
-            if found.ndim != 2 or found.shape[1] != width:
-                raise ValueError(
-                    f"{model.dictionary}: a dictionary of shape {found.shape}; the features have "
-                    f"{width} columns. Set model.dictionary to '' to learn one from them"
-                )
-            return found
-        videos = len(bags.label_indices(data, "train", label=0))
-        atoms = max(1, round(videos * model.dictionary_percent / 100))  # halves to even
+            return dictionary.read(model.dictionary, width)
+        means = dictionary.normal_means(data, self.config.data.modality)
+        rows = max(1, dictionary.count_atoms(len(means), model.dictionary_ratio))
         if not learn:
-            return np.zeros((atoms, width), np.float32)
-        means = video_means(Bags(data, "train", self.config.data.modality, label=0))
+            return np.zeros((rows, width), np.float32)
         seed, layout = model.dictionary_seed, model.dictionary_layout
-        return dictionary.learn(means, atoms, seed, layout=layout)
+        return dictionary.learn(means, rows, seed=seed, layout=layout)
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
@@ -191,11 +184,6 @@ class System:
             labels=bag.frame_labels,
             segment_scores=snippets,
         )
-
-
-def video_means(videos: Bags) -> np.ndarray:
-    """Mean of each video's features over crops and segments, float32 [V, C] (spec s3r §3.1)."""
-    return np.stack([bag.features.mean((0, 1)) for bag in videos])
 
 
 def filled_length(snippets: int) -> int:
