@@ -35,6 +35,8 @@ def wide(x: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """Convolution over time with zeros around ("same"), as a sum of matrix products.
 
+    The products are moved in time, not x: the gradient then needs no moved copies of x.
+
     Attributes:
       features: channels out.
       size: taps, an odd number.
@@ -54,16 +56,18 @@ class Conv(nn.Module):
         """[R, T, features] of x [R, T, C]."""
         kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
         kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
-        length, pad = x.shape[1], self.size // 2 * self.dilation
-        if pad:
-            x = jnp.pad(only(x, valid), [(0, 0), (pad, pad), (0, 0)])
-        starts = range(0, 2 * pad + 1, self.dilation)
-        y = sum(
-            x[:, start : start + length] @ tap for start, tap in zip(starts, kernel, strict=True)
-        )
+        x = x if self.size == 1 else only(x, valid)
+        offsets = [self.dilation * (tap - self.size // 2) for tap in range(self.size)]
+        taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
+        y = sum(earlier(x @ tap, offset) for offset, tap in taps)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
+
+
+def earlier(x: jax.Array, snippets: int) -> jax.Array:
+    """Moves x [R, T, C] to earlier snippets (negative: later); zeros come in."""
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-snippets, snippets, 0), (0, 0, 0)])
 
 
 class ConvNorm(nn.Module):
