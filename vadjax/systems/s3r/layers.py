@@ -4,6 +4,8 @@ Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] 
 snippets of a video from those that it is filled up with; only when not training.
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,9 +19,42 @@ KEEP = "keep"  # collection of masks that are given, not drawn
 xavier = nn.initializers.xavier_uniform()
 
 
-def only(x: jax.Array, valid: jax.Array | None) -> jax.Array:
-    """X [R, T, C] with zeros where not `valid`."""
-    return x if valid is None else jnp.where(valid, x, 0)
+class Mixture(NamedTuple):
+    """Rows [R, T, C] that mix S atoms, kept as the two factors.
+
+    A matrix is multiplied with the S atoms, not with R · T rows, of which there are many more.
+
+    Attributes:
+      weights: [R, T, S].
+      atoms: [S, C].
+    """
+
+    weights: jax.Array
+    atoms: jax.Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, T, C)."""
+        return (*self.weights.shape[:2], self.atoms.shape[1])
+
+    def rows(self) -> jax.Array:
+        """The rows themselves, [R, T, C]."""
+        return self.weights @ self.atoms
+
+    def __matmul__(self, matrix: jax.Array) -> jax.Array:
+        return self.weights @ (self.atoms @ matrix)
+
+
+Rows = jax.Array | Mixture
+
+
+def only(x: Rows, valid: jax.Array | None) -> Rows:
+    """Puts zeros into x [R, T, C] where not `valid`."""
+    if valid is None:
+        return x
+    if isinstance(x, Mixture):
+        return Mixture(only(x.weights, valid), x.atoms)
+    return jnp.where(valid, x, 0)
 
 
 def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
@@ -28,7 +63,7 @@ def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
 
 
 def wide(x: jax.Array) -> jax.Array:
-    """X in at least float32: for norms, sums and probabilities."""
+    """Makes x at least float32: for norms, sums and probabilities."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -52,10 +87,10 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, valid: jax.Array | None = None) -> jax.Array:
-        """[R, T, features] of x [R, T, C]."""
+    def __call__(self, x: Rows, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, features] of x [R, T, C] of the same type."""
         kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
-        kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
+        kernel = kernel.astype(self.dtype)
         x = x if self.size == 1 else only(x, valid)
         offsets = [self.dilation * (tap - self.size // 2) for tap in range(self.size)]
         taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
@@ -90,7 +125,7 @@ class ConvNorm(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
         """[R, T, features] of x [R, T, C]."""
         conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
         y = conv(x, valid)
@@ -161,7 +196,7 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """X of any shape; x itself when not training."""
+        """Of x of any shape; x itself when not training."""
         if not train or not self.rate:
             return x
         if self.has_variable(KEEP, "kept"):

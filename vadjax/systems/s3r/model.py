@@ -21,11 +21,13 @@ from vadjax.systems.s3r.layers import (
     Conv,
     ConvNorm,
     Dropout,
+    Mixture,
     NonLocal,
+    Rows,
     mean_over_time,
     wide,
     xavier,
-)  # fmt: skip
+)
 
 DILATIONS = (1, 2, 4)
 DIVISOR = 4 * GROUPS  # of the number of channels
@@ -127,8 +129,8 @@ class Network(nn.Module):
         features = self._sow("video_aggregate", self.video(x, train, valid))
         features, macro = self.video_dropout(features, train), None
         if self.en_normal:
-            macro = self._sow("en_normal", self.reconstruct(x, dictionary))
-            macro = self._sow("macro_aggregate", self.macro(macro, train, valid))
+            mixture = self.reconstruct(x, dictionary)
+            macro = self._sow("macro_aggregate", self.macro(mixture, train, valid))
             macro = self.macro_dropout(macro, train)
         if self.de_normal:
             gate = self._sow("channel_weights", self.gate(features, macro, valid))[:, None]
@@ -164,8 +166,8 @@ class Aggregation(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, valid: jax.Array | None = None) -> jax.Array:
-        """[R, T, C] of x [R, T, C]."""
+    def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, C] of x [R, T, C]; sows `input` and the non-local layer's output, `related`."""
         channels = x.shape[-1]
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
         scales = [
@@ -176,7 +178,10 @@ class Aggregation(nn.Module):
         h = NonLocal(self.dtype, name="non_local")(nn.relu(h), train, valid)
         self.sow("intermediates", "related", h)
         joined = jnp.concatenate([*scales, h], -1)
-        return ConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid) + x
+        y = ConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid)
+        x = x.rows() if isinstance(x, Mixture) else x
+        self.sow("intermediates", "input", x)
+        return y + x
 
 
 class EnNormal(nn.Module):
@@ -191,8 +196,8 @@ class EnNormal(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, dictionary: jax.Array) -> jax.Array:
-        """[R, T, C] of x [R, T, C] and dictionary [S, C]; sows `attention` [R, T, S]."""
+    def __call__(self, x: jax.Array, dictionary: jax.Array) -> Mixture:
+        """Of x [R, T, C] and dictionary [S, C]; sows `attention` [R, T, S]."""
         channels = x.shape[-1]
         query = _dense(channels // 4, "query", self.dtype)(x)
         key = _dense(channels // 4, "key", self.dtype)(dictionary)
@@ -202,7 +207,7 @@ class EnNormal(nn.Module):
             logits /= jnp.sqrt(channels // 4)
         attention = nn.softmax(logits)
         self.sow("intermediates", "attention", attention)
-        return attention.astype(self.dtype) @ value
+        return Mixture(attention.astype(self.dtype), value)
 
 
 class Gate(nn.Module):
