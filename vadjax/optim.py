@@ -63,3 +63,19 @@ def cosine_by_epoch(learning_rate: float, epochs: int, steps: int) -> optax.Sche
 def multistep(learning_rate: float, milestones: Sequence[int], gamma: float) -> optax.Schedule:
     """Multiplies the rate by `gamma` from each milestone (in steps) on, as torch's MultiStepLR."""
     return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(milestones, gamma))
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: float = 0.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    """Adam as `torch.optim.Adam` computes it: `weight_decay * w` is added to the gradient.
+
+    So the decay goes through the moments (spec s3r §6), unlike that of `optax.adamw`.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1, b2, eps)
+    )

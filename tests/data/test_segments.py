@@ -61,7 +61,7 @@ def test_sampling_of_as_many_rows_as_segments_is_the_identity():
 
 
 @pytest.mark.parametrize("frames", [0, 5, 15, 16, 17, 160, 511, 512, 527, 4000])
-@pytest.mark.parametrize("rule", segments.EXPANSIONS)
+@pytest.mark.parametrize("rule", ["seed", "matlab", "paint"])
 def test_every_rule_gives_one_score_a_frame(rule, frames):
     scores = np.arange(1, 33, dtype=np.float32)
     spread = segments.expand(scores, frames, rule)
@@ -87,6 +87,16 @@ def test_matlab_rule_loses_the_last_clip_and_seed_rule_does_not():
     scores = np.ones(32, np.float32)
     assert segments.expand_matlab(scores, 64 * 16).sum() == 63 * 16
     assert segments.expand_seed(scores, 64 * 16).sum() == 64 * 16
+
+
+def test_snippets_are_repeated_over_their_frames():
+    scores = np.array([1, 2, 3], np.float32)
+    for frames in (33, 40, 48):
+        spread = segments.expand(scores, frames, "repeat")
+        np.testing.assert_array_equal(spread, [scores[frame // 16] for frame in range(frames)])
+    for frames in (32, 49):
+        with pytest.raises(ValueError, match=f"3 snippets for {frames} frames"):
+            segments.expand(scores, frames, "repeat")
 
 
 def test_pooling_averages_and_normalises():

@@ -111,7 +111,7 @@ class Weights:
 
 PARTS = {"kernel": "weight", "scale": "weight", "bias": "bias"}  # name of ours → of torch
 PARTS |= {"mean": "running_mean", "var": "running_var"}
-AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # that turn theirs into ours
+AXES = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # theirs → ours
 
 
 def to_variables(

@@ -1,7 +1,7 @@
 """Bags: one video's snippet features with its video-level label."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grain
 import numpy as np
@@ -147,7 +147,13 @@ def feature_width(data: Dataset, modality: str = "TWO") -> int:
 
 
 def paired_bags(
-    data: Dataset, split: str, modality: str, pairs: int, seed: int, shard: loader.Shard
+    data: Dataset,
+    split: str,
+    modality: str,
+    pairs: int,
+    seed: int,
+    shard: loader.Shard,
+    features: Callable[[Bag], np.ndarray] | None = None,
 ) -> grain.MapDataset:
     """Batches of anomalous and normal bags, each stream in its own seeded order (spec mil §6).
 
@@ -160,16 +166,17 @@ def paired_bags(
       pairs: bags of each label in the global batch.
       seed: seed of the order.
       shard: this process's share.
+      features: what to take of a bag, `crop_mean` if None, or `all_crops`.
 
     Returns:
       Endless dataset of `{"anomalous": float32 [B, S, D], "normal": float32 [B, S, D]}`, where B
-      is this process's share of `pairs`; crops are averaged.
+      is this process's share of `pairs`; [B, C, S, D] with `all_crops`.
     """
     streams = []
     for label in (1, 0):
         bags = Bags(data, split, modality, label)
         order = loader.shuffled(bags, seed=2 * seed + label, shard=shard)
-        batches = order.map(crop_mean).batch(shard.share(pairs), drop_remainder=True)
+        batches = order.map(features or crop_mean).batch(shard.share(pairs), drop_remainder=True)
         streams.append(batches)
     return grain.experimental.ZipMapDataset(streams).map(_name_pair)
 
@@ -181,3 +188,28 @@ def _name_pair(pair: tuple) -> dict:
 def crop_mean(bag: Bag) -> np.ndarray:
     """Features of a bag averaged over its crops, float32 [S, D]."""
     return bag.features[0] if len(bag.features) == 1 else bag.features.mean(0)
+
+
+def all_crops(bag: Bag) -> np.ndarray:
+    """Features of a bag with all its crops, float32 [C, S, D]."""
+    return bag.features
+
+
+def common_shape(data: Dataset, split: str) -> tuple[int, int]:
+    """Crops and segments that every bag of the split has; reads all records.
+
+    Raises:
+      ValueError: two bags differ; the message names them.
+    """
+    records, first = data.records(split), None
+    for i in range(len(records)):
+        record = records[i]
+        video, shape = record["video"].decode(), tuple(map(int, record["features/shape"][:2]))
+        first = first or (video, shape)
+        if shape != first[1]:
+            raise ValueError(
+                f"{data.folder}/{split}: {video} has {shape[0]} crops × {shape[1]} segments, "
+                f"{first[0]} has {first[1][0]} × {first[1][1]}; bags that are trained on together "
+                "must be alike. Prepare the dataset again from features of one kind"
+            )
+    return first[1]

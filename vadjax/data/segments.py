@@ -188,11 +188,38 @@ def _paint(scores: np.ndarray, num_frames: int, bounds: np.ndarray) -> np.ndarra
     return frames
 
 
+def expand_repeat(scores: np.ndarray, num_frames: int) -> np.ndarray:
+    """Snippet scores → frame scores: each stands for its own 16 frames (spec s3r §7).
+
+    The last snippet may have fewer.
+
+    Args:
+      scores: [K], one for each snippet of the video.
+      num_frames: length of the video.
+
+    Raises:
+      ValueError: the video has more or fewer snippets.
+    """
+    snippets = -(-num_frames // CLIP_FRAMES)
+    if len(scores) != snippets:
+        reason = "bags pooled into segments need another rule: eval.expansion = 'seed'"
+        if len(scores) == snippets - 1:
+            reason = "the last, incomplete snippet is missing from the features"
+        elif len(scores) == snippets + 1:
+            reason = "the labels lack the frames of the last snippet"
+        raise ValueError(
+            f"{len(scores):,} snippets for {num_frames:,} frames, which are {snippets:,} snippets "
+            f"of {CLIP_FRAMES}: {reason}"
+        )
+    return np.repeat(scores, CLIP_FRAMES)[:num_frames]
+
+
 EXPANSIONS = {
     "seed": expand_seed,
     "matlab": expand_matlab,
     "paint": expand_paint,
     "even": expand_even,
+    "repeat": expand_repeat,
 }
 
 

@@ -1,0 +1,26 @@
+r"""RTFM on ShanghaiTech, the weakly-supervised split (Tian et al., ICCV 2021; spec s3r §8).
+
+    python -m vadjax.main --config=configs/shanghaitech_rtfm.py --config.data.dir=DATASET \
+        --workdir=RUN
+
+15,000 steps of 32 + 32 bags of 10 crops × 32 segments × 2048 need a GPU.
+
+    figure                                   paper     original program       here
+    pooled AUC, ShanghaiTech, ten-crop I3D   97.21 %   89-90 % (re-runs)      not measured
+
+Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`. RTFM takes the means of 32 equal
+parts of a video as segments, where S3R resizes: that is done when the dataset is prepared.
+"""
+
+import ml_collections
+
+from configs import common, shanghaitech_s3r
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The published run, or a variant."""
+    config = shanghaitech_s3r.get_config()
+    shanghaitech_s3r.rtfm(config)
+    config.seed = 0  # the original sets none
+    common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
+    return config

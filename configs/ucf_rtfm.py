@@ -1,0 +1,22 @@
+"""RTFM on UCF-Crime (Tian et al., ICCV 2021; spec s3r §8).
+
+    python -m vadjax.main --config=configs/ucf_rtfm.py --config.data.dir=DATASET --workdir=RUN
+
+15,000 steps of 32 + 32 bags of 10 crops × 32 segments × 2048 need a GPU.
+
+    figure                               paper     original program       here
+    pooled AUC, UCF-Crime, ten-crop I3D  84.30 %   60-75 % (re-runs)      not measured
+
+Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`.
+"""
+
+import ml_collections
+
+from configs import common, shanghaitech_rtfm, shanghaitech_s3r
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The published run, or a variant."""
+    config = shanghaitech_rtfm.get_config()
+    common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
+    return config

@@ -1,0 +1,306 @@
+"""S3R and RTFM through the loop, on tiny toy bags."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import shanghaitech_rtfm, shanghaitech_s3r
+from vadjax import mesh, scores, train, writers
+from vadjax.data import bags
+from vadjax.data.bags import KIND, Bag, tfds_features
+from vadjax.data.builder import write_dataset
+from vadjax.data.loader import Shard, iterate
+from vadjax.data.records import Dataset
+from vadjax.data.segments import CLIP_FRAMES
+from vadjax.system import load
+from vadjax.systems.s3r import dictionary
+from vadjax.systems.s3r import system as s3r
+from vadjax.train import Loop
+
+CONFIGS = {"s3r": shanghaitech_s3r, "rtfm": shanghaitech_rtfm}
+CROPS, WIDTH = 3, 32
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """Calls of `dictionary.learn`: means, rows, and options."""
+    calls, learn = [], dictionary.learn
+
+    def listed(means, atoms, **options):
+        calls.append((means, atoms, options))
+        return learn(means, atoms, **options)
+
+    monkeypatch.setattr(dictionary, "learn", listed)
+    return calls
+
+
+def crop_bags(split: str, shapes):
+    """Bags of these (crops, snippets), anomalous ones and normal ones in turn."""
+    rng = np.random.default_rng(len(split))
+    for i, (crops, snippets) in enumerate(shapes):
+        frames = CLIP_FRAMES * snippets - (i % 3)
+        kind = (i + 1) % 2
+        train = split == "train"
+        features = rng.random((crops, snippets, WIDTH), np.float32)
+        yield Bag(
+            video=f"{split}_{i}",
+            label=kind,
+            class_name="odd" if kind else "normal",
+            num_frames=bags.UNKNOWN_LENGTH if train else frames,
+            intervals=np.array([[3, 20]] if kind and not train else [], np.int32).reshape(-1, 2),
+            features=features + kind * (np.arange(snippets) == 1)[:, None],
+        )
+
+
+def write(out, train_shapes, test_shapes):
+    splits = {"train": train_shapes, "test": test_shapes}
+    write_dataset(
+        out,
+        name="crops",
+        kind=KIND,
+        features=tfds_features(WIDTH),
+        splits={k: (b.to_example() for b in crop_bags(k, v)) for k, v in splits.items()},
+        extra={"streams": {"rgb": WIDTH}},
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    """Bags of 3 crops: 8 to train on, 4 videos of their own lengths to test on."""
+    out = tmp_path_factory.mktemp("data") / "crops"
+    return write(out, [(CROPS, 8)] * 8, [(CROPS, n) for n in (5, 21, 2, 9)])
+
+
+@pytest.fixture(params=["s3r", "rtfm"])
+def config(request, crops):
+    return of(request.param, crops)
+
+
+def of(name: str, folder):
+    config = CONFIGS[name].get_config("smoke")
+    config.data.dir, config.train.batch, config.train.devices = str(folder), 4, 1
+    config.eval.batch, config.eval.expansion = 2, "repeat"
+    return config
+
+
+def test_a_run_scores_every_frame(config, crops, tmp_path):
+    train.run(config, tmp_path)
+    figures = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert figures["videos"] == 4 and 0 <= figures["auc"] <= 1
+    data, system = Dataset(crops), load(config)
+    for bag, found in zip(
+        bags.Bags(data, "test"), scores.read_folder(tmp_path / "scores"), strict=True
+    ):
+        assert found.video == bag.video and len(found.frame_scores) == bag.num_frames
+        repeated = np.repeat(found.segment_scores, CLIP_FRAMES)[: bag.num_frames]
+        np.testing.assert_array_equal(found.frame_scores, repeated)
+    rows = [row for row in writers.read(tmp_path) if "loss" in row]
+    terms = {"bag", "magnitude", "sparsity", "smoothness", "margin"}
+    assert len(rows) == config.train.steps and terms <= set(rows[0])
+    assert ("macro" in rows[0]) == system.model.en_normal
+
+
+@pytest.mark.slow
+def test_a_stopped_run_ends_with_the_same_bits(config, tmp_path, monkeypatch):
+    import os
+    import signal
+
+    train.run(config, tmp_path / "whole")
+    save = train.Checkpoints.save
+
+    def stopping(self, step, *rest):
+        save(self, step, *rest)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Checkpoints, "save", stopping)
+        with pytest.raises(SystemExit):
+            train.run(config, tmp_path / "stopped")
+    train.run(config, tmp_path / "stopped")
+    for name in ("metrics.json", "metrics.jsonl"):
+        found = (tmp_path / "stopped" / name).read_bytes()
+        assert found == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_the_dictionary_is_learned_from_the_normal_videos_and_stays(crops, learned):
+    config = of("s3r", crops)
+    data, system = Dataset(crops), load(config)
+    state = system.init(jax.random.key(0), data)
+    (means, rows, options), *more = learned
+    normal = [bag for bag in bags.Bags(data, "train") if not bag.label]
+    np.testing.assert_allclose(means, [bag.features.mean((0, 1)) for bag in normal], rtol=1e-6)
+    assert rows == round(0.9 * len(normal)) and not more
+    assert options == {"seed": 42, "layout": "codes"}
+    assert state.dictionary.shape == (rows, WIDTH) and state.dictionary.dtype == np.float32
+    batch = next(iterate(system.batches(data, Shard())))
+    after, _ = jax.jit(system.update)(state, batch, jax.random.key(0))
+    np.testing.assert_array_equal(after.dictionary, state.dictionary)
+    shapes = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+    assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, state)
+    assert len(learned) == 1  # shapes alone need no learning
+
+
+def test_a_dictionary_is_read_from_its_file(crops, learned, tmp_path):
+    config = of("s3r", crops)
+    config.model.dictionary = str(tmp_path / "atoms.npy")
+    np.save(config.model.dictionary, np.ones((7, WIDTH)))
+    state = load(config).init(jax.random.key(0), Dataset(crops))
+    assert state.dictionary.shape == (7, WIDTH) and not learned
+    np.save(config.model.dictionary, np.ones((7, WIDTH + 1)))
+    with pytest.raises(ValueError, match="atoms.npy: 7 rows of width 33, but the features have 32"):
+        load(config).init(jax.random.key(0), Dataset(crops))
+
+
+@pytest.mark.slow
+def test_videos_scored_together_have_the_scores_they_have_alone(config, crops):
+    data, system = Dataset(crops), load(config)
+    state = system.init(jax.random.key(0), data)
+    _, changed = system.model.apply(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        bags.Bags(data, "train")[0].features[None],
+        state.dictionary,
+        train=True,
+        rngs={"dropout": jax.random.key(1)},
+        mutable=["batch_stats"],
+    )
+    state = state._replace(batch_stats=changed["batch_stats"])
+    videos = list(bags.Bags(data, "test"))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    for bag, found in zip(videos, system.score(state, videos), strict=True):
+        alone = system.model.apply(variables, bag.features[None], state.dictionary).scores[0]
+        np.testing.assert_allclose(found.segment_scores, alone, atol=2e-6, rtol=0)
+
+
+def test_as_long_as_few_compilations_need():
+    assert [s3r.filled_length(n) for n in (1, 16, 17, 32, 130, 200, 300, 1025)] == [
+        16, 16, 32, 32, 144, 208, 320, 1152,
+    ]  # fmt: skip
+    lengths = {s3r.filled_length(n) for n in range(1, 2049)}
+    assert len(lengths) < 50
+    assert all(n <= s3r.filled_length(n) <= 1.125 * n + 1 for n in range(128, 2049))
+
+
+@pytest.mark.slow
+def test_losses_do_not_depend_on_the_devices(config, tmp_path):
+    folder = write(tmp_path / "data", [(CROPS, 8)] * 20, [(CROPS, 5)])
+    config.data.dir, config.train.batch, config.train.devices = str(folder), 8, 0
+    found = {}
+    for devices in (1, 8):
+        data, system = Dataset(folder), load(config)
+        system.optimizer = optax.sgd(1e-3)  # Adam would turn rounding noise into whole steps
+        grid = mesh.make(8, devices)
+        loop = Loop(config, system, data, grid)
+        state = mesh.put_state(grid, system.init(jax.random.key(0), data))
+        batches = iterate(system.batches(data, Shard()))
+        found[devices] = []
+        for step in range(3):
+            batch = mesh.put_batch(grid, next(batches))
+            state, scalars = loop.update(state, batch, jax.random.key(step))
+            found[devices].append(float(scalars["loss"]))
+    np.testing.assert_allclose(found[8], found[1], rtol=1e-5)
+    assert len(set(found[1])) == 3
+
+
+@pytest.mark.slow
+def test_train_step_lowers_for_accelerators(config, crops):
+    data, system = Dataset(crops), load(config)
+    state = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+    leaves, tree = jax.tree.flatten(state)
+
+    def step(leaves, batch, rng):
+        state, scalars = system.update(jax.tree.unflatten(tree, leaves), batch, rng)
+        return jax.tree.leaves(state), scalars
+
+    bag = jax.ShapeDtypeStruct((4, CROPS, 8, WIDTH), np.float32)
+    batch = {"normal": bag, "anomalous": bag}
+    for platforms in (["cuda"], ["tpu"]):
+        exported = jax.export.export(jax.jit(step), platforms=platforms)(
+            leaves, batch, jax.random.key(0)
+        )
+        assert exported.platforms == tuple(platforms)
+
+
+@pytest.mark.slow
+def test_bfloat16_trains_to_nearly_the_same_loss(config, crops):
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        config.train.precision = precision
+        data, system = Dataset(crops), load(config)
+        state = system.init(jax.random.key(0), data)
+        batch = next(iterate(system.batches(data, Shard())))
+        found[precision] = float(jax.jit(system.update)(state, batch, jax.random.key(0))[1]["loss"])
+    assert found["float32"] != found["bfloat16"]
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(3, 8)] * 7 + [(1, 8)], "train_7 has 1 crops × 8 segments, train_0 has 3 × 8"),
+        ([(3, 8)] * 7 + [(3, 9)], "train_7 has 3 crops × 9 segments, train_0 has 3 × 8"),
+        ([(3, 2)] * 8, r"3 crops × 2 segments; model.top_k = 3 of them are to be chosen"),
+    ],
+)
+def test_training_bags_that_cannot_be_used(shapes, message, tmp_path):
+    folder = write(tmp_path / "data", shapes, [(3, 5)])
+    with pytest.raises(ValueError, match=message):
+        load(of("rtfm", folder)).batches(Dataset(folder), Shard())
+
+
+@pytest.mark.parametrize("name", ["s3r", "rtfm"])
+def test_no_normal_training_video(name, tmp_path):
+    folder = write(tmp_path / "data", [(CROPS, 8)], [(CROPS, 5)])  # one anomalous video
+    data, system = Dataset(folder), load(of(name, folder))
+    with pytest.raises(ValueError, match="no normal"):
+        system.init(jax.random.key(0), data)
+        system.batches(data, Shard())
+
+
+def test_test_bags_that_cannot_be_used(tmp_path):
+    folder = write(tmp_path / "data", [(3, 8)] * 8, [(3, 5), (2, 5)])
+    data, system = Dataset(folder), load(of("rtfm", folder))
+    state = system.init(jax.random.key(0), data)
+    with pytest.raises(ValueError, match="test_1: features of 2 crops; test_0 has 3"):
+        list(system.score(state, system.videos(data, "test")))
+    bag = system.videos(data, "test")[0]
+    for frames, reason in (
+        (16 * 5 + 7, "the last, incomplete snippet is missing from the features"),
+        (16 * 4, "the labels lack the frames of the last snippet"),
+        (16 * 9, "bags pooled into segments need another rule"),
+    ):
+        wrong = Bag(**{**vars(bag), "num_frames": frames})
+        with pytest.raises(ValueError, match=f"test_0: 5 snippets for {frames} frames.*{reason}"):
+            list(system.score(state, [wrong]))
+    with pytest.raises(ValueError, match="eval.split is 'train', which has video-level labels"):
+        system.videos(data, "train")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("model.variant", "mgfn", "model.variant is 'mgfn'; expected one of s3r, rtfm"),
+        ("model.selection_dropout", 1.0, "model.selection_dropout is 1.0"),
+        ("model.top_k", 0, "model.top_k is 0; expected at least 1"),
+        ("model.norm", "layer", "model.norm is 'layer'; expected group or batch"),
+        ("model.en_normal", False, "set both or none"),
+        ("model.dropout", 1.0, "model.dropout is 1.0"),
+        ("loss.scope", "all", "loss.scope is 'all'; expected batch or bag"),
+        ("loss.magnitude_form", "paper", "loss.magnitude_form is 'paper'; expected absolute or"),
+        ("eval.expansion", "twice", "expansion 'twice'; expected one of"),
+    ],
+)
+def test_fields_that_cannot_be_used(field, value, message, crops):
+    config = of("s3r", crops)
+    section, name = field.split(".")
+    config[section][name] = value
+    with pytest.raises(ValueError, match=message):
+        system = load(config)
+        state = system.init(jax.random.key(0), Dataset(crops))
+        bag = jnp.ones((4, CROPS, 8, WIDTH))
+        system.update(state, {"normal": bag, "anomalous": bag}, jax.random.key(0))

@@ -1,0 +1,214 @@
+"""Layers over time: convolution, norms, the non-local layer, dropout (spec s3r §4.3, §8).
+
+Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] or None, tells the
+snippets of a video from those that it is filled up with; only when not training.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vadjax.backbones.layers import UnbiasedBatchNorm
+
+EPSILON = 1e-5
+GROUPS = 8
+NORMS = ("group", "batch")
+KEEP = "keep"  # collection of masks that are given, not drawn
+xavier = nn.initializers.xavier_uniform()
+
+
+class Mixture(NamedTuple):
+    """Rows [R, T, C] that mix S atoms, kept as the two factors.
+
+    A matrix is multiplied with the S atoms, not with R · T rows, of which there are many more.
+
+    Attributes:
+      weights: [R, T, S].
+      atoms: [S, C].
+    """
+
+    weights: jax.Array
+    atoms: jax.Array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(R, T, C)."""
+        return (*self.weights.shape[:2], self.atoms.shape[1])
+
+    def rows(self) -> jax.Array:
+        """The rows themselves, [R, T, C]."""
+        return self.weights @ self.atoms
+
+    def __matmul__(self, matrix: jax.Array) -> jax.Array:
+        return self.weights @ (self.atoms @ matrix)
+
+
+Rows = jax.Array | Mixture
+
+
+def only(x: Rows, valid: jax.Array | None) -> Rows:
+    """Puts zeros into x [R, T, C] where not `valid`."""
+    if valid is None:
+        return x
+    if isinstance(x, Mixture):
+        return Mixture(only(x.weights, valid), x.atoms)
+    return jnp.where(valid, x, 0)
+
+
+def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
+    """Mean [R, C] over the valid snippets of x [R, T, C]."""
+    return x.mean(1) if valid is None else only(x, valid).sum(1) / valid.sum(1)
+
+
+def wide(x: jax.Array) -> jax.Array:
+    """Makes x at least float32: for norms, sums and probabilities."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+class Conv(nn.Module):
+    """Convolution over time with zeros around ("same"), as a sum of matrix products.
+
+    The products are moved in time, not x: the gradient then needs no moved copies of x.
+
+    Attributes:
+      features: channels out.
+      size: taps, an odd number.
+      dilation: snippets from one tap to the next.
+      use_bias: whether a bias is added.
+      dtype: type of the arithmetic.
+    """
+
+    features: int
+    size: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Rows, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, features] of x [R, T, C] of the same type."""
+        kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
+        kernel = kernel.astype(self.dtype)
+        x = x if self.size == 1 else only(x, valid)
+        offsets = [self.dilation * (tap - self.size // 2) for tap in range(self.size)]
+        taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
+        y = sum(earlier(x @ tap, offset) for offset, tap in taps)
+        if self.use_bias:
+            y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
+        return y
+
+
+def earlier(x: jax.Array, snippets: int) -> jax.Array:
+    """Moves x [R, T, C] to earlier snippets (negative: later); zeros come in."""
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-snippets, snippets, 0), (0, 0, 0)])
+
+
+class ConvNorm(nn.Module):
+    """Convolution over 3 snippets, norm and ReLU.
+
+    Attributes:
+      features: channels out.
+      dilation: of the convolution.
+      use_bias: of the convolution.
+      norm: `"group"`: 8 groups of channels, each over T too; `"batch"`: over rows and snippets.
+      norm_first: norm then ReLU (S3R), or ReLU then norm (RTFM).
+      dtype: type of the arithmetic.
+    """
+
+    features: int
+    dilation: int = 1
+    use_bias: bool = True
+    norm: str = "group"
+    norm_first: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, features] of x [R, T, C]."""
+        conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
+        y = conv(x, valid)
+        if not self.norm_first:
+            y = nn.relu(y)
+        if self.norm == "batch":
+            y = batch_norm(train, self.dtype)(y)
+        else:
+            norm = nn.GroupNorm(
+                GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
+            )
+            y = norm(y, mask=None if valid is None else jnp.broadcast_to(valid, y.shape))
+        return nn.relu(y) if self.norm_first else y
+
+
+def batch_norm(train: bool, dtype: jnp.dtype, scale_init=nn.initializers.ones) -> nn.Module:
+    """Batch norm as torch's, named `norm`."""
+    return UnbiasedBatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=EPSILON,
+        use_fast_variance=False,
+        scale_init=scale_init,
+        dtype=dtype,
+        name="norm",
+    )
+
+
+class NonLocal(nn.Module):
+    """`h' = BN(W sum_s <query_t, key_s> / T · value_s) + h`: no softmax (spec s3r §4.3).
+
+    The batch norm starts as 0, so that the layer starts as the identity.
+
+    Attributes:
+      dtype: type of the arithmetic.
+    """
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, h: jax.Array, train: bool, valid: jax.Array | None = None) -> jax.Array:
+        """[R, T, C] of h [R, T, C]; C even."""
+        length, inner = h.shape[1], h.shape[2] // 2
+        query, key, value = (
+            Conv(inner, dtype=self.dtype, name=name)(h) for name in ("query", "key", "value")
+        )
+        value = only(value, valid)
+        count = length if valid is None else valid.sum(1, keepdims=True).astype(value.dtype)
+        if length > inner:  # the same sum; long videos would need T × T numbers
+            read = query @ (key.mT @ value / count)
+        else:
+            read = (query @ key.mT / count) @ value
+        y = Conv(2 * inner, dtype=self.dtype, name="out")(read)
+        return batch_norm(train, self.dtype, nn.initializers.zeros)(y) + h
+
+
+class Dropout(nn.Module):
+    """Sets values to 0 with probability `rate` and divides the others by `1 - rate`.
+
+    What is kept is drawn from the stream `dropout`, or, in tests, given as the variable `kept`
+    (bool, of x's shape) of the collection `keep`.
+
+    Attributes:
+      rate: in [0, 1).
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Of x of any shape; x itself when not training."""
+        if not train or not self.rate:
+            return x
+        if self.has_variable(KEEP, "kept"):
+            kept = self.get_variable(KEEP, "kept")
+        else:
+            kept = draw_kept(self.make_rng("dropout"), x.shape, self.rate)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+def draw_kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
+    """Bool mask, True with probability `1 - rate`, rounded to 1 / 65,536.
+
+    So that half as many random bits do; drawing them takes a visible part of a step on CPU.
+    """
+    return jax.random.bits(rng, shape, jnp.uint16) < round((1 - rate) * 2**16)

@@ -1,0 +1,115 @@
+"""The loss of S3R and RTFM: a sum of weighted terms (spec s3r §5)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+LOWEST_LOG = -100.0  # where torch clamps the logarithms of its cross-entropy
+SCOPES = ("batch", "bag")
+FORMS = ("absolute", "hinge")
+
+
+class Bags(NamedTuple):
+    """What the loss needs of B bags of one label.
+
+    Attributes:
+      score: mean score of the chosen snippets, [B].
+      feature: mean feature of the chosen snippets, [B, N, C].
+      snippets: scores of all snippets, [B, T].
+      macro: score of the macro branch, [B]; None where there is none.
+    """
+
+    score: jax.Array
+    feature: jax.Array
+    snippets: jax.Array
+    macro: jax.Array | None
+
+
+def training_loss(
+    normal: Bags,
+    anomalous: Bags,
+    *,
+    margin: float = 100.0,
+    magnitude: float = 1e-4,
+    magnitude_form: str = "absolute",
+    sparsity: float = 8e-3,
+    smoothness: float = 8e-4,
+    scope: str = "batch",
+    macro: float = 1.0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Cross-entropy of the bags, difference of magnitudes, sparsity, smoothness, macro scores.
+
+    Args:
+      normal: normal bags.
+      anomalous: as many anomalous bags; bag i is paired with normal bag i, crop by crop.
+      margin: m, between the magnitudes of the two.
+      magnitude: weight of that term.
+      magnitude_form: `"absolute"`: `(|m - a| + b)²` as the code; `"hinge"`: `max(0, m - a + b)` as
+        the RTFM paper (give it another weight then), a and b the magnitudes.
+      sparsity: weight of the L2 norm of the anomalous bags' snippet scores.
+      smoothness: weight of the sum of squared differences of neighbouring ones.
+      scope: `"batch"`: both of all bags in a row as one vector, across the bags' borders, as
+        the code; `"bag"`: of each bag, averaged.
+      macro: weight of the cross-entropy of all bags' macro scores against 0.
+
+    Returns:
+      The loss, and its terms before weighting: `bag`, `magnitude`, `sparsity`, `smoothness`, and
+      `macro` where there is a macro branch.
+
+    Raises:
+      ValueError: unknown form or scope.
+    """
+    terms = {
+        "bag": (cross_entropy(anomalous.score, 1) + cross_entropy(normal.score, 0)) / 2,
+        "magnitude": magnitude_loss(normal.feature, anomalous.feature, margin, magnitude_form),
+        **score_terms(anomalous.snippets, scope),
+    }
+    weights = {"magnitude": magnitude, "sparsity": sparsity, "smoothness": smoothness}
+    if normal.macro is not None:
+        terms["macro"] = (cross_entropy(anomalous.macro, 0) + cross_entropy(normal.macro, 0)) / 2
+        weights["macro"] = macro
+    return sum(weights.get(name, 1.0) * term for name, term in terms.items()), terms
+
+
+def cross_entropy(probability: jax.Array, label: int) -> jax.Array:
+    """Mean binary cross-entropy of probabilities [B], all of one label."""
+    p = probability if label else 1 - probability
+    positive = p > 0
+    log = jnp.log(jnp.where(positive, p, 1))
+    return -jnp.where(positive, jnp.maximum(log, LOWEST_LOG), LOWEST_LOG).mean()
+
+
+def magnitude_loss(
+    normal: jax.Array, anomalous: jax.Array, margin: float, form: str = "absolute"
+) -> jax.Array:
+    """Mean over pairs of features [B, N, C]; see `training_loss`.
+
+    Raises:
+      ValueError: unknown form.
+    """
+    if form not in FORMS:
+        raise ValueError(f"loss.magnitude_form is {form!r}; expected {' or '.join(FORMS)}")
+    low, high = norm(normal), norm(anomalous)
+    if form == "hinge":
+        return jax.nn.relu(margin - high + low).mean()
+    return jnp.square(jnp.abs(margin - high) + low).mean()
+
+
+def score_terms(snippets: jax.Array, scope: str = "batch") -> dict[str, jax.Array]:
+    """`sparsity` and `smoothness` of scores [B, T]; see `training_loss`.
+
+    Raises:
+      ValueError: unknown scope.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"loss.scope is {scope!r}; expected {' or '.join(SCOPES)}")
+    rows = snippets.reshape(1, -1) if scope == "batch" else snippets
+    differences = jnp.square(jnp.diff(rows)).sum(1)
+    return {"sparsity": norm(rows).mean(), "smoothness": differences.mean()}
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """L2 norm [...] of x [..., C]; its gradient at 0 is 0, as torch's."""
+    square = jnp.square(x).sum(-1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)

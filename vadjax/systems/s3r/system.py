@@ -1,0 +1,215 @@
+"""S3R and RTFM as a system: paired bags of all crops in, snippet scores repeated to frames out."""
+
+import pathlib
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from vadjax import optim
+from vadjax.data import bags
+from vadjax.data.bags import Bag, Bags
+from vadjax.data.loader import Shard
+from vadjax.data.records import Dataset
+from vadjax.data.segments import check_expansion, expand
+from vadjax.scores import Scores
+from vadjax.system import precision
+from vadjax.systems.s3r import convert
+from vadjax.systems.s3r.model import Network, build
+from vadjax.systems.s3r.step import pair_loss
+
+NETWORK = ("en_normal", "de_normal", "attention_scaling", "norm", "norm_first", "dropout")
+
+
+class State(NamedTuple):
+    """All that a run learns.
+
+    Attributes:
+      params: of the network.
+      batch_stats: running statistics of its batch norms.
+      optimizer: state of Adam.
+      dictionary: atoms [S, C] that training leaves as they are; None without en-Normal.
+    """
+
+    params: dict
+    batch_stats: dict
+    optimizer: optax.OptState
+    dictionary: jax.Array | None
+
+
+class System:
+    """S3R or RTFM (spec s3r); `vadjax.system.System` tells what each method is for."""
+
+    kind = bags.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        del folder  # nothing is kept beside the state
+        model = config.model
+        if not 0 <= model.selection_dropout < 1:
+            raise ValueError(
+                f"model.selection_dropout is {model.selection_dropout}; expected 0 to below 1"
+            )
+        if model.top_k < 1:
+            raise ValueError(f"model.top_k is {model.top_k}; expected at least 1")
+        check_expansion(config.eval.expansion)
+        self.config = config
+        fields = {name: model[name] for name in NETWORK}
+        self.model: Network = build(model.variant, dtype=precision(config), **fields)
+        self.optimizer = optim.adam(config.optim.learning_rate, config.optim.weight_decay)
+        # Toy bags are pooled into segments.
+        self.expansion = config.eval.expansion if config.data.dir else "seed"
+        self.apply = jax.jit(self.model.apply)
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Batches of `train.batch` anomalous and as many normal bags, each with all its crops.
+
+        Raises:
+          ValueError: bags of different shapes, or with fewer segments than are chosen.
+        """
+        config = self.config
+        crops, segments = bags.common_shape(data, "train")
+        if segments < config.model.top_k:
+            raise ValueError(
+                f"{data.folder}/train: bags have {crops} crops × {segments} segments; "
+                f"model.top_k = {config.model.top_k} of them are to be chosen"
+            )
+        return bags.paired_bags(
+            data, "train", config.data.modality, config.train.batch, config.seed, shard,
+            features=bags.all_crops,
+        )  # fmt: skip
+
+    def init(self, rng: jax.Array, data: Dataset) -> State:
+        """Fresh parameters or those of `model.weights`, and the dictionary.
+
+        Raises:
+          ValueError: features, weights or dictionary do not fit.
+        """
+        width = bags.feature_width(data, self.config.data.modality)
+        dictionary = None
+        if self.model.en_normal:
+            learn = not isinstance(rng, jax.core.Tracer)  # or only shapes are asked for
+            dictionary = jnp.asarray(self._dictionary(data, width, learn), jnp.float32)
+        if self.config.model.weights:
+            path = self.config.model.weights
+            variables, _ = convert.read_network(path, self.model, width)
+            variables = jax.tree.map(jnp.asarray, variables)
+        else:
+            variables = jax.jit(self.model.init)(rng, jnp.zeros((1, 1, 1, width)), dictionary)
+        params = variables["params"]
+        return State(params, variables["batch_stats"], self.optimizer.init(params), dictionary)
+
+    def _dictionary(self, data: Dataset, width: int, learn: bool) -> np.ndarray:
+        """Rows [S, C] from `model.dictionary`, or learned from the normal training videos."""
+        from vadjax.systems.s3r import dictionary  # RTFM needs none
+
+        model = self.config.model
+        if model.dictionary:
+            return dictionary.read(model.dictionary, width)
+        means = dictionary.normal_means(data, self.config.data.modality)
+        rows = max(1, dictionary.count_atoms(len(means), model.dictionary_ratio))
+        if not learn:
+            return np.zeros((rows, width), np.float32)
+        seed, layout = model.dictionary_seed, model.dictionary_layout
+        return dictionary.learn(means, rows, seed=seed, layout=layout)
+
+    def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
+        """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
+        loss = partial(
+            pair_loss,
+            model=self.model,
+            dictionary=state.dictionary,
+            top_k=self.config.model.top_k,
+            selection_dropout=self.config.model.selection_dropout,
+            **self.config.loss,
+        )
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (total, aux), gradients = gradient(state.params, state.batch_stats, batch, rng)
+        terms, batch_stats, *_ = aux
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, batch_stats, optimizer, state.dictionary), {"loss": total, **terms}
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """Nothing to do."""
+        del data
+        return state
+
+    def videos(self, data: Dataset, split: str) -> Bags:
+        """The bags of the split.
+
+        Raises:
+          ValueError: the lengths of its videos are unknown, as in a training split.
+        """
+        found = Bags(data, split, self.config.data.modality)
+        if found[0].num_frames == bags.UNKNOWN_LENGTH:
+            raise ValueError(
+                f"eval.split is {split!r}, which has video-level labels only; frames are scored "
+                "in a test split"
+            )
+        return found
+
+    def score(self, state: State, videos: Iterable[Bag]) -> Iterator[Scores]:
+        """Scores of each bag from all its snippets (spec s3r §7)."""
+        for group in _groups(videos, self.config.eval.batch):
+            for bag, snippets in zip(group, self.snippet_scores(state, group), strict=True):
+                yield self._to_scores(bag, snippets)
+
+    def snippet_scores(self, state: State, group: list[Bag]) -> list[np.ndarray]:
+        """Scores float32 [T] of bags with as many crops, filled up to one length."""
+        lengths = [bag.features.shape[1] for bag in group]
+        crops, _, width = group[0].features.shape
+        longest = filled_length(max(lengths))
+        features = np.zeros((len(group), crops, longest, width), np.float32)
+        for row, bag in zip(features, group, strict=True):
+            row[:, : bag.features.shape[1]] = bag.features
+        valid = np.arange(longest) < np.array(lengths)[:, None]
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        scores = self.apply(variables, features, state.dictionary, valid=valid).scores
+        return [row[:length] for row, length in zip(np.asarray(scores), lengths, strict=True)]
+
+    def _to_scores(self, bag: Bag, snippets: np.ndarray) -> Scores:
+        try:
+            frame_scores = expand(snippets, bag.num_frames, self.expansion)
+        except ValueError as error:
+            raise ValueError(f"{bag.video}: {error}") from error
+        return Scores(
+            video=bag.video,
+            frame_scores=frame_scores,
+            labels=bag.frame_labels,
+            segment_scores=snippets,
+        )
+
+
+def filled_length(snippets: int) -> int:
+    """A length that few compilations serve: a multiple of 16, or of 1/8 of the power of two below.
+
+    The network is compiled once for every length; so at most 1/8 of the work is in vain from 128
+    snippets on, and it is compiled at most 8 times for lengths up to twice as long.
+    """
+    step = max(16, (1 << snippets.bit_length()) // 16)
+    return -(-snippets // step) * step
+
+
+def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
+    """Runs of at most `size` bags that are filled up to one length."""
+    group, first = [], None
+    for bag in videos:
+        first = first or bag
+        if len(bag.features) != len(first.features):
+            raise ValueError(
+                f"{bag.video}: features of {len(bag.features)} crops; {first.video} has "
+                f"{len(first.features)}. Prepare the dataset again from features of one kind"
+            )
+        length = filled_length(bag.features.shape[1])
+        if group and (len(group) == size or filled_length(group[0].features.shape[1]) != length):
+            yield group
+            group = []
+        group.append(bag)
+    if group:
+        yield group
