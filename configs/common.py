@@ -14,7 +14,9 @@ def base(system: str) -> ml_collections.ConfigDict:
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
              pair_seed, untrained (score the first state too, for comparison); where scores have
              maps or boxes and the dataset has tracks: alpha, beta (spec metrics §3), thresholds,
-             min_area (of maps), tracks (what the report says of where the tracks are from)
+             min_area (of maps), tracks (what the report says of where the tracks are from).
+             Systems that learn from bags have held_out: this share of the training videos of each
+             label is kept out, and selects the step that is reported (0 = none; the last)
     report   videos (curves of the best and worst so many videos), windows (so many highest- and
              lowest-scoring pictures, where the system predicts frames; 0 = none), reasons (why so
              many of the highest-scoring events were flagged, where the system says it; 0 = none)

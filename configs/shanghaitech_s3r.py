@@ -65,6 +65,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.train.evaluate_every = 500
     config.train.save_every = 1000
     config.train.keep = 1  # 675 MB each
+    config.features = {**common.features(), "crops": "ten", "normalisation": "pm1"}
+    config.eval.held_out = 0.1
+    config.eval.window = 1024  # snippets of a video of one's own that are scored together
     config.eval.batch = 1
     config.eval.expansion = "repeat"
     common.variant(variant, VARIANTS)(config)

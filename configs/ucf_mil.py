@@ -59,6 +59,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.train.save_every = 5 * 27
     config.train.keep = 15  # all of them: 13 MB each
     config.eval.expansion = "seed"
+    config.eval.held_out = 0.0
     common.variant(variant, {"": _published, "mini": _mini, "demo": _demo, "smoke": _smoke})(config)
     return config
 

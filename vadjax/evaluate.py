@@ -19,6 +19,7 @@ from vadjax.system import System, load
 
 FREE = ("eval.", "report.", "data.", "train.devices", "train.keep")
 BEST = "best step on the TEST split"
+HELD_OUT = "best step on held-out training videos"
 
 
 def run(
@@ -30,7 +31,7 @@ def run(
       config: the run's config; `eval.*`, `report.*` and `data.*` may differ. An empty `data.dir`
         means the run's own dataset.
       folder: workdir of the run.
-      step: which checkpoint; the newest, or the best under `eval.select_on_test`, if None.
+      step: which checkpoint; the newest, or the best if one was selected, if None.
 
     Raises:
       FileNotFoundError, ValueError: no such run or checkpoint, or the config differs.
@@ -47,9 +48,10 @@ def run(
         devices, jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
     )
     chosen = "newest checkpoint" if step is None else "chosen step"
-    with Checkpoints(folder, config.eval.select_on_test, read_only=True) as checkpoints:
-        if step is None and config.eval.select_on_test and checkpoints.best is not None:
-            step, chosen = checkpoints.best, BEST
+    selection = selects(config, system)
+    with Checkpoints(folder, bool(selection), read_only=True) as checkpoints:
+        if step is None and selection and checkpoints.best is not None:
+            step, chosen = checkpoints.best, selection
         state, step = checkpoints.restore(target, step=step)
     same = not workdir.differences(folder, config, data)
     before = untrained(folder) if same else {}
@@ -115,6 +117,13 @@ def measure(
         path = page.build(out / "report", results, summary, *counts)
         print(f"Report: {path}")
     return summary
+
+
+def selects(config: ml_collections.ConfigDict, system: System) -> str | None:
+    """How the step that is reported is selected: `BEST`, `HELD_OUT`, or None for the last."""
+    if config.eval.select_on_test:
+        return BEST
+    return HELD_OUT if hasattr(system, "held_out") and config.eval.held_out else None
 
 
 def scores_videos(system: System) -> bool:

@@ -3,11 +3,12 @@
 import array
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from vadjax.data.loader import Counted
 from vadjax.scores import Scores
 
 
@@ -83,6 +84,25 @@ class Whole:
             map=np.concatenate(self._map) if self._map else None,
             reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
         )
+
+
+def of_snippets(scores: Iterable[float], frames: Counted, step: int, length: int) -> Iterator[Part]:
+    """Parts from the scores of snippets: a frame has that of the first that ends with it or later.
+
+    Args:
+      scores: of the snippets, in order.
+      frames: the frames that they were made from; all are taken once the last score is.
+      step: frames from the start of one snippet to the start of the next.
+      length: frames of a snippet.
+    """
+    done, score = 0, None
+    for number, score in enumerate(scores):
+        stop = min(number * step + length, frames.count)
+        if stop > done:
+            yield Part(np.full(stop - done, score, np.float32))
+            done = stop
+    if score is not None and frames.count > done:  # between the last snippet and the end
+        yield Part(np.full(frames.count - done, score, np.float32))
 
 
 def join(name: str, parts: Iterable[Part]) -> Scores:

@@ -59,6 +59,12 @@ class System(Protocol):
     def finalize(self, state: State, data: Dataset) -> State:
         """After the last update: identity for most."""
 
+    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+        """Optional: figures on the training videos that `eval.held_out` keeps out of `batches`.
+
+        `auc` selects the step that is reported, without a look at the test split.
+        """
+
     def videos(self, data: Dataset, split: str) -> Iterable[Any]:
         """The videos of a split in the form that `score` takes."""
 

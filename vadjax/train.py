@@ -42,7 +42,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     batches = system.batches(data, loader.this_process())
     if batches is not None:
         batches = loader.iterate(batches, config.data.threads, config.data.prefetch)
-    with Checkpoints(folder, config.eval.select_on_test, config.train.keep) as checkpoints:
+    selection = evaluate.selects(config, system)
+    with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
             state, step = checkpoints.restore(mesh.abstract(devices, state), batches)
@@ -57,8 +58,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
         step, chosen = config.train.steps, "last step" if config.train.steps else "no steps"
-        if config.eval.select_on_test and checkpoints.best is not None:
-            chosen = evaluate.BEST
+        if selection and checkpoints.best is not None:
+            chosen = selection
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
     workdir.claim(folder, config, data)
     state = system.finalize(state, data)
@@ -104,6 +105,7 @@ class Loop:
             out_shardings=(same, same),
             donate_argnums=0,
         )
+        self.selection = evaluate.selects(config, system)
         self.waiting: list[tuple[int, Mapping]] = []  # scalars still on the devices
         self.shown: dict[str, float] = {}
 
@@ -163,7 +165,7 @@ class Loop:
     def _evaluates(self, step: int) -> bool:
         """Whether to evaluate after `step`; the last is measured after the loop anyway."""
         if step == self.config.train.steps:
-            return self.config.eval.select_on_test
+            return bool(self.selection)
         return _due(step, self.config.train.evaluate_every)
 
     def _log(self) -> None:
@@ -184,7 +186,7 @@ class Loop:
         self.waiting = []
 
     def _evaluate(self, step: int, state) -> float | None:
-        """Writes the figures of the test split; the one that selects, if any may."""
+        """Writes the figures of the test split, and of what is held out; the one that selects."""
         self._log()
         split = self.config.eval.split
         final = self.system.finalize(state, self.data)
@@ -192,7 +194,13 @@ class Loop:
         self.writer.write(step, {f"{split}/{name}": value for name, value in figures.items()})
         if "auc" in figures:
             self.shown[f"{split} AUC"] = figures["auc"]
-        return figures[self.config.eval.select_by] if self.config.eval.select_on_test else None
+        if self.selection == evaluate.BEST:
+            return figures[self.config.eval.select_by]
+        if self.selection is None:
+            return None
+        own = self.system.held_out(final, self.data)
+        self.writer.write(step, {f"held_out/{name}": value for name, value in own.items()})
+        return own["auc"]
 
 
 def _due(step: int, every: int) -> bool:

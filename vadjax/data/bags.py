@@ -1,13 +1,14 @@
 """Bags: one video's snippet features with its video-level label."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import grain
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from vadjax.data import loader
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import frame_labels
 
 KIND = "features"
@@ -73,18 +74,26 @@ class Bags(Sequence):
       modality: `"TWO"` for all columns, or the name of one stream of the manifest in capitals
         (`"RGB"`, `"FLOW"`).
       label: keep only the bags of this label.
+      chosen: of these, only this slice.
 
     Raises:
       ValueError: no such split or modality, or no bag of that label.
     """
 
-    def __init__(self, data: Dataset, split: str, modality: str = "TWO", label: int | None = None):
+    def __init__(
+        self,
+        data: Dataset,
+        split: str,
+        modality: str = "TWO",
+        label: int | None = None,
+        chosen: slice = slice(None),
+    ):
         self._records = data.records(split)
         self._columns = stream_columns(data, modality)
         self._label = f"{data.folder}/{split}"
         self._indices = np.arange(len(self._records))
         if label is not None:
-            self._indices = label_indices(data, split, label)
+            self._indices = label_indices(data, split, label)[chosen]
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -118,6 +127,42 @@ def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
         kind = "anomalous" if label else "normal"
         raise ValueError(f"{data.folder}: split {split!r} has no {kind} video; MIL needs both")
     return found
+
+
+def kept(data: Description, split: str, label: int, held_out: float) -> slice:
+    """Which bags of a label are trained on: all but the last `held_out` of them, a share.
+
+    Raises:
+      ValueError: not a share, or none would be held out, or left.
+    """
+    count = data.splits[split]["anomalous" if label else "normal"]
+    last = round(held_out * count)
+    if not 0 <= held_out < 1 or (held_out and not 0 < last < count):
+        raise ValueError(
+            f"eval.held_out is {held_out}: {last} of {count} bags of label {label} in "
+            f"{data.folder}; expected a share of them, at least one of each label, or 0"
+        )
+    return slice(count - last)
+
+
+def held_out(data: Dataset, modality: str, share: float) -> Iterator[Bag]:
+    """The training bags that `kept` leaves out, normal ones first."""
+    for label in (0, 1):
+        stop = kept(data, "train", label, share).stop
+        yield from Bags(data, "train", modality, label, slice(stop, None))
+
+
+def held_out_figures(scored: Iterable[tuple[int, float]]) -> dict[str, float]:
+    """Figures of held-out training videos, of which only the label of the whole is known.
+
+    Args:
+      scored: label and highest score of every video.
+
+    Returns:
+      `auc`, of the highest scores.
+    """
+    labels, scores = map(np.array, zip(*scored, strict=True))
+    return {"auc": float(roc_auc_score(labels, scores))}
 
 
 def stream_columns(data: Dataset, modality: str) -> slice:
@@ -154,6 +199,7 @@ def paired_bags(
     seed: int,
     shard: loader.Shard,
     features: Callable[[Bag], np.ndarray] | None = None,
+    held_out: float = 0.0,
 ) -> grain.MapDataset:
     """Batches of anomalous and normal bags, each stream in its own seeded order (spec mil §6).
 
@@ -167,6 +213,7 @@ def paired_bags(
       seed: seed of the order.
       shard: this process's share.
       features: what to take of a bag, `crop_mean` if None, or `all_crops`.
+      held_out: share of the bags of each label that are left out (`kept`).
 
     Returns:
       Endless dataset of `{"anomalous": float32 [B, S, D], "normal": float32 [B, S, D]}`, where B
@@ -174,7 +221,7 @@ def paired_bags(
     """
     streams = []
     for label in (1, 0):
-        bags = Bags(data, split, modality, label)
+        bags = Bags(data, split, modality, label, kept(data, split, label, held_out))
         order = loader.shuffled(bags, seed=2 * seed + label, shard=shard)
         batches = order.map(features or crop_mean).batch(shard.share(pairs), drop_remainder=True)
         streams.append(batches)

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import optim
+from vadjax import optim, parts
 from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
 from vadjax.data import bags, loader
 from vadjax.data.bags import Bag, Bags
@@ -60,8 +60,9 @@ class System:
         """Batches of `train.batch` anomalous and as many normal bags."""
         config = self.config
         return bags.paired_bags(
-            data, "train", config.data.modality, config.train.batch, config.seed, shard
-        )
+            data, "train", config.data.modality, config.train.batch, config.seed, shard,
+            held_out=config.eval.held_out,
+        )  # fmt: skip
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """Fresh parameters, or those of `model.weights`."""
@@ -99,6 +100,15 @@ class System:
         del data
         return state
 
+    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+        """AUC of the held-out training videos by their highest scores."""
+        chosen = bags.held_out(data, self.config.data.modality, self.config.eval.held_out)
+        scored = (
+            (bag.label, self.segment_scores(state, bags.crop_mean(bag)[None]).max())
+            for bag in chosen
+        )
+        return bags.held_out_figures(scored)
+
     def videos(self, data: Dataset, split: str) -> Bags:
         """The bags of the split.
 
@@ -134,17 +144,10 @@ class System:
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
-        counted, done, score = loader.Counted(frames), 0, None
-        step = self._features.snippets.step
+        counted = loader.Counted(frames)
         rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
-        for number, row in enumerate(rows):
-            (score,) = self.segment_scores(state, row.mean(0)[None, None])[0]
-            stop = min(number * step + SNIPPET, counted.count)
-            if stop > done:
-                yield Part(np.full(stop - done, score, np.float32))
-                done = stop
-        if score is not None and counted.count > done:  # between the last snippet and the end
-            yield Part(np.full(counted.count - done, score, np.float32))
+        scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
+        yield from parts.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Nothing to do."""

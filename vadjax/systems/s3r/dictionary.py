@@ -189,12 +189,15 @@ def read(path: str | pathlib.Path, width: int | None = None) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def normal_bags(data: str | pathlib.Path | Dataset, modality: str = "TWO") -> Iterator[np.ndarray]:
+def normal_bags(
+    data: str | pathlib.Path | Dataset, modality: str = "TWO", chosen: slice = slice(None)
+) -> Iterator[np.ndarray]:
     """Features of every normal training video once, float32 [C, S, D].
 
     Args:
       data: dataset of features or its folder, or the first authors' pickle.
       modality: as for `vadjax.data.bags.Bags`.
+      chosen: which of a dataset's, in its order.
 
     Raises:
       FileNotFoundError: no such dataset.
@@ -209,7 +212,7 @@ def normal_bags(data: str | pathlib.Path | Dataset, modality: str = "TWO") -> It
         raise ValueError(
             f"{data.folder}: no normal training video, and a dictionary is learned from those"
         )
-    return _once(Bags(data, "train", modality, label=0))
+    return _once(Bags(data, "train", modality, label=0, chosen=chosen))
 
 
 def _once(bags: Bags) -> Iterator[np.ndarray]:
@@ -231,9 +234,11 @@ def _pickled_bags(path: pathlib.Path) -> Iterator[np.ndarray]:
         yield features.astype(np.float32)
 
 
-def normal_means(data: str | pathlib.Path | Dataset, modality: str = "TWO") -> np.ndarray:
+def normal_means(
+    data: str | pathlib.Path | Dataset, modality: str = "TWO", chosen: slice = slice(None)
+) -> np.ndarray:
     """Mean over crops and segments of every normal training video, float32 [V, D]."""
-    return np.stack([features.mean((0, 1)) for features in normal_bags(data, modality)])
+    return np.stack([features.mean((0, 1)) for features in normal_bags(data, modality, chosen)])
 
 
 def make(args: argparse.Namespace) -> np.ndarray:

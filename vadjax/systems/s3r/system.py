@@ -1,5 +1,7 @@
 """S3R and RTFM as a system: paired bags of all crops in, snippet scores repeated to frames out."""
 
+import collections
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -12,18 +14,22 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import optim
-from vadjax.data import bags
+from vadjax import optim, parts
+from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
+from vadjax.data import bags, loader
 from vadjax.data.bags import Bag, Bags
 from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import check_expansion, expand
+from vadjax.data.snippets import FRAMES as SNIPPET
+from vadjax.parts import Part
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.s3r import convert
 from vadjax.systems.s3r.model import Network, build
 from vadjax.systems.s3r.step import pair_loss
 
+LIVE_WINDOW = 32  # snippets, as many as the segments of a training bag
 NETWORK = ("en_normal", "de_normal", "attention_scaling", "norm", "norm_first", "dropout")
 
 
@@ -65,6 +71,7 @@ class System:
         # Toy bags are pooled into segments.
         self.expansion = config.eval.expansion if config.data.dir else "seed"
         self.apply = jax.jit(self.model.apply)
+        self._features: SnippetFeatures | None = None  # loaded when a video is to be scored
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Batches of `train.batch` anomalous and as many normal bags, each with all its crops.
@@ -81,7 +88,7 @@ class System:
             )
         return bags.paired_bags(
             data, "train", config.data.modality, config.train.batch, config.seed, shard,
-            features=bags.all_crops,
+            features=bags.all_crops, held_out=config.eval.held_out,
         )  # fmt: skip
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
@@ -111,10 +118,11 @@ class System:
         model = self.config.model
         if model.dictionary:
             return dictionary.read(model.dictionary, width)
-        means = dictionary.normal_means(data, self.config.data.modality)
-        rows = max(1, dictionary.count_atoms(len(means), model.dictionary_ratio))
+        chosen = bags.kept(data, "train", 0, self.config.eval.held_out)
+        rows = max(1, dictionary.count_atoms(chosen.stop, model.dictionary_ratio))
         if not learn:
             return np.zeros((rows, width), np.float32)
+        means = dictionary.normal_means(data, self.config.data.modality, chosen)
         seed, layout = model.dictionary_seed, model.dictionary_layout
         return dictionary.learn(means, rows, seed=seed, layout=layout)
 
@@ -140,6 +148,12 @@ class System:
         del data
         return state
 
+    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+        """AUC of the held-out training videos by their highest scores."""
+        chosen = bags.held_out(data, self.config.data.modality, self.config.eval.held_out)
+        scored = ((bag.label, self.snippet_scores(state, [bag])[0].max()) for bag in chosen)
+        return bags.held_out_figures(scored)
+
     def videos(self, data: Dataset, split: str) -> Bags:
         """The bags of the split.
 
@@ -159,6 +173,46 @@ class System:
         for group in _groups(videos, self.config.eval.batch):
             for bag, snippets in zip(group, self.snippet_scores(state, group), strict=True):
                 yield self._to_scores(bag, snippets)
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+    ) -> Iterator[Part]:
+        """Scores of the snippets among those around: all of the video, up to `eval.window` of them.
+
+        A longer video is scored in windows of so many. Live, a snippet is scored as the last of
+        `LIVE_WINDOW`. What is left over at the end is filled up to a snippet with the last frame.
+
+        Raises:
+          ValueError, FileNotFoundError: as `clip_features.of_run`.
+        """
+        if self._features is None:
+            width = bags.feature_width(data, self.config.data.modality)
+            self._features = of_run(self.config.features, data.manifest, width, live)
+        counted = loader.Counted(frames)
+        rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
+        scores = self._live(state, rows) if live else self._windows(state, rows)
+        yield from parts.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
+
+    def _windows(self, state: State, rows: Iterator[np.ndarray]) -> Iterator[float]:
+        """Scores of snippets with features [C, D] each, a window at a time."""
+        while window := list(itertools.islice(rows, self.config.eval.window)):
+            yield from self._scores_of(state, window)
+
+    def _live(self, state: State, rows: Iterator[np.ndarray]) -> Iterator[float]:
+        """Scores of snippets as soon as each is there."""
+        recent = collections.deque(maxlen=LIVE_WINDOW)
+        for row in rows:
+            recent.append(row)
+            yield self._scores_of(state, recent)[-1]
+
+    def _scores_of(self, state: State, rows: Iterable[np.ndarray]) -> np.ndarray:
+        bag = Bag("", 0, "", bags.UNKNOWN_LENGTH, np.zeros((0, 2), np.int32), np.stack(rows, 1))
+        return self.snippet_scores(state, [bag])[0]
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """Nothing to do."""
+        del state
+        return scores
 
     def snippet_scores(self, state: State, group: list[Bag]) -> list[np.ndarray]:
         """Scores float32 [T] of bags with as many crops, filled up to one length."""
