@@ -145,6 +145,25 @@ def test_selection_on_the_test_split_takes_the_best_step_and_says_so(mil_config,
     assert "selected on the test split" in (tmp_path / "report" / "index.html").read_text()
 
 
+def test_selection_on_held_out_training_videos(mil_config, tmp_path, capsys):
+    mil_config.eval.held_out, mil_config.train.batch = 0.2, 4
+    mil_config.train.steps, mil_config.train.evaluate_every = 12, 2
+    mil_config.optim.learning_rate = 0.05  # so that the figure goes up and down
+    train.run(mil_config, tmp_path)
+    rows = [row for row in writers.read(tmp_path) if "held_out/auc" in row and row["step"]]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    best = max(row["held_out/auc"] for row in rows)
+    chosen = figures(tmp_path)["step"]
+    assert next(row for row in rows if row["step"] == chosen)["held_out/auc"] == best
+    assert not figures(tmp_path)["selected_on_test"]
+    assert "best step on held-out training videos" in capsys.readouterr().out
+    evaluate.run(mil_config, tmp_path)
+    assert json.loads((tmp_path / f"evaluate_{chosen}/metrics.json").read_text())["step"] == chosen
+    mil_config.eval.held_out = 0.01
+    with pytest.raises(ValueError, match="eval.held_out is 0.01: 0 of 10 bags of label 1"):
+        train.run(mil_config, tmp_path / "other")
+
+
 def test_imported_weights_are_scored_by_zero_steps(mil_config, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     layers = [torch.nn.Linear(i, o) for i, o in ((32, 512), (512, 32), (32, 1))]

@@ -98,3 +98,14 @@ def test_crops_are_averaged(data):
     bag = bags.Bags(data, "test")[0]
     double = dataclasses.replace(bag, features=np.concatenate([bag.features, 3 * bag.features]))
     np.testing.assert_allclose(bags.crop_mean(double), 2 * bag.features[0], rtol=1e-6)
+
+
+def test_held_out_bags_are_the_last_of_each_label_and_in_no_batch(toy_bags):
+    data = Dataset(toy_bags)
+    held = [bag.video for bag in bags.held_out(data, "TWO", 0.2)]
+    every = [[bag.video for bag in bags.Bags(data, "train", label=label)] for label in (0, 1)]
+    assert held == every[0][-2:] + every[1][-2:]
+    order = bags.paired_bags(data, "train", "TWO", 4, 0, WHOLE, bags.all_crops, held_out=0.2)
+    seen = {row.tobytes() for i in range(8) for kind in order[i].values() for row in kind}
+    kept = {bag.features.tobytes() for bag in bags.Bags(data, "train") if bag.video not in held}
+    assert seen == kept

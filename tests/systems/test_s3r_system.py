@@ -14,8 +14,9 @@ from vadjax.data import bags
 from vadjax.data.bags import KIND, Bag, tfds_features
 from vadjax.data.builder import write_dataset
 from vadjax.data.loader import Shard, iterate
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import CLIP_FRAMES
+from vadjax.data.snippets import Snippets
 from vadjax.system import load
 from vadjax.systems.s3r import dictionary
 from vadjax.systems.s3r import system as s3r
@@ -84,7 +85,7 @@ def config(request, crops):
 def of(name: str, folder):
     config = CONFIGS[name].get_config("smoke")
     config.data.dir, config.train.batch, config.train.devices = str(folder), 4, 1
-    config.eval.batch, config.eval.expansion = 2, "repeat"
+    config.eval.batch, config.eval.expansion, config.eval.held_out = 2, "repeat", 0.0
     return config
 
 
@@ -304,3 +305,58 @@ def test_fields_that_cannot_be_used(field, value, message, crops):
         state = system.init(jax.random.key(0), Dataset(crops))
         bag = jnp.ones((4, CROPS, 8, WIDTH))
         system.update(state, {"normal": bag, "anomalous": bag}, jax.random.key(0))
+
+
+class Rows:
+    """Stands for the features of a video: `count` snippets of 8 frames, drawn."""
+
+    def __init__(self, count: int):
+        self.snippets = Snippets("ten", step=8)
+        self.rows = np.random.default_rng(0).uniform(0, 1, (count, CROPS, WIDTH)).astype(np.float32)
+
+    def __call__(self, frames, ahead):
+        """Parts of two snippets."""
+        for _ in frames:
+            pass
+        return iter(np.split(self.rows, range(2, len(self.rows), 2)))
+
+
+@pytest.mark.slow
+def test_video_is_scored_as_a_whole_in_windows_or_live(config, crops):
+    system, data = load(config), Dataset(crops)
+    state = system.init(jax.random.key(0), data)
+    system._features = rows = Rows(7)
+
+    def scores_of(chosen):
+        bag = bags.Bag("", 0, "", -1, np.zeros((0, 2), np.int32), chosen.swapaxes(0, 1))
+        return system.snippet_scores(state, [bag])[0]
+
+    def stream(live=False):
+        parts = system.stream(state, "v", iter(range(70)), data, live)
+        found = np.concatenate([part.frame_scores for part in parts])
+        assert len(found) == 70
+        np.testing.assert_array_equal(found[64:], found[63])  # no snippet ends there
+        return found[15:64:8]
+
+    np.testing.assert_allclose(stream(), scores_of(rows.rows), rtol=1e-6)
+    config.eval.window = 4
+    system.config = config
+    parts = np.concatenate([scores_of(rows.rows[:4]), scores_of(rows.rows[4:])])
+    np.testing.assert_allclose(stream(), parts, rtol=1e-6)
+    live = [scores_of(rows.rows[: n + 1])[-1] for n in range(7)]
+    np.testing.assert_allclose(stream(live=True), live, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_held_out_videos_are_in_no_batch_and_no_dictionary(crops):
+    config = of("s3r", crops)
+    config.eval.held_out, config.train.batch = 0.25, 3
+    system, data = load(config), Dataset(crops)
+    state = system.init(jax.random.key(0), data)
+    assert set(system.held_out(state, data)) == {"auc"}
+    full = of("s3r", crops)
+    all_rows = load(full).init(jax.random.key(0), data).dictionary
+    assert len(state.dictionary) < len(all_rows)
+    described = Description.from_json(data.to_json())
+    shapes = jax.eval_shape(lambda: system.init(jax.random.key(0), described))
+    assert shapes.dictionary.shape == state.dictionary.shape
