@@ -6,7 +6,7 @@ from nbclient import NotebookClient
 
 from conftest import ROOT
 
-STEPS = {"ucf_mil": "60", "ped2_lgn": "10", "ped2_exemplar": "0"}  # the last has no steps
+STEPS = {"ucf_mil": "60", "ped2_lgn": "10", "ped2_exemplar": "0", "shanghaitech_s3r": "20"}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
