@@ -62,6 +62,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optim = {"learning_rate": 1e-3, "weight_decay": 0.005}
     config.train.steps = 15_000
     config.train.batch = 32
+    config.train.accumulate = 1  # parts of a batch, of which one is in memory at a time
     config.train.evaluate_every = 500
     config.train.save_every = 1000
     config.train.keep = 1  # 675 MB each

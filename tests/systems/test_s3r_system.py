@@ -1,6 +1,7 @@
 """S3R and RTFM through the loop, on tiny toy bags."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from vadjax.data.snippets import Snippets
 from vadjax.system import load
 from vadjax.systems.s3r import dictionary
 from vadjax.systems.s3r import system as s3r
+from vadjax.systems.s3r.step import accumulated, pair_loss
 from vadjax.train import Loop
 
 CONFIGS = {"s3r": shanghaitech_s3r, "rtfm": shanghaitech_rtfm}
@@ -360,3 +362,40 @@ def test_held_out_videos_are_in_no_batch_and_no_dictionary(crops):
     described = Description.from_json(data.to_json())
     shapes = jax.eval_shape(lambda: system.init(jax.random.key(0), described))
     assert shapes.dictionary.shape == state.dictionary.shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [2, 4])
+def test_parts_of_a_batch_give_the_loss_and_gradient_of_the_whole_on_less(crops, parts):
+    config = of("s3r", crops)
+    config.model.dropout = config.model.selection_dropout = 0.0
+    system, data = load(config), Dataset(crops)
+    state = system.init(jax.random.key(0), data)
+    batch = next(iter(system.batches(data, Shard())))
+    options = {
+        "model": system.model,
+        "dictionary": state.dictionary,
+        "top_k": 3,
+        "selection_dropout": 0.0,
+    }
+    given, weights = (state.params, state.batch_stats, batch, jax.random.key(1)), config.loss
+    whole = jax.jit(jax.value_and_grad(partial(pair_loss, **options, **weights), has_aux=True))
+    split = jax.jit(partial(accumulated, parts=parts, weights=dict(weights), **options))
+    (loss, (terms, *_)), gradient = whole(*given)
+    (found, (own, _)), of_parts = split(*given)
+    np.testing.assert_allclose(found, loss, rtol=2e-6)
+    for name, value in terms.items():
+        np.testing.assert_allclose(own[name], value, rtol=2e-5, atol=1e-7)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(of_parts), jax.tree.leaves(gradient), strict=True
+    ):
+        if "norm" in jax.tree_util.keystr(path).lower() and "non_local" in str(path):
+            continue  # statistics of the part
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * largest, err_msg=str(path))
+    compiled = [function.lower(*given).compile() for function in (whole, split)]
+    memory = [one.memory_analysis().temp_size_in_bytes for one in compiled]
+    assert memory[1] < memory[0]
+    config.train.accumulate = 3
+    with pytest.raises(ValueError, match="train.accumulate is 3; 4 bags of a label"):
+        load(config).update(state, batch, jax.random.key(1))

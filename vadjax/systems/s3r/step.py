@@ -29,9 +29,6 @@ def pair_loss(
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict, Outputs, jax.Array]]:
     """Loss of B normal and B anomalous bags (spec s3r §4.6, §5).
 
-    Normal bag i and anomalous bag i are neighbours in the network's batch, so that no row leaves
-    the device that holds it.
-
     Args:
       params: of `model`.
       batch_stats: running statistics of its batch norms.
@@ -50,6 +47,31 @@ def pair_loss(
       `batch_stats`; outputs of the network and chosen snippets [2 B, k], normal and anomalous
       bags in turn (`by_label`).
     """
+    bags, batch_stats, outputs, chosen = forward(
+        params, batch_stats, batch, rng, model=model, dictionary=dictionary, top_k=top_k,
+        selection_dropout=selection_dropout, keep=keep,
+    )  # fmt: skip
+    loss, terms = _loss(bags, weights)
+    return loss, (terms, batch_stats, outputs, chosen)
+
+
+def forward(
+    params: dict,
+    batch_stats: dict,
+    batch: Mapping[str, jax.Array],
+    rng: jax.Array,
+    *,
+    model: Network,
+    dictionary: jax.Array | None,
+    top_k: int,
+    selection_dropout: float,
+    keep: Mapping | None = None,
+) -> tuple[Bags, dict, Outputs, jax.Array]:
+    """What the loss needs of B normal and B anomalous bags, and the rest; see `pair_loss`.
+
+    Normal bag i and anomalous bag i are neighbours in the network's batch, so that no row leaves
+    the device that holds it.
+    """
     keep = dict(keep or {})
     kept = keep.pop("selection", None) or _draw_selection(batch, rng, selection_dropout)
     outputs, changed = model.apply(
@@ -67,10 +89,86 @@ def pair_loss(
         snippets=outputs.scores,
         macro=outputs.macro,
     )
+    return bags, changed["batch_stats"], outputs, chosen
+
+
+def _loss(bags: Bags, weights: Mapping) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Loss and terms of bags that take turns, normal and anomalous."""
     normal, anomalous = by_label(bags)
     loss, terms = training_loss(normal, anomalous, **weights)
-    terms["margin"] = (anomalous.score - normal.score).mean()
-    return loss, (terms, changed["batch_stats"], outputs, chosen)
+    return loss, {**terms, "margin": (anomalous.score - normal.score).mean()}
+
+
+def accumulated(
+    params: dict,
+    batch_stats: dict,
+    batch: Mapping[str, jax.Array],
+    rng: jax.Array,
+    parts: int,
+    weights: Mapping,
+    **options,
+) -> tuple[tuple[jax.Array, tuple[dict, dict]], dict]:
+    """Value and gradient of the loss, with the activations of one part in memory at a time.
+
+    The loss is that of all bags together, terms across their borders included: every part goes
+    through the network twice, once for what the loss needs of it, and once for its gradient. Only
+    the batch norms see a part alone.
+
+    Args:
+      params: of the network.
+      batch_stats: running statistics; every part moves them.
+      batch: `normal` and `anomalous`, features [B, N, T, C].
+      rng: for the dropouts.
+      parts: B is divided into so many.
+      weights: of `loss.training_loss`.
+      options: of `forward`.
+
+    Returns:
+      ((loss, (terms, batch_stats)), gradient).
+
+    Raises:
+      ValueError: B is no multiple of `parts`.
+    """
+    size = len(batch[LABELS[0]])
+    if size % parts:
+        raise ValueError(f"train.accumulate is {parts}; {size} bags of a label are no multiple")
+
+    def split(a: jax.Array) -> jax.Array:  # row i goes to part i % parts: devices keep their rows
+        return a.reshape(size // parts, parts, *a.shape[1:]).swapaxes(0, 1)
+
+    pieces = {label: split(rows) for label, rows in batch.items()}, jnp.arange(parts)
+
+    def bags_of(params, batch_stats, piece):
+        rows, number = piece
+        bags, stats, *_ = forward(
+            params, batch_stats, rows, jax.random.fold_in(rng, number), **options
+        )
+        return bags, stats
+
+    def first(batch_stats, piece):
+        bags, stats = bags_of(params, batch_stats, piece)
+        return stats, bags
+
+    def whole(bags: Bags):
+        joined = jax.tree.map(lambda a: _join(a, parts), bags)
+        return _loss(joined, weights)
+
+    def second(total, piece):
+        rows, towards = piece
+        _, pull = jax.vjp(lambda p: bags_of(p, batch_stats, rows)[0], params)
+        return jax.tree.map(jnp.add, total, pull(towards)[0]), None
+
+    stats, bags = jax.lax.scan(first, batch_stats, pieces)
+    (loss, terms), towards = jax.value_and_grad(whole, has_aux=True)(bags)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    gradient, _ = jax.lax.scan(second, zeros, (pieces, towards))
+    return (loss, (terms, stats)), gradient
+
+
+def _join(rows: jax.Array, parts: int) -> jax.Array:
+    """Rows [parts, 2 B / parts, ...] of `accumulated` → [2 B, ...] in the order of the batch."""
+    pairs = rows.reshape(parts, -1, 2, *rows.shape[2:]).swapaxes(0, 1)
+    return pairs.reshape(-1, *rows.shape[2:])
 
 
 def _in_pairs(batch: Mapping[str, jax.Array]) -> jax.Array:

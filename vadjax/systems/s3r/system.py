@@ -27,7 +27,7 @@ from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.s3r import convert
 from vadjax.systems.s3r.model import Network, build
-from vadjax.systems.s3r.step import pair_loss
+from vadjax.systems.s3r.step import accumulated, pair_loss
 
 LIVE_WINDOW = 32  # snippets, as many as the segments of a training bag
 NETWORK = ("en_normal", "de_normal", "attention_scaling", "norm", "norm_first", "dropout")
@@ -61,6 +61,8 @@ class System:
             raise ValueError(
                 f"model.selection_dropout is {model.selection_dropout}; expected 0 to below 1"
             )
+        if config.train.accumulate < 1:
+            raise ValueError(f"train.accumulate is {config.train.accumulate}; expected at least 1")
         if model.top_k < 1:
             raise ValueError(f"model.top_k is {model.top_k}; expected at least 1")
         check_expansion(config.eval.expansion)
@@ -128,17 +130,19 @@ class System:
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
-        loss = partial(
-            pair_loss,
-            model=self.model,
-            dictionary=state.dictionary,
-            top_k=self.config.model.top_k,
-            selection_dropout=self.config.model.selection_dropout,
-            **self.config.loss,
-        )
-        gradient = jax.value_and_grad(loss, has_aux=True)
-        (total, aux), gradients = gradient(state.params, state.batch_stats, batch, rng)
-        terms, batch_stats, *_ = aux
+        options = {
+            "model": self.model,
+            "dictionary": state.dictionary,
+            "top_k": self.config.model.top_k,
+            "selection_dropout": self.config.model.selection_dropout,
+        }
+        given, weights = (state.params, state.batch_stats, batch, rng), dict(self.config.loss)
+        if self.config.train.accumulate > 1:
+            found = accumulated(*given, self.config.train.accumulate, weights, **options)
+        else:
+            gradient = jax.value_and_grad(partial(pair_loss, **options, **weights), has_aux=True)
+            found = gradient(*given)
+        (total, (terms, batch_stats, *_)), gradients = found
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(params, batch_stats, optimizer, state.dictionary), {"loss": total, **terms}
