@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from absl import logging
+
 from vadjax import progress
 from vadjax.data.records import FORMATS
 
@@ -21,6 +23,7 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
 
     Warnings become lines too.
     """
+    logging.set_verbosity(logging.ERROR)  # checkpoints warn of what is meant
     try:
         with progress.warnings_as_lines():
             return function(*args, **kwargs)

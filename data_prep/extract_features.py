@@ -78,7 +78,11 @@ def extract_with_beam(
 ) -> dict[str, str]:
     """As `extract`, video by video on the machines of a Beam pipeline; each loads the network."""
     todo = extractor.claim(videos)
-    make, out = functools.partial(worker, args), pathlib.Path(args.out).absolute()
+    out = pathlib.Path(args.out).absolute()  # a machine may work in another folder
+    weights = [str(pathlib.Path(folder).absolute()) for folder in args.weights]
+    make = functools.partial(
+        worker, argparse.Namespace(**vars(args) | {"out": out, "weights": weights})
+    )
     return beam.each(todo, make, out, shlex.split(args.beam))
 
 

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
@@ -14,14 +15,16 @@ import pytest
 
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
 from conftest import ROOT
-from vadjax import clip_features, predict, scores, train
+from vadjax import clip_features, live, predict, scores, train
 from vadjax.data import camera
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset
 from vadjax.data.snippets import Snippets
-from vadjax.data.video import open_frames
+from vadjax.data.video import Picture, open_frames
+from vadjax.parts import Part
 from vadjax.report import page
 from vadjax.system import load
+from vadjax.trained import Clock, restore
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,13 +51,14 @@ def exemplars(toy_scenes, tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(toy_scenes, tmp_path_factory):
     config = ped2_mnad.get_config("smoke")
+    config.eval.test_update, config.eval.gamma = "per_video_reset", 1e6  # the memory learns
     return finish(config, toy_scenes, tmp_path_factory.mktemp("runs") / "mnad")
 
 
 @pytest.fixture(scope="module")
 def frames(toy_scenes, tmp_path_factory):
-    """The first test video as a folder of pictures."""
-    video = Videos(Dataset(toy_scenes), "test")[0]
+    """The second test video as a folder of pictures."""
+    video = Videos(Dataset(toy_scenes), "test")[1]
     folder = tmp_path_factory.mktemp("frames") / video.name
     folder.mkdir()
     for number, frame in enumerate(video):
@@ -130,10 +134,12 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     assert predict.run(config, folder, str(frames), tmp_path, fps=10) == {}
     summary = json.loads((tmp_path / f"{frames.name}.json").read_text())
     assert summary["frames"] == 20 and summary["fps"] == 10 and summary["seconds"] == 2
+    assert summary["fps_source"] == "flag" and summary["box_size"] == [48, 64]
     first = summary["intervals"][0]
     found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
     assert first["score"] == pytest.approx(found.frame_scores.max(), abs=1e-4)
-    assert first["start"] == pytest.approx(first["frames"][0] / 10)
+    assert [first["start"], first["stop"]] == pytest.approx(np.array(first["frames"]) / 10)
+    np.testing.assert_allclose(found.times, np.arange(20) / 10, rtol=1e-6)
     assert "unusual" in first["reason"]
     film = cv2.VideoCapture(str(tmp_path / f"{frames.name}.webm"))
     assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 20
@@ -147,8 +153,8 @@ def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_
     config, folder = ranker
     config.features.step = step
     video = write_video(tmp_path / "v.avi", count)
-    trained = predict.restore(config, folder)
-    clock = predict.Clock(iter(open_frames(video)), 25.0, lambda number: None)
+    trained = restore(config, folder)
+    clock = Clock(iter(open_frames(video)), 25.0, lambda number: None)
     found = np.concatenate([part.frame_scores for part in trained.parts("v", clock, live)])
     rows = [
         Net()(snippet).reshape(1, 1, -1)
@@ -159,7 +165,7 @@ def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_
     expected = np.array(of_snippet)[np.minimum(np.searchsorted(ends, np.arange(count) + 1),
                                                len(rows) - 1)]  # fmt: skip
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    times = clock.times(count)
+    times = [time for time, _ in clock.times(count)]
     np.testing.assert_allclose(times, np.arange(count) / 25, atol=1e-6)
 
 
@@ -169,11 +175,13 @@ def test_the_features_must_be_those_of_the_training(ranker, tmp_path):
     described = json.loads((folder / "dataset.json").read_text())
     described["manifest"]["extraction"] = {"weights": "4567", "crops": "ten", "step": 8}
     (folder / "dataset.json").write_text(json.dumps(described))
-    with pytest.raises(ValueError, match=r"w: not the weights that .* 0123… here, 4567… there"):
+    with pytest.raises(
+        ValueError, match=r"w: not the weights that .*rgb: SHA-256 0123… here, 4567…"
+    ):
         predict.run(config, folder, video)
     described["manifest"]["extraction"]["weights"] = "0123"
     (folder / "dataset.json").write_text(json.dumps(described))
-    features = predict.restore(config, folder).system
+    features = restore(config, folder).system
     of_run = clip_features.of_run(config.features, described["manifest"], 32)
     assert of_run.snippets == Snippets("ten", 8, True) and features is not None
     with pytest.raises(ValueError, match="w: makes features of 32 columns, .* trained on 16"):
@@ -183,9 +191,18 @@ def test_the_features_must_be_those_of_the_training(ranker, tmp_path):
         predict.run(config, folder, video)
 
 
+def test_one_stream_of_two_wants_its_own_network(ranker):
+    config, _ = ranker
+    manifest = {"extraction": {"weights": "0123+89ab"}, "streams": {"rgb": 32, "flow": 32}}
+    assert clip_features.of_run(config.features, manifest, 32).width == 32
+    manifest["extraction"]["weights"] = "89ab+0123"
+    with pytest.raises(ValueError, match="rgb: SHA-256 0123… here, 89ab… there"):
+        clip_features.of_run(config.features, manifest, 32)
+
+
 def test_rows_are_divided_by_their_norm_where_the_training_had_it_so(ranker):
     config, _ = ranker
-    manifest = {"extraction": {"normalize": True, "crops": "centre", "step": 16}}
+    manifest = {"extraction": {"normalize": True}, "streams": {"rgb": 32}}
     of_run = clip_features.of_run(config.features, manifest, 32)
     clips = np.full((1, 1, 16, 224, 224, 3), 100, np.uint8)
     assert np.linalg.norm(of_run.features(clips)) == pytest.approx(1)
@@ -195,7 +212,7 @@ def test_live_prints_a_line_for_every_snippet_and_keeps_the_lines(ranker, tmp_pa
     config, folder = ranker
     video = write_video(tmp_path / "gate.avi", 40)
     for _ in range(2):
-        assert predict.run(config, folder, str(video), live=True) == {}
+        assert predict.run(config, folder, str(video), as_it_comes=True) == {}
     said = capsys.readouterr().out.splitlines()
     lines = [line for line in said if "frames 16-31  score 0." in line]
     assert len(lines) == 2 and lines[0].startswith("0:00:00.6  ")
@@ -207,9 +224,16 @@ def test_live_prints_a_line_for_every_snippet_and_keeps_the_lines(ranker, tmp_pa
     assert left == {"gate.live.csv"}
 
 
+def test_another_aspect_is_warned_of(exemplars, tmp_path):
+    config, folder = exemplars
+    video = str(write_video(tmp_path / "v.avi", 12, (48, 96)))
+    with pytest.warns(UserWarning, match="v: frames of 48 × 96 are stretched to 48 × 64, the size"):
+        predict.run(config, folder, video, tmp_path / "out", film=False)
+
+
 def test_live_lines_have_reasons(exemplars, frames, tmp_path, capsys):
     config, folder = exemplars
-    predict.run(config, folder, str(frames), tmp_path, live=True)
+    predict.run(config, folder, str(frames), tmp_path, as_it_comes=True)
     rows = rows_of(tmp_path / f"{frames.name}.live.csv")
     assert [row["last_frame"] for row in rows] == ["15", "19"]
     assert any("unusual speed" in row["reason"] for row in rows)
@@ -219,26 +243,98 @@ def test_live_lines_have_reasons(exemplars, frames, tmp_path, capsys):
 def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
     config, folder = ranker
     video = write_video(tmp_path / "street.avi", 40)
-    assert predict.run(config, folder, f"file://{video}") == {}
-    rows = rows_of(folder / "predict/camera.live.csv")
-    assert rows[-1]["last_frame"] == "39" and "frames 32-39" in capsys.readouterr().out
+    url = f"file://{video}"
+    failed = predict.run(config, folder, url, name="gate")
+    assert failed == {"gate": "ended"}
+    rows = rows_of(folder / "predict/gate.live.csv")
+    assert rows[-1]["last_frame"] == "39" and rows[-1]["missing"] == "0"
+    said = capsys.readouterr().out
+    assert "frames 32-39" in said and f"Camera {url} ended after 40 frames." in said
+    (named,) = predict.run(config, folder, url)
+    assert named.startswith("camera_file") and (folder / f"predict/{named}.live.csv").is_file()
     with pytest.raises(ValueError, match="camera file:///nowhere.avi: OpenCV cannot open it"):
         predict.run(config, folder, "file:///nowhere.avi")
+    with pytest.raises(ValueError, match="--fps is not for a camera"):
+        predict.run(config, folder, url, fps=5.0)
 
 
-def test_a_camera_drops_the_oldest_frames_when_the_program_is_slow(tmp_path):
-    video = write_video(tmp_path / "street.avi", 40)
-    source = camera.Camera(f"file://{video}", waiting=8)
+def test_what_is_a_camera(tmp_path, monkeypatch):
+    assert camera.is_camera("0") and camera.is_camera("rtsp://gate:554/1")
+    assert not camera.is_camera("gate.mp4")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "01").mkdir()
+    assert camera.is_camera("1") and not camera.is_camera("01")
+
+
+def test_a_camera_drops_what_waits_when_the_program_is_slow(tmp_path, monkeypatch):
+    monkeypatch.setattr(camera, "WAITING", 16)
+    video = write_video(tmp_path / "street.avi", 50)
+    source = camera.Camera(f"file://{video}")
     pictures = iter(source)
-    first = next(pictures)
+    found = [next(pictures)]
     for _ in range(200):  # the thread reads on while nobody takes frames
-        if source.dropped >= 40 - 1 - 8:
+        if source._over:
             break
         time.sleep(0.05)
-    rest = list(pictures)
-    assert len(rest) == 8 and source.dropped == 31
-    assert first.time == 0 and [p.time for p in rest] == sorted(p.time for p in rest)
-    assert round(rest[-1].pixels.mean() / 5) == 39
+    found += pictures
+    assert sum(picture.missing for picture in found) + len(found) == 50
+    assert 32 <= sum(picture.missing for picture in found) <= 48
+    assert round(found[-1].pixels.mean() / 5) == 49
+    times = [picture.time for picture in found]
+    assert times[0] == 0 and times == sorted(times) and source.ended == "ended"
+
+
+def test_a_camera_that_gives_nothing_counts_as_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(camera, "PATIENCE", 0.2)
+    source = camera.Camera(f"file://{write_video(tmp_path / 'v.avi', 5)}")
+    held = threading.Event()
+    monkeypatch.setattr(source, "_capture", Held(held))
+    assert list(source) == [] and source.ended == "gave no frame for 0 s"
+    held.set()
+
+
+class Held:
+    """A capture that gives nothing until it is let go."""
+
+    def __init__(self, event):
+        self.read = lambda: (event.wait(10) and False, None)
+        self.release = lambda: None
+
+
+def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_path, capsys):
+    config, folder = ranker
+    frames = [
+        picture._replace(missing=7 * (number == 20))
+        for number, picture in enumerate(open_frames(write_video(tmp_path / "v.avi", 40)))
+    ]
+    live.watch(restore(config, folder), "v", frames, 25.0, tmp_path)
+    assert [row["missing"] for row in rows_of(tmp_path / "v.live.csv")] == ["0", "7", "0"]
+    assert "(7 frames missing)" in capsys.readouterr().out
+
+
+def test_reasons_stand_in_the_line_of_their_frame():
+    reason = [{"frame": frame, "score": 1.0, "text": str(frame)} for frame in (5, 20, 40, 99)]
+    parts = [
+        Part(np.zeros(18, np.float32), reasons=tuple(reason[:3])),
+        Part(np.zeros(30, np.float32), reasons=tuple(reason[3:])),
+    ]
+    found = [[one["frame"] for one in part.reasons] for part in live.by_snippet(iter(parts))]
+    assert found[0] == [5] and found[1] == [20] and 40 in found[2]
+
+
+def test_times_of_frames(tmp_path):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pictures = [Picture(pixels, "", time=time) for time in (0.0, 0.1, 0.0, None, 0.9)]
+
+    def times(**options):
+        clock = Clock(iter(pictures), 10.0, **options)
+        list(clock.frames())
+        return [round(time, 3) for time, _ in clock.times(5)]
+
+    assert times() == [0, 0.1, 0.2, 0.3, 0.9] and times(trust=False) == [0, 0.1, 0.2, 0.3, 0.4]
+    other = Picture(np.zeros((4, 8, 3), np.uint8), "")
+    with pytest.raises(ValueError, match="frame 5 is 4 × 8, those before are 4 × 6"):
+        list(Clock([*pictures, other], 10.0).frames())
 
 
 def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):
@@ -254,8 +350,8 @@ def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):
                 yield picture
 
     video = write_video(tmp_path / "v.avi", 40)
-    trained = predict.restore(config, folder)
-    predict.watch(trained, "v", Stops(), 25.0, tmp_path)
+    trained = restore(config, folder)
+    live.watch(trained, "v", Stops(), 25.0, tmp_path)
     said = capsys.readouterr().out
     assert "frames 16-31" in said and "Stopped." in said and "v.live.csv" in said
 
@@ -267,9 +363,14 @@ def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):
     write_video(videos / "b/v.avi", 20)
     (videos / "b/x.mp4").write_bytes(b"")
     failed = predict.run(config, folder, str(videos), tmp_path / "out", film=False)
-    assert list(failed) == ["b_x"] and "x.mp4: OpenCV cannot open" in failed["b_x"]
+    assert list(failed) == ["x_b"] and "x.mp4: OpenCV cannot open" in failed["x_b"]
     files = {path.name for path in (tmp_path / "out/scores").iterdir()}
-    assert files == {"a_v.npz", "b_v.npz"}
+    assert files == {"v_a.npz", "v_b.npz"}
+    write_video(tmp_path / "other/v_a.avi", 20)
+    with pytest.raises(ValueError, match="v_a.json: is of .*a/v.avi, not of .*other/v_a.avi; name"):
+        predict.run(config, folder, str(tmp_path / "other"), tmp_path / "out", film=False)
+    with pytest.raises(ValueError, match="--name is for one video; .* holds 3"):
+        predict.run(config, folder, str(videos), name="gate")
     with pytest.raises(ValueError, match="x.mp4: OpenCV cannot open"):
         predict.run(config, folder, str(videos / "b/x.mp4"))
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
@@ -307,11 +408,22 @@ def test_what_is_not_a_finished_run_is_refused(mil_config, tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished run .* run its training command"):
         predict.run(mil_config, tmp_path / "run", video)
     (tmp_path / "away").rename(tmp_path / "run/finished")
-    mil_config.model.dropout = 0.1
-    with pytest.raises(ValueError, match="model.dropout: 0.6 there, 0.1 here"):
-        predict.run(mil_config, tmp_path / "run", video)
+    with pytest.raises(ValueError, match="a run of system 'mil', the config is of 'exemplar'"):
+        predict.run(ped2_exemplar.get_config(), tmp_path / "run", video)
     with pytest.raises(ValueError, match="--fps 0; expected more than 0"):
         predict.run(mil_config, tmp_path / "run", video, fps=0.0)
+
+
+def test_the_fields_of_the_run_count(exemplars, ranker, capsys):
+    config, folder = exemplars
+    asked = ped2_exemplar.get_config()
+    asked.data.dir, asked.eval.flag = "/elsewhere", 3.0
+    own = restore(asked, folder).system.config
+    assert own.volume.step == config.volume.step != asked.volume.step
+    assert own.data.dir == config.data.dir and own.eval.flag == 3.0
+    assert asked.data.dir == "/elsewhere"
+    assert "As in the run: " in capsys.readouterr().out
+    assert restore(ucf_mil.get_config(), ranker[1]).system.config.train.steps == 6
 
 
 def test_flags_that_do_not_fit_the_mode():

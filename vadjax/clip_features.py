@@ -206,6 +206,8 @@ class SnippetFeatures:
           FileNotFoundError, ValueError: as `load_i3d` and the class.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
+        if batch is not None and batch < 1:
+            raise ValueError(f"--batch {batch}; expected 1 clip or more")
         devices = jax.device_count()
         batch = batch or -(-max(BATCH, snippets.count) // devices) * devices
         nets = [load_i3d(folder, normalisation, batch) for folder in folders]
@@ -276,7 +278,8 @@ def of_run(
             "features.weights is empty; to score video, name the network of the features that the "
             "run was trained on: --config.features.weights=FOLDER (python -m data_prep.weights)"
         )
-    known = {**features, **(manifest.get("extraction") or {})}
+    extraction = dict(manifest.get("extraction") or {})
+    known = {**features, "trained_weights": extraction.pop("weights", ""), **extraction}
     snippets = Snippets(known["crops"], known["step"], True, known["flow"] or None)
     of_snippets = SnippetFeatures.load(
         features.weights.split(","),
@@ -290,10 +293,14 @@ def of_run(
             f"{features.weights}: makes features of {of_snippets.width} columns, the run was "
             f"trained on {width}; name the network that made those"
         )
-    trained = (manifest.get("extraction") or {}).get("weights", of_snippets.settings["weights"])
-    if trained != of_snippets.settings["weights"]:
-        raise ValueError(
-            f"{features.weights}: not the weights that made the features of the training "
-            f"(SHA-256 {of_snippets.settings['weights'][:12]}… here, {trained[:12]}… there)"
-        )
+    own = dict(zip(of_snippets.widths, of_snippets.settings["weights"].split("+"), strict=True))
+    digests = known.get("trained_weights", "").split("+")
+    there = dict(zip(manifest["streams"], digests, strict=False)) if len(digests) > 1 else {}
+    for stream, digest in own.items():
+        trained = there.get(stream, digests[0] or digest)
+        if digest != trained:
+            raise ValueError(
+                f"{features.weights}: not the weights that made the features of the training "
+                f"({stream}: SHA-256 {digest[:12]}… here, {trained[:12]}… there)"
+            )
     return of_snippets

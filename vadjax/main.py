@@ -21,7 +21,8 @@ _VIDEO = flags.DEFINE_string("video", None, "predict: video file, folder, or cam
 _OUT = flags.DEFINE_string("out", None, "predict: where to write (WORKDIR/predict).")
 _LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
 _FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
-_FPS = flags.DEFINE_float("fps", None, "predict: frames a second of a folder of frames (25).")
+_FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's own, else 25).")
+_NAME = flags.DEFINE_string("name", None, "predict: name of the video or camera (its own).")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -42,17 +43,21 @@ def main(argv: list[str]) -> None:
             with progress.warnings_as_lines():
                 failed = predict.run(
                     _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
-                    live=_LIVE.value, film=_FILM.value, fps=_FPS.value,
+                    as_it_comes=_LIVE.value, film=_FILM.value, fps=_FPS.value, name=_NAME.value,
                 )  # fmt: skip
             if failed:
-                sys.exit(f"{len(failed):,} videos could not be used: {', '.join(failed)}")
+                lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
+                sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
 
 
 def check_flags() -> None:
     """Ends the program in one line at a flag that the mode does not heed, or one it lacks."""
-    for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _STEP):
+    for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _NAME, _STEP):
         mode = "evaluate" if flag is _STEP else "predict"
         if flag.present and _MODE.value != mode:
             sys.exit(f"error: --{flag.name} is only for --mode={mode}")

@@ -37,6 +37,7 @@ class Whole:
 
     Attributes:
       given_up: whether the map was given up.
+      left_out: reasons that were not kept.
     """
 
     def __init__(self, map_bytes: int | None = None, reasons: int | None = None):
@@ -45,7 +46,7 @@ class Whole:
         self._reasons: list[tuple] = []  # a heap, the lowest score first, once it is full
         self._most_bytes, self._most_reasons = map_bytes, reasons
         self._rank = itertools.count()
-        self.given_up = False
+        self.given_up, self.left_out = False, 0
 
     def __len__(self) -> int:
         return len(self._series.get("", ()))
@@ -67,9 +68,14 @@ class Whole:
                 heapq.heappush(self._reasons, row)
             else:
                 heapq.heappushpop(self._reasons, row)
+                self.left_out += 1
 
-    def scores(self, name: str) -> Scores:
+    def scores(self, name: str, times: np.ndarray | None = None) -> Scores:
         """The scores of the video so far, its reasons in the order in which they came.
+
+        Args:
+          name: of the video.
+          times: as in `Scores`.
 
         Raises:
           ValueError: there is no frame.
@@ -81,6 +87,7 @@ class Whole:
             name,
             series.pop(""),
             alternatives=series,
+            times=times,
             map=np.concatenate(self._map) if self._map else None,
             reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
         )

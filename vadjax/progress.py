@@ -29,10 +29,10 @@ class Bar:
         if self._live:
             self._live.update(self._task, completed=step, note=note)
         elif step == self._total or now - self._spoke > QUIET_SECONDS:
-            left = (self._total - step) / max(rate, 1e-9)
-            print(
-                f"{self._title} {step:,}/{self._total:,} · {note} · {left:.0f} s left", flush=True
-            )
+            of, left = (f"/{self._total:,}" if self._total >= step else ""), ""
+            if of and step > self._first:
+                left = f" · {(self._total - step) / max(rate, 1e-9):.0f} s left"
+            print(f"{self._title} {step:,}{of} · {note}{left}", flush=True)
             self._spoke = now
 
 

@@ -2,10 +2,11 @@
 
 `frame_scores` float [T], high = anomalous, is all that is needed; the rest is optional:
 `labels` [T]; `scored` bool [T], frames that count in the figures; `alternative_NAME` [T], other
-scores of the same frames, measured beside; `segment_scores` [K] with `num_frames`, spread over the
-frames at reading when there are no `frame_scores`; `boxes` [n, 6] (`frame, x0, y0, x1, y1, score`);
-`map` [T, h, w], where in the picture the score comes from; `picture_frames` int [k], `picture_seen`
-and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames and what was predicted for them.
+scores of the same frames, measured beside; `times` [T] in seconds; `segment_scores` [K] with
+`num_frames`, spread over the frames at reading when there are no `frame_scores`; `boxes` [n, 6]
+(`frame, x0, y0, x1, y1, score`); `map` [T, h, w], where in the picture the score comes from;
+`picture_frames` int [k], `picture_seen` and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames
+and what was predicted for them.
 Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`, one dict a line: `text` says why, and
 `vadjax.report` shows the other keys that it knows. Examples of them are `example_reason` int [k],
 numbers of lines from 0, `example_seen` and `example_normal` uint8 [k, H, W, 3], RGB: the frame that
@@ -28,7 +29,15 @@ from vadjax.data.segments import expand
 
 # First parts of the arrays' names in the file
 ALTERNATIVE, PICTURE, EXAMPLE = "alternative_", "picture_", "example_"
-ARRAYS = ("frame_scores", "labels", "scored", "segment_scores", "boxes", "map")  # the other names
+ARRAYS = (
+    "frame_scores",
+    "labels",
+    "scored",
+    "times",
+    "segment_scores",
+    "boxes",
+    "map",
+)  # the other names
 
 
 class Pictures(NamedTuple):
@@ -71,6 +80,7 @@ class Scores:
         first frames of a video.
       alternatives: name → float [T], other scores of the same frames, measured beside: baselines,
         single terms, an on-line form.
+      times: float [T], seconds from the start of the video, rising; None if unknown.
       segment_scores: float [K], where the system scores segments.
       boxes: float [n, 6] `frame, x0, y0, x1, y1, score`, in pixels of the source frame.
       map: float [T, h, w], finite, high = anomalous; its h × w cells cover the whole frame.
@@ -84,6 +94,7 @@ class Scores:
     labels: np.ndarray | None = None
     scored: np.ndarray | None = None
     alternatives: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    times: np.ndarray | None = None
     segment_scores: np.ndarray | None = None
     boxes: np.ndarray | None = None
     map: np.ndarray | None = None
@@ -141,7 +152,8 @@ def check(scores: Scores) -> Scores:
     bad = frames.size - np.isfinite(frames).sum()
     if bad:
         raise ValueError(f"{scores.video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
-    for name, other in {"scored": scores.scored, **scores.alternatives}.items():
+    others = {"scored": scores.scored, "times": scores.times, **scores.alternatives}
+    for name, other in others.items():
         if other is not None and (other.shape != frames.shape or not np.isfinite(other).all()):
             raise ValueError(
                 f"{scores.video}: {name} {other.shape}; expected {frames.shape}, all finite"

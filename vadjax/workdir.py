@@ -69,6 +69,42 @@ def check(
         )
 
 
+def adopt(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, free: tuple[str, ...]
+) -> tuple[ml_collections.ConfigDict, list[str]]:
+    """A copy of `config` as the run in the folder has it, and the fields that had to change.
+
+    Args:
+      config: of the same system.
+      workdir: folder of the run.
+      free: first parts of the names of fields that stay as `config` has them.
+
+    Raises:
+      FileNotFoundError: no run there.
+      ValueError: a run of another system, or of an older vadjax, whose configs have other fields.
+    """
+    theirs, config = saved(workdir), config.copy_and_resolve_references()
+    if theirs["system"] != config.system:
+        raise ValueError(
+            f"{workdir}: a run of system {theirs['system']!r}, the config is of {config.system!r}"
+        )
+    changed = []
+    for name, (there, here) in differences(workdir, config).items():
+        if name == "data.dir" or not name.startswith(free):
+            if "absent" in (there, here):
+                raise ValueError(f"{workdir}: {name} is {there!r} there, {here!r} here")
+            *sections, field = name.split(".")
+            part = config
+            for section in sections:
+                part = part[section]
+            kind = tuple if isinstance(part[field], tuple) else lambda value: value
+            with part.ignore_type(), part.unlocked():
+                part[field] = kind(there)
+            if name != "data.dir":
+                changed.append(name)
+    return config, changed
+
+
 def differences(
     workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset | None = None
 ) -> dict[str, tuple]:

@@ -23,12 +23,13 @@ import numpy as np
 
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
 from tests.benchmarks.full_size import resident
-from vadjax import predict, train
+from vadjax import live, predict, train
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset
 from vadjax.data.scenes import ToyScenes
 from vadjax.data.toy import ToyBags, write_bags, write_scenes
 from vadjax.data.video import Picture
+from vadjax.trained import restore
 
 WAYS = ["live", "file"]
 MARKS = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)  # shares of the stream
@@ -74,7 +75,7 @@ def prepare(system: str, weights: str, snippet_step: int, folder: pathlib.Path):
     config.data.dir = str(data)
     with contextlib.redirect_stdout(io.StringIO()):
         train.run(config, folder / system)
-        trained = predict.restore(config, folder / system)
+        trained = restore(config, folder / system)
     return trained, list(Videos(Dataset(frames), "test")[0])
 
 
@@ -106,9 +107,9 @@ def main(argv: list[str] | None = None) -> None:
                 stream, start = Stream(frames, count, args.fps), time.monotonic()
                 with open(os.devnull, "w") as none, contextlib.redirect_stdout(none):
                     if title == "live":
-                        predict.watch(trained, "stream", stream, args.fps, folder / "out")
+                        live.watch(trained, "stream", stream, args.fps, folder / "out")
                     else:
-                        predict.score(trained, "stream", stream, args.fps)
+                        predict.score(trained, "stream", stream, predict.Rate(args.fps, "file"))
                 show(f"{system}, {args.hours:g} h, {title}", stream, time.monotonic() - start)
                 jax.clear_caches()
 

@@ -92,7 +92,7 @@ def test_video_files(tmp_path):
 
 def test_unreadable_video(tmp_path, capfd):
     (tmp_path / "v.avi").write_bytes(b"no video")
-    with pytest.raises(ValueError, match=r"v\.avi: OpenCV cannot open this video; convert it"):
+    with pytest.raises(ValueError, match=r"v\.avi: OpenCV cannot open this video; is it whole"):
         list(VideoFile(tmp_path / "v.avi"))
     capfd.readouterr()  # OpenCV's own words
     with pytest.raises(FileNotFoundError, match="no such video file"):

@@ -1,6 +1,7 @@
 """Cameras: frames as they come, for scoring live."""
 
 import collections
+import pathlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -10,62 +11,55 @@ import cv2
 from vadjax.data.video import Picture
 
 WAITING = 64  # frames that may wait for the program
+WAITING_BYTES = 256 << 20  # … and what they may take, but 16 may always wait
 PATIENCE = 10.0  # seconds without a frame after which a camera counts as gone
 
 
 def is_camera(name: str) -> bool:
-    """Whether `name` is the number of a camera of this machine or a stream's address."""
-    return name.isdecimal() or "://" in name
+    """Whether `name` is the number of a camera of this machine or a stream's address; no path."""
+    return not pathlib.Path(name).exists() and (name.isdecimal() or "://" in name)
 
 
 class Camera(Iterable[Picture]):
     """The frames of a camera or stream, in order, until it ends.
 
-    A thread takes them from the camera. If the program is slower than the camera, frames wait; of
-    more than `waiting`, the oldest are dropped.
+    A thread takes them from the camera. If the program is slower than the camera, frames wait; when
+    `WAITING` of them do (fewer of large ones), all are dropped, so that gaps are few.
 
     Args:
       name: number of a camera of this machine (`"0"`), or what OpenCV opens as a stream
         (`"rtsp://…"`).
-      waiting: frames that may wait.
 
     Raises:
       ValueError: it cannot be opened.
 
     Attributes:
-      dropped: frames that were dropped.
+      ended: why there are no more frames; empty while there are, or if the program stopped.
     """
 
-    def __init__(self, name: str, waiting: int = WAITING):
-        self.name, self.dropped = name, 0
+    def __init__(self, name: str):
+        self.name, self.ended = name, ""
         self._capture = cv2.VideoCapture(int(name) if name.isdecimal() else name)
         if not self._capture.isOpened():
             raise ValueError(
                 f"camera {name}: OpenCV cannot open it; is it connected, and the number or address "
                 "right? Numbers begin at 0"
             )
-        self._waiting: collections.deque = collections.deque(maxlen=waiting)
-        self._changed, self._over = threading.Condition(), False
+        self._waiting: collections.deque = collections.deque()
+        self._changed, self._over, self._dropped = threading.Condition(), False, 0
 
     def __iter__(self) -> Iterator[Picture]:
-        """The frames, with the seconds since the first.
-
-        Raises:
-          ValueError: no frame came.
-        """
-        reader = threading.Thread(target=self._read, daemon=True)
-        reader.start()
+        """The frames, with the seconds since the first and how many were dropped before."""
+        threading.Thread(target=self._read, daemon=True).start()
         rank = 0
         try:
-            while (picture := self._next(rank)) is not None:
-                yield picture
+            while (taken := self._next()) is not None:
+                pixels, at, missing = taken
+                rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+                yield Picture(rgb, f"{self.name}#{rank}", time=at, missing=missing)
                 rank += 1
         finally:
-            self._over = True
-            reader.join(PATIENCE)
-            self._capture.release()
-        if not rank:
-            raise ValueError(f"camera {self.name}: no frame came from it")
+            self._over = True  # the thread lets the camera go
 
     def _read(self) -> None:
         start = None
@@ -73,18 +67,24 @@ class Camera(Iterable[Picture]):
             now = time.monotonic()
             start = now if start is None else start
             with self._changed:
-                self.dropped += len(self._waiting) == self._waiting.maxlen
+                if len(self._waiting) >= max(16, min(WAITING, WAITING_BYTES // read[1].nbytes)):
+                    self._dropped += len(self._waiting)
+                    self._waiting.clear()
                 self._waiting.append((read[1], now - start))
                 self._changed.notify()
         with self._changed:
             self._over = True
             self._changed.notify()
+        self._capture.release()
 
-    def _next(self, rank: int) -> Picture | None:
+    def _next(self) -> tuple | None:
+        """The next frame, its time, and the frames that were dropped before it."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting or self._over, PATIENCE):
-                raise ValueError(f"camera {self.name}: no frame for {PATIENCE:.0f} s")
-            if not self._waiting:
+                self.ended = f"gave no frame for {PATIENCE:.0f} s"
                 return None
-            pixels, at = self._waiting.popleft()
-        return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), f"{self.name}#{rank}", time=at)
+            if not self._waiting:
+                self.ended = "ended"
+                return None
+            missing, self._dropped = self._dropped, 0
+            return *self._waiting.popleft(), missing

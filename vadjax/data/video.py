@@ -28,12 +28,14 @@ class Picture(NamedTuple):
       source: where it came from, for messages.
       jpeg: the file's own bytes where it is a JPEG, so that storing it loses nothing.
       time: seconds from the start of the video; None where unknown.
+      missing: frames of a camera that were dropped before this one.
     """
 
     pixels: np.ndarray
     source: str
     jpeg: bytes | None = None
     time: float | None = None
+    missing: int = 0
 
 
 class FrameFolder(Iterable[Picture]):
@@ -136,7 +138,8 @@ class VideoFile(Iterable[Picture]):
         capture = cv2.VideoCapture(str(self.path))
         if not capture.isOpened():
             raise ValueError(
-                f"{self.path}: OpenCV cannot open this video; convert it, for example: "
+                f"{self.path}: OpenCV cannot open this video; is it whole? Else convert it, for "
+                f"example: mkdir {self.path.with_suffix('')} && "
                 f"ffmpeg -i {self.path} -q:v 2 {self.path.with_suffix('')}/%04d.jpg"
             )
         return capture
@@ -150,7 +153,9 @@ class Intervals:
 
     def add(self, time: float) -> None:
         """Notes the time of the next frame, seconds; one that does not rise is passed over."""
-        if self._last is not None and time > self._last:
+        if self._last is not None and time <= self._last:
+            return
+        if self._last is not None:
             self._shortest = min(self._shortest, time - self._last)
             self._longest = max(self._longest, time - self._last)
         self._last = time

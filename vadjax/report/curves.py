@@ -59,14 +59,14 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     return figure
 
 
-def draw_predicted(video: Scores, times: np.ndarray, found: Sequence[Interval]) -> Figure:
+def draw_predicted(video: Scores, found: Sequence[Interval]) -> Figure:
     """Scores of a video over time, with its highest intervals shaded and numbered.
 
     Args:
-      video: the scores.
-      times: seconds of the frames, [T].
+      video: the scores, with `times`.
       found: the intervals, the highest first.
     """
+    times = video.times
     figure = Figure(figsize=(9.0, 2.6), layout="constrained")
     axes = figure.add_subplot()
     for rank, one in enumerate(found, 1):
