@@ -13,6 +13,7 @@ it does not play, is the last resort.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import sys
@@ -152,12 +153,26 @@ def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -
 
 def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
     for codec in CODECS[path.suffix]:
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
+        with _silent():
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
         if writer.isOpened():
             return writer
     raise ValueError(
         f"this OpenCV writes no {path.suffix} here with {', '.join(CODECS[path.suffix])}"
     )
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing reaches the standard error, where OpenCV says of working codecs that they do not."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as none:
+            os.dup2(none.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _drawn(video: Scores, source: Source) -> Iterator[np.ndarray]:
