@@ -115,6 +115,21 @@ class Bags(Sequence):
         return f"Bags({self._label}, {len(self)})"  # part of grain's checkpoint
 
 
+def scored_bags(data: Dataset, split: str, modality: str) -> Bags:
+    """The bags of a split whose frames are scored.
+
+    Raises:
+      ValueError: the lengths of its videos are unknown, as in a training split.
+    """
+    found = Bags(data, split, modality)
+    if found[0].num_frames == UNKNOWN_LENGTH:
+        raise ValueError(
+            f"eval.split is {split!r}, which has video-level labels only; frames are scored "
+            "in a test split"
+        )
+    return found
+
+
 def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
     """Positions of the records of `label`, from the manifest; int64 [n].
 

@@ -110,18 +110,8 @@ class System:
         return bags.held_out_figures(scored)
 
     def videos(self, data: Dataset, split: str) -> Bags:
-        """The bags of the split.
-
-        Raises:
-          ValueError: the lengths of its videos are unknown, as in a training split.
-        """
-        found = Bags(data, split, self.config.data.modality)
-        if found[0].num_frames == bags.UNKNOWN_LENGTH:
-            raise ValueError(
-                f"eval.split is {split!r}, which has video-level labels only; frames are scored "
-                "in a test split"
-            )
-        return found
+        """The bags of the split, checked to have frames to score."""
+        return bags.scored_bags(data, split, self.config.data.modality)
 
     def score(self, state: State, videos: Iterable[Bag]) -> Iterator[Scores]:
         """Scores of each bag; `eval.batch` bags go through the network at once."""
