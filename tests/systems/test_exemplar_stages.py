@@ -489,7 +489,7 @@ def test_unknown_cameras_are_refused_with_names(cameras, tmp_path):
     with pytest.raises(ValueError, match="video 02_x: no exemplars of camera '02'; .* 01$"):
         train.run(config(mixed, data__cameras="prefix"), tmp_path / "new")
     plain = write(tmp_path / "plain", [video("a", 8, 1)], [test_video("x", 8, 2)])
-    with pytest.raises(ValueError, match=r"video a of .*plain: no camera before an underscore"):
+    with pytest.raises(ValueError, match="plain: video a: no camera before an underscore"):
         train.run(config(plain, data__cameras="prefix"), tmp_path / "newer")
     with pytest.raises(ValueError, match="has no video of camera '07'"):
         Stages(config(plain), camera="07").videos(Dataset(plain), "train")

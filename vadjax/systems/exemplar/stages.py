@@ -291,7 +291,11 @@ def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
         raise ValueError(f"data.cameras is {rule!r}; expected one of {', '.join(CAMERAS)}")
     found: dict[str, list[Video]] = {}
     for video in sorted(Videos(data, split), key=lambda video: video.name):
-        found.setdefault(camera_of(video.name, rule), []).append(video)
+        try:
+            camera = camera_of(video.name, rule)
+        except ValueError as error:
+            raise ValueError(f"{data.folder}: {error}") from error
+        found.setdefault(camera, []).append(video)
     return found
 
 
