@@ -187,7 +187,11 @@ def conv_general_dilated(
         )
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding)
-    return form(lhs, rhs, tuple(window_strides), tuple(tuple(pair) for pair in padding))
+    padding = tuple(tuple(pair) for pair in padding)
+    if rhs.ndim == 5 and lhs.shape[1] == 1 and sum(padding[0]) == rhs.shape[0] - 1:
+        rhs = rhs[padding[0][0]][None]  # a single frame: the other taps would see padding alone
+        padding = (0, 0), *padding[1:]
+    return form(lhs, rhs, tuple(window_strides), padding)
 
 
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
