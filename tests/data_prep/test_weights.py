@@ -97,6 +97,38 @@ def test_no_code_of_a_source_package_runs(monkeypatch, tmp_path):
     assert not marker.exists()
 
 
+DETECTOR = "ssd_mobilenet_v2"
+
+
+def fake_npm(monkeypatch, code: int, member: str | None):
+    """Acts as npm: writes a package with `member`, or nothing."""
+
+    def run(command, **options):
+        assert command[:2] == ["npm", "pack"] and "--ignore-scripts" in command
+        assert command[-1].startswith("@mediapipe/objectron@0.4.")
+        if member:
+            folder = command[command.index("--pack-destination") + 1]
+            with tarfile.open(f"{folder}/some-1.tgz", "w:gz") as archive:
+                entry = tarfile.TarInfo(member)
+                entry.size = len(b"content")
+                archive.addfile(entry, io.BytesIO(b"content"))
+        return subprocess.CompletedProcess(command, code, "", "npm error 404 Not Found\n")
+
+    monkeypatch.setattr(weights.subprocess, "run", run)
+
+
+def test_packages_of_npm(monkeypatch, tmp_path):
+    entry = weights.PUBLISHED[DETECTOR]
+    fake_npm(monkeypatch, 0, entry.member)
+    assert weights.fetch(entry, tmp_path).read_bytes() == b"content"
+    with pytest.raises(ValueError, match="SHA-256 .*take package/objectron_solution_packed"):
+        weights.prepare(DETECTOR, tmp_path / "out")
+    fake_npm(monkeypatch, 1, None)
+    with pytest.raises(OSError, match="npm pack @media.*404 Not Found. Fetch it elsewhere"):
+        weights.prepare(DETECTOR, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class Code:
     """Pickles as a call."""
 

@@ -170,6 +170,18 @@ def test_drop_in_for_flax(size, options):
     close([ours.apply(variables, x)], [layer.apply(variables, x)], "float32")
 
 
+@pytest.mark.parametrize("padding", ["SAME", [(2, 0), (1, 1), (1, 1)], [(1, 0), (1, 1), (1, 1)]])
+def test_a_single_frame(padding):
+    """Taps that see padding alone are left out; too little padding leaves no output at all."""
+    x, w = draw((2, 1, 8, 6, 4), (3, 3, 3, 4, 5), dtype="float32")
+    options = {"dimension_numbers": LAYOUTS[3]}
+    ours = lambda x, w: conv_general_dilated(x, w, (1, 1, 1), padding, **options)  # noqa: E731
+    theirs = lambda x, w: lax.conv_general_dilated(x, w, (1, 1, 1), padding, **options)  # noqa: E731
+    assert jax.eval_shape(ours, x, w).shape == jax.eval_shape(theirs, x, w).shape
+    if theirs(x, w).size:
+        close(with_gradients(ours, x, w), with_gradients(theirs, x, w), "float32")
+
+
 def step(w, v, x):
     def loss(w, v):
         h = jnp.maximum(conv(x, w, (1, 1), ((1, 1), (1, 1))), 0)

@@ -38,6 +38,7 @@ BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patch
 MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
 WINOGRAD_LEAST, WINOGRAD_MOST = 128, 256  # channels for which `conv_inference` saves time
 WINOGRAD_LEAST_3D = 64
+FEW_CHANNELS = 8  # below, 3-D kernel gradients too are those of the taps as channels
 STACKED_CHANNELS = 64  # up to so many channels × taps, temporal taps become channels
 
 
@@ -73,8 +74,10 @@ def _conv_backward(strides, padding, residuals, gy):
             gx = _input_gradient(gy, w, x.shape, strides, padding)
         else:
             gx = jax.vjp(lambda x: forward(x, w), x)[1](gy)[0]
-        if _wants_2d_kernel_gradient(w):
+        if math.prod(w.shape[:-2]) > MOST_PATCHES:
             return gx, jax.vjp(lambda w: forward(x, w), w)[1](gy)[0]
+        if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
+            return gx, _stacked_kernel_gradient(x, gy, w.shape[:-2], strides, padding)
         return gx, _kernel_gradient(x, gy, w.shape[:-2], strides, padding)
 
     def plain(x, w, gy):
@@ -184,7 +187,11 @@ def conv_general_dilated(
         )
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding)
-    return form(lhs, rhs, tuple(window_strides), tuple(tuple(pair) for pair in padding))
+    padding = tuple(tuple(pair) for pair in padding)
+    if rhs.ndim == 5 and lhs.shape[1] == 1 and sum(padding[0]) == rhs.shape[0] - 1:
+        rhs = rhs[padding[0][0]][None]  # a single frame: the other taps would see padding alone
+        padding = (0, 0), *padding[1:]
+    return form(lhs, rhs, tuple(window_strides), padding)
 
 
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
@@ -244,29 +251,22 @@ def _forward_on_cpu(x, w, strides, padding):
 
 def _by_temporal_taps(x, w, strides, padding):
     """3-D convolution as 2-D ones: taps stacked as channels where few, summed where many."""
-    batch, _, height, width, channels = x.shape
-    taps = w.shape[0]
-    x = jnp.pad(x, [(0, 0), padding[0], (0, 0), (0, 0), (0, 0)])
-    times = (x.shape[1] - taps) // strides[0] + 1
-    last = (times - 1) * strides[0] + 1
-    shifted = [lax.slice_in_dim(x, k, k + last, strides[0], 1) for k in range(taps)]
-    rows = (batch * times, height, width)
+    taps, channels = w.shape[0], x.shape[-1]
+    shifted = _shifted_in_time(x, taps, strides[0], padding[0])
     if channels * taps <= STACKED_CHANNELS:
-        stacked = jnp.concatenate(shifted, -1).reshape(*rows, taps * channels)
         kernel = jnp.moveaxis(w, 0, 2).reshape(*w.shape[1:3], taps * channels, w.shape[-1])
-        y = _plain(stacked, kernel, strides[1:], padding[1:])
+        y = _plain(jnp.concatenate(shifted, -1), kernel, strides[1:], padding[1:])
     else:
-        y = sum(
-            _plain(part.reshape(*rows, channels), w[k], strides[1:], padding[1:])
-            for k, part in enumerate(shifted)
-        )
-    return y.reshape(batch, times, *y.shape[1:])
+        y = sum(_plain(part, w[k], strides[1:], padding[1:]) for k, part in enumerate(shifted))
+    return y.reshape(len(x), -1, *y.shape[1:])
 
 
-def _wants_2d_kernel_gradient(w) -> bool:
-    """Very large kernels, and 3-D ones over few channels, do better as `_by_temporal_taps`."""
-    few_channels = w.ndim == 5 and w.shape[-2] < 8 and w.dtype != jnp.float64
-    return few_channels or math.prod(w.shape[:-2]) > MOST_PATCHES
+def _shifted_in_time(x, taps: int, stride: int, padding: tuple[int, int]):
+    """Frames [B * T', H, W, C] that each tap sees, of x [B, T, H, W, C]."""
+    x = jnp.pad(x, [(0, 0), padding, (0, 0), (0, 0), (0, 0)])
+    last = (x.shape[1] - taps) // stride * stride + 1
+    shifted = [lax.slice_in_dim(x, k, k + last, stride, 1) for k in range(taps)]
+    return [part.reshape(-1, *x.shape[2:]) for part in shifted]
 
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):
@@ -358,6 +358,14 @@ def _kernel_gradient(x, gy, size, strides, padding):
     start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
     total = lax.fori_loop(0, x.shape[0] * math.prod(blocks), add_block, start)
     return total.T.reshape(*size, channels, features)
+
+
+def _stacked_kernel_gradient(x, gy, size, strides, padding):
+    """As `_kernel_gradient` of a 3-D kernel, its temporal taps as channels of a 2-D one."""
+    stacked = jnp.concatenate(_shifted_in_time(x, size[0], strides[0], padding[0]), -1)
+    frames = gy.reshape(-1, *gy.shape[2:])
+    total = _kernel_gradient(stacked, frames, size[1:], strides[1:], padding[1:])
+    return jnp.moveaxis(total.reshape(*size[1:], size[0], x.shape[-1], -1), 2, 0)
 
 
 def _block_shape(out: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,105 @@
+"""The network and the losses of SSMTL in torch, from spec ssmtl §4 and §5, channels first.
+
+Weights are tensors by the paths of `vadjax.systems.ssmtl.model`: "shared/block0_conv0/conv/kernel".
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def to_torch(variables: dict) -> dict[str, torch.Tensor]:
+    """Float64 tensors of the variables of `MultiTaskNet`, kernels in the order of torch.
+
+    Float64 for comparisons: in float32 a ReLU at 0 now and then falls to the other side.
+    """
+    found = {}
+
+    def walk(tree, path):
+        for name, value in tree.items():
+            if hasattr(value, "items"):
+                walk(value, [*path, name])
+                continue
+            value = np.array(value, np.float64)
+            if name == "kernel":  # [*size, C, F] → [F, C, *size]
+                value = np.moveaxis(value, (-1, -2), (0, 1)).copy()
+            found["/".join([*path, name])] = torch.from_numpy(value)
+
+    walk(variables["params"], [])
+    walk(variables["batch_stats"], [])
+    return found
+
+
+def to_tensors(arrays: dict) -> dict[str, torch.Tensor]:
+    """Crops and pictures [B, …, 3] as float64 tensors [B, 3, …]; [B] and [B, K] as they are."""
+    found = {}
+    for task, values in arrays.items():
+        values = np.moveaxis(np.array(values), -1, 1) if values.ndim > 2 else np.array(values)
+        values = values.astype(np.float64) if values.dtype.kind == "f" else values
+        found[task] = torch.from_numpy(np.ascontiguousarray(values))
+    return found
+
+
+class Network:
+    """The network as a function of its weights.
+
+    Args:
+      weights: as of `to_torch`; those with gradient are trained.
+      train: whether batch statistics are taken; the running ones are then followed in place, as
+        torch does it, with the variance of the sample.
+    """
+
+    def __init__(self, weights: dict[str, torch.Tensor], train: bool = False):
+        self.weights, self.train = weights, train
+
+    def block(self, name, x):
+        """3×3 (×3) convolution, batch norm, ReLU."""
+        get = lambda part: self.weights[f"{name}/{part}"]  # noqa: E731
+        conv = F.conv3d if x.ndim == 5 else F.conv2d
+        x = conv(x, get("conv/kernel"), padding=1)
+        running = get("norm/mean"), get("norm/var")
+        x = F.batch_norm(x, *running, get("norm/scale"), get("norm/bias"), self.train, 0.01, 1e-5)
+        return F.relu(x)
+
+    def trunk(self, x):
+        """Map [B, C, H/8, W/8] of crops [B, 3, T, H, W]."""
+        for i in range(3):
+            for j in range(2):
+                if f"shared/block{i}_conv{j}/conv/kernel" in self.weights:
+                    x = self.block(f"shared/block{i}_conv{j}", x)
+            x = F.max_pool3d(x, (1, 2, 2))
+        return x.amax(2)
+
+    def outputs(self, task, x):
+        """Raw outputs of a head [B, outputs]."""
+        get = lambda part: self.weights[f"{task}/{part}"]  # noqa: E731
+        x = F.max_pool2d(F.relu(F.conv2d(x, get("conv/kernel"), get("conv/bias"), padding=1)), 2)
+        x = x.permute(0, 2, 3, 1).flatten(1)  # flattened with the channels last, as the kernel is
+        return F.linear(x, get("out/kernel"), get("out/bias"))
+
+    def picture(self, x):
+        """The middle crop [B, 3, H, W]."""
+        for i in range(3):
+            x = self.block(f"middle/up{i}", F.interpolate(x, scale_factor=2, mode="nearest"))
+        get = self.weights
+        return F.conv2d(x, get["middle/out/kernel"], get["middle/out/bias"], padding=1)
+
+    def __call__(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
+        found = {}
+        for task, crops in inputs.items():
+            x = self.trunk(crops)
+            found[task] = self.picture(x) if task == "middle" else self.outputs(task, x)
+        return found
+
+
+def training_loss(outputs, targets, distillation_weight=0.2):
+    """Sum of the four losses."""
+    total = 0
+    for task, output in outputs.items():
+        if task in ("arrow", "irregularity"):
+            total += F.cross_entropy(output, targets[task])
+        else:
+            weight = distillation_weight if task == "distillation" else 1
+            total += weight * F.l1_loss(output, targets[task])
+    return total

@@ -1,0 +1,1 @@
+"""SSMTL: a 3-D network over object crops, trained on four proxy tasks at once."""

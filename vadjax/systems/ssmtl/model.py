@@ -1,0 +1,206 @@
+"""The network of SSMTL: one 3-D trunk, four heads (Georgescu et al., CVPR 2021; spec ssmtl §4).
+
+    crops of a box ─ 3-D trunk ─ map [B, H/8, W/8, C] ─┬─ arrow          forward or backward
+                                                       ├─ irregularity   every frame or with gaps
+                                                       ├─ middle         the crop left out
+                                                       └─ distillation   what the teachers say
+
+The trunk keeps time and pools it at the end, so it takes any number of crops: 7, 7, 6 and 1.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vadjax.backbones.layers import ConvNorm, pool_volume
+from vadjax.ops.conv import conv_general_dilated, max_pool
+
+TRUNKS = {  # channels of the convolutions of each block
+    "shallow_narrow": ((16,), (32,), (32,)),
+    "shallow_wide": ((32,), (64,), (64,)),
+    "deep_narrow": ((16, 16), (32, 32), (32, 32)),
+    "deep_wide": ((32, 32), (64, 64), (64, 64)),
+}
+TASKS = ("arrow", "irregularity", "middle", "distillation")
+TIME_POOLINGS = {"max": jnp.max, "mean": jnp.mean}
+MIDDLE_OUTPUTS = {"linear": lambda x: x, "sigmoid": nn.sigmoid}
+SMALLEST = 16  # pixels of a crop: three poolings in the trunk, one in the heads
+HEAD_WIDTH = 32
+MOMENTUM = 0.99  # of the running statistics
+
+
+class Trunk(nn.Module):
+    """3×3×3 convolutions with batch norm and ReLU, 2×2 pooling in space after each block.
+
+    Attributes:
+      widths: channels of the convolutions of each block.
+      time_pooling: `"max"` or `"mean"` over the crops.
+      dtype: type of the arithmetic.
+    """
+
+    widths: tuple[tuple[int, ...], ...]
+    time_pooling: str = "max"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """[B, H/8, W/8, C] of crops x [B, T, H, W, 3] in [0, 1]."""
+        for block, widths in enumerate(self.widths):
+            for number, width in enumerate(widths):
+                name = f"block{block}_conv{number}"
+                x = nn.relu(_conv(width, 3, self.dtype, name)(x, train))
+            x = pool_volume(x, in_time=False)
+        return TIME_POOLINGS[self.time_pooling](x, 1)
+
+
+class OutputsHead(nn.Module):
+    """3×3 convolution with ReLU, 2×2 pooling, dense layer.
+
+    Attributes:
+      outputs: of the dense layer.
+      dtype: type of the arithmetic.
+    """
+
+    outputs: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Raw outputs [B, outputs] of maps x [B, h, w, C], at least float32."""
+        conv = nn.Conv(
+            HEAD_WIDTH,
+            (3, 3),
+            padding=1,
+            dtype=self.dtype,
+            conv_general_dilated=conv_general_dilated,
+            name="conv",
+        )
+        x = max_pool(nn.relu(conv(x)))
+        x = x.reshape(len(x), -1).astype(jnp.promote_types(self.dtype, jnp.float32))
+        return nn.Dense(self.outputs, name="out")(x)
+
+
+class Decoder(nn.Module):
+    """A picture from a map: three times nearest upsampling, 3×3 convolution, batch norm, ReLU.
+
+    Attributes:
+      widths: channels after each upsampling.
+      output: `"linear"` or `"sigmoid"`.
+      dtype: type of the arithmetic.
+    """
+
+    widths: tuple[int, ...]
+    output: str = "linear"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Pictures [B, 8 h, 8 w, 3] of maps x [B, h, w, C], at least float32."""
+        for number, width in enumerate(self.widths):
+            x = x.repeat(2, 1).repeat(2, 2)
+            x = nn.relu(_conv(width, 2, self.dtype, f"up{number}")(x, train))
+        conv = nn.Conv(
+            3,
+            (3, 3),
+            padding=1,
+            dtype=self.dtype,
+            conv_general_dilated=conv_general_dilated,
+            name="out",
+        )
+        y = conv(x).astype(jnp.promote_types(self.dtype, jnp.float32))
+        return MIDDLE_OUTPUTS[self.output](y)
+
+
+class MultiTaskNet(nn.Module):
+    """The shared trunk and the heads of the tasks in use.
+
+    Attributes:
+      trunk: one of `TRUNKS`.
+      tasks: those of `TASKS` that are in use; no other head has parameters.
+      distilled: outputs that the head of the distillation imitates.
+      time_pooling: `"max"` or `"mean"`.
+      middle_output: `"linear"` or `"sigmoid"`.
+      dtype: type of the arithmetic; parameters are float32.
+    """
+
+    trunk: str = "deep_wide"
+    tasks: tuple[str, ...] = TASKS
+    distilled: int = 1080
+    time_pooling: str = "max"
+    middle_output: str = "linear"
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        """Trunk and heads."""
+        _one_of("trunk", self.trunk, TRUNKS)
+        _one_of("time_pooling", self.time_pooling, TIME_POOLINGS)
+        _one_of("middle_output", self.middle_output, MIDDLE_OUTPUTS)
+        for task in self.tasks or ("",):
+            _one_of("tasks", task, TASKS)
+        widths = TRUNKS[self.trunk]
+        self.shared = Trunk(widths, self.time_pooling, self.dtype)
+        if "arrow" in self.tasks:
+            self.arrow = OutputsHead(2, self.dtype)
+        if "irregularity" in self.tasks:
+            self.irregularity = OutputsHead(2, self.dtype)
+        if "middle" in self.tasks:
+            mirrored = tuple(block[-1] for block in reversed(widths))
+            self.middle = Decoder(mirrored, self.middle_output, self.dtype)
+        if "distillation" in self.tasks:
+            self.distillation = OutputsHead(self.distilled, self.dtype)
+
+    def __call__(self, inputs: Mapping[str, jax.Array], train: bool = False) -> dict:
+        """Outputs of every task for its own input; each runs through the trunk by itself.
+
+        Args:
+          inputs: task → crops float [B, T, H, W, 3] in [0, 1], as `tasks.training_inputs`; H and
+            W are multiples of 16, the same in training and scoring.
+          train: whether batch statistics are taken and followed.
+
+        Returns:
+          task → logits float32 [B, 2] (`arrow`, `irregularity`; 1 = backward, with gaps), pictures
+          float32 [B, H, W, 3] (`middle`), or outputs float32 [B, distilled] (`distillation`).
+        """
+        used = [task for task in TASKS if task in self.tasks]
+        return {task: self._head(task, self._features(inputs[task], train), train) for task in used}
+
+    def score_outputs(self, crops: jax.Array) -> dict[str, jax.Array]:
+        """Outputs as of `__call__` for plain sequences [B, T, H, W, 3], T odd: nothing is drawn.
+
+        Arrow and irregularity see the same crops and share one pass of the trunk.
+        """
+        used = [task for task in TASKS if task in self.tasks]
+        middle = crops.shape[1] // 2
+        features, found = None, {}
+        for task in used:
+            if task == "middle":
+                x = self._features(jnp.delete(crops, middle, 1), False)
+            elif task == "distillation":
+                x = self._features(crops[:, middle : middle + 1], False)
+            else:
+                features = self._features(crops, False) if features is None else features
+                x = features
+            found[task] = self._head(task, x, False)
+        return found
+
+    def _features(self, crops: jax.Array, train: bool) -> jax.Array:
+        if any(side % SMALLEST for side in crops.shape[2:4]):
+            raise ValueError(
+                f"crops of {crops.shape[2]} × {crops.shape[3]} pixels; sides must be multiples "
+                f"of {SMALLEST} (config.model.size)"
+            )
+        return self.shared(crops.astype(self.dtype), train)
+
+    def _head(self, task: str, x: jax.Array, train: bool) -> jax.Array:
+        return self.middle(x, train) if task == "middle" else getattr(self, task)(x)
+
+
+def _conv(width: int, dimensions: int, dtype: jnp.dtype, name: str) -> ConvNorm:
+    return ConvNorm(width, (3,) * dimensions, padding=1, momentum=MOMENTUM, dtype=dtype, name=name)
+
+
+def _one_of(field: str, value: str, known) -> None:
+    if value not in known:
+        raise ValueError(f"model.{field}: {value!r}; expected one of {', '.join(known)}")

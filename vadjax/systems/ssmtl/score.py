@@ -1,0 +1,182 @@
+"""From the outputs of an object to its score, from objects to frames (spec ssmtl §6, §7).
+
+object → score of each task → their mean
+objects → volume of pixels → mean of 9 × 9 × 9 → largest of each frame → Gaussian over time
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from vadjax.data.crops import rectangles
+
+DISTILLATION_SPACES = {"logits": lambda x: x, "probabilities": jax.nn.sigmoid}
+GAUSSIANS = ("centred", "offset")
+MEAN_SIZE = 9  # frames, rows, columns
+BLOCK = 2**23  # pixels of a volume at a time: 64 MB
+
+
+def task_scores(
+    outputs: Mapping[str, jax.Array],
+    middle: jax.Array,
+    detector: jax.Array | None = None,
+    distillation_space: str = "logits",
+) -> dict[str, jax.Array]:
+    """Scores of objects by each task, high = anomalous; `object_scores` is their mean.
+
+    Args:
+      outputs: of `MultiTaskNet.score_outputs`, plain sequences.
+      middle: float [N, H, W, 3] in [0, 1], the middle crops.
+      detector: float [N, K], class outputs of the detector before its last activation: the first
+        K of the outputs distilled. The classifier is used in training alone.
+      distillation_space: `"logits"` as trained, or `"probabilities"`.
+
+    Returns:
+      task → float [N]: probability of backward, probability of gaps, mean absolute difference of
+      the middle crop, mean absolute difference of the detector's outputs.
+
+    Raises:
+      ValueError: no such space, or distillation without outputs of the detector.
+    """
+    if distillation_space not in DISTILLATION_SPACES:
+        have = " or ".join(map(repr, DISTILLATION_SPACES))
+        raise ValueError(f"eval.distillation_space is {distillation_space!r}; expected {have}")
+    found = {}
+    for task, output in outputs.items():
+        if task in ("arrow", "irregularity"):
+            found[task] = jax.nn.softmax(output)[:, 1]
+        elif task == "middle":
+            found[task] = jnp.abs(output - middle).mean((1, 2, 3))
+        elif detector is None:
+            raise ValueError("distillation is among the tasks, but there are no detector outputs")
+        else:
+            space = DISTILLATION_SPACES[distillation_space]
+            student = output[:, : detector.shape[1]]
+            found[task] = jnp.abs(space(student) - space(detector)).mean(1)
+    return found
+
+
+def object_scores(by_task: Mapping[str, jax.Array]) -> jax.Array:
+    """Mean over the tasks in use, float [N]; nothing is scaled to a video."""
+    return sum(by_task.values()) / len(by_task)
+
+
+def pixel_volume(
+    frames: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    num_frames: int,
+    size: tuple[int, int],
+    first: int = 0,
+) -> np.ndarray:
+    """Highest score of the boxes over each pixel, 0 where there is none.
+
+    Args:
+      frames: int [n], number of each object's frame; objects of other frames are left out.
+      boxes: float [n, 4], `x0, y0, x1, y1`.
+      scores: float [n], 0 or more.
+      num_frames: of the volume.
+      size: (H, W) of a frame.
+      first: frame that the volume begins with.
+
+    Returns:
+      float64 [num_frames, H, W].
+    """
+    volume = np.zeros((num_frames, *size))
+    inside = np.flatnonzero((frames >= first) & (frames < first + num_frames))
+    for i, (x0, y0, x1, y1) in zip(inside, rectangles(boxes[inside], size), strict=True):
+        part = volume[frames[i] - first, y0:y1, x0:x1]
+        np.maximum(part, scores[i], out=part)
+    return volume
+
+
+def mean_filter(volume: np.ndarray, size: int = MEAN_SIZE) -> np.ndarray:
+    """Mean of `size`³ values, those outside the volume being 0, float64 [T, H, W]."""
+    return ndimage.uniform_filter(np.asarray(volume, np.float64), size, mode="constant")
+
+
+def frame_scores(
+    frames: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    num_frames: int,
+    size: tuple[int, int],
+    filter_size: int = MEAN_SIZE,
+) -> np.ndarray:
+    """Largest value of each frame of the filtered pixel volume, which is never held as a whole.
+
+    Args:
+      frames: int [n]; with `boxes` and `scores` as of `pixel_volume`.
+      boxes: float [n, 4].
+      scores: float [n].
+      num_frames: of the video.
+      size: (H, W) of a frame.
+      filter_size: of the mean; 1 leaves the volume as it is.
+
+    Returns:
+      float64 [num_frames]; 0 for a frame with no object within reach of the filter.
+    """
+    reach = filter_size // 2
+    step = max(BLOCK // (size[0] * size[1]) - 2 * reach, filter_size)
+    found = np.zeros(num_frames)
+    for start in range(0, num_frames, step):
+        stop = min(start + step, num_frames)
+        low, high = max(start - reach, 0), min(stop + reach, num_frames)
+        volume = pixel_volume(frames, boxes, scores, high - low, size, low)
+        own = mean_filter(volume, filter_size)[start - low : stop - low]
+        found[start:stop] = own.max((1, 2))
+    return found
+
+
+def highest_of_frames(frames: np.ndarray, scores: np.ndarray, num_frames: int) -> np.ndarray:
+    """Score of the highest object of each frame, float64 [num_frames]; 0 where there is none."""
+    found = np.zeros(num_frames)
+    np.maximum.at(found, frames, scores)
+    return found
+
+
+def gaussian(sigma: float, length: int, form: str = "centred") -> np.ndarray:
+    """Weights of the smoothing over time, float64 [length].
+
+    Args:
+      sigma: frames.
+      length: an odd number of frames.
+      form: `"centred"`: symmetric, of sum 1; `"offset"`, as in the evaluation code of the authors'
+        group: not brought to sum 1, and the peak one place early, so that the result is a frame
+        late.
+
+    Raises:
+      ValueError: no such form, an even length, or a sigma of 0 or less.
+    """
+    if form not in GAUSSIANS or length % 2 == 0 or length < 1 or sigma <= 0:
+        raise ValueError(
+            f"gaussian {form!r}, {length} frames, sigma {sigma:g}; expected one of "
+            f"{', '.join(GAUSSIANS)}, an odd length and a sigma above 0"
+        )
+    distance = np.arange(length) - length // 2
+    if form == "centred":
+        weights = np.exp(-(distance**2) / (2 * sigma**2))
+        return weights / weights.sum()
+    return np.exp(-((distance + 1) ** 2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+
+
+def smooth(
+    values: np.ndarray, sigma: float = 21.0, length: int = 301, form: str = "centred"
+) -> np.ndarray:
+    """Frame scores [T] smoothed over time, float64 [T]; outside the video they count as 0.
+
+    Args:
+      values: [T].
+      sigma: frames; with `length` and `form` as of `gaussian`.
+      length: frames.
+      form: `"centred"` or `"offset"`.
+
+    Raises:
+      ValueError: as `gaussian`.
+    """
+    weights = gaussian(sigma, length, form)
+    padded = np.pad(np.asarray(values, np.float64), length // 2)
+    return np.correlate(padded, weights, "valid")

@@ -1,0 +1,145 @@
+"""What the four tasks see of an object, and what they are to say (spec ssmtl §3).
+
+arrow         seven crops, forward or backward → 1 = backward
+irregularity  seven crops, every frame or with gaps, always forward → 1 = with gaps
+middle        six crops, the middle one left out → that crop
+distillation  the middle crop → the outputs of the teachers
+
+All are of one box, the one in the middle frame, and of one draw.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+REACH = 3  # crops before and after the middle one
+LENGTH = 2 * REACH + 1
+MOST_GAP = 4  # frames
+
+
+class Draw(NamedTuple):
+    """What chance decides of one training object.
+
+    Attributes:
+      backward: whether the arrow of time is turned round.
+      irregular: whether there are gaps.
+      gaps: int64 [6], 1 to 4 frames each, not all 1: three on the left from the middle outward,
+        then three on the right.
+    """
+
+    backward: int
+    irregular: int
+    gaps: np.ndarray
+
+
+def draw(seed: int, epoch: int, video: int, frame: int, thing: int) -> Draw:
+    """The draw of an object: the same numbers, the same draw, in whatever order they are asked.
+
+    Args:
+      seed: of the run.
+      epoch: from 0.
+      video: its number in the training set.
+      frame: of the middle crop.
+      thing: number of the object among those of its frame.
+    """
+    source = np.random.SeedSequence([seed, epoch, video, frame, thing])
+    rng = np.random.Generator(np.random.PCG64(source))
+    backward, irregular = int(rng.integers(0, 2)), int(rng.integers(0, 2))
+    gaps = rng.integers(1, MOST_GAP + 1, size=2 * REACH)
+    while (gaps == 1).all():  # that would be regular
+        gaps = rng.integers(1, MOST_GAP + 1, size=2 * REACH)
+    return Draw(backward, irregular, gaps)
+
+
+def regular_frames(frame: int, num_frames: int) -> np.ndarray:
+    """Frames of the seven crops around `frame`, int64 [7]; those outside the video are its ends."""
+    return np.clip(np.arange(frame - REACH, frame + REACH + 1), 0, num_frames - 1)
+
+
+def irregular_frames(frame: int, gaps: np.ndarray, num_frames: int | None = None) -> np.ndarray:
+    """Frames of the seven crops with gaps, int64 [7], ascending.
+
+    Args:
+      frame: of the middle crop.
+      gaps: as of `Draw`.
+      num_frames: frames outside the video become its ends; None leaves them.
+    """
+    left, right = np.cumsum(gaps[:REACH]), np.cumsum(gaps[REACH:])
+    found = np.concatenate([frame - left[::-1], [frame], frame + right])
+    return found if num_frames is None else np.clip(found, 0, num_frames - 1)
+
+
+def trainable(num_frames: int) -> range:
+    """Frames whose seven regular crops lie within the video."""
+    return range(REACH, num_frames - REACH)
+
+
+class Frames(NamedTuple):
+    """Frames that the crops of one object are cut from.
+
+    Attributes:
+      arrow: int64 [7].
+      irregularity: int64 [7].
+      middle: int64 [6].
+      distillation: int64 [1].
+    """
+
+    arrow: np.ndarray
+    irregularity: np.ndarray
+    middle: np.ndarray
+    distillation: np.ndarray
+
+
+def task_frames(frame: int, drawn: Draw, num_frames: int) -> Frames:
+    """Frames of every task's input; all but those of the irregularity are among the regular ones.
+
+    Args:
+      frame: of the middle crop.
+      drawn: as of `draw`.
+      num_frames: of the video.
+    """
+    regular = regular_frames(frame, num_frames)
+    irregular = irregular_frames(frame, drawn.gaps, num_frames) if drawn.irregular else regular
+    return Frames(
+        regular[::-1] if drawn.backward else regular,
+        irregular,
+        np.delete(regular, REACH),
+        regular[REACH : REACH + 1],
+    )
+
+
+def to_unit(crops: jax.Array) -> jax.Array:
+    """Crops in [0, 1] of uint8 crops in 0 … 255; float ones are taken to be in [0, 1] already."""
+    return crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
+
+
+def training_inputs(batch: Mapping[str, jax.Array]) -> tuple[dict, dict]:
+    """Inputs and targets of the tasks, from a batch of objects.
+
+    Args:
+      batch: `crops` [B, 7, H, W, 3] at the regular frames and `irregular_crops` of the same shape
+        at those of the irregularity, both uint8 or float in [0, 1]; `backward` and `irregular`
+        int [B]; `teachers` float [B, K], outputs of the teachers, where there are any.
+
+    Returns:
+      task → input and task → target, as the network and `loss.training_loss` take them.
+    """
+    crops, jumps = to_unit(batch["crops"]), to_unit(batch["irregular_crops"])
+    backward = batch["backward"].astype(bool)[:, None, None, None, None]
+    inputs = {
+        "arrow": jnp.where(backward, crops[:, ::-1], crops),
+        "irregularity": jumps,
+        "middle": jnp.delete(crops, REACH, 1),
+        "distillation": crops[:, REACH : REACH + 1],
+    }
+    targets = {
+        "arrow": batch["backward"],
+        "irregularity": batch["irregular"],
+        "middle": crops[:, REACH],
+    }
+    if "teachers" in batch:
+        targets["distillation"] = batch["teachers"]
+    return inputs, targets
