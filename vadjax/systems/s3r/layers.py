@@ -86,7 +86,7 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Rows, valid: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: Rows, valid: jax.Array | None = None, train: bool = False) -> jax.Array:
         """[R, T, features] of x [R, T, C] of the same type."""
         kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
         kernel = kernel.astype(self.dtype)
@@ -95,21 +95,22 @@ class Conv(nn.Module):
         elif isinstance(x, Mixture):
             y = by_taps(only(x, valid), kernel, self.dilation)
         else:
-            y = convolve(only(x, valid), kernel, self.dilation)
+            y = convolve(only(x, valid), kernel, self.dilation, train)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
 
 
-def convolve(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """Convolution [R, T, F] of x [R, T, C] with kernel [taps, C, F]: on CPU `by_pairs` if it can be.
+def convolve(x: jax.Array, kernel: jax.Array, dilation: int, train: bool) -> jax.Array:
+    """Convolution [R, T, F] of x [R, T, C] with kernel [taps, C, F].
 
-    What `by_pairs` adds up is added up again for the gradient, not kept.
+    `by_pairs` on CPU where that fits, but not in training: its sums would all be kept for the
+    gradient.
     """
     plain = functools.partial(by_taps, dilation=dilation)
-    if len(kernel) != 3 or x.shape[1] % (2 * dilation):
+    if train or len(kernel) != 3 or x.shape[1] % (2 * dilation):
         return plain(x, kernel)
-    pairs = jax.checkpoint(functools.partial(by_pairs, dilation=dilation))
+    pairs = functools.partial(by_pairs, dilation=dilation)
     return jax.lax.platform_dependent(x, kernel, cpu=pairs, default=plain)
 
 
@@ -179,13 +180,13 @@ class ConvNorm(nn.Module):
     def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
         """[R, T, features] of x [R, T, C]."""
         conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
-        y = conv(x, valid)
+        y = conv(x, valid, train)
         if not self.norm_first:
             y = nn.relu(y)
         if self.norm == "batch":
             y = batch_norm(train, self.dtype)(y)
         else:
-            norm = nn.GroupNorm(
+            norm = nn.remat(nn.GroupNorm)(  # keeps y alone for the gradient, as wide as the input
                 GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
             )
             y = norm(y, mask=None if valid is None else jnp.broadcast_to(valid, y.shape))
