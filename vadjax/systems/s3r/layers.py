@@ -4,6 +4,7 @@ Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] 
 snippets of a video from those that it is filled up with; only when not training.
 """
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -70,8 +71,6 @@ def wide(x: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """Convolution over time with zeros around ("same"), as a sum of matrix products.
 
-    The products are moved in time, not x: the gradient then needs no moved copies of x.
-
     Attributes:
       features: channels out.
       size: taps, an odd number.
@@ -87,17 +86,70 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Rows, valid: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: Rows, valid: jax.Array | None = None, train: bool = False) -> jax.Array:
         """[R, T, features] of x [R, T, C] of the same type."""
         kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
         kernel = kernel.astype(self.dtype)
-        x = x if self.size == 1 else only(x, valid)
-        offsets = [self.dilation * (tap - self.size // 2) for tap in range(self.size)]
-        taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
-        y = sum(earlier(x @ tap, offset) for offset, tap in taps)
+        if self.size == 1:
+            y = x @ kernel[0]
+        elif isinstance(x, Mixture):
+            y = by_taps(only(x, valid), kernel, self.dilation)
+        else:
+            y = convolve(only(x, valid), kernel, self.dilation, train)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
+
+
+def convolve(x: jax.Array, kernel: jax.Array, dilation: int, train: bool) -> jax.Array:
+    """Convolution [R, T, F] of x [R, T, C] with kernel [taps, C, F].
+
+    `by_pairs` on CPU where that fits, but not in training: its sums would all be kept for the
+    gradient.
+    """
+    plain = functools.partial(by_taps, dilation=dilation)
+    if train or len(kernel) != 3 or x.shape[1] % (2 * dilation):
+        return plain(x, kernel)
+    pairs = functools.partial(by_pairs, dilation=dilation)
+    return jax.lax.platform_dependent(x, kernel, cpu=pairs, default=plain)
+
+
+def by_taps(x: Rows, kernel: jax.Array, dilation: int) -> jax.Array:
+    """`convolve` as one product for each tap.
+
+    The products are moved in time, not x: the gradient then needs no moved copies of x.
+    """
+    offsets = [dilation * (tap - len(kernel) // 2) for tap in range(len(kernel))]
+    taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
+    return sum(earlier(x @ tap, offset) for offset, tap in taps)
+
+
+def by_pairs(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """`convolve` of 3 taps as four products for two snippets, by Winograd's F(2, 3).
+
+    With a snippet `a` and the one `dilation` later, `b`, of each pair, and taps f, g, h:
+
+        y_a = b' f + a g + b h = b' f - b f + m + n,   m = (a + b) (f + g + h) / 2
+        y_b = a f + b g + a" h = a" h - a h + m - n,   n = (b - a) (f - g + h) / 2
+
+    where b' is of the pair before and a" of the pair behind.
+
+    Args:
+      x: [R, T, C], T a multiple of `2 * dilation`.
+      kernel: [3, C, F].
+      dilation: snippets from one tap to the next.
+    """
+    rows, length, channels = x.shape
+    pairs = x.reshape(rows, -1, 2, dilation, channels)
+    a, b = (pairs[:, :, n].reshape(rows, length // 2, channels) for n in range(2))
+    f, g, h = kernel
+    m = (a + b) @ ((f + h + g) / 2)
+    n = (b - a) @ ((f + h - g) / 2)
+    last, next_ = b @ f, a @ h
+    y_a = earlier(last, -dilation) - last + m + n
+    y_b = earlier(next_, dilation) - next_ + m - n
+    y = jnp.stack([part.reshape(rows, -1, dilation, kernel.shape[-1]) for part in (y_a, y_b)], 2)
+    return y.reshape(rows, length, -1)
 
 
 def earlier(x: jax.Array, snippets: int) -> jax.Array:
@@ -128,13 +180,13 @@ class ConvNorm(nn.Module):
     def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
         """[R, T, features] of x [R, T, C]."""
         conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
-        y = conv(x, valid)
+        y = conv(x, valid, train)
         if not self.norm_first:
             y = nn.relu(y)
         if self.norm == "batch":
             y = batch_norm(train, self.dtype)(y)
         else:
-            norm = nn.GroupNorm(
+            norm = nn.remat(nn.GroupNorm)(  # keeps y alone for the gradient, as wide as the input
                 GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
             )
             y = norm(y, mask=None if valid is None else jnp.broadcast_to(valid, y.shape))

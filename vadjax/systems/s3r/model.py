@@ -135,11 +135,14 @@ class Network(nn.Module):
         if self.de_normal:
             gate = self._sow("channel_weights", self.gate(features, macro, valid))[:, None]
             features = self._sow("gated_video", features * gate)
-            macro = self._sow("gated_macro", macro * (1 - gate))
+            self._sow("gated_macro", macro * (1 - gate))
         scores = self.video_head(features, train).reshape(bags, crops, length)
         norms = jnp.sqrt(jnp.square(wide(jax.lax.stop_gradient(features))).sum(-1))
         if macro is not None:
-            macro = self.macro_head(mean_over_time(macro, valid), train).reshape(bags, crops)
+            summary = mean_over_time(macro, valid)
+            if self.de_normal:  # the mean of the gated rows, which need not be kept
+                summary *= 1 - gate[:, 0]
+            macro = self.macro_head(summary, train).reshape(bags, crops)
         return Outputs(
             scores=scores.mean(1),
             magnitudes=norms.reshape(bags, crops, length).mean(1),
