@@ -10,7 +10,7 @@ from s3r_golden import Case
 
 from vadjax.optim import adam
 from vadjax.systems.s3r import convert, loss
-from vadjax.systems.s3r.layers import Conv, Dropout, NonLocal
+from vadjax.systems.s3r.layers import Conv, Dropout, NonLocal, by_pairs, by_taps
 from vadjax.systems.s3r.loss import Bags, training_loss
 from vadjax.systems.s3r.model import build
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
@@ -192,3 +192,12 @@ def test_adam_is_that_of_torch(rng):
         updates, state = optimizer.update(jnp.asarray(gradient), state, ours)
         ours = optax.apply_updates(ours, updates)
         np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-6, err_msg=str(step))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_pairs_of_snippets_give_the_convolution(dilation):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2, 16, 8)).astype(np.float32)
+    kernel = rng.normal(size=(3, 8, 5)).astype(np.float32)
+    expected = by_taps(x, kernel, dilation)
+    np.testing.assert_allclose(by_pairs(x, kernel, dilation), expected, atol=1e-5)
