@@ -31,3 +31,8 @@ def test_files_that_the_readme_names_are_there():
     for path in [*named, *(module.replace(".", "/") for module in modules)]:
         found = ROOT / path
         assert found.exists() or found.with_suffix(".py").exists(), path
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert sorted(names) == sorted(set(names))  # pytest imports them by it
