@@ -28,7 +28,6 @@ TIME_POOLINGS = {"max": jnp.max, "mean": jnp.mean}
 MIDDLE_OUTPUTS = {"linear": lambda x: x, "sigmoid": nn.sigmoid}
 SMALLEST = 16  # pixels of a crop: three poolings in the trunk, one in the heads
 HEAD_WIDTH = 32
-MOMENTUM = 0.99  # of the running statistics
 
 
 class Trunk(nn.Module):
@@ -37,11 +36,13 @@ class Trunk(nn.Module):
     Attributes:
       widths: channels of the convolutions of each block.
       time_pooling: `"max"` or `"mean"` over the crops.
+      momentum: share of the running statistics that a pass keeps.
       dtype: type of the arithmetic.
     """
 
     widths: tuple[tuple[int, ...], ...]
     time_pooling: str = "max"
+    momentum: float = 0.99
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -50,7 +51,7 @@ class Trunk(nn.Module):
         for block, widths in enumerate(self.widths):
             for number, width in enumerate(widths):
                 name = f"block{block}_conv{number}"
-                x = nn.relu(_conv(width, 3, self.dtype, name)(x, train))
+                x = nn.relu(_conv(width, 3, self, name)(x, train))
             x = pool_volume(x, in_time=False)
         return TIME_POOLINGS[self.time_pooling](x, 1)
 
@@ -88,11 +89,13 @@ class Decoder(nn.Module):
     Attributes:
       widths: channels after each upsampling.
       output: `"linear"` or `"sigmoid"`.
+      momentum: as of `Trunk`.
       dtype: type of the arithmetic.
     """
 
     widths: tuple[int, ...]
     output: str = "linear"
+    momentum: float = 0.99
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -100,7 +103,7 @@ class Decoder(nn.Module):
         """Pictures [B, 8 h, 8 w, 3] of maps x [B, h, w, C], at least float32."""
         for number, width in enumerate(self.widths):
             x = x.repeat(2, 1).repeat(2, 2)
-            x = nn.relu(_conv(width, 2, self.dtype, f"up{number}")(x, train))
+            x = nn.relu(_conv(width, 2, self, f"up{number}")(x, train))
         conv = nn.Conv(
             3,
             (3, 3),
@@ -122,6 +125,8 @@ class MultiTaskNet(nn.Module):
       distilled: outputs that the head of the distillation imitates.
       time_pooling: `"max"` or `"mean"`.
       middle_output: `"linear"` or `"sigmoid"`.
+      momentum: share of the running statistics that a pass keeps. With 0.99 they are a hundred
+        steps late, which a short training must not end with (README).
       dtype: type of the arithmetic; parameters are float32.
     """
 
@@ -130,6 +135,7 @@ class MultiTaskNet(nn.Module):
     distilled: int = 1080
     time_pooling: str = "max"
     middle_output: str = "linear"
+    momentum: float = 0.99
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
@@ -140,14 +146,14 @@ class MultiTaskNet(nn.Module):
         for task in self.tasks or ("",):
             _one_of("tasks", task, TASKS)
         widths = TRUNKS[self.trunk]
-        self.shared = Trunk(widths, self.time_pooling, self.dtype)
+        self.shared = Trunk(widths, self.time_pooling, self.momentum, self.dtype)
         if "arrow" in self.tasks:
             self.arrow = OutputsHead(2, self.dtype)
         if "irregularity" in self.tasks:
             self.irregularity = OutputsHead(2, self.dtype)
         if "middle" in self.tasks:
             mirrored = tuple(block[-1] for block in reversed(widths))
-            self.middle = Decoder(mirrored, self.middle_output, self.dtype)
+            self.middle = Decoder(mirrored, self.middle_output, self.momentum, self.dtype)
         if "distillation" in self.tasks:
             self.distillation = OutputsHead(self.distilled, self.dtype)
 
@@ -197,8 +203,9 @@ class MultiTaskNet(nn.Module):
         return self.middle(x, train) if task == "middle" else getattr(self, task)(x)
 
 
-def _conv(width: int, dimensions: int, dtype: jnp.dtype, name: str) -> ConvNorm:
-    return ConvNorm(width, (3,) * dimensions, padding=1, momentum=MOMENTUM, dtype=dtype, name=name)
+def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str) -> ConvNorm:
+    size = (3,) * dimensions
+    return ConvNorm(width, size, padding=1, momentum=of.momentum, dtype=of.dtype, name=name)
 
 
 def _one_of(field: str, value: str, known) -> None:
