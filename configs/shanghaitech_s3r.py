@@ -95,6 +95,16 @@ def _demo(config: ml_collections.ConfigDict) -> None:
     config.eval.expansion = "seed"
 
 
+def mini(config: ml_collections.ConfigDict) -> None:
+    """40 real videos of UCF-Crime with C3D features of one crop (spec mil §9)."""
+    config.train.steps = 100
+    config.train.batch = 10
+    config.train.evaluate_every = config.train.save_every = 0
+    config.eval.batch = 16
+    config.eval.expansion = "seed"
+    config.eval.held_out = 0.0
+
+
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _demo(config)
     config.train.steps = 4

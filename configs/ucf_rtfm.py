@@ -18,5 +18,5 @@ from configs import common, shanghaitech_rtfm, shanghaitech_s3r
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
     config = shanghaitech_rtfm.get_config()
-    common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
+    common.variant(variant, {**shanghaitech_s3r.VARIANTS, "mini": shanghaitech_s3r.mini})(config)
     return config

@@ -21,5 +21,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = shanghaitech_s3r.get_config()
     config.seed = 49
     config.model.dictionary_ratio = 0.5
-    common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
+    common.variant(variant, {**shanghaitech_s3r.VARIANTS, "mini": shanghaitech_s3r.mini})(config)
     return config
