@@ -12,7 +12,7 @@ from vadjax import mesh, progress, scores, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
 from vadjax.data.records import Dataset
-from vadjax.metrics import frame, region
+from vadjax.metrics import frame, region, region_files
 from vadjax.report import page, table
 from vadjax.scores import Scores
 from vadjax.system import System, load
@@ -167,7 +167,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
         return {}
     found = region.Videos(
         [one.video for one in results],
-        None if maps else [region.score_file_boxes(one.video, one, False) for one in results],
+        None if maps else [region_files.score_file_boxes(one.video, one, False) for one in results],
         [one.map for one in results] if maps else None,
         [np.zeros((0, 6)) if own is None else own for own in tracks],
         sum(len(one.frame_scores) for one in results),

@@ -19,17 +19,20 @@ class Part(NamedTuple):
       frame_scores: float32 [n], from these frames and those before alone, or a few after.
       alternatives: name → float32 [n], as in `Scores`.
       map: float [n, h, w], as in `Scores`; None if there is none.
+      boxes: float [k, 6], as in `Scores`, with the frame numbers of the whole video; None as `map`.
       reasons: as in `Scores`, with the frame numbers of the whole video.
     """
 
     frame_scores: np.ndarray
     alternatives: Mapping[str, np.ndarray] = {}
     map: np.ndarray | None = None
+    boxes: np.ndarray | None = None
     reasons: tuple[dict, ...] = ()
 
 
 class Whole:
-    """Collects the parts of a video; takes four bytes a frame for every series of scores.
+    """Collects the parts of a video; takes four bytes a frame for every series of scores, and
+    24 a box.
 
     Args:
       map_bytes: a map that would need more is given up; None keeps it whatever it needs.
@@ -43,6 +46,7 @@ class Whole:
     def __init__(self, map_bytes: int | None = None, reasons: int | None = None):
         self._series: dict[str, array.array] = {}
         self._map: list[np.ndarray] = []
+        self._boxes: list[np.ndarray] = []
         self._reasons: list[tuple] = []  # a heap, the lowest score first, once it is full
         self._most_bytes, self._most_reasons = map_bytes, reasons
         self._rank = itertools.count()
@@ -62,6 +66,8 @@ class Whole:
                 self.given_up = sum(own.nbytes for own in self._map) > self._most_bytes
         if self.given_up:
             self._map.clear()
+        if part.boxes is not None:
+            self._boxes.append(np.asarray(part.boxes, np.float32))
         for reason in part.reasons:
             row = (reason.get("score", 0.0), -next(self._rank), reason)
             if self._most_reasons is None or len(self._reasons) < self._most_reasons:
@@ -89,6 +95,7 @@ class Whole:
             alternatives=series,
             times=times,
             map=np.concatenate(self._map) if self._map else None,
+            boxes=np.concatenate(self._boxes) if self._boxes else None,
             reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
         )
 

@@ -37,9 +37,6 @@ def rectangles(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def cut(frames: Sequence[np.ndarray], rectangle: np.ndarray, side: int = SIDE) -> np.ndarray:
     """The same rectangle of each frame, scaled to `side` × `side`.
 
-    Bilinear with half-pixel centres, edge-clamped, not smoothed before, in float: on uint8 OpenCV
-    would round to whole grey levels.
-
     Args:
       frames: uint8 [H, W, 3] each; T of them.
       rectangle: int [4], as of `rectangles`.
@@ -49,9 +46,24 @@ def cut(frames: Sequence[np.ndarray], rectangle: np.ndarray, side: int = SIDE) -
       float32 [T, side, side, 3] in [0, 1].
     """
     x0, y0, x1, y1 = (int(edge) for edge in rectangle)
-    crops = np.empty((len(frames), side, side, frames[0].shape[2]), np.float32)
+    crops = np.empty((len(frames), side, side, 3), np.float32)
     for frame, crop in zip(frames, crops, strict=True):
-        part = frame[y0:y1, x0:x1].astype(np.float32)
-        cv2.resize(part, (side, side), dst=crop, interpolation=cv2.INTER_LINEAR)
-    crops /= 255
+        scale(frame[y0:y1, x0:x1], crop)
     return crops
+
+
+def scale(part: np.ndarray, crop: np.ndarray) -> None:
+    """Part of a frame → crop.
+
+    Bilinear with half-pixel centres, edge-clamped, not smoothed before, in float: on uint8 OpenCV
+    would round to whole grey levels.
+
+    Args:
+      part: uint8 [h, w, 3], or [h, w] if it is grey.
+      crop: float32 [side, side, 3], which gets values in [0, 1].
+    """
+    size = crop.shape[1::-1]
+    scaled = cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    if scaled.ndim == 2:
+        scaled = scaled[..., None]
+    np.divide(scaled, 255, out=crop)

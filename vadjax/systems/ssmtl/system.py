@@ -1,0 +1,332 @@
+"""SSMTL as a system: objects of normal video in, scores of objects and of frames out."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from vadjax import writers
+from vadjax.data import clips
+from vadjax.data.loader import Shard, ahead
+from vadjax.data.objects import ObjectVideo, Source, outputs_of
+from vadjax.data.records import Dataset, Description, read_manifest
+from vadjax.parts import Part, join
+from vadjax.scores import Scores
+from vadjax.system import precision
+from vadjax.systems.ssmtl import samples, score, tasks
+from vadjax.systems.ssmtl.loss import training_loss
+from vadjax.systems.ssmtl.model import SMALLEST, MultiTaskNet
+from vadjax.systems.ssmtl.reasons import Reasons
+from vadjax.systems.ssmtl.samples import Samples
+from vadjax.systems.ssmtl.stream import TOTAL, Chunk, Seen, chunks, parts
+
+FILE = "objects.json"  # in the workdir: what is known of the dataset of objects
+FEW = 16  # objects at once where each frame is scored as it comes
+NOT_FIELDS = ("size",)  # of config.model: not fields of the network
+SCHEDULES = ("constant", "cosine")
+
+
+class State(NamedTuple):
+    """All that a run learns.
+
+    Attributes:
+      params: of the network.
+      batch_stats: running statistics of its batch norms.
+      optimizer: state of Adam.
+      normal: mean and deviation of each task's score on training objects, float32 [tasks, 2];
+        set by `finalize`, for the reasons.
+      size: (H, W) of the frames, int32 [2].
+    """
+
+    params: dict
+    batch_stats: dict
+    optimizer: optax.OptState
+    normal: jax.Array
+    size: jax.Array
+
+
+class System:
+    """SSMTL (spec ssmtl); `vadjax.system.System` tells what each method is for."""
+
+    kind = clips.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+        self.config, self._folder = config, folder
+        if config.model.size < SMALLEST or config.model.size % SMALLEST:
+            raise ValueError(
+                f"model.size is {config.model.size}; expected a multiple of {SMALLEST} pixels"
+            )
+        if config.optim.schedule not in SCHEDULES:
+            raise ValueError(
+                f"optim.schedule is {config.optim.schedule!r}; expected {' or '.join(SCHEDULES)}"
+            )
+        score.gaussian(*self._smoothing)  # checks it
+        self.outputs = outputs_of(_described(config.data.objects, folder))
+        fields = {name: own for name, own in config.model.items() if name not in NOT_FIELDS}
+        fields["tasks"] = _tasks(config, self.outputs)
+        self.model = MultiTaskNet(
+            **fields, distilled=sum(self.outputs.values()), dtype=precision(config)
+        )
+        rate = config.optim.learning_rate
+        if config.optim.schedule == "cosine":
+            rate = optax.cosine_decay_schedule(rate, max(config.train.steps, 1))
+        self.optimizer = optax.adam(rate)
+        self._scored = jax.jit(self._task_scores)
+
+    @property
+    def _smoothing(self) -> tuple[float, int, str]:
+        return self.config.eval.sigma, self.config.eval.length, self.config.eval.gaussian
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The tasks that have a score: distillation only if the detector has class outputs."""
+        known = self.outputs["detector"] > 0
+        return tuple(task for task in self.model.tasks if task != "distillation" or known)
+
+    def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
+        """Batches of objects; see `samples.Samples`."""
+        chosen, config = self._samples(data), self.config
+        return samples.batches(
+            chosen, self._trained_on(chosen), config.train.batch, config.seed, shard
+        )
+
+    def init(self, rng: jax.Array, data: Description) -> State:
+        """Fresh parameters."""
+        if isinstance(data, Dataset) and not isinstance(rng, jax.core.Tracer):
+            self._note(data)
+        side = self.config.model.size
+        crops = {task: jnp.zeros((1, 1, side, side, 3)) for task in self.model.tasks}
+        variables = jax.jit(self.model.init)(rng, crops)
+        params, statistics = variables["params"], variables["batch_stats"]
+        normal = jnp.tile(jnp.array([0.0, 1.0]), (len(self.scored), 1))
+        size = jnp.array(data.manifest["size"], jnp.int32)
+        return State(params, statistics, self.optimizer.init(params), normal, size)
+
+    def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
+        """One step on a batch of objects (spec ssmtl §5)."""
+        del rng  # the draws are the data's
+        inputs, targets = tasks.training_inputs(batch)
+
+        def loss(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            outputs, changed = self.model.apply(variables, inputs, True, mutable="batch_stats")
+            total, terms = training_loss(outputs, targets, self.config.loss.distillation_weight)
+            return total, (terms, changed["batch_stats"])
+
+        (total, (terms, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        state = state._replace(params=params, batch_stats=statistics, optimizer=optimizer)
+        return state, {"loss": total, **terms}
+
+    def finalize(self, state: State, data: Dataset) -> State:
+        """Takes mean and deviation of the tasks' scores on `eval.normal_objects` objects.
+
+        They are spread evenly over the training videos that are held out, or else over all.
+        """
+        chosen = self._samples(data)
+        first = self._trained_on(chosen) % len(chosen)
+        places = _spread(first, len(chosen), self.config.eval.normal_objects)
+        found = self._judge(state, *chosen.plain(places))
+        rows = [[found[task].mean(), found[task].std()] for task in self.scored]
+        return state._replace(normal=jnp.array(rows, jnp.float32))
+
+    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+        """Losses on `eval.held_out_objects` objects of the held-out videos, and two accuracies."""
+        chosen = self._samples(data)
+        places = _spread(
+            self._trained_on(chosen), len(chosen), self.config.eval.held_out_objects
+        )
+        size, sums = self.config.eval.batch, {}
+        for start in range(0, len(places), size):
+            own = places[start : start + size]
+            found = self._held_out(state, chosen.batch(np.zeros(len(own), int), own))
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(own)
+        return {name: value / len(places) for name, value in sums.items()}
+
+    @functools.cached_property
+    def _held_out(self):
+        def figures(state: State, batch: dict) -> dict:
+            inputs, targets = tasks.training_inputs(batch)
+            variables = {"params": state.params, "batch_stats": state.batch_stats}
+            outputs = self.model.apply(variables, inputs)
+            total, terms = training_loss(outputs, targets, self.config.loss.distillation_weight)
+            right = {
+                f"{task}_accuracy": (outputs[task].argmax(1) == targets[task]).mean()
+                for task in ("arrow", "irregularity")
+                if task in outputs
+            }
+            return {"loss": total, **terms, **right}
+
+        return jax.jit(figures)
+
+    def videos(self, data: Dataset, split: str) -> list[ObjectVideo]:
+        """The videos of the split with their objects.
+
+        Raises:
+          ValueError: a video whose boxes are not known, or objects with other teachers than those
+            of the training.
+        """
+        return self._source(data).videos(split)
+
+    def score(self, state: State, videos: Iterable[ObjectVideo]) -> Iterator[Scores]:
+        """Scores of each video, with the boxes of its objects and reasons."""
+        for video in videos:
+            find = functools.partial(_find, video)
+            pieces = self._chunks(iter(video.video), find, self.config.eval.batch)
+            found = join(video.name, self._parts(state, ahead(pieces, 2)))
+            whole = self._settled(found, video.source_size)
+            yield dataclasses.replace(whole, labels=video.labels)
+
+    def stream(
+        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+    ) -> Iterator[Part]:
+        """Scores of the frames by their highest objects, three frames late."""
+        del name, data
+        raise NotImplementedError
+
+    def settle(self, state: State, scores: Scores) -> Scores:
+        """Scores of frames from the boxes (spec ssmtl §7)."""
+        return self._settled(scores, tuple(np.asarray(state.size).tolist()))
+
+    def _settled(self, scores: Scores, size: tuple[int, int]) -> Scores:
+        """Objects → volume → mean → highest → Gaussian; each task's highest object, smoothed."""
+        boxes, count = scores.boxes, len(scores.frame_scores)
+        raw = score.frame_scores(
+            boxes[:, 0].astype(int), boxes[:, 1:5], boxes[:, 5], count, size,
+            self.config.eval.filter,
+        )  # fmt: skip
+        series = {"highest_object": scores.frame_scores, **scores.alternatives}
+        smooth = functools.partial(self._smooth, form=self.config.eval.gaussian)
+        other = next(form for form in score.GAUSSIANS if form != self.config.eval.gaussian)
+        return dataclasses.replace(
+            scores,
+            frame_scores=smooth(raw),
+            alternatives={
+                **{name: smooth(own) for name, own in series.items()},
+                f"smoothed_{other}": self._smooth(raw, form=other),
+                "not_smoothed": raw.astype(np.float32),
+            },
+        )
+
+    def _smooth(self, values: np.ndarray, form: str) -> np.ndarray:
+        sigma, length, _ = self._smoothing
+        return score.smooth(values, sigma, length, form).astype(np.float32)
+
+    def _chunks(self, frames, find, objects: int) -> Iterator[Chunk]:
+        return chunks(frames, find, objects, self.config.model.size)
+
+    def _parts(self, state: State, pieces: Iterator[Chunk]) -> Iterator[Part]:
+        reasons = Reasons(self.config.eval.flag, state.normal)
+        return parts(pieces, functools.partial(self._judge, state), reasons)
+
+    def _judge(self, state: State, crops: np.ndarray, detector: np.ndarray | None) -> dict:
+        """Task → score [n] of objects, and `TOTAL`; `eval.batch` or `FEW` at once."""
+        size = FEW if len(crops) <= FEW else self.config.eval.batch
+        found = []
+        for start in range(0, len(crops), size):
+            own = slice(start, start + size)
+            missing = size - len(crops[own])
+            rows = [crops[own]] if detector is None else [crops[own], detector[own]]
+            rows = [np.pad(row, [(0, missing)] + [(0, 0)] * (row.ndim - 1)) for row in rows]
+            scored = jax.device_get(self._scored(state.params, state.batch_stats, *rows))
+            found.append({name: value[: size - missing] for name, value in scored.items()})
+        names = (TOTAL, *self.scored)
+        empty = [np.zeros(0, np.float32)]
+        return {name: np.concatenate(empty + [own[name] for own in found]) for name in names}
+
+    def _task_scores(self, params, batch_stats, crops, detector=None) -> dict:
+        variables = {"params": params, "batch_stats": batch_stats}
+        outputs = self.model.apply(variables, crops, method="score_outputs")
+        outputs = {task: outputs[task] for task in self.scored}
+        found = score.task_scores(
+            outputs, crops[:, tasks.REACH], detector, self.config.eval.distillation_space
+        )
+        return {TOTAL: score.object_scores(found), **found}
+
+    def _source(self, data: Dataset) -> Source:
+        found = Source(data, self.config.data.objects, self.config.data.verify)
+        if found.outputs != self.outputs:
+            raise ValueError(
+                f"{self.config.data.objects or data.folder}: teachers with {found.outputs} "
+                f"outputs; the run was trained with {self.outputs}"
+            )
+        return found
+
+    def _samples(self, data: Dataset) -> Samples:
+        """The training objects."""
+        distills = "distillation" in self.model.tasks
+        return Samples(
+            self._source(data), "train", self.config.model.size, self.config.seed, distills
+        )
+
+    def _trained_on(self, chosen: Samples) -> int:
+        """How many of the objects are trained on: those of the last videos are held out."""
+        videos = int(chosen.video[-1]) + 1
+        share = self.config.eval.held_out
+        kept = videos - (max(1, round(share * videos)) if share else 0)
+        if kept < 1 or not (count := chosen.before(kept)):
+            raise ValueError(f"eval.held_out is {share}: none of {videos} videos would be left")
+        return count
+
+    def _note(self, data: Dataset) -> None:
+        """Keeps what is known of the objects beside the state, and says what is missing."""
+        wanted = set(self.config.model.tasks)
+        if "distillation" in wanted - set(self.model.tasks):
+            print(
+                "Distillation is off: no outputs of teachers (python -m data_prep.extract_objects "
+                "--teachers …, --config.data.objects)."
+            )
+        elif "distillation" in wanted - set(self.scored):
+            print("Distillation is trained, not scored: the detector has no class outputs.")
+        if self._folder is not None and (own := self._source(data).to_json()):
+            writers.write_json(self._folder / FILE, own)
+
+
+def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[str, ...]:
+    """The tasks in use: distillation only if there are teachers.
+
+    Raises:
+      ValueError: none is left.
+    """
+    known = [task for task in config.model.tasks if task != "distillation" or sum(outputs.values())]
+    if not known:
+        raise ValueError(
+            f"model.tasks is {tuple(config.model.tasks)}: nothing to learn without teachers "
+            "(python -m data_prep.extract_objects --teachers …)"
+        )
+    return tuple(known)
+
+
+def _described(folder: str, workdir: pathlib.Path | None) -> Description | None:
+    """What is known of the dataset of objects: what the run keeps of it, or else its manifest."""
+    if workdir is not None and (kept := workdir / FILE).is_file():
+        return Description.from_json(json.loads(kept.read_text()))
+    if not folder:
+        return None
+    return Description(folder, read_manifest(pathlib.Path(folder)), "")
+
+
+def _find(video: ObjectVideo, frame: int, picture: np.ndarray) -> Seen:
+    """The known objects of a frame."""
+    del picture
+    rows = video.rows(frame)
+    own = video.objects
+    return Seen(own.boxes[rows], own.rectangles[rows], video.outputs(rows, ("detector",)))
+
+
+def _spread(first: int, stop: int, count: int) -> np.ndarray:
+    """At most `count` numbers from `first` to below `stop`, evenly."""
+    return np.unique(np.linspace(first, stop - 1, min(count, stop - first)).astype(int))
