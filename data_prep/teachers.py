@@ -2,17 +2,22 @@
 
 import abc
 import pathlib
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from vadjax import features
-from vadjax.backbones import detector, efficientnet
+from vadjax.backbones import detector, efficientnet, ssd
 from vadjax.backbones.detection import Detector
+from vadjax.backbones.dnn_detector import read_net
 from vadjax.backbones.provenance import check_folder
 from vadjax.data.crops import cut, rectangles
+from vadjax.data.records import sha256
 
 LITE0 = "efficientnet_lite0"
 BATCH = 64  # crops at once
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
 SIDE = 224  # pixels, of what classifiers of ImageNet were trained on
 
 
@@ -77,7 +82,61 @@ class Lite0(Classifier):
         return self._run(images)
 
 
+class OnnxClassifier(Classifier):
+    """An image classifier in an ONNX file, through OpenCV, one crop after the other.
+
+    Args:
+      path: the file; its one output is [1, M], before the softmax.
+      side: pixels of the crops.
+      mean: of the colours 0 … 255 of its training, RGB; default: of ImageNet.
+      deviation: the same.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: OpenCV cannot read it, or it has another output.
+    """
+
+    def __init__(
+        self,
+        path: str | pathlib.Path,
+        side: int = SIDE,
+        mean: Sequence[float] = MEAN,
+        deviation: Sequence[float] = DEVIATION,
+    ):
+        super().__init__(side)
+        path = pathlib.Path(path)
+        self._net, self._path = read_net(path), path
+        self._mean, self._deviation = np.array(mean, np.float32), np.array(deviation, np.float32)
+        self.settings = {
+            "name": str(path.absolute()),
+            "teacher_size": side,
+            "classifier_mean": list(mean),
+            "classifier_std": list(deviation),
+            "sha256": sha256(path),
+        }
+        found = self._run(np.zeros((side, side, 3), np.float32))
+        if found.ndim != 2 or len(found) != 1:
+            raise ValueError(f"{path}: output {found.shape}, expected [1, classes] of a classifier")
+        self.classes = found.shape[1]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """As `Classifier`."""
+        return np.concatenate([self._run(image) for image in images])
+
+    def _run(self, image: np.ndarray) -> np.ndarray:
+        blob = np.moveaxis((image - self._mean) / self._deviation, -1, 0)[None]
+        self._net.setInput(np.ascontiguousarray(blob, np.float32))
+        try:
+            return self._net.forward().copy()
+        except cv2.error as error:
+            raise ValueError(
+                f"{self._path}: does not run on {self.side} x {self.side} pixels; is "
+                f"--teacher_size right? OpenCV says {error}"
+            ) from error
+
+
 CLASSIFIERS = {LITE0: Lite0}
+DETECTORS = (ssd.NAME,)  # those that have class outputs
 
 
 def parse(text: str) -> dict[str, str]:
@@ -89,7 +148,7 @@ def parse(text: str) -> dict[str, str]:
     found = {}
     for part in text.split(","):
         name, mark, weights = part.strip().partition("=")
-        known = [*detector.KINDS, *CLASSIFIERS]
+        known = [*DETECTORS, *CLASSIFIERS]
         if not mark or not weights or name not in known:
             raise ValueError(
                 f"--teachers {part!r}; expected NAME=WEIGHTS with a name of {', '.join(known)}"
@@ -104,6 +163,6 @@ def open_teachers(named: dict[str, str], side: int) -> tuple[Detector | None, Cl
     Raises:
       FileNotFoundError, ValueError: weights that are not there or of something else.
     """
-    detectors = [detector.open(n, weights=w) for n, w in named.items() if n in detector.KINDS]
+    detectors = [detector.open(n, weights=w) for n, w in named.items() if n in DETECTORS]
     classifiers = [CLASSIFIERS[n](w, side) for n, w in named.items() if n in CLASSIFIERS]
     return next(iter(detectors), None), next(iter(classifiers), None)
