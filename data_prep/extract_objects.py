@@ -7,6 +7,8 @@
 
 The boxes come from one of
   --detector ssd_mobilenet_v2   a small published detector (python -m data_prep.weights)
+  --detector FILE.onnx          any other in an ONNX or TFLite file, run by OpenCV (below)
+  --detector motion             what moves before a fixed camera; needs no weights
   --boxes stored                those that the dataset of frames holds
   --boxes FOLDER                text, FOLDER/SPLIT/VIDEO.csv, a row a box: --box_columns names what
                                 its columns hold (python -m vadjax.metrics.region --help)
@@ -15,20 +17,30 @@ The teachers say what an object is, and the network learns to foresee it: class 
 last activation, taken once here and stored. Those of the detector that found the boxes are kept
 where it has any; a detector among --teachers is asked for boxes from elsewhere, and answers with
 its own candidate box that overlaps the object most. A classifier looks at the object's own pixels,
-in the training split only.
+in the training split only: efficientnet_lite0 among --teachers, or --classifier FILE.onnx.
+
+Outputs of a detector in a file, for C classes; --layout says which where shapes leave a doubt:
+  yolo5   [1, N, 5 + C], one or more: cx, cy, w, h, objectness, classes (v3, v5, v7)
+  yolo8   [1, 4 + C, N]: cx, cy, w, h, classes (v8 and later)
+  ssd     boxes [1, N, 4]: x0, y0, x1, y1, and classes [1, N, C]; ssd_yx: y0, x0, y1, x1
+  rows7   [1, 1, N, 7]: image, class, score, x0, y0, x1, y1; no class outputs
+  rows6   [1, N, 6]: x0, y0, x1, y1, score, class; no class outputs
+OpenCV (4.10 to 5.0) mixes up the joint boxes of TFLite SSDs: compare the boxes of one picture with
+those of another program before you trust them. Frames are scaled to --input_size, the aspect is
+not kept.
 """
 
 import argparse
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from data_prep import command, teachers
-from data_prep.frames import parse_columns
+from data_prep.frames import parse_columns, parse_size
 from data_prep.object_boxes import STORED, Boxes, Detected, Files, Stored, scale_of
 from vadjax import progress
-from vadjax.backbones import detector
+from vadjax.backbones import detector, dnn_detector
 from vadjax.backbones.detection import Detections, Detector, Filter
 from vadjax.data import clips
 from vadjax.data.boxes import BOX_COLUMNS
@@ -214,7 +226,10 @@ def prepare(
     *,
     name: str | None = None,
     teachers_named: str | None = None,
-    teacher_size: int = teachers.SIDE,
+    teacher_size: int | None = None,
+    classifier: str | None = None,
+    classifier_mean: tuple[float, ...] | None = None,
+    classifier_std: tuple[float, ...] | None = None,
     every: int = 1,
     file_format: str = "array_record",
     shards: int | None = None,
@@ -229,12 +244,13 @@ def prepare(
     """
     if pathlib.Path(out).exists():
         raise FileExistsError(f"{out} exists and is left as it is; name another folder")
+    own = {"side": teacher_size, "mean": classifier_mean, "deviation": classifier_std}
+    own = {key: value for key, value in own.items() if value is not None}
     named = teachers.parse(teachers_named) if teachers_named else {}
     boxes = open_boxes(given)
     frames = open_frames(data)
     boxes.check(frames)
-    teacher, classifier = teachers.open_teachers(named, teacher_size)
-    extract = Extractor(boxes, teacher, classifier, every)
+    extract = Extractor(boxes, *teachers.open_teachers(named, classifier, **own), every)
     manifest = write_objects(
         out,
         objects(frames, extract),
@@ -269,19 +285,58 @@ def parse(argv: list[str] | None) -> dict:
     add("--box_columns", type=parse_columns, metavar="NAMES",
         help=f"of these files (default {','.join(BOX_COLUMNS)})")  # fmt: skip
     add("--first_box_frame", type=int, help="number of the first frame in them (default 0)")
-    add("--detector", help=f"{', '.join(detector.KINDS)}")
-    add("--weights", help="of the detector")
-    add("--threshold", type=float, help="objects score more (default: SSD 0.25, boxes 0.5)")
-    add("--overlap", type=float, help="largest IoU of two objects (default 0.5; boxes 1)")
-    add("--min_size", type=float, help="pixels of the smallest width and height (default 1)")
+    add("--detector", help=detector.KNOWN)
+    add("--weights", help="folder of those of ssd_mobilenet_v2")
+    add("--threshold", type=float, help="objects score more (default 0.25; --boxes 0.5; motion: "
+        "the share of a box that moves, 0)")  # fmt: skip
+    add("--overlap", type=float, help="largest IoU of two objects (default 0.5; --boxes, motion 1)")
+    add("--min_size", type=float, help="pixels of the smallest width and height (default 1; "
+        "motion 8)")  # fmt: skip
     add("--keep", nargs="+", metavar="CLASS", help="only these classes are objects")
     add("--leave_out", nargs="+", metavar="CLASS", help="these classes are no objects")
+    _add_file_flags(parser.add_argument_group("detectors in a file").add_argument)
+    add = parser.add_argument_group("--detector motion").add_argument
+    add("--history", type=int, help="frames that the background is made of (default 50)")
+    add("--distance", type=float, help="from it, in variances, of what moves (default 36)")
+    add("--closing", type=parse_size, metavar="HxW", help="pixels of the gaps that are closed")
+    add = parser.add_argument_group("training").add_argument
     add("--every", type=int, help="take every N-th frame of the training split (default 1)")
     add("--teachers", dest="teachers_named", metavar="NAME=WEIGHTS,…", help="see above")
     add("--teacher_size", type=int, help=f"pixels of the classifier's crops ({teachers.SIDE})")
+    add("--classifier", metavar="FILE.onnx", help="its output is [1, M], before the softmax")
+    add("--classifier_mean", type=parse_numbers, metavar="R,G,B", help="(default: of ImageNet)")
+    add("--classifier_std", type=parse_numbers, metavar="R,G,B", help="(default: of ImageNet)")
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
     return args
+
+
+def _add_file_flags(add: Callable) -> None:
+    """Adds the flags of `DnnDetector`."""
+    add("--labels", metavar="FILE", help="names of its classes, one a line")
+    add("--layout", choices=dnn_detector.LAYOUTS, help="of its outputs (default: by their shapes)")
+    add("--input_size", type=parse_size, metavar="HxW", help="pixels (default 640x640)")
+    add("--scale", type=float, help="factor of the colours, after the mean (default 1/255)")
+    add("--mean", type=parse_numbers, metavar="A,B,C", help="taken from the colours (default 0)")
+    add("--colours", choices=dnn_detector.COLOURS, help="order of the channels (default rgb)")
+    add("--units", choices=dnn_detector.UNITS, help="of coordinates (default: pixels of the input "
+        "for yolo and rows6, else shares)")  # fmt: skip
+    add("--outputs", choices=dnn_detector.OUTPUTS, help="what scores are (default probabilities)")
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Three numbers, parted by commas.
+
+    Raises:
+      ArgumentTypeError: something else.
+    """
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected three numbers, for example 0,0,0")
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,8 +1,9 @@
 """Teachers of objects: whose class outputs the network learns to foresee (spec ssmtl §3)."""
 
 import abc
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -143,7 +144,7 @@ def parse(text: str) -> dict[str, str]:
     """`NAME=WEIGHTS,NAME=WEIGHTS` → name → weights.
 
     Raises:
-      ValueError: other text, an unknown name, or two of a kind.
+      ValueError: other text, or an unknown name.
     """
     found = {}
     for part in text.split(","):
@@ -157,12 +158,27 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
-def open_teachers(named: dict[str, str], side: int) -> tuple[Detector | None, Classifier | None]:
+def open_teachers(
+    named: Mapping[str, str], file: str | None = None, **options
+) -> tuple[Detector | None, Classifier | None]:
     """The detector and the classifier among the teachers, where there is one.
 
+    Args:
+      named: name → weights, of `parse`.
+      file: ONNX file of a classifier.
+      **options: of the classifier: `side`, and of a file `mean` and `deviation`.
+
     Raises:
-      FileNotFoundError, ValueError: weights that are not there or of something else.
+      FileNotFoundError, ValueError: weights that are not there or of something else, two
+        classifiers, or options without one.
     """
+    makers = [functools.partial(CLASSIFIERS[n], w) for n, w in named.items() if n in CLASSIFIERS]
+    makers += [functools.partial(OnnxClassifier, file)] if file else []
+    if len(makers) > 1:
+        raise ValueError("--teachers and --classifier name two classifiers; leave one out")
+    if not makers and options:
+        raise ValueError("--teacher_size, --classifier_mean and --classifier_std need a classifier")
+    if not file and set(options) - {"side"}:
+        raise ValueError("--classifier_mean and --classifier_std are for --classifier FILE.onnx")
     detectors = [detector.open(n, weights=w) for n, w in named.items() if n in DETECTORS]
-    classifiers = [CLASSIFIERS[n](w, side) for n, w in named.items() if n in CLASSIFIERS]
-    return next(iter(detectors), None), next(iter(classifiers), None)
+    return next(iter(detectors), None), makers[0](**options) if makers else None

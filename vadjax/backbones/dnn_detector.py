@@ -93,9 +93,8 @@ class DnnDetector(Detector):
             ("outputs", outputs, OUTPUTS),
         ):
             if value not in known:
-                raise ValueError(
-                    f"--{flag} {value!r}; expected one of {', '.join(filter(None, known))}"
-                )
+                text = ", ".join(filter(None, known))
+                raise ValueError(f"--{flag} {value!r}; expected one of {text}")
         path = pathlib.Path(name)
         self._path, self._size, self._logits = path, tuple(input_size), outputs == "logits"
         self._blob = {"scalefactor": scale, "mean": tuple(mean), "swapRB": colours == "bgr"}
@@ -169,9 +168,8 @@ class DnnDetector(Detector):
             if self._layout == "yolo8":
                 found = [found[0].swapaxes(1, 2)]
             rows = np.concatenate([part.reshape(-1, part.shape[-1]) for part in found])
-            boxes = np.concatenate(
-                [rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], 1
-            )
+            middle, half = rows[:, :2], rows[:, 2:4] / 2
+            boxes = np.concatenate([middle - half, middle + half], 1)
             outputs = rows[:, 4:]
             if self._layout == "yolo5":
                 certain, outputs = self._probability(rows[:, 4]), rows[:, 5:]
@@ -230,8 +228,8 @@ def guess(shapes: Sequence[tuple[int, ...]], labels: int, what: str) -> str:
     reason = f"may be {' or '.join(fits)}" if fits else "are of no layout known here"
     raise ValueError(
         f"{what}: outputs {', '.join(map(str, shapes))} {reason}. Say which with --layout (one of "
-        f"{', '.join(LAYOUTS)}; the help of data_prep.extract_objects says what they are), or "
-        "export the network again with one of them"
+        f"{', '.join(LAYOUTS)}; see the help of data_prep.extract_objects), or export the network "
+        "again with one of them"
     )
 
 
@@ -243,8 +241,8 @@ def count_classes(layout: str, shapes: Sequence[tuple[int, ...]], what: str) -> 
     """
     if not _fits(layout, shapes):
         raise ValueError(
-            f"{what}: outputs {', '.join(map(str, shapes))} are not of --layout {layout}; known are "
-            f"{', '.join(LAYOUTS)}, and the help of data_prep.extract_objects says what they are"
+            f"{what}: outputs {', '.join(map(str, shapes))} are not of --layout {layout}; known "
+            f"are {', '.join(LAYOUTS)} (see the help of data_prep.extract_objects)"
         )
     if layout.startswith("rows"):
         return 0

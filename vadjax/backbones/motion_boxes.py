@@ -4,10 +4,10 @@
     for frame in video:                         # uint8 [H, W, 3], RGB, in their order
         found = detect(frame)                   # of this frame, from it and those before
 
-Pixels unlike the background, which is learned from the frames so far (Zivkovic and van der Heijden,
-Pattern Recognition Letters 2006, as OpenCV has it), a morphological closing, connected parts. What
-stands still for long becomes background, and what moves from the first frame on leaves a ghost
-behind until then.
+Pixels unlike the background, which is learned from the frames so far as a mixture of Gaussians
+(Zivkovic, ICPR 2004, as OpenCV has it; its KNN draws lots, so that no two runs are alike), a
+morphological closing, connected parts. What stands still for long becomes background; what moves
+from the first frame on leaves a ghost behind until then.
 """
 
 import cv2
@@ -27,9 +27,8 @@ class MotionBoxes(Detector):
       overlap: of two boxes with a larger IoU the one with the higher share stays.
       min_size: pixels of the smallest width and height.
       history: frames that the background is made of.
-      distance: squared difference in colour, summed over the channels, from which a pixel is not
-        the background's.
-      closing: width and height in pixels of the gaps that are closed; people are taller than wide.
+      distance: from the background, in variances of its colour, beyond which a pixel moves.
+      closing: (H, W) in pixels of the gaps that are closed; people are taller than wide.
 
     Raises:
       ValueError: a number out of its range.
@@ -41,10 +40,10 @@ class MotionBoxes(Detector):
         self,
         threshold: float = 0.0,
         overlap: float = 1.0,
-        min_size: float = 6.0,
-        history: int = 100,
-        distance: float = 1200.0,
-        closing: tuple[int, int] = (3, 3),
+        min_size: float = 8.0,
+        history: int = 50,
+        distance: float = 36.0,
+        closing: tuple[int, int] = (5, 3),
     ):
         super().__init__(Filter(threshold, overlap, min_size))
         if history < 1 or distance <= 0 or min(closing) < 1:
@@ -61,17 +60,20 @@ class MotionBoxes(Detector):
             "distance": distance,
             "closing": list(closing),
         }
-        self._closing = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, tuple(closing))
+        self._closing = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, tuple(closing)[::-1])
         self.restart()
 
     def restart(self) -> None:
         """Forgets the background."""
         history, distance = self.settings["history"], self.settings["distance"]
-        self._background = cv2.createBackgroundSubtractorKNN(history, distance, False)
+        self._background = cv2.createBackgroundSubtractorMOG2(history, distance, False)
+        self._first = True
 
     def candidates(self, frame: np.ndarray) -> Detections:
         """Boxes of the connected parts; the score is the share of a box's pixels that move."""
         moving = (self._background.apply(frame) == FOREGROUND).astype(np.uint8)
+        if self._first:  # nothing to compare it with: OpenCV calls all of it foreground
+            self._first, moving = False, np.zeros_like(moving)
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, self._closing)
         _, _, parts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
         left, top, width, height, area = parts[1:].T.astype(np.float32)  # the first is still
