@@ -166,14 +166,20 @@ def objects(data: Dataset, extract: Extractor) -> dict[str, Iterator[VideoObject
     """Split → the objects of its videos, found as they are asked for; with a bar of frames."""
 
     def of(split: str) -> Iterator[VideoObjects]:
-        videos, before = Videos(data, split), 0
+        videos, before, objects = Videos(data, split), 0, 0
         total = sum(len(video) for video in videos)
         with progress.bar(split, total) as bar:
             for video in videos:
                 found = extract(video, lambda frames, count, at=before: bar.update(at + frames, {}))
                 before += len(video)
+                objects += len(found.boxes)
                 bar.update(before, {})
                 yield found
+        if not objects:
+            raise ValueError(
+                f"split {split!r} would be empty: no object in its {total:,} frames; nothing was "
+                "written. Lower --threshold or --min_size, or take other --boxes or --detector"
+            )
 
     return {split: of(split) for split in data.splits}
 
@@ -297,7 +303,7 @@ def parse(argv: list[str] | None) -> dict:
     _add_file_flags(parser.add_argument_group("detectors in a file").add_argument)
     add = parser.add_argument_group("--detector motion").add_argument
     add("--history", type=int, help="frames that the background is made of (default 50)")
-    add("--distance", type=float, help="from it, in variances, of what moves (default 36)")
+    add("--distance", type=float, help="from it, in variances, of what moves (default 49)")
     add("--closing", type=parse_size, metavar="HxW", help="pixels of the gaps that are closed")
     add = parser.add_argument_group("training").add_argument
     add("--every", type=int, help="take every N-th frame of the training split (default 1)")

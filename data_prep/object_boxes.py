@@ -2,13 +2,14 @@
 
 import abc
 import pathlib
+import re
 from collections.abc import Callable
 
 import numpy as np
 
 from vadjax.backbones.detection import DEGENERATE, Detections, Detector, Filter, unnamed
 from vadjax.backbones.detector import FILES
-from vadjax.data.boxes import BOX_COLUMNS, Layout, read, words
+from vadjax.data.boxes import BOX_COLUMNS, SAME, Layout, read, words
 from vadjax.data.clips import Video, Videos
 from vadjax.data.records import Dataset
 from vadjax.metrics.region_files import TEXT, list_files
@@ -146,9 +147,9 @@ class Files(Boxes):
           FileNotFoundError: there is no file.
           ValueError: names file and line: as `vadjax.data.boxes.read`, or a heading of others.
         """
-        path = self._path(video)
-        columns = ",".join(self._layout.columns)
+        path, columns = self._path(video), ",".join(self._layout.columns)
         try:
+            check_heading(path, self._layout.columns)
             rows = read(path, self._layout, video.num_frames, drop_degenerate=True)
         except ValueError as error:
             first = self._layout.first_frame
@@ -171,6 +172,20 @@ class Files(Boxes):
             f"{path}: no such file with the boxes of {video.split} video {video.name}. If it "
             f"has no object, make an empty file: touch {path}"
         )
+
+
+def check_heading(path: pathlib.Path, columns: tuple[str, ...]) -> None:
+    """Refuses a file whose first line names the columns in another order.
+
+    Raises:
+      ValueError: these columns, all known, are not those that are expected.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        first = [name.strip() for name in re.split("[,;]", file.readline())]
+    plain = [SAME.get(name, name) for name in columns]
+    found = [SAME.get(name, name) for name in first]
+    if set(found) <= {*plain, *SAME.values(), "x1", "y1"} and found != plain:
+        raise ValueError(f"{path}: begins with {','.join(first)!r}, expected {','.join(columns)}")
 
 
 def scale_of(video: Video) -> np.ndarray:

@@ -5,13 +5,14 @@ import pathlib
 import numpy as np
 
 
-def write(path: pathlib.Path, **outputs: np.ndarray) -> str:
+def write(path: pathlib.Path, still: tuple[str, ...] = (), **outputs: np.ndarray) -> str:
     """A network with these outputs plus the mean of the first channel of its input.
 
     Each output is a 1×1 convolution of the mean colour with the values as its bias, reshaped.
 
     Args:
       path: the file.
+      still: names of outputs that do not depend on the colour.
       **outputs: name → float array.
 
     Returns:
@@ -22,7 +23,7 @@ def write(path: pathlib.Path, **outputs: np.ndarray) -> str:
     for name, array in outputs.items():
         size = array.size
         kernel = np.zeros((size, 3, 1, 1), np.float32)
-        kernel[:, 0] = 1
+        kernel[:, 0] = name not in still
         graph += _field(1, _node("Conv", ["colour", f"{name}_w", f"{name}_b"], f"{name}_flat"))
         graph += _field(1, _node("Reshape", [f"{name}_flat", f"{name}_shape"], name))
         graph += _field(5, _tensor(f"{name}_w", kernel))

@@ -42,7 +42,7 @@ class MotionBoxes(Detector):
         overlap: float = 1.0,
         min_size: float = 8.0,
         history: int = 50,
-        distance: float = 36.0,
+        distance: float = 49.0,
         closing: tuple[int, int] = (5, 3),
     ):
         super().__init__(Filter(threshold, overlap, min_size))
@@ -71,8 +71,10 @@ class MotionBoxes(Detector):
 
     def candidates(self, frame: np.ndarray) -> Detections:
         """Boxes of the connected parts; the score is the share of a box's pixels that move."""
-        moving = (self._background.apply(frame) == FOREGROUND).astype(np.uint8)
-        if self._first:  # nothing to compare it with: OpenCV calls all of it foreground
+        # Of itself OpenCV learns faster at first, and takes what passes by then for background
+        rate = 1.0 if self._first else 1 / self.settings["history"]
+        moving = (self._background.apply(frame, learningRate=rate) == FOREGROUND).astype(np.uint8)
+        if self._first:  # nothing to compare it with: all of it is called foreground
             self._first, moving = False, np.zeros_like(moving)
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, self._closing)
         _, _, parts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
