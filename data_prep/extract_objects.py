@@ -31,7 +31,10 @@ not kept.
 """
 
 import argparse
+import functools
 import pathlib
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -164,13 +167,14 @@ def _rows(frame: int, found: Detections) -> np.ndarray:
 
 def objects(data: Dataset, extract: Extractor) -> dict[str, Iterator[VideoObjects]]:
     """Split → the objects of its videos, found as they are asked for; with a bar of frames."""
+    screen = sys.stdout  # the writer closes it to others
 
     def of(split: str) -> Iterator[VideoObjects]:
         videos, before, objects = Videos(data, split), 0, 0
         total = sum(len(video) for video in videos)
-        with progress.bar(split, total) as bar:
+        with progress.bar(split, total, file=screen) as bar:
             for video in videos:
-                found = extract(video, lambda frames, count, at=before: bar.update(at + frames, {}))
+                found = extract(video, functools.partial(_say, bar, before, time.monotonic()))
                 before += len(video)
                 objects += len(found.boxes)
                 bar.update(before, {})
@@ -182,6 +186,11 @@ def objects(data: Dataset, extract: Extractor) -> dict[str, Iterator[VideoObject
             )
 
     return {split: of(split) for split in data.splits}
+
+
+def _say(bar: progress.Bar, before: int, start: float, frames: int, count: int) -> None:
+    """Tells the bar how far a video is that began at `start`, after so many frames of others."""
+    bar.update(before + frames, {"objects/s": count / max(time.monotonic() - start, 1e-9)})
 
 
 def open_boxes(given: dict) -> Boxes:

@@ -104,7 +104,8 @@ def test_teachers(scenes, teacher, tmp_path):
     extract_objects.main(["--data", str(scenes.folder), "--out", str(out), "--detector",
                           str(teacher / "ssd.onnx"), "--layout", "ssd", "--input_size", "24x32",
                           "--threshold", "0", "--outputs", "logits", "--every", "8",
-                          "--teacher_size", "16", "--classifier", str(teacher / "classes.onnx")])  # fmt: skip
+                          "--teacher_size", "16",
+                          "--classifier", str(teacher / "classes.onnx")])  # fmt: skip
     data = Dataset(out)
     assert data.manifest["outputs"] == {"detector": 2, "classifier": 5}
     assert data.manifest["teachers"]["classifier"]["teacher_size"] == 16

@@ -87,6 +87,9 @@ def write_objects(
       FileExistsError: `out` exists.
       ValueError: objects that cannot be used, or a split without any.
     """
+    import tensorflow_datasets as tfds  # only writers need it
+
+    tfds.disable_progress_bar()  # who finds the objects shows how far it is
     notes = {split: ObjectNotes(split) for split in splits}
     source = {"name": frames.name, "digest": frames.digest, "folder": str(frames.folder.absolute())}
     return builder.write_dataset(
