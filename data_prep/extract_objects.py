@@ -1,4 +1,4 @@
-"""Dataset of frames → dataset of the objects in them, for the SSMTL system (spec ssmtl §2).
+r"""Dataset of frames → dataset of the objects in them, for the SSMTL system (spec ssmtl §2).
 
     python -m data_prep.extract_objects --data data/ped2 --out data/ped2_objects --boxes stored
     python -m data_prep.extract_objects --data data/ped2 --out data/ped2_objects \
@@ -265,7 +265,10 @@ def prepare(
     boxes = open_boxes(given)
     frames = open_frames(data)
     boxes.check(frames)
-    extract = Extractor(boxes, *teachers.open_teachers(named, classifier, **own), every)
+    teacher, classes = teachers.open_teachers(named, classifier, **own)
+    if teacher and teacher.settings["sha256"] == boxes.settings.get("sha256"):
+        teacher = None  # the boxes' own outputs are its
+    extract = Extractor(boxes, teacher, classes, every)
     manifest = write_objects(
         out,
         objects(frames, extract),
