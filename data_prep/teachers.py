@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import cv2
+import jax
 import numpy as np
 
 from vadjax import features
@@ -73,8 +74,10 @@ class Lite0(Classifier):
         def apply(variables, images):
             return net.apply(variables, efficientnet.normalise(images))[1]
 
-        variables = features.restore(folder, efficientnet.variable_shapes(), BATCH)
-        self._run = features.Batches(apply, variables, BATCH)
+        # On CPU a small batch stays in the cache: 64 objects a second and core, against 38
+        batch = 2 * jax.device_count() if jax.default_backend() == "cpu" else BATCH
+        variables = features.restore(folder, efficientnet.variable_shapes(), batch)
+        self._run = features.Batches(apply, variables, batch)
         self.settings = {"name": LITE0, "weights": str(folder.absolute()), "teacher_size": side}
         self.settings["sha256"] = features.digest_of(variables, self.settings["name"])
 

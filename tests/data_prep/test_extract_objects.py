@@ -3,9 +3,9 @@
 import shutil
 
 import numpy as np
-import onnx_case
 import pytest
 
+import onnx_case
 from data_prep import extract_objects, ucsd_ped
 from vadjax.backbones import detector
 from vadjax.backbones.detection import overlaps
