@@ -35,6 +35,7 @@ CONFIGS = {
     "features": "configs/ucf_mil.py",
     "frames": "configs/ped2_lgn.py",
     "images": "configs/eval_appearance.py:cpu",
+    "objects": "configs/ped2_ssmtl.py",
 }
 
 
@@ -51,6 +52,9 @@ def print_summary(out: str, manifest: Mapping) -> None:
 
 
 def _describe(split: Mapping) -> str:
+    if "objects" in next(iter(split.get("videos", [])), ()):
+        frames = sum(video["frames"] for video in split["videos"])
+        return f"{len(split['videos'])} videos, {frames:,} frames, {split['records']:,} objects"
     if "images" in split:
         shown = ", ".join(f"{name} {count:,}" for name, count in split["images"].items())
         return f"{split['records']:,} images ({shown})"

@@ -36,10 +36,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from data_prep import command, sdist
-from vadjax.backbones import detector, efficientnet, i3d_weights, resnet3d_weights
+from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
+from vadjax.backbones.provenance import PROVENANCE
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
-from vadjax.features import PROVENANCE
 from vadjax.writers import write_json
 
 
@@ -94,7 +94,7 @@ class Local:
 def _detector_files(path: pathlib.Path) -> dict[str, bytes]:
     """The parts of the packed file: the labels, then the network."""
     packed = path.read_bytes()
-    return {detector.LABELS: packed[:LABEL_BYTES], detector.MODEL: packed[LABEL_BYTES:]}
+    return {ssd.LABELS: packed[:LABEL_BYTES], ssd.MODEL: packed[LABEL_BYTES:]}
 
 
 LABEL_BYTES = 184  # golden ssmtl, README
@@ -125,7 +125,7 @@ PUBLISHED = {
         licence="Apache-2.0",
         read=efficientnet.read_lite0,
     ),
-    detector.NAME: Published(
+    ssd.NAME: Published(
         package="@mediapipe/objectron",
         version="0.4.1675468480",
         member="package/objectron_solution_packed_assets.data",

@@ -19,10 +19,11 @@ import ml_collections
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
+from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data import loader
 from vadjax.data.segments import normalize_rows
 from vadjax.data.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
-from vadjax.features import PROVENANCE, Batches, digest_of, restore
+from vadjax.features import Batches, digest_of, restore
 
 OWN = {  # network → the normalisation that its weights were trained with
     "inception_i3d": "pm1",

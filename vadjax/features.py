@@ -21,12 +21,12 @@ import numpy as np
 from vadjax import mesh
 from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
+from vadjax.backbones.provenance import check_folder
 from vadjax.checkpoint import Checkpoints
 from vadjax.ops.flow import Motion
 
 BATCH = 64  # the fastest on CPU
 SYSTEM = "exemplar_networks"
-PROVENANCE = "provenance.json"
 SOURCES = (*appearance.ARCHITECTURES, "efficientnet_lite0")
 
 
@@ -164,13 +164,7 @@ def load_motion(weights: str | pathlib.Path) -> MotionNetworks:
 def _load_lite0(folder: pathlib.Path) -> Appearance:
     """EfficientNet-Lite0 from what data_prep.weights wrote."""
     name = "efficientnet_lite0"
-    command = f"python -m data_prep.weights {name} --out {folder}"
-    path = folder / PROVENANCE
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    found = json.loads(path.read_text())
-    if found.get("name") != name:
-        raise ValueError(f"{folder}: holds {found.get('name')!r}, not {name!r}. Run: {command}")
+    check_folder(folder, name)
     net, size = efficientnet.EfficientNetLite0(), appearance.SIZE
 
     def apply(variables, images):

@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,8 +16,11 @@ QUIET_SECONDS = 30  # between two lines where there is no terminal
 class Bar:
     """Shows how far a loop of `total` steps is, with figures and the rate."""
 
-    def __init__(self, title: str, total: int, first: int, live: Progress | None):
+    def __init__(
+        self, title: str, total: int, first: int, live: Progress | None, file: IO | None = None
+    ):
         self._title, self._total, self._first, self._live = title, total, first, live
+        self._file = file
         self._task = live.add_task(title, total=total, completed=first, note="") if live else None
         self._start = self._spoke = time.monotonic()
 
@@ -32,16 +36,16 @@ class Bar:
             of, left = (f"/{self._total:,}" if self._total >= step else ""), ""
             if of and step > self._first:
                 left = f" · {(self._total - step) / max(rate, 1e-9):.0f} s left"
-            print(f"{self._title} {step:,}{of} · {note}{left}", flush=True)
+            print(f"{self._title} {step:,}{of} · {note}{left}", flush=True, file=self._file)
             self._spoke = now
 
 
 @contextlib.contextmanager
-def bar(title: str, total: int, first: int = 0) -> Iterator[Bar]:
-    """A bar for steps `first` to `total`."""
-    console = Console()
+def bar(title: str, total: int, first: int = 0, file: IO | None = None) -> Iterator[Bar]:
+    """A bar for steps `first` to `total` on a file (default: the standard output)."""
+    console = Console(file=file)
     if not console.is_terminal:
-        yield Bar(title, total, first, None)
+        yield Bar(title, total, first, None, file)
         return
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as live:

@@ -176,8 +176,7 @@ class FrameNotes:
         )
         self._labels.append([])
         if video.boxes is not None:
-            text = _table(video.boxes, "%.9g", ",".join(BOX_COLUMNS))
-            self._files[f"boxes/{self.split}/{video.name}.csv"] = text
+            self._files[f"boxes/{self.split}/{video.name}.csv"] = box_table(video.boxes)
         if video.tracks is not None:
             self._files[f"tracks/{self.split}/{video.name}.txt"] = _table(video.tracks, "%d")
 
@@ -206,6 +205,11 @@ class FrameNotes:
     def files(self) -> dict[str, bytes]:
         """Boxes and tracks of the videos that have them."""
         return self._files
+
+
+def box_table(boxes: np.ndarray) -> bytes:
+    """Text of boxes [n, 6] (`boxes.BOX_COLUMNS`) that `boxes.read_boxes` reads as they are."""
+    return _table(boxes, "%.9g", ",".join(BOX_COLUMNS))
 
 
 def _table(rows: np.ndarray, number: str, header: str = "") -> bytes:

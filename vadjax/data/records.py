@@ -42,7 +42,7 @@ class Description:
 
     @property
     def kind(self) -> str:
-        """What a record holds: `"features"`, `"frames"` or `"images"`."""
+        """What a record holds: `"features"`, `"frames"`, `"images"` or `"objects"`."""
         return self.manifest["kind"]
 
     @property

