@@ -104,11 +104,13 @@ class Conv(nn.Module):
 def convolve(x: jax.Array, kernel: jax.Array, dilation: int, train: bool) -> jax.Array:
     """Convolution [R, T, F] of x [R, T, C] with kernel [taps, C, F].
 
-    `by_pairs` on CPU where that fits, but not in training: its sums would all be kept for the
-    gradient.
+    On CPU `by_pairs` where that fits, but `in_turn` in training: the sums of pairs would all be
+    kept for the gradient.
     """
     plain = functools.partial(by_taps, dilation=dilation)
-    if train or len(kernel) != 3 or x.shape[1] % (2 * dilation):
+    if train:
+        return in_turn(x, kernel, dilation)
+    if len(kernel) != 3 or x.shape[1] % (2 * dilation):
         return plain(x, kernel)
     pairs = functools.partial(by_pairs, dilation=dilation)
     return jax.lax.platform_dependent(x, kernel, cpu=pairs, default=plain)
@@ -122,6 +124,69 @@ def by_taps(x: Rows, kernel: jax.Array, dilation: int) -> jax.Array:
     offsets = [dilation * (tap - len(kernel) // 2) for tap in range(len(kernel))]
     taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
     return sum(earlier(x @ tap, offset) for offset, tap in taps)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def in_turn(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """`by_taps`; on CPU a loop, so that forward and backward hold the product of one tap.
+
+    Without the loop XLA:CPU has all products in memory to add them at once, a moved cotangent for
+    each tap, and keeps its copies of the kernel's slices from the forward pass to the backward.
+    """
+    plain = functools.partial(by_taps, dilation=dilation)
+    loop = functools.partial(_add_in_turn, dilation=dilation)
+    return jax.lax.platform_dependent(x, kernel, cpu=loop, default=plain)
+
+
+def _in_turn_forward(x, kernel, dilation):
+    return in_turn(x, kernel, dilation), (x, kernel)
+
+
+def _in_turn_backward(dilation, residuals, gy):
+    def on_cpu(x, kernel, gy):
+        (taps, channels, features), length = kernel.shape, gy.shape[1]
+        margin = dilation * (taps // 2)
+        padded = jnp.pad(gy, [(0, 0), (margin, margin), (0, 0)])
+        rows = x.reshape(-1, channels)
+
+        def add(tap, totals):
+            gx, gradient = totals
+            moved = jax.lax.dynamic_slice_in_dim(padded, 2 * margin - tap * dilation, length, 1)
+            moved = moved.reshape(-1, features)
+            return gx + moved @ kernel[tap].T, gradient.at[tap].set(rows.T @ moved)
+
+        zeros = _zeros(rows.shape, kernel[0, :, 0]), 0 * kernel
+        gx, gradient = jax.lax.fori_loop(0, taps, add, zeros)
+        return gx.reshape(x.shape), gradient
+
+    def plain(x, kernel, gy):
+        return jax.vjp(functools.partial(by_taps, dilation=dilation), x, kernel)[1](gy)
+
+    return jax.lax.platform_dependent(*residuals, gy, cpu=on_cpu, default=plain)
+
+
+in_turn.defvjp(_in_turn_forward, _in_turn_backward)
+
+
+def _add_in_turn(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """Adds the products with the taps [C, F] one by one, into a sum with margins in time."""
+    (taps, channels, features), (size, length, _) = kernel.shape, x.shape
+    margin = dilation * (taps // 2)
+    rows = x.reshape(-1, channels)
+
+    def add(tap, total):
+        start = 2 * margin - tap * dilation
+        part = (rows @ kernel[tap]).reshape(size, length, features)
+        part += jax.lax.dynamic_slice_in_dim(total, start, length, 1)
+        return jax.lax.dynamic_update_slice_in_dim(total, part, start, 1)
+
+    total = _zeros((size, length + 2 * margin, features), kernel[0, 0])
+    return jax.lax.fori_loop(0, taps, add, total)[:, margin : margin + length]
+
+
+def _zeros(shape: tuple[int, ...], channels: jax.Array) -> jax.Array:
+    """Zeros that are no constant: XLA:CPU would share one among all loops, and copy it for each."""
+    return jnp.broadcast_to(0 * channels, shape)
 
 
 def by_pairs(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
@@ -259,8 +324,21 @@ class Dropout(nn.Module):
 
 
 def draw_kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
-    """Bool mask, True with probability `1 - rate`, rounded to 1 / 65,536.
+    """Bool mask [R, C] or [R, T, C], True with probability `1 - rate`, rounded to 1 / 65,536.
 
-    So that half as many random bits do; drawing them takes a visible part of a step on CPU.
+    One draw of 32 bits serves two values: drawing takes a visible part of a step on CPU. There
+    the snippets' masks are drawn in a loop: else XLA:CPU keeps the draws for the gradient, not
+    the mask.
     """
-    return jax.random.bits(rng, shape, jnp.uint16) < round((1 - rate) * 2**16)
+    *rows, channels = shape
+
+    def draw(key: jax.Array) -> jax.Array:
+        pairs = jax.random.bits(key, (rows[0], -(-channels // 2)), jnp.uint32)
+        bits = jax.lax.bitcast_convert_type(pairs, jnp.uint16).reshape(rows[0], -1)
+        return bits[:, :channels] < round((1 - rate) * 2**16)
+
+    if len(rows) == 1:
+        return draw(rng)
+    loop = functools.partial(jax.lax.map, draw)
+    keys = jax.random.split(rng, rows[1])
+    return jax.lax.platform_dependent(keys, cpu=loop, default=jax.vmap(draw)).swapaxes(0, 1)
