@@ -2,7 +2,7 @@
 
 import importlib
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import grain
@@ -105,6 +105,16 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     if config.train.precision == "float64" and not jax.config.jax_enable_x64:
         raise ValueError("train.precision is 'float64', which needs JAX_ENABLE_X64=1")
     return jnp.dtype(config.train.precision)
+
+
+def first_variables(init: Callable, rng: jax.Array, *inputs) -> Any:
+    """What a module's `init` gives, compiled.
+
+    So many drawings take long to compile on CPU; level 1 gives the same bits sooner.
+    """
+    alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
+    options = {"xla_backend_optimization_level": 1} if alone else None
+    return jax.jit(init, compiler_options=options)(rng, *inputs)
 
 
 def load(config: ml_collections.ConfigDict, folder: pathlib.Path | None = None) -> System:

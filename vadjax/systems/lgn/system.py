@@ -20,7 +20,7 @@ from vadjax.data.records import Dataset, Description
 from vadjax.data.video import to_float
 from vadjax.parts import Part, join
 from vadjax.scores import Scores
-from vadjax.system import precision
+from vadjax.system import first_variables, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
@@ -91,11 +91,7 @@ class System:
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            # So many drawings take long to compile on CPU; level 1 gives the same bits sooner.
-            alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
-            options = {"xla_backend_optimization_level": 1} if alone else None
-            init = jax.jit(self.model.init, compiler_options=options)
-            variables = init(for_params, frames, items)
+            variables = first_variables(self.model.init, for_params, frames, items)
         params = variables["params"]
         beside = Beside(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])

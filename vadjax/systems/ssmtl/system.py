@@ -21,7 +21,7 @@ from vadjax.data.objects import ObjectVideo, Source, outputs_of
 from vadjax.data.records import Dataset, Description, read_manifest
 from vadjax.parts import Part, join
 from vadjax.scores import Scores
-from vadjax.system import precision
+from vadjax.system import first_variables, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
@@ -109,7 +109,7 @@ class System:
             self._note(data)
         side = self.config.model.size
         crops = {task: jnp.zeros((1, 1, side, side, 3)) for task in self.model.tasks}
-        variables = jax.jit(self.model.init)(rng, crops)
+        variables = first_variables(self.model.init, rng, crops)
         params, statistics = variables["params"], variables["batch_stats"]
         normal = jnp.tile(jnp.array([0.0, 1.0]), (len(self.scored), 1))
         size = jnp.array(data.manifest["size"], jnp.int32)
