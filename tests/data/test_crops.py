@@ -70,3 +70,11 @@ def test_scaling_by_hand():
     weights = np.array([0, 0.25, 0.75, 1])[:, None]
     row = (frame[1, 1] * (1 - weights) + frame[1, 2] * weights) / 255
     np.testing.assert_allclose(found, np.broadcast_to(row, (4, 4, 3)), atol=1e-7)
+
+
+def test_grey_parts_are_as_coloured_ones():
+    grey = np.random.default_rng(1).integers(0, 256, (11, 9), np.uint8)
+    found, expected = np.empty((2, 32, 32, 3), np.float32)
+    crops.scale(grey, found)
+    crops.scale(np.repeat(grey[..., None], 3, 2), expected)
+    np.testing.assert_array_equal(found, expected)

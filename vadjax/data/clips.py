@@ -64,19 +64,13 @@ class Frames(Sequence):
             return out
         return cv2.cvtColor(content.reshape(self.size), cv2.COLOR_GRAY2RGB, out)
 
-    def part(self, index: int, rectangle: np.ndarray) -> np.ndarray:
-        """Part of frame number `index`, uint8 [h, w, 3], RGB, or [h, w] where it is stored grey.
-
-        Args:
-          index: of the frame.
-          rectangle: int [4], `x0, y0, x1, y1`, x1 and y1 one past the last pixel.
-        """
-        x0, y0, x1, y1 = rectangle
+    def stored(self, index: int) -> np.ndarray:
+        """Frame number `index` as it is stored: uint8 [H, W, 3], RGB, or [H, W] if it is grey."""
         if not self._raw:
-            return self[index][y0:y1, x0:x1]
+            return self[index]
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
-        channels = () if content.size == self.size[0] * self.size[1] else (3,)
-        return content.reshape(*self.size, *channels)[y0:y1, x0:x1]
+        grey = content.size == self.size[0] * self.size[1]
+        return content.reshape(self.size if grey else (*self.size, 3))
 
     def mask(self, index: int) -> np.ndarray | None:
         """Mask of frame number `index`, bool [H, W] of the source frame; None if unknown."""

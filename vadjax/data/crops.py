@@ -65,5 +65,6 @@ def scale(part: np.ndarray, crop: np.ndarray) -> None:
     size = crop.shape[1::-1]
     scaled = cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     if scaled.ndim == 2:
-        scaled = scaled[..., None]
-    np.divide(scaled, 255, out=crop)
+        cv2.cvtColor(np.divide(scaled, 255, out=scaled), cv2.COLOR_GRAY2RGB, crop)
+    else:
+        np.divide(scaled, 255, out=crop)

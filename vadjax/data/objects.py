@@ -6,6 +6,7 @@ object. Boxes are in pixels of the source frame, x1 and y1 one past the last; cr
 the stored frames when they are asked for (spec ssmtl §3).
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from vadjax.data.crops import SIDE, rectangles, scale
 from vadjax.data.records import Dataset, Description
 
 KIND = "objects"
+HELD = 2**30  # bytes of frames in memory
 OUTPUTS = ("detector", "classifier")  # of the teachers, in the order of what is distilled
 EXTRACT = "python -m data_prep.extract_objects"
 
@@ -214,6 +216,8 @@ class ObjectVideo:
 class Cutter:
     """Cuts the same rectangle out of several frames of a split.
 
+    Frames are kept in memory, `HELD` bytes of them: most are cut many times.
+
     Args:
       data: dataset of kind `"frames"`.
       split: name of the split.
@@ -221,12 +225,15 @@ class Cutter:
     """
 
     def __init__(self, data: Dataset, split: str, side: int = SIDE):
-        self._frames, self._side = Frames(data, split), side
+        frames = Frames(data, split)
+        self._first, self._side = frames.first, side
+        held = HELD // (3 * frames.size[0] * frames.size[1])
+        self._read = functools.lru_cache(held)(frames.stored)
 
     def __call__(self, video: int, frames: np.ndarray, rectangle: np.ndarray) -> np.ndarray:
         """Crops float32 [T, side, side, 3] in [0, 1] of the frames [T] of a video's number."""
-        first = int(self._frames.first[video])
+        x0, y0, x1, y1 = rectangle
         crops = np.empty((len(frames), self._side, self._side, 3), np.float32)
-        for frame, crop in zip(frames, crops, strict=True):
-            scale(self._frames.part(first + int(frame), rectangle), crop)
+        for number, crop in zip(self._first[video] + frames, crops, strict=True):
+            scale(self._read(int(number))[y0:y1, x0:x1], crop)
         return crops
