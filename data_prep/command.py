@@ -45,10 +45,21 @@ def print_summary(out: str, manifest: Mapping) -> None:
         size = sum(shard["bytes"] for shard in split["shards"]) / 1e6
         print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
     print(f"Wrote {manifest['name']} to {out} ({manifest['format']}).")
+    where = f"--config.data.dir={out}"
+    if manifest["kind"] == "objects":
+        where = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
     print(
-        f"Train on it: python -m vadjax.main --config={CONFIGS[manifest['kind']]} "
-        f"--config.data.dir={out} --workdir=runs/NAME"
+        f"Train on it: python -m vadjax.main --config={_config(manifest)} {where} "
+        "--workdir=runs/NAME"
     )
+
+
+def _config(manifest: Mapping) -> str:
+    """A config that trains on such a dataset; bags of crops are S3R's, or RTFM's."""
+    if "sampling" not in manifest:
+        return CONFIGS[manifest["kind"]]
+    place = "shanghaitech" if manifest["name"].startswith("shanghaitech") else "ucf"
+    return f"configs/{place}_{'s3r' if manifest['sampling']['rule'] == 'linear' else 'rtfm'}.py"
 
 
 def _describe(split: Mapping) -> str:

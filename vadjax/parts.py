@@ -31,8 +31,7 @@ class Part(NamedTuple):
 
 
 class Whole:
-    """Collects the parts of a video; takes four bytes a frame for every series of scores, and
-    24 a box.
+    """Collects the parts of a video: four bytes a frame and series of scores, and 24 a box.
 
     Args:
       map_bytes: a map that would need more is given up; None keeps it whatever it needs.

@@ -62,7 +62,8 @@ class System(Protocol):
     def held_out(self, state: State, data: Dataset) -> dict[str, float]:
         """Optional: figures on the training videos that `eval.held_out` keeps out of `batches`.
 
-        `auc` selects the step that is reported, without a look at the test split.
+        The highest `auc`, or the lowest `loss` where there is none, selects the step that is
+        reported, without a look at the test split.
         """
 
     def videos(self, data: Dataset, split: str) -> Iterable[Any]:

@@ -206,7 +206,7 @@ class Loop:
             return None
         own = self.system.held_out(final, self.data)
         self.writer.write(step, {f"held_out/{name}": value for name, value in own.items()})
-        return own["auc"]
+        return own["auc"] if "auc" in own else -own["loss"]
 
 
 def _due(step: int, every: int) -> bool:

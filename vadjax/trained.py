@@ -18,7 +18,7 @@ from vadjax.data.video import Picture, resize
 from vadjax.parts import Part
 from vadjax.system import State, System, load
 
-FREE = (*evaluate.FREE, "features.")  # fields that may differ from the run's
+FREE = (*evaluate.FREE, "features.", "objects.")  # fields that may differ from the run's
 STRETCH = 1.05  # from which another aspect is warned of
 
 

@@ -1,9 +1,9 @@
 """Detectors in ONNX files: outputs of every layout, and those of none."""
 
 import numpy as np
-import onnx_case
 import pytest
 
+import onnx_case
 from vadjax.backbones import detector
 from vadjax.backbones.dnn_detector import LAYOUTS, guess
 

@@ -365,13 +365,17 @@ def test_an_annotation_that_cannot_be_read(ucf, tmp_path):
 
 def test_commands(s3r, ucf, tmp_path, capsys):
     """Both sets lie in one folder: the files are named."""
-    flags = ["--features", str(s3r), "--sampling", "mean", "--out"]
-    shanghaitech_features.main([*flags, str(tmp_path / "a")])
-    assert "test: 2 videos (1 anomalous, 1 normal)" in capsys.readouterr().out
+    flags = ["--features", str(s3r), "--out"]
+    shanghaitech_features.main([*flags, str(tmp_path / "a"), "--sampling", "mean"])
+    printed = capsys.readouterr().out
+    assert "test: 2 videos (1 anomalous, 1 normal)" in printed
+    assert "--config=configs/shanghaitech_rtfm.py --config.data.dir=" in printed
     lists = ("--train_list", ucf / "ucf-i3d.list", "--test_list", ucf / "ucf-i3d-test.list")
     more = [str(flag) for flag in (*lists, "--truth", ucf / "mat")]
     ucf_crime.main([*flags, str(tmp_path / "b"), *more])
-    assert "test: 3 videos (2 anomalous, 1 normal)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "test: 3 videos (2 anomalous, 1 normal)" in printed
+    assert "--config=configs/ucf_s3r.py --config.data.dir=" in printed
     with pytest.raises(SystemExit, match="error: .*segments; expected one of linear, mean"):
         shanghaitech_features.main([*flags, str(tmp_path / "c"), "--segments", "0"])
 

@@ -72,8 +72,9 @@ def test_stored_boxes_come_through(scenes, tmp_path, capsys):
             assert [record["video"] for record in records] == [name.encode()] * len(boxes)
             np.testing.assert_array_equal([int(own["frame"][0]) for own in records], boxes[:, 0])
             assert name == video.name and all(own["detector"] == b"" for own in records)
-    assert f"test: 2 videos, 40 frames, {data.splits['test']['records']:,} objects" in (
-        capsys.readouterr().out)  # fmt: skip
+    printed = capsys.readouterr().out
+    assert f"test: 2 videos, 40 frames, {data.splits['test']['records']:,} objects" in printed
+    assert f"--config.data.dir={scenes.folder} --config.data.objects={out} " in printed
 
 
 def test_motion_and_every(scenes, tmp_path):

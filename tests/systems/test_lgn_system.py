@@ -4,11 +4,11 @@ import json
 
 import jax
 import numpy as np
-import optax
 import pytest
+from loop_cases import losses, lowers, run_in_two, same_figures
 
 from configs import ped2_lgn, ped2_mnad
-from vadjax import mesh, scores, train, writers
+from vadjax import scores, train, writers
 from vadjax.data.clips import Videos
 from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset
@@ -16,7 +16,6 @@ from vadjax.data.scenes import ToyScenes
 from vadjax.data.toy import write_scenes
 from vadjax.system import load
 from vadjax.systems.lgn import score
-from vadjax.train import Loop
 
 FRAMES = 12
 
@@ -77,63 +76,22 @@ def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, caps
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monkeypatch):
-    import os
-    import signal
-
-    whole = finished[1]
-    save = train.Checkpoints.save
-
-    def stopping(self, step, *rest):
-        save(self, step, *rest)
-        if step == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Checkpoints, "save", stopping)
-        with pytest.raises(SystemExit):
-            train.run(config, tmp_path)
-    train.run(config, tmp_path)
-    for name in ("metrics.json", "metrics.jsonl"):
-        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+    run_in_two(config, tmp_path, 1, monkeypatch)
+    same_figures(tmp_path, finished[1])
 
 
 @pytest.mark.slow
-def test_losses_do_not_depend_on_the_devices(config, scenes):
+def test_losses_do_not_depend_on_the_devices(config):
     config.train.batch = 8
-    found = {}
-    for devices in (1, 8):
-        data, system = Dataset(scenes), load(config)
-        system.optimizer = optax.sgd(1e-3)  # Adam would turn rounding noise into whole steps
-        grid = mesh.make(8, devices)
-        loop = Loop(config, system, data, grid)
-        state = mesh.put_state(grid, system.init(jax.random.key(0), data))
-        batches = iterate(system.batches(data, Shard()))
-        found[devices] = []
-        for _ in range(3):
-            state, scalars = loop.update(
-                state, mesh.put_batch(grid, next(batches)), jax.random.key(0)
-            )
-            found[devices].append(float(scalars["loss"]))
-    np.testing.assert_allclose(found[8], found[1], rtol=1e-5)
+    np.testing.assert_allclose(losses(config, 8), losses(config, 1), rtol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [ped2_lgn, ped2_mnad], ids=["lgn", "mnad"])
 def test_train_step_lowers_for_accelerators(module, scenes):
     config = module.get_config("smoke")
-    data, system = Dataset(scenes), load(config)
-    state = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
-    leaves, tree = jax.tree.flatten(state)
-
-    def step(leaves, frames):
-        state, scalars = system.update(
-            jax.tree.unflatten(tree, leaves), {"frames": frames}, jax.random.key(0)
-        )
-        return jax.tree.leaves(state), scalars
-
-    frames = jax.ShapeDtypeStruct((2, 5, 32, 40, 3), np.uint8)
-    exported = jax.export.export(jax.jit(step), platforms=["cuda", "tpu"])(leaves, frames)
-    assert exported.platforms == ("cuda", "tpu")
+    config.data.dir = str(scenes)
+    lowers(config, {"frames": jax.ShapeDtypeStruct((2, 5, 32, 40, 3), np.uint8)})
 
 
 def test_held_out_videos_are_not_trained_on_and_give_the_limits(config, scenes):

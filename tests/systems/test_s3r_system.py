@@ -6,11 +6,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from loop_cases import losses, lowers, run_in_two, same_figures
 
 from configs import shanghaitech_rtfm, shanghaitech_s3r
-from vadjax import mesh, scores, train, writers
+from vadjax import scores, train, writers
 from vadjax.data import bags
 from vadjax.data.bags import KIND, Bag, tfds_features
 from vadjax.data.builder import write_dataset
@@ -22,7 +22,6 @@ from vadjax.system import load
 from vadjax.systems.s3r import dictionary
 from vadjax.systems.s3r import system as s3r
 from vadjax.systems.s3r.step import accumulated, pair_loss
-from vadjax.train import Loop
 
 CONFIGS = {"s3r": shanghaitech_s3r, "rtfm": shanghaitech_rtfm}
 CROPS, WIDTH = 3, 32
@@ -110,25 +109,9 @@ def test_a_run_scores_every_frame(config, crops, tmp_path):
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(config, tmp_path, monkeypatch):
-    import os
-    import signal
-
     train.run(config, tmp_path / "whole")
-    save = train.Checkpoints.save
-
-    def stopping(self, step, *rest):
-        save(self, step, *rest)
-        if step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Checkpoints, "save", stopping)
-        with pytest.raises(SystemExit):
-            train.run(config, tmp_path / "stopped")
-    train.run(config, tmp_path / "stopped")
-    for name in ("metrics.json", "metrics.jsonl"):
-        found = (tmp_path / "stopped" / name).read_bytes()
-        assert found == (tmp_path / "whole" / name).read_bytes(), name
+    run_in_two(config, tmp_path / "stopped", 2, monkeypatch)
+    same_figures(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_the_dictionary_is_learned_from_the_normal_videos_and_stays(crops, learned):
@@ -193,40 +176,15 @@ def test_as_long_as_few_compilations_need():
 def test_losses_do_not_depend_on_the_devices(config, tmp_path):
     folder = write(tmp_path / "data", [(CROPS, 8)] * 20, [(CROPS, 5)])
     config.data.dir, config.train.batch, config.train.devices = str(folder), 8, 0
-    found = {}
-    for devices in (1, 8):
-        data, system = Dataset(folder), load(config)
-        system.optimizer = optax.sgd(1e-3)  # Adam would turn rounding noise into whole steps
-        grid = mesh.make(8, devices)
-        loop = Loop(config, system, data, grid)
-        state = mesh.put_state(grid, system.init(jax.random.key(0), data))
-        batches = iterate(system.batches(data, Shard()))
-        found[devices] = []
-        for step in range(3):
-            batch = mesh.put_batch(grid, next(batches))
-            state, scalars = loop.update(state, batch, jax.random.key(step))
-            found[devices].append(float(scalars["loss"]))
-    np.testing.assert_allclose(found[8], found[1], rtol=1e-5)
-    assert len(set(found[1])) == 3
+    found = losses(config, 1, seed=None)
+    np.testing.assert_allclose(losses(config, 8, seed=None), found, rtol=1e-5)
+    assert len(set(found)) == 3
 
 
 @pytest.mark.slow
-def test_train_step_lowers_for_accelerators(config, crops):
-    data, system = Dataset(crops), load(config)
-    state = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
-    leaves, tree = jax.tree.flatten(state)
-
-    def step(leaves, batch, rng):
-        state, scalars = system.update(jax.tree.unflatten(tree, leaves), batch, rng)
-        return jax.tree.leaves(state), scalars
-
+def test_train_step_lowers_for_accelerators(config):
     bag = jax.ShapeDtypeStruct((4, CROPS, 8, WIDTH), np.float32)
-    batch = {"normal": bag, "anomalous": bag}
-    for platforms in (["cuda"], ["tpu"]):
-        exported = jax.export.export(jax.jit(step), platforms=platforms)(
-            leaves, batch, jax.random.key(0)
-        )
-        assert exported.platforms == tuple(platforms)
+    lowers(config, {"normal": bag, "anomalous": bag})
 
 
 @pytest.mark.slow

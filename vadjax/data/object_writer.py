@@ -13,10 +13,8 @@ import numpy as np
 from vadjax.data import builder
 from vadjax.data.boxes import BOX_COLUMNS
 from vadjax.data.frame_writer import box_table
+from vadjax.data.objects import KIND, OUTPUTS
 from vadjax.data.records import Dataset
-
-KIND = "objects"
-OUTPUTS = ("detector", "classifier")  # class outputs that a record may hold
 
 
 @dataclasses.dataclass(frozen=True)

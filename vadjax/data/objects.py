@@ -230,4 +230,3 @@ class Cutter:
         for frame, crop in zip(frames, crops, strict=True):
             scale(self._frames.part(first + int(frame), rectangle), crop)
         return crops
-

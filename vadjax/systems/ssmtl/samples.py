@@ -73,7 +73,7 @@ class Samples(Sequence):
         return found
 
     def plain(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
-        """What scoring sees: crops float32 [n, 7, side, side, 3], outputs of the detector [n, K]."""
+        """What scoring sees: crops float32 [n, 7, side, side, 3], outputs of the detector."""
         crops = []
         for video, frame, rectangle in zip(
             self.video[indices], self.frame[indices], self._rectangles[indices], strict=True
@@ -119,8 +119,7 @@ def _trainable(video: ObjectVideo) -> np.ndarray:
 def batches(
     samples: Samples, count: int, batch: int, seed: int, shard: loader.Shard
 ) -> grain.MapDataset:
-    """Endless seeded batches of the first `count` samples, in a new order and with new draws each
-    pass.
+    """Endless seeded batches of the first samples: in each pass a new order and new draws.
 
     Args:
       samples: of the training videos.

@@ -23,6 +23,7 @@ from vadjax.parts import Part, join
 from vadjax.scores import Scores
 from vadjax.system import precision
 from vadjax.systems.ssmtl import samples, score, tasks
+from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
 from vadjax.systems.ssmtl.model import SMALLEST, MultiTaskNet
 from vadjax.systems.ssmtl.reasons import Reasons
@@ -70,7 +71,8 @@ class System:
                 f"optim.schedule is {config.optim.schedule!r}; expected {' or '.join(SCHEDULES)}"
             )
         score.gaussian(*self._smoothing)  # checks it
-        self.outputs = outputs_of(_described(config.data.objects, folder))
+        self.described = _described(config.data.objects, folder)
+        self.outputs = outputs_of(self.described)
         fields = {name: own for name, own in config.model.items() if name not in NOT_FIELDS}
         fields["tasks"] = _tasks(config, self.outputs)
         self.model = MultiTaskNet(
@@ -81,6 +83,8 @@ class System:
             rate = optax.cosine_decay_schedule(rate, max(config.train.steps, 1))
         self.optimizer = optax.adam(rate)
         self._scored = jax.jit(self._task_scores)
+        self._sources: dict[str, Source] = {}  # of each dataset of frames, by its digest
+        self._finder: Finder | None = None  # opened when a video is to be scored
 
     @property
     def _smoothing(self) -> tuple[float, int, str]:
@@ -145,9 +149,7 @@ class System:
     def held_out(self, state: State, data: Dataset) -> dict[str, float]:
         """Losses on `eval.held_out_objects` objects of the held-out videos, and two accuracies."""
         chosen = self._samples(data)
-        places = _spread(
-            self._trained_on(chosen), len(chosen), self.config.eval.held_out_objects
-        )
+        places = _spread(self._trained_on(chosen), len(chosen), self.config.eval.held_out_objects)
         size, sums = self.config.eval.batch, {}
         for start in range(0, len(places), size):
             own = places[start : start + size]
@@ -193,9 +195,17 @@ class System:
     def stream(
         self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
     ) -> Iterator[Part]:
-        """Scores of the frames by their highest objects, three frames late."""
+        """Scores of the frames by their highest objects, three frames late.
+
+        Raises:
+          FileNotFoundError, ValueError: as `Finder`.
+        """
         del name, data
-        raise NotImplementedError
+        if self._finder is None:
+            self._finder = Finder(self.config.objects, self.described, self.outputs["detector"])
+        self._finder.restart()
+        size = 0 if live else self.config.eval.batch
+        yield from self._parts(state, self._chunks(frames, self._finder, size))
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Scores of frames from the boxes (spec ssmtl §7)."""
@@ -257,13 +267,21 @@ class System:
         return {TOTAL: score.object_scores(found), **found}
 
     def _source(self, data: Dataset) -> Source:
-        found = Source(data, self.config.data.objects, self.config.data.verify)
-        if found.outputs != self.outputs:
-            raise ValueError(
-                f"{self.config.data.objects or data.folder}: teachers with {found.outputs} "
-                f"outputs; the run was trained with {self.outputs}"
-            )
-        return found
+        """The objects of a dataset of frames, checked once.
+
+        Raises:
+          FileNotFoundError, ValueError: as `Source`; also if they have other teachers than those
+            of the training.
+        """
+        if data.digest not in self._sources:
+            found = Source(data, self.config.data.objects, self.config.data.verify)
+            if found.outputs != self.outputs:
+                raise ValueError(
+                    f"{self.config.data.objects or data.folder}: the teachers have {found.outputs} "
+                    f"outputs, those of the training {self.outputs}"
+                )
+            self._sources[data.digest] = found
+        return self._sources[data.digest]
 
     def _samples(self, data: Dataset) -> Samples:
         """The training objects."""
