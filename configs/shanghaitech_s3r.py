@@ -3,7 +3,8 @@ r"""S3R on ShanghaiTech, the weakly-supervised split (Wu, Hsieh et al., ECCV 202
     python -m vadjax.main --config=configs/shanghaitech_s3r.py --config.data.dir=DATASET \
         --workdir=RUN
 
-15,000 steps of 32 + 32 bags of 10 crops × 32 segments × 2048 need a GPU.
+15,000 steps of 32 + 32 bags of 10 crops × 32 segments × 2048 need a GPU; a step needs 3.8 GB by
+the analysis of the CPU's compiler (tests/systems/test_s3r_size.py).
 
     figure                                   paper     original program     here
     pooled AUC, ShanghaiTech, ten-crop I3D   97.48 %   97.395 % [its log]   not measured
@@ -13,6 +14,13 @@ r"""S3R on ShanghaiTech, the weakly-supervised split (Wu, Hsieh et al., ECCV 202
 Variants:
     :demo   300 steps of 16 + 16 bags, for the toy set
     :smoke  4 steps, for tests
+
+Over several seeds, mean ± deviation of every figure:
+    for seed in 0 1 2 3 4; do
+        python -m vadjax.main --config=configs/shanghaitech_s3r.py --config.seed=$seed \
+            --config.data.dir=DATASET --workdir=runs/s3r_$seed
+    done
+    python -m vadjax.report.table runs/s3r_?
 
 Quirks of the original, each a field with its value as default (spec §9): model.dictionary_layout
 ("codes": the transposed sparse codes; sane: "atoms"), loss.scope ("batch": sparsity and smoothness

@@ -1,4 +1,4 @@
-"""S3R on UCF-Crime (Wu, Hsieh et al., ECCV 2022; spec s3r).
+r"""S3R on UCF-Crime (Wu, Hsieh et al., ECCV 2022; spec s3r).
 
     python -m vadjax.main --config=configs/ucf_s3r.py --config.data.dir=DATASET --workdir=RUN
 
@@ -8,7 +8,16 @@
     pooled AUC, UCF-Crime, ten-crop I3D  85.99 %   85.989 % [its log]   not measured
     (the original keeps the best of its evaluations on the test split, step 2,935)
 
-Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`, whose quirks this has too.
+Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`, whose quirks this has too; `:mini`,
+100 steps of 10 + 10 on 40 real videos with C3D features, the protocol of `configs/ucf_mil.py:mini`:
+    python -m data_prep.ucf_crime --features FOLDER/c3d_fc6_32seg --out data/ucf_mini
+
+Over several seeds, mean ± deviation of every figure (without `:mini` the published run):
+    for seed in 0 1 2 3 4; do
+        python -m vadjax.main --config=configs/ucf_s3r.py:mini --config.seed=$seed \
+            --config.data.dir=data/ucf_mini --workdir=runs/s3r_mini_$seed
+    done
+    python -m vadjax.report.table runs/s3r_mini_?
 """
 
 import ml_collections

@@ -15,11 +15,11 @@ import dataclasses
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep import bag_labels
+from data_prep import bag_labels, command
 from vadjax.convert import arrays
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
@@ -284,44 +284,58 @@ def prepare(
             f"{', '.join(SAMPLINGS)}, and at least 1"
         )
     files = Files(pathlib.Path(features))
+    videos = read_lists(lists, published)
+    paths = {split: files.find(videos[split], split) for split in SPLITS}
+    (_, crops, width), *_ = shapes = check_shapes(paths["train"] + paths["test"])
+    snippets = [tau for tau, _, _ in shapes[len(paths["train"]) :]]
+    labels = _read_truth(lists, videos["test"], snippets)
+    sample = SAMPLINGS[sampling]
+    train = (
+        _bag(video, sample(read_features(path), segments))
+        for video, path in zip(videos["train"], paths["train"], strict=True)
+    )
+    test = (
+        _bag(video, read_features(path), found)
+        for video, path, found in zip(videos["test"], paths["test"], labels, strict=True)
+    )
+    return builder.write_dataset(
+        out,
+        name=name,
+        kind=KIND,
+        features=tfds_features(width),
+        splits={
+            split: (bag.to_example() for bag in bags)
+            for split, bags in zip(SPLITS, (train, test), strict=True)
+        },
+        file_format=file_format,
+        shards=shards,
+        extra={
+            "streams": {"features": width},
+            "crops": crops,
+            "sampling": {"rule": sampling, "segments": segments},
+        },
+    )
+
+
+def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[str, list[Video]]:
+    """The videos of both splits; arguments as `prepare`.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_list`; or a video is in both lists.
+    """
     videos = {
         split: read_list(path, published[split]) for split, path in zip(SPLITS, lists, strict=True)
     }
     if both := sorted({v.name for v in videos["train"]} & {v.name for v in videos["test"]}):
         raise ValueError(f"{len(both)} videos are in both lists: {', '.join(both[:MOST_NAMED])}")
-    paths = {split: files.find(videos[split], split) for split in SPLITS}
-    shapes = check_shapes(paths["train"] + paths["test"])
-    snippets = [tau for tau, _, _ in shapes[len(paths["train"]) :]]
-    labels = bag_labels.read_truth(
-        lists.truth or bag_labels.find_truth(lists.test.parent),
-        [video.name for video in videos["test"]],
-        [video.label for video in videos["test"]],
-        snippets,
-    )
-    sample = SAMPLINGS[sampling]
-    return builder.write_dataset(
-        out,
-        name=name,
-        kind=KIND,
-        features=tfds_features(shapes[0][2]),
-        splits={
-            "train": (
-                _bag(video, sample(read_features(path), segments)).to_example()
-                for video, path in zip(videos["train"], paths["train"], strict=True)
-            ),
-            "test": (
-                _bag(video, read_features(path), found).to_example()
-                for video, path, found in zip(videos["test"], paths["test"], labels, strict=True)
-            ),
-        },
-        file_format=file_format,
-        shards=shards,
-        extra={
-            "streams": {"features": shapes[0][2]},
-            "crops": shapes[0][1],
-            "sampling": {"rule": sampling, "segments": segments},
-        },
-    )
+    return videos
+
+
+def _read_truth(lists: Lists, videos: list[Video], snippets: list[int]) -> list[np.ndarray]:
+    """Labels of the frames of the test videos, from what is named or lies beside their list."""
+    truth = lists.truth or bag_labels.find_truth(lists.test.parent)
+    names, labels = [video.name for video in videos], [video.label for video in videos]
+    return bag_labels.read_truth(truth, names, labels, snippets)
 
 
 def _bag(video: Video, features: np.ndarray, labels: np.ndarray | None = None) -> Bag:
@@ -337,14 +351,32 @@ def _bag(video: Video, features: np.ndarray, labels: np.ndarray | None = None) -
     )
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds `--train_list`, `--test_list`, `--truth` and `--sampling`."""
+def parser(program: str, description: str, name: str) -> argparse.ArgumentParser:
+    """A parser with the flags that the programs for features share, `name` a set's default name."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m data_prep.{program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--features", required=True, help="folder of feature files")
+    parser.add_argument("--labels", help="where lists and labels are (default: by the features)")
     parser.add_argument("--train_list", help="CSV or .list of training videos")
     parser.add_argument("--test_list", help="of test videos (default: both beside the features)")
     parser.add_argument("--truth", help="labels of frames: JSON, .npy, or folder of .mat files")
     parser.add_argument(
         "--sampling", choices=SAMPLINGS, default="linear", help="of training bags (default linear)"
     )
+    parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
+    parser.add_argument("--name", default=name, help="shown in reports")
+    command.add_output_flags(parser)
+    return parser
+
+
+def run(parser: argparse.ArgumentParser, prepare: Callable, argv: list[str] | None) -> None:
+    """Parses the command line, writes the dataset by `prepare`, and prints what was written."""
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    command.print_summary(args["out"], command.report_errors(prepare, **args))
 
 
 def choose_lists(

@@ -14,10 +14,9 @@ segments of the snippets of a training video, `linear` as S3R or `mean` as RTFM;
 all snippets, and their labels are padded with the last to whole snippets.
 """
 
-import argparse
 import pathlib
 
-from data_prep import bags, command
+from data_prep import bags
 
 
 def prepare(
@@ -51,22 +50,7 @@ def prepare(
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and writes the dataset."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.shanghaitech_features",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--features", required=True, help="folder of feature files")
-    parser.add_argument("--labels", help="folder of lists and labels (default: the features')")
-    bags.add_flags(parser)
-    command.add_output_flags(parser)
-    parser.add_argument("--name", default="shanghaitech", help="shown in reports")
-    parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
-    args = vars(parser.parse_args(argv))
-    args["file_format"] = args.pop("format")
-    out = args["out"]
-    manifest = command.report_errors(prepare, **args)
-    command.print_summary(out, manifest)
+    bags.run(bags.parser("shanghaitech_features", __doc__, "shanghaitech"), prepare, argv)
 
 
 if __name__ == "__main__":

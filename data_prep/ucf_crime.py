@@ -20,7 +20,6 @@ Training videos keep their video-level label only. Where FOLDER says how its fea
 (data_prep.extract_features), the manifest says it too, so that new videos can be treated alike.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -31,7 +30,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep import bags, command
+from data_prep import bags
 from data_prep.feature_files import Features, find_features, read_array, read_settings
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
@@ -394,25 +393,11 @@ def find_labels(features: pathlib.Path, labels: str | pathlib.Path | None) -> pa
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and writes the dataset."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.ucf_crime",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--features", required=True, help="folder of feature files")
-    parser.add_argument("--labels", help="folder of list files, or a videos.json")
-    bags.add_flags(parser)
-    command.add_output_flags(parser)
-    parser.add_argument("--name", default="ucf_crime", help="shown in reports")
-    parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
+    parser = bags.parser("ucf_crime", __doc__, "ucf_crime")
     parser.add_argument("--pool", action="store_true", help="rows are clips: pool them to segments")
     parser.add_argument("--normalize", action="store_true", help="L2-normalise rows of each stream")
     parser.add_argument("--skip_missing", action="store_true", help="leave out absent videos")
-    args = vars(parser.parse_args(argv))
-    args["file_format"] = args.pop("format")
-    out = args["out"]
-    manifest = command.report_errors(prepare, **args)
-    command.print_summary(out, manifest)
+    bags.run(parser, prepare, argv)
 
 
 if __name__ == "__main__":

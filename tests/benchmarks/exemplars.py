@@ -9,14 +9,13 @@ is compared with the baseline's before it is timed.
 """
 
 import argparse
-import resource
 
 import numpy as np
 from rich.console import Console
 from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import euclidean_distances
 
-from tests.benchmarks import table
+from tests.benchmarks import memory, table
 from vadjax.ops.distance import Metric, kernels, largest_distances, nearest, select
 from vadjax.ops.distance.selection import BLOCK
 
@@ -88,16 +87,16 @@ def score_by_calls(test, sets, metric: Metric, pairwise) -> np.ndarray:
 def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     """20,000 volumes a region: time and memory, against a region by the loop."""
     x = clusters(regions, MANY, 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory.peak()
     found = select(x, metric, threshold)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = memory.peak() - before
     counts = np.diff(found.offsets)
     slots = 2 ** int(np.ceil(np.log2(max(counts.max(), BLOCK))))
     static = {"spans": metric.spans, "capacity": slots, "block": BLOCK}
     kernel = kernels.compiled(kernels.select, None, 2, **static)
     lengths, scales = np.full(regions, MANY, np.int32), np.float32(metric.scales)
     limits = np.full(2, threshold, np.float32)
-    memory = kernel.lower(x, lengths, scales, limits).compile().memory_analysis()
+    needs = kernel.lower(x, lengths, scales, limits).compile().memory_analysis()
     programs = {
         "numpy, one at a time": lambda: select_by_loop(x, metric, threshold),
         "ours": lambda: select(x, metric, threshold),
@@ -108,8 +107,8 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     product = regions * MANY * counts.max() * x.shape[2] * 4
     Console(width=120).print(
         f"memory: features {x.nbytes / 1e6:.0f} MB; the kernel's temporaries "
-        f"{memory.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by "
-        f"{peak / 1e3:.0f} MB in the first call, compiling included; "
+        f"{needs.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by "
+        f"{1e3 * grown:.0f} MB in the first call, compiling included; "
         f"N × M × D would be {product / 1e6:,.0f} MB"
     )
 

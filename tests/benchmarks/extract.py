@@ -21,7 +21,7 @@ import time
 import cv2
 import numpy as np
 
-from tests.benchmarks import full_size, table
+from tests.benchmarks import memory, table
 
 SIZE, RATE = (240, 320), 25  # height, width; frames a second
 BATCH, FRAMES = 4, 16
@@ -127,8 +127,7 @@ def peak(minutes: float, toy: bool) -> None:
         write_video(path, minutes)
         failed = extract(Extractor(net, folder), {"a/a": path})
     assert not failed, failed
-    # Not getrusage: its peak is that of the parent process where this is larger.
-    print("peak", 1e3 * full_size.resident(os.getpid(), "VmHWM"))
+    print("peak", 1e3 * memory.peak())
 
 
 def peak_of(minutes: float, toy: bool = False) -> float:

@@ -14,20 +14,11 @@ import sys
 import threading
 import time
 
+from tests.benchmarks import memory
 from vadjax import writers
 from vadjax.data.toy import ToyBags, write_bags
 
 LIMIT_GB = 3.0
-
-
-def resident(pid: int | str, key: str = "VmRSS") -> float:
-    """Resident (or with `VmHWM` peak) memory of a process (or "self"), GB; 0 once it has ended."""
-    try:
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith(key)]
-    return int(found[0]) / 1e6 if found else 0.0
 
 
 def sample(process: subprocess.Popen, workdir: pathlib.Path) -> list[tuple[int, float, float]]:
@@ -36,7 +27,7 @@ def sample(process: subprocess.Popen, workdir: pathlib.Path) -> list[tuple[int, 
     while process.poll() is None:
         log = writers.read(workdir)
         step = log[-1]["step"] if log else 0
-        rows.append((step, resident(process.pid), resident(process.pid, "VmHWM")))
+        rows.append((step, memory.resident(process.pid), memory.peak(process.pid)))
         time.sleep(0.5)
     return [row for row in rows if row[1]]
 

@@ -12,7 +12,6 @@ as the original does.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import ped2_lgn, ped2_mnad
-from tests.benchmarks import table
+from tests.benchmarks import memory, table
 from vadjax import mesh
 from vadjax.systems.lgn import convert
 from vadjax.systems.lgn.step import Beside
@@ -115,8 +114,7 @@ def work(program: str, model: str, size: int, batch: int) -> None:
         start = time.process_time()
         result = run()
         cpu = time.process_time() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        answer = {"cpu": cpu, "peak": peak, "compile": compile_seconds, "result": result}
+        answer = {"cpu": cpu, "peak": memory.peak(), "compile": compile_seconds, "result": result}
         print("answer", json.dumps(answer), flush=True)
 
 

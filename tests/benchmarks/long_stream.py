@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
-from tests.benchmarks.full_size import resident
+from tests.benchmarks.memory import resident
 from vadjax import live, predict, train
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset

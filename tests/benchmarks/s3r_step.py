@@ -4,17 +4,16 @@
 
 A step is 8 + 8 bags × 10 crops × 32 × 2048 float32: forward, loss, backward, Adam, with dropout,
 the batch handed over from NumPy. `--memory` runs two steps of ours alone and prints the largest
-memory that the process had.
+memory that the process had, imports and compilation included.
 """
 
 import argparse
-import resource
 
 import jax
 import numpy as np
 
 from configs import shanghaitech_s3r
-from tests.benchmarks import table
+from tests.benchmarks import memory, table
 from vadjax import mesh
 from vadjax.data.bags import Bag
 from vadjax.systems.s3r.system import State, System
@@ -96,8 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.memory:
         step = our_step(batch, dictionary)
         step(), step()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"peak memory of the process, {args.pairs} + {args.pairs} bags: {peak:.2f} GiB")
+        bags = f"{args.pairs} + {args.pairs} bags"
+        print(f"peak memory of the process, {bags}: {memory.peak():.2f} GB")
         return
     programs = {"torch": torch_step(batch, dictionary), "ours": our_step(batch, dictionary)}
     title = f"training step, {args.pairs} + {args.pairs} bags × {CROPS} × {SEGMENTS} × {WIDTH}"

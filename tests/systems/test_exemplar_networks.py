@@ -1,8 +1,6 @@
 """Training of EVAL's feature networks: losses by hand, flips, runs through the command."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 
@@ -10,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from loop_cases import run_in_two, same_figures
 
 from configs import eval_appearance, eval_motion
 from conftest import ROOT
@@ -205,21 +204,8 @@ def test_a_stopped_run_ends_with_the_same_bits(toy_scenes, tmp_path, monkeypatch
     config = eval_motion.get_config("smoke")
     config.data.dir, config.train.devices = str(toy_scenes), 1
     train.run(config, tmp_path / "whole")
-    save = train.Checkpoints.save
-
-    def stopping(self, step, *rest):
-        save(self, step, *rest)
-        if step == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Checkpoints, "save", stopping)
-        with pytest.raises(SystemExit):
-            train.run(config, tmp_path / "parts")
-    train.run(config, tmp_path / "parts")
-    for name in ("metrics.json", "metrics.jsonl"):
-        whole, parts = ((tmp_path / run / name).read_bytes() for run in ("whole", "parts"))
-        assert whole == parts, name
+    run_in_two(config, tmp_path / "parts", 1, monkeypatch)
+    same_figures(tmp_path / "whole", tmp_path / "parts")
 
 
 BAD = [

@@ -19,7 +19,7 @@ from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import CLIP_FRAMES
 from vadjax.data.snippets import Snippets
 from vadjax.system import load
-from vadjax.systems.s3r import dictionary
+from vadjax.systems.s3r import convert, dictionary
 from vadjax.systems.s3r import system as s3r
 from vadjax.systems.s3r.step import accumulated, pair_loss
 
@@ -214,13 +214,31 @@ def test_training_bags_that_cannot_be_used(shapes, message, tmp_path):
         load(of("rtfm", folder)).batches(Dataset(folder), Shard())
 
 
-@pytest.mark.parametrize("name", ["s3r", "rtfm"])
-def test_no_normal_training_video(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("s3r", "data: no normal training video, and a dictionary is learned from those"),
+        ("rtfm", "split 'train' has no normal video"),
+    ],
+)
+def test_no_normal_training_video(name, message, tmp_path):
     folder = write(tmp_path / "data", [(CROPS, 8)], [(CROPS, 5)])  # one anomalous video
     data, system = Dataset(folder), load(of(name, folder))
-    with pytest.raises(ValueError, match="no normal"):
+    with pytest.raises(ValueError, match=message):
         system.init(jax.random.key(0), data)
         system.batches(data, Shard())
+
+
+def test_weights_of_rtfm_are_not_those_of_s3r(crops, tmp_path):
+    torch = pytest.importorskip("torch")
+    rtfm, config = load(of("rtfm", crops)), of("s3r", crops)
+    state = rtfm.init(jax.random.key(0), Dataset(crops))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    theirs = convert.to_state(variables, rtfm.model, WIDTH)
+    config.model.weights = str(tmp_path / "rtfm.pth")
+    torch.save({name: torch.tensor(array) for name, array in theirs.items()}, config.model.weights)
+    with pytest.raises(ValueError, match="rtfm.pth: these are not the weights of this network"):
+        load(config).init(jax.random.key(0), Dataset(crops))
 
 
 def test_test_bags_that_cannot_be_used(tmp_path):
