@@ -113,6 +113,15 @@ def mini(config: ml_collections.ConfigDict) -> None:
     config.eval.held_out = 0.0
 
 
+def ped2(config: ml_collections.ConfigDict) -> None:
+    """A weak split of UCSD Ped2, whose clips are short (configs/ped2_mil.py)."""
+    config.train.steps = 300
+    config.train.batch = 4
+    config.train.evaluate_every = config.train.save_every = 0
+    config.eval.expansion = "even"
+    config.eval.held_out = 0.0
+
+
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _demo(config)
     config.train.steps = 4
@@ -122,3 +131,4 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 
 
 VARIANTS = {"": _published, "demo": _demo, "smoke": _smoke}
+SMALL = {**VARIANTS, "mini": mini, "ped2": ped2}  # of the configs of UCF-Crime
