@@ -4,7 +4,7 @@ import pytest
 
 from vadjax import scores as score_files
 from vadjax.data import video as decoding
-from vadjax.report import overlay
+from vadjax.report import heat, overlay
 from vadjax.scores import Scores
 
 FRAMES, SIZE = 6, (40, 60)
@@ -105,6 +105,19 @@ def test_boxes_are_drawn_in_their_frame_and_at_their_scale(box_size):
     assert (picture(with_box)[45, 90:270] == overlay.BOX).all()
     assert (picture(with_box) == overlay.BOX).all(-1).sum() == 2 * (180 + 135) - 4
     assert not (picture(overlay.draw(stage, video, 3, grey()[3])) == overlay.BOX).all(-1).any()
+
+
+def test_boxes_of_several_scores_have_their_colours():
+    rows = [[2, 10, 5, 30, 20, 0.9], [2, 28, 5, 40, 20, 0.1], [3, 1, 1, 5, 5, 0.5]]
+    video = scored(boxes=np.array(rows))
+    stage = overlay._stage(video, SIZE)
+    assert stage.boxes == (0.1, 0.9)
+    drawn = picture(overlay.draw(stage, video, 2, grey()[2]))
+    low, high = (heat.colours(score, stage.boxes) for score in (0.1, 0.9))
+    assert (drawn[100, 90] == high).all() and (drawn[100, 359] == low).all()
+    assert (drawn[100, 269] == high).all()  # drawn over the other
+    assert high.astype(int).sum() > low.astype(int).sum() + 200
+    assert overlay._stage(scored(boxes=np.zeros((0, 6))), SIZE).boxes is None
 
 
 def test_a_map_without_contrast_gives_no_heat():

@@ -17,6 +17,18 @@ def limits(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def colours(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """Colours of values [...], uint8 [..., 3], RGB.
+
+    Args:
+      values: float [...].
+      ends: values of the first and the last colour.
+    """
+    low, high = ends
+    part = np.clip((np.asarray(values, np.float64) - low) / (high - low), 0, 1)
+    return _TABLE[(255 * part).astype(np.uint8)]
+
+
 def over(picture: np.ndarray, heat: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
     """A picture with heat blended over it; where there is none the picture stays as it is.
 

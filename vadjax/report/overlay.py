@@ -63,6 +63,7 @@ class Stage(NamedTuple):
       cursor: x of every video frame in the curve, int [T].
       span: top and bottom of the curve.
       heat: ends of the heat's scale; None without a map.
+      boxes: ends of the scale of the boxes' scores; None where all have the same, or none.
     """
 
     canvas: np.ndarray
@@ -70,6 +71,7 @@ class Stage(NamedTuple):
     cursor: np.ndarray
     span: tuple[int, int]
     heat: tuple[float, float] | None
+    boxes: tuple[float, float] | None
 
 
 def write(video: Scores, source: Source, out: pathlib.Path, fps: float = 25) -> pathlib.Path:
@@ -226,7 +228,8 @@ def draw(
         picture = heat.over(picture, video.map[t], stage.heat)
     place[...] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
     if video.boxes is not None:
-        _boxes(place, video.boxes[video.boxes[:, 0] == t], box_size or picture.shape[:2])
+        own = video.boxes[video.boxes[:, 0] == t]
+        _boxes(place, own, box_size or picture.shape[:2], stage.boxes)
     left = width + 2 * EDGE + 12
     _text(canvas, f"frame {t:,} of {len(video.frame_scores):,}", (left, 64))
     _text(canvas, f"score {video.frame_scores[t]:.3f}", (left, 90))
@@ -238,11 +241,19 @@ def draw(
     return canvas
 
 
-def _boxes(place: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> None:
-    """Draws boxes [n, 6] of frames of (H, W) `size` on the picture."""
+def _boxes(
+    place: np.ndarray,
+    boxes: np.ndarray,
+    size: tuple[int, int],
+    ends: tuple[float, float] | None,
+) -> None:
+    """Draws boxes [n, 6] of frames of (H, W) `size` on the picture, the highest score on top."""
+    boxes = boxes[np.argsort(boxes[:, 5], kind="stable")]
     ratio = np.tile(np.array(place.shape[1::-1]) / np.array(size[::-1]), 2)
-    for x0, y0, x1, y1 in np.rint(boxes[:, 1:5] * ratio).astype(int).tolist():
-        cv2.rectangle(place, (x0, y0), (x1 - 1, y1 - 1), BOX, 1)
+    colours = [BOX] * len(boxes) if ends is None else heat.colours(boxes[:, 5], ends).tolist()
+    edges = np.rint(boxes[:, 1:5] * ratio).astype(int).tolist()
+    for (x0, y0, x1, y1), colour in zip(edges, colours, strict=True):
+        cv2.rectangle(place, (x0, y0), (x1 - 1, y1 - 1), colour, 1 if ends is None else 2)
 
 
 def _text(
@@ -258,27 +269,39 @@ def _stage(video: Scores, size: tuple[int, int]) -> Stage:
     whole = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
     whole += whole % 2  # codecs want even sizes
     ends = None if video.map is None else heat.limits(video.map)
+    boxes = _scale(video.boxes)
     figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
     painter = FigureCanvasAgg(figure)
     left = (width + 2 * EDGE + 12) / whole[0]
     figure.text(left, 1 - 34 / whole[1], video.video, fontsize=11, weight="bold", parse_math=False)
     if ends is not None:
-        _legend(figure, ends, left, whole)
+        _legend(figure, ends, "heat: median to 99.5th percentile", left, whole)
+    elif boxes is not None:
+        _legend(figure, boxes, "boxes: lowest to highest score", left, whole)
     axes = _curve(figure, video, whole)
     painter.draw()
     canvas = np.ascontiguousarray(np.asarray(painter.buffer_rgba())[..., :3])
     steps = np.arange(len(video.frame_scores))
     cursor = axes.transData.transform(np.stack([steps, steps], 1))[:, 0]
     span = (round(whole[1] - axes.bbox.y1), round(whole[1] - axes.bbox.y0))
-    return Stage(canvas, (height, width), np.rint(cursor).astype(int), span, ends)
+    return Stage(canvas, (height, width), np.rint(cursor).astype(int), span, ends, boxes)
 
 
-def _legend(figure: Figure, ends: tuple[float, float], left: float, whole: np.ndarray) -> None:
-    """The scale of the heat, in the column beside the picture."""
+def _scale(boxes: np.ndarray | None) -> tuple[float, float] | None:
+    """Lowest and highest score of boxes [n, 6]; None where there are not two."""
+    if boxes is None or not len(boxes) or np.ptp(boxes[:, 5]) == 0:
+        return None
+    return float(boxes[:, 5].min()), float(boxes[:, 5].max())
+
+
+def _legend(
+    figure: Figure, ends: tuple[float, float], title: str, left: float, whole: np.ndarray
+) -> None:
+    """The scale of the heat or of the boxes, in the column beside the picture."""
     bar = figure.add_axes((left, 1 - 190 / whole[1], (SIDE - 40) / whole[0], 14 / whole[1]))
     colours = ScalarMappable(Normalize(*ends), matplotlib.colormaps[heat.COLOURS])
     figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=list(ends), format="%.2g")
-    bar.set_title("heat: median to 99.5th percentile", fontsize=8, loc="left")
+    bar.set_title(title, fontsize=8, loc="left")
     bar.tick_params(labelsize=8)
     for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
