@@ -6,7 +6,8 @@ from nbclient import NotebookClient
 
 from conftest import ROOT
 
-STEPS = {"ucf_mil": "60", "ped2_lgn": "10", "ped2_exemplar": "0", "shanghaitech_s3r": "20"}
+STEPS = {"ucf_mil": "60", "ped2_lgn": "10", "ped2_exemplar": "0", "shanghaitech_s3r": "20",
+         "ped2_ssmtl": "10"}  # fmt: skip
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -70,8 +70,8 @@ def test_the_mark_is_red_in_labelled_frames_only(tmp_path):
 
 def test_without_labels_nothing_is_marked_or_claimed():
     video = Scores("v", np.linspace(0, 1, 6))
-    stage = overlay._stage(video, SIZE)
-    known = overlay._stage(scored([0] * 6), SIZE)
+    stage = overlay.lay_out(video, SIZE)
+    known = overlay.lay_out(scored([0] * 6), SIZE)
     plain = overlay.draw(stage, video, 3, grey()[3])
     assert (plain[: overlay.EDGE] == 255).all()
     said = (plain != overlay.draw(known, scored([0] * 6), 3, grey()[3])).any(-1)
@@ -80,7 +80,7 @@ def test_without_labels_nothing_is_marked_or_claimed():
 
 def test_the_cursor_moves_along_the_curve_with_the_truth_shaded():
     video = scored()
-    stage = overlay._stage(video, SIZE)
+    stage = overlay.lay_out(video, SIZE)
     top, bottom = stage.span
     shade = np.array([250, 229, 199])  # the truth's colour at 35 % on white
     row = stage.canvas[top + 3].astype(int)
@@ -99,7 +99,7 @@ def test_boxes_are_drawn_in_their_frame_and_at_their_scale(box_size):
     unit = 2 if box_size else 1
     box = np.array([10, 5, 30, 20]) * unit
     video = scored(boxes=np.array([[2, *box, 0.9]]))
-    stage = overlay._stage(video, SIZE)
+    stage = overlay.lay_out(video, SIZE)
     with_box = overlay.draw(stage, video, 2, grey()[2], box_size)
     assert (picture(with_box)[45:180, 90] == overlay.BOX).all()  # left edge: x = 10 × 9
     assert (picture(with_box)[45, 90:270] == overlay.BOX).all()
@@ -110,19 +110,19 @@ def test_boxes_are_drawn_in_their_frame_and_at_their_scale(box_size):
 def test_boxes_of_several_scores_have_their_colours():
     rows = [[2, 10, 5, 30, 20, 0.9], [2, 28, 5, 40, 20, 0.1], [3, 1, 1, 5, 5, 0.5]]
     video = scored(boxes=np.array(rows))
-    stage = overlay._stage(video, SIZE)
+    stage = overlay.lay_out(video, SIZE)
     assert stage.boxes == (0.1, 0.9)
     drawn = picture(overlay.draw(stage, video, 2, grey()[2]))
     low, high = (heat.colours(score, stage.boxes) for score in (0.1, 0.9))
     assert (drawn[100, 90] == high).all() and (drawn[100, 359] == low).all()
     assert (drawn[100, 269] == high).all()  # drawn over the other
     assert high.astype(int).sum() > low.astype(int).sum() + 200
-    assert overlay._stage(scored(boxes=np.zeros((0, 6))), SIZE).boxes is None
+    assert overlay.lay_out(scored(boxes=np.zeros((0, 6))), SIZE).boxes is None
 
 
 def test_a_map_without_contrast_gives_no_heat():
     video = scored(map=np.ones((FRAMES, 2, 2)))
-    drawn = overlay.draw(overlay._stage(video, SIZE), video, 0, grey()[0])
+    drawn = overlay.draw(overlay.lay_out(video, SIZE), video, 0, grey()[0])
     assert (picture(drawn) == 100).all()
 
 

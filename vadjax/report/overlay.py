@@ -182,7 +182,7 @@ def _drawn(video: Scores, source: Source) -> Iterator[np.ndarray]:
     stage = None
     for t, picture in enumerate(source.frames):
         if stage is None:
-            stage, shape = _stage(video, picture.shape[:2]), picture.shape
+            stage, shape = lay_out(video, picture.shape[:2]), picture.shape
         check_shape(video.video, t, picture.shape, shape)
         yield draw(stage, video, t, picture, source.size)
 
@@ -262,7 +262,7 @@ def _text(
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
 
 
-def _stage(video: Scores, size: tuple[int, int]) -> Stage:
+def lay_out(video: Scores, size: tuple[int, int]) -> Stage:
     """Lays out the overlay of a video with frames of (H, W) `size`."""
     factor = max(1, -(-HEIGHT // size[0]))
     height, width = factor * size[0], factor * size[1]
