@@ -37,11 +37,13 @@ vadjax/systems/ssmtl):
                 length and gaussian (centred | offset) of the smoothing over time, flag (deviations
                 above normal objects from which an object gets a reason)
 
-Ablation, a run for each set of tasks:
-    for tasks in arrow irregularity middle distillation arrow,irregularity,middle; do
-      python -m vadjax.main --config=configs/ped2_ssmtl.py:short \
-        --config.model.tasks="('${tasks//,/\',\'}',)" --config.data.dir=data/ped2 \
-        --config.data.objects=data/ped2_objects --workdir=runs/tasks_$tasks
+Ablation: each task alone, and each left out (a task that is not in use has no parameters):
+    for tasks in "'arrow'," "'irregularity'," "'middle'," "'distillation'," \
+        "'irregularity','middle','distillation'" "'arrow','middle','distillation'" \
+        "'arrow','irregularity','distillation'" "'arrow','irregularity','middle'"; do
+      python -m vadjax.main --config=configs/ped2_ssmtl.py:short --config.data.dir=data/ped2 \
+        --config.data.objects=data/ped2_objects --config.model.tasks="($tasks)" \
+        --workdir="runs/tasks_${tasks//[^a-z]/}"
     done
     python -m vadjax.report.table runs/tasks_*
 """
