@@ -66,10 +66,15 @@ def ped2() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def kinetics_i3d() -> pathlib.Path:
-    """The published weights of I3D, fetched once and kept; skips where they cannot be had."""
+    """The published weights of I3D."""
+    return published("i3d_rgb_kinetics400")
+
+
+def published(name: str) -> pathlib.Path:
+    """A file of published weights, fetched once and kept; skips where it cannot be had."""
     from data_prep import weights
 
-    folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED["i3d_rgb_kinetics400"]
+    folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED[name]
     path = folder / entry.member.rsplit("/", 1)[1]
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)

