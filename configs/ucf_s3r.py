@@ -10,7 +10,7 @@ r"""S3R on UCF-Crime (Wu, Hsieh et al., ECCV 2022; spec s3r).
 
 Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`, whose quirks this has too; `:ped2`,
 300 steps of 4 + 4 for the weak splits of `configs/ped2_mil.py` (frame AUC of splits 0-9: 0.832 ±
-0.069; 2 minutes of one core each); `:mini`, 100 steps of 10 + 10 on 40 real videos with C3D
+0.069; 200 s of one core each); `:mini`, 100 steps of 10 + 10 on 40 real videos with C3D
 features, the videos of `configs/ucf_mil.py:mini` (pooled AUC of seeds 0-4: 0.636 ± 0.038):
     python -m data_prep.ucf_crime --features FOLDER/c3d_fc6_32seg --out data/ucf_mini
 
