@@ -1,6 +1,6 @@
 """SSMTL: a training step and scoring beside torch, and cutting crops. Run it alone.
 
-    python -m tests.benchmarks.ssmtl [--runs 5] [--batch 64] [--trunk shallow_narrow]
+    python -m tests.benchmarks.ssmtl [--runs 5] [--batch 64] [--trunk shallow_narrow] [--scoring]
         [--data data/ped2 --objects data/ped2_objects]
 
 A step is 64 objects with all four tasks (1,080 outputs distilled): forward, losses, backward, Adam,
@@ -133,6 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--trunk", default="shallow_narrow")
+    parser.add_argument("--scoring", action="store_true", help="scoring alone")
     parser.add_argument("--data", help="dataset of frames")
     parser.add_argument("--objects", default="", help="dataset of its objects")
     args = parser.parse_args(argv)
@@ -140,14 +141,16 @@ def main(argv: list[str] | None = None) -> None:
         cutting(args.data, args.objects)
     batch = batch_of(args.batch)
     system, state = system_of(args.trunk)
+    system.config.eval.batch = args.batch  # else the batch would be filled up
     step, score = torch_programs(state, jax.tree.map(jnp.asarray, batch))
-    programs = {
-        "torch": step,
-        "ours": our_step(args.trunk, batch),
-        "plain": our_step(args.trunk, batch, plain=True),
-    }
-    times = table.in_turns(programs, args.runs, warm=1)
-    table.show(f"training step, {args.trunk}", times, "torch", args.batch, "objects")
+    if not args.scoring:
+        programs = {
+            "torch": step,
+            "ours": our_step(args.trunk, batch),
+            "plain": our_step(args.trunk, batch, plain=True),
+        }
+        times = table.in_turns(programs, args.runs, warm=1)
+        table.show(f"training step, {args.trunk}", times, "torch", args.batch, "objects")
     detector = batch["teachers"][:, : OUTPUTS["detector"]]
     programs = {"torch": score, "ours": lambda: system._judge(state, batch["crops"], detector)}
     times = table.in_turns(programs, args.runs, warm=1)

@@ -243,16 +243,18 @@ class System:
         return parts(pieces, functools.partial(self._judge, state), reasons)
 
     def _judge(self, state: State, crops: np.ndarray, detector: np.ndarray | None) -> dict:
-        """Task → score [n] of objects, and `TOTAL`; `eval.batch` or `FEW` at once."""
-        size = FEW if len(crops) <= FEW else self.config.eval.batch
-        found = []
-        for start in range(0, len(crops), size):
+        """Task → score [n] of objects, and `TOTAL`; `eval.batch` at once, `FEW` of the last."""
+        found, start = [], 0
+        while start < len(crops):
+            full = len(crops) - start >= self.config.eval.batch
+            size = self.config.eval.batch if full else FEW
             own = slice(start, start + size)
             missing = size - len(crops[own])
             rows = [crops[own]] if detector is None else [crops[own], detector[own]]
             rows = [np.pad(row, [(0, missing)] + [(0, 0)] * (row.ndim - 1)) for row in rows]
             scored = jax.device_get(self._scored(state.params, state.batch_stats, *rows))
             found.append({name: value[: size - missing] for name, value in scored.items()})
+            start += size
         names = (TOTAL, *self.scored)
         empty = [np.zeros(0, np.float32)]
         return {name: np.concatenate(empty + [own[name] for own in found]) for name in names}
