@@ -6,9 +6,11 @@ import pytest
 from jax import export, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from vadjax.ops import pieces
 from vadjax.ops.conv import (
     LAYOUTS,
     conv,
+    conv_frames,
     conv_general_dilated,
     conv_inference,
     conv_transpose,
@@ -75,6 +77,31 @@ def test_forward_and_gradients_equal_the_plain_form(case, dtype):
         ours = with_gradients(lambda x, w: conv(x, w, strides, padding), x, w)
         assert ours[0].dtype == dtype
         close(ours, with_gradients(lambda x, w: plain(x, w, strides, padding), x, w), dtype)
+
+
+@pytest.mark.parametrize("channels", [5, 24])
+@pytest.mark.parametrize("samples", [1, 3, 6])
+def test_volumes_in_pieces(samples, channels, monkeypatch):
+    """The same whether all of a batch is treated at once or some samples at a time."""
+    x, w = draw((6, 4, 8, 7, channels), (3, 3, 3, channels, 4), dtype="float32")
+    one = 4 * 8 * 7 * 3 * channels * 4  # bytes: three temporal taps
+    monkeypatch.setattr(pieces, "CACHE", samples * one)
+    ours = lambda x, w: conv(x, w, (1, 1, 1), ((1, 1),) * 3)  # noqa: E731
+    loops = str(jax.make_jaxpr(ours)(x, w)).count("scan[")
+    assert loops == (samples < 6)
+    theirs = with_gradients(lambda x, w: plain(x, w, (1, 1, 1), ((1, 1),) * 3), x, w)
+    close(with_gradients(ours, x, w), theirs, "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_frames_with_named_neighbours(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        x, w = draw((2, 4, 8, 7, 5), (3, 3, 3, 5, 6), dtype=dtype)
+        ours = jax.jit(lambda x, w: conv_frames(x, w, ((-1, 0, 2), (0, 2, 3), (2, 3, -1))))
+        exact = plain(x[:, np.array([0, 2, 3])], w, (1, 1, 1), ((1, 1),) * 3)
+        close([ours(x, w)], [exact], dtype)
+        text = export.export(ours, platforms=["cuda"])(x, w).mlir_module()
+    assert text.count("stablehlo.convolution") == 1 and "x3x8x7x5x" in text  # three frames each
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ What XLA does badly on CPU, and what is done instead:
 
 kernel gradients   a convolution with an image-sized window; here blocks of about 512 output
                    positions, patches times cotangents
-3-D convolutions   slow with few channels; here 2-D ones over the temporal taps
+3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, some samples at
+                   a time: all of a batch would leave the cache between the passes
 transposed         slow kernel gradients; here that of the stride-2 convolution that leads back
                    (spec lgn_net §8)
 float64            far too slow for a whole network; here patches times a matrix
@@ -21,6 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from vadjax.ops.pieces import in_pieces
 
 WINOGRAD = (  # of the three taps of a column, for each of the six sums of input rows
     (1 / 4, 0, 0),
@@ -72,6 +75,8 @@ def _conv_backward(strides, padding, residuals, gy):
         forward = functools.partial(_forward_on_cpu, strides=strides, padding=padding)
         if w.ndim == 4 and x.dtype != jnp.float64:
             gx = _input_gradient(gy, w, x.shape, strides, padding)
+        elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
+            gx = _volume_gradient(gy, w, padding)
         else:
             gx = jax.vjp(lambda x: forward(x, w), x)[1](gy)[0]
         if math.prod(w.shape[:-2]) > MOST_PATCHES:
@@ -194,6 +199,42 @@ def conv_general_dilated(
     return form(lhs, rhs, tuple(window_strides), padding)
 
 
+def conv_frames(x: jax.Array, w: jax.Array, triples: Sequence[Sequence[int]]) -> jax.Array:
+    """3×3×3 convolution, padded in space, for frames whose neighbours in time are named.
+
+    On CPU every frame meets each temporal tap once, however many triples it is in.
+
+    Args:
+      x: [B, T, H, W, C].
+      w: kernel [3, 3, 3, C, F].
+      triples: [M, 3], the frames that the three temporal taps see; -1 = one of zeros.
+
+    Returns:
+      [B, M, H, W, F].
+    """
+    seen, space = np.asarray(triples), ((1, 1), (1, 1))
+
+    def on_cpu(x, w):
+        side_by_side = jnp.moveaxis(w, 0, -2).reshape(*w.shape[1:4], -1)
+        frames = x.reshape(-1, *x.shape[2:])
+        y = _forward_on_cpu(frames, side_by_side, (1, 1), space)
+        y = _with_zeros(y.reshape(*x.shape[:2], *y.shape[1:]))
+        parts = jnp.split(y, len(w), -1)
+        return sum(part[:, own] for part, own in zip(parts, seen.T, strict=True))
+
+    def default(x, w):
+        volumes = _with_zeros(x)[:, seen].reshape(-1, seen.shape[1], *x.shape[2:])
+        y = _plain(volumes, w, (1, 1, 1), ((0, 0), *space))
+        return y.reshape(len(x), len(seen), *y.shape[2:])
+
+    return lax.platform_dependent(x, w, cpu=on_cpu, default=default)
+
+
+def _with_zeros(x):
+    """[B, T + 1, ...]: the last frame, which -1 names, is zeros."""
+    return jnp.pad(x, [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))
+
+
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
 
 
@@ -227,6 +268,14 @@ def _input_gradient(gy, w, shape, strides, padding):
     return lax.conv_general_dilated(gy, turned, (1, 1), pads, strides, dimension_numbers=LAYOUTS[2])
 
 
+def _volume_gradient(gy, w, padding):
+    """As `_input_gradient` for x [B, T, H, W, C] and strides of 1."""
+    turned = lax.optimization_barrier(w[::-1, ::-1, ::-1].swapaxes(3, 4))
+    sides = zip(w.shape, padding, strict=False)
+    pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in sides)
+    return _forward_on_cpu(gy, turned, (1, 1, 1), pads)
+
+
 def _plain_transpose(x, w):
     return lax.conv_general_dilated(
         x, w[::-1, ::-1], (1, 1), ((1, 2),) * 2, (2, 2), dimension_numbers=LAYOUTS[2]
@@ -246,7 +295,11 @@ def _forward_on_cpu(x, w, strides, padding):
         return _by_patches(x, w, strides, padding)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return _plain(x, w, strides, padding)
-    return _by_temporal_taps(x, w, strides, padding)
+    taps = functools.partial(_by_temporal_taps, w=w, strides=strides, padding=padding)
+    sides = zip(x.shape[1:], w.shape, strides, padding, strict=False)
+    out = [(n + sum(pad) - k) // stride + 1 for n, k, stride, pad in sides]
+    channels = max(w.shape[0] * x.shape[4], w.shape[4])
+    return in_pieces(taps, x, math.prod(out) * channels * x.dtype.itemsize)
 
 
 def _by_temporal_taps(x, w, strides, padding):

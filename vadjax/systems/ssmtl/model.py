@@ -8,11 +8,12 @@
 The trunk keeps time and pools it at the end, so it takes any number of crops: 7, 7, 6 and 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vadjax.backbones.layers import ConvNorm, pool_volume
 from vadjax.ops.conv import conv_general_dilated, max_pool
@@ -46,14 +47,27 @@ class Trunk(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """[B, H/8, W/8, C] of crops x [B, T, H, W, 3] in [0, 1]."""
-        for block, widths in enumerate(self.widths):
-            for number, width in enumerate(widths):
-                name = f"block{block}_conv{number}"
-                x = nn.relu(_conv(width, 3, self, name)(x, train))
-            x = pool_volume(x, in_time=False)
-        return TIME_POOLINGS[self.time_pooling](x, 1)
+    def __call__(
+        self, x: jax.Array, train: bool, passes: tuple[tuple[int, ...], ...] | None = None
+    ) -> jax.Array | list[jax.Array]:
+        """Maps [B, H/8, W/8, C] of crops x [B, T, H, W, 3] in [0, 1].
+
+        Args:
+          x: the crops.
+          train: whether batch statistics are taken and followed.
+          passes: without training: the crops that each of several passes sees. What they have in
+            common is computed once, and there is a map for each.
+        """
+        layers = [(b, n, width) for b, own in enumerate(self.widths) for n, width in enumerate(own)]
+        seen, found = common_triples(passes or (), len(layers))
+        for (block, number, width), triples in zip(layers, seen, strict=True):
+            name = f"block{block}_conv{number}"
+            conv = _conv(width, 3, self, name, triples=triples if passes else None)
+            x = nn.relu(conv(x, train))
+            if number == len(self.widths[block]) - 1:
+                x = pool_volume(x, in_time=False)
+        pool = TIME_POOLINGS[self.time_pooling]
+        return [pool(x[:, np.array(own)], 1) for own in found] if passes else pool(x, 1)
 
 
 class OutputsHead(nn.Module):
@@ -177,35 +191,68 @@ class MultiTaskNet(nn.Module):
 
         Arrow and irregularity see the same crops and share one pass of the trunk.
         """
+        every = tuple(range(crops.shape[1]))
+        middle = len(every) // 2
+        sees = {
+            "arrow": every,
+            "irregularity": every,
+            "middle": every[:middle] + every[middle + 1 :],
+            "distillation": (middle,),
+        }
         used = [task for task in TASKS if task in self.tasks]
-        middle = crops.shape[1] // 2
-        features, found = None, {}
-        for task in used:
-            if task == "middle":
-                x = self._features(jnp.delete(crops, middle, 1), False)
-            elif task == "distillation":
-                x = self._features(crops[:, middle : middle + 1], False)
-            else:
-                features = self._features(crops, False) if features is None else features
-                x = features
-            found[task] = self._head(task, x, False)
-        return found
+        passes = tuple(dict.fromkeys(sees[task] for task in used))
+        maps = dict(zip(passes, self._features(crops, False, passes), strict=True))
+        return {task: self._head(task, maps[sees[task]], False) for task in used}
 
-    def _features(self, crops: jax.Array, train: bool) -> jax.Array:
+    def _features(self, crops: jax.Array, train: bool, passes=None):
         if any(side % SMALLEST for side in crops.shape[2:4]):
             raise ValueError(
                 f"crops of {crops.shape[2]} × {crops.shape[3]} pixels; sides must be multiples "
                 f"of {SMALLEST} (config.model.size)"
             )
-        return self.shared(crops.astype(self.dtype), train)
+        return self.shared(crops.astype(self.dtype), train, passes)
 
     def _head(self, task: str, x: jax.Array, train: bool) -> jax.Array:
         return self.middle(x, train) if task == "middle" else getattr(self, task)(x)
 
 
-def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str) -> ConvNorm:
-    size = (3,) * dimensions
-    return ConvNorm(width, size, padding=1, momentum=of.momentum, dtype=of.dtype, name=name)
+def common_triples(
+    passes: Sequence[Sequence[int]], layers: int
+) -> tuple[list[tuple], list[list[int]]]:
+    """What several passes through 3×3×3 convolutions have in common.
+
+    A frame of a layer is known by the three of the layer below that it sees. Those that several
+    passes share are there once.
+
+    Args:
+      passes: frames of each pass, in order of time.
+      layers: how many convolutions follow one another.
+
+    Returns:
+      Of each layer: [M, 3], the frames below, -1 = beyond an end; and of each pass: its frames
+      of the last layer.
+    """
+    found = []
+    for _ in range(layers):
+        known, above = {}, []
+        for frames in passes:
+            triples = zip((-1, *frames[:-1]), frames, (*frames[1:], -1), strict=True)
+            above.append([known.setdefault(triple, len(known)) for triple in triples])
+        found.append(tuple(known))
+        passes = above
+    return found, passes
+
+
+def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str, **fields) -> ConvNorm:
+    return ConvNorm(
+        width,
+        (3,) * dimensions,
+        padding=1,
+        momentum=of.momentum,
+        dtype=of.dtype,
+        name=name,
+        **fields,
+    )
 
 
 def _one_of(field: str, value: str, known) -> None:

@@ -19,13 +19,14 @@ from vadjax.data import clips
 from vadjax.data.loader import Shard, ahead
 from vadjax.data.objects import ObjectVideo, Source, outputs_of
 from vadjax.data.records import Dataset, Description, read_manifest
+from vadjax.ops.pieces import in_pieces
 from vadjax.parts import Part, join
 from vadjax.scores import Scores
 from vadjax.system import first_variables, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
-from vadjax.systems.ssmtl.model import SMALLEST, MultiTaskNet
+from vadjax.systems.ssmtl.model import SMALLEST, TRUNKS, MultiTaskNet
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.samples import Samples
 from vadjax.systems.ssmtl.stream import TOTAL, Chunk, Seen, chunks, parts
@@ -261,12 +262,21 @@ class System:
 
     def _task_scores(self, params, batch_stats, crops, detector=None) -> dict:
         variables = {"params": params, "batch_stats": batch_stats}
-        outputs = self.model.apply(variables, crops, method="score_outputs")
+        outputs = self._score_outputs(variables, crops)
         outputs = {task: outputs[task] for task in self.scored}
         found = score.task_scores(
             outputs, crops[:, tasks.REACH], detector, self.config.eval.distillation_space
         )
         return {TOTAL: score.object_scores(found), **found}
+
+    def _score_outputs(self, variables: dict, crops: jax.Array) -> dict:
+        """What the network says; on CPU a few objects go through all of it before the next."""
+        apply = functools.partial(self.model.apply, variables, method="score_outputs")
+        channels = 3 * TRUNKS[self.model.trunk][0][0]  # of each temporal tap of the first layer
+        size = crops[0, ..., 0].size * channels * crops.dtype.itemsize
+        return jax.lax.platform_dependent(
+            crops, cpu=lambda crops: in_pieces(apply, crops, size), default=apply
+        )
 
     def _source(self, data: Dataset) -> Source:
         """The objects of a dataset of frames, checked once.
