@@ -28,7 +28,7 @@ vadjax/systems/ssmtl):
     objects     for video of one's own: detector and its weights, teacher (weights of the detector
                 that taught, if it is another); "" = as in the training
     model       trunk, tasks (those in use), size (of a crop, pixels), time_pooling, middle_output,
-                momentum (of the running statistics)
+                statistics (of the batch norms: joint | pass), momentum (of the running ones)
     loss        distillation_weight
     optim       learning_rate, schedule (constant | cosine: annealed to 0)
     eval        batch (objects at once), held_out (share of the training videos that selects the
@@ -65,6 +65,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "size": 64,
         "time_pooling": "max",
         "middle_output": "linear",
+        "statistics": "joint",
         "momentum": 0.99,
     }
     config.loss = {"distillation_weight": 0.2}
@@ -102,6 +103,7 @@ def _published(config: ml_collections.ConfigDict) -> None:
 def _short(config: ml_collections.ConfigDict) -> None:
     """Within an hour of two cores."""
     config.model.trunk = "shallow_narrow"
+    config.model.momentum = 0.9
     config.optim.schedule = "cosine"
     config.train.batch = 64
     config.train.steps = 800

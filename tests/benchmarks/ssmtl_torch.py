@@ -47,28 +47,32 @@ class Network:
       weights: as of `to_torch`; those with gradient are trained.
       train: whether batch statistics are taken; the running ones are then followed in place, as
         torch does it, with the variance of the sample.
+      joint: whether the trunk's are those of all passes together.
     """
 
-    def __init__(self, weights: dict[str, torch.Tensor], train: bool = False):
-        self.weights, self.train = weights, train
+    def __init__(self, weights: dict[str, torch.Tensor], train: bool = False, joint: bool = True):
+        self.weights, self.train, self.joint = weights, train, joint
 
-    def block(self, name, x):
-        """3×3 (×3) convolution, batch norm, ReLU."""
+    def block(self, name, x, lengths=None):
+        """3×3 (×3) convolution of each pass, batch norm of all, ReLU."""
         get = lambda part: self.weights[f"{name}/{part}"]  # noqa: E731
         conv = F.conv3d if x.ndim == 5 else F.conv2d
-        x = conv(x, get("conv/kernel"), padding=1)
+        passes = x.split(lengths, 2) if lengths else (x,)
+        found = [conv(one, get("conv/kernel"), padding=1) for one in passes]
+        x = torch.cat(found, 2) if lengths else found[0]
         running = get("norm/mean"), get("norm/var")
         x = F.batch_norm(x, *running, get("norm/scale"), get("norm/bias"), self.train, 0.01, 1e-5)
         return F.relu(x)
 
-    def trunk(self, x):
-        """Map [B, C, H/8, W/8] of crops [B, 3, T, H, W]."""
+    def trunk(self, passes):
+        """Maps [B, C, H/8, W/8] of passes [B, 3, T, H, W]."""
+        lengths, x = [one.shape[2] for one in passes], torch.cat(passes, 2)
         for i in range(3):
             for j in range(2):
                 if f"shared/block{i}_conv{j}/conv/kernel" in self.weights:
-                    x = self.block(f"shared/block{i}_conv{j}", x)
+                    x = self.block(f"shared/block{i}_conv{j}", x, lengths)
             x = F.max_pool3d(x, (1, 2, 2))
-        return x.amax(2)
+        return [one.amax(2) for one in x.split(lengths, 2)]
 
     def outputs(self, task, x):
         """Raw outputs of a head [B, outputs]."""
@@ -86,11 +90,12 @@ class Network:
 
     def __call__(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
-        found = {}
-        for task, crops in inputs.items():
-            x = self.trunk(crops)
-            found[task] = self.picture(x) if task == "middle" else self.outputs(task, x)
-        return found
+        crops = list(inputs.values())
+        maps = self.trunk(crops) if self.joint else [self.trunk([one])[0] for one in crops]
+        return {
+            task: self.picture(own) if task == "middle" else self.outputs(task, own)
+            for task, own in zip(inputs, maps, strict=True)
+        }
 
 
 def training_loss(outputs, targets, distillation_weight=0.2):

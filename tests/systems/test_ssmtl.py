@@ -108,15 +108,22 @@ def channels_last(found: dict) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("trunk", "train"), [("shallow_narrow", True), ("deep_wide", False), ("deep_narrow", True)]
+    ("trunk", "train", "statistics"),
+    [
+        ("shallow_narrow", True, "pass"),
+        ("shallow_narrow", True, "joint"),
+        ("deep_wide", False, "joint"),
+        ("deep_narrow", True, "joint"),
+    ],
 )
-def test_the_same_as_torch(trunk, train, batch, torch_form):
-    net = small_net(trunk=trunk)
+def test_the_same_as_torch(trunk, train, statistics, batch, torch_form):
+    net = small_net(trunk=trunk, statistics=statistics)
     inputs, _ = tasks.training_inputs(batch)
     apply = jax.jit(functools.partial(net.apply, train=train, mutable="batch_stats"))
     outputs, changed = apply(variables_of(net), inputs)
     weights = torch_form.to_torch(variables_of(net))
-    expected = channels_last(torch_form.Network(weights, train)(torch_form.to_tensors(inputs)))
+    program = torch_form.Network(weights, train, statistics == "joint")
+    expected = channels_last(program(torch_form.to_tensors(inputs)))
     for task in TASKS:
         close(outputs[task], expected[task], atol=1e-4, err_msg=task)
     running = torch_form.to_torch({"params": {}} | changed)
@@ -195,9 +202,10 @@ def test_mean_over_time_and_sigmoid_are_options(batch):
     assert 0 < other["middle"].min() < other["middle"].max() < 1 < plain["middle"].max()
 
 
-def test_every_pass_of_the_trunk_follows_the_statistics(batch):
-    """Four passes, each of which keeps 0.99 (spec §4)."""
-    net = small_net()
+@pytest.mark.parametrize("statistics", ["pass", "joint"])
+def test_running_statistics(statistics, batch):
+    """Each of four passes in turn, or all of their frames together, of which 0.01 is taken in."""
+    net = small_net(statistics=statistics)
     variables = variables_of(net)
     inputs, _ = tasks.training_inputs(batch)
     apply = jax.jit(functools.partial(net.apply, train=True, mutable="batch_stats"))
@@ -205,10 +213,12 @@ def test_every_pass_of_the_trunk_follows_the_statistics(batch):
     norm = lambda tree: tree["shared"]["block0_conv0"]["norm"]  # noqa: E731
     kernel = variables["params"]["shared"]["block0_conv0"]["conv"]["kernel"]
     mean = norm(variables["batch_stats"])["mean"]
-    for task in TASKS:
-        y = jax.lax.conv_general_dilated(
-            inputs[task], kernel, (1, 1, 1), "SAME", dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
-        )
+    options = {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}
+    passes = [
+        jax.lax.conv_general_dilated(inputs[task], kernel, (1, 1, 1), "SAME", **options)
+        for task in TASKS
+    ]
+    for y in passes if statistics == "pass" else [jnp.concatenate(passes, 1)]:
         mean = 0.99 * mean + 0.01 * y.mean((0, 1, 2, 3))
     close(norm(changed["batch_stats"])["mean"], mean, atol=1e-6)
 
@@ -230,6 +240,7 @@ def test_bfloat16_keeps_parameters_and_outputs_in_float32(batch):
         ({"tasks": ()}, "model.tasks: ''"),
         ({"time_pooling": "sum"}, "model.time_pooling: 'sum'"),
         ({"middle_output": "tanh"}, "model.middle_output: 'tanh'"),
+        ({"statistics": "each"}, "model.statistics: 'each'; expected one of joint, pass"),
     ],
 )
 def test_settings_that_do_not_exist(changes, message, batch):

@@ -6,12 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.conv import (
-    conv_frames,
-    conv_general_dilated,
-    conv_general_inference,
-    max_pool,
-)
+from vadjax.ops.conv import conv_general_dilated, conv_general_inference, max_pool
 from vadjax.ops.depthwise import depthwise
 
 MOMENTUM = 0.9  # of the running statistics
@@ -48,8 +43,8 @@ class ConvNorm(nn.Module):
       unbiased: whether the running variance is torch's.
       kernel_init: of the convolution.
       filtered: whether wide kernels take the short cut of `conv_inference` when not training.
-      triples: of a 3×3×3 kernel: frames that it sees, as of `ops.conv.conv_frames`; None = each
-        frame with the one before and the one after.
+      form: another convolution than that of the size and the kind, as
+        `flax.linen.Conv(conv_general_dilated=...)` takes it.
       dtype: type of the arithmetic.
     """
 
@@ -63,7 +58,7 @@ class ConvNorm(nn.Module):
     unbiased: bool = False
     kernel_init: Callable = nn.initializers.he_normal()
     filtered: bool = False
-    triples: tuple[tuple[int, ...], ...] | None = None
+    form: Callable | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -72,8 +67,6 @@ class ConvNorm(nn.Module):
         form = conv_general_inference if self.filtered and not train else conv_general_dilated
         if x.ndim == 4 and self.groups == x.shape[-1] > 1:
             form = depthwise
-        if self.triples is not None:
-            form = lambda x, w, *_, **__: conv_frames(x, w, self.triples)  # noqa: E731
         y = nn.Conv(
             self.features,
             self.size,
@@ -83,7 +76,7 @@ class ConvNorm(nn.Module):
             use_bias=False,
             dtype=self.dtype,
             kernel_init=self.kernel_init,
-            conv_general_dilated=form,
+            conv_general_dilated=self.form or form,
             name="conv",
         )(x)
         norm = UnbiasedBatchNorm if self.unbiased else nn.BatchNorm

@@ -199,6 +199,23 @@ def conv_general_dilated(
     return form(lhs, rhs, tuple(window_strides), padding)
 
 
+def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more):
+    """As `conv_general_dilated` of volumes that follow one another in time, none seeing another.
+
+    Args:
+      x: [B, sum(lengths), H, W, C].
+      w: kernel [kt, kh, kw, C, F].
+      strides: with padding and all else as of `jax.lax.conv_general_dilated`.
+      padding: of each volume.
+      options: passed on.
+      lengths: frames of each volume.
+      more: passed on.
+    """
+    volumes = jnp.split(x, np.cumsum(lengths)[:-1], 1)
+    found = [conv_general_dilated(v, w, strides, padding, *options, **more) for v in volumes]
+    return jnp.concatenate(found, 1)
+
+
 def conv_frames(x: jax.Array, w: jax.Array, triples: Sequence[Sequence[int]]) -> jax.Array:
     """3×3×3 convolution, padded in space, for frames whose neighbours in time are named.
 

@@ -8,6 +8,7 @@
 The trunk keeps time and pools it at the end, so it takes any number of crops: 7, 7, 6 and 1.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vadjax.backbones.layers import ConvNorm, pool_volume
-from vadjax.ops.conv import conv_general_dilated, max_pool
+from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes, max_pool
 
 TRUNKS = {  # channels of the convolutions of each block
     "shallow_narrow": ((16,), (32,), (32,)),
@@ -27,6 +28,7 @@ TRUNKS = {  # channels of the convolutions of each block
 TASKS = ("arrow", "irregularity", "middle", "distillation")
 TIME_POOLINGS = {"max": jnp.max, "mean": jnp.mean}
 MIDDLE_OUTPUTS = {"linear": lambda x: x, "sigmoid": nn.sigmoid}
+STATISTICS = ("joint", "pass")
 SMALLEST = 16  # pixels of a crop: three poolings in the trunk, one in the heads
 HEAD_WIDTH = 32
 
@@ -37,7 +39,7 @@ class Trunk(nn.Module):
     Attributes:
       widths: channels of the convolutions of each block.
       time_pooling: `"max"` or `"mean"` over the crops.
-      momentum: share of the running statistics that a pass keeps.
+      momentum: share of the running statistics that an update keeps.
       dtype: type of the arithmetic.
     """
 
@@ -48,26 +50,35 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, train: bool, passes: tuple[tuple[int, ...], ...] | None = None
-    ) -> jax.Array | list[jax.Array]:
-        """Maps [B, H/8, W/8, C] of crops x [B, T, H, W, 3] in [0, 1].
+        self,
+        x: jax.Array,
+        train: bool,
+        lengths: Sequence[int] = (),
+        passes: Sequence[Sequence[int]] = (),
+    ) -> list[jax.Array]:
+        """Maps [B, H/8, W/8, C] of crops x [B, T, H, W, 3] in [0, 1], one of each pass.
 
         Args:
           x: the crops.
-          train: whether batch statistics are taken and followed.
-          passes: without training: the crops that each of several passes sees. What they have in
-            common is computed once, and there is a map for each.
+          train: whether batch statistics are taken, of all passes together, and followed.
+          lengths: crops of each pass, which follow one another in x; all are one pass if empty.
+          passes: instead of lengths, and without training: which crops each pass sees. What the
+            passes have in common is computed once.
         """
         layers = [(b, n, width) for b, own in enumerate(self.widths) for n, width in enumerate(own)]
-        seen, found = common_triples(passes or (), len(layers))
-        for (block, number, width), triples in zip(layers, seen, strict=True):
-            name = f"block{block}_conv{number}"
-            conv = _conv(width, 3, self, name, triples=triples if passes else None)
-            x = nn.relu(conv(x, train))
+        if passes:
+            triples, maps = common_triples(passes, len(layers))
+            forms = [functools.partial(_frames, triples=own) for own in triples]
+        else:
+            lengths = lengths or (x.shape[1],)
+            maps = [range(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
+            forms = [functools.partial(conv_passes, lengths=lengths)] * len(layers)
+        for (block, number, width), form in zip(layers, forms, strict=True):
+            x = nn.relu(_conv(width, 3, self, f"block{block}_conv{number}", form)(x, train))
             if number == len(self.widths[block]) - 1:
                 x = pool_volume(x, in_time=False)
         pool = TIME_POOLINGS[self.time_pooling]
-        return [pool(x[:, np.array(own)], 1) for own in found] if passes else pool(x, 1)
+        return [pool(x[:, np.array(own)], 1) for own in maps]
 
 
 class OutputsHead(nn.Module):
@@ -139,8 +150,11 @@ class MultiTaskNet(nn.Module):
       distilled: outputs that the head of the distillation imitates.
       time_pooling: `"max"` or `"mean"`.
       middle_output: `"linear"` or `"sigmoid"`.
-      momentum: share of the running statistics that a pass keeps. With 0.99 they are a hundred
-        steps late, which a short training must not end with (README).
+      statistics: of the trunk's batch norms in training: `"joint"`, of the passes of all tasks
+        together, or `"pass"`, of each pass by itself. The running statistics are the same for all
+        passes, so that a trunk trained with `"pass"` sees other numbers when it scores (README).
+      momentum: share of the running statistics that an update keeps. With 0.99 they are a hundred
+        updates late, which a short training must not end with (README).
       dtype: type of the arithmetic; parameters are float32.
     """
 
@@ -149,6 +163,7 @@ class MultiTaskNet(nn.Module):
     distilled: int = 1080
     time_pooling: str = "max"
     middle_output: str = "linear"
+    statistics: str = "joint"
     momentum: float = 0.99
     dtype: jnp.dtype = jnp.float32
 
@@ -157,6 +172,7 @@ class MultiTaskNet(nn.Module):
         _one_of("trunk", self.trunk, TRUNKS)
         _one_of("time_pooling", self.time_pooling, TIME_POOLINGS)
         _one_of("middle_output", self.middle_output, MIDDLE_OUTPUTS)
+        _one_of("statistics", self.statistics, STATISTICS)
         for task in self.tasks or ("",):
             _one_of("tasks", task, TASKS)
         widths = TRUNKS[self.trunk]
@@ -184,7 +200,13 @@ class MultiTaskNet(nn.Module):
           float32 [B, H, W, 3] (`middle`), or outputs float32 [B, distilled] (`distillation`).
         """
         used = [task for task in TASKS if task in self.tasks]
-        return {task: self._head(task, self._features(inputs[task], train), train) for task in used}
+        if self.statistics == "joint":
+            lengths = tuple(inputs[task].shape[1] for task in used)
+            maps = self._maps(jnp.concatenate([inputs[task] for task in used], 1), train, lengths)
+        else:
+            maps = [self._maps(inputs[task], train)[0] for task in used]
+        pairs = zip(used, maps, strict=True)
+        return {task: self._head(task, own, train) for task, own in pairs}
 
     def score_outputs(self, crops: jax.Array) -> dict[str, jax.Array]:
         """Outputs as of `__call__` for plain sequences [B, T, H, W, 3], T odd: nothing is drawn.
@@ -201,16 +223,16 @@ class MultiTaskNet(nn.Module):
         }
         used = [task for task in TASKS if task in self.tasks]
         passes = tuple(dict.fromkeys(sees[task] for task in used))
-        maps = dict(zip(passes, self._features(crops, False, passes), strict=True))
+        maps = dict(zip(passes, self._maps(crops, False, passes=passes), strict=True))
         return {task: self._head(task, maps[sees[task]], False) for task in used}
 
-    def _features(self, crops: jax.Array, train: bool, passes=None):
+    def _maps(self, crops: jax.Array, train: bool, lengths=(), passes=()) -> list[jax.Array]:
         if any(side % SMALLEST for side in crops.shape[2:4]):
             raise ValueError(
                 f"crops of {crops.shape[2]} × {crops.shape[3]} pixels; sides must be multiples "
                 f"of {SMALLEST} (config.model.size)"
             )
-        return self.shared(crops.astype(self.dtype), train, passes)
+        return self.shared(crops.astype(self.dtype), train, lengths, passes)
 
     def _head(self, task: str, x: jax.Array, train: bool) -> jax.Array:
         return self.middle(x, train) if task == "middle" else getattr(self, task)(x)
@@ -243,15 +265,14 @@ def common_triples(
     return found, passes
 
 
-def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str, **fields) -> ConvNorm:
+def _frames(x, w, *_, triples, **__):
+    return conv_frames(x, w, triples)
+
+
+def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str, form=None) -> ConvNorm:
+    size = (3,) * dimensions
     return ConvNorm(
-        width,
-        (3,) * dimensions,
-        padding=1,
-        momentum=of.momentum,
-        dtype=of.dtype,
-        name=name,
-        **fields,
+        width, size, padding=1, momentum=of.momentum, form=form, dtype=of.dtype, name=name
     )
 
 
