@@ -92,9 +92,19 @@ class Network:
         """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
         crops = list(inputs.values())
         maps = self.trunk(crops) if self.joint else [self.trunk([one])[0] for one in crops]
+        return self.heads(dict(zip(inputs, maps, strict=True)))
+
+    def score(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """As a call, but irregularity sees what arrow sees, and they share a pass."""
+        passes = {task: crops for task, crops in inputs.items() if task != "irregularity"}
+        maps = {task: self.trunk([crops])[0] for task, crops in passes.items()}
+        return self.heads(maps | {"irregularity": maps["arrow"]})
+
+    def heads(self, maps: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Outputs of every task for its map."""
         return {
             task: self.picture(own) if task == "middle" else self.outputs(task, own)
-            for task, own in zip(inputs, maps, strict=True)
+            for task, own in maps.items()
         }
 
 
