@@ -115,6 +115,16 @@ def test_a_stopped_run_ends_with_the_same_bits(finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_other_objects_in_the_same_place_are_refused(finished, tmp_path):
+    config, workdir = finished
+    copy = shutil.copytree(workdir, tmp_path / "run")
+    kept = json.loads((copy / "objects.json").read_text())
+    (copy / "objects.json").write_text(json.dumps(kept | {"digest": "of another dataset"}))
+    with pytest.raises(ValueError, match="not the objects that the run in .* began with"):
+        train.run(config, copy)
+
+
 def test_losses_do_not_depend_on_the_devices(scenes, taught):
     config = of(scenes, taught)
     np.testing.assert_allclose(losses(config, 8), losses(config, 1), rtol=1e-5)

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import writers
+from vadjax import workdir, writers
 from vadjax.data import clips
 from vadjax.data.loader import Shard, ahead
 from vadjax.data.objects import ObjectVideo, Source, outputs_of
@@ -312,7 +312,11 @@ class System:
         return count
 
     def _note(self, data: Dataset) -> None:
-        """Keeps what is known of the objects beside the state, and says what is missing."""
+        """Keeps what is known of the objects beside the state, and says what is missing.
+
+        Raises:
+          ValueError: the run in the folder began with other objects.
+        """
         wanted = set(self.config.model.tasks)
         if "distillation" in wanted - set(self.model.tasks):
             print(
@@ -322,7 +326,14 @@ class System:
         elif "distillation" in wanted - set(self.scored):
             print("Distillation is trained, not scored: the detector has no class outputs.")
         if self._folder is not None and (own := self._source(data).to_json()):
-            writers.write_json(self._folder / FILE, own)
+            kept = self._folder / FILE
+            began = (self._folder / workdir.FILE).is_file() and kept.is_file()
+            if began and json.loads(kept.read_text())["digest"] != own["digest"]:
+                raise ValueError(
+                    f"{own['folder']}: not the objects that the run in {self._folder} began with; "
+                    "name another --workdir"
+                )
+            writers.write_json(kept, own)
 
 
 def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[str, ...]:
