@@ -52,6 +52,7 @@ def in_order(
       For each item what was yielded; read, once, as it is asked for, and then removed.
 
     Raises:
+      FileNotFoundError: a result was written elsewhere.
       ImportError: Beam is not installed.
       ValueError: what the function raised, for the first item for which it did.
     """
@@ -60,7 +61,10 @@ def in_order(
     failed = each(named, functools.partial(_writer, make, shared), shared, options)
     if failed:
         raise ValueError(failed[min(failed)])
-    return [_read(shared / name) for name in named]
+    paths = [shared / name for name in named]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise FileNotFoundError(f"{missing[0]}: not there; do all machines see {shared.parent}?")
+    return [_read(path) for path in paths]
 
 
 def _writer(make: Callable[[], Maker], shared: pathlib.Path) -> Worker:
@@ -85,8 +89,6 @@ def _pack(arrays: Arrays) -> bytes:
 
 
 def _read(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: a machine wrote it elsewhere; do all see this folder?")
     for record in TFRecordSource([path]):
         with np.load(io.BytesIO(record), allow_pickle=False) as arrays:
             yield dict(arrays)

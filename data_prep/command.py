@@ -20,7 +20,7 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_beam_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--beam`."""
-    text = "through Apache Beam, its options"
+    text = "share the videos out by Apache Beam, with these options for it"
     parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
 
 
