@@ -28,6 +28,9 @@ Outputs of a detector in a file, for C classes; --layout says which where shapes
 OpenCV (4.10 to 5.0) mixes up the joint boxes of TFLite SSDs: compare the boxes of one picture with
 those of another program before you trust them. Frames are scaled to --input_size, the aspect is
 not kept.
+
+With --beam (pip install 'vadjax[beam]') the videos are shared out by Apache Beam over machines that
+see the same folders, as in data_prep.extract_features; the dataset is the same.
 """
 
 import argparse
