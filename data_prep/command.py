@@ -18,6 +18,12 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", type=int, help="shards per split (default: by size)")
 
 
+def add_beam_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--beam`."""
+    text = "share the videos out by Apache Beam, with these options for it"
+    parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
+
+
 def report_errors(function: Callable, *args, **kwargs) -> Any:
     """Calls `function`; an error of the input ends the program with one line, not a traceback.
 

@@ -165,7 +165,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
     add("--normalize", action="store_true", help="L2-normalise rows of each network")
     add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
-    add("--beam", nargs="?", const="", metavar="OPTIONS", help="through Apache Beam, its options")
+    command.add_beam_flag(parser)
     return parser.parse_args(argv)
 
 

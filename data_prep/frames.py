@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep import command
+from data_prep import beam_frames, command
 from data_prep.tracks import describe
 from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
@@ -209,7 +209,7 @@ def load_array(path: pathlib.Path) -> np.ndarray:
 
 
 class ArrayMasks:
-    """Masks in one array [T, H, W], for example of an `.npy` file.
+    """Masks in one array [T, H, W].
 
     Raises:
       ValueError: an array of other dimensions.
@@ -226,6 +226,21 @@ class ArrayMasks:
     def __iter__(self) -> Iterator[Picture]:
         for rank, mask in enumerate(self._array):
             yield Picture(np.asarray(mask), f"{self._source}#{rank}")
+
+
+class MaskFile(ArrayMasks):
+    """Masks in an `.npy` file; a copy, on another machine too, opens the file again.
+
+    Raises:
+      ValueError: not a readable array, or one of other dimensions.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__(load_array(path), str(path))
+        self._path = path
+
+    def __reduce__(self):
+        return MaskFile, (self._path,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,6 +352,7 @@ def write(
     track_columns: Sequence[str] = TRACKS.columns,
     first_track_frame: int = 0,
     drop_degenerate: bool = False,
+    beam: str | None = None,
     **options,
 ) -> dict:
     """Writes the dataset; every length is compared before the first frame is written.
@@ -349,6 +365,7 @@ def write(
       track_columns: what the columns of these files hold.
       first_track_frame: number of the first frame in them.
       drop_degenerate: leave out boxes in them without a pixel inside.
+      beam: options of Apache Beam (`data_prep.beam_frames`); None does without.
       **options: as `vadjax.data.frame_writer.write_frames`.
 
     Returns:
@@ -356,6 +373,7 @@ def write(
 
     Raises:
       FileNotFoundError: a track file is not there.
+      ImportError: Beam is not installed.
       ValueError: something that cannot be used; the message names it.
     """
     if tracks is not None:
@@ -365,7 +383,9 @@ def write(
     for videos in splits.values():
         for video in videos:
             video.check_ahead()
-    return write_frames(out, splits, **options)
+    if beam is None:
+        return write_frames(out, splits, **options)
+    return beam_frames.write(splits, out, beam, **options)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -389,6 +409,7 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
     add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
+    command.add_beam_flag(parser)
 
 
 def parse_columns(text: str) -> tuple[str, ...]:
@@ -430,6 +451,9 @@ def main(
     add_flags(parser, name)
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
+    if args["beam"] is not None:  # a machine may work in another folder
+        paths = {flag: args[flag] for flag in ("data", "masks") if args.get(flag)}
+        args |= {flag: pathlib.Path(path).absolute() for flag, path in paths.items()}
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
         manifest = command.report_errors(prepare, **args)

@@ -67,8 +67,7 @@ def add_masks(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
     path = folder / "test_pixel_mask" / f"{video.name}.npy"
     if not path.is_file():
         return video
-    masks = frames.ArrayMasks(frames.load_array(path), str(path))
-    return dataclasses.replace(video, masks=masks)
+    return dataclasses.replace(video, masks=frames.MaskFile(path))
 
 
 def prepare(

@@ -79,10 +79,16 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError("the splits are given as iterables")
 
 
-def _check_target(out: pathlib.Path, file_format: str, shards: int | None) -> None:
+def check_target(out: str | pathlib.Path, file_format: str, shards: int | None) -> None:
+    """Refuses, before any work, what `write_dataset` would refuse.
+
+    Raises:
+      FileExistsError: `out` exists.
+      ValueError: unknown format, or no shard.
+    """
     if file_format not in records.FORMATS:
         raise ValueError(f"format {file_format!r}; expected one of {', '.join(records.FORMATS)}")
-    if out.exists():
+    if pathlib.Path(out).exists():
         raise FileExistsError(
             f"{out} exists and is left as it is; name another folder or remove it"
         )
@@ -123,7 +129,7 @@ def write_dataset(
       ValueError: unknown format, or a split without examples.
     """
     out = pathlib.Path(out)
-    _check_target(out, file_format, shards)
+    check_target(out, file_format, shards)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
         notes = notes or {split: LabelNotes() for split in splits}

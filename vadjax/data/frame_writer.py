@@ -7,7 +7,8 @@ import io
 import itertools
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -80,9 +81,82 @@ class SourceVideo:
                 )
 
 
+class StoredFrame(NamedTuple):
+    """A frame as it is stored; only arrays.
+
+    Attributes:
+      size: int [2], H and W of the source.
+      image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG.
+      mask: bytes uint8 [n] of a PNG; n is 0 where there is no mask.
+      shown: label by the mask; `UNKNOWN` where there is none.
+    """
+
+    size: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+    shown: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """How frames are stored.
+
+    Attributes:
+      encoding: a name of `ENCODINGS`.
+      size: (H, W) as stored.
+      resize: whether frames of other sizes are brought to it.
+      quality: of the JPEGs that are made here, 1 to 100.
+    """
+
+    encoding: str
+    size: tuple[int, int]
+    resize: bool
+    quality: int
+
+    def frames(self, video: SourceVideo) -> Iterator[StoredFrame]:
+        """The frames of a video, made as they are asked for.
+
+        Raises:
+          ValueError: a frame or mask that cannot be used; the message names the file.
+        """
+        for rank, (picture, mask) in enumerate(_with_masks(video)):
+            if not rank:
+                _check_stored_size(picture, self)
+            size, png = np.array(picture.pixels.shape[:2]), np.zeros(0, np.uint8)
+            shown = UNKNOWN if mask is None else mask.any()
+            png = png if mask is None else _mask_png(mask)
+            yield StoredFrame(size, self.image(picture), png, np.int64(shown))
+
+    def image(self, picture: Picture) -> np.ndarray:
+        """`StoredFrame.image` of a frame."""
+        pixels = resize(picture.pixels, self.size)
+        if self.encoding == "jpeg" and pixels is picture.pixels and picture.jpeg:
+            return np.frombuffer(picture.jpeg, np.uint8)
+        red, green, blue = cv2.split(pixels)
+        if np.array_equal(red, green) and np.array_equal(red, blue):
+            pixels = red[..., None]
+        if self.encoding == "raw":
+            return pixels
+        if pixels.shape[2] == 3:
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+
+
+Videos = Iterable[SourceVideo]
+StoredVideos = Iterable[tuple[SourceVideo, Iterable[StoredFrame]]]
+
+
+def one_by_one(encoder: Encoder, splits: Mapping[str, Videos]) -> dict[str, StoredVideos]:
+    """The videos of each split with their frames, made as they are asked for."""
+    return {
+        split: ((video, encoder.frames(video)) for video in videos)
+        for split, videos in splits.items()
+    }
+
+
 def write_frames(
     out: str | pathlib.Path,
-    splits: Mapping[str, Iterable[SourceVideo]],
+    splits: Mapping[str, Videos],
     *,
     name: str,
     size: tuple[int, int] | None = None,
@@ -91,6 +165,7 @@ def write_frames(
     file_format: str = "array_record",
     shards: int | None = None,
     extra: Mapping | None = None,
+    store: Callable[[Encoder, Mapping[str, Videos]], dict[str, StoredVideos]] = one_by_one,
 ) -> dict:
     """Writes a dataset of frames and returns its manifest.
 
@@ -105,6 +180,7 @@ def write_frames(
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
       extra: more entries for the manifest.
+      store: makes the frames as they are stored; another function may do this elsewhere.
 
     Raises:
       FileExistsError: `out` exists.
@@ -112,16 +188,17 @@ def write_frames(
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
+    builder.check_target(out, file_format, shards)
     splits = {split: iter(videos) for split, videos in splits.items()}
     stored, splits = (size, splits) if size else _first_size(splits)
     notes = {split: FrameNotes(split) for split in splits}
-    frames = _Encoder(encoding, stored, bool(size), quality)
+    videos = store(Encoder(encoding, stored, bool(size), quality), splits)
     return builder.write_dataset(
         out,
         name=name,
         kind=KIND,
         features=tfds_features(encoding, stored),
-        splits={split: _examples(videos, frames, notes[split]) for split, videos in splits.items()},
+        splits={split: _examples(videos[split], notes[split]) for split in splits},
         file_format=file_format,
         shards=shards,
         extra={"encoding": encoding, "size": list(stored), **(extra or {})},
@@ -156,7 +233,7 @@ class FrameNotes:
         self._labels: list[list[int]] = []
         self._files: dict[str, bytes] = {}
 
-    def start(self, video: SourceVideo, source_size: tuple[int, int]) -> None:
+    def start(self, video: SourceVideo, source_size: Iterable[int]) -> None:
         """Begins the next video.
 
         Raises:
@@ -167,7 +244,7 @@ class FrameNotes:
         self._videos.append(
             {
                 "name": video.name,
-                "source_size": list(source_size),
+                "source_size": [int(side) for side in source_size],
                 "masks": video.masks is not None,
                 "boxes": video.boxes is not None,
                 "tracks": video.tracks is not None,
@@ -229,52 +306,28 @@ def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, in
     return picture.pixels.shape[:2], {**splits, split: itertools.chain([video], videos)}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Encoder:
-    """How frames are stored."""
-
-    encoding: str
-    size: tuple[int, int]
-    resize: bool
-    quality: int
-
-    def __call__(self, picture: Picture) -> np.ndarray | io.BytesIO:
-        pixels = resize(picture.pixels, self.size)
-        if self.encoding == "jpeg" and pixels is picture.pixels and picture.jpeg:
-            return io.BytesIO(picture.jpeg)
-        red, green, blue = cv2.split(pixels)
-        if np.array_equal(red, green) and np.array_equal(red, blue):
-            pixels = red[..., None]
-        if self.encoding == "raw":
-            return pixels
-        if pixels.shape[2] == 3:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-
-
-def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> io.BytesIO:
+def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> np.ndarray:
     done, content = cv2.imencode(kind, pixels, options)
     if not done:
         raise ValueError(f"{pixels.dtype} {pixels.shape}: OpenCV cannot write this as {kind}")
-    return io.BytesIO(content.tobytes())
+    return content
 
 
-def _examples(videos: Iterable[SourceVideo], encode: _Encoder, notes: FrameNotes) -> Iterator[dict]:
-    for video in videos:
+def _examples(videos: StoredVideos, notes: FrameNotes) -> Iterator[dict]:
+    for video, frames in videos:
         video.check_ahead()
         rank = unlike = 0
-        for rank, (picture, mask) in enumerate(_with_masks(video), 1):
+        for rank, frame in enumerate(frames, 1):
             if rank == 1:
-                _check_stored_size(picture, encode)
-                notes.start(video, picture.pixels.shape[:2])
-            label = _label(video, rank - 1, mask)
-            unlike += mask is not None and label != mask.any()
+                notes.start(video, frame.size)
+            label = _label(video, rank - 1, int(frame.shown))
+            unlike += frame.shown not in (UNKNOWN, label)
             yield {
                 "video": video.name,
                 "frame": rank - 1,
                 "label": label,
-                "image": encode(picture),
-                "mask": [] if mask is None else [_mask_png(mask)],
+                "image": frame.image if frame.image.ndim > 1 else io.BytesIO(frame.image),
+                "mask": [io.BytesIO(frame.mask)] if len(frame.mask) else [],
             }
         video.check(rank)
         if unlike:
@@ -299,7 +352,7 @@ def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None
         raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
 
 
-def _check_stored_size(picture: Picture, encode: _Encoder) -> None:
+def _check_stored_size(picture: Picture, encode: Encoder) -> None:
     size = picture.pixels.shape[:2]
     if size != tuple(encode.size) and not encode.resize:
         raise ValueError(
@@ -331,14 +384,14 @@ def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture)
     return functools.reduce(np.bitwise_or, cv2.split(mask.pixels)) > 0
 
 
-def _mask_png(mask: np.ndarray) -> io.BytesIO:
+def _mask_png(mask: np.ndarray) -> np.ndarray:
     """Mask as a PNG of one bit a pixel."""
     return _encode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
 
 
-def _label(video: SourceVideo, rank: int, mask: np.ndarray | None) -> int:
+def _label(video: SourceVideo, rank: int, shown: int) -> int:
     if video.labels is None:
-        return UNKNOWN if mask is None else int(mask.any())
+        return shown
     if np.ndim(video.labels) == 0:
         return int(video.labels)
     if rank >= len(video.labels):
