@@ -28,6 +28,14 @@ def golden_outputs(case):
 
 
 @pytest.mark.golden
+def test_standardised_scores_of_objects():
+    """No task decides alone because its scores are widest; normal objects have 0 or little."""
+    by_task = {"a": np.array([0.5, 0.7, 0.1]), "b": np.array([10.0, 30.0, 5.0])}
+    normal = np.array([[0.5, 0.1], [10.0, 10.0]])
+    found = score.object_scores(by_task, "standardised", normal)
+    np.testing.assert_allclose(found, [0, 2, 0], atol=1e-6)
+
+
 def test_object_scores(losses):
     detector = losses["kd_target"][:, :80]  # the README: the first 80 are the detector's
     found = score.task_scores(golden_outputs(losses), losses["middle"], detector)

@@ -268,6 +268,7 @@ def test_distillation_is_off_without_teachers(scenes, taught, capsys):
         ("model.tasks", ("arow",), "model.tasks: 'arow'; expected one of"),
         ("optim.schedule", "linear", "optim.schedule is 'linear'; expected constant or cosine"),
         ("eval.gaussian", "left", "gaussian 'left'"),
+        ("eval.object_score", "sum", "eval.object_score is 'sum'; expected one of mean, stand"),
         ("eval.held_out", 1.0, "none of 2 videos would be left"),
         ("eval.distillation_space", "p", "eval.distillation_space is 'p'"),
     ],

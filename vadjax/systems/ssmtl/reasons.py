@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vadjax.systems.ssmtl.score import LEAST_DEVIATION
+
 EVERY = 16  # frames that share a reason
 ALSO = 0.5  # of the largest term, from which another one is named
 SAYS = {
@@ -22,7 +24,10 @@ def excess(by_task: Mapping[str, np.ndarray], normal: np.ndarray) -> dict[str, n
       normal: float [tasks, 2], mean and deviation of each task, in the order of `by_task`.
     """
     rows = zip(by_task.items(), normal, strict=True)
-    return {task: (own - mean) / max(deviation, 1e-6) for (task, own), (mean, deviation) in rows}
+    return {
+        task: (own - mean) / max(deviation, LEAST_DEVIATION)
+        for (task, own), (mean, deviation) in rows
+    }
 
 
 class Reasons:

@@ -15,6 +15,8 @@ from vadjax.data.crops import rectangles
 
 DISTILLATION_SPACES = {"logits": lambda x: x, "probabilities": jax.nn.sigmoid}
 GAUSSIANS = ("centred", "offset")
+OBJECT_SCORES = ("mean", "standardised")
+LEAST_DEVIATION = 1e-6
 MEAN_SIZE = 9  # frames, rows, columns
 BLOCK = 2**23  # pixels of a volume at a time: 64 MB
 
@@ -59,9 +61,25 @@ def task_scores(
     return found
 
 
-def object_scores(by_task: Mapping[str, jax.Array]) -> jax.Array:
-    """Mean over the tasks in use, float [N]; nothing is scaled to a video."""
-    return sum(by_task.values()) / len(by_task)
+def object_scores(
+    by_task: Mapping[str, jax.Array], form: str = "mean", normal: jax.Array | None = None
+) -> jax.Array:
+    """Scores of objects from those of their tasks; nothing is scaled to a video.
+
+    Args:
+      by_task: task → float [N].
+      form: `"mean"` over the tasks (spec ssmtl §6), in which the task with the widest scores
+        decides; or `"standardised"`, the mean of their deviations from normal objects, 0 if below.
+      normal: float [tasks, 2], mean and deviation of each task on normal objects; for the latter.
+
+    Returns:
+      float [N], 0 or more.
+    """
+    stacked = jnp.stack([*by_task.values()])
+    if form == "mean":
+        return stacked.mean(0)
+    mean, deviation = normal[:, :1], jnp.maximum(normal[:, 1:], LEAST_DEVIATION)
+    return jnp.maximum(((stacked - mean) / deviation).mean(0), 0)
 
 
 def pixel_volume(

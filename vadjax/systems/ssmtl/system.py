@@ -71,6 +71,11 @@ class System:
             raise ValueError(
                 f"optim.schedule is {config.optim.schedule!r}; expected {' or '.join(SCHEDULES)}"
             )
+        if config.eval.object_score not in score.OBJECT_SCORES:
+            raise ValueError(
+                f"eval.object_score is {config.eval.object_score!r}; expected one of "
+                f"{', '.join(score.OBJECT_SCORES)}"
+            )
         score.gaussian(*self._smoothing)  # checks it
         self.described = _described(config.data.objects, folder)
         self.outputs = outputs_of(self.described)
@@ -253,21 +258,22 @@ class System:
             missing = size - len(crops[own])
             rows = [crops[own]] if detector is None else [crops[own], detector[own]]
             rows = [np.pad(row, [(0, missing)] + [(0, 0)] * (row.ndim - 1)) for row in rows]
-            scored = jax.device_get(self._scored(state.params, state.batch_stats, *rows))
+            variables = {"params": state.params, "batch_stats": state.batch_stats}
+            scored = jax.device_get(self._scored(variables, state.normal, *rows))
             found.append({name: value[: size - missing] for name, value in scored.items()})
             start += size
         names = (TOTAL, *self.scored)
         empty = [np.zeros(0, np.float32)]
         return {name: np.concatenate(empty + [own[name] for own in found]) for name in names}
 
-    def _task_scores(self, params, batch_stats, crops, detector=None) -> dict:
-        variables = {"params": params, "batch_stats": batch_stats}
+    def _task_scores(self, variables: dict, normal, crops, detector=None) -> dict:
         outputs = self._score_outputs(variables, crops)
         outputs = {task: outputs[task] for task in self.scored}
         found = score.task_scores(
             outputs, crops[:, tasks.REACH], detector, self.config.eval.distillation_space
         )
-        return {TOTAL: score.object_scores(found), **found}
+        total = score.object_scores(found, self.config.eval.object_score, normal)
+        return {TOTAL: total, **found}
 
     def _score_outputs(self, variables: dict, crops: jax.Array) -> dict:
         """What the network says; on CPU a few objects go through all of it before the next."""
