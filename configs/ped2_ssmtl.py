@@ -17,7 +17,8 @@ r"""SSMTL on UCSD Ped2: four tasks on objects (Georgescu et al., CVPR 2021; spec
 
 Variants:
     :short  the shallow and narrow trunk, 600 steps of 32 objects, rate annealed to 0, 20 minutes
-            on two cores; scores standardised by normal objects, smoothed over as many seconds
+            on two cores; scores standardised by normal objects, smoothed over as many seconds as 21
+            frames of Avenue are
     :demo   400 steps of 32 objects in 32 × 32 pixels, for the toy scenes
     :smoke  3 steps, for tests
 
