@@ -51,13 +51,12 @@ def test_a_checkpoint_of_one_device_goes_on_on_eight(mil_config, toy_bags, tmp_p
     from vadjax.checkpoint import Checkpoints
 
     data, system = Dataset(toy_bags), load(mil_config)
-    batches = iterate(system.batches(data, Shard()))
     state = mesh.put_state(mesh.make(8, 1), system.init(jax.random.key(0), data))
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state, batches)
+        checkpoints.save(1, state)
         checkpoints.wait()
         grid = mesh.make(8, 8)
-        restored, _ = checkpoints.restore(mesh.abstract(grid, state), batches)
+        restored, _ = checkpoints.restore(mesh.abstract(grid, state))
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
         assert len(b.sharding.device_set) == 8
         np.testing.assert_array_equal(a, b)

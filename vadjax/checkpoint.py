@@ -1,11 +1,10 @@
-"""Checkpoints: the state of a system with the position of its input. The only user of orbax."""
+"""Checkpoints: the state of a system after a number of steps. The only user of orbax."""
 
 import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
 
@@ -74,19 +73,15 @@ class Checkpoints(contextlib.AbstractContextManager):
         self,
         step: int,
         state: Any,
-        batches: grain.DatasetIterator | None,
         figure: float | None = None,
     ) -> None:
         """Saves in the background; a step counts only once its save has finished."""
         if step in self._manager.all_steps():
             return
-        items = {"state": ocp.args.StandardSave(state)}
-        if batches is not None:
-            items["data"] = grain.checkpoint.CheckpointSave(batches)
         self._manager.save(
             step,
             metrics=None if figure is None else {SELECT: float(figure)},
-            args=ocp.args.Composite(**items),
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
             force=True,
         )
 
@@ -94,14 +89,11 @@ class Checkpoints(contextlib.AbstractContextManager):
         """Returns when all saves have finished."""
         self._manager.wait_until_finished()
 
-    def restore(
-        self, target: Any, batches: grain.DatasetIterator | None = None, step: int | None = None
-    ) -> tuple[Any, int]:
+    def restore(self, target: Any, step: int | None = None) -> tuple[Any, int]:
         """Reads a checkpoint.
 
         Args:
           target: shapes, types and placement of the state (`vadjax.mesh.abstract`).
-          batches: input whose position is set to the saved one, if given.
           step: which; the newest if None.
 
         Returns:
@@ -116,14 +108,12 @@ class Checkpoints(contextlib.AbstractContextManager):
         if step not in steps:
             have = ", ".join(map(str, sorted(steps))) or "none"
             raise FileNotFoundError(f"{self.folder}: no checkpoint of step {step}; it has {have}")
-        items = {"state": ocp.args.StandardRestore(target)}
-        if batches is not None:
-            items["data"] = grain.checkpoint.CheckpointRestore(batches)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         with _naming(self.folder / str(step)):
             saved = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / "state")
         check_shapes(saved.tree, target, self.folder / str(step))
         with _naming(self.folder / str(step)):
-            return self._manager.restore(step, args=ocp.args.Composite(**items))["state"], step
+            return self._manager.restore(step, args=items)["state"], step
 
     def restore_part(self, target: Mapping[str, Any], step: int | None = None) -> dict:
         """Reads some entries of a state and leaves the others, such as the optimiser's.

@@ -40,18 +40,18 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     root = jax.random.key(config.seed)
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     batches = system.batches(data, loader.this_process())
-    if batches is not None:
-        batches = loader.iterate(batches, config.data.threads, config.data.prefetch)
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
-            state, step = checkpoints.restore(mesh.abstract(devices, state), batches)
+            state, step = checkpoints.restore(mesh.abstract(devices, state))
         else:
             state = mesh.put_state(devices, state)
             if not config.train.steps:
                 workdir.claim(folder, config, data)
-                checkpoints.save(0, state, batches)
+                checkpoints.save(0, state)
+        if batches is not None:
+            batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
         _print_start(config, folder, data, devices, state, step)
         writer = writers.Writer(folder, step)
         with contextlib.closing(writer):
@@ -157,7 +157,7 @@ class Loop:
                     self._log()
                 if save or asked or figure is not None:
                     workdir.claim(self.folder, self.config, self.data)
-                    self.checkpoints.save(step, state, batches, figure)
+                    self.checkpoints.save(step, state, figure)
                 bar.update(step, self.shown)
                 if asked:
                     self.checkpoints.wait()

@@ -67,8 +67,9 @@ def prepare(root: pathlib.Path, work: pathlib.Path, size: tuple[int, int]) -> di
 
 def loose_batches(root: pathlib.Path, length: int, batch: int, size, seed: int):
     """Shuffled batches from the JPEG files."""
-    endless = loader.shuffled(LooseWindows(root, length, size), seed, loader.Shard())
-    return endless.batch(batch, drop_remainder=True)
+    windows = LooseWindows(root, length, size)
+    endless = loader.numbers(len(windows), seed)
+    return endless.map(windows.__getitem__).batch(batch, drop_remainder=True)
 
 
 def measure(endless: grain.MapDataset, batches: int, threads: int) -> tuple[float, float]:

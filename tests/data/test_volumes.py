@@ -4,7 +4,7 @@ import pytest
 from vadjax.data.clips import Frames
 from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
-from vadjax.data.volumes import NUMBERS, STILL, Order, Volumes, grid_targets
+from vadjax.data.volumes import NUMBERS, STILL, Volumes, grid_targets, training_order
 from vadjax.ops.flow import METHODS, make_flow, targets, video_flow
 
 WINDOW, STEP, TAU = (4, 24, 16), (3, 12, 16), 0.3
@@ -67,12 +67,12 @@ def test_targets_are_kept_between_runs(toy_scenes, tmp_path, volumes, monkeypatc
 def test_half_of_the_volumes_of_an_epoch_move():
     moving = np.zeros(100, bool)
     moving[[3, 50, 99]] = True
-    order = Order(moving, "here")
+    order = training_order(moving, "here")
     numbers = [order[i] for i in range(len(order))]
     assert moving[numbers].mean() >= 0.5 and set(numbers) == set(range(100))
-    assert len(Order(~moving, "here")) == 100  # nothing is repeated where most move
+    assert len(training_order(~moving, "here")) == 100  # nothing is repeated where most move
     with pytest.raises(ValueError, match="nothing moves in 5 volumes; lower --config.model.tau"):
-        Order(np.zeros(5, bool), "here")
+        training_order(np.zeros(5, bool), "here")
 
 
 def test_moving_is_as_the_gate_has_it(volumes):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import grain
 import numpy as np
@@ -90,7 +91,6 @@ class Bags(Sequence):
     ):
         self._records = data.records(split)
         self._columns = stream_columns(data, modality)
-        self._label = f"{data.folder}/{split}"
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -110,9 +110,6 @@ class Bags(Sequence):
             intervals=record["intervals"].astype(np.int32).reshape(-1, 2),
             features=features[..., self._columns],
         )
-
-    def __repr__(self) -> str:
-        return f"Bags({self._label}, {len(self)})"  # part of grain's checkpoint
 
 
 def scored_bags(data: Dataset, split: str, modality: str) -> Bags:
@@ -218,7 +215,7 @@ def paired_bags(
 ) -> grain.MapDataset:
     """Batches of anomalous and normal bags, each stream in its own seeded order (spec mil §6).
 
-    Every stream is shuffled anew each pass; with several processes each reads its own share.
+    Every stream is shuffled anew each pass.
 
     Args:
       data: dataset of kind `"features"`.
@@ -237,10 +234,14 @@ def paired_bags(
     streams = []
     for label in (1, 0):
         bags = Bags(data, split, modality, label, kept(data, split, label, held_out))
-        order = loader.shuffled(bags, seed=2 * seed + label, shard=shard)
-        batches = order.map(features or crop_mean).batch(shard.share(pairs), drop_remainder=True)
-        streams.append(batches)
+        read = partial(_stacked, bags, features or crop_mean)
+        order = loader.numbers(len(bags), seed=2 * seed + label)
+        streams.append(loader.batches(order, pairs, shard, read))
     return grain.experimental.ZipMapDataset(streams).map(_name_pair)
+
+
+def _stacked(bags: Bags, take: Callable[[Bag], np.ndarray], chosen: np.ndarray) -> np.ndarray:
+    return np.stack([take(bags[number]) for number in chosen])
 
 
 def _name_pair(pair: tuple) -> dict:

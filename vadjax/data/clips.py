@@ -42,7 +42,6 @@ class Frames(Sequence):
     def __init__(self, data: Dataset, split: str):
         self._records = data.records(split)
         self._raw = data.manifest["encoding"] == "raw"
-        self._label = f"{data.folder}/{split}"
         self.entries: list[dict] = data.splits[split]["videos"]
         self.first = np.cumsum([0] + [entry["frames"] for entry in self.entries])
         self.size: tuple[int, int] = tuple(data.manifest["size"])
@@ -78,9 +77,6 @@ class Frames(Sequence):
         if not len(content):
             return None
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) > 0
-
-    def __repr__(self) -> str:
-        return f"Frames({self._label}, {len(self)})"  # part of grain's checkpoint
 
 
 class Windows(Sequence):
@@ -130,9 +126,6 @@ class Windows(Sequence):
             "video": videos.astype(np.int32),
             "start": starts.astype(np.int32),
         }
-
-    def __repr__(self) -> str:
-        return f"Windows({self.frames!r}, {self.length})"  # part of grain's checkpoint
 
 
 def check_lengths(entries: Sequence[dict], length: int, where: str) -> None:
@@ -187,9 +180,8 @@ def window_batches(
         raise ValueError(
             f"{data.folder} ({split}): {held_out} of {videos} videos cannot be left out"
         )
-    endless = loader.shuffled(range(windows.before(videos - held_out)), seed, shard)
-    numbers = endless.batch(shard.share(batch), drop_remainder=True)  # else its length overflows
-    return numbers.map(windows.batch)
+    endless = loader.numbers(windows.before(videos - held_out), seed)
+    return loader.batches(endless, batch, shard, windows.batch)
 
 
 class Video:

@@ -26,7 +26,6 @@ class StoredImages(Sequence):
     def __init__(self, data: Dataset, split: str):
         self._records = data.records(split)
         self._shape = (*data.manifest["size"], 3)
-        self._label = f"{data.folder}/{split}"
 
     def __len__(self) -> int:
         return len(self._records)
@@ -37,9 +36,6 @@ class StoredImages(Sequence):
         record = self._records[index]
         image = np.frombuffer(record["image"], np.uint8).reshape(self._shape)
         return {"image": image, "labels": record["labels"].astype(np.float32)}
-
-    def __repr__(self) -> str:
-        return f"StoredImages({self._label}, {len(self)})"  # part of grain's checkpoint
 
 
 def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[dict]:
@@ -64,6 +60,12 @@ def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[di
             raise ValueError(f"{data.folder}: no split {split!r}; it has {', '.join(data.splits)}")
         return ToyImages(**data.manifest["recipe"]).images(split)
     return StoredImages(data, split)
+
+
+def batch(images: Sequence[dict], numbers: Iterable[int]) -> dict:
+    """The images of those numbers, stacked."""
+    chosen = [images[int(number)] for number in numbers]
+    return {name: np.stack([one[name] for one in chosen]) for name in ("image", "labels")}
 
 
 class LabelCounts:

@@ -1,13 +1,19 @@
-"""From random access to batches: seeded order, shares of processes, prefetch, saved position."""
+"""From random access to batches: seeded order, shares of processes, prefetch.
+
+Batch number s of a run holds the same elements whatever the number of processes; each process makes
+its rows of it. So the number of steps done is the whole position of the input: a run goes on where
+it stopped with any number of processes, and no element of a pass is lost or comes twice.
+"""
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grain
 import jax
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +23,8 @@ class Shard:
     index: int = 0
     count: int = 1
 
-    def share(self, batch: int) -> int:
-        """This process's part of a global batch.
+    def rows(self, batch: int) -> slice:
+        """This process's rows of a global batch.
 
         Raises:
           ValueError: the processes cannot share it evenly.
@@ -29,7 +35,8 @@ class Shard:
                 f"train.batch is {batch}; {self.count} processes need a multiple of {self.count}, "
                 f"for example {low or self.count} or {low + self.count}"
             )
-        return batch // self.count
+        own = batch // self.count
+        return slice(self.index * own, (self.index + 1) * own)
 
 
 def this_process() -> Shard:
@@ -37,28 +44,40 @@ def this_process() -> Shard:
     return Shard(jax.process_index(), jax.process_count())
 
 
-def shuffled(source: Sequence, seed: int, shard: Shard) -> grain.MapDataset:
-    """Endless seeded stream over `source`: a new order each pass, split among processes.
+def numbers(count: int, seed: int) -> grain.MapDataset:
+    """Endless seeded stream of the numbers from 0 to below `count`, in a new order each pass."""
+    return grain.MapDataset.range(count).seed(seed).shuffle().repeat()
+
+
+def batches(
+    elements: grain.MapDataset, batch: int, shard: Shard, make: Callable[[np.ndarray], Any]
+) -> grain.MapDataset:
+    """Batches of an endless stream, of which this process makes its rows.
+
+    Args:
+      elements: numbers, or arrays of the same shape, that tell what to read.
+      batch: elements of the global batch.
+      shard: this process's share.
+      make: elements [B, …] → what the batch holds, where B is this process's share of `batch`.
 
     Raises:
-      ValueError: there are fewer elements than processes.
+      ValueError: the processes cannot share a batch evenly.
     """
-    if len(source) < shard.count:
-        raise ValueError(f"{source!r}: {len(source)} elements for {shard.count} processes")
-    order = grain.MapDataset.source(source).seed(seed).shuffle()
-    return order[shard.index :: shard.count].repeat()
+    own = shard.rows(batch)
+    whole = elements.batch(batch, drop_remainder=True)  # else its length overflows
+    return whole.map(lambda chosen: make(chosen[own]))
 
 
 def iterate(
-    dataset: grain.MapDataset, threads: int = 2, prefetch: int = 2
-) -> grain.DatasetIterator:
-    """Iterator that reads ahead; its position can be saved (`vadjax.checkpoint`).
+    dataset: grain.MapDataset, threads: int = 2, prefetch: int = 2, first: int = 0
+) -> Iterator:
+    """The batches from number `first` on, read ahead.
 
-    The batches do not depend on `threads` or `prefetch` (0 threads: read in the caller).
+    They do not depend on `threads` or `prefetch` (0 threads: read in the caller).
     """
     prefetch = max(prefetch, threads) if threads else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
-    return iter(dataset.to_iter_dataset(options))
+    return iter(dataset[first:].to_iter_dataset(options))
 
 
 class Counted(Iterator):

@@ -191,9 +191,6 @@ class _Records:
                 f"{self._label}: record {index} cannot be read ({error}); {MEND}"
             ) from error
 
-    def __repr__(self) -> str:
-        return f"Records({self._label})"  # part of grain's checkpoint: free of addresses
-
 
 def decode(serialized: bytes) -> dict:
     """One serialized `tf.train.Example` → dict of bytes, int64 [n] or float32 [n]."""

@@ -97,9 +97,6 @@ class Drawings(Sequence):
                 labels[list(recipe.classes).index(name)] = 1
         return {"image": expose(canvas.image, recipe.size, rng), "labels": labels}
 
-    def __repr__(self) -> str:
-        return f"Drawings({self._recipe}, {self._split})"  # part of grain's checkpoint
-
 
 def _choose(classes: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Names of the objects of an image, from far to near."""

@@ -126,9 +126,6 @@ class Volumes(Sequence):
         what = [self._data.digest, self._split, self.window, self._step, self.tau, self._method]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
-    def __repr__(self) -> str:
-        return f"Volumes({self.frames!r}, {self.window}, {self._step})"
-
 
 def grid_targets(
     flows: Iterable[np.ndarray], times: np.ndarray, grid: Grid, tau: float
@@ -178,7 +175,7 @@ def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> N
         )
 
 
-class Order(Sequence):
+def training_order(moving: np.ndarray, where: str) -> np.ndarray:
     """Numbers of volumes to train on: of every two, at least one moves.
 
     Args:
@@ -188,22 +185,11 @@ class Order(Sequence):
     Raises:
       ValueError: nothing moves.
     """
-
-    def __init__(self, moving: np.ndarray, where: str):
-        numbers, still = np.flatnonzero(moving), np.flatnonzero(~moving)
-        if not len(numbers):
-            raise ValueError(
-                f"{where}: nothing moves in {len(moving):,} volumes; lower --config.model.tau, "
-                "in pixels a frame"
-            )
-        times = max(1, -(-len(still) // len(numbers)))
-        self._numbers = np.concatenate([np.tile(numbers, times), still])
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> int:
-        return int(self._numbers[index])
-
-    def __repr__(self) -> str:
-        return f"Order({len(self)})"  # part of grain's checkpoint
+    numbers, still = np.flatnonzero(moving), np.flatnonzero(~moving)
+    if not len(numbers):
+        raise ValueError(
+            f"{where}: nothing moves in {len(moving):,} volumes; lower --config.model.tau, "
+            "in pixels a frame"
+        )
+    times = max(1, -(-len(still) // len(numbers)))
+    return np.concatenate([np.tile(numbers, times), still])

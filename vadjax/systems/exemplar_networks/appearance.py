@@ -1,6 +1,7 @@
 """Training of the appearance network: several classes at once (spec eval §3.1)."""
 
 import pathlib
+from functools import partial
 from typing import Any
 
 import grain
@@ -51,8 +52,8 @@ class Training:
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Endless batches of images and labels."""
         source = images.open_split(data, "train", self.classes)
-        order = loader.shuffled(source, self.config.seed, shard)
-        return order.batch(shard.share(self.config.train.batch), drop_remainder=True)
+        order = loader.numbers(len(source), self.config.seed)
+        return loader.batches(order, self.config.train.batch, shard, partial(images.batch, source))
 
     def variables(self, rng: jax.Array) -> dict:
         """First parameters and statistics; the trunk's are those of `model.weights`, if named."""
@@ -79,11 +80,10 @@ class Training:
         numbers = np.resize(np.arange(count), -(-count // size) * size)  # full batches
         colour, grey, truth = [], [], []
         for some in numbers.reshape(-1, size):
-            items = [source[int(i)] for i in some]
-            x = np.stack([item["image"] for item in items])
-            truth.append(np.stack([item["labels"] for item in items]))
-            colour.append(self._apply(variables, x))
-            grey.append(self._apply(variables, without_colour(x)))
+            batch = images.batch(source, some)
+            truth.append(batch["labels"])
+            colour.append(self._apply(variables, batch["image"]))
+            grey.append(self._apply(variables, without_colour(batch["image"])))
         return compare(*(np.concatenate(a)[:count] for a in (colour, grey, truth)), self.classes)
 
 

@@ -13,7 +13,7 @@ from vadjax.backbones.motion import MotionNets, prepare
 from vadjax.data import clips, loader
 from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
-from vadjax.data.volumes import STILL, Order, Volumes
+from vadjax.data.volumes import STILL, Volumes, training_order
 from vadjax.ops.flow import BINS, Motion
 from vadjax.system import precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
@@ -47,10 +47,11 @@ class Training:
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Endless batches of volumes, at least half of which move, with their targets."""
         volumes = self.open(data)
-        order = Order(volumes.moving[: self._trained(volumes)], str(data.folder))
-        numbers = loader.shuffled(order, self.config.seed, shard)
-        share = shard.share(self.config.train.batch)
-        return numbers.batch(share, drop_remainder=True).map(volumes.batch)
+        order = training_order(volumes.moving[: self._trained(volumes)], str(data.folder))
+        places = loader.numbers(len(order), self.config.seed)
+        return loader.batches(
+            places, self.config.train.batch, shard, lambda chosen: volumes.batch(order[chosen])
+        )
 
     def open(self, data: Dataset) -> Volumes:
         """The volumes of the training split; their optical flow is computed once a workdir."""

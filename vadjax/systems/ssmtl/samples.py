@@ -106,9 +106,6 @@ class Samples(Sequence):
             "irregular": np.int32(drawn.irregular),
         }
 
-    def __repr__(self) -> str:
-        return f"Samples({self._label}, {len(self)})"  # part of grain's checkpoint
-
 
 def _trainable(video: ObjectVideo) -> np.ndarray:
     """Rows of the objects in frames that may be the middle of a sample."""
@@ -128,9 +125,6 @@ def batches(
       seed: of the order.
       shard: this process's share.
     """
-    endless = loader.shuffled(range(count), seed, shard)
-    own = len(range(shard.index, count, shard.count))
-    numbered = endless.map_with_index(lambda place, index: (place // own, index))
-    return numbered.batch(shard.share(batch), drop_remainder=True).map(
-        lambda pairs: samples.batch(*pairs)
-    )
+    endless = loader.numbers(count, seed)
+    numbered = endless.map_with_index(lambda place, index: np.array([place // count, index]))
+    return loader.batches(numbered, batch, shard, lambda pairs: samples.batch(*pairs.T))
