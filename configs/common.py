@@ -10,7 +10,9 @@ def base(system: str) -> ml_collections.ConfigDict:
 
     data     dir ("" = the built-in toy set), verify (checksum | size), threads, prefetch
     train    steps, batch (global), precision (float32 | bfloat16), log/evaluate/save_every (steps;
-             0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all)
+             0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all),
+             fsdp (the devices share out parameters and the state of the optimiser too),
+             profile (a trace of five steps goes to WORKDIR/profile)
     eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
              pair_seed, untrained (score the first state too, for comparison); where scores have
              maps or boxes and the dataset has tracks: alpha, beta (spec metrics §3), thresholds,
@@ -33,6 +35,8 @@ def base(system: str) -> ml_collections.ConfigDict:
         "evaluate_every": 0,
         "save_every": 500,
         "keep": 3,
+        "fsdp": False,
+        "profile": False,
         "devices": 0,
     }
     config.eval = {

@@ -28,14 +28,6 @@ def losses(config, data, devices: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("devices", [2, 8])
-def test_losses_do_not_depend_on_the_devices(mil_config, toy_bags, devices):
-    data = Dataset(toy_bags)
-    one = losses(mil_config, data, 1)
-    np.testing.assert_allclose(losses(mil_config, data, devices), one, rtol=1e-5)
-    assert len(set(one)) == STEPS
-
-
 def test_gradients_are_summed_over_the_devices(mil_config, toy_bags):
     data, system = Dataset(toy_bags), load(mil_config)
     grid = mesh.make(8, 8)
@@ -45,21 +37,6 @@ def test_gradients_are_summed_over_the_devices(mil_config, toy_bags):
     loop = Loop(mil_config, system, data, grid)
     text = loop.update.lower(state, batch, jax.random.key(0)).compile().as_text()
     assert "all-reduce(" in text
-
-
-def test_a_checkpoint_of_one_device_goes_on_on_eight(mil_config, toy_bags, tmp_path):
-    from vadjax.checkpoint import Checkpoints
-
-    data, system = Dataset(toy_bags), load(mil_config)
-    state = mesh.put_state(mesh.make(8, 1), system.init(jax.random.key(0), data))
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state)
-        checkpoints.wait()
-        grid = mesh.make(8, 8)
-        restored, _ = checkpoints.restore(mesh.abstract(grid, state))
-    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
-        assert len(b.sharding.device_set) == 8
-        np.testing.assert_array_equal(a, b)
 
 
 def test_as_many_devices_as_share_the_batch_evenly():

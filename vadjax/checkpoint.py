@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 FINISHED = "finished"  # folder of the state of a finished run
@@ -145,7 +146,7 @@ def write_finished(workdir: str | pathlib.Path, state: Any) -> None:
     """Saves the state after `System.finalize`, which `read_finished` reads, in place of another."""
     path = (pathlib.Path(workdir) / FINISHED).absolute()
     with ocp.StandardCheckpointer() as writer:
-        writer.save(path, state, force=True)
+        writer.save(path, jax.tree.map(np.asarray, state), force=True)
 
 
 def read_finished(workdir: str | pathlib.Path, target: Any) -> Any:

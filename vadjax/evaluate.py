@@ -1,14 +1,16 @@
 """State + split → score files → metrics → report."""
 
+import contextlib
 import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, progress, scores, workdir, writers
+from vadjax import mesh, processes, progress, scores, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
 from vadjax.data.records import Dataset
@@ -55,8 +57,10 @@ def run(
         state, step = checkpoints.restore(target, step=step)
     same = not workdir.differences(folder, config, data)
     before = untrained(folder) if same else {}
-    state = system.finalize(state, data)
-    measure(config, system, data, state, step, chosen, _free_name(folder, step), before)
+    state = system.finalize(mesh.local(state), data)
+    out = _free_name(folder, step)
+    processes.wait("name")  # all have the same
+    measure(config, system, data, state, step, chosen, out, before)
 
 
 def _free_name(folder: pathlib.Path, step: int) -> pathlib.Path:
@@ -89,12 +93,16 @@ def measure(
 
     Returns:
       What is in `metrics.json`.
+
+    With several processes each scores its share of the videos; the first writes the rest.
     """
     split = config.eval.split
     if scores_videos(system):
         videos = system.videos(data, split)
         results = write_scores(system, state, videos, split, out)
-        found = figures(config, results) | region_figures(config, results, videos, out)
+        found = figures(config, results)
+        if processes.is_first():
+            found |= region_figures(config, results, videos, out)
     else:
         results, found = [], system.figures(state, data)
     summary = {
@@ -109,13 +117,15 @@ def measure(
         "metrics": found,
         "untrained": dict(before),
     }
-    writers.write_json(out / "metrics.json", summary)
-    table.print_table(summary)
-    if results:
-        shown = config.report
-        counts = shown.videos, shown.windows, shown.reasons
-        path = page.build(out / "report", results, summary, *counts)
-        print(f"Report: {path}")
+    if processes.is_first():
+        writers.write_json(out / "metrics.json", summary)
+        table.print_table(summary)
+        if results:
+            shown = config.report
+            counts = shown.videos, shown.windows, shown.reasons
+            path = page.build(out / "report", results, summary, *counts)
+            print(f"Report: {path}")
+    processes.wait("report")
     return summary
 
 
@@ -133,15 +143,41 @@ def scores_videos(system: System) -> bool:
 
 def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -> list[Scores]:
     """Scores the videos, writes `out/scores/`, and returns what was written."""
-    folder = out / "scores"
-    with (
-        progress.bar(f"score {split}", len(videos)) as bar,
-        scores.replacing(folder, "scores") as new,
-    ):
-        for done, result in enumerate(system.score(state, videos), 1):
+    own = _share(system, videos)
+    with progress.bar(f"score {split}", len(own)) as bar:
+        return _through_files(system, state, own, out / "scores", lambda done: bar.update(done, {}))
+
+
+def _through_files(
+    system: System, state, own: Sequence, folder: pathlib.Path, tell: Callable[[int], None]
+) -> list[Scores]:
+    """The scores of all processes, each of its own videos, by way of the files in `folder`."""
+    with _replacing(folder) as new:
+        for done, result in enumerate(system.score(state, own) if len(own) else (), 1):
             scores.write(new, result)
-            bar.update(done, {})
+            tell(done)
     return scores.read_folder(folder)
+
+
+def _share(system: System, videos: Sequence) -> Sequence:
+    """The videos that this process scores."""
+    if processes.count() == 1:
+        return videos
+    if getattr(system, "in_order", False):
+        return videos if processes.is_first() else []
+    return processes.own(videos)
+
+
+@contextlib.contextmanager
+def _replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """`scores.replacing` for all processes together."""
+    with contextlib.ExitStack() as first:
+        if processes.is_first():
+            first.enter_context(scores.replacing(folder, "scores"))
+        processes.wait("scores begin")
+        yield scores.unfinished(folder)
+        processes.wait("scores end")
+    processes.wait("scores there")
 
 
 def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pathlib.Path) -> dict:
@@ -185,11 +221,21 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
     return {"rbdc": points.rbdc, "tbdc": points.tbdc, **said}
 
 
-def measure_state(config: ml_collections.ConfigDict, system: System, data: Dataset, state) -> dict:
-    """Figures of a finalized state, with nothing written."""
+def measure_state(
+    config: ml_collections.ConfigDict, system: System, data: Dataset, state, folder: pathlib.Path
+) -> dict:
+    """Figures of a finalized state; `folder` is for what several processes tell each other."""
     if not scores_videos(system):
         return system.figures(state, data)
-    return figures(config, list(system.score(state, system.videos(data, config.eval.split))))
+    videos = system.videos(data, config.eval.split)
+    if processes.count() == 1:
+        return figures(config, list(system.score(state, videos)))
+    passing = folder / "evaluating"
+    results = _through_files(system, state, _share(system, videos), passing, lambda done: None)
+    processes.wait("read")
+    if processes.is_first():
+        shutil.rmtree(passing)
+    return figures(config, results)
 
 
 def untrained(folder: pathlib.Path) -> dict[str, float]:

@@ -211,7 +211,7 @@ def restore(folder: str | pathlib.Path, shapes: Mapping, batch: int = BATCH) -> 
       FileNotFoundError: there is no checkpoint.
       ValueError: it is of another network.
     """
-    target = mesh.abstract(mesh.make(batch), shapes)
+    target = mesh.abstract(mesh.make(batch, here=True), shapes)
     with Checkpoints(folder, read_only=True) as checkpoints:
         return checkpoints.restore_part(target)
 
@@ -229,7 +229,7 @@ class Batches:
     """A function of `batch` rows, over all devices, for any number of rows."""
 
     def __init__(self, apply: Callable, variables: dict, batch: int = BATCH):
-        self._batch, self._devices = batch, mesh.make(batch)
+        self._batch, self._devices = batch, mesh.make(batch, here=True)
         same, rows = mesh.replicated(self._devices), mesh.by_row(self._devices)
         self._variables = mesh.put_state(self._devices, variables)
         self._apply = jax.jit(apply, in_shardings=(same, rows), out_shardings=rows)

@@ -6,9 +6,13 @@ r"""Trains, evaluates and reports one config.
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
 resumes; see the README for what a workdir holds. With --mode=predict --video=WHAT the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address).
+
+Several processes run one training or evaluation together with --distributed=auto (TPU pods, Slurm),
+or --distributed=HOST:PORT,COUNT,ID, an address of the first one, their number, and which this is.
 """
 
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -22,6 +26,9 @@ _OUT = flags.DEFINE_string("out", None, "predict: where to write (WORKDIR/predic
 _LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
 _FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
 _FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's own, else 25).")
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed", None, "Run with other processes: auto, or HOST:PORT,COUNT,ID."
+)
 _NAME = flags.DEFINE_string("name", None, "predict: name of the video or camera (its own).")
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -32,9 +39,13 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
     logging.set_verbosity(logging.ERROR)
     check_flags()
-    from vadjax import evaluate, predict, progress, train  # after the flags: --help is instant
+    import jax  # after the flags: --help is instant
+
+    from vadjax import evaluate, predict, processes, progress, train
 
     try:
+        if _DISTRIBUTED.value:
+            processes.start(_DISTRIBUTED.value)
         if _MODE.value == "train":
             train.run(_CONFIG.value, _WORKDIR.value)
         elif _MODE.value == "evaluate":
@@ -49,7 +60,15 @@ def main(argv: list[str]) -> None:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
                 sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+        processes.end(f"error: {error}")
+    except jax.errors.JaxRuntimeError as error:
+        if processes.count() == 1:
+            raise
+        processes.end(processes.lost(error))
+    except Exception:
+        if processes.count() == 1:
+            raise
+        processes.end(traceback.format_exc())  # or the others would wait for this one
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(130)
@@ -61,6 +80,8 @@ def check_flags() -> None:
         mode = "evaluate" if flag is _STEP else "predict"
         if flag.present and _MODE.value != mode:
             sys.exit(f"error: --{flag.name} is only for --mode={mode}")
+    if _MODE.value == "predict" and _DISTRIBUTED.value:
+        sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "predict" and not _VIDEO.value:
         sys.exit("error: --mode=predict needs --video=FILE, FOLDER or CAMERA")
 

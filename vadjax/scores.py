@@ -354,6 +354,11 @@ def read_folder(folder: str | pathlib.Path, expansion: str = "seed") -> list[Sco
     return [read(path, expansion) for path in paths]
 
 
+def unfinished(folder: pathlib.Path) -> pathlib.Path:
+    """The folder that `replacing` writes to."""
+    return folder.with_name(f".{folder.name}.tmp")
+
+
 @contextlib.contextmanager
 def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     """A folder beside `folder` to write to, which takes its place when the block ends well.
@@ -376,7 +381,7 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
                 f"{folder}: not a {kind} folder that vadjax wrote, so it is left as it is; "
                 "name another folder"
             )
-    work = folder.with_name(f".{folder.name}.tmp")
+    work = unfinished(folder)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:

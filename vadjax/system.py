@@ -28,6 +28,8 @@ class System(Protocol):
 
     Attributes:
       kind: kind of dataset it reads (`Dataset.kind`).
+      in_order: optional, whether the scores of a video depend on the videos before: then they are
+        not shared out among several processes.
     """
 
     kind: str

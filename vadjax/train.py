@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vadjax import checkpoint, evaluate, mesh, progress, workdir, writers
+from vadjax import checkpoint, evaluate, mesh, processes, progress, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import loader, source
 from vadjax.system import load
 
 FINITE = "finite"
+PROFILE = "profile"  # folder of the trace in the workdir
+PROFILE_AFTER, PROFILE_STEPS = 3, 5
 STEP_STREAM, INIT_STREAM = 0, 1  # separate keys for the updates and for the first state
 
 
@@ -34,26 +36,28 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config, folder)
-    data = source.open_dataset(config, system.kind, folder)
+    with processes.first_then_others("dataset"):
+        data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
     devices = mesh.make(config.train.batch, config.train.devices)
     root = jax.random.key(config.seed)
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
-    batches = system.batches(data, loader.this_process())
+    with processes.first_then_others("input"):
+        batches = system.batches(data, loader.this_process())
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
         step = 0
         if checkpoints.newest is not None:
-            state, step = checkpoints.restore(mesh.abstract(devices, state))
+            state, step = checkpoints.restore(mesh.abstract(devices, state, config.train.fsdp))
         else:
-            state = mesh.put_state(devices, state)
+            state = mesh.put_state(devices, state, config.train.fsdp)
             if not config.train.steps:
                 workdir.claim(folder, config, data)
                 checkpoints.save(0, state)
         if batches is not None:
             batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
         _print_start(config, folder, data, devices, state, step)
-        writer = writers.Writer(folder, step)
+        writer = writers.Writer(folder, step) if processes.is_first() else writers.Silent()
         with contextlib.closing(writer):
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
@@ -62,7 +66,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
             chosen = selection
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
     workdir.claim(folder, config, data)
-    state = system.finalize(state, data)
+    state = system.finalize(mesh.local(state), data)
     checkpoint.write_finished(folder, state)
     evaluate.measure(config, system, data, state, step, chosen, folder, evaluate.untrained(folder))
     if source.is_toy(config):
@@ -107,8 +111,8 @@ class Loop:
         same, rows = mesh.replicated(devices), mesh.by_row(devices)
         self.update = jax.jit(
             self._update,
-            in_shardings=(same, rows, same),
-            out_shardings=(same, same),
+            in_shardings=(None, rows, same),
+            out_shardings=(None, same),
             donate_argnums=0,
         )
         self.selection = evaluate.selects(config, system)
@@ -118,6 +122,8 @@ class Loop:
     def _update(self, state, batch, rng: jax.Array):
         """The system's update, with `finite`: whether no number of the new state is NaN."""
         state, scalars = self.system.update(state, batch, rng)
+        where = mesh.placement(self.devices, state, self.config.train.fsdp)
+        state = jax.lax.with_sharding_constraint(state, where)
         checks = [
             jnp.isfinite(leaf).all()
             for leaf in jax.tree.leaves(state)
@@ -144,14 +150,17 @@ class Loop:
             self._evaluate(0, state)
         with _stop_on_signals() as stop, progress.bar("train", config.steps, first) as bar:
             update = None
+            profile = _Profile(self.folder, first, config.steps) if config.profile else None
             for step in range(first + 1, config.steps + 1):
                 batch = mesh.put_batch(self.devices, next(batches))
                 own_rng = jax.random.fold_in(rng, step)
                 update = update or self.compile(state, batch, own_rng)
                 state, scalars = update(state, batch, own_rng)
+                if profile is not None:
+                    profile.after(step, state)
                 self.waiting.append((step, scalars))
                 figure = self._evaluate(step, state) if self._evaluates(step) else None
-                asked = stop.by  # read once: it may come at any moment
+                asked = stop.asked(step)  # once a step: it may come at any moment
                 save = step == config.steps or _due(step, config.save_every)
                 if save or asked or _due(step, config.log_every):
                     self._log()
@@ -195,8 +204,8 @@ class Loop:
         """Writes the figures of the test split, and of what is held out; the one that selects."""
         self._log()
         split = self.config.eval.split
-        final = self.system.finalize(state, self.data)
-        figures = evaluate.measure_state(self.config, self.system, self.data, final)
+        final = self.system.finalize(mesh.local(state), self.data)
+        figures = evaluate.measure_state(self.config, self.system, self.data, final, self.folder)
         self.writer.write(step, {f"{split}/{name}": value for name, value in figures.items()})
         if "auc" in figures:
             self.shown[f"{split} AUC"] = figures["auc"]
@@ -213,16 +222,47 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
+class _Profile:
+    """Writes a trace of a few steps to `profile/` in the workdir, once they are compiled."""
+
+    def __init__(self, folder: pathlib.Path, first: int, last: int):
+        self._folder = folder / PROFILE
+        self._first = min(first + PROFILE_AFTER, last - 1)
+        self._last, self._runs = min(self._first + PROFILE_STEPS, last), False
+
+    def after(self, step: int, state) -> None:
+        """Starts or stops after `step`, whose result is `state`."""
+        if step == self._first:
+            jax.block_until_ready(state)
+            jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)
+            self._runs = True
+        elif step == self._last and self._runs:
+            jax.block_until_ready(state)
+            jax.profiler.stop_trace()
+            print(
+                f"Trace of steps {self._first + 1:,} to {step:,}: {self._folder} (tensorboard "
+                "--logdir, with the plugin xprof; or perfetto_trace.json.gz below it in Perfetto)"
+            )
+
+
 class _Stop:
     """Holds the signal that asked to stop, if one did."""
 
     by: signal.Signals | None = None
+
+    def asked(self, step: int) -> signal.Signals | None:
+        """What asks to stop after `step`, in all processes at once."""
+        return signal.SIGTERM if processes.asked_to_stop(step) else self.by
 
 
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[_Stop]:
     """SIGTERM and SIGINT are noted for the loop, which saves and stops after its step."""
     stop = _Stop()
+    if processes.count() > 1:
+        with processes.interrupt_as_termination():
+            yield stop
+        return
 
     def note(number, frame):
         del frame

@@ -5,11 +5,16 @@ import pathlib
 
 import ml_collections
 
+from vadjax import processes
 from vadjax.data.records import Dataset, Description
 from vadjax.writers import write_json
 
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
+HARMLESS = (  # fields that change no number of a run, so that it may go on with others
+    "data.prefetch", "data.threads", "data.verify", "train.devices", "train.fsdp",
+    "train.keep", "train.log_every", "train.profile", "train.save_every",
+)  # fmt: skip
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -34,7 +39,7 @@ def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> 
 
 def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
     """Notes that the folder belongs to `config` and to this very dataset."""
-    if not (workdir / FILE).is_file():
+    if processes.is_first() and not (workdir / FILE).is_file():
         write_json(workdir / DESCRIPTION, data.to_json())
         write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
 
@@ -108,13 +113,16 @@ def adopt(
 def differences(
     workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset | None = None
 ) -> dict[str, tuple]:
-    """Fields of the folder's config that differ from `config`: name → (there, here)."""
+    """Fields of the folder's config that differ from `config`: name → (there, here).
+
+    Those that change no number (`HARMLESS`) do not count.
+    """
     then, now = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
     now[DATASET] = data.digest if data else then.get(DATASET)
     return {
         name: (then.get(name, "absent"), now.get(name, "absent"))
         for name in sorted(then.keys() | now.keys())
-        if then.get(name) != now.get(name)
+        if name not in HARMLESS and then.get(name) != now.get(name)
     }
 
 

@@ -41,6 +41,16 @@ class Writer:
             self._board.close()
 
 
+class Silent:
+    """Writes nothing: in all processes but the first."""
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read(workdir: str | pathlib.Path) -> list[dict]:
     """The rows of `metrics.jsonl`; a last line cut short by a kill is left out."""
     path = pathlib.Path(workdir) / FILE

@@ -1,18 +1,15 @@
-"""What every trained system is tested for: resuming, devices, accelerators."""
+"""What every trained system is tested for: resuming, accelerators."""
 
 import os
 import pathlib
 import signal
 
 import jax
-import optax
 import pytest
 
-from vadjax import mesh, train
-from vadjax.data.loader import Shard, iterate
+from vadjax import train
 from vadjax.data.records import Dataset
 from vadjax.system import load
-from vadjax.train import Loop
 
 
 def run_in_two(config, folder: pathlib.Path, step: int, monkeypatch) -> None:
@@ -35,24 +32,6 @@ def same_figures(one: pathlib.Path, other: pathlib.Path) -> None:
     """Asserts that two runs have the same figures, bit for bit."""
     for name in ("metrics.json", "metrics.jsonl"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
-
-
-def losses(config, devices: int, steps: int = 3, seed: int | None = 0) -> list[float]:
-    """Losses of the first steps on so many devices, by plain gradient descent.
-
-    Adam would turn rounding noise into whole steps. With `seed` None every step has its own.
-    """
-    data, system = Dataset(config.data.dir), load(config)
-    system.optimizer = optax.sgd(1e-3)
-    grid = mesh.make(config.train.batch, devices)
-    loop = Loop(config, system, data, grid)
-    state = mesh.put_state(grid, system.init(jax.random.key(0), data))
-    batches, found = iterate(system.batches(data, Shard())), []
-    for step in range(steps):
-        rng = jax.random.key(step if seed is None else seed)
-        state, scalars = loop.update(state, mesh.put_batch(grid, next(batches)), rng)
-        found.append(float(scalars["loss"]))
-    return found
 
 
 def lowers(config, batch) -> None:

@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from loop_cases import losses, lowers, run_in_two, same_figures
+from loop_cases import lowers, run_in_two, same_figures
 
 from configs import ped2_lgn, ped2_mnad
 from vadjax import scores, train, writers
@@ -78,12 +78,6 @@ def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, caps
 def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monkeypatch):
     run_in_two(config, tmp_path, 1, monkeypatch)
     same_figures(tmp_path, finished[1])
-
-
-@pytest.mark.slow
-def test_losses_do_not_depend_on_the_devices(config):
-    config.train.batch = 8
-    np.testing.assert_allclose(losses(config, 8), losses(config, 1), rtol=1e-5)
 
 
 @pytest.mark.slow

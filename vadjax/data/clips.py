@@ -188,6 +188,7 @@ class Video:
     """One video of a split; its frames are read when they are asked for.
 
     Attributes:
+      data: the dataset.
       name: name, unique in the split.
       split: name of the split.
       number: its number in the split.
@@ -200,7 +201,7 @@ class Video:
 
     def __init__(self, data: Dataset, split: str, number: int, frames: Frames | None = None):
         self._frames = frames or Frames(data, split)
-        self._folder, self._entry = data.folder, self._frames.entries[number]
+        self.data, self._entry = data, self._frames.entries[number]
         self._first = int(self._frames.first[number])
         self.split, self.number = split, number
         self.name: str = self._entry["name"]
@@ -228,7 +229,7 @@ class Video:
         Raises:
           ValueError: the video is shorter than a window.
         """
-        check_lengths([self._entry], length, f"{self._folder} ({self.split})")
+        check_lengths([self._entry], length, f"{self.data.folder} ({self.split})")
         frames = iter(self)
         held = collections.deque(itertools.islice(frames, length - 1), maxlen=length)
         for frame in frames:
@@ -249,14 +250,14 @@ class Video:
         """Boxes of all objects, float32 [n, 6] (`boxes.BOX_COLUMNS`); None where there are none."""
         if not self._entry["boxes"]:
             return None
-        return read_boxes(self._folder / "boxes" / self.split / f"{self.name}.csv")
+        return read_boxes(self.data.folder / "boxes" / self.split / f"{self.name}.csv")
 
     @property
     def tracks(self) -> np.ndarray | None:
         """Tracks of the anomalies, int64 [n, 6] (`boxes.TRACK_COLUMNS`); None where unknown."""
         if not self._entry["tracks"]:
             return None
-        return read_tracks(self._folder / "tracks" / self.split / f"{self.name}.txt")
+        return read_tracks(self.data.folder / "tracks" / self.split / f"{self.name}.txt")
 
     def _at(self, frame: int) -> int:
         if not 0 <= frame < self.num_frames:
@@ -269,13 +270,10 @@ class Videos(Sequence):
 
     Raises:
       ValueError: no such split.
-
-    Attributes:
-      data: the dataset.
     """
 
     def __init__(self, data: Dataset, split: str):
-        self.data, self._split = data, split
+        self._data, self._split = data, split
         self._frames = Frames(data, split)
 
     def __len__(self) -> int:
@@ -284,4 +282,4 @@ class Videos(Sequence):
     def __getitem__(self, number: int) -> Video:
         if not 0 <= number < len(self):
             raise IndexError(f"video {number} of {len(self)}")
-        return Video(self.data, self._split, number, self._frames)
+        return Video(self._data, self._split, number, self._frames)

@@ -15,7 +15,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, progress
+from vadjax import mesh, processes, progress
 from vadjax.data.clips import Video, Videos
 from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
@@ -56,8 +56,8 @@ class Stages:
         check(config)
         self.extractor = extractor or Extractor(config)
         self._folder = folder
-        count = config.train.devices or jax.device_count()
-        self.sharding = mesh.by_row(mesh.make(count, count)) if count > 1 else None
+        count = config.train.devices or jax.local_device_count()
+        self.sharding = mesh.by_row(mesh.make(count, count, here=True)) if count > 1 else None
 
     @functools.cached_property
     def folder(self) -> pathlib.Path:
@@ -190,6 +190,23 @@ class Stages:
                 parts.append(self.clusters(video, data))
                 bar.update(done, {})
         return parts
+
+    def share(self, data: Dataset) -> None:
+        """Stages 1 and 2a where there are several processes, each with its share of the videos.
+
+        What `merge` needs is in files then.
+        """
+        if processes.count() == 1:
+            return
+        videos = processes.own(self.videos(data, TRAIN))
+        for video in videos:
+            self.features(video, data)
+        processes.wait(f"features {self.camera}")
+        with processes.first_then_others(f"scales {self.camera}"):
+            self.scales(data)
+        for video in videos:
+            self.clusters(video, data)
+        processes.wait(f"clusters {self.camera}")
 
     def merge(self, data: Dataset) -> Model:
         """Stage 2b: the exemplars of all training videos merged."""

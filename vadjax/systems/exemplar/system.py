@@ -5,13 +5,13 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
 import numpy as np
 
-from vadjax import workdir
+from vadjax import processes, workdir
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.loader import Shard
@@ -50,7 +50,10 @@ class System:
                 camera: self.stages(camera).read_model(data).state() for camera in self._learnt()
             }
         columns = len(self._first.extractor.grid(tuple(data.manifest["size"])).columns)
-        found = {camera: self.stages(camera).merge(data) for camera in self.cameras(data, TRAIN)}
+        for camera in self.cameras(data, TRAIN):
+            self.stages(camera).share(data)
+        with processes.first_then_others("exemplars"):
+            found = {name: self.stages(name).merge(data) for name in self.cameras(data, TRAIN)}
         for camera, model in found.items():
             print(f"Exemplars of {camera}:\n{describe(model.offsets, columns)}")
         return {camera: model.state() for camera, model in found.items()}
@@ -68,13 +71,13 @@ class System:
         """The videos of the split."""
         return Videos(data, split)
 
-    def score(self, state: State, videos: Videos) -> Iterator[Scores]:
+    def score(self, state: State, videos: Sequence[Video]) -> Iterator[Scores]:
         """Scores of each video, with a map, and reasons for what scores `eval.flag` or more.
 
         Raises:
           ValueError: a video of a camera that the exemplars are not of.
         """
-        data, models = videos.data, {name: Model.of(own) for name, own in state.items()}
+        data, models = videos[0].data, {name: Model.of(own) for name, own in state.items()}
         split = videos[0].split
         of_video = {
             video.name: camera for camera, own in self.cameras(data, split).items() for video in own

@@ -6,7 +6,7 @@ the memory runs for `chunk` windows at once; only reading, decoding and updating
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vadjax import mesh
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.loss import compactness
 from vadjax.systems.lgn.model import FramePredictor, check_frames
@@ -72,6 +73,7 @@ class Stream:
       decay: of `memory.update`.
       chunk: windows that are encoded at once; it changes speed and memory, not the scores.
       keep: also return `items` and `prediction` of each window.
+      devices: how many devices at most share the windows that are encoded at once; 0 = all.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Stream:
         decay: float = 0.0,
         chunk: int = 4,
         keep: bool = False,
+        devices: int = 0,
     ):
         if test_update not in TEST_UPDATES:
             raise ValueError(
@@ -92,16 +95,19 @@ class Stream:
             )
         self.model, self.test_update = model, test_update
         self.reset = test_update == "per_video_reset"
-        self.restart(variables, items, gamma)
         self.chunk, self.keep = chunk, keep
+        self._grid = mesh.make(chunk, devices, here=True)
+        self.restart(variables, items, gamma)
         options = {"temperature": model.temperature, "decay": decay}
-        self._score = jax.jit(functools.partial(score_windows, model, options, keep))
+        encode = mesh.over_rows(functools.partial(_encode, model), self._grid)
+        self._score = jax.jit(functools.partial(score_windows, model, options, keep, encode))
         self._look = jax.jit(functools.partial(model.apply, method="frame_gates"))
 
     def restart(self, variables: dict, items: jax.Array, gamma: float) -> None:
         """Begins anew with other weights, items and threshold; nothing is compiled again."""
-        self.variables = variables
-        self.trained = self.items = jnp.asarray(items)
+        where = mesh.replicated(self._grid)
+        self.variables = jax.device_put(variables, where)
+        self.trained = self.items = jax.device_put(jnp.asarray(items), where)
         self.gamma = -np.inf if self.test_update == "off" else gamma
 
     def video(self, frames: Iterable[np.ndarray]) -> Measures:
@@ -159,6 +165,7 @@ def score_windows(
     model: FramePredictor,
     options: dict,
     keep: bool,
+    encode: Callable,
     variables: dict,
     items: jax.Array,
     past: Past,
@@ -180,7 +187,7 @@ def score_windows(
     else:
         seen = frames
     starts = np.arange(len(frames))[:, None] + np.arange(model.frames)
-    encoded = model.apply(variables, seen[starts], gates[starts], method="encode")
+    encoded = encode(variables, (seen[starts], gates[starts]))
 
     def window(items, inputs):
         encoded, target, valid = inputs
@@ -200,6 +207,10 @@ def score_windows(
     if past.frames is not None:
         past = Past(seen[len(frames) :], gates[len(frames) :])
     return items, past, measures
+
+
+def _encode(model: FramePredictor, variables: dict, windows: tuple[jax.Array, jax.Array]):
+    return model.apply(variables, *windows, method="encode")
 
 
 def _one(x: jax.Array) -> jax.Array:

@@ -62,6 +62,7 @@ class System:
             if config.optim.epochs
             else config.optim.learning_rate
         )
+        self.in_order = config.eval.test_update == "stream"  # the memory goes on learning
         self._stream: Stream | None = None
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
@@ -184,6 +185,7 @@ class System:
             self._stream = Stream(
                 self.model, {}, state.beside.items, test_update=config.test_update,
                 decay=self.config.loss.decay, chunk=config.batch,
+                devices=self.config.train.devices,
             )  # fmt: skip
         variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
         self._stream.restart(variables, state.beside.items, config.gamma)

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import optim, parts
+from vadjax import mesh, optim, parts
 from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
 from vadjax.data import bags, loader
 from vadjax.data.bags import Bag, Bags
@@ -53,7 +53,7 @@ class System:
             config.optim.learning_rate, config.optim.milestones, config.optim.gamma
         )
         self.optimizer = optim.adagrad(schedule, config.optim.weight_decay, config.optim.eps)
-        self.apply = jax.jit(self.ranker.apply)
+        self.apply = mesh.Spread(self.ranker.apply, config.train.devices)
         self._features: SnippetFeatures | None = None  # loaded when a video is to be scored
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
@@ -146,7 +146,7 @@ class System:
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
         """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""
-        return np.asarray(self.apply(state.params, features))
+        return self.apply(state.params, features)
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import optim, parts
+from vadjax import mesh, optim, parts
 from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
 from vadjax.data import bags, loader
 from vadjax.data.bags import Bag, Bags
@@ -72,7 +72,7 @@ class System:
         self.optimizer = optim.adam(config.optim.learning_rate, config.optim.weight_decay)
         # Toy bags are pooled into segments.
         self.expansion = config.eval.expansion if config.data.dir else "seed"
-        self.apply = jax.jit(self.model.apply)
+        self._scores = mesh.Spread(self._of_rows, config.train.devices)
         self._features: SnippetFeatures | None = None  # loaded when a video is to be scored
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
@@ -217,9 +217,14 @@ class System:
         for row, bag in zip(features, group, strict=True):
             row[:, : bag.features.shape[1]] = bag.features
         valid = np.arange(longest) < np.array(lengths)[:, None]
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        scores = self.apply(variables, features, state.dictionary, valid=valid).scores
-        return [row[:length] for row, length in zip(np.asarray(scores), lengths, strict=True)]
+        learnt = ({"params": state.params, "batch_stats": state.batch_stats}, state.dictionary)
+        scores = self._scores(learnt, (features, valid))
+        return [row[:length] for row, length in zip(scores, lengths, strict=True)]
+
+    def _of_rows(self, learnt: tuple, rows: tuple) -> jax.Array:
+        variables, dictionary = learnt
+        features, valid = rows
+        return self.model.apply(variables, features, dictionary, valid=valid).scores
 
     def _to_scores(self, bag: Bag, snippets: np.ndarray) -> Scores:
         try:

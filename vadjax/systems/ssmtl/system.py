@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import workdir, writers
+from vadjax import mesh, processes, workdir, writers
 from vadjax.data import clips
 from vadjax.data.loader import Shard, ahead
 from vadjax.data.objects import ObjectVideo, Source, outputs_of
@@ -88,7 +88,7 @@ class System:
         if config.optim.schedule == "cosine":
             rate = optax.cosine_decay_schedule(rate, max(config.train.steps, 1))
         self.optimizer = optax.adam(rate)
-        self._scored = jax.jit(self._task_scores)
+        self._scored = mesh.Spread(self._task_scores, config.train.devices)
         self._sources: dict[str, Source] = {}  # of each dataset of frames, by its digest
         self._finder: Finder | None = None  # opened when a video is to be scored
 
@@ -259,18 +259,20 @@ class System:
             rows = [crops[own]] if detector is None else [crops[own], detector[own]]
             rows = [np.pad(row, [(0, missing)] + [(0, 0)] * (row.ndim - 1)) for row in rows]
             variables = {"params": state.params, "batch_stats": state.batch_stats}
-            scored = jax.device_get(self._scored(variables, state.normal, *rows))
+            scored = self._scored((variables, state.normal), rows)
             found.append({name: value[: size - missing] for name, value in scored.items()})
             start += size
         names = (TOTAL, *self.scored)
         empty = [np.zeros(0, np.float32)]
         return {name: np.concatenate(empty + [own[name] for own in found]) for name in names}
 
-    def _task_scores(self, variables: dict, normal, crops, detector=None) -> dict:
+    def _task_scores(self, learnt: tuple, rows: list[jax.Array]) -> dict:
+        variables, normal = learnt
+        crops, *known = rows
         outputs = self._score_outputs(variables, crops)
         outputs = {task: outputs[task] for task in self.scored}
         found = score.task_scores(
-            outputs, crops[:, tasks.REACH], detector, self.config.eval.distillation_space
+            outputs, crops[:, tasks.REACH], *(known or [None]), self.config.eval.distillation_space
         )
         total = score.object_scores(found, self.config.eval.object_score, normal)
         return {TOTAL: total, **found}
@@ -339,7 +341,8 @@ class System:
                     f"{own['folder']}: not the objects that the run in {self._folder} began with; "
                     "name another --workdir"
                 )
-            writers.write_json(kept, own)
+            if processes.is_first():
+                writers.write_json(kept, own)
 
 
 def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[str, ...]:

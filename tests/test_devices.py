@@ -1,0 +1,148 @@
+"""One, two and eight devices give the same losses and the same figures."""
+
+import importlib
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from vadjax import evaluate, mesh
+from vadjax.checkpoint import Checkpoints
+from vadjax.data.loader import Shard, iterate
+from vadjax.data.records import Dataset
+from vadjax.system import load
+from vadjax.train import Loop
+
+STEPS, BATCH = 20, 8
+CONFIGS = {
+    "mil": "ucf_mil",
+    "s3r": "shanghaitech_s3r",
+    "rtfm": "shanghaitech_rtfm",
+    "mnad": "ped2_mnad",
+    "lgn": "ped2_lgn",
+    "ssmtl": "ped2_ssmtl",
+    "appearance": "eval_appearance",
+    "motion": "eval_motion",
+}
+SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
+TRAINED = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CONFIGS]
+
+
+@pytest.fixture(scope="module")
+def data(toy_bags, tmp_path_factory) -> dict[str, Dataset]:
+    """A toy set of every kind; the scenes are small, for what a convolution takes to compile."""
+    from vadjax.data.scenes import ToyScenes
+    from vadjax.data.toy import write_images, write_scenes
+    from vadjax.data.toy_images import ToyImages
+
+    work = tmp_path_factory.mktemp("data")
+    write_scenes(work / "scenes", ToyScenes(train=2, test=3, frames=14, height=32, width=40))
+    write_images(work / "images", ToyImages(train=16, test=8, size=32))
+    folders = {"features": toy_bags, "frames": work / "scenes", "images": work / "images"}
+    return {kind: Dataset(folder) for kind, folder in folders.items()}
+
+
+def config_of(name: str, devices: int, **fields):
+    config = importlib.import_module(f"configs.{CONFIGS[name]}").get_config("smoke")
+    fields = {"train.batch": BATCH, "train.devices": devices, **fields}
+    if name == "motion":
+        fields["model.window"], fields["data.step"] = (4, 16, 16), (4, 16, 16)
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def start(config, data):
+    """System, loop and first state, for plain gradient descent.
+
+    Adam would turn rounding noise into whole steps.
+    """
+    system = load(config)
+    own = data[system.kind]
+    config.data.dir = str(own.folder)
+    system.optimizer = optax.sgd(1e-3)
+    grid = mesh.make(config.train.batch, config.train.devices)
+    state = mesh.put_state(grid, system.init(jax.random.key(0), own), config.train.fsdp)
+    return system, Loop(config, system, own, grid), state
+
+
+def steps(system, loop, state, first: int = 0, last: int = STEPS):
+    """State and losses of the steps after `first`, up to `last`."""
+    found = []
+    batches = iterate(system.batches(loop.data, Shard()), first=first)
+    for step in range(first + 1, last + 1):
+        batch = mesh.put_batch(loop.devices, next(batches))
+        state, scalars = loop.update(state, batch, jax.random.key(step))
+        found.append(scalars["loss"])
+    return state, np.array(found)
+
+
+def figures(name: str, devices: int, state, data) -> dict:
+    """Figures of a state, every video scored once by so many devices."""
+    config = config_of(name, devices)
+    system = load(config)
+    own = data[system.kind]
+    config.data.dir = str(own.folder)
+    final = system.finalize(mesh.local(state), own)
+    if not evaluate.scores_videos(system):
+        return system.figures(final, own)
+    videos = system.videos(own, "test")
+    found = list(system.score(final, videos))
+    assert len({one.video for one in found}) == len(found) == len(videos)
+    return evaluate.figures(config, found)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_twenty_steps_and_the_figures(name, data):
+    alone = start(config_of(name, 1), data)
+    state, expected = steps(*alone)
+    assert len(set(expected.tolist())) == STEPS
+    known = figures(name, 1, state, data)
+    for devices in (2, 8):
+        other, found = steps(*start(config_of(name, devices), data))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        measured = figures(name, devices, state, data)
+        assert measured.keys() == known.keys()
+        np.testing.assert_allclose(list(measured.values()), list(known.values()), rtol=1e-6)
+        del other
+
+
+def test_a_checkpoint_of_one_device_goes_on_on_eight_and_back(data, tmp_path):
+    _, expected = steps(*start(config_of("mil", 1), data))
+    state, done, losses = None, 0, []
+    for devices, last in ((1, 5), (8, 12), (1, STEPS)):
+        system, loop, state = start(config_of("mil", devices), data)
+        with Checkpoints(tmp_path) as checkpoints:
+            if done:
+                state, saved = checkpoints.restore(mesh.abstract(loop.devices, state))
+                assert saved == done
+                sets = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)}
+                assert sets == {devices}
+            state, found = steps(system, loop, state, done, last)
+            checkpoints.save(last, state)
+        losses.extend(found)
+        done = last
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_shared_parameters_train_as_whole_ones(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(mesh, "FSDP_SMALLEST", 64)
+    _, expected = steps(*start(config_of("s3r", 1), data))
+    system, loop, state = start(config_of("s3r", 8, **{"train.fsdp": True}), data)
+
+    def largest(state):
+        leaf = max(jax.tree.leaves(state.params), key=np.size)
+        return np.prod(leaf.sharding.shard_shape(leaf.shape)) / leaf.size
+
+    assert largest(state) == 1 / 8
+    state, found = steps(system, loop, state)
+    assert largest(state) == 1 / 8
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    whole = mesh.local(state)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(whole)} == {1}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(STEPS, state)
+        checkpoints.wait()
+        restored, _ = checkpoints.restore(mesh.abstract(mesh.make(BATCH, 1), whole))
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(restored), strict=True):
+        np.testing.assert_array_equal(one, other)

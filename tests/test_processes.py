@@ -1,0 +1,217 @@
+"""Two real processes with the CPU collectives."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from vadjax import writers
+
+MAIN = (sys.executable, "-m", "vadjax.main")
+WORKER = (sys.executable, str(ROOT / "tests" / "process_worker.py"))
+LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
+ENDLESS = 10**6  # steps
+SCENES = {"lgn": "ped2_mnad", "ssmtl": "ped2_ssmtl", "exemplar": "ped2_exemplar",
+          "exemplar_networks": "eval_motion"}  # fmt: skip
+BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
+
+
+def environment() -> dict:
+    """One device a process, as where no one forces more."""
+    return {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+
+
+def address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def start(count: int, command, *options: str) -> list[subprocess.Popen]:
+    """`--distributed` processes of the command line program."""
+    where = address()
+    return [
+        subprocess.Popen(
+            [*command, f"--distributed={where},{count},{number}", *options],
+            env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def ends(running: list[subprocess.Popen], limit: float = LIMIT) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of each."""
+    try:
+        found = [process.communicate(timeout=limit) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(process.returncode, *texts) for process, texts in zip(running, found, strict=True)]
+
+
+def mil(folder: pathlib.Path, data: pathlib.Path, **fields) -> list[str]:
+    fields = {"data.dir": data, "eval.untrained": False, "train.evaluate_every": 0, **fields}
+    return ["--config=configs/ucf_mil.py:smoke", f"--workdir={folder}",
+            *(f"--config.{name}={value}" for name, value in fields.items())]  # fmt: skip
+
+
+def saved(folder: pathlib.Path) -> int:
+    """The newest checkpoint whose save has finished, 0 if none."""
+    found = (folder / "checkpoints").glob("[0-9]*")
+    return max((int(path.name) for path in found if path.name.isdigit()), default=0)
+
+
+def saved_after(step: int, folder: pathlib.Path, running: list[subprocess.Popen]) -> int:
+    """Waits for a checkpoint after `step`; returns its step."""
+    end = time.monotonic() + LIMIT
+    while saved(folder) <= step:
+        assert time.monotonic() < end and all(one.poll() is None for one in running), [
+            one.communicate() if one.poll() is not None else "runs" for one in running
+        ]
+        time.sleep(0.02)
+    return saved(folder)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, toy_bags, toy_scenes) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
+    """Name of a run → its workdirs, of one process and of two."""
+    work, listed = tmp_path_factory.mktemp("processes"), {1: [], 2: []}
+    for name, (module, steps) in BAGS.items():
+        for count, own in listed.items():
+            fields = {"data.dir": str(toy_bags), "train.steps": steps, "train.batch": 4,
+                      "train.evaluate_every": 2}  # fmt: skip
+            own.append([module, "smoke", fields, str(work / f"{name}_{count}")])
+    for name, module in SCENES.items():
+        for count, own in listed.items():
+            fields = {"data.dir": str(toy_scenes)}
+            own.append([module, "smoke", fields, str(work / f"{name}_{count}")])
+    for count, own in listed.items():
+        (work / f"{count}.json").write_text(json.dumps(own))
+    where = address()
+    for count in listed:
+        running = [
+            subprocess.Popen(
+                [*WORKER, f"{where},{count},{i}" if count > 1 else "", str(work / f"{count}.json")],
+                env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for i in range(count)
+        ]  # fmt: skip
+        for code, _, errors in ends(running):
+            assert code == 0, errors
+    return {name: (work / f"{name}_1", work / f"{name}_2") for name in (*BAGS, *SCENES)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*BAGS, *SCENES])
+def test_two_processes_are_as_one(runs, name):
+    one, two = runs[name]
+    rows, others = writers.read(one), writers.read(two)
+    assert [row["step"] for row in rows] == [row["step"] for row in others]
+    for row, other in zip(rows, others, strict=True):
+        assert row.keys() == other.keys()
+        for key, value in row.items():
+            np.testing.assert_allclose(other[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
+    found, expected = (json.loads((run / "metrics.json").read_text()) for run in (two, one))
+    assert found["metrics"].keys() == expected["metrics"].keys()
+    for key, value in expected["metrics"].items():
+        np.testing.assert_allclose(found["metrics"][key], value, atol=1e-3, err_msg=key)
+    names = [sorted(path.name for path in (run / "scores").glob("*")) for run in (one, two)]
+    assert names[0] == names[1] and not (two / "evaluating").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path, toy_bags, victim):
+    options = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})
+    running = start(2, MAIN, *options)
+    saved_after(0, tmp_path, running)
+    running[victim].kill()
+    began = time.monotonic()
+    code, _, errors = ends([running[1 - victim]], 60)[0]
+    assert time.monotonic() - began < 60 and code not in (0, None)
+    assert "go on from the last checkpoint" in errors or "another task died" in errors, errors
+    done = saved(tmp_path)
+    more = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})
+    again = start(2, MAIN, *more)
+    saved_after(done, tmp_path, again)
+    again[0].send_signal(signal.SIGTERM)  # one of them is enough
+    for code, out, errors in ends(again, 60):
+        assert code == 128 + signal.SIGTERM, errors
+        assert "Stopped by SIGTERM" in out or not out
+    rows = [row["step"] for row in writers.read(tmp_path)]
+    assert rows == list(range(1, saved(tmp_path) + 1))
+
+
+@pytest.mark.slow
+def test_killed_ten_times_while_saving(tmp_path, toy_bags):
+    """Both are killed at any moment of a run that always saves; one process ends the run."""
+    rng, done = random.Random(0), 0
+    for _ in range(10):
+        options = mil(tmp_path, toy_bags, **{"train.save_every": 1, "train.steps": ENDLESS})
+        running = start(2, MAIN, *options)
+        saved_after(done, tmp_path, running)
+        time.sleep(rng.uniform(0, 0.3))
+        for process in running:
+            process.kill()
+        for process in running:
+            process.communicate()
+        assert saved(tmp_path) > done
+        done = saved(tmp_path)
+    steps = [row["step"] for row in writers.read(tmp_path)]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) >= done
+    undisturbed = tmp_path / "undisturbed"
+    fields = {"train.save_every": 0, "train.steps": done + 3}
+    assert ends(start(1, MAIN, *mil(undisturbed, toy_bags, **fields)))[0][0] == 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["train"]["steps"] = done + 3  # the endless run ends here
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, out, errors = ends(start(1, MAIN, *mil(tmp_path, toy_bags, **fields)))[0]
+    assert code == 0 and f"Resuming after step {done:,}" in out, errors
+    rows, others = writers.read(undisturbed), writers.read(tmp_path)
+    assert len(rows) == len(others) == done + 3 + 0
+    for row, other in zip(rows, others, strict=True):
+        np.testing.assert_allclose(other["loss"], row["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("here", "expected 'auto' or HOST:PORT,COUNT,ID"),
+        ("127.0.0.1:1234,2,2", "ID is from 0 to COUNT - 1"),
+        ("127.0.0.1,2,0", "expected 'auto' or HOST:PORT,COUNT,ID"),
+        ("auto", "--distributed=auto: coordinator_address"),
+    ],
+)
+def test_what_cannot_be_joined_ends_in_one_line(tmp_path, spec, message):
+    command = [*MAIN, f"--distributed={spec}", "--config=configs/ucf_mil.py:smoke",
+               f"--workdir={tmp_path}"]  # fmt: skip
+    done = subprocess.run(
+        command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_batch_that_the_processes_cannot_share_ends_both_in_one_line(tmp_path, toy_bags):
+    running = start(2, MAIN, *mil(tmp_path, toy_bags, **{"train.batch": 5}))
+    for code, out, errors in ends(running):
+        lines = [line for line in errors.splitlines() if line.startswith("error:")]
+        assert code == 1 and not out
+        assert lines == ["error: train.batch is 5; 2 devices of 2 processes need a multiple of 2, "
+                         "for example 4 or 6"]  # fmt: skip
+
+
+def test_predicting_is_for_one_process(tmp_path):
+    command = [*MAIN, "--distributed=127.0.0.1:1234,1,0", "--mode=predict", "--video=x.mp4",
+               "--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}"]  # fmt: skip
+    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "--distributed is for --mode=train and --mode=evaluate" in done.stderr
