@@ -5,9 +5,9 @@ import json
 import jax
 import numpy as np
 import pytest
-from loop_cases import lowers, run_in_two, same_figures
+from loop_cases import run_in_two, same_figures
 
-from configs import ped2_lgn, ped2_mnad
+from configs import ped2_mnad
 from vadjax import scores, train, writers
 from vadjax.data.clips import Videos
 from vadjax.data.loader import Shard, iterate
@@ -78,14 +78,6 @@ def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, caps
 def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monkeypatch):
     run_in_two(config, tmp_path, 1, monkeypatch)
     same_figures(tmp_path, finished[1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("module", [ped2_lgn, ped2_mnad], ids=["lgn", "mnad"])
-def test_train_step_lowers_for_accelerators(module, scenes):
-    config = module.get_config("smoke")
-    config.data.dir = str(scenes)
-    lowers(config, {"frames": jax.ShapeDtypeStruct((2, 5, 32, 40, 3), np.uint8)})
 
 
 def test_held_out_videos_are_not_trained_on_and_give_the_limits(config, scenes):

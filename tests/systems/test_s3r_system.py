@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from loop_cases import lowers, run_in_two, same_figures
+from loop_cases import run_in_two, same_figures
 
 from configs import shanghaitech_rtfm, shanghaitech_s3r
 from vadjax import scores, train, writers
@@ -170,12 +170,6 @@ def test_as_long_as_few_compilations_need():
     lengths = {s3r.filled_length(n) for n in range(1, 2049)}
     assert len(lengths) < 50
     assert all(n <= s3r.filled_length(n) <= 1.125 * n + 1 for n in range(128, 2049))
-
-
-@pytest.mark.slow
-def test_train_step_lowers_for_accelerators(config):
-    bag = jax.ShapeDtypeStruct((4, CROPS, 8, WIDTH), np.float32)
-    lowers(config, {"normal": bag, "anomalous": bag})
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from loop_cases import lowers, run_in_two, same_figures
+from loop_cases import run_in_two, same_figures
 
 from configs import avenue_ssmtl, ped2_ssmtl, shanghaitech_ssmtl
 from data_prep import extract_objects
@@ -123,16 +123,6 @@ def test_other_objects_in_the_same_place_are_refused(finished, tmp_path):
     (copy / "objects.json").write_text(json.dumps(kept | {"digest": "of another dataset"}))
     with pytest.raises(ValueError, match="not the objects that the run in .* began with"):
         train.run(config, copy)
-
-
-@pytest.mark.slow
-def test_train_step_lowers_for_accelerators(scenes, taught):
-    config = of(scenes, taught)
-    crops = jax.ShapeDtypeStruct((4, 7, SIDE, SIDE, 3), np.float32)
-    bit = jax.ShapeDtypeStruct((4,), np.int32)
-    teachers = jax.ShapeDtypeStruct((4, sum(OUTPUTS.values())), np.float32)
-    lowers(config, {"crops": crops, "irregular_crops": crops, "backward": bit, "irregular": bit,
-                    "teachers": teachers})  # fmt: skip
 
 
 def test_samples_are_those_of_the_draws(scenes, taught):
