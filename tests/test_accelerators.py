@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from accelerator_cases import NAMES, PLATFORMS, PRECISIONS, SMALL, cases
+from tests.accelerator_cases import NAMES, PLATFORMS, PRECISIONS, SMALL, cases
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
