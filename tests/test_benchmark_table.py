@@ -1,0 +1,44 @@
+"""The programs that print the tables of docs/performance.md."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+
+def run(*arguments: str) -> None:
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_every_speed_is_beside_its_baseline(tmp_path):
+    pytest.importorskip("torch")
+    run("tests.benchmarks.all", "--systems", "mil", "--runs=1", f"--json={tmp_path / 'all.json'}")
+    rows = {row["what"]: row for row in json.loads((tmp_path / "all.json").read_text())}
+    assert list(rows) == ["training", "scoring", "input"]
+    for row in rows.values():
+        assert row["rate"] > 0 and row["peak_gb"] > 0.1 and row["compile"] >= 0
+    for what in ("training", "scoring"):
+        ratio = rows[what]["rate"] / rows[what]["baseline_rate"]
+        assert rows[what]["ratio"] == pytest.approx(ratio, rel=1e-6)
+
+
+def test_costs_by_analysis_are_those_of_the_network(tmp_path):
+    file = tmp_path / "costs.json"
+    run("tests.benchmarks.accelerators", "--systems", "mil", f"--json={file}")
+    rows = [row for row in json.loads(file.read_text()) if row["what"].startswith("score")]
+    assert [row["precision"] for row in rows] == ["float32", "bfloat16"]
+    products = 512 * 32 * (2048 * 512 + 512 * 32 + 32)  # bags × segments × the ranker's layers
+    for row in rows:
+        assert row["flop"] == pytest.approx(2 * products, rel=0.01)
+        assert 4 * 512 * 32 * 2048 < row["bytes_least"] < row["bytes_most"]
+        peak = {"float32": 494e12, "bfloat16": 989e12}[row["precision"]]
+        longest = max(row["bytes_least"] / 3.35e12, row["flop"] / peak)
+        assert row["H100 least"] == pytest.approx(longest)
