@@ -1,4 +1,7 @@
-"""Training in bfloat16 reaches the AUC of float32 on the toy sets."""
+"""Training in bfloat16 reaches the AUC of float32 on toy sets.
+
+Short trainings on hard sets differ by more from seed to seed; these are easy enough to be learnt.
+"""
 
 import importlib
 import json
@@ -7,37 +10,43 @@ import pytest
 
 from vadjax import train
 from vadjax.data.scenes import ToyScenes
-from vadjax.data.toy import write_bags, write_scenes
+from vadjax.data.toy import ToyBags, write_bags, write_scenes
+
+CASES = {
+    "mil": ("ucf_mil", "bags", {"train.steps": 100, "train.batch": 16}),
+    "s3r": (
+        "shanghaitech_s3r", "bags",
+        {"train.steps": 120, "model.dropout": 0.0, "model.selection_dropout": 0.0,
+         "eval.held_out": 0.0},
+    ),
+    "lgn": ("ped2_lgn", "scenes", {"train.steps": 100}),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict:
-    """Toy sets, of the bags the default one."""
+    """Bags of one kind of anomaly, and street scenes."""
     work = tmp_path_factory.mktemp("data")
-    write_bags(work / "bags")
+    recipe = ToyBags(train=(40, 40), test=(20, 20), width=32, classes=1, strength=25)
+    write_bags(work / "bags", recipe)
     write_scenes(work / "scenes", ToyScenes(train=3, test=3, frames=60, height=48, width=64))
     return {"bags": work / "bags", "scenes": work / "scenes"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("module", "kind", "steps", "least"),
-    [
-        ("ucf_mil", "bags", 200, 0.7),
-        ("shanghaitech_s3r", "bags", 100, 0.8),
-        ("ped2_lgn", "scenes", 100, 0.6),
-    ],
-)
-def test_bfloat16_reaches_the_auc_of_float32(module, kind, steps, least, folders, tmp_path):
+@pytest.mark.parametrize("name", CASES)
+def test_bfloat16_reaches_the_auc_of_float32(name, folders, tmp_path):
+    module, kind, fields = CASES[name]
     found = {}
     for precision in ("float32", "bfloat16"):
         config = importlib.import_module(f"configs.{module}").get_config("demo")
+        config.update_from_flattened_dict(fields)
         config.data.dir, config.eval.untrained = str(folders[kind]), False
-        config.train.steps, config.train.evaluate_every, config.train.save_every = steps, 0, 0
+        config.train.evaluate_every = config.train.save_every = 0
         config.train.precision, config.train.devices = precision, 1
         train.run(config, tmp_path / precision)
         figures = json.loads((tmp_path / precision / "metrics.json").read_text())["metrics"]
         found[precision] = figures["auc"]
-    print(module, found)
-    assert found["float32"] > least and found["float32"] != found["bfloat16"]
+    print(name, found)
+    assert found["float32"] > 0.8 and found["float32"] != found["bfloat16"]
     assert found["bfloat16"] == pytest.approx(found["float32"], abs=0.01)
