@@ -129,6 +129,21 @@ def test_two_processes_are_as_one(runs, name):
 
 
 @pytest.mark.slow
+def test_two_processes_evaluate_as_one(runs, toy_bags):
+    folder = runs["mil"][1]
+    fields = [f"--config.{name}={value}" for name, value in
+              {"data.dir": toy_bags, "train.steps": 30, "train.batch": 4,
+               "train.evaluate_every": 2}.items()]  # fmt: skip
+    options = ["--config=configs/ucf_mil.py:smoke", f"--workdir={folder}", "--mode=evaluate"]
+    for code, _, errors in ends(start(2, MAIN, *options, *fields)):
+        assert code == 0, errors
+    found, expected = (json.loads((run / "metrics.json").read_text())
+                       for run in (folder / "evaluate_30", folder))  # fmt: skip
+    assert found["metrics"] == expected["metrics"]
+    assert (folder / "evaluate_30" / "report" / "index.html").is_file()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path, toy_bags, victim):
     options = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 AUTO = "auto"
@@ -87,11 +86,6 @@ def first_then_others(name: str) -> Iterator[None]:
     yield
     if is_first():
         wait(name)
-
-
-def same(values: np.ndarray) -> np.ndarray:
-    """The values that the first process has."""
-    return multihost_utils.broadcast_one_to_all(values) if count() > 1 else values
 
 
 def asked_to_stop(step: int) -> bool:

@@ -87,7 +87,7 @@ class Stream:
         decay: float = 0.0,
         chunk: int = 4,
         keep: bool = False,
-        devices: int = 0,
+        devices: int = 1,
     ):
         if test_update not in TEST_UPDATES:
             raise ValueError(
