@@ -45,7 +45,7 @@ def run(
         print(source.TOY_NOTICE)
     system = load(config, folder)
     data = source.open_dataset(config, system.kind, folder)
-    devices = mesh.make(config.train.batch, config.train.devices)
+    devices = mesh.of_run(config)
     target = mesh.abstract(
         devices, jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
     )

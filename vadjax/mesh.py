@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -40,12 +41,22 @@ def make(batch: int, devices: int = 0, here: bool = False) -> Mesh:
             f"train.devices is {devices}; {jax.process_count()} processes use all they have (0)"
         )
     if batch % len(have):
-        low = batch // len(have) * len(have)
+        low = max(batch // len(have), 1) * len(have)
         raise ValueError(
             f"train.batch is {batch}; {len(have)} devices of {jax.process_count()} processes need "
-            f"a multiple of {len(have)}, for example {low or len(have)} or {low + len(have)}"
+            f"a multiple of {len(have)}, for example {low} or {low + len(have)}"
         )
     return Mesh(np.array(have), (AXIS,))
+
+
+def of_run(config: ml_collections.ConfigDict) -> Mesh:
+    """The mesh of a run: for its batches, or of all devices where nothing is trained by steps.
+
+    Raises:
+      ValueError: as `make`.
+    """
+    batch = config.train.batch if config.train.steps else jax.device_count()
+    return make(batch, config.train.devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -39,7 +39,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     with processes.first_then_others("dataset"):
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
-    devices = mesh.make(config.train.batch, config.train.devices)
+    devices = mesh.of_run(config)
     root = jax.random.key(config.seed)
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     with processes.first_then_others("input"):

@@ -30,10 +30,10 @@ class Shard:
           ValueError: the processes cannot share it evenly.
         """
         if batch % self.count:
-            low = batch // self.count * self.count
+            low = max(batch // self.count, 1) * self.count
             raise ValueError(
                 f"train.batch is {batch}; {self.count} processes need a multiple of {self.count}, "
-                f"for example {low or self.count} or {low + self.count}"
+                f"for example {low} or {low + self.count}"
             )
         own = batch // self.count
         return slice(self.index * own, (self.index + 1) * own)
