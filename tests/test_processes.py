@@ -158,6 +158,7 @@ def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path
     running = start(2, MAIN, *options)
     saved_after(0, tmp_path, running)
     running[victim].kill()
+    running[victim].communicate()
     began = time.monotonic()
     code, _, errors = ends([running[1 - victim]], 60)[0]
     assert time.monotonic() - began < 60 and code not in (0, None)

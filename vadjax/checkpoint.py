@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vadjax import processes
+
 FINISHED = "finished"  # folder of the state of a finished run
 SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 
@@ -55,8 +57,10 @@ class Checkpoints(contextlib.AbstractContextManager):
             ),
         )
 
-    def __exit__(self, *error) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *error) -> None:
+        failed = kind is not None and issubclass(kind, Exception)
+        if not failed or processes.count() == 1:  # else it would wait for a process that has gone
+            self._manager.close()
 
     @property
     def newest(self) -> int | None:
