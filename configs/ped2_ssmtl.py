@@ -40,13 +40,15 @@ vadjax/systems/ssmtl):
                 volume; 1 = none), sigma, length and gaussian (centred | offset) of the smoothing
                 over time, flag (deviations above normal objects from which an object gets a reason)
 
-Ablation: each task alone, and each left out (a task that is not in use has no parameters):
+Ablation: each task alone, each left out, and all (a task that is not in use has no parameters); its
+table stands in the README, section "Objects":
     for tasks in "'arrow'," "'irregularity'," "'middle'," "'distillation'," \
         "'irregularity','middle','distillation'" "'arrow','middle','distillation'" \
-        "'arrow','irregularity','distillation'" "'arrow','irregularity','middle'"; do
+        "'arrow','irregularity','distillation'" "'arrow','irregularity','middle'" \
+        "'arrow','irregularity','middle','distillation'"; do
       python -m vadjax.main --config=configs/ped2_ssmtl.py:short --config.data.dir=data/ped2 \
         --config.data.objects=data/ped2_objects --config.model.tasks="($tasks)" \
-        --workdir="runs/tasks_${tasks//[^a-z]/}"
+        --config.train.steps=300 --workdir="runs/tasks_${tasks//[^a-z]/}"
     done
     python -m vadjax.report.table runs/tasks_*
 """
