@@ -52,6 +52,30 @@ def test_a_run_leaves_everything_behind(finished, small_bags):
     assert list((workdir / "tensorboard").iterdir())
 
 
+def test_a_trace_of_a_few_steps_is_written(mil_config, tmp_path, capsys):
+    mil_config.train.profile = True
+    train.run(mil_config, tmp_path)
+    assert "Trace of steps 4 to 6" in capsys.readouterr().out
+    found = {path.name.split(".", 1)[1] for path in (tmp_path / "profile").rglob("*.*")}
+    assert {"json.gz", "xplane.pb"} <= found
+
+
+def test_a_run_goes_on_with_other_fields_that_change_no_number(mil_config, tmp_path, capsys):
+    save = train.Checkpoints.save
+    mil_config.train.devices = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Checkpoints, "save", lambda self, *rest: (save(self, *rest), stop()))
+        with pytest.raises(KeyError, match="stopped"):
+            train.run(mil_config, tmp_path)
+    mil_config.train.devices, mil_config.train.save_every, mil_config.data.threads = 8, 1, 0
+    train.run(mil_config, tmp_path)
+    assert "Resuming after step 3 of 6" in capsys.readouterr().out
+
+
+def stop():
+    raise KeyError("stopped")
+
+
 def test_the_same_command_again_changes_nothing(finished, capsys):
     config, workdir = finished
     before = (workdir / "metrics.json").read_bytes(), (workdir / "metrics.jsonl").read_bytes()
