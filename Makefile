@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m vadjax.main --config=configs/ucf_mil.py:demo --workdir=runs/demo
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -4,9 +4,12 @@ import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[1]
+# Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
+COMPILING = "--xla_backend_optimization_level=0"
+OPTIMISED = {"xla_backend_optimization_level": 2}  # compiler options of tests that mostly run
 # Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    f"{COMPILING} --xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
@@ -21,6 +24,9 @@ REAL_DATA = ROOT.parent / "shared" / "data"
 def pytest_addoption(parser):
     parser.addoption(
         "--golden", default=str(ROOT / "tests" / "golden"), help="folder of golden numbers"
+    )
+    parser.addoption(
+        "--whole", action="store_true", help="all real videos, not one of each kind (minutes more)"
     )
 
 

@@ -4,8 +4,6 @@ import csv
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+import commands
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
-from conftest import ROOT
 from vadjax import clip_features, live, predict, scores, train
 from vadjax.data import camera
 from vadjax.data.clips import Videos
@@ -428,8 +426,8 @@ def test_the_fields_of_the_run_count(exemplars, ranker, capsys):
 
 def test_flags_that_do_not_fit_the_mode():
     def said(*flags):
-        command = [sys.executable, "-m", "vadjax.main", "--config=configs/ucf_mil.py", *flags]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr.strip()
+        _, _, errors = commands.run("vadjax.main", "--config=configs/ucf_mil.py", *flags)
+        return errors.strip()
 
     workdir = "--workdir=" + str(pathlib.Path("nowhere"))
     assert said(workdir, "--mode=predict").endswith("needs --video=FILE, FOLDER or CAMERA")

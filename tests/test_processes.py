@@ -1,33 +1,24 @@
 """Two real processes with the CPU collectives."""
 
 import json
-import os
 import pathlib
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from conftest import ROOT
+import commands
+from commands import Program
 from vadjax import writers
 
-MAIN = (sys.executable, "-m", "vadjax.main")
-WORKER = (sys.executable, str(ROOT / "tests" / "process_worker.py"))
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
 SCENES = {"lgn": "ped2_mnad", "ssmtl": "ped2_ssmtl", "exemplar": "ped2_exemplar",
           "exemplar_networks": "eval_motion"}  # fmt: skip
 BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
-
-
-def environment() -> dict:
-    """One device a process, as where no one forces more."""
-    return {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
 
 
 def address() -> str:
@@ -36,28 +27,25 @@ def address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def start(count: int, command, *options: str) -> list[subprocess.Popen]:
+def start(count: int, *options: str) -> list[Program]:
     """`--distributed` processes of the command line program."""
     where = address()
     return [
-        subprocess.Popen(
-            [*command, f"--distributed={where},{count},{number}", *options],
-            env=environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
+        Program("vadjax.main", f"--distributed={where},{count},{number}", *options)
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
-def ends(running: list[subprocess.Popen], limit: float = LIMIT) -> list[tuple[int, str, str]]:
+def ends(running: list[Program], limit: float = LIMIT) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each."""
     try:
-        found = [process.communicate(timeout=limit) for process in running]
+        found = [program.communicate(limit) for program in running]
     finally:
-        for process in running:
-            process.kill()
+        for program in running:
+            program.kill()
     return [
-        (process.returncode, said(out), errors)
-        for process, (out, errors) in zip(running, found, strict=True)
+        (program.returncode, said(out), errors)
+        for program, (out, errors) in zip(running, found, strict=True)
     ]
 
 
@@ -78,7 +66,7 @@ def saved(folder: pathlib.Path) -> int:
     return max((int(path.name) for path in found if path.name.isdigit()), default=0)
 
 
-def saved_after(step: int, folder: pathlib.Path, running: list[subprocess.Popen]) -> int:
+def saved_after(step: int, folder: pathlib.Path, running: list[Program]) -> int:
     """Waits for a checkpoint after `step`; returns its step."""
     end = time.monotonic() + LIMIT
     while saved(folder) <= step:
@@ -89,41 +77,34 @@ def saved_after(step: int, folder: pathlib.Path, running: list[subprocess.Popen]
     return saved(folder)
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, toy_bags, toy_scenes) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    """Name of a run → its workdirs, of one process and of two."""
-    work, listed = tmp_path_factory.mktemp("processes"), {1: [], 2: []}
-    for name, (module, steps) in BAGS.items():
-        for count, own in listed.items():
-            fields = {"data.dir": str(toy_bags), "train.steps": steps, "train.batch": 4,
-                      "train.evaluate_every": 2}  # fmt: skip
-            own.append([module, "smoke", fields, str(work / f"{name}_{count}")])
-    for name, module in SCENES.items():
-        for count, own in listed.items():
-            fields = {"data.dir": str(toy_scenes)}
-            if name == "lgn":  # Adam turns rounding into whole steps, which its figures show
-                fields["optim.learning_rate"] = 1e-7
-            own.append([module, "smoke", fields, str(work / f"{name}_{count}")])
-    for count, own in listed.items():
-        (work / f"{count}.json").write_text(json.dumps(own))
-    where = address()
-    for count in listed:
-        running = [
-            subprocess.Popen(
-                [*WORKER, f"{where},{count},{i}" if count > 1 else "", str(work / f"{count}.json")],
-                env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )
-            for i in range(count)
-        ]  # fmt: skip
-        for code, _, errors in ends(running):
-            assert code == 0, errors
-    return {name: (work / f"{name}_1", work / f"{name}_2") for name in (*BAGS, *SCENES)}
+def fields_of(name: str, bags: pathlib.Path, scenes: pathlib.Path) -> tuple[str, dict]:
+    """Module of `configs/` and the fields of a short run."""
+    if name in SCENES:
+        fields = {"data.dir": str(scenes), "report.videos": 1}
+        if name == "lgn":  # Adam turns rounding into whole steps, which its figures show
+            fields["optim.learning_rate"] = 1e-7
+        return SCENES[name], fields
+    module, steps = BAGS[name]
+    return module, {"data.dir": str(bags), "report.videos": 1, "train.steps": steps,
+                    "train.batch": 4, "train.evaluate_every": 2}  # fmt: skip
+
+
+def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list[Program]:
+    """The `:smoke` run by so many processes, which have just been started."""
+    options = [f"--config=configs/{module}.py:smoke", f"--workdir={folder}",
+               *(f"--config.{name}={value}" for name, value in fields.items())]  # fmt: skip
+    return start(count, *options) if count > 1 else [Program("vadjax.main", *options)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*BAGS, *SCENES])
-def test_two_processes_are_as_one(runs, name):
-    one, two = runs[name]
+def test_two_processes_are_as_one(name, toy_bags, toy_scenes, tmp_path):
+    module, fields = fields_of(name, toy_bags, toy_scenes)
+    one, two = tmp_path / "one", tmp_path / "two"
+    for code, _, errors in ends(
+        [*trained(module, fields, two, 2), *trained(module, fields, one, 1)]
+    ):
+        assert code == 0, errors
     rows, others = writers.read(one), writers.read(two)
     assert [row["step"] for row in rows] == [row["step"] for row in others]
     for row, other in zip(rows, others, strict=True):
@@ -139,25 +120,25 @@ def test_two_processes_are_as_one(runs, name):
 
 
 @pytest.mark.slow
-def test_two_processes_evaluate_as_one(runs, toy_bags):
-    folder = runs["mil"][1]
-    fields = [f"--config.{name}={value}" for name, value in
-              {"data.dir": toy_bags, "train.steps": 30, "train.batch": 4,
-               "train.evaluate_every": 2}.items()]  # fmt: skip
-    options = ["--config=configs/ucf_mil.py:smoke", f"--workdir={folder}", "--mode=evaluate"]
-    for code, _, errors in ends(start(2, MAIN, *options, *fields)):
+def test_two_processes_evaluate_as_one(toy_bags, toy_scenes, tmp_path):
+    module, fields = fields_of("mil", toy_bags, toy_scenes)
+    for code, _, errors in ends(trained(module, fields, tmp_path, 1)):
+        assert code == 0, errors
+    options = [f"--config=configs/{module}.py:smoke", f"--workdir={tmp_path}", "--mode=evaluate"]
+    fields = [f"--config.{name}={value}" for name, value in fields.items()]
+    for code, _, errors in ends(start(2, *options, *fields)):
         assert code == 0, errors
     found, expected = (json.loads((run / "metrics.json").read_text())
-                       for run in (folder / "evaluate_30", folder))  # fmt: skip
+                       for run in (tmp_path / "evaluate_30", tmp_path))  # fmt: skip
     assert found["metrics"] == expected["metrics"]
-    assert (folder / "evaluate_30" / "report" / "index.html").is_file()
+    assert (tmp_path / "evaluate_30" / "report" / "index.html").is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path, toy_bags, victim):
     options = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})
-    running = start(2, MAIN, *options)
+    running = start(2, *options)
     saved_after(0, tmp_path, running)
     running[victim].kill()
     running[victim].communicate()
@@ -167,7 +148,7 @@ def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path
     assert "go on from the last checkpoint" in errors or "another task died" in errors, errors
     done = saved(tmp_path)
     more = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})
-    again = start(2, MAIN, *more)
+    again = start(2, *more)
     saved_after(done, tmp_path, again)
     again[0].send_signal(signal.SIGTERM)  # one of them is enough
     (_, told, _), (_, silent, _) = found = ends(again, 60)
@@ -183,7 +164,7 @@ def test_killed_ten_times_while_saving(tmp_path, toy_bags):
     rng, done = random.Random(0), 0
     for _ in range(10):
         options = mil(tmp_path, toy_bags, **{"train.save_every": 1, "train.steps": ENDLESS})
-        running = start(2, MAIN, *options)
+        running = start(2, *options)
         saved_after(done, tmp_path, running)
         time.sleep(rng.uniform(0, 0.3))
         for process in running:
@@ -196,11 +177,11 @@ def test_killed_ten_times_while_saving(tmp_path, toy_bags):
     assert steps == list(range(1, len(steps) + 1)) and len(steps) >= done
     undisturbed = tmp_path / "undisturbed"
     fields = {"train.save_every": 0, "train.steps": done + 3}
-    assert ends(start(1, MAIN, *mil(undisturbed, toy_bags, **fields)))[0][0] == 0
+    assert ends(start(1, *mil(undisturbed, toy_bags, **fields)))[0][0] == 0
     config = json.loads((tmp_path / "config.json").read_text())
     config["train"]["steps"] = done + 3  # the endless run ends here
     (tmp_path / "config.json").write_text(json.dumps(config))
-    code, out, errors = ends(start(1, MAIN, *mil(tmp_path, toy_bags, **fields)))[0]
+    code, out, errors = ends(start(1, *mil(tmp_path, toy_bags, **fields)))[0]
     assert code == 0 and f"Resuming after step {done:,}" in out, errors
     rows, others = writers.read(undisturbed), writers.read(tmp_path)
     assert len(rows) == len(others) == done + 3
@@ -218,16 +199,15 @@ def test_killed_ten_times_while_saving(tmp_path, toy_bags):
     ],
 )
 def test_what_cannot_be_joined_ends_in_one_line(tmp_path, spec, message):
-    command = [*MAIN, f"--distributed={spec}", "--config=configs/ucf_mil.py:smoke",
-               f"--workdir={tmp_path}"]  # fmt: skip
-    done = subprocess.run(
-        command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
-    )
-    assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
+    code, _, errors = commands.run(
+        "vadjax.main", f"--distributed={spec}", "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={tmp_path}", timeout=LIMIT,
+    )  # fmt: skip
+    assert code == 1 and message in errors and errors.count("\n") == 1
 
 
 def test_a_batch_that_the_processes_cannot_share_ends_both_in_one_line(tmp_path, toy_bags):
-    running = start(2, MAIN, *mil(tmp_path, toy_bags, **{"train.batch": 5}))
+    running = start(2, *mil(tmp_path, toy_bags, **{"train.batch": 5}))
     for code, out, errors in ends(running):
         lines = [line for line in errors.splitlines() if line.startswith("error:")]
         assert code == 1 and not out, errors
@@ -236,8 +216,8 @@ def test_a_batch_that_the_processes_cannot_share_ends_both_in_one_line(tmp_path,
 
 
 def test_predicting_is_for_one_process(tmp_path):
-    command = [*MAIN, "--distributed=127.0.0.1:1234,1,0", "--mode=predict", "--video=x.mp4",
-               "--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}"]  # fmt: skip
-    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "--distributed is for --mode=train and --mode=evaluate" in done.stderr
+    code, _, errors = commands.run(
+        "vadjax.main", "--distributed=127.0.0.1:1234,1,0", "--mode=predict", "--video=x.mp4",
+        "--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
+    )  # fmt: skip
+    assert code == 1 and "--distributed is for --mode=train and --mode=evaluate" in errors

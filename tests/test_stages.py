@@ -1,9 +1,7 @@
 """The stages of the exemplar system as programs of their own."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import warnings
 
@@ -12,6 +10,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+import commands
 from conftest import ROOT
 from vadjax import scores, stages, train
 from vadjax.data import source, toy
@@ -180,12 +179,9 @@ def test_the_toy_set_is_announced_first_and_last(tmp_path, small_scenes, monkeyp
 @pytest.mark.slow
 def test_the_program_in_a_process_of_its_own(toy_scenes, staged, tmp_path):
     def run(*arguments):
-        command = [sys.executable, "-m", "vadjax.stages", *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""}
-        )
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout + done.stderr
+        code, out, errors = commands.run("vadjax.stages", *arguments)
+        assert "Traceback" not in errors
+        return code, out + errors
 
     common = [f"--config.data.dir={toy_scenes}", f"--workdir={tmp_path}"]
     code, out = run("features", "--config=configs/ped2_exemplar.py:smoke", *common, "--idx=0")

@@ -4,14 +4,13 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from commands import Program
 from conftest import ROOT
 from vadjax import evaluate, train, writers
 from vadjax.data import source
@@ -331,20 +330,12 @@ def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, 
 STEPS = 60
 
 
-def command(workdir, data, *more) -> list[str]:
-    return [
-        sys.executable, "-m", "vadjax.main", "--config=configs/ucf_mil.py:smoke",
+def start(workdir, data, *more) -> Program:
+    return Program(
+        "vadjax.main", "--config=configs/ucf_mil.py:smoke",
         f"--workdir={workdir}", f"--config.data.dir={data}", f"--config.train.steps={STEPS}",
         "--config.train.log_every=1", "--config.train.save_every=7",
         "--config.train.evaluate_every=10", *more,
-    ]  # fmt: skip
-
-
-def start(workdir, data, *more) -> subprocess.Popen:
-    environment = os.environ | {"XLA_FLAGS": ""}
-    return subprocess.Popen(
-        command(workdir, data, *more), cwd=ROOT, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
@@ -354,15 +345,15 @@ def wait_for_step(process, workdir, step: int) -> None:
         if rows and rows[-1]["step"] >= step:
             return
         time.sleep(0.002)
-    raise AssertionError(f"ended before step {step}: {process.stdout.read()}")
+    raise AssertionError(f"ended before step {step}: {process.communicate()}")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(toy_bags, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
     process = start(workdir, toy_bags)
-    out, _ = process.communicate()
-    assert process.returncode == 0, out
+    said = process.communicate()
+    assert process.returncode == 0, said
     return workdir
 
 
@@ -376,8 +367,8 @@ def test_kill_9_and_resume_is_bit_identical(undisturbed, toy_bags, tmp_path):
     print(f"killed after step {step}")
     assert not (tmp_path / "metrics.json").exists()
     again = start(tmp_path, toy_bags)
-    out, _ = again.communicate()
-    assert again.returncode == 0, out
+    said = again.communicate()
+    assert again.returncode == 0, said
     for name in ("metrics.json", "metrics.jsonl"):
         assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes(), (name, step)
 
@@ -413,9 +404,9 @@ def test_bad_input_ends_the_command_in_one_line(toy_bags, tmp_path):
         )
     ):
         process = start(tmp_path / str(number), toy_bags, extra)
-        out, _ = process.communicate()
+        out, errors = process.communicate()
         assert process.returncode == 1, out
-        assert message in out.strip().splitlines()[-1] and "Traceback" not in out, out
+        assert message in errors.strip().splitlines()[-1] and "Traceback" not in errors, errors
 
 
 @pytest.mark.slow
@@ -425,6 +416,6 @@ def test_a_damaged_checkpoint_is_named(undisturbed, toy_bags, tmp_path):
     for path in (newest / "state").rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     process = start(copy, toy_bags)
-    out, _ = process.communicate()
+    _, errors = process.communicate()
     assert process.returncode == 1
-    assert f"error: {newest}: cannot be read" in out and "Remove this folder" in out
+    assert f"error: {newest}: cannot be read" in errors and "Remove this folder" in errors

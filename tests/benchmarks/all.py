@@ -98,10 +98,12 @@ def predictor(model: str) -> Callable[[], Iterator[Work]]:
     def works() -> Iterator[Work]:
         from tests.benchmarks import lgn_step as own
 
+        def maker(program: str) -> Callable[[], Callable]:
+            return lambda: own.make(program, model, 256, 1)[0]
+
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # torch's threads wait busily
         for what, program, amount in (("training", "train", 1), ("scoring", "score", 4)):
-            ours = lambda program=program: own.make(f"ours_{program}", model, 256, 1)[0]  # noqa: E731
-            torch = lambda program=program: own.make(f"torch_{program}", model, 256, 1)[0]  # noqa: E731
+            ours, torch = maker(f"ours_{program}"), maker(f"torch_{program}")
             yield Work(what, amount, "windows", ours, torch, "torch")
         yield Work("input", 4, "windows", windows)
 

@@ -261,8 +261,10 @@ def real_net(kinetics_i3d, tmp_path):
 
 
 @pytest.mark.slow
-def test_features_equal_those_of_the_real_set(ucf_mini, real_net, tmp_path):
-    videos = {path.stem: path for path in sorted((ucf_mini / "videos").glob("*.mp4"))}
+def test_features_equal_those_of_the_real_set(ucf_mini, real_net, tmp_path, request):
+    """Of the shortest video; with --whole of all."""
+    paths = sorted((ucf_mini / "videos").glob("*.mp4"), key=lambda path: path.stat().st_size)
+    videos = {path.stem: path for path in paths[: None if request.config.option.whole else 1]}
     assert extract(Extractor(real_net, tmp_path / "out"), videos) == {}
     cosines = []
     for name in videos:
@@ -272,7 +274,7 @@ def test_features_equal_those_of_the_real_set(ucf_mini, real_net, tmp_path):
         norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
         cosines += [(found * expected).sum(1) / norms]
         print(f"{name}: {len(found)} snippets, smallest cosine {cosines[-1].min():.6f}")
-    assert len(cosines) == 3 and np.concatenate(cosines).min() >= 0.999
+    assert np.concatenate(cosines).min() >= 0.999
 
 
 @pytest.mark.slow

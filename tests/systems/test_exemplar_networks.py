@@ -1,8 +1,6 @@
 """Training of EVAL's feature networks: losses by hand, flips, runs through the command."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +8,8 @@ import numpy as np
 import pytest
 from loop_cases import run_in_two, same_figures
 
+import commands
 from configs import eval_appearance, eval_motion
-from conftest import ROOT
 from vadjax import train
 from vadjax.backbones.motion import Raw
 from vadjax.data.loader import Shard, iterate
@@ -137,11 +135,10 @@ def folders(tmp_path_factory):
     """Workdirs of a `:smoke` run of each network through the command, on the built-in data."""
     root = tmp_path_factory.mktemp("runs")
     for name in ("appearance", "motion"):
-        command = [sys.executable, "-m", "vadjax.main", f"--workdir={root / name}",
-                   f"--config=configs/eval_{name}.py:smoke"]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert "built-in toy set" in done.stdout and "untrained" in done.stdout
+        options = f"--workdir={root / name}", f"--config=configs/eval_{name}.py:smoke"
+        code, out, errors = commands.run("vadjax.main", *options)
+        assert code == 0, errors
+        assert "built-in toy set" in out and "untrained" in out
     return root
 
 

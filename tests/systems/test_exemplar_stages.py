@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -26,8 +23,8 @@ from exemplar_cases import (
     write,
 )
 
+from commands import Program
 from configs import ped2_exemplar
-from conftest import ROOT
 from vadjax import evaluate, scores, train
 from vadjax.data.clips import Videos
 from vadjax.data.frame_writer import write_frames
@@ -269,20 +266,16 @@ def long(tmp_path_factory):
     tests = [test_video(f"t{i:02}", 40, 2, i, (96, 128)) for i in range(6)]
     data = write(root / "data", videos, tests)
     process = start(data, root / "run")
-    out, _ = process.communicate()
-    assert process.returncode == 0, out
+    said = process.communicate()
+    assert process.returncode == 0, said
     return data, root / "run"
 
 
-def start(data, run) -> subprocess.Popen:
-    command = [
-        sys.executable, "-m", "vadjax.main", "--config=configs/ped2_exemplar.py:smoke",
-        f"--config.data.dir={data}", "--config.volume.step=(4,20,40)", f"--workdir={run}",
-        "--config.report.videos=1", "--config.data.threads=1",
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+def start(data, run) -> Program:
+    return Program(
+        "vadjax.main", "--config=configs/ped2_exemplar.py:smoke", f"--config.data.dir={data}",
+        "--config.volume.step=(4,20,40)", f"--workdir={run}", "--config.report.videos=1",
+        "--config.data.threads=1",
     )  # fmt: skip
 
 
@@ -294,13 +287,13 @@ def test_kill_9_and_the_same_command_again(long, stage, tmp_path):
     while process.poll() is None and not list((tmp_path / stage).glob("[!.]*.npz")):
         time.sleep(0.001)
     process.kill()
-    out, _ = process.communicate()
-    assert process.returncode == -9 and not (tmp_path / "metrics.json").exists(), out
+    said = process.communicate()
+    assert process.returncode == -9 and not (tmp_path / "metrics.json").exists(), said
     before = times(tmp_path)
     print(f"killed with {len(before)} files of stages")
     again = start(data, tmp_path)
-    out, _ = again.communicate()
-    assert again.returncode == 0, out
+    said = again.communicate()
+    assert again.returncode == 0, said
     if stage != "anomaly_scores_speed":
         before.pop(pathlib.Path("exemplars_speed_merged.npz"), None)
     after = times(tmp_path)
