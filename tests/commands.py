@@ -27,16 +27,15 @@ class Program:
     Args:
       module: its name.
       *options: its command line.
-      optimised: for programs that run for longer than they are compiled.
     """
 
-    def __init__(self, module: str, *options: str, optimised: bool = False):
+    def __init__(self, module: str, *options: str):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
         folder = pathlib.Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._files = [folder / name for name in ("out", "err")]
-        self._process = context.Process(target=_run, args=(module, options, optimised, self._files))
+        self._process = context.Process(target=_run, args=(module, options, self._files))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -65,19 +64,17 @@ class Program:
         return tuple(path.read_text() if path.exists() else "" for path in self._files)
 
 
-def run(
-    module: str, *options: str, timeout: float | None = None, optimised: bool = False
-) -> tuple[int, str, str]:
+def run(module: str, *options: str, timeout: float | None = None) -> tuple[int, str, str]:
     """Exit code, output and errors of a program that was waited for."""
-    program = Program(module, *options, optimised=optimised)
+    program = Program(module, *options)
     out, errors = program.communicate(timeout)
     return program.returncode, out, errors
 
 
-def _run(module: str, options: tuple[str, ...], optimised: bool, files: list[pathlib.Path]) -> None:
+def _run(module: str, options: tuple[str, ...], files: list[pathlib.Path]) -> None:
     """The program, with its output in files."""
     os.chdir(ROOT)
-    os.environ["XLA_FLAGS"] = "" if optimised else COMPILING
+    os.environ["XLA_FLAGS"] = COMPILING
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdin = open(os.devnull)

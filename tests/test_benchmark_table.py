@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from conftest import COMPILING, ROOT
 
 
 def run(*arguments: str) -> None:
-    environment = {**os.environ, "XLA_FLAGS": ""}
+    environment = {**os.environ, "XLA_FLAGS": COMPILING}
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
