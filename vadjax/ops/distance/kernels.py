@@ -14,9 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import NamedSharding
-
-from vadjax import mesh
+from jax.sharding import NamedSharding, PartitionSpec
 
 UNIT = 2.0**-24  # of rounding in float32
 SLACK = 64 * UNIT  # of roots, scales and the sum over components; GPU and TPU roots are coarser
@@ -33,18 +31,20 @@ def compiled(kernel: Callable, sharding: NamedSharding | None, shared: int, **st
 
     Args:
       kernel: function of arrays whose first axis is R, then of `shared` arrays without it.
-      sharding: `vadjax.mesh.by_row` of a mesh; None is one device.
+      sharding: over its mesh's only axis; None is one device.
       shared: how many arrays have no regions.
       **static: the kernel's keyword arguments.
     """
     function = functools.partial(kernel, **static)
     if sharding is None:
         return jax.jit(function)
-    by_rows = mesh.over_rows(lambda whole, rows: function(*rows, *whole), sharding.mesh)
+    rows = sharding.spec
 
     def by_region(*arguments):
-        regions = len(arguments) - shared
-        return by_rows(arguments[regions:], arguments[:regions])
+        specs = [rows] * (len(arguments) - shared) + [PartitionSpec()] * shared
+        return jax.shard_map(
+            function, mesh=sharding.mesh, in_specs=tuple(specs), out_specs=rows, check_vma=False
+        )(*arguments)
 
     return jax.jit(by_region)
 
