@@ -4,9 +4,9 @@
 
 Every system has a process of its own, one after the other: ours first, alone, for the compile time
 (of XLA, for all that the row needs, nothing kept from before) and the peak memory of the process so
-far, then in turns with the baseline. Sizes are those of the published runs but for the batches of S3R
-(8 + 8 bags), LGN-Net and MNAD (one window) and SSMTL (64 objects, shallow and narrow trunk). Both
-cores, LGN-Net and MNAD one. docs/performance.md tells what each number is.
+far, then in turns with the baseline. Sizes are those of the published runs but for the batches of
+S3R (8 + 8 bags), LGN-Net and MNAD (one window) and SSMTL (64 objects, shallow and narrow trunk).
+Both cores, LGN-Net and MNAD one. docs/performance.md tells what each number is.
 """
 
 import argparse
