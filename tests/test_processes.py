@@ -12,7 +12,7 @@ import pytest
 
 import commands
 from commands import Program
-from vadjax import writers
+from vadjax import processes, writers
 
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
@@ -147,8 +147,7 @@ def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path
     assert time.monotonic() - began < 60 and code not in (0, None)
     assert "go on from the last checkpoint" in errors or "another task died" in errors, errors
     done = saved(tmp_path)
-    more = mil(tmp_path, toy_bags, **{"train.save_every": 5, "train.steps": ENDLESS})
-    again = start(2, *more)
+    again = start(2, *options)
     saved_after(done, tmp_path, again)
     again[0].send_signal(signal.SIGTERM)  # one of them is enough
     (_, told, _), (_, silent, _) = found = ends(again, 60)
@@ -221,3 +220,12 @@ def test_predicting_is_for_one_process(tmp_path):
         "--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
     )  # fmt: skip
     assert code == 1 and "--distributed is for --mode=train and --mode=evaluate" in errors
+
+
+def test_a_broken_connection_is_told_as_a_lost_process(monkeypatch):
+    broken = ValueError("UNKNOWN: Gloo AllGather failed: Connection reset by peer")
+    assert processes.told(broken) == f"error: {broken}"
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    assert "(UNKNOWN: Gloo AllGather failed" in processes.told(broken)
+    assert "go on from the last checkpoint" in processes.told(broken)
+    assert processes.told(ValueError("train.batch is 5")) == "error: train.batch is 5"

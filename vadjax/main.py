@@ -60,8 +60,7 @@ def main(argv: list[str]) -> None:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
                 sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        broken = processes.count() > 1 and "Gloo" in str(error)  # may come as a ValueError
-        processes.end(processes.lost(error) if broken else f"error: {error}")
+        processes.end(processes.told(error))
     except jax.errors.JaxRuntimeError as error:
         if processes.count() == 1:
             raise

@@ -124,6 +124,11 @@ def end(message: str) -> NoReturn:
     os._exit(1)
 
 
+def told(error: Exception) -> str:
+    """The line for an error; a broken connection of the CPU collectives may be a ValueError."""
+    return lost(error) if count() > 1 and "Gloo" in str(error) else f"error: {error}"
+
+
 def lost(error: Exception) -> str:
     """What to say of a common step that failed."""
     reason = str(error).strip().splitlines()[0][:200]
