@@ -74,7 +74,7 @@ def steps(system, loop, state, first: int = 0, last: int = STEPS):
     batches = iterate(system.batches(loop.data, Shard()), first=first)
     for step in range(first + 1, last + 1):
         batch = mesh.put_batch(loop.devices, next(batches))
-        if update is loop.update and system.config.system in RATES:  # less rounding
+        if update is loop.update and loop.config.system in RATES:  # less rounding
             update = update.lower(state, batch, jax.random.key(step)).compile(OPTIMISED)
         state, scalars = update(state, batch, jax.random.key(step))
         found.append(scalars["loss"])
