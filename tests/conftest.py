@@ -1,8 +1,11 @@
 """Fixtures: the golden folder, the real data, toy datasets; and how JAX runs in the tests."""
 
+import gc
 import os
 import pathlib
 import tempfile
+
+gc.set_threshold(50_000, 20, 50)  # tracing makes many objects and little garbage
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.

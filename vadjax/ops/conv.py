@@ -416,18 +416,24 @@ def _kernel_gradient(x, gy, size, strides, padding):
     extent = [(b - 1) * s + k for b, s, k in zip(block, strides, size, strict=True)]
 
     def add_block(i, total):
-        sample, *at = jnp.unravel_index(i, (x.shape[0], *blocks))
-        zero = jnp.zeros_like(sample)
-        corner = [p * b for p, b in zip(at, block, strict=True)]
+        corner = []
+        for count, length in zip(blocks[::-1], block[::-1], strict=True):
+            corner.insert(0, lax.rem(i, count) * length)
+            i = lax.div(i, count)
         start = [p * s for p, s in zip(corner, strides, strict=True)]
-        part = lax.dynamic_slice(x, (sample, *start, zero), (1, *extent, channels))
-        cotangent = lax.dynamic_slice(gy, (sample, *corner, zero), (1, *block, features))
+        part = _block(x, (i, *start, 0), (1, *extent, channels))
+        cotangent = _block(gy, (i, *corner, 0), (1, *block, features))
         rows = _patches(part, size, block, strides).reshape(-1, math.prod(size) * channels)
         return total + cotangent.reshape(-1, features).T @ rows
 
     start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
     total = lax.fori_loop(0, x.shape[0] * math.prod(blocks), add_block, start)
     return total.T.reshape(*size, channels, features)
+
+
+def _block(x, start, size):
+    """`lax.dynamic_slice` from indices that are known to be positive: less to compile."""
+    return lax.dynamic_slice(x, start, size, allow_negative_indices=False)
 
 
 def _stacked_kernel_gradient(x, gy, size, strides, padding):
