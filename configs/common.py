@@ -68,6 +68,11 @@ def features() -> dict:
     return {"weights": "", "crops": "centre", "step": 16, "normalisation": "", "flow": ""}
 
 
+def small_report(config: ml_collections.ConfigDict) -> None:
+    """One picture of a kind: drawing takes much of a run of a few steps."""
+    config.report = {"videos": 1, "windows": 1, "reasons": 1}
+
+
 def variant(name: str, known: dict) -> Callable:
     """The function of `known` that a config's `:variant` names.
 

@@ -143,6 +143,7 @@ def _both(config: ml_collections.ConfigDict) -> None:
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     """Coarse volumes, for the toy scenes."""
+    common.small_report(config)
     config.volume.step = (10, 40, 40)
     flow_speed(config)
     config.eval.tracks = ""

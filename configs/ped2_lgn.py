@@ -100,6 +100,7 @@ def _demo(config: ml_collections.ConfigDict) -> None:
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _short(config)
+    common.small_report(config)
     config.model.width = 8
     config.train.steps, config.train.batch, config.train.save_every = 2, 2, 1
     config.eval.limit_videos = 1

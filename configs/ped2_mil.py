@@ -60,6 +60,7 @@ def _whole(config: ml_collections.ConfigDict) -> None:
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
+    common.small_report(config)
     config.train.steps = 6
     config.train.log_every = 2
     config.train.evaluate_every = config.train.save_every = 3

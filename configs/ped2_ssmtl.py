@@ -130,6 +130,7 @@ def _demo(config: ml_collections.ConfigDict) -> None:
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _demo(config)
+    common.small_report(config)
     config.model.size = 16
     config.train.batch = 8
     config.train.steps, config.train.save_every, config.train.log_every = 3, 2, 1

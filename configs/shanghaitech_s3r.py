@@ -124,6 +124,7 @@ def ped2(config: ml_collections.ConfigDict) -> None:
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
     _demo(config)
+    common.small_report(config)
     config.train.steps = 4
     config.train.batch = 8
     config.train.log_every = 1

@@ -81,6 +81,7 @@ def _demo(config: ml_collections.ConfigDict) -> None:
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
+    common.small_report(config)
     config.train.steps = 6
     config.train.batch = 8
     config.train.log_every = 2

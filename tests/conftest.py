@@ -9,7 +9,7 @@ gc.set_threshold(50_000, 20, 50)  # tracing makes many objects and little garbag
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
-COMPILING = "--xla_backend_optimization_level=0"
+COMPILING = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 OPTIMISED = {"xla_backend_optimization_level": 2}  # compiler options of tests that mostly run
 # Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
 os.environ["XLA_FLAGS"] = (
@@ -30,8 +30,18 @@ def pytest_addoption(parser):
         "--golden", default=str(ROOT / "tests" / "golden"), help="folder of golden numbers"
     )
     parser.addoption(
-        "--whole", action="store_true", help="all real videos, not one of each kind (minutes more)"
+        "--whole",
+        action="store_true",
+        help="every system in every test, and all real videos (half an hour more)",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what is marked `whole`, without that option."""
+    if not config.getoption("--whole"):
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

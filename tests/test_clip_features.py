@@ -41,14 +41,17 @@ def folder(arrays, tmp_path_factory):
     return work / "out"
 
 
+@pytest.fixture(scope="module")
+def net(folder):
+    return load_i3d(folder)
+
+
 @pytest.mark.slow
-def test_features_of_a_folder(folder, arrays):
-    net = load_i3d(folder)
+def test_features_of_a_folder(net, arrays):
     assert (net.width, net.stream, net.normalisation) == (2048, "rgb", "kinetics")
     clips = np.random.default_rng(1).integers(0, 256, (5, 7, 32, 40, 3), np.uint8)
     features = net(clips)
     assert features.shape == (5, 1, 1, 1, 2048) and features.dtype == np.float32
-    np.testing.assert_allclose(net(clips[4:].astype(np.float64)), features[4:], atol=1e-5)
     variables = resnet3d_weights.to_variables(arrays, False, "here")
     x = (clips.astype(np.float32) - 114.75) / 57.375
     expected = jax.jit(ResNet50I3D(classes=3).apply)(variables, x)["features"]
@@ -58,8 +61,8 @@ def test_features_of_a_folder(folder, arrays):
             net(wrong)
 
 
-def test_the_digest_is_of_weights_and_normalisation(folder):
-    first, again, other = load_i3d(folder), load_i3d(folder), load_i3d(folder, "pm1")
+def test_the_digest_is_of_weights_and_normalisation(net, folder):
+    first, again, other = net, load_i3d(folder), load_i3d(folder, "pm1")
     assert first.digest == again.digest != other.digest
     with pytest.raises(ValueError, match="normalisation 'none'; expected one of pm1, kinetics"):
         load_i3d(folder, "none")
@@ -100,6 +103,12 @@ def test_devices_share_a_batch(batch, devices):
     many = toy(batch)
     np.testing.assert_allclose(many(clips), toy(1)(clips), rtol=1e-6)
     assert len(many._run._start(clips[:batch], batch)[0].sharding.device_set) == devices
+
+
+def test_clips_of_floating_point():
+    clips = np.random.default_rng(1).integers(0, 256, (5, 7, 32, 40, 3), np.uint8)
+    features = toy(4)(clips)
+    np.testing.assert_allclose(toy(4)(clips[4:].astype(np.float64)), features[4:], atol=1e-5)
 
 
 def test_one_compilation_whatever_the_length():

@@ -6,9 +6,7 @@ from nbclient import NotebookClient
 
 from conftest import COMPILING, ROOT
 
-STEPS = {"ucf_mil": "20", "ped2_lgn": "3", "ped2_exemplar": "0", "shanghaitech_s3r": "5",
-         "ped2_ssmtl": "3"}  # fmt: skip
-SMALL = {"ped2_lgn", "ped2_ssmtl"}  # the others run on their built-in toy sets
+BAGS = {"ucf_mil", "shanghaitech_s3r"}  # the others show frames
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -16,11 +14,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_runs_top_to_bottom(path, toy_scenes, tmp_path, monkeypatch):
+def test_runs_top_to_bottom(path, toy_bags, toy_scenes, tmp_path, monkeypatch):
     monkeypatch.setenv("VADJAX_WORKDIR", str(tmp_path / "run"))
-    if path.stem in SMALL:
-        monkeypatch.setenv("VADJAX_DATASET", str(toy_scenes))
-    monkeypatch.setenv("VADJAX_STEPS", STEPS[path.stem])
+    monkeypatch.setenv("VADJAX_DATASET", str(toy_bags if path.stem in BAGS else toy_scenes))
+    monkeypatch.setenv("VADJAX_VARIANT", "smoke")
     monkeypatch.setenv("XLA_FLAGS", COMPILING)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": ROOT}}).execute()

@@ -15,6 +15,7 @@ from conftest import ROOT
 from vadjax import evaluate, train, writers
 from vadjax.data import source
 from vadjax.data.toy import write_bags
+from vadjax.report import page
 from vadjax.systems.mil.system import System
 from vadjax.workdir import open_for
 
@@ -23,15 +24,32 @@ def figures(workdir) -> dict:
     return json.loads((workdir / "metrics.json").read_text())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def build():
+    """The function that draws the report, which takes longest; most runs go without."""
+    drawn = page.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "build", lambda out, *_: out)
+        yield drawn
+
+
+@pytest.fixture
+def drawn(build, monkeypatch):
+    """Reports are drawn."""
+    monkeypatch.setattr(page, "build", build)
+
+
 @pytest.fixture(scope="module")
-def finished(toy_bags, tmp_path_factory):
+def finished(toy_bags, tmp_path_factory, build):
     """Workdir of a finished `:smoke` run, with its config; tests do not write to it."""
     from configs import ucf_mil
 
     config = ucf_mil.get_config("smoke")
     config.data.dir = str(toy_bags)
     workdir = tmp_path_factory.mktemp("runs") / "smoke"
-    train.run(config, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "build", build)
+        train.run(config, workdir)
     return config, workdir
 
 
@@ -52,7 +70,7 @@ def test_a_run_leaves_everything_behind(finished, small_bags):
 
 
 def test_a_trace_of_a_few_steps_is_written(mil_config, tmp_path, capsys):
-    mil_config.train.profile = True
+    mil_config.train.profile, mil_config.eval.untrained = True, False
     train.run(mil_config, tmp_path)
     assert "Trace of steps 4 to 6" in capsys.readouterr().out
     found = {path.name.split(".", 1)[1] for path in (tmp_path / "profile").rglob("*.*")}
@@ -154,7 +172,9 @@ def test_features_of_another_width_are_refused_by_a_checkpoint(finished, tmp_pat
         evaluate.run(other, workdir)
 
 
-def test_selection_on_the_test_split_takes_the_best_step_and_says_so(mil_config, tmp_path, capsys):
+def test_selection_on_the_test_split_takes_the_best_step_and_says_so(
+    mil_config, tmp_path, capsys, drawn
+):
     mil_config.eval.select_on_test = True
     mil_config.train.steps, mil_config.train.evaluate_every = 12, 2
     mil_config.optim.learning_rate = 0.05  # so that the figure goes up and down
@@ -314,7 +334,7 @@ def test_a_wrong_dataset_leaves_the_folder_free(mil_config, tmp_path, toy_bags):
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, small_bags):
+def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, small_bags, drawn):
     from configs import ucf_mil
     from vadjax.data import toy
 
@@ -327,7 +347,7 @@ def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, 
 
 # The whole command, in processes of its own.
 
-STEPS = 60
+STEPS = 40
 
 
 def start(workdir, data, *more) -> Program:
@@ -344,7 +364,7 @@ def wait_for_step(process, workdir, step: int) -> None:
         rows = writers.read(workdir)
         if rows and rows[-1]["step"] >= step:
             return
-        time.sleep(0.002)
+        time.sleep(0.005)
     raise AssertionError(f"ended before step {step}: {process.communicate()}")
 
 
@@ -376,7 +396,7 @@ def test_kill_9_and_resume_is_bit_identical(undisturbed, toy_bags, tmp_path):
 @pytest.mark.slow
 def test_sigterm_saves_and_stops_and_resumes(undisturbed, toy_bags, tmp_path):
     process = start(tmp_path, toy_bags, "--config.train.save_every=1000")
-    wait_for_step(process, tmp_path, 12)
+    wait_for_step(process, tmp_path, 5)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, out

@@ -40,10 +40,10 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
     devices = mesh.of_run(config)
-    root = jax.random.key(config.seed)
-    state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     with processes.first_then_others("input"):
         batches = system.batches(data, loader.this_process())
+    root = jax.random.key(config.seed)
+    state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
         step = 0
@@ -124,13 +124,7 @@ class Loop:
         state, scalars = self.system.update(state, batch, rng)
         where = mesh.placement(self.devices, state, self.config.train.fsdp)
         state = jax.lax.with_sharding_constraint(state, where)
-        checks = [
-            jnp.isfinite(leaf).all()
-            for leaf in jax.tree.leaves(state)
-            if jnp.issubdtype(leaf.dtype, jnp.inexact)
-        ]
-        finite = jnp.stack(checks).all()
-        return state, {**scalars, FINITE: finite}
+        return state, {**scalars, FINITE: _all_finite(state)}
 
     def compile(self, state, batch, rng: jax.Array) -> Callable:
         """`update` compiled for arguments like these; the compiler's memory is given back.
@@ -291,3 +285,12 @@ def _print_start(config, folder, data, devices, state, step: int) -> None:
     )
     if step:
         print(f"Resuming after step {step:,} of {config.train.steps:,}.")
+
+
+def _all_finite(state) -> jax.Array:
+    """Whether no number is NaN or infinite; small arrays are joined, which compiles sooner."""
+    leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    small = [x.ravel() for x in leaves if x.size < mesh.FSDP_SMALLEST]
+    joined = [jnp.concatenate(small)] if small else []
+    large = [x for x in leaves if x.size >= mesh.FSDP_SMALLEST]
+    return jnp.stack([jnp.isfinite(x).all() for x in joined + large]).all()

@@ -12,6 +12,7 @@ from data_prep import weights
 from vadjax.backbones import i3d, i3d_weights
 from vadjax.backbones.i3d import InceptionI3D
 from vadjax.clip_features import load_i3d
+from vadjax.features import digest_of
 
 PACKAGE = "i3d_rgb_kinetics400"
 
@@ -30,6 +31,11 @@ def pytest_generate_tests(metafunc):
     )
     golden_i3d.parametrize(
         metafunc, "real_case", lambda name, case: case["network"] == "inception_real_rgb400"
+    )
+    golden_i3d.parametrize(
+        metafunc,
+        "one_real_case",
+        lambda name, case: case["network"] == "inception_real_rgb400" and "clip_seeds" in case,
     )
 
 
@@ -73,7 +79,7 @@ def check(case, variables):
     whole |= {name: name.rstrip("0123456789") for name in stored if "/" not in name}
     whole.pop("crop_checksum", None)
     assert whole
-    found = run(variables, case.inputs(), tuple({*maps, *whole.values()}))
+    found = run(variables, case.inputs(), tuple(sorted({*maps, *whole.values()})))
     for name in maps:
         golden_i3d.check_probe(stored, name, found[name])
     for name, endpoint in whole.items():
@@ -94,23 +100,33 @@ def test_random_weights(case, variables_of):
     check(case, variables_of(case))
 
 
+@pytest.fixture(scope="module")
+def published_variables(kinetics_i3d):
+    """The published weights."""
+    return i3d_weights.read(kinetics_i3d)
+
+
 @pytest.mark.golden
 @pytest.mark.slow
-def test_published_weights(real_case, kinetics_i3d):
+def test_published_weights(real_case, published_variables):
     stored = real_case.stored()
     if "crop_checksum" in stored:
         clip = real_case.clips()[0]
         pixels = clip[0, 0, 0, 0], clip[5, 100, 100, 1], clip[15, 223, 223, 2]
         assert [clip.sum(dtype=np.int64), *pixels] == stored["crop_checksum"].tolist()
-    check(real_case, i3d_weights.read(kinetics_i3d))
+    check(real_case, published_variables)
 
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_the_prepared_folder_gives_the_same(real_case, folder):
+def test_the_prepared_folder_gives_the_same(one_real_case, folder, published_variables):
+    """The same weights, bit for bit; and one clip."""
     net = load_i3d(folder, batch=1)
     assert (net.width, net.stream, net.normalisation) == (1024, "rgb", "pm1")
-    golden_i3d.check_array(real_case.stored()["features"], net(real_case.clips()), "features")
+    about = {"network": "inception_i3d", "stream": "rgb", "normalisation": "pm1"}
+    assert net.digest == digest_of(published_variables, about)
+    features = one_real_case.stored()["features"]
+    golden_i3d.check_array(features, net(one_real_case.clips()), "features")
 
 
 @pytest.mark.golden
@@ -119,7 +135,12 @@ def test_training_of_a_unit(batch_case, variables_of, unbiased):
     stored, name = batch_case.stored(), next(iter(i3d.LAYERS))
     variables = {kind: tree[name] for kind, tree in variables_of(batch_case).items()}
     unit = i3d.Unit(*i3d.LAYERS[name], unbiased)
-    y, updated = unit.apply(variables, batch_case.inputs(), True, mutable=["batch_stats"])
+
+    @jax.jit
+    def train(variables, x):
+        return unit.apply(variables, x, True, mutable=["batch_stats"])
+
+    y, updated = train(variables, batch_case.inputs())
     for i in range(len(y)):
         golden_i3d.check_probe(stored, f"clip{i}", y[i : i + 1])
     statistics = updated["batch_stats"]["norm"]

@@ -23,10 +23,24 @@ def run(variables, x, non_local, endpoints):
     return ResNet50I3D(non_local).apply(variables, x, endpoints=endpoints)
 
 
+@pytest.fixture(scope="module")
+def variables_of():
+    """Function: random weights of a case's network → variables, kept."""
+    kept = {}
+
+    def get(case):
+        if case.network not in kept:
+            arrays, non_local = case.weights(), NETWORKS[case.network]
+            kept[case.network] = resnet3d_weights.to_variables(arrays, non_local, case.network)
+        return kept[case.network]
+
+    return get
+
+
 @pytest.mark.golden
-def test_random_weights(case):
+def test_random_weights(case, variables_of):
     stored, non_local = case.stored(), NETWORKS[case.network]
-    variables = resnet3d_weights.to_variables(case.weights(), non_local, case.network)
+    variables = variables_of(case)
     maps, whole = golden_i3d.probes(stored), ("features", "logits")
     attention = [f"{ATTENTION.removesuffix('attn_')}attention"] if non_local else []
     found = run(variables, case.inputs(), non_local, (*maps, *whole, *attention))
@@ -84,5 +98,8 @@ def test_training_updates_all_statistics_and_a_new_non_local_block_changes_nothi
     _, updated = jax.eval_shape(train, shapes, clip, jax.random.key(0))
     assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(shapes["batch_stats"])
     block, x = resnet3d.NonLocal(), np.ones((1, 2, 4, 4, 8), np.float32)
-    variables = block.init(jax.random.key(0), x, False)
-    np.testing.assert_array_equal(block.apply(variables, x, False)[0], x)
+
+    def fresh(key, x):
+        return block.apply(block.init(key, x, False), x, False)[0]
+
+    np.testing.assert_array_equal(jax.jit(fresh)(jax.random.key(0), x), x)

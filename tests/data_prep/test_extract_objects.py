@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import onnx_case
-from data_prep import extract_objects, ucsd_ped
+from data_prep import extract_objects, frames, ucsd_ped
 from vadjax.backbones import detector
 from vadjax.backbones.detection import overlaps
 from vadjax.data.boxes import BOX_COLUMNS, read_boxes
@@ -276,15 +276,27 @@ def test_commands_that_cannot_be(tiny, toy_bags, teacher, tmp_path, capsys):
         extract_objects.main([*data, "--detector", "motion", "--out", str(tmp_path / "there")])
 
 
+@pytest.fixture(scope="module")
+def real_frames(ped2, tmp_path_factory, request):
+    """Two training and two test videos of real Ped2; with --whole all."""
+    out = tmp_path_factory.mktemp("ped2") / "frames"
+    most = None if request.config.option.whole else 2
+    splits = {name: videos[:most] for name, videos in ucsd_ped.read_splits(ped2).items()}
+    frames.write(splits, out, name="ucsd_ped", encoding="jpeg")
+    return Dataset(out)
+
+
 @pytest.mark.slow
-def test_real_ped2(ped2, tmp_path):
-    frames, out = tmp_path / "frames", tmp_path / "out"
-    ucsd_ped.prepare(ped2, frames, encoding="jpeg")
-    extract_objects.main(["--data", str(frames), "--out", str(out), "--boxes", "stored"])
+def test_real_ped2(real_frames, tmp_path):
+    out = tmp_path / "out"
+    extract_objects.main(
+        ["--data", str(real_frames.folder), "--out", str(out), "--boxes", "stored"]
+    )
     data = Dataset(out)
-    assert [data.splits[split]["records"] for split in ("train", "test")] == [30011, 33049]
+    counts = {16: [30011, 33049], 2: [5622, 6256]}[len(Videos(real_frames, "train"))]
+    assert [data.splits[split]["records"] for split in ("train", "test")] == counts
     for split in ("train", "test"):
-        videos = Videos(Dataset(frames), split)
+        videos = Videos(real_frames, split)
         for video, (_, boxes, _) in zip(videos, split_of(data, split), strict=True):
             stored = video.boxes[video.boxes[:, 5] > 0.5]
             stored = stored[np.lexsort((-stored[:, 5], stored[:, 0]))]
@@ -293,9 +305,8 @@ def test_real_ped2(ped2, tmp_path):
 
 
 @pytest.mark.slow
-def test_motion_finds_what_yolo_finds_on_real_ped2(ped2, tmp_path):
-    ucsd_ped.prepare(ped2, tmp_path / "frames", encoding="jpeg")
-    video = Videos(Dataset(tmp_path / "frames"), "test")[0]
+def test_motion_finds_what_yolo_finds_on_real_ped2(real_frames):
+    video = Videos(real_frames, "test")[0]
     detect, truth = detector.open("motion"), video.boxes[video.boxes[:, 5] > 0.5]
     hits = []
     for i, frame in enumerate(video):

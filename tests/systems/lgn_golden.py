@@ -16,6 +16,7 @@ from vadjax.systems.lgn.step import Beside, window_loss
 
 WEIGHTS = {"lgn": (10.0, 5.0), "mnad_prediction": (0.1, 0.1), "mnad_reconstruction": (0.01, 0.01)}
 RATE = 2e-4  # of Adam
+EXACT = {"xla_cpu_use_fusion_emitters": True}  # compiler options: sums as precise as torch's
 FILES = {"lgn": "lgn", "mnad_prediction": "mnad_pred", "mnad_reconstruction": "mnad_recon"}
 
 
@@ -72,7 +73,7 @@ def train(folder, variant: str, numbers: dict, steps: int, dtype=np.float32) -> 
         separateness_weight=WEIGHTS[variant][1],
     )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=EXACT if dtype == np.float32 else None)
     def step(params, beside, state, batch):
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, (terms, beside)), gradients = gradient(params, beside, batch)

@@ -1,5 +1,7 @@
 """Selection, merging and scoring of EVAL by its own road: golden, by brute force (eval §5-7)."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,10 @@ def sharding():
 
 
 @pytest.mark.golden
-def test_golden_exemplars_through_files(golden, tmp_path, sharding):
+def test_golden_exemplars_through_files(golden, tmp_path, monkeypatch):
+    for name in ("select", "merge"):  # with room for all at once: half as much is compiled
+        roomy = functools.partial(getattr(model.distance, name), capacity=64)
+        monkeypatch.setattr(model.distance, name, roomy)
     for name, case in golden_cases(golden):
         train = [
             as_features({c: case[f"train_{c}"][:, s] for c in COMPONENTS})
@@ -50,12 +55,12 @@ def test_golden_exemplars_through_files(golden, tmp_path, sharding):
         for i, th in enumerate(case["thresholds"].tolist()):
             folder, meta = tmp_path / f"{name}_{i}", {"threshold": th}
             for s, one in enumerate(train):
-                found, own = model.select(one, SPACE, metric, th, sharding)
+                found, own = model.select(one, SPACE, metric, th)
                 model.write_clusters(folder, f"{s:02}", found, own, meta)
             parts = [model.read_clusters(folder, f"{s:02}", meta) for s in range(len(train))]
-            merged = model.merge(parts, SPACE, metric, th, sharding)
+            merged = model.merge(parts, SPACE, metric, th)
             check_exemplars(case, i, [found for found, _ in parts], merged)
-            check_scores(case, i, merged, metric, sharding)
+            check_scores(case, i, merged, metric)
 
 
 def check_exemplars(case, i: int, chosen: list[Exemplars], merged: dict) -> None:
@@ -74,12 +79,12 @@ def check_exemplars(case, i: int, chosen: list[Exemplars], merged: dict) -> None
             np.testing.assert_array_equal(merged[c][own], case[f"train_{c}"][r, sequence, index])
 
 
-def check_scores(case, i: int, merged: dict, metric: Metric, sharding) -> None:
+def check_scores(case, i: int, merged: dict, metric: Metric) -> None:
     """Scores, nearest and terms are those of the golden file within its tolerance."""
     test = as_features({c: case[f"test_{c}"] for c in COMPONENTS})
     exemplars = SPACE.rows(model.as_features(merged))
     offsets = merged["offsets"]
-    found = scoring.score(SPACE.rows(test), exemplars, offsets, metric, 1, sharding=sharding)
+    found = scoring.score(SPACE.rows(test), exemplars, offsets, metric, 1)
     for r in range(len(offsets) - 1):
         score, terms = case[f"t{i}_r{r}_test_score"], case[f"t{i}_r{r}_test_component"]
         np.testing.assert_allclose(found.score[:, r], score, RELATIVE, ABSOLUTE)

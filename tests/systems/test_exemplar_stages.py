@@ -280,26 +280,27 @@ def start(data, run) -> Program:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["features/train", "clusters_speed", "anomaly_scores_speed"])
-def test_kill_9_and_the_same_command_again(long, stage, tmp_path):
+def test_kill_9_and_the_same_command_again(long, tmp_path):
+    """Killed in every stage, one after the other."""
     data, whole = long
-    process = start(data, tmp_path)
-    while process.poll() is None and not list((tmp_path / stage).glob("[!.]*.npz")):
-        time.sleep(0.001)
-    process.kill()
-    said = process.communicate()
-    assert process.returncode == -9 and not (tmp_path / "metrics.json").exists(), said
-    before = times(tmp_path)
-    print(f"killed with {len(before)} files of stages")
-    again = start(data, tmp_path)
-    said = again.communicate()
-    assert again.returncode == 0, said
-    if stage != "anomaly_scores_speed":
-        before.pop(pathlib.Path("exemplars_speed_merged.npz"), None)
-    after = times(tmp_path)
-    anew = {name for name in before if before[name] != after[name]}
-    # At most the first of the two files of one video, whose second was not there yet.
-    assert all(not second_of(name, before) for name in anew) and len(anew) <= 1
+    before = {}
+    for stage in ("features/train", "clusters_speed", "anomaly_scores_speed", None):
+        process = start(data, tmp_path)
+        while stage and process.poll() is None and not list((tmp_path / stage).glob("[!.]*.npz")):
+            time.sleep(0.002)
+        if stage:
+            process.kill()
+        said = process.communicate()
+        assert process.returncode == (-9 if stage else 0), said
+        assert (tmp_path / "metrics.json").exists() == (not stage), said
+        after = times(tmp_path)
+        print(f"killed with {len(after)} files of stages")
+        anew = {name for name in before if before[name] != after[name]}
+        # At most the first of the two files of one video, whose second was not there yet.
+        assert all(not second_of(name, before) for name in anew) and len(anew) <= 1
+        before = after
+        if stage != "anomaly_scores_speed":
+            before.pop(pathlib.Path("exemplars_speed_merged.npz"), None)
     for rest in tmp_path.rglob(".*.np[yz]"):
         rest.unlink()
     assert_same(whole, tmp_path)

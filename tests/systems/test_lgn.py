@@ -66,12 +66,20 @@ def test_st_lstm_cell(numbers):
     kernels = {ours: of_torch(case[f"w/{name}.weight"]) for name, ours in names.items()}
     x, h, c, m = (jnp.moveaxis(case[f"in/{name}"], 1, -1) for name in "xhcm")
 
+    @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=range(5), has_aux=True)
     def loss(kernels, x, h, c, m):
         out = st_lstm(kernels, convolve(x, kernels["x"], True), (h, c, m), True)
         cotangents = (jnp.moveaxis(case[f"cot/{name}"], 1, -1) for name in "hcm")
         return sum(jnp.vdot(a, b) for a, b in zip(out, cotangents, strict=True)), out
 
-    (total, out), gradients = jax.value_and_grad(loss, range(5), has_aux=True)(kernels, x, h, c, m)
+    @jax.jit
+    def zigzag(kernels, x):
+        inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
+        gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
+        return run_layers(st_lstm, [kernels, kernels], gates, train=True)
+
+    (total, out), gradients = loss(kernels, x, h, c, m)
     close(total, case["loss"], rtol=1e-5)
     for name, ours in zip("hcm", out, strict=True):
         close(recipe.channels_first(ours), case[f"out/{name}"], atol=1e-5)
@@ -80,9 +88,7 @@ def test_st_lstm_cell(numbers):
     for name, ours in names.items():
         expected = case[f"grad_w/{name}.weight"].transpose(2, 3, 1, 0)
         close(gradients[0][ours], expected, atol=1e-5)
-    inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
-    gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
-    hs, cs, m = run_layers(st_lstm, [kernels, kernels], gates, train=True)
+    hs, cs, m = zigzag(kernels, x)
     for name, ours in {"h0": hs[0], "h1": hs[1], "c0": cs[0], "c1": cs[1], "m": m}.items():
         close(recipe.channels_first(ours), case[f"zig/{name}"], atol=1e-5)
 
@@ -99,48 +105,58 @@ def test_memory(numbers):
 
 
 def check_memory(case):
-    raw = jnp.asarray(np.moveaxis(case["query"].astype(np.float32), 1, -1))
-    items, shape = jnp.asarray(case["keys"]), raw.shape
+    raw = np.moveaxis(case["query"].astype(np.float32), 1, -1)
+    items, shape = case["keys"], raw.shape
+    weights = jnp.linspace(-1, 1, 2 * raw.size).reshape(shape[0], 2 * shape[-1], *shape[1:3])
 
     def flat(raw):
         return memory.normalize(raw).reshape(-1, shape[-1])
 
-    def both(raw):
+    def both(raw, items):
         read = memory.read(flat(raw), items)
         return jnp.concatenate([memory.normalize(raw), read.reshape(shape)], -1)
 
-    queries = flat(raw)
-    close(recipe.channels_first(both(raw)), case["train/updated_query"], atol=1e-5)
-    read = memory.read(queries, items).reshape(shape)
-    close(recipe.channels_first(read), case["train/updated_orig"], atol=1e-5)
-    scores = memory.cosines(queries, items)
-    close(jax.nn.softmax(scores, 0), case["train/softmax_query"], atol=1e-5)
-    close(jax.nn.softmax(scores, 1), case["train/softmax_memory"], atol=1e-5)
-    close(separateness(queries, items), case["train/separateness"], atol=1e-5)
-    for key in ("train/compactness", "eval/compactness"):
-        close(compactness(queries, items), case[key], atol=1e-5)
-    weights = jnp.linspace(-1, 1, 2 * raw.size).reshape(shape[0], 2 * shape[-1], *shape[1:3])
+    def read_sum(raw, items):
+        return jnp.vdot(jnp.moveaxis(both(raw, items), -1, 1), weights)
 
-    def read_sum(raw):
-        return jnp.vdot(jnp.moveaxis(both(raw), -1, 1), weights)
+    @jax.jit
+    def measure(raw, items):
+        queries = flat(raw)
+        scores, once = memory.cosines(queries, items), memory.update(queries, items)
+        found = {
+            "updated_query": both(raw, items),
+            "updated_orig": memory.read(queries, items).reshape(shape),
+            "softmax_query": jax.nn.softmax(scores, 0),
+            "softmax_memory": jax.nn.softmax(scores, 1),
+            "separateness": separateness(queries, items),
+            "compactness": compactness(queries, items),
+            "once": once,
+            "twice": memory.update(queries, once),
+        }
+        gradients = {
+            "dsep_dquery": jax.grad(lambda raw: separateness(flat(raw), items))(raw),
+            "dcom_dquery": jax.grad(lambda raw: compactness(flat(raw), items))(raw),
+            "dread_dquery": jax.grad(read_sum)(raw, items),
+        }
+        return queries, scores, found, gradients
 
-    gradients = {
-        "dsep_dquery": lambda raw: separateness(flat(raw), items),
-        "dcom_dquery": lambda raw: compactness(flat(raw), items),
-        "dread_dquery": read_sum,
-    }
-    for key, function in gradients.items():
-        gradient = recipe.channels_first(jax.grad(function)(raw))
+    queries, scores, found, gradients = jax.device_get(measure(raw, items))
+    for key in ("updated_query", "updated_orig"):
+        close(recipe.channels_first(found[key]), case[f"train/{key}"], atol=1e-5)
+    for key in ("softmax_query", "softmax_memory", "separateness", "compactness"):
+        close(found[key], case[f"train/{key}"], atol=1e-5)
+    close(found["compactness"], case["eval/compactness"], atol=1e-5)
+    for key, gradient in gradients.items():
+        gradient = recipe.channels_first(gradient)
         assert relative(gradient, case[f"train/{key}"]) <= 1e-5, key
-    once = memory.update(queries, items)
-    close(once, case["train/updated_memory"], atol=1e-5)
-    close(once, case["eval/updated_memory_if_update"], atol=1e-5)
-    close(memory.update(queries, once), case["eval/updated_memory_twice"], atol=1e-5)
+    close(found["once"], case["train/updated_memory"], atol=1e-5)
+    close(found["once"], case["eval/updated_memory_if_update"], atol=1e-5)
+    close(found["twice"], case["eval/updated_memory_twice"], atol=1e-5)
     close(queries, case["eval/query_rows"], atol=1e-5)
     np.testing.assert_array_equal(scores.argmax(1), case["eval/top1_index"])
     counts = np.bincount(scores.argmax(1), minlength=len(items))
     np.testing.assert_array_equal(counts, case["n_assigned"])
-    total = np.asarray(both(raw), np.float64).sum()
+    total = found["updated_query"].astype(np.float64).sum()
     close(total, case["eval/updated_query_sum"], atol=1e-5 * np.sqrt(2 * raw.size))
     assert case["eval/memory_unchanged"]
 
@@ -361,7 +377,7 @@ def test_evaluation(folder, numbers, variant):
     case = numbers(f"{recipe.FILES[variant]}_eval")
     model, variables = recipe.load_model(folder, variant)
     frames, items = to_float(case["frames"]), case["keys"]
-    fixed = Stream(model, variables, items, test_update="off", chunk=3).video(frames)
+    fixed = Stream(model, variables, items, test_update="off", chunk=3, keep=True).video(frames)
     assert not fixed.updated.any()
     check_measures(fixed, case, "_nomem_update")
     gamma = float(case["gamma"]) - 1e-6

@@ -127,7 +127,7 @@ def test_batch_norm_in_groups_is_one_call_after_the_other():
     [({}, False), ({"read_gradient": True}, True), ({"decoder_input": "query_and_read"}, True)],
 )
 def test_whether_the_pixel_loss_reaches_the_encoder(options, reached):
-    model, variables, items = network(local_branch="none", **options)
+    model, variables, items = network(local_branch="none", width=8, **options)
 
     @jax.jit
     def gradient(params):
@@ -267,7 +267,7 @@ def test_the_rule_that_nothing_changes():
 
 @pytest.fixture(scope="module")
 def stream():
-    model, variables, items = network("mnad_prediction")
+    model, variables, items = network("mnad_prediction", width=8)
     return functools.partial(Stream, model, variables, items)
 
 
@@ -353,7 +353,7 @@ def test_files_of_weights_and_items(tmp_path):
 
 
 def test_loss_over_eight_devices():
-    model, variables, items = network("mnad_prediction")
+    model, variables, items = network("mnad_prediction", width=8)
     beside, batch = Beside(variables["batch_stats"], items), draw(8, 5, *SIZE, 3)
     mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
     whole, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))

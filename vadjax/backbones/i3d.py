@@ -4,6 +4,8 @@ Padding is TensorFlow's "SAME" throughout: with even sizes more is added at the 
 symmetric padding gives other numbers (§A2).
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -172,6 +174,7 @@ def pool_features(x: jax.Array) -> jax.Array:
     return nn.avg_pool(x, POOL)
 
 
+@functools.cache
 def variable_shapes(stream: str = "rgb", classes: int = CLASSES) -> dict:
     """Shapes of the variables of the network of a stream; nothing is computed."""
     clip = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, CHANNELS[stream]), np.float32)

@@ -3,6 +3,8 @@
 Without and with non-local blocks (Wang et al., CVPR 2018). All padding is symmetric, not "SAME".
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -167,6 +169,7 @@ class ResNet50I3D(nn.Module):
             found["maxpool2"] = max_pool3d(x, (2, 1, 1), (2, 1, 1))
 
 
+@functools.cache
 def variable_shapes(non_local: bool = False, classes: int = CLASSES) -> dict:
     """Shapes of the variables; nothing is computed."""
     clip = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, 3), np.float32)

@@ -409,29 +409,43 @@ def _by_patches(x, w, strides, padding):
 
 def _kernel_gradient(x, gy, size, strides, padding):
     """Gradient of the kernel [*size, C, F] of `conv`: blocks of cotangents times patches."""
-    channels, features, out = x.shape[-1], gy.shape[-1], gy.shape[1:-1]
+    channels, features = x.shape[-1], gy.shape[-1]
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    block = _block_shape(out)
-    blocks = [o // b for o, b in zip(out, block, strict=True)]
-    extent = [(b - 1) * s + k for b, s, k in zip(block, strides, size, strict=True)]
+    block = _block_shape(gy.shape[:-1])
+    blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
+
+    def of_block(part, cotangent):
+        rows = _patches(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
+        return cotangent.reshape(-1, features).T @ rows
 
     def add_block(i, total):
-        corner = []
-        for count, length in zip(blocks[::-1], block[::-1], strict=True):
-            corner.insert(0, lax.rem(i, count) * length)
-            i = lax.div(i, count)
-        start = [p * s for p, s in zip(corner, strides, strict=True)]
-        part = _block(x, (i, *start, 0), (1, *extent, channels))
-        cotangent = _block(gy, (i, *corner, 0), (1, *block, features))
-        rows = _patches(part, size, block, strides).reshape(-1, math.prod(size) * channels)
-        return total + cotangent.reshape(-1, features).T @ rows
+        corner = _corner(i, block, blocks)
+        start = [p * s for p, s in zip(corner, (1, *strides), strict=True)]
+        inner = zip(block[1:], strides, size, strict=True)
+        extent = block[0], *((b - 1) * s + k for b, s, k in inner), channels
+        part = _positive_slice(x, (*start, 0), extent)
+        return total + of_block(part, _positive_slice(gy, (*corner, 0), (*block, features)))
 
-    start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
-    total = lax.fori_loop(0, x.shape[0] * math.prod(blocks), add_block, start)
+    if math.prod(blocks) == 1:
+        total = of_block(x, gy)
+    else:
+        start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
+        total = lax.fori_loop(0, math.prod(blocks), add_block, start)
     return total.T.reshape(*size, channels, features)
 
 
-def _block(x, start, size):
+def _corner(i: jax.Array, block: Sequence[int], blocks: Sequence[int]) -> list:
+    """First position of block number i; little arithmetic, which takes long to compile."""
+    corner, left = [0] * len(block), math.prod(blocks)
+    for axis in reversed(range(len(block))):
+        if blocks[axis] > 1:
+            left //= blocks[axis]
+            corner[axis] = (lax.rem(i, blocks[axis]) if left > 1 else i) * block[axis]
+            i = lax.div(i, blocks[axis]) if left > 1 else i
+    return corner
+
+
+def _positive_slice(x, start, size):
     """`lax.dynamic_slice` from indices that are known to be positive: less to compile."""
     return lax.dynamic_slice(x, start, size, allow_negative_indices=False)
 
@@ -445,13 +459,15 @@ def _stacked_kernel_gradient(x, gy, size, strides, padding):
 
 
 def _block_shape(out: Sequence[int]) -> tuple[int, ...]:
-    """Whole rows, as many as divide the height and stay within `BLOCK_ROWS`; then whole images."""
+    """Whole rows of [B, (T,) H, W], as many as divide the height and stay within `BLOCK_ROWS`.
 
-    def most(count: int, unit: int) -> int:
+    Where an image is within it, whole images; where all frames of a sample are, whole samples.
+    """
+    block = [1] * (len(out) - 1) + [out[-1]]
+    for axis in reversed(range(len(out) - 1)):
+        count, unit = out[axis], math.prod(out[axis + 1 :])
         fits = [b for b in range(1, count + 1) if count % b == 0 and b * unit <= BLOCK_ROWS]
-        return max(fits, default=1)
-
-    block = [1] * (len(out) - 2) + [most(out[-2], out[-1]), out[-1]]
-    if len(out) == 3 and block[1] == out[1]:
-        block[0] = most(out[0], out[1] * out[2])
+        block[axis] = max(fits, default=1)
+        if block[axis] < count:
+            break
     return tuple(block)
