@@ -10,7 +10,8 @@ gc.set_threshold(50_000, 20, 50)  # tracing makes many objects and little garbag
 ROOT = pathlib.Path(__file__).parents[1]
 # Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
 COMPILING = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-OPTIMISED = {"xla_backend_optimization_level": 2}  # compiler options of tests that mostly run
+PRECISE = {"xla_cpu_use_fusion_emitters": True}  # compiler options where sums must be precise
+OPTIMISED = {"xla_backend_optimization_level": 2}  # where a test mostly runs
 # Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
 os.environ["XLA_FLAGS"] = (
     f"{COMPILING} --xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from conftest import PRECISE
 from vadjax.data.video import to_float
 from vadjax.systems.lgn.convert import to_variables, weight_names
 from vadjax.systems.lgn.model import FramePredictor, build
@@ -16,7 +17,6 @@ from vadjax.systems.lgn.step import Beside, window_loss
 
 WEIGHTS = {"lgn": (10.0, 5.0), "mnad_prediction": (0.1, 0.1), "mnad_reconstruction": (0.01, 0.01)}
 RATE = 2e-4  # of Adam
-EXACT = {"xla_cpu_use_fusion_emitters": True}  # compiler options: sums as precise as torch's
 FILES = {"lgn": "lgn", "mnad_prediction": "mnad_pred", "mnad_reconstruction": "mnad_recon"}
 
 
@@ -73,7 +73,7 @@ def train(folder, variant: str, numbers: dict, steps: int, dtype=np.float32) -> 
         separateness_weight=WEIGHTS[variant][1],
     )
 
-    @functools.partial(jax.jit, compiler_options=EXACT if dtype == np.float32 else None)
+    @functools.partial(jax.jit, compiler_options=PRECISE if dtype == np.float32 else None)
     def step(params, beside, state, batch):
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, (terms, beside)), gradients = gradient(params, beside, batch)

@@ -14,7 +14,7 @@ from vadjax.systems.ssmtl.loss import training_loss
 from vadjax.systems.ssmtl.model import MultiTaskNet
 from vadjax.systems.ssmtl.score import object_scores, task_scores
 
-FRAMES, SIZE, SIDE, STEPS = 24, (48, 96), 32, 84
+FRAMES, SIZE, SIDE, STEPS = 24, (48, 96), 16, 100
 TASKS = ("arrow", "irregularity", "middle")
 
 
