@@ -13,6 +13,7 @@ from vadjax.checkpoint import Checkpoints
 from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset
 from vadjax.system import load
+from vadjax.systems.lgn import local
 from vadjax.train import Loop
 
 STEPS, BATCH = 20, 8
@@ -103,15 +104,18 @@ def figures(name: str, devices: int, state, data) -> dict:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_twenty_steps_and_the_figures(name, data, request):
-    """One device and eight; with --whole two as well."""
+def test_twenty_steps_and_the_figures(name, data, request, monkeypatch):
+    """One device and eight; with --whole two as well, and LGN-Net with all recurrent layers."""
+    whole = request.config.getoption("--whole")
+    if not whole:
+        monkeypatch.setattr(local, "LAYERS", 2)
     alone = start(config_of(name, 1), data)
     first = jax.device_get(alone[2])
     options = PRECISE if name in EXACT else None
     state, expected = steps(*alone, options=options)
     assert len(set(expected.tolist())) == STEPS
     known = figures(name, 1, state, data)
-    for devices in (2, 8) if request.config.getoption("--whole") else (8,):
+    for devices in (2, 8) if whole else (8,):
         _, found = steps(*start(config_of(name, devices), data, first), options=options)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
         measured = figures(name, devices, state, data)
