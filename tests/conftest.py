@@ -5,7 +5,7 @@ import os
 import pathlib
 import tempfile
 
-gc.set_threshold(50_000, 20, 50)  # tracing makes many objects and little garbage
+gc.set_threshold(200_000, 50, 100)  # tracing makes many objects and little garbage
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
