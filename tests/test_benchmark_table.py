@@ -17,7 +17,7 @@ def run(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_every_speed_is_beside_its_baseline(tmp_path):
     pytest.importorskip("torch")
     run("tests.benchmarks.all", "--systems", "mil", "--runs=1", f"--json={tmp_path / 'all.json'}")
