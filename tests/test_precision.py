@@ -34,7 +34,7 @@ def folders(tmp_path_factory) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["s3r", *(pytest.param(name, marks=pytest.mark.whole) for name in ("mil", "lgn"))]
+    "name", ["mil", *(pytest.param(name, marks=pytest.mark.whole) for name in ("s3r", "lgn"))]
 )
 def test_bfloat16_reaches_the_auc_of_float32(name, folders, tmp_path):
     module, kind, fields = CASES[name]
