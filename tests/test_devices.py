@@ -13,7 +13,6 @@ from vadjax.checkpoint import Checkpoints
 from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset
 from vadjax.system import load
-from vadjax.systems.lgn import local
 from vadjax.train import Loop
 
 STEPS, BATCH = 20, 8
@@ -30,7 +29,7 @@ CONFIGS = {
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
 EXACT = {"lgn", "mnad", "motion"}  # rounding grows quickly here
 SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
-WHOLE = {"mnad"}  # LGN-Net has all of it, and more
+WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/test_lgn_units.py has LGN-Net's loss
 TRAINED = [
     pytest.param(
         name, marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.whole] * (name in WHOLE)
@@ -104,18 +103,15 @@ def figures(name: str, devices: int, state, data) -> dict:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_twenty_steps_and_the_figures(name, data, request, monkeypatch):
-    """One device and eight; with --whole two as well, and LGN-Net with all recurrent layers."""
-    whole = request.config.getoption("--whole")
-    if not whole:
-        monkeypatch.setattr(local, "LAYERS", 2)
+def test_twenty_steps_and_the_figures(name, data, request):
+    """One device and eight; with --whole two as well."""
     alone = start(config_of(name, 1), data)
     first = jax.device_get(alone[2])
     options = PRECISE if name in EXACT else None
     state, expected = steps(*alone, options=options)
     assert len(set(expected.tolist())) == STEPS
     known = figures(name, 1, state, data)
-    for devices in (2, 8) if whole else (8,):
+    for devices in (2, 8) if request.config.getoption("--whole") else (8,):
         _, found = steps(*start(config_of(name, devices), data, first), options=options)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
         measured = figures(name, devices, state, data)

@@ -353,7 +353,7 @@ def test_files_of_weights_and_items(tmp_path):
 
 
 def test_loss_over_eight_devices():
-    model, variables, items = network("mnad_prediction", width=8)
+    model, variables, items = network("lgn", width=8)
     beside, batch = Beside(variables["batch_stats"], items), draw(8, 5, *SIZE, 3)
     mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
     whole, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
