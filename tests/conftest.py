@@ -145,6 +145,17 @@ def toy_scenes(tmp_path_factory, small_scenes) -> pathlib.Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def without_reports():
+    """Runs of the module draw no report, which takes longest; the function that would draw it."""
+    from vadjax.report import page
+
+    build = page.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "build", lambda out, *_: out)
+        yield build
+
+
 @pytest.fixture
 def mil_config(toy_bags):
     """The `:smoke` variant of the MIL config on that set."""

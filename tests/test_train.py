@@ -24,23 +24,17 @@ def figures(workdir) -> dict:
     return json.loads((workdir / "metrics.json").read_text())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def build():
-    """The function that draws the report, which takes longest; most runs go without."""
-    drawn = page.build
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "build", lambda out, *_: out)
-        yield drawn
+pytestmark = pytest.mark.usefixtures("without_reports")
 
 
 @pytest.fixture
-def drawn(build, monkeypatch):
+def drawn(without_reports, monkeypatch):
     """Reports are drawn."""
-    monkeypatch.setattr(page, "build", build)
+    monkeypatch.setattr(page, "build", without_reports)
 
 
 @pytest.fixture(scope="module")
-def finished(toy_bags, tmp_path_factory, build):
+def finished(toy_bags, tmp_path_factory, without_reports):
     """Workdir of a finished `:smoke` run, with its config; tests do not write to it."""
     from configs import ucf_mil
 
@@ -48,7 +42,7 @@ def finished(toy_bags, tmp_path_factory, build):
     config.data.dir = str(toy_bags)
     workdir = tmp_path_factory.mktemp("runs") / "smoke"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "build", build)
+        patch.setattr(page, "build", without_reports)
         train.run(config, workdir)
     return config, workdir
 

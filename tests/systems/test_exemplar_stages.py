@@ -38,14 +38,7 @@ from vadjax.systems.exemplar.maps import pixel_maps
 from vadjax.systems.exemplar.space import Space
 from vadjax.systems.exemplar.stages import Stages
 
-
-@pytest.fixture(scope="module", autouse=True)
-def build():
-    """The function that draws the report, which takes longer than all else; runs go without it."""
-    drawn = page.build
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "build", lambda out, *_: out)
-        yield drawn
+pytestmark = pytest.mark.usefixtures("without_reports")
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +55,13 @@ def finished(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def smoke(toy_scenes, tmp_path_factory, build):
+def smoke(toy_scenes, tmp_path_factory, without_reports):
     """Workdir of a `:smoke` run on toy scenes; tests do not write to it."""
     made = ped2_exemplar.get_config("smoke")
     made.data.dir, made.data.threads = str(toy_scenes), 1
     workdir = tmp_path_factory.mktemp("runs") / "smoke"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "build", build)
+        patch.setattr(page, "build", without_reports)
         train.run(made, workdir)
     return made, workdir
 

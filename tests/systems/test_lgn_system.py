@@ -14,7 +14,6 @@ from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset
 from vadjax.data.scenes import ToyScenes
 from vadjax.data.toy import write_scenes
-from vadjax.report import page
 from vadjax.system import load
 from vadjax.systems.lgn import score
 
@@ -77,7 +76,6 @@ def test_a_run_scores_every_frame_and_prints_the_baseline(finished, scenes, caps
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "build", lambda out, *_: out)  # the other run has the report
     run_in_two(config, tmp_path, 1, monkeypatch)
     same_figures(tmp_path, finished[1])
 

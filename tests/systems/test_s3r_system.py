@@ -18,7 +18,6 @@ from vadjax.data.loader import Shard, iterate
 from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import CLIP_FRAMES
 from vadjax.data.snippets import Snippets
-from vadjax.report import page
 from vadjax.system import load
 from vadjax.systems.s3r import convert, dictionary
 from vadjax.systems.s3r import system as s3r
@@ -123,7 +122,6 @@ def test_a_run_scores_every_frame(config, crops, finished):
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(config, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "build", lambda out, *_: out)  # the other run has the report
     run_in_two(config, tmp_path, 2, monkeypatch)
     same_figures(tmp_path, finished(config.model.variant))
 

@@ -20,7 +20,6 @@ from vadjax.data.object_writer import VideoObjects, write_objects
 from vadjax.data.records import Dataset
 from vadjax.data.scenes import ToyScenes
 from vadjax.data.toy import write_scenes
-from vadjax.report import page
 from vadjax.system import load
 from vadjax.systems.ssmtl import score, tasks
 from vadjax.systems.ssmtl.samples import Samples
@@ -111,12 +110,10 @@ def tasks_of(config):
 @pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(finished, tmp_path, monkeypatch):
     config, whole = finished
-    monkeypatch.setattr(page, "build", lambda out, *_: out)  # the other run has the report
     run_in_two(config, tmp_path, 2, monkeypatch)
     same_figures(tmp_path, whole)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_other_objects_in_the_same_place_are_refused(finished, tmp_path):
     config, workdir = finished
