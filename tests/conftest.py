@@ -35,7 +35,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--whole",
         action="store_true",
-        help="every system in every test, and all real videos (half an hour more)",
+        help="every system in every test, and all real videos (minutes more)",
     )
 
 
