@@ -8,13 +8,10 @@ import tempfile
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects and little garbage
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Most of the suite's time is compiling; so nothing is optimised but where a test asks for it.
-COMPILING = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-PRECISE = {"xla_cpu_use_fusion_emitters": True}  # compiler options where sums must be precise
-OPTIMISED = {"xla_backend_optimization_level": 2}  # where a test mostly runs
 # Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
+# The compiler itself has no flag or option that users do not have.
 os.environ["XLA_FLAGS"] = (
-    f"{COMPILING} --xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
+    f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"  # of every operation: slow to write

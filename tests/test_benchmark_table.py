@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from conftest import COMPILING, ROOT
+from conftest import ROOT
 
 
 def run(*arguments: str) -> None:
-    environment = {**os.environ, "XLA_FLAGS": COMPILING}
+    environment = {name: own for name, own in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

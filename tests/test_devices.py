@@ -7,7 +7,6 @@ import numpy as np
 import optax
 import pytest
 
-from conftest import PRECISE
 from vadjax import evaluate, mesh
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.loader import Shard, iterate
@@ -27,7 +26,6 @@ CONFIGS = {
     "motion": "eval_motion",
 }
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
-EXACT = {"lgn", "mnad", "motion"}  # rounding grows quickly here
 SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
 WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/test_lgn_units.py has LGN-Net's loss
 TRAINED = [
@@ -75,13 +73,13 @@ def start(config, data, first=None):
     return system, Loop(config, system, own, grid), mesh.put_state(grid, first, config.train.fsdp)
 
 
-def steps(system, loop, state, first: int = 0, last: int = STEPS, options: dict | None = None):
-    """State and losses of the steps after `first`, up to `last`, compiled with `options`."""
+def steps(system, loop, state, first: int = 0, last: int = STEPS):
+    """State and losses of the steps after `first`, up to `last`."""
     found, update = [], None
     batches = iterate(system.batches(loop.data, Shard()), first=first)
     for step in range(first + 1, last + 1):
         given = state, mesh.put_batch(loop.devices, next(batches)), jax.random.key(step)
-        update = update or loop.update.lower(*given).compile(options)
+        update = update or loop.compile(*given)
         state, scalars = update(*given)
         found.append(scalars["loss"])
     return state, np.array(found)
@@ -107,12 +105,11 @@ def test_twenty_steps_and_the_figures(name, data, request):
     """One device and eight; with --whole two as well."""
     alone = start(config_of(name, 1), data)
     first = jax.device_get(alone[2])
-    options = PRECISE if name in EXACT else None
-    state, expected = steps(*alone, options=options)
+    state, expected = steps(*alone)
     assert len(set(expected.tolist())) == STEPS
     known = figures(name, 1, state, data)
     for devices in (2, 8) if request.config.getoption("--whole") else (8,):
-        _, found = steps(*start(config_of(name, devices), data, first), options=options)
+        _, found = steps(*start(config_of(name, devices), data, first))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
         measured = figures(name, devices, state, data)
         assert measured.keys() == known.keys()

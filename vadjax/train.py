@@ -96,7 +96,7 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
         workdir.check(folder, config, data)
 
 
-def _compiler_options() -> dict:
+def compiler_options() -> dict:
     """On CPU, operations in an order that needs little memory, not one that runs many at once."""
     on_cpu = jax.default_backend() == "cpu"
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if on_cpu else {}
@@ -131,7 +131,7 @@ class Loop:
 
         Without that its heap stays with the process for the whole run.
         """
-        compiled = self.update.lower(state, batch, rng).compile(_compiler_options())
+        compiled = self.update.lower(state, batch, rng).compile(compiler_options())
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
         if trim is not None:  # glibc has it
             trim(0)

@@ -14,8 +14,8 @@ from vadjax.ops.conv import (
     conv_general_dilated,
     conv_inference,
     conv_transpose,
-    max_pool,
 )
+from vadjax.ops.pool import max_pool
 
 CASES = {  # input, kernel, strides, padding
     "3x3": ((2, 12, 10, 5), (3, 3, 5, 7), (1, 1), ((1, 1), (1, 1))),
@@ -168,23 +168,6 @@ def test_transposed_convolution(shape, dtype):
 def test_transposed_convolution_takes_only_3x3():
     with pytest.raises(ValueError, match="3×3 kernels"):
         conv_transpose(jnp.zeros((1, 2, 2, 1)), jnp.zeros((2, 2, 1, 1)))
-
-
-@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (3, 64, 96, 2), (1, 2, 2, 1)])
-def test_max_pool_and_its_gradient(shape):
-    x = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
-
-    @jax.jit
-    def run(x):
-        y, back = jax.vjp(max_pool, x)
-        return y, *back(y)
-
-    y, gx = run(x)
-    batch, height, width, channels = shape
-    squares = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    np.testing.assert_array_equal(y, squares.max((2, 4)))
-    expected = np.where(squares == squares.max((2, 4), keepdims=True), squares, 0)
-    np.testing.assert_array_equal(gx, expected.reshape(shape))
 
 
 @pytest.mark.parametrize(

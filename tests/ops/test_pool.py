@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vadjax.ops.pool import _plain, max_pool3d
+from vadjax.ops.pool import _plain, max_pool, max_pool3d
 
 CASES = [  # those of the I3D networks, and odd ones
     ((3, 3, 3), (1, 1, 1), "SAME"),
@@ -47,3 +47,39 @@ def test_accelerators_get_the_plain_form():
     for platform, plain in (("cuda", True), ("tpu", True), ("cpu", False)):
         module = jax.export.export(pool, platforms=[platform])(x).mlir_module()
         assert ("reduce_window" in module) == plain
+
+
+@pytest.mark.parametrize("window", [(2, 2), (1, 2, 2), (2, 2, 2), (3, 1, 1), (1, 3, 5)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_windows_side_by_side_equal_reduce_window(window, ties):
+    """Values and gradients, where ties go to the first place of a window."""
+    rng = np.random.default_rng(len(window))
+    x = rng.standard_normal((2, *(4 * k for k in window), 3)).astype(np.float32)
+    x = np.round(x) if ties else x
+    sizes = (1, *window, 1)
+
+    def plain(x):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, sizes, "VALID")
+
+    @jax.jit
+    def both(x, cotangent):
+        forms = (functools.partial(max_pool, window=window), plain)
+        return [(y, *back(cotangent)) for y, back in (jax.vjp(form, x) for form in forms)]
+
+    cotangent = rng.standard_normal(jax.eval_shape(plain, x).shape).astype(np.float32)
+    found, expected = both(x, cotangent)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_first_of_equal_values_by_hand():
+    x = jnp.array([[1.0, 3.0, 2.0, 2.0], [3.0, 0.0, 2.0, 2.0]])[None, :, :, None]
+    gradient = jax.grad(lambda x: (max_pool(x) * jnp.array([5.0, 7.0])[:, None]).sum())(x)
+    expected = [[0, 5, 7, 0], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(gradient[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 2), (1, 4, 5, 2), (1, 4, 4, 4, 2)])
+def test_sides_that_are_no_multiples_are_refused(shape):
+    with pytest.raises(ValueError, match=r"multiples of the window \(2, 2\)"):
+        max_pool(jnp.zeros(shape))

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from configs import ped2_ssmtl
-from conftest import OPTIMISED
-from vadjax import mesh, train
+from vadjax import mesh
 from vadjax.data.boxes import iou
 from vadjax.data.clips import Videos
 from vadjax.data.crops import cut, rectangles
@@ -67,17 +66,14 @@ def street(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_alone_is_better_than_chance(task, street, monkeypatch):
+def test_a_task_alone_is_better_than_chance(task, street):
     """A network that learns this task and no other, on the objects that the task is meant for."""
-    monkeypatch.setattr(train, "_compiler_options", lambda: OPTIMISED)
     config = ped2_ssmtl.get_config("demo")
     config.data.dir, config.data.objects = str(street / "frames"), str(street / "objects")
     config.model.tasks, config.train.steps = (task,), STEPS
     config.model.size = 16  # pixels
     data, system = Dataset(config.data.dir), load(config)
     state = trained(config, system, data)
-    judge = jax.jit(system._task_scores, compiler_options=OPTIMISED)
-    system._scored = lambda *given: jax.device_get(judge(*given))
     videos = system.videos(data, "test")
     scores = np.concatenate([scored(system, state, video) for video in videos])
     kinds = np.array([kind for video in videos for kind in kinds_of(video)])

@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.conv import conv_general_dilated, conv_general_inference, max_pool
+from vadjax.ops.conv import conv_general_dilated, conv_general_inference
 from vadjax.ops.depthwise import depthwise
+from vadjax.ops.pool import max_pool
 
 MOMENTUM = 0.9  # of the running statistics
 
@@ -117,9 +118,5 @@ def pool_volume(x: jax.Array, in_time: bool) -> jax.Array:
     Returns:
       [B, T or T // 2, H / 2, W / 2, C].
     """
-    if in_time and x.shape[1] > 1:
-        even = x.shape[1] // 2 * 2
-        x = jnp.maximum(x[:, :even:2], x[:, 1:even:2])
-    return max_pool(x.reshape(-1, *x.shape[2:])).reshape(
-        *x.shape[:2], x.shape[2] // 2, x.shape[3] // 2, x.shape[4]
-    )
+    frames = 2 if in_time and x.shape[1] > 1 else 1
+    return max_pool(x[:, : x.shape[1] // frames * frames], (frames, 2, 2))

@@ -1,4 +1,4 @@
-"""Channels-last convolutions and max pooling, written for XLA on CPU; the plain forms elsewhere.
+"""Channels-last convolutions, written for XLA on CPU; the plain forms elsewhere.
 
 What XLA does badly on CPU, and what is done instead:
 
@@ -253,16 +253,6 @@ def _with_zeros(x):
 
 
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """Maximum of each 2×2 square: [B, H, W, C] with even H, W → [B, H/2, W/2, C].
-
-    Written with slices: with reshape and `max` over two axes XLA:CPU (jax 0.10.2) was seen to
-    give a wrong gradient inside a large compiled step. Equal largest values share the gradient.
-    """
-    rows = jnp.maximum(x[:, ::2], x[:, 1::2])
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
 def _plain(x, w, strides, padding):

@@ -1,19 +1,102 @@
-"""Maximum over windows of a volume, written for XLA on CPU; the plain form elsewhere.
+"""Maximum over windows, with gradients that never compare a value with a maximum.
 
-XLA:CPU looks at every place of a window on its own. A window that spans frames is done faster as
-one pass over each axis, the larger of shifted slices; one that spans none is left as it is, since
-passes over large pictures lose (stack.md, "Convolution speed on CPU"). Both forms agree to the
-bit, and give the gradient to the first of equal largest values.
+A gradient that asks which value equals the maximum is wrong inside large steps on CPU: XLA (jax
+0.10.2) computes a value again wherever it is used, rounded differently, so nothing equals the
+maximum that was computed elsewhere and the gradient is lost. The gradient of `jnp.maximum` asks
+so, and with it that of a maximum of slices. Here windows that lie side by side keep the place of
+their first largest value (`max_pool`), and all others take the gradient of `lax.reduce_window`
+(`max_pool3d`). Both give the gradient of a window to the first of equal largest values, as torch
+does.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Padding = tuple[tuple[int, int], ...]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_pool(x: jax.Array, window: tuple[int, ...] = (2, 2)) -> jax.Array:
+    """Maximum of windows that lie side by side.
+
+    Args:
+      x: [B, *sides, C], each side a multiple of the window's.
+      window: one size per side, at most 127 values in all.
+
+    Returns:
+      [B, *(side / size), C].
+
+    Raises:
+      ValueError: a side that is no multiple of the window's.
+    """
+    return _reduce(x, _checked(x, window))
+
+
+def _checked(x: jax.Array, window: tuple[int, ...]) -> tuple[int, ...]:
+    sides = x.shape[1:-1]
+    if len(sides) != len(window) or any(n % k for n, k in zip(sides, window, strict=True)):
+        raise ValueError(f"max_pool: sides {sides}; expected multiples of the window {window}")
+    return window
+
+
+def _reduce(x, window):
+    window = (1, *window, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
+
+
+def _max_pool_forward(x, window):
+    return _reduce(x, _checked(x, window)), _place_of_first(x, window)
+
+
+def _place_of_first(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """Rank of the first largest value within each window, int8 [B, *(side / size), C]."""
+    split = _split(x, window)
+    candidates = [(split[_at(place)], rank) for rank, place in enumerate(np.ndindex(*window))]
+    # Winners of neighbours meet, as in a cup; only a larger value beats an earlier one.
+    while len(candidates) > 1:
+        pairs = zip(candidates[::2], candidates[1::2], strict=False)
+        rest = candidates[2 * (len(candidates) // 2) :]
+        candidates = [_winner(first, second) for first, second in pairs] + rest
+    return jnp.broadcast_to(candidates[0][1], candidates[0][0].shape).astype(jnp.int8)
+
+
+def _winner(first, second):
+    (a, rank_a), (b, rank_b) = first, second
+    return jnp.maximum(a, b), jnp.where(b > a, rank_b, rank_a)
+
+
+def _split(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """[B, *(side / size, size), C]: every window's own values as axes of their own."""
+    sides = ((n // k, k) for n, k in zip(x.shape[1:-1], window, strict=True))
+    return x.reshape(x.shape[0], *(size for pair in sides for size in pair), x.shape[-1])
+
+
+def _at(place: tuple[int, ...]) -> tuple:
+    """Index of one value of every window in `_split`."""
+    return (slice(None), *(part for i in place for part in (slice(None), i)))
+
+
+def _max_pool_backward(window, place, gradient):
+    """Each window's gradient goes where its place says."""
+    inner = tuple(size for k in window for size in (1, k))  # (1, 2, 1, 2) for squares
+    ranks = jnp.arange(math.prod(window), dtype=jnp.int8).reshape(1, *inner, 1)
+    wide = [2 * axis + 2 for axis in range(len(window))]
+    spread = jnp.where(
+        jnp.expand_dims(place, wide) == ranks,
+        jnp.expand_dims(gradient, wide),
+        jnp.zeros((), gradient.dtype),
+    )
+    sides = (n * k for n, k in zip(place.shape[1:-1], window, strict=True))
+    return (spread.reshape(place.shape[0], *sides, place.shape[-1]),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def max_pool3d(
@@ -22,7 +105,12 @@ def max_pool3d(
     strides: tuple[int, int, int],
     padding: str | Sequence[tuple[int, int]] = "VALID",
 ) -> jax.Array:
-    """Maximum of every window.
+    """Maximum of every window of a volume, written for XLA on CPU; the plain form elsewhere.
+
+    XLA:CPU looks at every place of a window on its own. A window that spans frames is done faster
+    as one pass over each axis, the larger of shifted slices; one that spans none is left as it
+    is, since passes over large pictures lose (stack.md, "Convolution speed on CPU"). Both forms
+    agree to the bit; the gradient is that of the plain form.
 
     Args:
       x: [B, T, H, W, C].
@@ -36,11 +124,28 @@ def max_pool3d(
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:-1], window, strides, padding)
     padding = tuple((int(before), int(after)) for before, after in padding)
+    return _max_pool3d(x, tuple(window), tuple(strides), padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool3d(x, window, strides, padding):
     plain = functools.partial(_plain, window=window, strides=strides, padding=padding)
     if window[0] == 1:
         return plain(x)
     passes = functools.partial(_passes, window=window, strides=strides, padding=padding)
     return lax.platform_dependent(x, cpu=passes, default=plain)
+
+
+def _max_pool3d_forward(x, window, strides, padding):
+    return _max_pool3d(x, window, strides, padding), x
+
+
+def _max_pool3d_backward(window, strides, padding, x, gradient):
+    plain = functools.partial(_plain, window=window, strides=strides, padding=padding)
+    return jax.vjp(plain, x)[1](gradient)
+
+
+_max_pool3d.defvjp(_max_pool3d_forward, _max_pool3d_backward)
 
 
 def _plain(x, window, strides, padding):
@@ -55,29 +160,11 @@ def _plain(x, window, strides, padding):
 
 
 def _passes(x, window, strides, padding):
-    """One axis after the other; columns first, so that ties go to the first place of a window."""
+    """One axis after the other."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
     for axis in (3, 2, 1):
         size, stride = window[axis - 1], strides[axis - 1]
         last = (x.shape[axis] - size) // stride * stride + 1
         shifted = [lax.slice_in_dim(x, k, k + last, stride, axis) for k in range(size)]
-        x = functools.reduce(_larger, shifted)
+        x = functools.reduce(jnp.maximum, shifted)
     return x
-
-
-@jax.custom_vjp
-def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Maximum whose gradient goes to `a` where both are equal."""
-    return jnp.maximum(a, b)
-
-
-def _larger_forward(a, b):
-    return jnp.maximum(a, b), a >= b
-
-
-def _larger_backward(first, gradient):
-    zero = jnp.zeros_like(gradient)
-    return jnp.where(first, gradient, zero), jnp.where(first, zero, gradient)
-
-
-_larger.defvjp(_larger_forward, _larger_backward)

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.conv import max_pool
+from vadjax.ops.pool import max_pool
 from vadjax.systems.lgn import memory
 from vadjax.systems.lgn.layers import Conv, ConvPair, Upsample
 from vadjax.systems.lgn.local import LocalBranch

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vadjax.backbones.layers import ConvNorm, pool_volume
-from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes, max_pool
+from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes
+from vadjax.ops.pool import max_pool
 
 TRUNKS = {  # channels of the convolutions of each block
     "shallow_narrow": ((16,), (32,), (32,)),
@@ -26,7 +27,10 @@ TRUNKS = {  # channels of the convolutions of each block
     "deep_wide": ((32, 32), (64, 64), (64, 64)),
 }
 TASKS = ("arrow", "irregularity", "middle", "distillation")
-TIME_POOLINGS = {"max": jnp.max, "mean": jnp.mean}
+TIME_POOLINGS = {  # maps [B, H, W, C] of those of all frames [B, T, H, W, C]
+    "max": lambda x: max_pool(x, (x.shape[1], 1, 1))[:, 0],
+    "mean": lambda x: x.mean(1),
+}
 MIDDLE_OUTPUTS = {"linear": lambda x: x, "sigmoid": nn.sigmoid}
 STATISTICS = ("joint", "pass")
 SMALLEST = 16  # pixels of a crop: three poolings in the trunk, one in the heads
@@ -78,7 +82,7 @@ class Trunk(nn.Module):
             if number == len(self.widths[block]) - 1:
                 x = pool_volume(x, in_time=False)
         pool = TIME_POOLINGS[self.time_pooling]
-        return [pool(x[:, np.array(own)], 1) for own in maps]
+        return [pool(x[:, np.array(own)]) for own in maps]
 
 
 class OutputsHead(nn.Module):
