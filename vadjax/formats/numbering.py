@@ -1,0 +1,75 @@
+"""Which video and which frame of it a picture is, by its name; which number the first frame has."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+LAST_NUMBER = re.compile(r"^(.*?)[ _.-]*(?:frame|img)?[ _.-]*(\d{1,18})$", re.IGNORECASE)
+EXPECTED = "expected VIDEO/NUMBER or VIDEO_NUMBER"
+
+
+def place(name: str, videos: Collection[str] = ()) -> tuple[str, int]:
+    """Video and number of the frame in the name of a picture or of its file of boxes.
+
+    The video is the folder, `01_0014/012.jpg`, or what stands before the number, `01_0014_012.jpg`:
+    the first of them that is known, else the nearest folder.
+
+    Args:
+      name: path; parted by slashes of either kind.
+      videos: names of videos that are known.
+
+    Raises:
+      ValueError: no number, or no name of a video.
+    """
+    *folders, base = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")] or [""]
+    match = LAST_NUMBER.match(base.rsplit(".", 1)[0])
+    if not match:
+        raise ValueError(f"{name!r} has no number of a frame; {EXPECTED}")
+    ways = [*folders[::-1], *([match[1]] if match[1] else [])]
+    if not ways:
+        raise ValueError(f"{name!r} names no video; {EXPECTED}")
+    return next((way for way in ways if way in videos), ways[0]), int(match[2])
+
+
+def first_frame(
+    numbers: Mapping[str, Sequence[int]], given: int | None, flag: str
+) -> tuple[int, dict[str, int | None]]:
+    """The number of the first frame, where all frames of all videos are listed.
+
+    Args:
+      numbers: video → the numbers of its frames, each once.
+      given: number of the first frame, as the user says; None if nobody says it.
+      flag: that says it, for messages.
+
+    Returns:
+      The number: as given; else 0 or 1, where every video begins with it and has no gaps; else 0.
+      And video → how many frames it has, None where the list does not say.
+
+    Raises:
+      ValueError: the videos have no gaps and begin with other numbers, and nobody says what holds.
+    """
+    ends = {
+        video: (min(rows), max(rows), len(rows)) for video, rows in numbers.items() if len(rows)
+    }
+    whole = {video: last - first + 1 == count for video, (first, last, count) in ends.items()}
+    starts = sorted({first for first, _, _ in ends.values()})
+    if given is None and ends and all(whole.values()):
+        if starts not in ([0], [1]):
+            raise ValueError(
+                f"the frames of the videos begin with the numbers {', '.join(map(str, starts[:5]))}"
+                f"; expected 0 in every one, or 1. Say with {flag} what the first frame's number is"
+            )
+        given = starts[0]
+    first = given or 0
+    counts = {
+        video: ends[video][2] if whole.get(video) and ends[video][0] == first else None
+        for video in numbers
+    }
+    return first, counts
+
+
+def check_once(numbers: np.ndarray) -> int | None:
+    """The first number that is there twice; None if there is none."""
+    values, counts = np.unique(numbers, return_counts=True)
+    return int(values[counts > 1][0]) if (counts > 1).any() else None
