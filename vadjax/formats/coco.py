@@ -29,7 +29,7 @@ def read_coco(
     videos: Collection[str] = (),
     first_frame: int | None = None,
     flag: str = "--first_frame",
-) -> tuple[dict[str, Table], dict[str, int | None]]:
+) -> tuple[dict[str, Table], dict[str, int | None], tuple[int, int] | None]:
     """Reads detections.
 
     Args:
@@ -40,8 +40,9 @@ def read_coco(
       flag: of the program that says so, for messages.
 
     Returns:
-      Video → its table, of `COLUMNS`, empty where nothing was detected; and video → number of its
-      frames, None where the images do not say.
+      Video → its table, of `COLUMNS`, empty where nothing was detected; video → number of its
+      frames, None where the images do not say; and (H, W) of all images, None where they differ or
+      do not say.
 
     Raises:
       OSError, ValueError: names file and record: no such JSON, an image that is not listed, a box
@@ -75,7 +76,7 @@ def read_coco(
     said = "" if first_frame is not None else f", which count from {first}"
     note(f"{path}: {len(numbers):,} videos, {len(places):,} images{said}; x, y, w, h in pixels")
     layout = Layout(COLUMNS, "score", first, flags=("", flag))
-    return _tables(path, records, places, layout, list(numbers)), counts
+    return _tables(path, records, places, layout, list(numbers)), counts, _size(listed["images"])
 
 
 def load(path: Path) -> Any:
@@ -84,12 +85,15 @@ def load(path: Path) -> Any:
     Raises:
       OSError, ValueError: it cannot be read or is not JSON; names the file and the line.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
     except RecursionError as error:
         raise ValueError(f"{path}: not such JSON as is expected: nested too deep") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _shape(value: Any) -> str:
@@ -130,8 +134,14 @@ def _place(image: Mapping, names: Mapping, videos: Collection[str]) -> tuple[str
         return video, frame
     if not isinstance(file := image.get("file_name"), str):
         raise ValueError(f"file_name {file!r:.40}; expected the path of the picture")
-    found, frame = numbering.place(file, videos)
-    return video or found, frame
+    return numbering.place(file, videos, video)
+
+
+def _size(images: list[Mapping]) -> tuple[int, int] | None:
+    """(H, W) of all images, if they say it and agree."""
+    sizes = {(image.get("height"), image.get("width")) for image in images if image}
+    size = sizes.pop() if len(sizes) == 1 else (None, None)
+    return size if all(type(pixels) is int and pixels > 0 for pixels in size) else None
 
 
 def _key(value: Any) -> int | str | None:

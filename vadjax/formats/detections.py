@@ -92,7 +92,12 @@ def read_detections(
         ending = next(iter(paths.values())).suffix
         return Detections(boxes, {name: known.get(name) for name in paths}, ending)
     if form == "coco":
-        tables, counts = coco.read_coco(path, images, videos, first_frame, first_flag)
+        tables, counts, own = coco.read_coco(path, images, videos, first_frame, first_flag)
+        if None not in (size, own) and size != own:
+            raise ValueError(
+                f"{images or path}: images of {own[0]} x {own[1]} pixels (H x W), but --frame_size "
+                f"says {size[0]}x{size[1]}"
+            )
         for name, count in counts.items():
             if None not in (count, known.get(name)) and count != known[name]:
                 raise ValueError(
@@ -100,7 +105,7 @@ def read_detections(
                     f"{known[name]:,}"
                 )
         counts = {name: known.get(name, count) for name, count in counts.items()}
-        return Detections(check(tables, counts, drop_degenerate, size), counts)
+        return Detections(check(tables, counts, drop_degenerate, size or own), counts)
     tables = yolo.read_yolo(path, videos, first_frame or 0, first_flag)
     counts = {name: known.get(name) for name in tables}
     return Detections(check(tables, counts, drop_degenerate, size, shares=True), counts)

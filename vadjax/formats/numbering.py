@@ -9,7 +9,7 @@ LAST_NUMBER = re.compile(r"^(.*?)[ _.-]*(?:frame|img)?[ _.-]*(\d{1,18})$", re.IG
 EXPECTED = "expected VIDEO/NUMBER or VIDEO_NUMBER"
 
 
-def place(name: str, videos: Collection[str] = ()) -> tuple[str, int]:
+def place(name: str, videos: Collection[str] = (), video: str | None = None) -> tuple[str, int]:
     """Video and number of the frame in the name of a picture or of its file of boxes.
 
     The video is the folder, `01_0014/012.jpg`, or what stands before the number, `01_0014_012.jpg`:
@@ -18,6 +18,7 @@ def place(name: str, videos: Collection[str] = ()) -> tuple[str, int]:
     Args:
       name: path; parted by slashes of either kind.
       videos: names of videos that are known.
+      video: the one that it belongs to, where that is known.
 
     Raises:
       ValueError: no number, or no name of a video.
@@ -26,6 +27,8 @@ def place(name: str, videos: Collection[str] = ()) -> tuple[str, int]:
     match = LAST_NUMBER.match(base.rsplit(".", 1)[0])
     if not match:
         raise ValueError(f"{name!r} has no number of a frame; {EXPECTED}")
+    if video is not None:
+        return video, int(match[2])
     ways = [*folders[::-1], *([match[1]] if match[1] else [])]
     if not ways:
         raise ValueError(f"{name!r} names no video; {EXPECTED}")
