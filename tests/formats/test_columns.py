@@ -181,5 +181,20 @@ def test_shares_of_the_frame(folder, columns, row):
         read_files(paths, made, {})
     found = read_files(paths, made, {}, size=(20, 40))
     np.testing.assert_allclose(found["a"], [[0.5, 3, 2, 4, 11, 9]])
-    rows = read_files(folder(a=row + "\n", b="3,0,0,5,5,0.5\n"), made, {})
-    np.testing.assert_array_equal(rows["b"][0, :4], [0.5, 3, *rows["b"][0, 2:4]])  # pixels
+    with pytest.raises(ValueError, match="a.txt: all coordinates lie .* but c.txt has pixels"):
+        read_files(folder(a=row + "\n", c="3,0,0,5,5,0.5\n"), made, {})
+
+
+def test_shares_that_reach_over_the_edge(folder):
+    paths = folder(a="0,-0.003,0.5,0.5,1.02,0.5\n1,0.5,0.5,0.7,0.7,0.5\n")
+    with pytest.raises(ValueError, match="a.txt: all coordinates of the detections lie between 0"):
+        read_files(paths, DETECTIONS, {})
+    found = read_files(paths, DETECTIONS, {}, size=(100, 200))
+    np.testing.assert_allclose(found["a"][0, 2:], [-0.6, 50, 99, 101])
+
+
+def test_boxes_in_the_first_pixels_are_boxes(folder):
+    """Whole numbers may be pixels where other files have some; 0 to 2 are pixels."""
+    found = read_files(folder(a="0,0,0,1,1,0.5\n", b="0,0,0,9,9,0.5\n"), DETECTIONS, {})
+    np.testing.assert_array_equal(found["a"], [[0.5, 0, 0, 0, 1, 1]])
+    assert len(read_files(folder(a="0,0,0,2,2,0.5\n"), DETECTIONS, {})["a"]) == 1

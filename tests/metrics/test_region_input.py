@@ -160,6 +160,17 @@ def test_yolo_files(cases, tmp_path, capsys):
     assert "columns" in message or "between 0 and 1" in message
 
 
+def test_flags_of_another_form(cases, tmp_path):
+    paths = cases()
+    scores = ["--detection_format=scores"]
+    assert "01.csv: expected score files *.npz; text is" in refused(paths, *scores)
+    flags = [*scores, "--detection_columns=frame,x,y,w,h,score"]
+    assert "--detection_columns: for tables, and" in refused(paths, *flags)
+    assert refused(paths, "--detection_format=coco") and refused(paths, "--detection_format=yolo")
+    (tmp_path / "results.csv").write_text("x")
+    assert "results.csv: a file; expected a folder" in refused((tmp_path / "results.csv", paths[1]))
+
+
 def test_videos_that_are_only_counted_are_named(folders, tmp_path, capsys):  # noqa: F811
     paths = folders({"a.txt": HIT}, {"a.txt": TRACK})
     (tmp_path / "counts.txt").write_text("a,4\nb,6\n")

@@ -13,6 +13,10 @@ MOST_FRAMES = 10**9
 MOST_PIXELS = 10**6  # a coordinate
 FEW = 1 / 20  # share of boxes without a pixel that can be slips of a detector
 MANY = 1 / 5  # share that is left out on no account where the order of columns is assumed
+EDGES = {
+    "x_max": "x_max and y_max are the last pixels inside",
+    "x1": "x1 and y1 are one past the last pixel inside",
+}
 SHARES = "give the size of the frames with --frame_size HEIGHTxWIDTH"
 
 
@@ -159,14 +163,22 @@ def check_shares(
     """Whether the coordinates of all tables are shares of the frame, of the given size.
 
     Raises:
-      ValueError: they are, and the size is not known.
+      ValueError: they are, and the size is not known; or only those of some tables are.
     """
     tables = [table for table in tables if len(table.rows)]
-    shares = bool(tables) and all(table.shares for table in tables)
+    found = [table for table in tables if table.shares]
+    shares = bool(tables) and len(found) == len(tables)
     if shares and size is None:
         raise ValueError(
             f"{tables[0].path}: all coordinates of the {KINDS[tables[0].layout.kind]} lie between "
             f"0 and 1, expected pixels. If they are shares of the frame, {remedy}"
+        )
+    # A box within the first pixel is possible, one with fractions is none
+    if not shares and (odd := next((table for table in found if table.fractions), None)):
+        other = next(table for table in tables if not table.shares)
+        raise ValueError(
+            f"{odd.path}: all coordinates lie between 0 and 1, but {other.path.name} has pixels; "
+            "expected the same in every file"
         )
     return shares
 
@@ -252,8 +264,8 @@ def say_assumed(
         )
     elif layout.source == HEADING:
         said.append(f"columns by the heading, {layout}")
-    if said and not shares and "x_max" in layout.names:
-        said.append("x_max and y_max are the last pixels inside")
+    if said and not shares:
+        said += [text for name, text in EDGES.items() if name in layout.names]
     if shares:
         of = "the frame" if size is None else f"{size[0]} x {size[1]} pixels"
         said.append(f"coordinates are between 0 and 1, read as shares of {of}")

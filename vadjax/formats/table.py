@@ -14,6 +14,7 @@ import numpy as np
 from vadjax.formats.columns import Layout, canonical, delimiter, frame_number, heading, number
 from vadjax.formats.text import COMMENTS, Line, read_text, split
 
+BEYOND = 0.25  # share of the frame by which a detected box may reach over its edge
 KNOWN_IN_COMMENT = 4  # names that make a comment a heading
 
 
@@ -34,9 +35,19 @@ class Table(NamedTuple):
 
     @property
     def shares(self) -> bool:
-        """Whether all coordinates lie between 0 and 1, which pixels do not."""
+        """Whether all coordinates lie between 0 and 1, as pixels do not.
+
+        Detectors put edges a little outside of the frame; those count where there are fractions.
+        """
         values = self.rows[:, self.layout.coordinates]
-        return bool(((values >= 0) & (values <= 1)).all())
+        beyond = BEYOND if self.fractions else 0
+        return bool(((values >= -beyond) & (values <= 1 + beyond)).all())
+
+    @property
+    def fractions(self) -> bool:
+        """Whether a coordinate is no whole number."""
+        values = self.rows[:, self.layout.coordinates]
+        return bool((values != np.floor(values)).any())
 
 
 def parse(path: Path, layout: Layout) -> Table:

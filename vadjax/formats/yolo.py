@@ -14,13 +14,12 @@ from vadjax.data.video import visible
 from vadjax.formats import numbering
 from vadjax.formats.columns import Layout
 from vadjax.formats.files import ABOUT, holds_rows
-from vadjax.formats.table import Table, numbers
+from vadjax.formats.table import BEYOND, Table, numbers
 from vadjax.formats.text import note, read_text, split
 
 ROW = ("class", "cx", "cy", "w", "h", "confidence")
 COLUMNS = ("frame", *ROW[1:])
 ENDING = ".txt"
-BEYOND = 0.25  # share of the frame by which a box may reach over its edge
 
 
 def has_frames(folder: Path) -> bool:

@@ -60,7 +60,7 @@ import numpy as np
 
 from vadjax.data.masks import Masks, open_masks
 from vadjax.formats.columns import layout
-from vadjax.formats.detections import DETECTIONS, FORMATS
+from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
 from vadjax.formats.text import note, notes_last
 from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import frame, pixel, region_boxes, region_maps
@@ -234,6 +234,11 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         layout(DETECTIONS, args.detection_columns, args.first_frame or 0, flags[0]),
         layout(TRACKS, args.track_columns, args.first_track_frame, flags[1]),
     )
+    form = args.detection_format or format_of(args.detections)
+    if args.detection_columns and form != "table":
+        raise ValueError(
+            f"--detection_columns: for tables, and {args.detections} is read as {form}"
+        )
     videos = read_videos(
         args.detections,
         args.tracks,
@@ -241,7 +246,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         frame_counts(args.num_frames),
         args.source,
         args.drop_degenerate,
-        form=args.detection_format,
+        form=form,
         images=args.images,
         first_frame=args.first_frame,
         frame_size=args.frame_size,

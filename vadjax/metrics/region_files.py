@@ -169,6 +169,10 @@ def _read_scores(
 ) -> tuple[Detections, dict[str, pathlib.Path] | None]:
     """Boxes and lengths of score files; or their lengths and the files, where maps are measured."""
     paths = list_files(folder, (SCORES, *TEXT))
+    if text := [path for path in paths.values() if path.suffix.lower() in TEXT]:
+        raise ValueError(
+            f"{text[0]}: expected score files *{SCORES}; text is --detection_format table"
+        )
     if source is None:
         source = "boxes" if score_files.read(next(iter(paths.values()))).boxes is not None else None
     boxes, lengths, tables = {}, {}, []
