@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vadjax.formats.boxes import read
-from vadjax.formats.columns import Layout
+from vadjax.formats.columns import Layout, layout
 from vadjax.formats.detections import DETECTIONS
 from vadjax.formats.table import words
 from vadjax.formats.tracks import TRACKS
@@ -57,6 +57,15 @@ def test_errors_name_file_and_line(tmp_path, text, message):
     (tmp_path / "v.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         read(tmp_path / "v.txt", DETECTIONS, frames=5)
+
+
+def test_frames_that_seem_to_count_from_one(tmp_path):
+    (tmp_path / "v.txt").write_text("".join(f"{i},2,4,11,9,0.5\n" for i in range(1, 6)))
+    made = layout(DETECTIONS, None, 0, ("--detection_columns", "--first_frame"))
+    with pytest.raises(ValueError, match=r"v.txt:5: .* 0 to 4, or from 1 with --first_frame 1: '5"):
+        read(tmp_path / "v.txt", made, 5)
+    with pytest.raises(ValueError, match=r"v.txt:4: no such frame; frames are numbered 0 to 3: '4"):
+        read(tmp_path / "v.txt", made, 4)  # nor would they fit then
 
 
 def test_a_middle_needs_a_size():

@@ -34,6 +34,17 @@ def test_what_is_no_text_is_refused(tmp_path, content, message):
         text.read_lines(path)
 
 
+def test_notes_are_said_below_what_is_printed(capfd):
+    with pytest.raises(ValueError, match="refused"), text.notes_last():
+        text.note("assumed")
+        print("figure")
+        assert capfd.readouterr().err == ""
+        raise ValueError("refused")
+    assert capfd.readouterr().err == "note: assumed\n"
+    text.note("at once")
+    assert capfd.readouterr().err == "note: at once\n"
+
+
 def test_size_is_bounded(tmp_path):
     path = tmp_path / "v.txt"
     path.write_bytes(b"\xef\xbb\xbf12345")

@@ -160,6 +160,16 @@ def test_yolo_files(cases, tmp_path, capsys):
     assert "columns" in message or "between 0 and 1" in message
 
 
+def test_score_files_of_other_names(tmp_path, folders):  # noqa: F811
+    boxes = np.array([[0, 0, 0, 10, 10, 0.5]])
+    score_files.write(tmp_path / "scores", Scores("a", np.zeros(4), boxes=boxes))
+    _, tracks = folders({}, {"b.txt": TRACK})
+    with pytest.raises(
+        SystemExit, match="of b is not known, and .*scores has no detections of them"
+    ):
+        region.main([str(tmp_path / "scores"), str(tracks)])
+
+
 def test_flags_of_another_form(cases, tmp_path):
     paths = cases()
     scores = ["--detection_format=scores"]

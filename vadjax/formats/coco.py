@@ -48,6 +48,7 @@ def read_coco(
       OSError, ValueError: names file and record: no such JSON, an image that is not listed, a box
         or score that is no number.
     """
+    # The two lists, from one file or from two
     results = load(path)
     listed = results if images is None else load(images)
     records = results.get("annotations") if isinstance(results, dict) else results
@@ -59,17 +60,10 @@ def read_coco(
             'as {"images": [{"id": 7, "file_name": "VIDEO/NUMBER.jpg"}, …]}. Name the file that '
             "has them: --images FILE.json"
         )
+    # Which frame of which video every image is, and where their numbers begin
     places = _places(images or path, listed, videos)
-    numbers: dict[str, list[int]] = {}
-    for video, frame in places.values():
-        numbers.setdefault(video, []).append(frame)
-    for video, frames in numbers.items():
-        if (twice := numbering.check_once(np.array(frames))) is not None:
-            raise ValueError(
-                f"{images or path}: two images are frame {twice} of video {video!r}; expected one. "
-                "Do the names of the files tell the videos apart?"
-            )
     try:
+        numbers = numbering.by_video(places.values())
         first, counts = numbering.first_frame(numbers, first_frame, flag)
     except ValueError as error:
         raise ValueError(f"{images or path}: {error}") from error

@@ -1,7 +1,7 @@
 """Which video and which frame of it a picture is, by its name; which number the first frame has."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -72,7 +72,23 @@ def first_frame(
     return first, counts
 
 
-def check_once(numbers: np.ndarray) -> int | None:
-    """The first number that is there twice; None if there is none."""
-    values, counts = np.unique(numbers, return_counts=True)
-    return int(values[counts > 1][0]) if (counts > 1).any() else None
+def by_video(places: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """Video → the numbers of its frames.
+
+    Args:
+      places: video and number of every picture.
+
+    Raises:
+      ValueError: two pictures are the same frame.
+    """
+    numbers: dict[str, list[int]] = {}
+    for video, frame in places:
+        numbers.setdefault(video, []).append(frame)
+    for video, frames in numbers.items():
+        values, counts = np.unique(frames, return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(
+                f"two images are frame {values[counts > 1][0]} of video {video!r}; expected one. "
+                "Do the names of the files tell the videos apart?"
+            )
+    return numbers

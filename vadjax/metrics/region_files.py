@@ -125,6 +125,7 @@ def read_videos(
         raise ValueError(f"{detections}: text has no maps; --source map is for score files")
     if images is not None and form != "coco":
         raise ValueError(f"--images: for COCO's results, and {detections} is read as {form}")
+    # Detections first: score files and COCO's images say how many frames there are
     counted = counts if isinstance(counts, Mapping) else {}
     paths, maps = list_files(tracks, TEXT), None
     if form == "scores":
@@ -142,11 +143,13 @@ def read_videos(
     if counted and (alien := sorted(set(lengths) - set(counted))):
         path = paths.get(alien[0], detections)
         raise ValueError(f"{path}: --num_frames has no video {alien[0]!r}")
+    # Tracks, whose frames must lie within
     truth = track_files.read_tracks(paths, layouts[1], lengths, drop_degenerate, frame_size)
     if maps is not None and (missing := sorted(set(truth) - set(maps))):
         raise ValueError(f"{paths[missing[0]]}: no score file {missing[0]}.npz in {detections}")
     names, none = sorted(lengths, key=lambda name: name + found.ending), np.zeros((0, 6))
-    total = _total(counts, lengths, detections)
+    # All frames together, which false positives are divided by
+    total = _total(counts, lengths, detections, frozenset(found.frames))
     if maps is not None and total != sum(lengths.values()):
         raise ValueError(
             f"{detections}: maps of {sum(lengths.values()):,} frames, but --num_frames says "
@@ -193,16 +196,19 @@ def _agree(path: pathlib.Path, own: int, given: int | None) -> None:
         raise ValueError(f"{path}: {own:,} frame scores, but --num_frames says {given:,}")
 
 
-def _total(counts, lengths: Mapping[str, int | None], folder: pathlib.Path) -> int:
-    """Frames of all videos: as given, else the sum of those of the score files."""
+def _total(
+    counts, lengths: Mapping[str, int | None], folder: pathlib.Path, detected: frozenset[str]
+) -> int:
+    """Frames of all videos: as given, else the sum of those of the score files or images."""
     if isinstance(counts, Mapping):
         return sum(counts.values())
     if counts is not None:
         return counts
     unknown = sorted(name for name, frames in lengths.items() if frames is None)
     if unknown:
+        alone = f", and {folder} has no detections of them" * detected.isdisjoint(unknown)
         raise ValueError(
-            f"{folder}: the number of frames of {', '.join(unknown[:5])} is not known; give "
+            f"{folder}: the number of frames of {', '.join(unknown[:5])} is not known{alone}; give "
             "--num_frames: the total of all test videos, a file of VIDEO,FRAMES, or the folder of "
             "their frames"
         )
