@@ -142,7 +142,7 @@ class Files(Boxes):
                 )
             for video in videos:
                 tables.append(self._table(video))
-                dropped += self._rows(video)[1]
+                dropped += self._rows(video, tables[-1])[1]
         tables = [table for table in tables if len(table.rows)]
         check_one_order(tables)
         if not self._shares:
@@ -154,7 +154,7 @@ class Files(Boxes):
 
     def start(self, video: Video) -> Find:
         """Begins a video."""
-        rows, empty = self._rows(video)
+        rows, empty = self._rows(video, self._table(video))
         self.keep.dropped[DEGENERATE] += empty
         return _by_frame(video, rows, self.keep)
 
@@ -168,17 +168,15 @@ class Files(Boxes):
         with self._remedy():
             return parse(self._path(video), self._layout)
 
-    def _rows(self, video: Video) -> tuple[np.ndarray, int]:
+    def _rows(self, video: Video, table: Table) -> tuple[np.ndarray, int]:
         """Boxes float32 [n, 6] (`BOX_COLUMNS`) of a video, and how many more had no pixel inside.
 
         Raises:
-          FileNotFoundError: there is no file.
           ValueError: names file and line: as `vadjax.formats.boxes.boxes`.
         """
-        table, frames = self._table(video), video.num_frames
         size = video.source_size if self._shares else None
         with self._remedy():
-            rows = boxes(table, frames, True, size, self._shares)
+            rows = boxes(table, video.num_frames, True, size, self._shares)
         score, frame, x0, y0, x1, y1 = rows.T
         found = np.stack([frame, x0, y0, x1 + 1, y1 + 1, score], 1).astype(np.float32)
         return found, len(table.rows) - len(rows)

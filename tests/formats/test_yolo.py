@@ -34,7 +34,7 @@ def test_a_folder_a_video(write):
     np.testing.assert_allclose(found.boxes["b"], [[0.5, 7, *BOX]])
     assert found.frames == {"a": None, "b": None}
     assert read(folder, frames={"a": 3, "b": 8}).frames == {"a": 3, "b": 8}
-    with pytest.raises(ValueError, match=r"yolo/a/2.txt: row 1: no such frame; .* 0 to 1"):
+    with pytest.raises(ValueError, match=r"yolo/a/2.txt:1: no such frame; .* 0 to 1"):
         read(folder, frames={"a": 2, "b": 8})
 
 
@@ -61,9 +61,15 @@ def test_a_box_over_the_edge_stays_a_share(write):
         ({"a__0": ROW}, {"size": None}, "coordinates are shares of the frame; .*--frame_size"),
         ({"a__0": "0 0.1 0.2 0.3 0.4\n"}, {}, "a/0.txt:1: 5 columns, expected 6 .*save_conf=True"),
         ({"a__0": "0 0.1 0.2 0.3 x 0.4\n"}, {}, "a/0.txt:1: h 'x' is not a number"),
-        ({"a__0": ROW + "0 16 22 30 44 0.5\n"}, {}, "a/0.txt: row 2: a coordinate is not a share"),
-        ({"a__0": "0 nan 0.2 0.3 0.4 0.5\n"}, {}, "a/0.txt: row 1: a coordinate is not a share"),
-        ({"a__0": "0 0.1 0.2 0.3 0.4 nan\n"}, {}, "a/0.txt: row 1: score is NaN"),
+        ({"a__0": ROW + "0 16 22 30 44 0.5\n"}, {}, "a/0.txt:2: a coordinate is not a share"),
+        (
+            {"a__0": ROW, "a__7": "\n# none\n0 0.1 0.2 3 0.4 0.5\n"},
+            {},
+            "a/7.txt:3: a coordinate is",
+        ),
+        ({"a__0": ROW, "a__7": "0 0.1 0.2 0.3\n"}, {}, "a/7.txt:1: 4 columns"),
+        ({"a__0": "0 nan 0.2 0.3 0.4 0.5\n"}, {}, "a/0.txt:1: a coordinate is not a share"),
+        ({"a__0": "0 0.1 0.2 0.3 0.4 nan\n"}, {}, "a/0.txt:1: score is NaN"),
         ({"a__0": ROW, "a__x_0": ROW}, {}, "x_0.txt: frame 0 of video 'a' has another file"),
         ({"a__last": ROW}, {}, "'a/last.txt' has no number of a frame"),
         ({"12": ROW}, {}, "'12.txt' names no video"),

@@ -84,8 +84,10 @@ def numbers(
     Raises:
       ValueError: names file and line: another number of columns, or not a number.
     """
-    rows = _quickly(lines, len(columns))
-    return _carefully(path, _kept(lines, before), columns, used, remedy) if rows is None else rows
+    rows = quickly(lines, len(columns))
+    return (
+        _carefully(path, kept_lines(lines, before), columns, used, remedy) if rows is None else rows
+    )
 
 
 def words(path: Path, layout: Layout, wanted: Sequence[str]) -> list[tuple[int, list[str]]]:
@@ -101,7 +103,7 @@ def words(path: Path, layout: Layout, wanted: Sequence[str]) -> list[tuple[int, 
     """
     layout, before, lines = _below_heading(path, layout)
     at = [layout.names.index(name) for name in wanted]
-    kept = _kept(lines, before)
+    kept = kept_lines(lines, before)
     mark = delimiter(kept[0].text) if kept else None
     rows = [(line.number, line.text.split(mark)) for line in kept]
     return [(number, [fields[i].strip() for i in at]) for number, fields in rows]
@@ -116,7 +118,7 @@ def refuse(table: Table, wrong: np.ndarray, what: str) -> None:
         values = ", ".join(f"{value:g}" for value in table.rows[at])
         raise ValueError(f"{table.place(at)}: {what}: {values} ({table.layout})")
     _, before, lines = _below_heading(table.path, table.layout)
-    line = _kept(lines, before)[at]
+    line = kept_lines(lines, before)[at]
     raise ValueError(f"{table.path}:{line.number}: {what}: {line.text[:80]!r}")
 
 
@@ -140,14 +142,19 @@ def _below_heading(path: Path, layout: Layout) -> tuple[Layout, int, list[str]]:
     return layout, len(lines), []
 
 
-def _kept(lines: Sequence[str], before: int) -> list[Line]:
-    """The lines that hold a row."""
+def kept_lines(lines: Sequence[str], before: int) -> list[Line]:
+    """The lines that hold a row, neither blank nor comments; `before` lines are above them."""
     found = (Line(i, line.strip()) for i, line in enumerate(lines, before + 1))
     return [line for line in found if line.text and not line.text.startswith(COMMENTS)]
 
 
-def _quickly(lines: Sequence[str], width: int) -> np.ndarray | None:
-    """The common case of numbers and nothing else; None if it is not that."""
+def quickly(lines: Sequence[str], width: int) -> np.ndarray | None:
+    """Rows of numbers and nothing else, the common case; None if the lines are not that.
+
+    Args:
+      lines: of text, blank ones aside.
+      width: number of columns.
+    """
     first = next(filter(str.strip, lines), "")
     if len(first.split(delimiter(first))) != width:
         return None

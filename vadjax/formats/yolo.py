@@ -14,7 +14,7 @@ from vadjax.data.video import visible
 from vadjax.formats import numbering
 from vadjax.formats.columns import Layout
 from vadjax.formats.files import ABOUT, holds_rows
-from vadjax.formats.table import BEYOND, Table, numbers
+from vadjax.formats.table import BEYOND, Table, kept_lines, numbers, quickly
 from vadjax.formats.text import note, read_text, split
 
 ROW = ("class", "cx", "cy", "w", "h", "confidence")
@@ -81,20 +81,32 @@ def _files(folder: Path) -> list[Path]:
 
 def _table(folder: Path, layout: Layout, files: dict[int, Path]) -> Table:
     """The boxes of a video, in the order of its frames."""
-    parts, places = [np.zeros((0, len(COLUMNS)))], []
-    for frame, path in sorted(files.items()):
-        lines = split(read_text(path))
-        rows = numbers(
-            path, lines, 0, ROW, range(1, len(ROW)), "; save_conf=True writes the confidence"
+    found = [(frame, path, split(read_text(path))) for frame, path in sorted(files.items())]
+    kept = [kept_lines(lines, 0) for _, _, lines in found]
+    # All files at once where that can be, as parsing each takes a millisecond; else each, to name
+    # the first that is wrong
+    rows = quickly([line.text for lines in kept for line in lines], len(ROW))
+    if rows is None:
+        parts = [_rows(path, lines) for _, path, lines in found]
+        rows = np.concatenate([np.zeros((0, len(ROW))), *parts])
+    places = [
+        f"{path}:{line.number}"
+        for (_, path, _), lines in zip(found, kept, strict=True)
+        for line in lines
+    ]
+    if (wrong := _no_share(rows)).any():
+        raise ValueError(
+            f"{places[int(np.argmax(wrong))]}: a coordinate is not a share of the frame; expected "
+            f"{' '.join(ROW)}, coordinates from 0 to 1"
         )
-        if (wrong := _no_share(rows)).any():
-            raise ValueError(
-                f"{path}: row {int(np.argmax(wrong)) + 1}: a coordinate is not a share of the "
-                f"frame; expected {' '.join(ROW)}, coordinates from 0 to 1"
-            )
-        parts.append(np.concatenate([np.full((len(rows), 1), frame), rows[:, 1:]], 1))
-        places += [f"{path}: row {row}" for row in range(1, len(rows) + 1)]
-    return Table(folder, layout, np.concatenate(parts), places.__getitem__)
+    frames = np.repeat([float(frame) for frame, _, _ in found], [len(lines) for lines in kept])
+    return Table(folder, layout, np.column_stack([frames, rows[:, 1:]]), places.__getitem__)
+
+
+def _rows(path: Path, lines: list[str]) -> np.ndarray:
+    """The rows of a file, float64 [n, 6], `ROW`."""
+    remedy = "; save_conf=True writes the confidence"
+    return numbers(path, lines, 0, ROW, range(1, len(ROW)), remedy)
 
 
 def _no_share(rows: np.ndarray) -> np.ndarray:
