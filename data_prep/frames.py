@@ -32,6 +32,7 @@ from data_prep.tracks import describe
 from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
+from vadjax.formats.text import read_text
 from vadjax.metrics.region_files import TEXT, list_files
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -142,7 +143,7 @@ def label_videos(
     for name in SPLITS["test"]:
         path = root / name / "anomalous_frames.json"
         if path.is_file():
-            return with_intervals(videos, json.loads(path.read_text()), path)
+            return with_intervals(videos, json.loads(read_text(path)), path)
     return videos
 
 
