@@ -1,10 +1,11 @@
 """Bags of snippets with several crops, as S3R and RTFM lay them out (spec s3r §1).
 
 Features are `.npy` files [tau, crops, D], one a video and a row for every 16 frames, in any folders
-below the one that is named: VIDEO_i3d.npy or VIDEO.npy. Lists are either S3R's NAME.training.csv
-and NAME.testing.csv with a column `video-id`, or RTFM's .list files with a path a line. Labels of
-videos are a column `label` (0 or 1), the prefix Normal of the names, or the published counts:
-anomalous videos first, then normal ones. Labels of frames: data_prep/bag_labels.py.
+below the one that is named: VIDEO_i3d.npy or VIDEO.npy; or files [tau, D], one a crop:
+VIDEO__0.npy, VIDEO__1.npy, ... Lists are S3R's or VadCLIP's CSV or texts with a path a line
+(vadjax/formats/lists.py). Labels of videos are those of the lists, the prefix Normal of the names
+or folders, or the published counts: anomalous videos first, then normal ones. Labels of frames:
+data_prep/bag_labels.py.
 
 Training bags are sampled to segments; test bags keep all snippets.
 """
@@ -34,7 +35,7 @@ from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.segments import CLIP_FRAMES, SAMPLINGS
 from vadjax.formats import text
-from vadjax.formats.entries import Entry, some, unique_names
+from vadjax.formats.entries import Entry, shared_videos, some, unique_names
 from vadjax.formats.lists import COLUMNS, LABEL, read_list
 
 # Anomalous and normal videos of the published lists, by split (spec s3r §1.2).
@@ -152,8 +153,15 @@ def find_files(index: Index, videos: Sequence[Entry], split: str) -> list[Files]
       ValueError: a video with several places, of which none is in a folder of this split; or two
         videos with the same file.
     """
-    found = [index.find(video, split, strict=False) for video in videos]
-    missing = [video.name for video, files in zip(videos, found, strict=True) if not files]
+    # Several folders of a list are classes, if they are there; one may be that of another machine
+    classes = {video.folder for video in videos}
+    strict = len(classes) > 1 and bool(classes & index.folders)
+    found = [index.find(video, split, strict) for video in videos]
+    missing = [
+        video.path if strict else video.name
+        for video, files in zip(videos, found, strict=True)
+        if not files
+    ]
     if missing:
         raise FileNotFoundError(
             f"{index.folder}: no features of {len(missing):,} of {len(videos):,} {split} videos "
@@ -274,13 +282,8 @@ def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[s
       FileNotFoundError, ValueError: as `read_labelled`; or a video is in both lists.
     """
     videos = {split: read_labelled(lists[split], published[split]) for split in SPLITS}
-    train, test = ({(v.class_name, v.name) for v in videos[split]} for split in SPLITS)
-    by_class = all(folder for folder, _ in train | test)
-    if not by_class:
-        train, test = ({name for _, name in found} for found in (train, test))
-    if both := sorted(train & test):
-        shown = ["/".join(key) if by_class else key for key in both]
-        raise ValueError(f"{len(both)} videos are in both lists: {some(shown)}")
+    if both := shared_videos(videos["train"], videos["test"]):
+        raise ValueError(f"{len(both)} videos are in both lists: {some(both)}")
     return videos
 
 

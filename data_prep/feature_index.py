@@ -27,6 +27,11 @@ class Index:
             crops = self._places.setdefault(name, {}).setdefault(path.parent, {})
             crops.setdefault(crop, []).append(path)
 
+    @property
+    def folders(self) -> set[str]:
+        """Names of the folders that hold files, without the one that was named."""
+        return {path.parent.name for path in self._paths if path.parent != self.folder}
+
     def find(self, entry: Entry, split: str | None = None, strict: bool = True) -> Files:
         """The files of a video; none if there are none.
 

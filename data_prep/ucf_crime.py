@@ -4,17 +4,25 @@
 
 `--features FOLDER` is one of (recognised by its content, spec mil §2):
   two-stream   FOLDER/all_rgbs/CLASS/NAME.mp4.npy and FOLDER/all_flows/CLASS/NAME.mp4.npy
-  npy          FOLDER/CLASS/NAME.npy, [rows, D], or [crops, rows, D] of several crops
+  npy          FOLDER/CLASS/NAME.npy, [rows, D]; of several crops [crops, rows, D] or
+               [rows, crops, D] (by the sizes, or --axes), or NAME__0.npy, NAME__1.npy, ...
   text         FOLDER/CLASS/NAME.txt, one segment a line (C3D features of the first authors)
-`--labels WHERE` is a folder with the four list files (train_normal.txt, train_anomaly.txt,
-test_normalv2.txt or test_normal.txt, test_anomalyv2.txt or test_anomaly.txt; spec mil §4) or a
-`videos.json`; by default it is looked for in FOLDER and beside it.
+CLASS may lie in other folders, as in the parts of UCF-Crime's archive.
+`--labels WHERE` is one of; by default it is looked for in FOLDER and beside it:
+  four lists   a folder with train_normal.txt, train_anomaly.txt, test_normalv2.txt or
+               test_normal.txt, and test_anomalyv2.txt or test_anomaly.txt (spec mil §4)
+  videos.json  videos with their split, class, label, frames and intervals (README)
+  official     Temporal_Anomaly_Annotation.txt, and Anomaly_Train.txt beside it (or --train_list).
+               It has no numbers of frames: --frames FILE, a line NAME FRAMES each, or those that
+               the rows cover, where these are clips of 16 frames (--pool)
+Videos of one name in several classes are named CLASS_NAME.
 
-With the lists of S3R (NAME.training.csv, NAME.testing.csv) or RTFM (two .list files) instead,
-FOLDER holds features [tau, crops, D], VIDEO_i3d.npy or VIDEO.npy in any folders; --truth names the
-labels of the test frames (data_prep/bag_labels.py; default: beside the lists). Then --sampling
-makes 32 segments of a training video (`linear` as S3R, `mean` as RTFM); test videos keep all
-snippets.
+With two lists of training and test videos instead (S3R's CSV, .list files of RTFM, UR-DMU or
+PEL4VAD, or --train_list and --test_list; vadjax/formats/lists.py), FOLDER holds features
+[tau, crops, D], VIDEO_i3d.npy or VIDEO.npy in any folders, or a file [tau, D] for each crop;
+--truth names the labels of the test frames (data_prep/bag_labels.py; default: beside the lists).
+Then --sampling makes 32 segments of a training video (`linear` as S3R, `mean` as RTFM); test
+videos keep all snippets.
 
 Training videos keep their video-level label only. Where FOLDER says how its features were made
 (data_prep.extract_features), the manifest says it too, so that new videos can be treated alike.
@@ -28,8 +36,9 @@ from data_prep.bag_reader import Reader, clip_intervals
 from data_prep.feature_files import find_features
 from vadjax.data import builder
 from vadjax.data.bags import KIND, tfds_features
+from vadjax.formats import text
 from vadjax.formats.annotations import find_annotation, is_annotation, read_official
-from vadjax.formats.entries import Entry, unique_names
+from vadjax.formats.entries import Entry, shared_videos, some, unique_names
 from vadjax.formats.lists import LISTS, VIDEOS_JSON, file_in, read_four, read_videos_json
 
 __all__ = ["Entry", "Reader", "clip_intervals", "find_features", "prepare", "read_labels"]
@@ -123,6 +132,8 @@ def prepare(
     splits = read_labels(where, pathlib.Path(train_list) if train_list else None)
     names = {split: unique_names(entries, split) for split, entries in splits.items()}
     names = {split: dict(zip(splits[split], names[split], strict=True)) for split in splits}
+    if both := shared_videos(splits["train"], splits["test"]):
+        text.note(f"{len(both):,} videos are in both splits: {some(both)}")
     splits = reader.check_files(splits, skip_missing)
     for split, entries in splits.items():
         if not entries:

@@ -186,6 +186,26 @@ def unique_names(entries: Sequence[Entry], where: object) -> list[str]:
     return names
 
 
+def shared_videos(train: Sequence[Entry], test: Sequence[Entry]) -> list[str]:
+    """Names of the videos that both splits have, sorted.
+
+    Where both splits have the same folders, as of classes, videos of one name in two of them are
+    two videos; else folders belong to the splits, and the names alone tell.
+    """
+    classes = {entry.class_name for entry in train} & {entry.class_name for entry in test}
+    there: dict[str, set[str]] = {}
+    for entry in train:
+        there.setdefault(entry.name, set()).add(entry.class_name)
+    return sorted(
+        {
+            entry.name
+            for entry in test
+            if (found := there.get(entry.name))
+            and (entry.class_name in found or not {entry.class_name, *found} <= classes)
+        }
+    )
+
+
 def some(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
