@@ -115,10 +115,11 @@ def fit_length(name: str, labels: np.ndarray, snippets: int) -> np.ndarray:
 
 
 def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]) -> list:
+    content = text.read_text(path)
     try:
-        content = json.loads(text.read_text(path))
+        content = json.loads(content)
         content = {name: (entry["num_frames"], entry["labels"]) for name, entry in content.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path}: cannot be read ({error!r}); expected JSON "
             '{video: {"num_frames": n, "labels": [0, 1, …]}}'
@@ -130,6 +131,10 @@ def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
     found, padded = [], 0
     for name, tau in zip(names, snippets, strict=True):
         frames, labels = content[name]
+        if not isinstance(labels, list) or not all(isinstance(n, int | float) for n in labels):
+            raise ValueError(
+                f"{path}: labels of {name}: {str(labels)[:40]}; expected a list of 0, 1"
+            )
         if len(labels) != frames:
             raise ValueError(f"{path}: {name} has {frames} frames but {len(labels)} labels")
         found.append(fit_length(f"{path}: {name}", np.asarray(labels), tau))

@@ -240,6 +240,11 @@ def spoil_frames(root):
     (root / "shanghaitech_ground_truth.testing.json").write_text(json.dumps(content))
 
 
+def spoil_list(root):
+    content = {name: {"num_frames": 5, "labels": 5} for name in TEST}
+    (root / "shanghaitech_ground_truth.testing.json").write_text(json.dumps(content))
+
+
 def spoil_json(root):
     (root / "shanghaitech_ground_truth.testing.json").write_text('{"03_0031": [0, 1]}')
 
@@ -276,6 +281,7 @@ def spoil_copy(root):
         (spoil_ones, "03_0031 has labels other than 0 and 1"),
         (spoil_truth, r"no labels of 1 videos: \['03_0032'\]"),
         (spoil_frames, "03_0031 has 5 frames but 96 labels"),
+        (spoil_list, "labels of 03_0031: 5; expected a list of 0, 1"),
         (spoil_json, "cannot be read .*expected JSON"),
         (spoil_place, "no labels of the test frames .*--truth"),
         (spoil_lists, "expected one list of training and one of test videos"),

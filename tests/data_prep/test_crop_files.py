@@ -69,6 +69,15 @@ def test_a_header_that_promises_more_than_the_file_has(tmp_path):
             read(path)
 
 
+def test_a_damaged_header(tmp_path):
+    """NumPy raises an error of the tokenizer here, which is no ValueError."""
+    np.save(tmp_path / "a.npy", values("a", 6, 4))
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(6, 4)", b"(6, 4\x15"))
+    with pytest.raises(ValueError, match="a.npy: refused, not a readable array"):
+        feature_files.raw_shape(tmp_path / "a.npy")
+
+
 def write_videos(root, shape, frames=640, classes=("Fight", "Normal"), count=2):
     """Features CLASS/NAME.npy of a shape, and videos.json."""
     videos = []

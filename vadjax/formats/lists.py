@@ -185,9 +185,9 @@ def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
     Raises:
       ValueError: not a list of videos, or a video without one of the fields.
     """
-    splits = {"train": [], "test": []}
+    splits, content = {"train": [], "test": []}, text.read_text(path)
     try:
-        videos = json.loads(text.read_text(path))
+        videos = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(videos, list):

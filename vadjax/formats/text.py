@@ -5,8 +5,10 @@ Anything else is refused by name and not guessed: bytes of another encoding can 
 """
 
 import codecs
+import contextlib
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MOST_BYTES = 2**30  # of one file
@@ -19,6 +21,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 COMMENTS = ("#", "%")
+_waiting: list[list[str]] = []  # notes of the blocks of `notes_last` that are open
 
 
 class Line(NamedTuple):
@@ -86,4 +89,20 @@ def split(text: str) -> list[str]:
 
 def note(text: str) -> None:
     """Says on one line of the standard error what was assumed or passed over."""
-    print(f"note: {text}", file=sys.stderr)
+    if _waiting:
+        _waiting[-1].append(text)
+    else:
+        print(f"note: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def notes_last() -> Iterator[None]:
+    """Notes of the block are said at its end, below what it prints, where they are seen."""
+    _waiting.append([])
+    try:
+        yield
+    finally:
+        notes = _waiting.pop()
+        sys.stdout.flush()
+        for text in notes:
+            note(text)
