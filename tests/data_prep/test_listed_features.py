@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from data_prep import shanghaitech_features, ucf_crime
+from data_prep import labelled_images, shanghaitech_features, ucf_crime, ucsd_ped
 from vadjax import scores
 from vadjax.data.bags import Bags
 from vadjax.data.records import Dataset
+from vadjax.data.video import find_videos
 
 
 def save(path, *shape):
@@ -312,3 +313,23 @@ def test_a_video_in_both_splits_is_said(tmp_path, capsys):
     (tmp_path / "videos.json").write_text(json.dumps(videos))
     prepare(features, tmp_path / "out")
     assert "1 videos are in both splits: train_001" in capsys.readouterr().err
+
+
+MARK = b"\xef\xbb\xbf"  # as Notepad and Excel save UTF-8
+
+
+def test_other_lists_with_marks(tmp_path):
+    """Lists of videos, of labelled images, and labels of Ped2, as editors of Windows save them."""
+    (tmp_path / "Fire").mkdir()
+    (tmp_path / "Fire" / "a.avi").touch()
+    (tmp_path / "clips.txt").write_bytes(MARK + b"Fire\\a.avi\r\n")
+    assert find_videos(tmp_path, tmp_path / "clips.txt") == {"Fire/a": tmp_path / "Fire" / "a.avi"}
+    (tmp_path / "clips.txt").write_bytes(b"C:\\Fire\\a.avi")
+    with pytest.raises(ValueError, match="clips.txt: 'C:/Fire/a.avi' is not a path below"):
+        find_videos(tmp_path, tmp_path / "clips.txt")
+    (tmp_path / "labels.csv").write_bytes(MARK + b"a.png,car;person\r\n")
+    (tmp_path / "a.png").touch()
+    (row,) = labelled_images.read_rows(tmp_path, tmp_path / "labels.csv", ("car", "person"))
+    assert row.name == "a.png"
+    (tmp_path / "UCSDped2.m").write_bytes(MARK + b"TestVideoFile{1}.gt_frame = [61:180];\r\n")
+    assert ucsd_ped.read_matlab_intervals(tmp_path / "UCSDped2.m") == [[(60, 180)]]
