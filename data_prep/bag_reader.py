@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -66,19 +66,8 @@ class Reader:
             for path, files in zip(self.features.paths(entry.path), self.files(entry), strict=True)
             if not files
         ]
-        if missing and not skip_missing:
-            names = "\n  ".join(str(path) for path in missing[:5])
-            more = f"\n  and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-            raise FileNotFoundError(
-                f"{len(missing):,} listed feature files are not there:\n  {names}{more}\n"
-                f"nor in any other folder below {self.features.folder}. "
-                "Add them, mend the lists, or leave those videos out with --skip_missing"
-            )
         if missing:
-            print(
-                f"Left out: {len(missing):,} listed feature files that are not there, "
-                f"{some([path.name for path in missing])}"
-            )
+            _report_missing(missing, self.features.folder, skip_missing)
         kept = {
             split: [entry for entry in entries if all(self.files(entry))]
             for split, entries in splits.items()
@@ -113,10 +102,9 @@ class Reader:
         axes = known_axes(self.features.folder, self._axes)
         self._axis = crops_axis([*shapes.values()], axes, self.features.folder)
         for entry in entries:
-            files = self.files(entry)[0]
-            self._rows[entry.path] = shape_of(
-                files, [shapes[path] for path in files], self._axis
-            ).rows
+            first, *_ = self.files(entry)  # the rows of other streams are compared while reading
+            shape = shape_of(first, [shapes[path] for path in first], self._axis)
+            self._rows[entry.path] = shape.rows
         if self.pool and len(entries) > 1 and {*self._rows.values()} == {self.segments}:
             raise ValueError(
                 f"{self.features.folder}: all {len(entries):,} videos have {self.segments} rows, "
@@ -130,37 +118,28 @@ class Reader:
           FileNotFoundError, ValueError: as `read_frames`; a number is not known, or there are two.
         """
         known = read_frames(frames) if frames else {}
-        for entry in entries:
-            if entry.num_frames and known.get(entry.name, entry.num_frames) != entry.num_frames:
-                raise ValueError(
-                    f"{entry.name}: {entry.num_frames:,} frames in the list, "
-                    f"{known[entry.name]:,} in {frames}"
-                )
+        _check_frames(entries, known, frames)
         lacking = [e.name for e in entries if not e.num_frames and e.name not in known]
-        settings = read_settings(self.features.folder)
+        settings = read_settings(self.features.folder) or {}
         clips = self.pool or bool(settings and not settings.get("pooling"))
         if lacking and (frames or not clips):
+            where = f"{frames} lacks" if frames else "its list and the rows of features do not say"
             raise ValueError(
-                f"{some(lacking)}: a test video needs its number of frames, which "
-                f"{frames or 'neither its list nor the rows of its features'} "
-                f"{'lacks' if frames else 'say'}. Name a file with --frames, a line NAME FRAMES "
-                "for every test video"
+                f"{some(lacking)}: a test video needs its number of frames, which {where}. Name a "
+                "file with --frames, a line NAME FRAMES for every test video"
             )
         if lacking:
             text.note(
                 f"{len(lacking):,} test videos have no number of frames; taken as those that their "
                 "rows cover. --frames FILE, a line NAME FRAMES each, is exact"
             )
-        step = (settings or {}).get("step", CLIP_FRAMES)
-        return [
-            dataclasses.replace(
-                entry,
-                num_frames=entry.num_frames
-                or known.get(entry.name)
-                or step * (self._rows[entry.path] - 1) + CLIP_FRAMES,
-            )
-            for entry in entries
-        ]
+        step = settings.get("step", CLIP_FRAMES)
+
+        def count(entry: Entry) -> int:
+            covered = step * (self._rows[entry.path] - 1) + CLIP_FRAMES
+            return entry.num_frames or known.get(entry.name) or covered
+
+        return [dataclasses.replace(entry, num_frames=count(entry)) for entry in entries]
 
     def bags(self, split: str, entries: list[Entry], names: Sequence[str]) -> Iterator[dict]:
         """The bags of a split as examples, in the order of the lists."""
@@ -181,13 +160,13 @@ class Reader:
         streams = []
         for i, files in enumerate(self.files(entry)):
             crops = read_video(files, self._axis)
-            self._check(i, crops, files[0])
+            self._check(i, crops, files)
             streams.append(np.stack([self._segments(rows, files[0]) for rows in crops]))
         return np.concatenate(streams, axis=2)
 
-    def _check(self, stream: int, crops: np.ndarray, path: pathlib.Path) -> None:
+    def _check(self, stream: int, crops: np.ndarray, files: Files) -> None:
         """Refuses other columns than those of the videos before, or other crops."""
-        count, _, width = crops.shape
+        (count, _, width), path = crops.shape, files[-1]
         if self.widths is None:
             self.widths, self._set_by = [width], str(path)
         if width != self.widths[stream]:
@@ -197,9 +176,11 @@ class Reader:
             )
         self._first = self._first or (count, path)
         if count != self._first[0]:
+            advice = "extract all videos with the same --crops"
+            if len(files) > 1:
+                advice = "add the files of the crops that one of them lacks"
             raise ValueError(
-                f"{path}: {count} crops, {self._first[1]} has {self._first[0]}; extract all "
-                "videos with the same --crops"
+                f"{path}: {count} crops, {self._first[1]} has {self._first[0]}; {advice}"
             )
 
     def _segments(self, rows: np.ndarray, path: pathlib.Path) -> np.ndarray:
@@ -268,6 +249,39 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
             )
         clipped.append((start, min(stop, entry.num_frames)))
     return clipped
+
+
+def _report_missing(missing: list[pathlib.Path], folder: pathlib.Path, skip: bool) -> None:
+    """Says which files are not there; refuses that unless their videos are to be left out."""
+    if skip:
+        names = some([path.name for path in missing])
+        print(f"Left out: {len(missing):,} listed feature files that are not there, {names}")
+        return
+    names = "\n  ".join(str(path) for path in missing[:5])
+    more = f"\n  and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+    raise FileNotFoundError(
+        f"{len(missing):,} listed feature files are not there:\n  {names}{more}\nnor in other "
+        f"folders of their class below {folder}. Add them, mend the lists, or leave those videos "
+        "out with --skip_missing"
+    )
+
+
+def _check_frames(
+    entries: list[Entry], known: Mapping[str, int], source: pathlib.Path | None
+) -> None:
+    """Refuses numbers of frames that differ from the list's, or are those of two videos."""
+    names = Counter(entry.name for entry in entries)
+    for entry in entries:
+        count = known.get(entry.name)
+        if count and entry.num_frames not in (None, count):
+            raise ValueError(
+                f"{entry.path}: {entry.num_frames:,} frames in the list, {count:,} in {source}"
+            )
+        if count and entry.num_frames is None and names[entry.name] > 1:
+            raise ValueError(
+                f"{source}: {names[entry.name]} test videos are named {entry.name}, such as "
+                f"{entry.path}; write their numbers of frames into their list"
+            )
 
 
 def _check_kinds(split: str, listed: list[Entry], kept: list[Entry], folder: pathlib.Path) -> None:

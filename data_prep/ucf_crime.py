@@ -108,18 +108,10 @@ def prepare(
             raise ValueError(
                 "--pool, --normalize and --skip_missing: not with these lists, nor --frames"
             )
-        return bags.prepare(
-            folder,
-            out,
-            lists,
-            name=name,
-            published=bags.PUBLISHED["ucf_crime"],
-            sampling=sampling,
-            segments=segments,
-            axes=axes,
-            file_format=file_format,
-            shards=shards,
-        )
+        options = {"sampling": sampling, "segments": segments, "axes": axes}
+        output = {"name": name, "file_format": file_format, "shards": shards}
+        published = bags.PUBLISHED["ucf_crime"]
+        return bags.prepare(folder, out, lists, published=published, **options, **output)
     if truth:
         raise ValueError(
             f"--truth {truth}: these lists have the events of the test videos themselves; "
@@ -130,19 +122,15 @@ def prepare(
     extraction = reader.extraction()
     where = find_labels(folder, labels)
     splits = read_labels(where, pathlib.Path(train_list) if train_list else None)
-    names = {split: unique_names(entries, split) for split, entries in splits.items()}
-    names = {split: dict(zip(splits[split], names[split], strict=True)) for split in splits}
-    if both := shared_videos(splits["train"], splits["test"]):
-        text.note(f"{len(both):,} videos are in both splits: {some(both)}")
+    # Names before videos are left out: they do not depend on which features are there
+    names = {
+        (split, entry.path): unique
+        for split, entries in splits.items()
+        for entry, unique in zip(entries, unique_names(entries, split), strict=True)
+    }
     splits = reader.check_files(splits, skip_missing)
-    for split, entries in splits.items():
-        if not entries:
-            raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
-    (of_test, times), *_ = Counter(entry.path for entry in splits["test"]).most_common(1)
-    if times > 1:
-        raise ValueError(f"{Entry(of_test).name} is listed twice among the test videos")
+    _check_splits(splits, folder)
     reader.check_shapes(splits)
-    named = {split: [names[split][entry] for entry in splits[split]] for split in splits}
     splits["test"] = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
     first = reader.read(splits["train"][0])
     extra = {"streams": dict(zip(found.streams, reader.widths, strict=True))}
@@ -153,11 +141,26 @@ def prepare(
         name=name,
         kind=KIND,
         features=tfds_features(first.shape[-1]),
-        splits={split: reader.bags(split, splits[split], named[split]) for split in splits},
+        splits={
+            split: reader.bags(split, entries, [names[split, entry.path] for entry in entries])
+            for split, entries in splits.items()
+        },
         file_format=file_format,
         shards=shards,
         extra=extra,
     )
+
+
+def _check_splits(splits: dict[str, list[Entry]], folder: pathlib.Path) -> None:
+    """Refuses an empty split and a test video that is listed twice; names videos of both."""
+    for split, entries in splits.items():
+        if not entries:
+            raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
+    (path, times), *_ = Counter(entry.path for entry in splits["test"]).most_common(1)
+    if times > 1:
+        raise ValueError(f"{Entry(path).name} is listed twice among the test videos")
+    if both := shared_videos(splits["train"], splits["test"]):
+        text.note(f"{len(both):,} videos are in both splits: {some(both)}")
 
 
 def _annotation(where: pathlib.Path) -> bool:

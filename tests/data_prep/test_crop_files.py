@@ -234,6 +234,12 @@ def test_crop_files_in_folders_of_classes(tmp_path):
         path.unlink()
     for bag in Bags(prepare(features, tmp_path / "out"), "test"):
         np.testing.assert_array_equal(bag.features, values(bag.video, 5, 32, 8))
+    (features / "Fight" / "Fight_test_1__4.npy").unlink()
+    message = (
+        "Fight_test_1__3.npy: 4 crops, .*Fight_train_0__4.npy has 5; add the files of the crops"
+    )
+    with pytest.raises(ValueError, match=message):
+        prepare(features, tmp_path / "again")
 
 
 def test_pel4vad_shanghaitech(tmp_path, monkeypatch, capsys):

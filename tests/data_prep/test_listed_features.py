@@ -333,3 +333,25 @@ def test_other_lists_with_marks(tmp_path):
     assert row.name == "a.png"
     (tmp_path / "UCSDped2.m").write_bytes(MARK + b"TestVideoFile{1}.gt_frame = [61:180];\r\n")
     assert ucsd_ped.read_matlab_intervals(tmp_path / "UCSDped2.m") == [[(60, 180)]]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("test_001 500", "3 test videos are named test_001, such as Fighting/test_001; write"),
+        ("train_001 500", "test_001, test_001, test_001: a test video needs .*frames.txt lacks"),
+    ],
+)
+def test_numbers_of_frames_of_names_in_several_classes(tmp_path, line, message):
+    features = write_classes(tmp_path)
+    videos = json.loads((tmp_path / "videos.json").read_text(encoding="utf-8-sig"))
+    (tmp_path / "videos.json").write_text(json.dumps([v | {"frames": None} for v in videos]))
+    (tmp_path / "frames.txt").write_text(line)
+    with pytest.raises(ValueError, match=message):
+        prepare(features, tmp_path / "out", frames=tmp_path / "frames.txt")
+
+
+def test_numbers_of_frames_that_differ_from_the_lists(tmp_path):
+    (tmp_path / "frames.txt").write_text("test_001 641")
+    with pytest.raises(ValueError, match="Fighting/test_001: 640 frames in the list, 641 in .*txt"):
+        prepare(write_classes(tmp_path), tmp_path / "out", frames=tmp_path / "frames.txt")
