@@ -3,6 +3,7 @@
   JSON   {video: {"num_frames": n, "labels": [0, 1, …]}}
   .npy   the labels of all test videos, one after the other in the order of the list
   .mat   a folder with one file per anomalous video, frames start … end of each event, inclusive
+  .txt   UCF-Crime's Temporal_Anomaly_Annotation.txt (vadjax/formats/annotations.py)
 
 A video of tau snippets has 16 tau labels: those of its frames, of which the last is repeated for
 the frames that the last snippet lacks.
@@ -18,6 +19,9 @@ import scipy.io
 
 from vadjax.convert import arrays
 from vadjax.data.segments import CLIP_FRAMES
+from vadjax.formats import text
+from vadjax.formats.annotations import find_annotation, read_annotation
+from vadjax.formats.entries import some
 
 
 def find_truth(folder: pathlib.Path) -> pathlib.Path:
@@ -36,9 +40,11 @@ def find_truth(folder: pathlib.Path) -> pathlib.Path:
             return found[0]
     if next(folder.glob("*.mat"), None):
         return folder
+    if path := find_annotation(folder):
+        return path
     raise FileNotFoundError(
-        f"{folder}: no labels of the test frames (*ground_truth*.json, gt*.npy or *.mat); name "
-        "them with --truth"
+        f"{folder}: no labels of the test frames (*ground_truth*.json, gt*.npy, *.mat or "
+        "*Temporal_Anomaly_Annotation*.txt); name them with --truth"
     )
 
 
@@ -48,7 +54,7 @@ def read_truth(
     """The labels of test videos, uint8 [16 tau] each.
 
     Args:
-      path: JSON, `.npy`, or folder of `.mat` files.
+      path: JSON, `.npy`, folder of `.mat` files, or annotations.
       names: of the videos, in the order of the list.
       anomalous: 1 for videos that are listed as anomalous, else 0.
       snippets: tau of each.
@@ -69,6 +75,8 @@ def read_truth(
         ]
     elif path.suffix == ".npy":
         labels = _split(path, arrays.read_npy(path).reshape(-1), snippets)
+    elif path.suffix.lower() == ".txt":
+        labels = _read_annotation(path, names, snippets)
     else:
         labels = _read_json(path, names, snippets)
     for name, bad, found in zip(names, anomalous, labels, strict=True):
@@ -107,19 +115,26 @@ def fit_length(name: str, labels: np.ndarray, snippets: int) -> np.ndarray:
 
 
 def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]) -> list:
+    content = text.read_text(path)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(content)
         content = {name: (entry["num_frames"], entry["labels"]) for name, entry in content.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path}: cannot be read ({error!r}); expected JSON "
             '{video: {"num_frames": n, "labels": [0, 1, …]}}'
         ) from error
     if missing := [name for name in names if name not in content]:
         raise FileNotFoundError(f"{path}: no labels of {len(missing)} videos: {missing[:4]}")
+    if others := sorted(content.keys() - {*names}):
+        text.note(f"{path}: labels of {len(others)} videos that the list lacks: {some(others)}")
     found, padded = [], 0
     for name, tau in zip(names, snippets, strict=True):
         frames, labels = content[name]
+        if not isinstance(labels, list) or not all(isinstance(n, int | float) for n in labels):
+            raise ValueError(
+                f"{path}: labels of {name}: {str(labels)[:40]}; expected a list of 0, 1"
+            )
         if len(labels) != frames:
             raise ValueError(f"{path}: {name} has {frames} frames but {len(labels)} labels")
         found.append(fit_length(f"{path}: {name}", np.asarray(labels), tau))
@@ -131,6 +146,29 @@ def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
             stacklevel=2,
         )
     return found
+
+
+def _read_annotation(
+    path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
+) -> list[np.ndarray]:
+    """Labels from UCF-Crime's own annotations, whose frames count from 1."""
+    events = {entry.name: entry.intervals for entry in read_annotation(path)}
+    if missing := [name for name in names if name not in events]:
+        raise FileNotFoundError(f"{path}: no line for {len(missing)} videos: {some(missing)}")
+    if others := sorted(events.keys() - {*names}):
+        text.note(f"{path}: annotates {len(others)} videos that the list lacks: {some(others)}")
+    labels = []
+    for name, tau in zip(names, snippets, strict=True):
+        labels.append(np.zeros(CLIP_FRAMES * tau, np.uint8))
+        for start, stop in events[name]:
+            # The frames after the last whole snippet may be missing from the features
+            if start >= len(labels[-1]) or stop > len(labels[-1]) + CLIP_FRAMES:
+                raise ValueError(
+                    f"{path}: {name} has an event of frames {start + 1:,} to {stop:,}, but {tau:,} "
+                    f"snippets of {CLIP_FRAMES} frames, which are {len(labels[-1]):,}"
+                )
+            labels[-1][start:stop] = 1
+    return labels
 
 
 def _split(path: pathlib.Path, labels: np.ndarray, snippets: Sequence[int]) -> list[np.ndarray]:

@@ -1,29 +1,42 @@
 """Bags of snippets with several crops, as S3R and RTFM lay them out (spec s3r §1).
 
 Features are `.npy` files [tau, crops, D], one a video and a row for every 16 frames, in any folders
-below the one that is named: VIDEO_i3d.npy or VIDEO.npy. Lists are either S3R's NAME.training.csv
-and NAME.testing.csv with a column `video-id`, or RTFM's .list files with a path a line. Labels of
-videos are a column `label` (0 or 1), the prefix Normal of the names, or the published counts:
-anomalous videos first, then normal ones. Labels of frames: data_prep/bag_labels.py.
+below the one that is named: VIDEO_i3d.npy or VIDEO.npy; or files [tau, D], one a crop:
+VIDEO__0.npy, VIDEO__1.npy, ... Lists are S3R's or VadCLIP's CSV or texts with a path a line
+(vadjax/formats/lists.py). Labels of videos are those of the lists, the prefix Normal of the names
+or folders, or the published counts: anomalous videos first, then normal ones. Labels of frames:
+data_prep/bag_labels.py.
 
 Training bags are sampled to segments; test bags keep all snippets.
 """
 
 import argparse
-import csv
 import dataclasses
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from data_prep import bag_labels, command
-from vadjax.convert import arrays
+from data_prep.feature_files import (
+    AXES,
+    RTFM,
+    Shape,
+    crops_axis,
+    known_axes,
+    raw_shape,
+    read_video,
+    shape_of,
+)
+from data_prep.feature_index import Files, Index
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.segments import CLIP_FRAMES, SAMPLINGS
+from vadjax.formats import text
+from vadjax.formats.entries import Entry, shared_videos, some, unique_names
+from vadjax.formats.lists import COLUMNS, LABEL, read_list
 
 # Anomalous and normal videos of the published lists, by split (spec s3r §1.2).
 PUBLISHED = {
@@ -31,8 +44,6 @@ PUBLISHED = {
     "ucf_crime": {"train": (810, 800), "test": (140, 150)},
 }
 SPLITS = ("train", "test")
-COLUMN, LABEL = "video-id", "label"
-MOST_NAMED = 4  # videos in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,23 +60,8 @@ class Lists:
     test: pathlib.Path
     truth: pathlib.Path | None = None
 
-    def __iter__(self) -> Iterator[pathlib.Path]:
-        return iter((self.train, self.test))
-
-
-@dataclasses.dataclass(frozen=True)
-class Video:
-    """A listed video: its name, the path in the list if that is one of paths, and its label."""
-
-    name: str
-    label: int | None
-    listed: str = ""
-
-    @property
-    def class_name(self) -> str:
-        """The letters that its name begins with, or `anomalous` or `normal`."""
-        letters = re.match("[A-Za-z_]*", self.name)[0].strip("_")
-        return letters or ("anomalous" if self.label else "normal")
+    def __getitem__(self, split: str) -> pathlib.Path:
+        return {"train": self.train, "test": self.test}[split]
 
 
 def find_lists(*folders: pathlib.Path) -> Lists | None:
@@ -77,8 +73,10 @@ def find_lists(*folders: pathlib.Path) -> Lists | None:
     for folder in folders:
         pairs = [sorted(folder.glob(f"*.{split}.csv")) for split in ("training", "testing")]
         if not any(pairs):
-            lists = sorted(folder.glob("*.list"))
-            pairs = [[p for p in lists if ("test" in p.name) == test] for test in (False, True)]
+            lists = sorted(folder.glob("*.[Ll][Ii][Ss][Tt]"))
+            pairs = [
+                [p for p in lists if ("test" in p.name.lower()) == test] for test in (False, True)
+            ]
         if all(len(found) == 1 for found in pairs):
             return Lists(*(found[0] for found in pairs))
         if any(pairs):
@@ -90,64 +88,46 @@ def find_lists(*folders: pathlib.Path) -> Lists | None:
     return None
 
 
-def read_list(path: pathlib.Path, published: tuple[int, int]) -> list[Video]:
-    """The videos of a list with their labels, in its order.
+def read_labelled(path: pathlib.Path, published: tuple[int, int]) -> list[Entry]:
+    """The videos of a list with their labels and names that no two share, in its order.
 
     Args:
-      path: S3R's CSV, or a text of paths.
+      path: S3R's or VadCLIP's CSV, or a text of paths (`vadjax.formats.lists`).
       published: anomalous and normal videos of the published list.
 
     Raises:
       FileNotFoundError: no such list.
       ValueError: a list that cannot be read, a video twice, or labels that cannot be told.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such list of videos")
-    videos = _read_csv(path) if path.suffix == ".csv" else _read_paths(path)
-    if not videos:
-        raise ValueError(f"{path}: no videos in this list")
-    (name, times), *_ = Counter(video.name for video in videos).most_common(1)
+    videos = read_list(path)
+    name, times = Counter((video.name, video.path) for video in videos).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"{path}: {name} is listed {times} times")
+        raise ValueError(f"{path}: {name[0]} is listed {times} times")
     return _label(path, videos, published)
 
 
-def _read_csv(path: pathlib.Path) -> list[Video]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        if COLUMN not in columns:
-            raise ValueError(f"{path}: columns {columns}; expected {COLUMN}, and {LABEL} if known")
-        rows = [row for row in reader if row[COLUMN]]
-    if LABEL not in columns:
-        return [Video(row[COLUMN].strip(), None) for row in rows]
-    for row in rows:
-        if row[LABEL] not in ("0", "1"):
-            raise ValueError(f"{path}: {row[COLUMN]} has label {row[LABEL]!r}; expected 0 or 1")
-    return [Video(row[COLUMN].strip(), int(row[LABEL])) for row in rows]
-
-
-def _read_paths(path: pathlib.Path) -> list[Video]:
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    return [
-        Video(pathlib.PurePath(line).name.removesuffix(".npy").removesuffix("_i3d"), None, line)
-        for line in lines
-    ]
-
-
-def _label(path: pathlib.Path, videos: list[Video], published: tuple[int, int]) -> list[Video]:
-    """The videos with labels: their own, by their prefix, or by their position."""
-    if videos[0].label is None and any(video.name.startswith("Normal") for video in videos):
-        labels = [int(not video.name.startswith("Normal")) for video in videos]
-    elif videos[0].label is None and len(videos) == sum(published):
+def _label(path: pathlib.Path, videos: list[Entry], published: tuple[int, int]) -> list[Entry]:
+    """The videos with labels: their own, by their prefix or folder, or by their position."""
+    by_name = [video.name.startswith("Normal") for video in videos]
+    by_folder = [video.folder.lower().startswith("normal") for video in videos]
+    if videos[0].label is not None:
+        labels = [video.label for video in videos]
+    elif any(by_name):
+        labels = [int(not normal) for normal in by_name]
+    elif any(by_folder) and not all(by_folder):
+        labels = [int(not normal) for normal in by_folder]
+    elif len(videos) == sum(published):
         labels = [1] * published[0] + [0] * published[1]
-    elif videos[0].label is None:
-        raise ValueError(
-            f"{path}: {len(videos)} videos without labels; the published list has {published[0]} "
-            f"anomalous and then {published[1]} normal ones. Add a column: {COLUMN},{LABEL}"
+        text.note(
+            f"{path}: no labels; as in the published list, its first {published[0]} videos are "
+            f"taken as anomalous and the other {published[1]} as normal"
         )
     else:
-        labels = [video.label for video in videos]
+        raise ValueError(
+            f"{path}: {len(videos)} videos without labels; the published list has {published[0]} "
+            f"anomalous and then {published[1]} normal ones. Write a label, 0 or 1, after every "
+            f"path, or a CSV with columns: {COLUMNS[0]},{LABEL}"
+        )
     counts = (sum(labels), len(labels) - sum(labels))
     if len(videos) == sum(published) and counts != published:
         raise ValueError(
@@ -159,94 +139,65 @@ def _label(path: pathlib.Path, videos: list[Video], published: tuple[int, int]) 
     ]
 
 
-class Files:
-    """The feature files below a folder, found by the names of videos.
+def class_of(video: Entry) -> str:
+    """The class that a list says, the letters that a name begins with, or the kind of video."""
+    letters = re.match("[A-Za-z_]*", video.name)[0].strip("_")
+    return video.listed_class or letters or ("anomalous" if video.label else "normal")
+
+
+def find_files(index: Index, videos: Sequence[Entry], split: str) -> list[Files]:
+    """The files of each video.
 
     Raises:
-      FileNotFoundError: no such folder.
+      FileNotFoundError: videos without any.
+      ValueError: a video with several places, of which none is in a folder of this split; or two
+        videos with the same file.
     """
-
-    def __init__(self, folder: pathlib.Path):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of features (--features)")
-        self.folder, self._found = folder, {}
-        for path in sorted(folder.rglob("*.npy")):
-            name = path.name.removesuffix(".npy").removesuffix("_i3d")
-            self._found.setdefault(name, []).append(path)
-
-    def find(self, videos: Sequence[Video], split: str) -> list[pathlib.Path]:
-        """The file of each video.
-
-        Raises:
-          FileNotFoundError: videos without one.
-          ValueError: a video with several, of which none is in a folder of this split.
-        """
-        found = [self._candidates(video, split) for video in videos]
-        missing = [video.name for video, paths in zip(videos, found, strict=True) if not paths]
-        if missing:
-            more = f" and {len(missing) - MOST_NAMED:,} more" if len(missing) > MOST_NAMED else ""
-            raise FileNotFoundError(
-                f"{self.folder}: no features of {len(missing):,} of {len(videos):,} {split} videos "
-                f"(NAME_i3d.npy or NAME.npy): {', '.join(missing[:MOST_NAMED])}{more}"
+    # Several folders of a list are classes, if they are there; one may be that of another machine
+    classes = {video.folder for video in videos}
+    strict = len(classes) > 1 and bool(classes & index.folders)
+    found = [index.find(video, split, strict) for video in videos]
+    missing = [
+        video.path if strict else video.name
+        for video, files in zip(videos, found, strict=True)
+        if not files
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f"{index.folder}: no features of {len(missing):,} of {len(videos):,} {split} videos "
+            f"(NAME_i3d.npy or NAME.npy, or NAME__0.npy, ... of its crops): {some(missing)}"
+        )
+    owners: dict[pathlib.Path, str] = {}
+    for video, files in zip(videos, found, strict=True):
+        if owners.setdefault(files[0], video.path) != video.path:
+            raise ValueError(
+                f"{owners[files[0]]} and {video.path} are two videos of the {split} list, but the "
+                f"only features of either are {files[0]}; add those of the other"
             )
-        for video, paths in zip(videos, found, strict=True):
-            if len(paths) > 1:
-                raise ValueError(f"{video.name}: both {paths[0]} and {paths[1]}; keep one of them")
-        return [paths[0] for paths in found]
-
-    def _candidates(self, video: Video, split: str) -> list[pathlib.Path]:
-        """Files of that name; those in a folder named after the split, if there are any."""
-        if video.listed and (path := self.folder / video.listed).is_file():
-            return [path]  # an absolute path is taken as it is
-        paths = self._found.get(video.name, [])
-        return [p for p in paths if split in p.relative_to(self.folder).parts] or paths
+    return found
 
 
-def shape_of(path: pathlib.Path) -> tuple[int, int, int]:
-    """Snippets, crops and columns of a feature file; [tau, D] is one crop.
+def check_shapes(
+    videos: Sequence[Files], axes: str | None, folder: pathlib.Path
+) -> tuple[int, list[Shape]]:
+    """The axis of the crops in all files, and the sizes of videos of the same crops and columns.
 
     Raises:
-      ValueError: not an array of two or three dimensions, or an empty one.
+      ValueError: as `crops_axis` and `shape_of`; or two videos differ.
     """
-    try:
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-    except (ValueError, EOFError):
-        shape = arrays.read_npy(path).shape  # objects, or it says what is wrong
-    if len(shape) == 2:
-        shape = (shape[0], 1, shape[1])
-    if len(shape) != 3 or not all(shape):
-        raise ValueError(f"{path}: {shape}; expected features [snippets, crops, columns]")
-    return shape
-
-
-def read_features(path: pathlib.Path) -> np.ndarray:
-    """Features of a video, float32 [crops, tau, D].
-
-    Raises:
-      ValueError: not such an array, or NaN or infinite values.
-    """
-    features = arrays.read_npy(path)
-    features = features.reshape(shape_of(path)).transpose(1, 0, 2).astype(np.float32)
-    if bad := features.size - np.isfinite(features).sum():
-        raise ValueError(f"{path}: {bad:,} of {features.size:,} values are NaN or infinite")
-    return features
-
-
-def check_shapes(paths: Sequence[pathlib.Path]) -> list[tuple[int, int, int]]:
-    """Shapes of feature files that have the same crops and columns.
-
-    Raises:
-      ValueError: two files differ.
-    """
-    shapes = [shape_of(path) for path in paths]
-    for path, shape in zip(paths, shapes, strict=True):
-        for axis, what in ((1, "crops"), (2, "columns")):
-            if shape[axis] != shapes[0][axis]:
+    arrays = [[raw_shape(path) for path in files] for files in videos]
+    flat = [shape for found in arrays for shape in found]
+    axis = crops_axis(flat, axes, folder, default=RTFM)
+    shapes = [shape_of(files, found, axis) for files, found in zip(videos, arrays, strict=True)]
+    for files, shape in zip(videos, shapes, strict=True):
+        for what in ("crops", "columns"):
+            first, size = getattr(shapes[0], what), getattr(shape, what)
+            if size != first:
                 raise ValueError(
-                    f"{path}: {shape[axis]} {what}, but {paths[0]} has {shapes[0][axis]}; all "
-                    f"videos of a set have the same {what}. Extract them again alike"
+                    f"{files[-1]}: {size} {what}, but {videos[0][-1]} has {first}; all videos of "
+                    f"a set have the same {what}. Extract them again alike, or list all their files"
                 )
-    return shapes
+    return axis, shapes
 
 
 def prepare(
@@ -258,6 +209,7 @@ def prepare(
     published: Mapping[str, tuple[int, int]],
     sampling: str = "linear",
     segments: int = 32,
+    axes: str | None = None,
     file_format: str = "array_record",
     shards: int | None = None,
 ) -> dict:
@@ -271,6 +223,7 @@ def prepare(
       published: split → anomalous and normal videos of the published list.
       sampling: `"linear"` as S3R or `"mean"` as RTFM: snippets of training videos → segments.
       segments: of training bags.
+      axes: order of the axes of files of several crops, a name of `AXES`; None: by their sizes.
       file_format: as for `builder.write_dataset`.
       shards: per split; None: by size.
 
@@ -283,26 +236,31 @@ def prepare(
             f"sampling {sampling!r} to {segments} segments; expected one of "
             f"{', '.join(SAMPLINGS)}, and at least 1"
         )
-    files = Files(pathlib.Path(features))
-    videos = read_lists(lists, published)
-    paths = {split: files.find(videos[split], split) for split in SPLITS}
-    (_, crops, width), *_ = shapes = check_shapes(paths["train"] + paths["test"])
-    snippets = [tau for tau, _, _ in shapes[len(paths["train"]) :]]
-    labels = _read_truth(lists, videos["test"], snippets)
+    folder = pathlib.Path(features)
+    videos, index = read_lists(lists, published), Index(folder)
+    names = {split: unique_names(videos[split], lists[split]) for split in SPLITS}
+    files = {split: find_files(index, videos[split], split) for split in SPLITS}
+    axis, shapes = check_shapes(files["train"] + files["test"], known_axes(folder, axes), folder)
+    snippets = [shape.rows for shape in shapes[len(files["train"]) :]]
+    labels = _read_truth(lists, names["test"], videos["test"], snippets)
+    _name_unused(index, files, lists.truth)
+    # Bags are read one by one while they are written
     sample = SAMPLINGS[sampling]
     train = (
-        _bag(video, sample(read_features(path), segments))
-        for video, path in zip(videos["train"], paths["train"], strict=True)
+        _bag(name, video, sample(read_video(own, axis), segments))
+        for name, video, own in zip(names["train"], videos["train"], files["train"], strict=True)
     )
     test = (
-        _bag(video, read_features(path), found)
-        for video, path, found in zip(videos["test"], paths["test"], labels, strict=True)
+        _bag(name, video, read_video(own, axis), truth)
+        for name, video, own, truth in zip(
+            names["test"], videos["test"], files["test"], labels, strict=True
+        )
     )
     return builder.write_dataset(
         out,
         name=name,
         kind=KIND,
-        features=tfds_features(width),
+        features=tfds_features(shapes[0].columns),
         splits={
             split: (bag.to_example() for bag in bags)
             for split, bags in zip(SPLITS, (train, test), strict=True)
@@ -310,41 +268,54 @@ def prepare(
         file_format=file_format,
         shards=shards,
         extra={
-            "streams": {"features": width},
-            "crops": crops,
+            "streams": {"features": shapes[0].columns},
+            "crops": shapes[0].crops,
             "sampling": {"rule": sampling, "segments": segments},
         },
     )
 
 
-def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[str, list[Video]]:
+def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[str, list[Entry]]:
     """The videos of both splits; arguments as `prepare`.
 
     Raises:
-      FileNotFoundError, ValueError: as `read_list`; or a video is in both lists.
+      FileNotFoundError, ValueError: as `read_labelled`; or a video is in both lists.
     """
-    videos = {
-        split: read_list(path, published[split]) for split, path in zip(SPLITS, lists, strict=True)
-    }
-    if both := sorted({v.name for v in videos["train"]} & {v.name for v in videos["test"]}):
-        raise ValueError(f"{len(both)} videos are in both lists: {', '.join(both[:MOST_NAMED])}")
+    videos = {split: read_labelled(lists[split], published[split]) for split in SPLITS}
+    if both := shared_videos(videos["train"], videos["test"]):
+        raise ValueError(f"{len(both)} videos are in both lists: {some(both)}")
     return videos
 
 
-def _read_truth(lists: Lists, videos: list[Video], snippets: list[int]) -> list[np.ndarray]:
+def _read_truth(
+    lists: Lists, names: list[str], videos: list[Entry], snippets: list[int]
+) -> list[np.ndarray]:
     """Labels of the frames of the test videos, from what is named or lies beside their list."""
     truth = lists.truth or bag_labels.find_truth(lists.test.parent)
-    names, labels = [video.name for video in videos], [video.label for video in videos]
-    return bag_labels.read_truth(truth, names, labels, snippets)
+    return bag_labels.read_truth(truth, names, [video.label for video in videos], snippets)
 
 
-def _bag(video: Video, features: np.ndarray, labels: np.ndarray | None = None) -> Bag:
+def _name_unused(
+    index: Index, files: Mapping[str, list[Files]], truth: pathlib.Path | None
+) -> None:
+    """Names the feature files that no list has; labels of frames may lie among them."""
+    used = {path for found in files.values() for own in found for path in own}
+    others = [
+        str(path.relative_to(index.folder))
+        for path in index.others(used)
+        if path != truth and not path.name.startswith("gt")
+    ]
+    if others:
+        print(f"Not used: {len(others):,} feature files that no list has, {some(others)}")
+
+
+def _bag(name: str, video: Entry, features: np.ndarray, labels: np.ndarray | None = None) -> Bag:
     """A training bag, or with the labels of its frames a test bag."""
     known = labels is not None
     return Bag(
-        video=video.name,
+        video=name,
         label=video.label,
-        class_name=video.class_name,
+        class_name=class_of(video),
         num_frames=CLIP_FRAMES * features.shape[1] if known else UNKNOWN_LENGTH,
         intervals=bag_labels.intervals(labels) if known else np.zeros((0, 2), np.int32),
         features=features,
@@ -362,10 +333,13 @@ def parser(program: str, description: str, name: str) -> argparse.ArgumentParser
     parser.add_argument("--labels", help="where lists and labels are (default: by the features)")
     parser.add_argument("--train_list", help="CSV or .list of training videos")
     parser.add_argument("--test_list", help="of test videos (default: both beside the features)")
-    parser.add_argument("--truth", help="labels of frames: JSON, .npy, or folder of .mat files")
+    parser.add_argument(
+        "--truth", help="labels of frames: JSON, .npy, folder of .mat files, or annotations"
+    )
     parser.add_argument(
         "--sampling", choices=SAMPLINGS, default="linear", help="of training bags (default linear)"
     )
+    parser.add_argument("--axes", choices=AXES, help="of files of crops; default: by their sizes")
     parser.add_argument("--segments", type=int, default=32, help="segments a video (default 32)")
     parser.add_argument("--name", default=name, help="shown in reports")
     command.add_output_flags(parser)

@@ -36,6 +36,7 @@ from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assum
 from vadjax.formats.columns import Layout, layout
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.table import Table, parse
+from vadjax.formats.text import read_text
 from vadjax.formats.tracks import TRACKS
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -147,7 +148,7 @@ def label_videos(
     for name in SPLITS["test"]:
         path = root / name / "anomalous_frames.json"
         if path.is_file():
-            return with_intervals(videos, json.loads(path.read_text()), path)
+            return with_intervals(videos, json.loads(read_text(path)), path)
     return videos
 
 

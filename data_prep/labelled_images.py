@@ -23,6 +23,7 @@ from data_prep.command import parse_size
 from vadjax.backbones.appearance import CLASSES, SIZE
 from vadjax.data.images import write_images
 from vadjax.data.video import read_picture
+from vadjax.formats.text import read_text, split
 
 HEADING = ["file", "class"]
 
@@ -52,14 +53,13 @@ def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]
     if not labels.is_file():
         raise FileNotFoundError(f"{labels}: no such list; write one line an image: FILE,CLASS")
     rows: dict[str, Row] = {}
-    with labels.open(newline="", encoding="utf-8") as file:
-        for number, fields in enumerate(csv.reader(file), 1):
-            if not fields or number == 1 and fields == HEADING:
-                continue
-            row = _row(folder, f"{labels}, line {number}", fields, classes)
-            if row.name in rows:
-                raise ValueError(f"{labels}, line {number}: {row.name} has a line already")
-            rows[row.name] = row
+    for number, fields in enumerate(csv.reader(split(read_text(labels))), 1):
+        if not fields or number == 1 and fields == HEADING:
+            continue
+        row = _row(folder, f"{labels}, line {number}", fields, classes)
+        if row.name in rows:
+            raise ValueError(f"{labels}, line {number}: {row.name} has a line already")
+        rows[row.name] = row
     if not rows:
         raise ValueError(f"{labels}: names no image")
     return list(rows.values())

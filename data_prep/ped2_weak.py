@@ -7,7 +7,8 @@ r"""UCSD Ped2 with video-level labels: its ten splits as datasets of bags.
 
 writes data/ped2_weak/0 … 9; `--split N` only that one. UCSD_PED2 has either layout of
 data_prep.ucsd_ped (in the original one the clips are Train/Train0?? and Test/Test0??). The
-features of the clip UCSD_PED2/PATH are FEATURES/PATH.npy, float [n, D] or [crops, n, D].
+features of the clip UCSD_PED2/PATH are FEATURES/PATH.npy, float [n, D], or of several crops
+[crops, n, D] or [n, crops, D] (--axes).
 
 Of 16 normal and 12 anomalous clips, 4 and 6 that are drawn at random are for training, the rest
 is for testing; the mean of ten draws is reported (Zhong et al., CVPR 2019). The papers' draws are
@@ -27,7 +28,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from data_prep import command, ucsd_ped
-from data_prep.feature_files import read_array, read_settings
+from data_prep.feature_files import (
+    AXES,
+    OURS,
+    crops_axis,
+    known_axes,
+    raw_shape,
+    read_array,
+    read_settings,
+)
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.frame_writer import SourceVideo
@@ -79,8 +88,15 @@ def read_lists() -> list[dict[str, list[int]]]:
     return json.loads(LISTS.read_text())
 
 
-def read_clips(data: pathlib.Path, features: pathlib.Path) -> dict[str, list[Clip]]:
+def read_clips(
+    data: pathlib.Path, features: pathlib.Path, axes: str | None = None
+) -> dict[str, list[Clip]]:
     """The normal and the anomalous clips in order.
+
+    Args:
+      data: folder of UCSD Ped2.
+      features: folder of its features.
+      axes: order of the axes of files of several crops, a name of `AXES`; None: by their sizes.
 
     Raises:
       FileNotFoundError: a folder is not there, or a clip has no features.
@@ -97,12 +113,15 @@ def read_clips(data: pathlib.Path, features: pathlib.Path) -> dict[str, list[Cli
         kind: [_features_of(video, data, features) for video in found[split]]
         for kind, (split, _, _) in SOURCES.items()
     }
-    _check_there([*where["normal"], *where["anomalous"]], data, features)
+    paths = [*where["normal"], *where["anomalous"]]
+    _check_there(paths, data, features)
+    shapes = [raw_shape(path) for path in paths]
+    axis = crops_axis(shapes, known_axes(features, axes), features, default=OURS)
     clips, like = {}, None
     for label, (kind, (split, prefix, _)) in enumerate(SOURCES.items()):
         clips[kind] = []
         for number, (video, path) in enumerate(zip(found[split], where[kind], strict=True), 1):
-            rows = _read_rows(path, len(video.frames), like)
+            rows = _read_rows(path, axis, len(video.frames), like)
             like = rows.shape
             name, labels = f"{prefix}{number:02d}", _frame_labels(video, label)
             clips[kind].append(Clip(name, label, labels, rows))
@@ -123,9 +142,11 @@ def _check_there(paths: Sequence[pathlib.Path], data: pathlib.Path, features: pa
         )
 
 
-def _read_rows(path: pathlib.Path, frames: int, like: tuple[int, ...] | None) -> np.ndarray:
+def _read_rows(
+    path: pathlib.Path, axis: int, frames: int, like: tuple[int, ...] | None
+) -> np.ndarray:
     """Features [crops, n, D] of a clip of so many frames, with the crops and columns of `like`."""
-    rows, least = read_array(path), frames // CLIP_FRAMES
+    rows, least = read_array(path, axis), frames // CLIP_FRAMES
     if not least <= rows.shape[1] <= frames:
         raise ValueError(
             f"{path}: {rows.shape[1]} rows for {frames} frames; expected {least}, one for every "
@@ -195,6 +216,7 @@ def prepare(
     *,
     pool: bool = False,
     normalize: bool = False,
+    axes: str | None = None,
     file_format: str = "array_record",
     shards: int | None = None,
 ) -> dict[pathlib.Path, dict]:
@@ -210,7 +232,7 @@ def prepare(
     lists = read_lists()
     if split is not None and not 0 <= split < len(lists):
         raise ValueError(f"no split {split}; there are 0 to {len(lists) - 1} (--split)")
-    clips = read_clips(pathlib.Path(data), pathlib.Path(features))
+    clips = read_clips(pathlib.Path(data), pathlib.Path(features), axes)
     width, written = clips["normal"][0].rows.shape[-1], {}
     extra = {"streams": {"rgb": width}, **_extraction(pathlib.Path(features), pool, normalize)}
 
@@ -247,6 +269,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--split", type=int, help="only this one (default: all ten)")
     add("--pool", action="store_true", help="pool test clips to 32 segments too")
     add("--normalize", action="store_true", help="divide rows by their L2 norm")
+    add("--axes", choices=AXES, help="of files of crops; default: by their sizes")
     command.add_output_flags(parser)
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")

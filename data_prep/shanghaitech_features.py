@@ -3,13 +3,15 @@
     python -m data_prep.shanghaitech_features --features FOLDER --out data/shanghaitech_bags
 
 FOLDER holds features [tau, crops, D] of every video, as S3R lays them out
-(i3d/{train,test}/VIDEO_i3d.npy) or in any folders; S3R's shanghaitech.training.csv and
-shanghaitech.testing.csv or RTFM's .list files; and the labels of the test frames
+(i3d/{train,test}/VIDEO_i3d.npy) or in any folders, or as PEL4VAD a file [tau, D] for each crop,
+VIDEO_0.npy ... VIDEO_9.npy; S3R's shanghaitech.training.csv and shanghaitech.testing.csv or the
+.list files of RTFM or PEL4VAD; and the labels of the test frames
 (shanghaitech_ground_truth.testing.json or gt-sh.npy). Lists and labels may be elsewhere: --labels
 names their folder, or --train_list, --test_list and --truth the files.
 
-Videos are anomalous by a column `label` of the CSV; without it the published lists have 63
-anomalous and then 175 normal training videos, 44 and then 155 test videos. --sampling makes 32
+Videos are anomalous by a column `label` of the CSV, or by a label after the path (PEL4VAD); without
+labels the published lists have 63 anomalous and then 175 normal training videos, 44 and then 155
+test videos. --sampling makes 32
 segments of the snippets of a training video, `linear` as S3R or `mean` as RTFM; test videos keep
 all snippets, and their labels are padded with the last to whole snippets.
 """

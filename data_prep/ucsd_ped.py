@@ -19,6 +19,7 @@ import re
 from data_prep import frames
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.video import FrameFolder, visible
+from vadjax.formats.text import read_lines
 
 
 def find_original(root: pathlib.Path) -> pathlib.Path | None:
@@ -84,8 +85,8 @@ def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
       ValueError: a line that cannot be read, with its number.
     """
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if "gt_frame" not in line or line.lstrip().startswith("%"):
+    for number, line in read_lines(path):
+        if "gt_frame" not in line:
             continue
         match = re.search(r"gt_frame\s*=\s*\[([\d:,\s]*)\]", line)
         pairs = re.findall(r"(\d+)\s*:\s*(\d+)", match[1]) if match else []

@@ -240,6 +240,11 @@ def spoil_frames(root):
     (root / "shanghaitech_ground_truth.testing.json").write_text(json.dumps(content))
 
 
+def spoil_list(root):
+    content = {name: {"num_frames": 5, "labels": 5} for name in TEST}
+    (root / "shanghaitech_ground_truth.testing.json").write_text(json.dumps(content))
+
+
 def spoil_json(root):
     (root / "shanghaitech_ground_truth.testing.json").write_text('{"03_0031": [0, 1]}')
 
@@ -264,18 +269,19 @@ def spoil_copy(root):
         (spoil_crops, "03_0032_i3d.npy: 2 crops, but .*01_001_i3d.npy has 3"),
         (spoil_width, "03_0032_i3d.npy: 4 columns, but .*01_001_i3d.npy has 5"),
         (spoil_value, "02_001_i3d.npy: 1 of 480 values are NaN"),
-        (spoil_shape, r"02_001_i3d.npy: \(5,\); expected features \[snippets, crops, columns\]"),
+        (spoil_shape, r"02_001_i3d.npy: float32 \(5,\); expected .*\[rows, crops, columns\]"),
         (spoil_file, "02_001_i3d.npy: refused"),
         (spoil_missing, "no features of 1 of 4 train videos .*: 02_001"),
         (spoil_twice, "02_001 is listed 2 times"),
         (spoil_both, "1 videos are in both lists: 03_0031"),
         (spoil_labels, "4 videos without labels; the published list has 63 anomalous and then 175"),
-        (spoil_column, r"columns \['video'\]; expected video-id, and label if known"),
+        (spoil_column, r"columns \['video'\]; expected video-id or path, and label if known"),
         (spoil_label, "01_001 has label 'yes'; expected 0 or 1"),
         (spoil_order, "03_0031 is listed as anomalous but has no anomalous frames"),
         (spoil_ones, "03_0031 has labels other than 0 and 1"),
         (spoil_truth, r"no labels of 1 videos: \['03_0032'\]"),
         (spoil_frames, "03_0031 has 5 frames but 96 labels"),
+        (spoil_list, "labels of 03_0031: 5; expected a list of 0, 1"),
         (spoil_json, "cannot be read .*expected JSON"),
         (spoil_place, "no labels of the test frames .*--truth"),
         (spoil_lists, "expected one list of training and one of test videos"),

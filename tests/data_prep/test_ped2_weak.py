@@ -208,3 +208,17 @@ def test_real_labels(ped2, tmp_path):
     assert sum(len(clip.labels) for found in clips.values() for clip in found) == 2550 + 2010
     assert sum(int(clip.labels.sum()) for clip in clips["anomalous"]) == 1648
     assert {clip.rows.shape[1] for found in clips.values() for clip in found} == {7, 9, 11}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_crops_are_the_axis_that_all_clips_have_alike(copy, order):
+    """Ten crops of two or three rows, as extract_features or RTFM order them."""
+    data, features = copy
+    stored = {}
+    for path in sorted(features.rglob("*.npy")):
+        crops = RNG.standard_normal((10, len(np.load(path)), WIDTH)).astype(np.float32)
+        stored[path.relative_to(features).as_posix()] = crops
+        np.save(path, crops.transpose(order))
+    clips = ped2_weak.read_clips(data, features)
+    first = clips["anomalous"][0]
+    np.testing.assert_array_equal(first.rows, stored["testing/frames/01.npy"])

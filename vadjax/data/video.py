@@ -10,6 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from vadjax.formats.entries import to_posix
+from vadjax.formats.text import read_lines
+
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 SIZED = (".mp4", ".mov")  # whose headers list every frame
 VIDEOS = (
@@ -220,9 +223,9 @@ def _walk(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _listed(where: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
-    lines = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    lines = [to_posix(line) for _, line in read_lines(file, comments=())]
     for line in lines:
-        if pathlib.PurePath(line).is_absolute() or ".." in pathlib.PurePath(line).parts:
+        if pathlib.PureWindowsPath(line).anchor or ".." in pathlib.PurePath(line).parts:
             raise ValueError(f"{file}: {line!r} is not a path below {where}")
     missing = [line for line in lines if not (where / line).exists()]
     if missing:

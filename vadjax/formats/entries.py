@@ -1,0 +1,212 @@
+"""Listed videos: names without folders, endings and numbers of crops; one entry a video."""
+
+import dataclasses
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from vadjax.formats import text
+
+FEATURES = (".npy", ".txt")  # endings of feature files
+MEDIA = (".mp4", ".avi", ".mkv", ".mov")
+CROP = re.compile(r"(.+?)__(\d{1,2})")  # UR-DMU, PEL4VAD (UCF-Crime) and VadCLIP: NAME__0 ... __9
+NUMBERED = re.compile(r"(.*[^_])_(\d)")  # PEL4VAD (ShanghaiTech): NAME_0 ... NAME_9
+CROP_COUNTS = (5, 10)  # crops that are published; only these are told by NUMBERED names
+MOST_NAMED = 4  # videos in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A listed video, its label and what is known of its frames.
+
+    Attributes:
+      path: as listed, with "/" between its parts; CLASS/NAME, NAME, or the path of a file.
+      label: 1 if it holds an anomaly, 0 if not, None if the list does not say.
+      num_frames: None where the list does not say.
+      intervals: anomalous frames `[start, stop)`, counted from 0.
+      listed_class: its class where the path does not say it.
+      crops: numbers of the crops whose files are listed, one file a crop; empty without such.
+      video: its name where that of the file has the number of a crop in another form.
+    """
+
+    path: str
+    label: int | None = None
+    num_frames: int | None = None
+    intervals: tuple[tuple[int, int], ...] = ()
+    listed_class: str = ""
+    crops: tuple[int, ...] = ()
+    video: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the video without folder, ending and number of a crop."""
+        return self.video or split_name(pathlib.PurePosixPath(self.path).name)[0]
+
+    @property
+    def folder(self) -> str:
+        """Folder that the list has the video in, or ""."""
+        return pathlib.PurePosixPath(self.path).parent.name
+
+    @property
+    def class_name(self) -> str:
+        """Class that the list says, or the folder of the video, or ""."""
+        return self.listed_class or self.folder
+
+
+def to_posix(path: str) -> str:
+    r"""A path of Windows or Unix with "/" between its parts; `G:\a\b.npy` is `G:/a/b.npy`."""
+    return path.strip().replace("\\", "/")
+
+
+def split_name(file_name: str) -> tuple[str, int | None]:
+    """Name of a video and number of a crop, from the name of a file.
+
+    `NAME_i3d.npy`, `NAME.mp4.npy`, `NAME.mp4` and `NAME` → (NAME, None); `NAME__3.npy` →
+    (NAME, 3).
+    """
+    stem = _without(file_name, FEATURES)
+    name = _without(stem, MEDIA)
+    if stem == file_name:
+        return name, None
+    if match := CROP.fullmatch(name):
+        return match[1], int(match[2])
+    return name.removesuffix("_i3d"), None
+
+
+def _without(name: str, endings: Sequence[str]) -> str:
+    """The name without one of the endings, whatever the case of its letters."""
+    ending = next((e for e in endings if name.lower().endswith(e) and name.lower() != e), "")
+    return name[: len(name) - len(ending)]
+
+
+def join_crops(where: pathlib.Path, entries: list[Entry]) -> list[Entry]:
+    """Entries of one crop each → one entry a video, in the order of their first lines.
+
+    Args:
+      where: the list, for messages.
+      entries: one a line.
+
+    Raises:
+      ValueError: a crop is listed twice or is missing, or crops of a video have two labels.
+    """
+    videos: dict[tuple, dict[int | None, Entry]] = {}
+    for key, number, entry in _numbered(entries) or _marked(entries):
+        crops = videos.setdefault(key, {})
+        if number in crops:
+            raise ValueError(f"{where}: crop {number} of {entry.name} is listed twice")
+        crops[number] = entry
+    most = max(map(len, videos.values()), default=0)
+    if len(videos) < len(entries):
+        text.note(f"{where}: its {len(entries):,} lines are {len(videos):,} videos, a line a crop")
+    return [_joined(where, key[1], crops, most) for key, crops in videos.items()]
+
+
+def _marked(entries: list[Entry]) -> list[tuple]:
+    """Key, crop and entry of every line; the crop is None for a file that is not one of a crop.
+
+    PEL4VAD's lists of UCF-Crime have NAME.npy as crop 0 beside NAME__1.npy.
+    """
+    paths = [pathlib.PurePosixPath(entry.path) for entry in entries]
+    numbers = [split_name(path.name)[1] for path in paths]
+    keys = [(str(path.parent), entry.name) for path, entry in zip(paths, entries, strict=True)]
+    crops = {key for key, number in zip(keys, numbers, strict=True) if number is not None}
+    return [
+        (key, number or 0, entry) if key in crops else ((*key, line), None, entry)
+        for line, (key, number, entry) in enumerate(zip(keys, numbers, entries, strict=True))
+    ]
+
+
+def _numbered(entries: list[Entry]) -> list[tuple]:
+    """As `_marked` where all names end in `_k` and look like crops of several videos; else none.
+
+    They do if half of the videos or more have 5 or 10, and none has more: what others lack is then
+    a crop that is missing.
+    """
+    found = []
+    for entry in entries:
+        path = pathlib.PurePosixPath(entry.path)
+        match = NUMBERED.fullmatch(entry.name) if path.suffix.lower() in FEATURES else None
+        if not match:
+            return []
+        found.append(((str(path.parent), match[1]), int(match[2]), entry))
+    counts = [*Counter(key for key, _, _ in found).values()]
+    usual = max(counts, default=0) in CROP_COUNTS and 2 * counts.count(max(counts)) >= len(counts)
+    return found if usual and len(counts) > 1 else []
+
+
+def _joined(where: pathlib.Path, name: str, crops: dict[int | None, Entry], most: int) -> Entry:
+    """One entry of the crops of a video; `most`: of any video; a single one may be any of them."""
+    first = next(iter(crops.values()))
+    if None in crops:
+        return first
+    wanted = range(max(most, max(crops) + 1)) if most > 1 else ()
+    if missing := [k for k in wanted if k not in crops]:
+        raise ValueError(
+            f"{where}: {name} is listed with {len(crops)} crops, without crop "
+            f"{', '.join(map(str, missing))}; list a file for each of its {len(wanted)} crops"
+        )
+    if len({(entry.label, entry.listed_class) for entry in crops.values()}) > 1:
+        raise ValueError(f"{where}: the crops of {name} have different labels")
+    return dataclasses.replace(first, crops=tuple(sorted(crops)), video=name)
+
+
+def unique_names(entries: Sequence[Entry], where: object) -> list[str]:
+    """Names of the videos, which can be those of files; CLASS_NAME where classes share a name.
+
+    Entries of one path are one video and keep one name.
+
+    Args:
+      entries: of one split.
+      where: what lists them, for messages.
+
+    Raises:
+      ValueError: two videos would still have one name, or a name cannot be that of a file.
+    """
+    paths: dict[str, set[str]] = {}
+    for entry in entries:
+        paths.setdefault(entry.name, set()).add(entry.path)
+    shared = {name for name, found in paths.items() if len(found) > 1}
+    names = [
+        f"{e.class_name}_{e.name}".replace("/", "_") if e.name in shared else e.name
+        for e in entries
+    ]
+    named: dict[str, str] = {}
+    for name, entry in zip(names, entries, strict=True):
+        if name.startswith(".") or not name:
+            raise ValueError(f"{where}: {entry.path!r} cannot be the name of a video")
+        if named.setdefault(name, entry.path) != entry.path:
+            raise ValueError(
+                f"{where}: {named[name]} and {entry.path} would both be named {name}; give one of "
+                "the two videos another name, in its file and in its list"
+            )
+    if shared:
+        renamed = sorted(name for name, e in zip(names, entries, strict=True) if e.name in shared)
+        text.note(f"{where}: videos of several classes share a name; named {some(renamed)}")
+    return names
+
+
+def shared_videos(train: Sequence[Entry], test: Sequence[Entry]) -> list[str]:
+    """Names of the videos that both splits have, sorted.
+
+    Where both splits have the same folders, as of classes, videos of one name in two of them are
+    two videos; else folders belong to the splits, and the names alone tell.
+    """
+    classes = {entry.class_name for entry in train} & {entry.class_name for entry in test}
+    there: dict[str, set[str]] = {}
+    for entry in train:
+        there.setdefault(entry.name, set()).add(entry.class_name)
+    return sorted(
+        {
+            entry.name
+            for entry in test
+            if (found := there.get(entry.name))
+            and (entry.class_name in found or not {entry.class_name, *found} <= classes)
+        }
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
