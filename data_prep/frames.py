@@ -34,7 +34,7 @@ from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.masks import open_video
 from vadjax.data.object_masks import ANNOTATIONS
-from vadjax.data.pictures import Levels, add_levels_flag
+from vadjax.data.pictures import Levels, add_levels_flag, not_for
 from vadjax.data.video import VIDEOS, FrameFolder, open_frames, visible
 from vadjax.formats.labels import match_labels
 from vadjax.metrics.region_files import TEXT, list_files
@@ -320,10 +320,7 @@ def with_levels(videos: Sequence[SourceVideo], levels: Levels) -> list[SourceVid
     """
     for video in videos:
         if not isinstance(video.frames, FrameFolder):
-            raise ValueError(
-                f"video {video.name}: --levels {levels} is for folders of pictures of 16 bits, and "
-                "this is a video file. Leave it out"
-            )
+            raise ValueError(not_for(f"video {video.name}: a video file", levels))
     return [dataclasses.replace(video, frames=video.frames.with_levels(levels)) for video in videos]
 
 
@@ -412,8 +409,8 @@ def add_truth_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--labels",
-        help="of the test frames: .npy (one row for all), .mat, .npz, .json, text, or a folder of a "
-        "file a video; the forms: python -m pydoc vadjax.formats.labels",
+        help="of the test frames: .npy (one row for all), .mat, .npz, .json, text, or a folder "
+        "with a file a video; the forms: python -m pydoc vadjax.formats.labels",
     )
     add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")
     add("--track_columns", type=parse_columns, metavar="NAMES", default=TRACKS.columns,

@@ -12,11 +12,18 @@ JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
 FRAMES = ("vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
-OVERLAY = ("vadjax.progress", *FRAMES)
-MARKED = ("vadjax.progress", "vadjax.data.boxes")  # its boxes are those that the metrics count
+OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
+MARKED = (
+    "vadjax.progress",
+    "vadjax.data.boxes",
+    "vadjax.data.pictures",
+)  # its boxes are those that the metrics count
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
-TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.video")
+TRUTH = (
+    *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
+    *("vadjax.data.object_masks", "vadjax.data.pictures", "vadjax.data.video"),
+)
 
 
 def name_of(path) -> str:
@@ -60,7 +67,7 @@ def allowed(module: str, target: str) -> bool:
         return to in ("data", *LEAVES)
     if part == "convert":
         return to == "convert"
-    if module == "vadjax.report.overlay" and target in OVERLAY:
+    if module == "vadjax.report.overlay" and target.startswith(OVERLAY):
         return True
     if module == "vadjax.report.marked" and target.startswith(MARKED):
         return True

@@ -122,3 +122,8 @@ def to_eight_bits(pixels: np.ndarray, levels: Levels | None, source: str) -> np.
         )
     part = (pixels.astype(np.float32) - levels.low) * (255 / (levels.high - levels.low))
     return np.clip(np.rint(part), 0, 255).astype(np.uint8)
+
+
+def not_for(what: str, levels: Levels) -> str:
+    """Message that levels do not go with `what`, whose frames have 8 bits."""
+    return f"{what} has 8 bits, but levels {levels} are for folders of pictures of 16 bits"

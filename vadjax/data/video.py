@@ -187,8 +187,20 @@ class Intervals:
 
 
 def open_frames(path: str | pathlib.Path, levels: Levels | None = None) -> FrameFolder | VideoFile:
-    """The frames of a folder of images, which `levels` is for, or of a video file."""
-    return FrameFolder(path, levels=levels) if pathlib.Path(path).is_dir() else VideoFile(path)
+    """The frames of a folder of images or of a video file.
+
+    Args:
+      path: of the folder or file.
+      levels: values of 16-bit pictures that become black and white; None for 8 bits.
+
+    Raises:
+      FileNotFoundError, ValueError: as `FrameFolder` and `VideoFile`, or levels for a video file.
+    """
+    if pathlib.Path(path).is_dir():
+        return FrameFolder(path, levels=levels)
+    if levels is not None:
+        raise ValueError(pictures.not_for(f"{path}: a video file", levels))
+    return VideoFile(path)
 
 
 def find_videos(

@@ -204,7 +204,8 @@ def _pickle_advice(path: pathlib.Path) -> str:
     return (
         "which can run code when it is opened, so it is not read. If you trust who made it, "
         "convert it once: python -c \"import pickle, numpy as np; x = pickle.load(open('"
-        f"{path}', 'rb')); np.savez('{to}.npz', **x) if isinstance(x, dict) else "
+        f"{path}', 'rb')); np.savez('{to}.npz', **{{str(k): v for k, v in x.items()}}) "
+        "if isinstance(x, dict) else "
         f"np.save('{to}.npy', np.concatenate([np.ravel(v) for v in x]))\""
     )
 
