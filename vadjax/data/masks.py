@@ -127,11 +127,11 @@ def time_axis(
         size = frames.size if folder else next(iter(frames)).pixels.shape[:2]
         sizes = {0: shape[1:], 2: shape[:2]}
         fits = [axis for axis in fits if sizes[axis] == size]
-        count = f"{count:,} of {size[0]} x {size[1]} pixels"
+        count = f"{count:,} ({size[0]} x {size[1]} pixels)"
     if not fits:
         raise ValueError(
-            f"{source}: masks of shape {shape} for {count} frames; expected [frames, H, W] or "
-            "[H, W, frames], one for each frame"
+            f"{source}: masks of shape {shape}, number of frames {count}; expected [frames, H, W] "
+            "or [H, W, frames], one for each frame"
         )
     if len(fits) == 2:
         raise ValueError(
