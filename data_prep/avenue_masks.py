@@ -3,16 +3,15 @@
 Apart from the program, so that a pipeline of `data_prep.beam` can send them to its machines.
 """
 
-import contextlib
+import math
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-import scipy.io
 
-from vadjax.data.masks import ArrayMasks, time_axis
+from vadjax.data.masks import ArrayMasks
 from vadjax.data.video import Picture
-from vadjax.formats.labels import naming_mat
+from vadjax.formats import mat
 
 NAME = "volLabel"
 
@@ -28,30 +27,21 @@ def read_masks(path: pathlib.Path, frames: Iterable[Picture] | int | None = None
     Raises:
       ValueError: not such a file, masks of different sizes, or an array that fits no order.
     """
-    with _naming(path), path.open("rb") as file:
-        cells = scipy.io.loadmat(file, variable_names=[NAME])[NAME]
-    if cells.dtype != object:
-        return ArrayMasks(_volume(cells), str(path), frames)
-    masks = [np.asarray(mask) > 0 for mask in cells.reshape(-1)]
+    found = _named(path, mat.read_mat(path, NAME))
+    if found.dtype != object:
+        volume = found[..., None] if found.ndim == 2 else found  # MATLAB drops a last axis of 1
+        return ArrayMasks(volume, str(path), frames)
+    masks = [np.asarray(mask) > 0 for mask in found.reshape(-1, order="F")]
     sizes = sorted({mask.shape for mask in masks})
     if len(sizes) != 1:
         raise ValueError(f"{path}: volLabel has masks of sizes {sizes}; expected one")
     return ArrayMasks(np.stack(masks), str(path), order="thw")
 
 
-def _volume(array: np.ndarray) -> np.ndarray:
-    """An array of masks; MATLAB drops the last axis where there is only one."""
-    return array[..., None] if array.ndim == 2 else array
-
-
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-    """Turns what SciPy raises into an error that names the file."""
-    try:
-        with naming_mat(path):
-            yield
-    except KeyError as error:
-        raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?") from error
+def _named(path: pathlib.Path, found: Mapping):
+    if NAME not in found:
+        raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?")
+    return found[NAME]
 
 
 class LazyMasks:
@@ -66,13 +56,8 @@ class LazyMasks:
         self._path, self._frames = path, frames
 
     def __len__(self) -> int:
-        with _naming(self._path), self._path.open("rb") as file:
-            shapes = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(file)}
-            shape, kind = shapes[NAME]
-        if kind == "cell":
-            return int(np.prod(shape))
-        shape = (*shape, 1) if len(shape) == 2 else shape
-        return shape[time_axis(shape, str(self._path), self._frames)]
+        shape, cells = _named(self._path, mat.shapes(self._path))
+        return math.prod(shape) if cells else len(read_masks(self._path, self._frames))
 
     def __iter__(self) -> Iterator[Picture]:
         return iter(read_masks(self._path, self._frames))

@@ -193,7 +193,7 @@ def test_arrays_of_objects_are_refused_with_the_command_that_converts_them(tmp_p
 def test_matlab_7_3_is_refused_with_the_command_that_converts_it(tmp_path):
     path = tmp_path / "avenue.mat"
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\0" * 400)
-    with pytest.raises(ValueError, match="MATLAB 7.3 file .* save.'avenue_v7.mat'.*'-v7'"):
+    with pytest.raises(ValueError, match="MATLAB 7.3 file .* save.'avenue.mat'.*'-v7'"):
         read_labels(path)
 
 

@@ -17,11 +17,11 @@ import json
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.io
-from scipy.io.matlab import MatReadError
+
+from vadjax.formats.mat import read_mat
 
 SUFFIXES = (".mat", ".npz", ".npy", ".json", ".txt", ".csv")
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
@@ -357,43 +357,15 @@ def _number(path: pathlib.Path, line: int, field: str) -> float:
         raise ValueError(f"{path}:{line}: {field[:40]!r} is not a label 0 or 1") from error
 
 
-@contextlib.contextmanager
-def naming_mat(path: pathlib.Path) -> Iterator[None]:
-    """Turns what SciPy raises for a `.mat` file into an error that names the file and the remedy.
-
-    Raises:
-      ValueError: SciPy cannot read it.
-    """
-    try:
-        yield
-    except NotImplementedError as error:
-        raise ValueError(
-            f"{path}: a MATLAB 7.3 file (HDF5), expected version 7 or older. In MATLAB: "
-            f"s = load('{path.name}'); save('{path.stem}_v7.mat', '-struct', 's', '-v7')"
-        ) from error
-    except (ValueError, TypeError, IndexError, OSError, EOFError, MatReadError) as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(
-            f"{path}: not a readable .mat file ({error}); it is damaged or cut short, or no .mat "
-            "file. Save it again in MATLAB with save(…, '-v7')"
-        ) from error
-
-
 def _read_mat(path: pathlib.Path) -> dict | list | np.ndarray:
-    with naming_mat(path), path.open("rb") as file:
-        size = sum(int(np.prod(shape)) for _, shape, _ in scipy.io.whosmat(file))
-        if size > MAX_BYTES:
-            raise ValueError(f"{path}: {size:,} values, too many for labels")
-        file.seek(0)
-        found = scipy.io.loadmat(file)
-    arrays = {name: value for name, value in found.items() if not name.startswith("__")}
+    arrays = read_mat(path)
     if len(arrays) == 1:
         ((name, only),) = arrays.items()
-        if only.dtype.names and only.size == 1:  # one struct with a field a video
-            arrays = {field: only[field].reshape(-1)[0] for field in only.dtype.names}
-        elif only.dtype == object:
-            return _cells(f"{path}: {name}", only.reshape(-1))
+        first = only.flat[0] if only.dtype == object and only.size else None
+        if isinstance(first, dict) and only.size == 1:  # one struct with a field a video
+            arrays = first
+        elif first is not None:
+            return _cells(f"{path}: {name}", only.reshape(-1, order="F"))
     if not arrays:
         raise ValueError(f"{path}: holds no array; {EXPECTED}")
     return {name: _row(f"{path}: {name}", value) for name, value in arrays.items()}
