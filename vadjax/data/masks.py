@@ -10,6 +10,7 @@ import numpy as np
 from vadjax.data.mask_pictures import read_mask
 from vadjax.data.object_masks import ANNOTATIONS, TRACKS, ObjectMasks, read_objects
 from vadjax.data.video import FrameFolder, Picture, visible
+from vadjax.formats.npy import read_npy
 
 ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames
 BLOCK = 64  # frames that are read at once where they are the last axis
@@ -96,7 +97,7 @@ class MaskFile(ArrayMasks):
     """
 
     def __init__(self, path: pathlib.Path, *known, **options):
-        super().__init__(_load(path), str(path), *known, **options)
+        super().__init__(read_npy(path), str(path), *known, **options)
         self._given = (path, *known)
 
     def __reduce__(self):
@@ -139,15 +140,6 @@ def time_axis(
             f"of MATLAB. {remedy}"
         )
     return fits[0]
-
-
-def _load(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path}: not a readable array ({error}); expected an .npy of numbers"
-        ) from error
 
 
 class Masks:
