@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -208,7 +209,7 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
       ValueError: nothing there, or something else.
     """
     paths = visible(folder)
-    scenes = [path for path in paths if path.is_dir() and path.name.startswith("Scene")]
+    scenes = [path for path in paths if is_scene(path)]
     folders = [path for path in paths if path.is_dir()]
     folders += [path for scene in scenes for path in visible(scene) if path.is_dir()]
     for ending in (ANNOTATIONS, GROUND_TRUTH):
@@ -223,6 +224,11 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return _named({path: path.name if path.is_dir() else path.stem for path in paths})
 
 
+def is_scene(path: pathlib.Path) -> bool:
+    """Whether this is a folder of UBnormal with the videos of one scene, `Scene1`."""
+    return path.is_dir() and re.fullmatch(r"Scene\d+", path.name) is not None
+
+
 def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for path, name in names.items():
@@ -235,7 +241,7 @@ def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
 def _note_others(folders: list[pathlib.Path], marked: list[pathlib.Path], ending: str) -> None:
     """Says which folders are taken as frames, because others are named as masks."""
     masks = {path.name for path in marked}
-    others = [path for path in folders if path not in marked and not path.name.startswith("Scene")]
+    others = [path for path in folders if path not in marked and not is_scene(path)]
     if alone := [path.name for path in others if f"{path.name}{ending}" not in masks]:
         print(
             f"note: passed over, without masks VIDEO{ending} beside: {', '.join(alone[:5])}"
