@@ -40,6 +40,7 @@ from data_prep.extractor import Extractor, Pooling, Unusable, decode
 from vadjax import progress
 from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
 from vadjax.data import loader
+from vadjax.data.pictures import add_levels_flag
 from vadjax.data.segments import POOLINGS
 from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
 from vadjax.data.video import find_videos
@@ -61,7 +62,7 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
     """
     todo = extractor.claim(videos)
     first, failed = len(videos) - len(todo), {}
-    stream = loader.ahead(decode(todo, extractor.net), AHEAD)
+    stream = loader.ahead(decode(todo, extractor.net, extractor.levels), AHEAD)
     with progress.bar("extract", len(videos), first) as bar:
         parts_of = itertools.groupby(stream, operator.itemgetter(0))
         for done, (name, parts) in enumerate(parts_of, first):
@@ -91,7 +92,7 @@ def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
     extractor = load(args)
 
     def work(name: str, path: pathlib.Path) -> None:
-        parts = loader.ahead(decode({name: path}, extractor.net), AHEAD)
+        parts = loader.ahead(decode({name: path}, extractor.net, extractor.levels), AHEAD)
         extractor.write(name, (part for _, part in parts))
 
     return work
@@ -125,7 +126,8 @@ def load(args: argparse.Namespace) -> Extractor:
     """
     snippets = Snippets(args.crops, args.step, args.pad_last, args.flow)
     net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
-    return Extractor(net, args.out, Pooling(args.pooling, args.segments, args.normalize))
+    pooling = Pooling(args.pooling, args.segments, args.normalize)
+    return Extractor(net, args.out, pooling, args.levels)
 
 
 def run(args: argparse.Namespace) -> tuple[int, dict[str, str]]:
@@ -165,6 +167,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
     add("--normalize", action="store_true", help="L2-normalise rows of each network")
     add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
+    add_levels_flag(parser)
     command.add_beam_flag(parser)
     return parser.parse_args(argv)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_prep.feature_files import SETTINGS, TWO_STREAM
 from vadjax.clip_features import SnippetFeatures
+from vadjax.data.pictures import Levels
 from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video import frames_of
 from vadjax.writers import write_json
@@ -56,12 +57,24 @@ class Extractor:
       net: makes the features.
       out: folder to write.
       pooling: what is done with the snippets of a video.
+      levels: values of 16-bit pictures that become black and white.
     """
 
     def __init__(
-        self, net: SnippetFeatures, out: str | pathlib.Path, pooling: Pooling | None = None
+        self,
+        net: SnippetFeatures,
+        out: str | pathlib.Path,
+        pooling: Pooling | None = None,
+        levels: Levels | None = None,
     ):
         self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
+        self.levels = levels
+
+    @property
+    def settings(self) -> dict:
+        """What the features depend on; JSON can hold it."""
+        scaled = {"levels": list(self.levels)} if self.levels else {}
+        return {**self.net.settings, **self._pooling.settings, **scaled}
 
     def claim(self, videos: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
         """Notes in the folder of what weights, settings and videos its features are.
@@ -75,7 +88,7 @@ class Extractor:
         Raises:
           ValueError: they are of others, which the message names, or of none that are known.
         """
-        claim(self.out, {**self.net.settings, **self._pooling.settings})
+        claim(self.out, self.settings)
         path = self.out / SOURCES
         sources = json.loads(path.read_text()) if path.is_file() else {}
         todo = {}
@@ -135,9 +148,14 @@ class Extractor:
 
 
 def decode(
-    videos: Mapping[str, pathlib.Path], net: SnippetFeatures
+    videos: Mapping[str, pathlib.Path], net: SnippetFeatures, levels: Levels | None = None
 ) -> Iterator[tuple[str, np.ndarray | Unusable]]:
     """Clips of the videos, one video after the other.
+
+    Args:
+      videos: name and path of each.
+      net: cuts the clips.
+      levels: values of 16-bit pictures that become black and white.
 
     Yields:
       Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read
@@ -145,7 +163,7 @@ def decode(
     """
     for name, path in videos.items():
         try:
-            for part in net.clips(frames_of(path)):
+            for part in net.clips(frames_of(path, levels)):
                 yield name, part
         except (ValueError, OSError, cv2.error) as error:
             told = str(error).strip()

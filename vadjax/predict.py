@@ -13,6 +13,7 @@ import numpy as np
 
 from vadjax import live, progress, scores, writers
 from vadjax.data.camera import Camera, is_camera
+from vadjax.data.pictures import not_for
 from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import VideoFile, find_videos, open_frames
 from vadjax.parts import Whole
@@ -83,7 +84,8 @@ def run(
         try:
             rate = _rate(path, fps)
             if as_it_comes:
-                live.watch(trained, own, open_frames(path), rate.fps, out, rate.source != "flag")
+                source = open_frames(path, trained.levels)
+                live.watch(trained, own, source, rate.fps, out, rate.source != "flag")
             else:
                 write(trained, own, path, rate, out, film)
         except (ValueError, OSError, cv2.error) as error:
@@ -98,6 +100,8 @@ def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: s
     source = Camera(video)
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
     trained = restore(config, folder)
+    if trained.levels:
+        raise ValueError(not_for(f"camera {video}", trained.levels))
     live.warm_up(trained, name)
     count = live.watch(trained, name, source, FPS, out)
     if not source.ended:
@@ -146,7 +150,7 @@ def write(
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
-    result = score(trained, name, open_frames(path), rate)
+    result = score(trained, name, open_frames(path, trained.levels), rate)
     scores.write(out / "scores", result)
     found = intervals.top(result.frame_scores, TOP, result.scored, round(rate.fps))
     summary = {
@@ -164,7 +168,7 @@ def write(
     (out / f"{name}.png").write_bytes(curves.to_png(curve))
     _print(name, summary)
     if film:
-        frames = (picture.pixels for picture in open_frames(path))
+        frames = (picture.pixels for picture in open_frames(path, trained.levels))
         source = overlay.Source(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # was said at the first reading

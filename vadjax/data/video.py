@@ -1,5 +1,6 @@
 """Decoding: the frames of a folder of images or of a video file, one at a time."""
 
+import copy
 import fnmatch
 import pathlib
 import re
@@ -10,6 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from vadjax.data import pictures
+from vadjax.data.pictures import Levels
 from vadjax.formats.entries import to_posix
 from vadjax.formats.text import read_lines
 
@@ -47,22 +50,34 @@ class FrameFolder(Iterable[Picture]):
     Args:
       folder: folder of images of one kind; hidden files are passed over.
       besides: pattern of the names of other files that may lie there, `"*_gt.txt"`.
+      levels: values of 16-bit pictures that become black and white.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: the folder is empty, or holds something else than images of one kind.
     """
 
-    def __init__(self, folder: str | pathlib.Path, besides: str = ""):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder: str | pathlib.Path, besides: str = "", levels: Levels | None = None):
+        self.folder, self.levels = pathlib.Path(folder), levels
         self.paths = list_images(self.folder, besides)
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    def with_levels(self, levels: Levels) -> "FrameFolder":
+        """The same frames, scaled by `levels`."""
+        other = copy.copy(self)
+        other.levels = levels
+        return other
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the first picture, whatever its depth."""
+        return decode_file(self.paths[0]).shape[:2]
+
     def __iter__(self) -> Iterator[Picture]:
         for path in self.paths:
-            yield read_picture(path)
+            yield read_picture(path, self.levels)
 
 
 class VideoFile(Iterable[Picture]):
@@ -173,9 +188,21 @@ class Intervals:
         return f"variable frame rate, {slow:.3g} to {fast:.3g} frames a second"
 
 
-def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:
-    """The frames of a folder of images or of a video file."""
-    return FrameFolder(path) if pathlib.Path(path).is_dir() else VideoFile(path)
+def open_frames(path: str | pathlib.Path, levels: Levels | None = None) -> FrameFolder | VideoFile:
+    """The frames of a folder of images or of a video file.
+
+    Args:
+      path: of the folder or file.
+      levels: values of 16-bit pictures that become black and white; None for 8 bits.
+
+    Raises:
+      FileNotFoundError, ValueError: as `FrameFolder` and `VideoFile`, or levels for a video file.
+    """
+    if pathlib.Path(path).is_dir():
+        return FrameFolder(path, levels=levels)
+    if levels is not None:
+        raise ValueError(pictures.not_for(f"{path}: a video file", levels))
+    return VideoFile(path)
 
 
 def find_videos(
@@ -236,13 +263,13 @@ def _listed(where: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
     return [where / line for line in lines]
 
 
-def frames_of(path: pathlib.Path) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 [H, W, 3], RGB.
+def frames_of(path: pathlib.Path, levels: Levels | None = None) -> Iterator[np.ndarray]:
+    """The frames of a video, uint8 [H, W, 3], RGB; `levels` as for `open_frames`.
 
     Raises:
       ValueError: it cannot be decoded, or not to its end.
     """
-    video, count = open_frames(path), 0
+    video, count = open_frames(path, levels), 0
     for picture in video:
         count += 1
         yield picture.pixels
@@ -301,28 +328,35 @@ def natural(path: pathlib.Path) -> list:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)] + [path.name]
 
 
-def read_picture(path: pathlib.Path) -> Picture:
-    """One image file in colour.
+def read_picture(path: pathlib.Path, levels: Levels | None = None) -> Picture:
+    """One image file in colour; `levels` as for `pictures.to_eight_bits`.
 
     Raises:
-      ValueError: the file is not a readable image.
+      ValueError: the file is not a readable image, or as `pictures.to_eight_bits`.
     """
     content = path.read_bytes()
-    pixels = decode_image(content)
-    if pixels is None:
-        raise ValueError(
-            f"{path}: not a readable image ({len(content):,} bytes); copy or extract it again"
-        )
+    pixels = pictures.to_eight_bits(_decode(content, path), levels, str(path))
     jpeg = content if path.suffix.lower() in (".jpg", ".jpeg") else None
     return Picture(pixels, str(path), jpeg)
 
 
-def decode_image(content: bytes) -> np.ndarray | None:
-    """Encoded image → uint8 [H, W, 3], RGB; None if it cannot be decoded."""
-    if not content:
-        return None
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+def decode_file(path: pathlib.Path) -> np.ndarray:
+    """One image file in colour, [H, W, 3], RGB, of its own depth.
+
+    Raises:
+      ValueError: the file is not a readable image.
+    """
+    return _decode(path.read_bytes(), path)
+
+
+def _decode(content: bytes, path: pathlib.Path) -> np.ndarray:
+    pixels = pictures.decode(content)
+    if pixels is None:
+        raise ValueError(
+            f"{path}: not a readable image ({len(content):,} bytes), or one that is cut short; "
+            "copy or extract it again"
+        )
+    return pixels
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

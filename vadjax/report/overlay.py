@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 
 from vadjax import progress, scores
 from vadjax.data import video as decoding
+from vadjax.data.pictures import Levels, add_levels_flag
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
 
@@ -316,15 +317,19 @@ def _curve(figure: Figure, video: Scores, whole: np.ndarray):
     return axes
 
 
-def open_source(path: pathlib.Path, name: str, split: str = "test") -> Source:
+def open_source(
+    path: pathlib.Path, name: str, split: str = "test", levels: Levels | None = None
+) -> Source:
     """The frames at `path`; of a prepared dataset, those of the video `name` in `split`.
+
+    `levels` are the values of 16-bit pictures that become black and white.
 
     Raises:
       FileNotFoundError, ValueError: nothing there that can be read, or no such video.
     """
     if (path / "manifest.json").is_file():
         return _from_dataset(path, name, split)
-    frames = decoding.open_frames(path)
+    frames = decoding.open_frames(path, levels)
     return Source((picture.pixels for picture in frames), len(frames))
 
 
@@ -354,10 +359,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=pathlib.Path, help=".mp4 or .webm (default: beside SCORES)")
     parser.add_argument("--fps", type=float, default=25, help="frames a second (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    add_levels_flag(parser)
     args = parser.parse_args(argv)
     try:
         video = scores.read(args.scores)
-        source = open_source(args.frames, video.video, args.split)
+        source = open_source(args.frames, video.video, args.split, args.levels)
         path = write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
