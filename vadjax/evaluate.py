@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,10 +11,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, processes, progress, scores, workdir, writers
+from vadjax import mesh, processes, progress, provenance, scores, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
-from vadjax.data.records import Dataset
+from vadjax.data.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
 from vadjax.report import page, table
 from vadjax.scores import Scores
@@ -116,6 +117,7 @@ def measure(
         "selected_on_test": chosen == BEST,
         "metrics": found,
         "untrained": dict(before),
+        provenance.KEY: made_with(config, data),
     }
     if processes.is_first():
         writers.write_json(out / "metrics.json", summary)
@@ -127,6 +129,18 @@ def measure(
             print(f"Report: {path}")
     processes.wait("report")
     return summary
+
+
+def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:
+    """`provenance.made_with` of a run on the devices of all processes.
+
+    A run on prepared objects has a second dataset, `objects`, beside that of the frames.
+    """
+    entry = provenance.made_with(jax.devices(), data, json.loads(config.to_json()))
+    if folder := config.data.get("objects"):
+        manifest = pathlib.Path(folder) / MANIFEST
+        entry["objects"] = {"folder": str(manifest.parent.absolute()), "sha256": sha256(manifest)}
+    return entry
 
 
 def selects(config: ml_collections.ConfigDict, system: System) -> str | None:

@@ -151,7 +151,9 @@ def run(stage: str) -> None:
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config, folder)
-    STAGES[stage](system, source.open_dataset(config, system.kind, folder))
+    data = source.open_dataset(config, system.kind, folder)
+    workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
+    STAGES[stage](system, data)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
 

@@ -355,3 +355,12 @@ def test_frames_that_do_not_count_are_left_out_and_alternatives_measured():
     assert figures["auc"] == 1.0 and figures["frames"] == 2
     assert figures["auc:baseline"] == figures["auc_minmax:baseline"] == 0.0
     assert frame.auc(labels, video.frame_scores) < 1
+
+
+def test_an_alternative_that_not_all_videos_have_is_no_number():
+    labels = np.array([0, 1])
+    videos = [Scores(name, labels + 0.5, labels, alternatives={"b": labels}) for name in "xy"]
+    assert frame.evaluate(videos)["auc:b"] == 1
+    videos[0] = Scores("x", labels + 0.5, labels)
+    figures = frame.evaluate(videos)
+    assert np.isnan(figures["auc:b"]) and np.isnan(figures["auc_minmax:b"])

@@ -249,10 +249,15 @@ def evaluate(
 
 
 def alternative_aucs(videos: Sequence[Scores]) -> dict[str, float]:
-    """Pooled AUCs of the alternative scores that all videos have: `auc:NAME`, `auc_minmax:NAME`."""
-    names = [name for name in videos[0].alternatives if all(name in v.alternatives for v in videos)]
+    """Pooled AUCs of the alternative scores: `auc:NAME`, `auc_minmax:NAME`.
+
+    NaN for a score that not all videos have.
+    """
     found = {}
-    for name in names:
+    for name in dict.fromkeys(name for video in videos for name in video.alternatives):
+        if not all(name in video.alternatives for video in videos):
+            found[f"auc:{name}"] = found[f"auc_minmax:{name}"] = float("nan")
+            continue
         other = [dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos]
         scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in other]
         found[f"auc:{name}"] = auc(*pooled(other))

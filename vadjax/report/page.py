@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from vadjax import provenance
 from vadjax.metrics import frame
 from vadjax.report import curves, explain, pictures, table
 from vadjax.scores import Scores, replacing
@@ -112,7 +113,7 @@ def _page(
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
     parts += _why(explain.choose(videos, reasons), image)
     parts += _windows(*pictures.choose(videos, windows), image)
-    parts += ["<h2>All videos, best first</h2>", _list(ranked)]
+    parts += ["<h2>All videos, best first</h2>", _list(ranked), _made_with(summary)]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
         f"{title}</title><style>{STYLE}</style><body>"
@@ -220,6 +221,18 @@ def _figures(summary: Mapping) -> str:
     )
 
 
+def _made_with(summary: Mapping) -> str:
+    """With what the figures were made, folded; nothing for a summary that does not say."""
+    if not (made := summary.get(provenance.KEY)):
+        return ""
+    stored = json.dumps(made, indent=1, ensure_ascii=False)
+    commit = f" ({made['commit']})" if made.get("commit") else ""
+    return (
+        f"<details><summary>Made with vadjax {_text(made['vadjax'])}{_text(commit)}, "
+        f"{_text(made['date'])}</summary><pre>{_text(stored)}</pre></details>"
+    )
+
+
 def _list(ranked: Sequence[tuple[Scores, float, str]]) -> str:
     cells = "".join(
         f'<tr><td>{_text(video.video)}</td><td class="n">{len(video.frame_scores):,}</td>'
@@ -251,4 +264,5 @@ def summarize(folder: pathlib.Path, videos: Sequence[Scores], left_out: Sequence
         "metrics": frame.evaluate(videos),
         "untrained": {},
         "left_out": list(left_out),
+        provenance.KEY: provenance.made_with(),
     }
