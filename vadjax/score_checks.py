@@ -34,8 +34,7 @@ def check(scores: "Scores") -> "Scores":
         raise ValueError(
             f"{video}: frame_scores {frames.dtype} {frames.shape}; expected float [frames]"
         )
-    bad = frames.size - np.isfinite(frames).sum()
-    if bad:
+    if bad := int((~is_finite(frames)).sum()):
         raise ValueError(f"{video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
     _check_series(scores, len(frames))
     if scores.labels is not None:
@@ -56,6 +55,12 @@ def check(scores: "Scores") -> "Scores":
     return scores
 
 
+def is_finite(numbers: np.ndarray) -> np.ndarray:
+    """Which numbers are finite in float64, in which all figures are computed; bool, same shape."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(np.asarray(numbers, np.float64))
+
+
 def _check_series(scores: "Scores", frames: int) -> None:
     """Raises ValueError unless what has one value a frame, beside scores and labels, fits."""
     others = {"scored": scores.scored, "times": scores.times}
@@ -65,18 +70,19 @@ def _check_series(scores: "Scores", frames: int) -> None:
             continue
         kinds = "biuf" if name == "scored" else "iuf"
         fits = other.shape == (frames,) and other.dtype.kind in kinds
-        if not fits or not np.isfinite(other).all():
+        if not fits or not is_finite(other).all():
             raise ValueError(
                 f"{scores.video}: {name} {other.dtype} {other.shape}; expected ({frames},), "
                 "all finite"
             )
     if scores.scored is not None and not np.isin(scores.scored, (0, 1)).all():
         raise ValueError(f"{scores.video}: scored other than 0 and 1")
-    if scores.times is not None and (np.diff(scores.times) < 0).any():
-        at = int(np.argmax(np.diff(scores.times) < 0))
+    times = scores.times
+    if times is not None and (falls := times[1:] < times[:-1]).any():
+        at = int(np.argmax(falls))
         raise ValueError(
-            f"{scores.video}: times fall after frame {at}, from {scores.times[at]:g} to "
-            f"{scores.times[at + 1]:g} seconds; expected them to rise"
+            f"{scores.video}: times fall after frame {at}, from {times[at]:g} to "
+            f"{times[at + 1]:g} seconds; expected them to rise"
         )
 
 
@@ -103,7 +109,7 @@ def check_segments(video: str, found: np.ndarray) -> None:
             f"{video}: segment_scores {found.dtype} {found.shape}; expected float [segments], "
             "the scores of crops averaged"
         )
-    if bad := found.size - np.isfinite(found).sum():
+    if bad := int((~is_finite(found)).sum()):
         raise ValueError(f"{video}: {bad:,} of {found.size:,} segment_scores are NaN or infinite")
 
 

@@ -364,3 +364,16 @@ def test_an_alternative_that_not_all_videos_have_is_no_number():
     videos[0] = Scores("x", labels + 0.5, labels)
     figures = frame.evaluate(videos)
     assert np.isnan(figures["auc:b"]) and np.isnan(figures["auc_minmax:b"])
+
+
+def test_the_largest_numbers_are_scaled_too():
+    largest = np.finfo(np.float64).max
+    np.testing.assert_array_equal(frame.minmax([-largest, 0, largest]), [0, 0.5, 1])
+    np.testing.assert_array_equal(frame.minmax([-1, 1, 3]), [0, 0.5, 1])
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="no wider one")
+def test_numbers_too_large_for_float64_are_refused(tmp_path):
+    np.savez(tmp_path / "v.npz", frame_scores=np.array(["1e4000", "1"], np.longdouble))
+    with pytest.raises(ValueError, match="v: 1 of 2 scores are NaN or infinite"):
+        score_files.read(tmp_path / "v.npz")

@@ -93,7 +93,8 @@ def curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
         which = "anomalous" if labels.any() else "normal"
         raise ValueError(f"all {labels.size:,} frames are {which}: the figure is undefined")
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    falls = scores[order][1:] != scores[order][:-1]
+    ends = np.append(np.flatnonzero(falls), len(scores) - 1)
     true = np.cumsum(labels[order])[ends]
     return Curve(
         np.concatenate([[np.inf], scores[order][ends]]),
@@ -157,6 +158,9 @@ def macro_auc(videos: Sequence[Scores], padded: bool = False) -> float:
 def minmax(scores: np.ndarray) -> np.ndarray:
     """Scores scaled to [0, 1], float64; constant scores become 0."""
     scores = np.asarray(scores, np.float64)
+    with np.errstate(over="ignore"):
+        if np.isinf(np.ptp(scores)):
+            scores = scores / 4  # exact, and the span of the largest numbers is one too
     span = np.ptp(scores)
     return (scores - scores.min()) / span if span else np.zeros_like(scores)
 
