@@ -236,7 +236,8 @@ def test_one_score_every_16_frames_is_taken_as_that(tmp_path):
 def test_all_files_of_a_folder_are_spread_by_one_rule(tmp_path):
     segments_file(tmp_path, "a", 32, 500)  # by itself one score every 16 frames as well
     segments_file(tmp_path, "b", 32, 900)
-    found = scores.read_folder(tmp_path)[0].frame_scores
+    with pytest.warns(UserWarning, match="1 of 2 videos are shorter .*: 1 scores are given to no"):
+        found = scores.read_folder(tmp_path)[0].frame_scores
     assert found[16 * 16] == 17 - 5  # of 31 clips for 32 segments, number 16 is lost
     with pytest.warns(UserWarning, match="as likely as 32 segments; assumed 'snippets'"):
         found = scores.read(tmp_path / "a.npz").frame_scores
@@ -258,10 +259,11 @@ def test_a_rule_that_was_asked_for_is_obeyed_and_doubts_are_said(tmp_path):
         found = scores.read_folder(tmp_path, "seed")[0].frame_scores
     assert (found[640:] == 0).all()
     texts = [str(one.message) for one in said]
-    assert len(texts) == 2
+    assert len(texts) == 3
     assert "41 for 650), but are spread as segments by 'seed', as asked" in texts[0]
     assert "scores are negative, down to -5, and the rule 'seed' gives 0" in texts[1]
     assert "to 10 frames that no segment covers" in texts[1]
+    assert "1 scores are given to no frame" in texts[2]
     assert (scores.read_folder(tmp_path, "repeat")[0].frame_scores[640:] == 35).all()
     with pytest.raises(ValueError, match=r"expansion 'none'; expected one of seed"):
         scores.read_folder(tmp_path, "none")

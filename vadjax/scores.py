@@ -32,6 +32,7 @@ from vadjax.data.segments import (
     choose_expansions,
     expand,
     fitting_expansions,
+    lost_scores,
     uncovered_frames,
 )
 from vadjax.score_checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
@@ -207,22 +208,35 @@ def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scor
         if assumed:
             _warn(f"{paths[0].parent}: {assumed} (another: {OTHER_RULE})")
     else:
+        check_expansion(expansion)
         rules = [expansion] * len(counts)
-        warn_of_expansion(list(spread.values()), expansion)
+        _warn_of_rule(list(spread.values()), expansion)
+    _warn_of_lost(counts, rules)
     for (path, (scores, frames)), rule in zip(spread.items(), rules, strict=True):
         with naming(path):
             files[path]["frame_scores"] = expand(scores, frames, rule)
     return [_to_scores(path, arrays) for path, arrays in files.items()]
 
 
-def warn_of_expansion(segments: Sequence[tuple[np.ndarray, int]], rule: str) -> None:
+def _warn_of_lost(counts: Sequence[tuple[int, int]], rules: Sequence[str]) -> None:
+    """Warns of videos that are too short for all their segments, from (scores, frames) of each."""
+    segments = [(*count, rule) for count, rule in zip(counts, rules, strict=True)]
+    lost = [lost_scores(*one) for one in segments if one[2] in OF_SEGMENTS]
+    if any(lost):
+        short = sum(number > 0 for number in lost)
+        _warn(
+            f"{short:,} of {len(counts):,} videos are shorter than one clip for each of their "
+            f"segments: {sum(lost):,} scores are given to no frame; the rule 'even' loses none"
+        )
+
+
+def _warn_of_rule(segments: Sequence[tuple[np.ndarray, int]], rule: str) -> None:
     """Warns of a rule that the numbers speak against, or that gives frames 0 among negative scores.
 
     Args:
       segments: (segment scores [K], number of frames) of every video.
       rule: how they are spread.
     """
-    check_expansion(rule)
     counts = [(len(scores), frames) for scores, frames in segments]
     against = [count for count in counts if fitting_expansions(*count) == ("snippets",)]
     if against and rule in OF_SEGMENTS:

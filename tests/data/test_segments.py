@@ -189,3 +189,12 @@ def test_where_both_rules_fit_and_nothing_is_said_they_give_the_same():
         given = [segments.expand(scores, frames, rule) for rule in ("snippets", "segments")]
         said = segments.choose_expansions([(32, frames)])[1]
         assert np.array_equal(*given) == (said is None), frames
+
+
+@pytest.mark.parametrize("rule", ["seed", "segments", "matlab", "paint", "even"])
+def test_scores_that_no_frame_has_are_counted(rule):
+    for frames in (5, 100, 300, 511, 512, 528, 543, 544, 600, 4000):
+        spread = segments.expand(np.arange(1, 33), frames, rule)
+        missing = [score for score in range(1, 33) if not (spread == score).any()]
+        assert segments.lost_scores(32, frames, rule) == len(missing)
+    assert segments.lost_scores(32, 300, "seed") == 32 - 18

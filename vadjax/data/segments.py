@@ -303,6 +303,13 @@ def uncovered_frames(scores: int, num_frames: int, rule: str) -> int:
     return int((expand(np.ones(scores, np.uint8), num_frames, rule) == 0).sum())
 
 
+def lost_scores(scores: int, num_frames: int, rule: str) -> int:
+    """Scores that no frame has: of a video of fewer clips than segments, by most rules."""
+    if num_frames // CLIP_FRAMES > scores:
+        return 0
+    return scores - len(set(expand(np.arange(1, scores + 1), num_frames, rule)) - {0})
+
+
 def expand(scores: np.ndarray, num_frames: int, rule: str = "seed") -> np.ndarray:
     """Segment scores [K] → frame scores [num_frames] by the named rule.
 
