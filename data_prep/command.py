@@ -2,13 +2,13 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
 
-from vadjax import progress
+from vadjax import command
+from vadjax.command import run  # noqa: F401  (programs end with command.run(main))
 from vadjax.data.records import FORMATS
 
 
@@ -43,16 +43,9 @@ def parse_columns(text: str) -> tuple[str, ...]:
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
-    """Calls `function`; an error of the input ends the program with one line, not a traceback.
-
-    Warnings become lines too.
-    """
-    logging.set_verbosity(logging.ERROR)  # checkpoints warn of what is meant
-    try:
-        with progress.warnings_as_lines():
-            return function(*args, **kwargs)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    """As `vadjax.command.report_errors`, without what checkpoints warn of on purpose."""
+    logging.set_verbosity(logging.ERROR)
+    return command.report_errors(function, *args, **kwargs)
 
 
 CONFIGS = {

@@ -16,7 +16,7 @@ much space. Features of the weakly-supervised split: data_prep.shanghaitech_feat
 import dataclasses
 import pathlib
 
-from data_prep import frames
+from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.masks import MaskFile
 from vadjax.formats.labels import read_row
@@ -93,4 +93,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -18,7 +18,7 @@ all snippets, and their labels are padded with the last to whole snippets.
 
 import pathlib
 
-from data_prep import bags
+from data_prep import bags, command
 
 
 def prepare(
@@ -56,4 +56,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

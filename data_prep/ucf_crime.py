@@ -31,7 +31,7 @@ Training videos keep their video-level label only. Where FOLDER says how its fea
 import pathlib
 from collections import Counter
 
-from data_prep import bags
+from data_prep import bags, command
 from data_prep.bag_reader import Reader, clip_intervals
 from data_prep.feature_files import find_features
 from vadjax.data import builder
@@ -195,4 +195,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

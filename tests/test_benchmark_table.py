@@ -30,6 +30,43 @@ def test_every_speed_is_beside_its_baseline(tmp_path):
         assert rows[what]["ratio"] == pytest.approx(ratio, rel=1e-6)
 
 
+class Hidden:
+    """Finds no torch, as where it is not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        """As of every finder."""
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+
+@pytest.mark.parametrize("system", ["mil", "s3r"])
+def test_without_torch_the_speeds_are_measured_without_it(system, monkeypatch, capsys):
+    from tests.benchmarks import all as benchmarks
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
+    for work in benchmarks.SYSTEMS[system]():
+        row = benchmarks.beside(work._replace(ours=None), lambda: None, 1)
+        assert row["rate"] > 0 and "ratio" not in row and "baseline_rate" not in row
+        said = capsys.readouterr().err
+        if work.baseline is None:
+            assert "baseline" not in row and not said
+        else:
+            assert row["baseline"] == f"{work.name} (not installed)"
+            assert said == f"note: torch is not installed: {work.what} has no baseline\n"
+
+
+def test_another_package_that_is_missing_is_no_missing_baseline(monkeypatch):
+    from tests.benchmarks import all as benchmarks
+
+    def baseline():
+        import no_such_package  # noqa: F401
+
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        benchmarks.open_baseline(benchmarks.Work("training", 1, "bags", None, baseline, "torch"))
+
+
 def test_costs_by_analysis_are_those_of_the_network(tmp_path):
     file = tmp_path / "costs.json"
     run("tests.benchmarks.accelerators", "--systems", "mil", f"--json={file}")

@@ -135,6 +135,8 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     summary = json.loads((tmp_path / f"{frames.name}.json").read_text())
     assert summary["frames"] == 20 and summary["fps"] == 10 and summary["seconds"] == 2
     assert summary["fps_source"] == "flag" and summary["box_size"] == [48, 64]
+    trained = json.loads((folder / "config.json").read_text())
+    assert summary["made_with"]["dataset"]["sha256"] == trained["dataset_digest"]
     first = summary["intervals"][0]
     found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
     assert first["score"] == pytest.approx(found.frame_scores.max(), abs=1e-4)

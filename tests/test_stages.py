@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 import commands
 from conftest import ROOT
+from run_files import measured
 from vadjax import scores, stages, train
 from vadjax.data import source, toy
 from vadjax.metrics.compute_auc import area
@@ -116,7 +117,7 @@ def test_the_one_command_goes_on_where_the_programs_stopped(toy_scenes, whole, s
     before = {path: path.stat().st_mtime_ns for path in kept}
     train.run(config, run)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    assert (run / "metrics.json").read_text() == (whole / "metrics.json").read_text()
+    assert measured(run) == measured(whole)
 
 
 def test_show_marks_the_frames_that_reach_the_threshold(toy_scenes, staged):

@@ -12,6 +12,7 @@ import pytest
 
 from commands import Program
 from conftest import ROOT
+from run_files import assert_same_figures, measured
 from vadjax import evaluate, train, writers
 from vadjax.data import source
 from vadjax.data.toy import write_bags
@@ -89,11 +90,10 @@ def stop():
 
 def test_the_same_command_again_changes_nothing(finished, capsys):
     config, workdir = finished
-    before = (workdir / "metrics.json").read_bytes(), (workdir / "metrics.jsonl").read_bytes()
+    before = measured(workdir), (workdir / "metrics.jsonl").read_bytes()
     train.run(config, workdir)
     assert "Resuming after step 6 of 6" in capsys.readouterr().out
-    after = (workdir / "metrics.json").read_bytes(), (workdir / "metrics.jsonl").read_bytes()
-    assert before == after
+    assert before == (measured(workdir), (workdir / "metrics.jsonl").read_bytes())
 
 
 def test_another_config_is_refused_by_field(finished):
@@ -298,9 +298,7 @@ def test_selection_survives_a_stop(mil_config, tmp_path):
         with pytest.raises(SystemExit):
             train.run(mil_config, tmp_path / "parts")
     train.run(mil_config, tmp_path / "parts")
-    for name in ("metrics.json", "metrics.jsonl"):
-        parts = (tmp_path / "parts" / name).read_bytes()
-        assert parts == (tmp_path / "whole_5" / name).read_bytes()
+    assert_same_figures(tmp_path / "parts", tmp_path / "whole_5")
 
 
 def test_an_unknown_system_modality_or_dataset(mil_config, tmp_path):
@@ -383,8 +381,7 @@ def test_kill_9_and_resume_is_bit_identical(undisturbed, toy_bags, tmp_path):
     again = start(tmp_path, toy_bags)
     said = again.communicate()
     assert again.returncode == 0, said
-    for name in ("metrics.json", "metrics.jsonl"):
-        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes(), (name, step)
+    assert_same_figures(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
@@ -398,8 +395,7 @@ def test_sigterm_saves_and_stops_and_resumes(undisturbed, toy_bags, tmp_path):
     again = start(tmp_path, toy_bags, "--config.train.save_every=1000")
     out, _ = again.communicate()
     assert again.returncode == 0 and "Resuming after step" in out
-    for name in ("metrics.json", "metrics.jsonl"):
-        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert_same_figures(tmp_path, undisturbed)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,10 +11,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, processes, progress, scores, workdir, writers
+from vadjax import mesh, processes, progress, provenance, scores, workdir, writers
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
-from vadjax.data.records import Dataset
+from vadjax.data.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
 from vadjax.report import page, table
 from vadjax.scores import Scores
@@ -116,6 +117,7 @@ def measure(
         "selected_on_test": chosen == BEST,
         "metrics": found,
         "untrained": dict(before),
+        provenance.KEY: made_with(config, data),
     }
     if processes.is_first():
         writers.write_json(out / "metrics.json", summary)
@@ -127,6 +129,18 @@ def measure(
             print(f"Report: {path}")
     processes.wait("report")
     return summary
+
+
+def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:
+    """`provenance.made_with` of a run on the devices of all processes.
+
+    A run on prepared objects has a second dataset, `objects`, beside that of the frames.
+    """
+    entry = provenance.made_with(jax.devices(), data, json.loads(config.to_json()))
+    if folder := config.data.get("objects"):
+        manifest = pathlib.Path(folder) / MANIFEST
+        entry["objects"] = {"folder": str(manifest.parent.absolute()), "sha256": sha256(manifest)}
+    return entry
 
 
 def selects(config: ml_collections.ConfigDict, system: System) -> str | None:
@@ -145,7 +159,30 @@ def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -
     """Scores the videos, writes `out/scores/`, and returns what was written."""
     own = _share(system, videos)
     with progress.bar(f"score {split}", len(own)) as bar:
-        return _through_files(system, state, own, out / "scores", lambda done: bar.update(done, {}))
+        results = _through_files(
+            system, state, own, out / "scores", lambda done: bar.update(done, {})
+        )
+    check_all_scored(videos, results)
+    return results
+
+
+def check_all_scored(videos: Sequence, results: Sequence[Scores]) -> None:
+    """Finds videos that no scores came back of: the figures would be those of another set.
+
+    Raises:
+      ValueError: there are some; names them.
+    """
+    if len(results) == len(videos):
+        return
+    names = [getattr(video, "video", None) or video.name for video in videos]
+    said = f"{len(videos):,} videos, but scores of {len(results):,}"
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"{said}: two videos or more are called {frame.listed(twice)}. Prepare the dataset "
+            "again with names of their own"
+        )
+    missing = sorted(set(names) - {one.video for one in results})
+    raise ValueError(f"{said}: the system gave none for {frame.listed(missing)}")
 
 
 def _through_files(
@@ -229,9 +266,12 @@ def measure_state(
         return system.figures(state, data)
     videos = system.videos(data, config.eval.split)
     if processes.count() == 1:
-        return figures(config, list(system.score(state, videos)))
+        results = list(system.score(state, videos))
+        check_all_scored(videos, results)
+        return figures(config, results)
     passing = folder / "evaluating"
     results = _through_files(system, state, _share(system, videos), passing, lambda done: None)
+    check_all_scored(videos, results)
     processes.wait("read")
     if processes.is_first():
         shutil.rmtree(passing)

@@ -8,10 +8,11 @@ import warnings
 from typing import NamedTuple
 
 import cv2
+import jax
 import ml_collections
 import numpy as np
 
-from vadjax import live, progress, scores, writers
+from vadjax import live, progress, provenance, scores, writers
 from vadjax.data.camera import Camera, is_camera
 from vadjax.data.pictures import not_for
 from vadjax.data.snippets import FRAMES as SNIPPET
@@ -162,6 +163,7 @@ def write(
         "box_size": trained.size,
         "median": round(float(np.median(result.counted().frame_scores)), 4),
         "intervals": [_row(one, result, rate.fps) for one in found],
+        provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
     writers.write_json(out / f"{name}.json", summary)
     curve = curves.draw_predicted(result, found)

@@ -24,7 +24,7 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
-from vadjax import evaluate, progress, scores, workdir
+from vadjax import command, evaluate, progress, scores, workdir
 from vadjax.data import source
 from vadjax.data.clips import Video
 from vadjax.data.records import Dataset
@@ -151,7 +151,9 @@ def run(stage: str) -> None:
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config, folder)
-    STAGES[stage](system, source.open_dataset(config, system.kind, folder))
+    data = source.open_dataset(config, system.kind, folder)
+    workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
+    STAGES[stage](system, data)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
 
@@ -168,4 +170,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    command.run(lambda: app.run(main, flags_parser=parse_flags))

@@ -59,6 +59,7 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
         _print_start(config, folder, data, devices, state, step)
         writer = writers.Writer(folder, step) if processes.is_first() else writers.Silent()
         with contextlib.closing(writer):
+            workdir.add_provenance(folder, {"from_step": step, **evaluate.made_with(config, data)})
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
         step, chosen = config.train.steps, "last step" if config.train.steps else "no steps"

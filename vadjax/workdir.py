@@ -5,16 +5,13 @@ import pathlib
 
 import ml_collections
 
-from vadjax import processes
+from vadjax import processes, provenance
 from vadjax.data.records import Dataset, Description
+from vadjax.provenance import HARMLESS
 from vadjax.writers import write_json
 
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
-HARMLESS = (  # fields that change no number of a run, so that it may go on with others
-    "data.prefetch", "data.threads", "data.verify", "train.devices", "train.fsdp",
-    "train.keep", "train.log_every", "train.profile", "train.save_every",
-)  # fmt: skip
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -42,6 +39,28 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Datase
     if processes.is_first() and not (workdir / FILE).is_file():
         write_json(workdir / DESCRIPTION, data.to_json())
         write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
+
+
+def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
+    """Adds an entry to `provenance.json` of the run: of a resumed run the versions may differ.
+
+    Args:
+      workdir: folder of the run.
+      entry: `provenance.made_with`, and what else belongs to this beginning.
+
+    Raises:
+      ValueError: there is such a file that cannot be read.
+    """
+    if not processes.is_first():
+        return
+    path = workdir / provenance.FILE
+    try:
+        before = json.loads(path.read_text()) if path.is_file() else []
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); move it away") from error
+    if not isinstance(before, list):
+        raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
+    write_json(path, [*before, entry])
 
 
 def check(
@@ -152,14 +171,9 @@ def trained_on(workdir: pathlib.Path) -> Description:
     return Description.from_json(json.loads(path.read_text()))
 
 
-def _flat(tree: dict, prefix: str = "") -> dict:
+def _flat(tree: dict) -> dict:
     """Nested fields by dotted name; the dataset's folder as an absolute path."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
+    flat = provenance.flatten(tree)
     if flat.get("data.dir"):
         flat["data.dir"] = str(pathlib.Path(flat["data.dir"]).absolute())
     return flat

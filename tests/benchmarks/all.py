@@ -4,9 +4,10 @@
 
 Every system has a process of its own, one after the other: ours first, alone, for the compile time
 (of XLA, for all that the row needs, nothing kept from before) and the peak memory of the process so
-far, then in turns with the baseline. Sizes are those of the published runs but for the batches of
-S3R (8 + 8 bags), LGN-Net and MNAD (one window) and SSMTL (64 objects, shallow and narrow trunk).
-Both cores, LGN-Net and MNAD one. docs/performance.md tells what each number is.
+far, then in turns with the baseline. Without torch its baselines are left out, with a note. Sizes
+are those of the published runs but for the batches of S3R (8 + 8 bags), LGN-Net and MNAD (one
+window) and SSMTL (64 objects, shallow and narrow trunk). Both cores, LGN-Net and MNAD one.
+docs/performance.md tells what each number is.
 """
 
 import argparse
@@ -26,6 +27,10 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.benchmarks import memory, table
+from vadjax import command
+
+OPTIONAL = ("torch",)  # packages that only baselines need
+MISSING = "not installed"
 
 
 class Work(NamedTuple):
@@ -62,7 +67,7 @@ def mil() -> Iterator[Work]:
     )  # fmt: skip
     yield Work(
         "scoring", own.VIDEOS, "videos", lambda: own.scoring(videos)["one batched call (ours)"],
-        lambda: own.scoring(videos)["torch, one by one"], "torch, video by video",
+        lambda: own.torch_scoring(videos), "torch, video by video",
     )  # fmt: skip
     folder = tempfile.TemporaryDirectory()
     yield Work(
@@ -236,15 +241,31 @@ def measure(name: str, runs: int) -> list[dict]:
 
 def beside(work: Work, ours: Callable, runs: int) -> dict:
     """Rates, in turns with the baseline."""
-    programs = {work.name: work.baseline()} if work.baseline is not None else {}
+    baseline = open_baseline(work)
+    programs = {work.name: baseline} if baseline is not None else {}
     times = table.in_turns({**programs, "ours": ours}, runs, warm=1)
     rate = {name: work.amount / statistics.median(own) for name, own in times.items()}
     found = {"rate": rate["ours"]}
     if work.baseline is not None:
+        found["baseline"] = work.name if baseline is not None else f"{work.name} ({MISSING})"
+    if baseline is not None:
+        found["baseline_rate"] = rate[work.name]
         pairs = zip(times[work.name], times["ours"], strict=True)
-        found["baseline"], found["baseline_rate"] = work.name, rate[work.name]
         found["ratio"] = statistics.median(base / own for base, own in pairs)
     return found
+
+
+def open_baseline(work: Work) -> Callable | None:
+    """The baseline's function; None where there is none, or its package is not installed."""
+    if work.baseline is None:
+        return None
+    try:
+        return work.baseline()
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        print(f"note: {error.name} is {MISSING}: {work.what} has no baseline", file=sys.stderr)
+        return None
 
 
 def show(rows: list[dict]) -> None:
@@ -300,4 +321,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -103,16 +103,22 @@ def scoring(features: np.ndarray) -> dict:
         "one batched call (ours)": lambda: system.segment_scores(state, features),
     }
     try:
-        import torch
+        return {"torch, one by one": torch_scoring(features), **programs}
     except ImportError:
         return programs
+
+
+def torch_scoring(features: np.ndarray):
+    """The same, bag by bag, in torch."""
+    import torch
+
     net = torch_net().eval()
 
     def torch_alone():
         with torch.no_grad():
             return [net(torch.from_numpy(bag)).numpy() for bag in features]
 
-    return {"torch, one by one": torch_alone, **programs}
+    return torch_alone
 
 
 def reading(folder: pathlib.Path) -> dict:

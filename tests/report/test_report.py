@@ -107,6 +107,29 @@ def test_command_reports_any_programs_scores(tmp_path, videos, capsys):
         command.main([str(tmp_path / "none")])
 
 
+def test_command_refuses_one_side_alone_and_the_page_says_what_is_left_out(tmp_path, videos):
+    for scores in videos:
+        score_files.write(tmp_path / "scores", scores)
+    labels = {scores.video: scores.labels for scores in videos}
+    np.savez(tmp_path / "labels.npz", **labels, **{"never scored": np.zeros(4)})
+    options = [str(tmp_path / "scores"), "--labels", str(tmp_path / "labels.npz"), "--videos=1"]
+    with pytest.raises(SystemExit, match="no scores for never scored, which have labels"):
+        command.main(options)
+    assert not (tmp_path / "report").exists()
+    command.main([*options, "--allow_missing"])
+    page_text = (tmp_path / "report" / "index.html").read_text()
+    assert "1 videos are left out, which lack scores or labels: never scored" in page_text
+
+
+def test_the_page_says_folded_with_what_the_figures_were_made(tmp_path, videos, summary):
+    made = {"vadjax": "0.1.0", "commit": "abc+changes", "date": "2026-01-02", "command": "a <b>"}
+    text = page.build(tmp_path / "report", videos, summary | {"made_with": made}, 1).read_text()
+    folded = text[text.index("<details><summary>Made with") :]
+    assert "Made with vadjax 0.1.0 (abc+changes), 2026-01-02</summary>" in folded
+    assert "a &lt;b&gt;" in folded and "a <b>" not in text
+    assert "Made with" not in page.build(tmp_path / "report", videos, summary, 1).read_text()
+
+
 def test_table_of_runs_gives_mean_and_deviation(tmp_path, summary, capsys):
     for seed, auc in enumerate((0.7, 0.8)):
         (tmp_path / f"run_{seed}").mkdir()

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from configs import ped2_exemplar
+from run_files import measured
 from vadjax.data.frame_writer import SourceVideo, write_frames
 from vadjax.data.video import Picture
 from vadjax.ops.flow import Motion
@@ -131,7 +132,7 @@ def assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
         assert left.keys() == right.keys(), name
         for key, array in left.items():
             np.testing.assert_array_equal(array, right[key], f"{name}: {key}")
-    texts = ["metrics.json", *sorted(path.name for path in (one / "scores").glob("*.jsonl"))]
-    for name in texts:
-        name = name if name == "metrics.json" else f"scores/{name}"
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert measured(one) == measured(other)
+    for name in sorted(path.name for path in (one / "scores").glob("*.jsonl")):
+        left, right = (run / "scores" / name for run in (one, other))
+        assert left.read_bytes() == right.read_bytes(), name

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from run_files import assert_same_figures as same_figures  # noqa: F401
 from vadjax import train
 from vadjax.report import page
 
@@ -26,9 +27,3 @@ def run_in_two(config, folder: pathlib.Path, step: int, monkeypatch) -> None:
             with pytest.raises(SystemExit):
                 train.run(config, folder)
         train.run(config, folder)
-
-
-def same_figures(one: pathlib.Path, other: pathlib.Path) -> None:
-    """Asserts that two runs have the same figures, bit for bit."""
-    for name in ("metrics.json", "metrics.jsonl"):
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name

@@ -53,11 +53,11 @@ import argparse
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Mapping
 
 import numpy as np
 
+from vadjax import command
 from vadjax.data.masks import Masks, open_masks
 from vadjax.formats.columns import layout
 from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
@@ -345,10 +345,7 @@ def main(argv: list[str] | None = None) -> None:
     """Prints the figures of a folder of detections or maps, as a table or as JSON."""
     args = parser().parse_args(argv)
     with notes_last():
-        try:
-            found = run(args)
-        except (ValueError, OSError) as error:
-            sys.exit(f"error: {error}")
+        found = command.report_errors(run, args)
         if args.json:
             print(json.dumps(found, indent=1))
             return
@@ -358,4 +355,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from vadjax import provenance
 from vadjax.metrics import frame
 from vadjax.report import curves, explain, pictures, table
 from vadjax.scores import Scores, replacing
@@ -112,7 +113,7 @@ def _page(
         parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
     parts += _why(explain.choose(videos, reasons), image)
     parts += _windows(*pictures.choose(videos, windows), image)
-    parts += ["<h2>All videos, best first</h2>", _list(ranked)]
+    parts += ["<h2>All videos, best first</h2>", _list(ranked), _made_with(summary)]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
         f"{title}</title><style>{STYLE}</style><body>"
@@ -195,6 +196,11 @@ def _notice(summary: Mapping) -> str:
             "The checkpoint was selected on the test split (eval.select_on_test), as the original "
             "program does; the figures are optimistic."
         )
+    if left_out := summary.get("left_out"):
+        parts.append(
+            f"{len(left_out):,} videos are left out, which lack scores or labels: "
+            f"{', '.join(left_out)}. The figures cannot be compared with those of the whole set."
+        )
     return "".join(f'<p class="warn">{_text(part)}</p>' for part in parts)
 
 
@@ -215,6 +221,18 @@ def _figures(summary: Mapping) -> str:
     )
 
 
+def _made_with(summary: Mapping) -> str:
+    """With what the figures were made, folded; nothing for a summary that does not say."""
+    if not (made := summary.get(provenance.KEY)):
+        return ""
+    stored = json.dumps(made, indent=1, ensure_ascii=False)
+    commit = f" ({made['commit']})" if made.get("commit") else ""
+    return (
+        f"<details><summary>Made with vadjax {_text(made['vadjax'])}{_text(commit)}, "
+        f"{_text(made['date'])}</summary><pre>{_text(stored)}</pre></details>"
+    )
+
+
 def _list(ranked: Sequence[tuple[Scores, float, str]]) -> str:
     cells = "".join(
         f'<tr><td>{_text(video.video)}</td><td class="n">{len(video.frame_scores):,}</td>'
@@ -231,12 +249,20 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def summarize(folder: pathlib.Path, videos: Sequence[Scores]) -> dict:
-    """What `build` and the table need, for score files of any program, measured here."""
+def summarize(folder: pathlib.Path, videos: Sequence[Scores], left_out: Sequence[str] = ()) -> dict:
+    """What `build` and the table need, for score files of any program, measured here.
+
+    Args:
+      folder: where the score files are.
+      videos: labelled scores.
+      left_out: names of videos that lack scores or labels.
+    """
     return {
         "title": f"score files of {folder}",
         "data": str(folder),
         "selected_on_test": False,
         "metrics": frame.evaluate(videos),
         "untrained": {},
+        "left_out": list(left_out),
+        provenance.KEY: provenance.made_with(),
     }

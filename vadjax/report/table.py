@@ -2,19 +2,23 @@
 
     python -m vadjax.report.table runs/mini_0 runs/mini_1 runs/mini_2
 
-prints the figures of each run's `metrics.json`, and mean ± standard deviation over them.
+prints the figures of each run's `metrics.json`, and mean ± standard deviation over them if the runs
+differ in the seed alone (or in which of the numbered splits of a set they used); else in what they
+differ. A figure that a run does not have is a dash.
 """
 
 import argparse
-import json
 import math
-import pathlib
+import re
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+
+from vadjax import command
+from vadjax.report import comparison
+from vadjax.report.comparison import SPLIT, Run
 
 FIGURES = {
     "auc": "AUC, all frames pooled (micro)",
@@ -48,12 +52,12 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
     """Rows (name, meaning, value, untrained value) of a summary; absent values as a dash."""
     trained, untrained = summary["metrics"], summary.get("untrained") or {}
     found = []
-    for name, meaning in _meanings(trained).items():
-        if name == "false_alarm_rate":
+    for name, meaning in _meanings(untrained | trained).items():
+        if name == "false_alarm_rate" and "threshold" in trained:
             meaning = f"{meaning}, score ≥ {trained['threshold']:g}"
         if name in ("rbdc", "tbdc") and "tracks" in trained:
             meaning = f"{meaning} ({trained['tracks']})"
-        found.append((name, meaning, number(trained[name]), number(untrained.get(name))))
+        found.append((name, meaning, number(trained.get(name)), number(untrained.get(name))))
     return found
 
 
@@ -90,29 +94,58 @@ def print_table(summary: Mapping) -> None:
     _console().print(table)
 
 
-def print_runs(summaries: Mapping[str, Mapping]) -> None:
-    """Prints the figures of several runs side by side, with mean ± deviation over the runs."""
-    kinds = dict.fromkeys(s["title"].rsplit(", seed", 1)[0] for s in summaries.values())
-    table = Table(title="\n".join(kinds), title_justify="left")
+def print_runs(runs: Sequence[Run]) -> None:
+    """Prints the figures of several runs side by side, and what they have in common.
+
+    Mean ± deviation only where the runs differ in nothing but the seed, or the split of a set;
+    else in what they differ.
+    """
+    differ, numbers = comparison.differences(runs), comparison.splits(runs)
+    title = "\n".join(dict.fromkeys(_title_of_runs(run.summary["title"]) for run in runs))
+    if not differ and len(numbers) > 1:
+        name = runs[0].summary["data"]
+        of_all = f"splits {', '.join(numbers)} of {SPLIT.sub('', name)}"
+        title = title.splitlines()[0].replace(name, of_all)
+    table = Table(title=title, title_justify="left")
     table.add_column("figure")
-    for run in summaries:
-        table.add_column(pathlib.Path(run).name, justify="right")
-    table.add_column("mean ± deviation", justify="right", style="bold")
-    table.add_column("untrained", justify="right")
-    names = _meanings(next(iter(summaries.values()))["metrics"])
-    for name in names:
-        trained = [summary["metrics"].get(name) for summary in summaries.values()]
-        untrained = [(summary["untrained"] or {}).get(name) for summary in summaries.values()]
-        table.add_row(name, *map(number, trained), _spread(trained), _spread(untrained))
+    for name in _column_names(runs):
+        table.add_column(name, justify="right")
+    for name in ("mean ± deviation", "untrained") if not differ else ():
+        table.add_column(name, justify="right", style="bold" if name != "untrained" else "")
+    every = [[run.summary["metrics"], run.summary.get("untrained") or {}] for run in runs]
+    for name in _meanings({key: 0 for trained, _ in every for key in trained}):
+        trained, untrained = ([one.get(name) for one in side] for side in zip(*every, strict=True))
+        spread = [] if differ else [_spread(trained), _spread(untrained)]
+        table.add_row(name, *map(number, trained), *spread)
     _console().print(table)
+    if differ:
+        print("No mean, which is for runs that differ in the seed alone. These differ in")
+        print("".join(f"  {line}\n" for line in differ), end="")
+    if made := comparison.versions(runs):
+        print("note: the runs were made with different programs or devices:")
+        print("".join(f"  {line}\n" for line in made), end="")
+
+
+def _title_of_runs(title: str) -> str:
+    """The title of a run without what is its own: the number of the step, and the seed."""
+    return re.sub(r", seed [^,]*$", "", re.sub(r", step [\d,]+ \((.*?)\)", r", \1", title))
+
+
+def _column_names(runs: Sequence[Run]) -> list[str]:
+    """Names of the folders, numbered where two are the same."""
+    names = [run.name for run in runs]
+    return [
+        f"{name} ({rank})" if names.count(name) > 1 else name for rank, name in enumerate(names, 1)
+    ]
 
 
 def _spread(values: Sequence[float | None]) -> str:
+    """Mean ± population deviation of the runs that have the figure, and how many these are."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     if not known:
         return "–"
-    deviation = statistics.pstdev(known)
-    return f"{statistics.fmean(known):.3f} ± {deviation:.3f}"
+    of = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
+    return f"{statistics.fmean(known):.3f} ± {statistics.pstdev(known):.3f}{of}"
 
 
 def _console() -> Console:
@@ -128,14 +161,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("runs", nargs="+", help="workdirs with a metrics.json")
     args = parser.parse_args(argv)
-    summaries = {}
-    for run in args.runs:
-        path = pathlib.Path(run) / "metrics.json"
-        if not path.is_file():
-            sys.exit(f"error: {path}: no such file; has this run finished?")
-        summaries[run] = json.loads(path.read_text())
-    print_runs(summaries)
+    runs = command.report_errors(lambda: [comparison.read_run(run) for run in args.runs])
+    print_runs(runs)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

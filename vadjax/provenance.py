@@ -1,0 +1,151 @@
+"""With what a figure was made, so that it can be made again.
+
+`made_with` describes the program that runs: version and commit of vadjax, versions of the packages
+that matter, devices, command line, dataset, config. A run folder has one such entry for every time
+that the run was begun or resumed (`provenance.json`), and every `metrics.json` has that of the
+program that measured, under `made_with`. Nothing here needs JAX.
+"""
+
+import datetime
+import functools
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import vadjax
+
+FILE = "provenance.json"  # in a run folder
+KEY = "made_with"  # in metrics.json and in what predict writes; no figure
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "array_record",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python-headless",
+    "opencv-python",
+    "av",
+    "pillow",
+    "torch",
+)
+HARMLESS = (  # fields of a config that change no number of a run, so that it may go on with others
+    "data.prefetch",
+    "data.threads",
+    "data.verify",
+    "train.devices",
+    "train.fsdp",
+    "train.keep",
+    "train.log_every",
+    "train.profile",
+    "train.save_every",
+)
+GIT_SECONDS = 10
+
+
+def made_with(
+    devices: Sequence = (), data: object | None = None, config: Mapping | None = None
+) -> dict:
+    """What JSON can hold of the program that runs.
+
+    Args:
+      devices: of JAX, that are used; none if JAX is not.
+      data: the dataset, with `name`, `folder` and `digest` (`records.Description`).
+      config: of the run.
+
+    Returns:
+      `vadjax`, `commit` (None outside a checkout), `python`, `packages` (name → version of those
+      that are installed), `devices` (None, or `platform`, `kind`, `count`), `xla_flags`, `command`
+      (addresses without their passwords), `dataset` (None, or `name`, `folder`, and `sha256` of its
+      manifest, which holds the sums of all its files), `config`, `date` (UTC).
+    """
+    dataset = data and {
+        "name": data.name,
+        "folder": str(data.folder.absolute()),
+        "sha256": data.digest,
+    }
+    return {
+        "vadjax": vadjax.__version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": versions(),
+        "devices": _describe(devices),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "command": command_line(),
+        "dataset": dataset,
+        "config": config,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the checkout that vadjax runs from, `+changes` behind it if files differ.
+
+    None for an installed package, and where git is missing.
+    """
+    root = pathlib.Path(vadjax.__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # of another project that vadjax is installed below
+        return None
+    options = ["describe", "--always", "--tags", "--abbrev=12", "--dirty=+changes"]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *options],
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of the packages that matter, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def flatten(tree: Mapping, prefix: str = "") -> dict[str, object]:
+    """Nested fields by dotted name."""
+    flat = {}
+    for key, value in tree.items():
+        inner = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
+
+
+def command_line() -> str:
+    """The command as it can be typed again; addresses without user name and password."""
+    program, *options = sys.orig_argv or sys.argv
+    typed = shlex.join([pathlib.Path(program).name, *options])
+    return re.sub(r"(\w+://)[^/\s'@]+@", r"\1***@", typed)
+
+
+def _describe(devices: Sequence) -> dict | None:
+    if not devices:
+        return None
+    kinds = sorted({device.device_kind for device in devices})
+    return {
+        "platform": devices[0].platform,
+        "kind": ", ".join(kinds),
+        "count": len(devices),
+        "processes": len({device.process_index for device in devices}),
+    }

@@ -1,0 +1,151 @@
+"""Whether runs may be averaged: in what else than the seed they differ."""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from vadjax.provenance import HARMLESS, KEY, flatten
+
+# First parts of the names of fields that may differ: compared in another way, or harmless
+OF_ONE_RUN = (
+    "seed",
+    "data.dir",
+    "data.objects",
+    "dataset_digest",
+    "eval.split",
+    "eval.batch",
+    "report.",
+    *HARMLESS,
+)
+SPLIT = re.compile(r"_(\d+)$")  # at the end of the name of a set that is one of several splits
+LENGTH = 60  # letters of a value
+
+
+class Run(NamedTuple):
+    """A run that was measured.
+
+    Attributes:
+      name: for the heading of its column.
+      summary: what is in its `metrics.json`.
+      fields: of its config, by dotted name; empty if it is not known.
+      digests: of its dataset, and of the prepared objects if it has such; empty if not known.
+    """
+
+    name: str
+    summary: Mapping
+    fields: Mapping[str, object]
+    digests: tuple[str, ...]
+
+
+def read_run(folder: str | pathlib.Path) -> Run:
+    """Reads `metrics.json` of a run or of an evaluation, and the config behind it.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not a summary of figures.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; has this run finished?")
+    summary = _read_json(path)
+    if not isinstance(summary.get("metrics"), dict) or "title" not in summary:
+        raise ValueError(f"{path}: has no title and metrics, so vadjax did not write it")
+    made = summary.get(KEY) or {}
+    config = made.get("config")
+    digests = [made[name]["sha256"] for name in ("dataset", "objects") if made.get(name)]
+    for older in (folder, folder.parent):  # of an evaluation, the run is the folder above
+        if config is None and (older / "config.json").is_file():
+            config = _read_json(older / "config.json")
+            digests = [config["dataset_digest"]] if config.get("dataset_digest") else []
+    return Run(folder.absolute().name, summary, flatten(config or {}), tuple(digests))
+
+
+def _read_json(path: pathlib.Path) -> dict:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: a {type(found).__name__}; expected a dict")
+    return found
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """In what the runs differ, but for the seed and for which split of one set they used.
+
+    Returns:
+      A line for every field, with the values; empty where their mean says something.
+    """
+    values = {name: [run.summary.get(name) for run in runs] for name in ("system", "split")}
+    values["selected_on_test"] = [bool(run.summary.get("selected_on_test")) for run in runs]
+    values["step"] = ["selected" if _selected(run) else run.summary.get("step") for run in runs]
+    values["dataset"] = _datasets(runs)
+    if all(run.fields for run in runs):  # an older run may not say its config
+        names = {name for run in runs for name in run.fields if not name.startswith(OF_ONE_RUN)}
+        for name in sorted(names):
+            values[name] = [run.fields.get(name, "absent") for run in runs]
+    lines = [
+        f"{name}: {', '.join(text[:LENGTH] for text in _distinct(own))}"
+        for name, own in values.items()
+        if len(_distinct(own)) > 1
+    ]
+    seeds = [(run.summary.get("seed"), run.summary.get("data")) for run in runs]
+    if twice := sorted({str(seed) for seed, data in seeds if seeds.count((seed, data)) > 1}):
+        lines.append(f"seed: {', '.join(twice)} more than once")
+    return lines
+
+
+def _selected(run: Run) -> bool:
+    """Whether the step was selected by what is held out or by the test split, so it may differ."""
+    return "best step" in str(run.summary["title"])
+
+
+def _datasets(runs: Sequence[Run]) -> list[str]:
+    """Name of the dataset of each run, with its digest where the names are the same."""
+    names = [str(run.summary.get("data")) for run in runs]
+    if splits(runs):
+        return [SPLIT.sub("", name) for name in names]
+    return [
+        f"{name} ({', '.join(digest[:12] for digest in run.digests)})" if run.digests else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def splits(runs: Sequence[Run]) -> list[str]:
+    """Numbers of the splits of one set that the runs used; empty if they used no such splits.
+
+    Splits have names that differ in the number at the end, and lie in one folder.
+    """
+    ends = [SPLIT.search(str(run.summary.get("data"))) for run in runs]
+    folders = {str(pathlib.PurePath(str(run.fields.get("data.dir", ""))).parent) for run in runs}
+    if not all(ends) or len(folders) > 1:
+        return []
+    return sorted({end[1] for end in ends}, key=int)
+
+
+def versions(runs: Sequence[Run]) -> list[str]:
+    """In what the programs differ that made the runs: a line each."""
+    made = [run.summary.get(KEY) for run in runs]
+    if not all(made):
+        return []
+    flat = [flatten({**one, "config": {}, "dataset": {}, "objects": {}}) for one in made]
+    names = [
+        name
+        for name in dict.fromkeys(name for one in flat for name in one)
+        if name not in ("command", "date")
+    ]
+    values = {name: [one.get(name, "absent") for one in flat] for name in names}
+    return [
+        f"{name.removeprefix('packages.')}: {', '.join(text[:LENGTH] for text in _distinct(own))}"
+        for name, own in values.items()
+        if len(_distinct(own)) > 1
+    ]
+
+
+def _distinct(values: Sequence) -> list[str]:
+    """The different values as text, in their order."""
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    return list(dict.fromkeys(text or '""' for text in texts))
