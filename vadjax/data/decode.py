@@ -45,7 +45,8 @@ class Decoder(Iterable[Frame]):
       source: path of a file, or address of a stream (`"rtsp://…"`).
       deinterlace: make whole frames of interlaced ones (FFmpeg's bwdif), as many as there are.
       options: of FFmpeg's demuxer, `{"rtsp_transport": "tcp"}`.
-      timeout: seconds to wait for a stream to open or for its next packet; None: for ever.
+      timeout: seconds to wait for a stream to open and for its next packet, one number or two;
+        None: for ever.
 
     Raises:
       ValueError: it cannot be opened, holds no video, or video of an unknown codec; while
@@ -66,7 +67,7 @@ class Decoder(Iterable[Frame]):
         *,
         deinterlace: bool = False,
         options: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | tuple[float, float] | None = None,
     ):
         self.source = str(source)
         self._is_stream = isinstance(source, str) and "://" in source
@@ -179,7 +180,7 @@ class Decoder(Iterable[Frame]):
         span = (max(ticks) - min(ticks)) * self._stream.time_base if ticks else 0
         return decide(self._header_fps, float((len(ticks) - 1) / span) if span > 0 else None)
 
-    def _open(self, options: dict[str, str], timeout: float | None):
+    def _open(self, options: dict[str, str], timeout: float | tuple[float, float] | None):
         # An absolute path is never taken for an address.
         name = self.source if self._is_stream else str(pathlib.Path(self.source).absolute())
         try:
