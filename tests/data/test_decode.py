@@ -170,6 +170,15 @@ def test_a_file_that_is_cut_off_says_how_many_frames_of_how_many(tmp_path, kind)
         len(VideoFile(path, Reading(strict=True)))
 
 
+def test_one_frame_of_many_is_a_shortfall_too(tmp_path):
+    path = write(tmp_path / "a.mp4", moving(40), "mjpeg", pixels="yuvj420p", container=FASTSTART)
+    with av.open(str(path)) as file:
+        second = next(packet.pos for packet in file.demux(video=0) if packet.pts)
+    path.write_bytes(path.read_bytes()[: second + 10])
+    with pytest.warns(UserWarning, match="1 of 40 frames can be decoded"):
+        assert len(list(VideoFile(path))) == 1
+
+
 def test_each_shortfall_is_said_once(tmp_path):
     video = VideoFile(cut(write(tmp_path / "a.mp4", moving(50), container=FASTSTART)))
     with pytest.warns(UserWarning, match="of 50 frames") as said:

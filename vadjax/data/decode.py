@@ -110,9 +110,11 @@ class Decoder(Iterable[Frame]):
             self.damaged += frame.is_corrupt
             yield frame, self._times.rising(frame.time)
         if not self.count and not self._over:
+            told = f"{self.source}: no frame of its {self.codec} video can be decoded"
+            if self._is_stream:
+                raise ValueError(f"{told} ({self.ended or 'it ended'})")
             raise ValueError(
-                f"{self.source}: no frame of its {self.codec} video can be decoded; is the file "
-                f"whole? Else convert it: {converting(self.source)}"
+                f"{told}; is the file whole? Else convert it: {converting(self.source)}"
             )
 
     def close(self) -> None:
@@ -155,9 +157,10 @@ class Decoder(Iterable[Frame]):
     def _promised(self) -> int:
         """Frames by duration × rate, where these are notably more than there are; else those."""
         times, listed = self._times, self._frames
-        if not self.seconds or not times.rate or (listed and self.count >= listed):
+        mean = times.rate or self._header_fps
+        if not self.seconds or not mean or (listed and self.count >= listed):
             return self.count
-        by_mean, hole = round(self.seconds * times.rate), max(8, self.count // 50)
+        by_mean, hole = round(self.seconds * mean), max(8, self.count // 50)
         # Without a list of the frames the duration may be that of the sound.
         cut_off = by_mean - self.count > (1 if listed else hole)
         promised = by_mean
