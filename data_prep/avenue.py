@@ -38,7 +38,7 @@ def add_masks(videos: list[SourceVideo], folder: pathlib.Path) -> list[SourceVid
         number = int(video.name) if video.name.isdigit() else None
         if number not in found:
             raise FileNotFoundError(f"{folder}: no {number or video.name}_label.mat")
-        masked.append(dataclasses.replace(video, masks=LazyMasks(found[number])))
+        masked.append(dataclasses.replace(video, masks=LazyMasks(found[number], video.frames)))
     return masked
 
 

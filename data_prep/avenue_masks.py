@@ -3,57 +3,61 @@
 Apart from the program, so that a pipeline of `data_prep.beam` can send them to its machines.
 """
 
-import contextlib
+import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-import scipy.io
-from scipy.io.matlab import MatReadError
 
-from data_prep import frames
+from vadjax.data.masks import ArrayMasks
 from vadjax.data.video import Picture
+from vadjax.formats import mat
+
+NAME = "volLabel"
 
 
-def read_masks(path: pathlib.Path) -> frames.ArrayMasks:
+def read_masks(path: pathlib.Path, frames: Iterable[Picture] | int | None = None) -> ArrayMasks:
     """The masks of one `N_label.mat`: `volLabel`, a cell array of one mask [H, W] a frame.
 
+    Args:
+      path: the file.
+      frames: the frames that they belong to, or only their number: decides between [T, H, W] and
+        [H, W, T] where the masks are one array of numbers.
+
     Raises:
-      ValueError: not such a file, or masks of different sizes.
+      ValueError: not such a file, masks of different sizes, or an array that fits no order.
     """
-    with _naming(path):
-        cells = scipy.io.loadmat(path, variable_names=["volLabel"])["volLabel"]
-    if cells.dtype != object:  # one numeric array [H, W, T]
-        return frames.ArrayMasks(np.moveaxis(np.atleast_3d(cells), -1, 0) > 0, str(path))
-    masks = [np.asarray(mask) > 0 for mask in cells.reshape(-1)]
+    found = _named(path, mat.read_mat(path, NAME))
+    if found.dtype != object:
+        volume = found[..., None] if found.ndim == 2 else found  # MATLAB drops a last axis of 1
+        return ArrayMasks(volume, str(path), frames)
+    masks = [np.asarray(mask) > 0 for mask in found.reshape(-1, order="F")]
     sizes = sorted({mask.shape for mask in masks})
     if len(sizes) != 1:
         raise ValueError(f"{path}: volLabel has masks of sizes {sizes}; expected one")
-    return frames.ArrayMasks(np.stack(masks), str(path))
+    return ArrayMasks(np.stack(masks), str(path), order="thw")
 
 
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-    """Turns what SciPy raises into an error that names the file."""
-    try:
-        yield
-    except KeyError as error:
-        raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?") from error
-    except (ValueError, NotImplementedError, OSError, MatReadError) as error:
-        raise ValueError(f"{path}: not a readable .mat file ({error}); copy it again") from error
+def _named(path: pathlib.Path, found: Mapping):
+    if NAME not in found:
+        raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?")
+    return found[NAME]
 
 
 class LazyMasks:
-    """The masks of a `.mat` file, read when they are needed: one video in memory at a time."""
+    """The masks of a `.mat` file, read when they are needed: one video in memory at a time.
 
-    def __init__(self, path: pathlib.Path):
-        self._path = path
+    Args:
+      path: the file.
+      frames: as for `read_masks`.
+    """
+
+    def __init__(self, path: pathlib.Path, frames: Iterable[Picture] | int | None = None):
+        self._path, self._frames = path, frames
 
     def __len__(self) -> int:
-        with _naming(self._path):
-            shapes = {name: (shape, kind) for name, shape, kind in scipy.io.whosmat(self._path)}
-            shape, kind = shapes["volLabel"]
-        return int(np.prod(shape)) if kind == "cell" else shape[-1]
+        shape, cells = _named(self._path, mat.shapes(self._path))
+        return math.prod(shape) if cells else len(read_masks(self._path, self._frames))
 
     def __iter__(self) -> Iterator[Picture]:
-        return iter(read_masks(self._path))
+        return iter(read_masks(self._path, self._frames))

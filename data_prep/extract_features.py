@@ -42,6 +42,7 @@ from data_prep.extractor import Extractor, Pooling, Unusable, decode
 from vadjax import progress
 from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
 from vadjax.data import loader
+from vadjax.data.pictures import add_levels_flag
 from vadjax.data.segments import POOLINGS
 from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
 from vadjax.data.video import Reading, find_videos
@@ -127,7 +128,7 @@ def load(args: argparse.Namespace) -> Extractor:
     """
     snippets = Snippets(args.crops, args.step, args.pad_last, args.flow)
     net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
-    reading = Reading(args.deinterlace, args.strict, args.resample_fps)
+    reading = Reading(args.deinterlace, args.strict, args.resample_fps, args.levels)
     return Extractor(net, args.out, Pooling(args.pooling, args.segments, args.normalize), reading)
 
 
@@ -170,6 +171,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--resample_fps", type=float, metavar="RATE", help="frames a second (default: as they are)")
     add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
     command.add_reading_flags(parser)
+    add_levels_flag(parser)
     command.add_beam_flag(parser)
     return parser.parse_args(argv)
 

@@ -56,7 +56,7 @@ class Extractor:
       net: makes the features.
       out: folder to write.
       pooling: what is done with the snippets of a video.
-      reading: how video files are read.
+      reading: how video is read.
     """
 
     def __init__(
@@ -68,6 +68,11 @@ class Extractor:
     ):
         self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
         self.reading = reading
+
+    @property
+    def settings(self) -> dict:
+        """What the features depend on; JSON can hold it."""
+        return {**self.net.settings, **self._pooling.settings, **self.reading.settings}
 
     def claim(self, videos: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
         """Notes in the folder of what weights, settings and videos its features are.
@@ -81,8 +86,7 @@ class Extractor:
         Raises:
           ValueError: they are of others, which the message names, or of none that are known.
         """
-        rate = {"resample_fps": self.reading.rate} if self.reading.rate else {}
-        claim(self.out, {**self.net.settings, **self._pooling.settings, **rate})
+        claim(self.out, self.settings)
         path = self.out / SOURCES
         sources = json.loads(path.read_text()) if path.is_file() else {}
         todo = {}
@@ -144,7 +148,12 @@ class Extractor:
 def decode(
     videos: Mapping[str, pathlib.Path], net: SnippetFeatures, reading: Reading = AS_IT_IS
 ) -> Iterator[tuple[str, np.ndarray | Unusable]]:
-    """Clips of the videos, one video after the other, whose files are read as `reading` says.
+    """Clips of the videos, one video after the other.
+
+    Args:
+      videos: name and path of each.
+      net: cuts the clips.
+      reading: how video is read.
 
     Yields:
       Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read

@@ -4,7 +4,8 @@ The layout that all of them read (MNAD's, with additions):
 
   ROOT/{train,training}/frames/VIDEO/*.jpg     any images, taken by rank; or VIDEO.avi
   ROOT/{test,testing}/frames/VIDEO/*.jpg
-  ROOT/{test,testing}/masks/VIDEO/*.png        anomalous pixels, one mask a frame
+  ROOT/{test,testing}/masks/VIDEO/*.png        anomalous pixels, a mask a frame; or VIDEO_gt/*.png,
+                                               VIDEO.npy, UBnormal's VIDEO_annotations/
   ROOT/{test,testing}/anomalous_frames.json    video → intervals [start, stop), frames from 0
   ROOT/frame_labels_*.npy                      labels of all test frames in a row, [n] or [1, n]
   ROOT/{train,test,...}/detections/VIDEO.csv   boxes: frame,x0,y0,x1,y1,confidence
@@ -23,7 +24,7 @@ import json
 import pathlib
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -31,15 +32,11 @@ from data_prep import beam_frames, command
 from data_prep.tracks import describe
 from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
-from vadjax.data.video import (
-    AS_IT_IS,
-    VIDEOS,
-    FrameFolder,
-    Picture,
-    Reading,
-    open_frames,
-    visible,
-)
+from vadjax.data.masks import open_video
+from vadjax.data.object_masks import ANNOTATIONS
+from vadjax.data.pictures import Levels, add_levels_flag, not_for
+from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames, visible
+from vadjax.formats.labels import match_labels
 from vadjax.metrics.region_files import TEXT, list_files
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -67,7 +64,8 @@ def read_layout(
 
     Args:
       root: folder of the dataset.
-      labels: `frame_labels_*.npy` of the test frames; None looks for it in `root`.
+      labels: of the test frames, in any form of `vadjax.formats.labels`; None looks for
+        `frame_labels_*.npy` in `root`.
       reading: how video files are read.
 
     Raises:
@@ -95,6 +93,8 @@ def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[Sourc
     """
     videos = []
     for path in visible(folder):
+        if path.is_dir() and path.name.endswith(ANNOTATIONS):
+            continue  # masks that lie beside the videos
         if not path.is_dir() and path.suffix.lower() not in VIDEOS:
             raise ValueError(
                 f"{path}: neither a folder of frames nor a video ({', '.join(VIDEOS)}); "
@@ -111,15 +111,29 @@ def annotate(
     video: SourceVideo, folder: pathlib.Path, tracks: pathlib.Path | None = None
 ) -> SourceVideo:
     """The video with the masks and boxes of the split's `folder` and its tracks, if there."""
-    masks = folder / "masks" / video.name
+    masks = find_video_masks(folder, video.name)
     boxes = folder / "detections" / f"{video.name}.csv"
     rows = tracks / f"{video.name}.txt" if tracks else None
     return dataclasses.replace(
         video,
-        masks=FrameFolder(masks) if masks.is_dir() else video.masks,
+        masks=open_video(masks, video.frames) if masks else video.masks,
         boxes=read_boxes(boxes) if boxes.is_file() else video.boxes,
         tracks=read_tracks(rows) if rows and rows.is_file() else video.tracks,
     )
+
+
+def find_video_masks(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """The masks of a video in the folder of a split; None where there are none.
+
+    Raises:
+      ValueError: they are there twice.
+    """
+    inside = [f"{name}{ending}" for ending in ("", "_gt", ANNOTATIONS, ".npy")]
+    paths = [folder / "masks" / name for name in inside]
+    found = [path for path in [*paths, folder / "frames" / f"{name}{ANNOTATIONS}"] if path.exists()]
+    if len(found) > 1:
+        raise ValueError(f"{found[0]} and {found[1]}: both are masks of {name}; move one elsewhere")
+    return found[0] if found else None
 
 
 def all_normal(videos: Sequence[SourceVideo]) -> list[SourceVideo]:
@@ -128,14 +142,14 @@ def all_normal(videos: Sequence[SourceVideo]) -> list[SourceVideo]:
 
 
 def find_labels(root: pathlib.Path, labels: pathlib.Path | None) -> pathlib.Path | None:
-    """The label file that is named, or the only `frame_labels_*.npy` in `root`.
+    """The label file or folder that is named, or the only `frame_labels_*.npy` in `root`.
 
     Raises:
       FileNotFoundError: the named file is not there.
       ValueError: there are several.
     """
     if labels is not None:
-        if not pathlib.Path(labels).is_file():
+        if not pathlib.Path(labels).exists():
             raise FileNotFoundError(f"{labels}: no such file (--labels)")
         return pathlib.Path(labels)
     found = sorted(root.glob("frame_labels_*.npy"))
@@ -159,27 +173,13 @@ def label_videos(
 
 
 def with_labels(videos: list[SourceVideo], path: pathlib.Path) -> list[SourceVideo]:
-    """Videos with the labels of `frame_labels_*.npy`, which follow each other in one row.
+    """Videos with the labels of a file in any form of `vadjax.formats.labels`.
 
     Raises:
-      ValueError: not an array of zeros and ones, or not as many labels as frames.
+      ValueError: a file that cannot be used, or labels of other videos or of another length.
     """
-    labels, lengths = load_array(path), [len(video.frames) for video in videos]
-    if labels.ndim > 2 or labels.ndim == 2 and min(labels.shape) != 1:
-        raise ValueError(f"{path}: {labels.dtype} {labels.shape}; expected [frames] or [1, frames]")
-    labels, ends = labels.reshape(-1), np.cumsum(lengths)
-    if len(labels) != ends[-1]:
-        last = min(int(np.searchsorted(ends, len(labels))), len(videos) - 1)
-        left = len(labels) - int(ends[last] - lengths[last])
-        raise ValueError(
-            f"{path}: {len(labels):,} labels, but the {len(videos)} videos have {ends[-1]:,} "
-            f"frames: for video {videos[last].name} with {lengths[last]:,} frames {left:,} labels "
-            "are left. Compare the numbers of frames of the videos"
-        )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"{path}: labels other than 0 and 1 (1 = anomalous)")
-    parts = np.split(labels.astype(np.uint8), ends[:-1])
-    return [dataclasses.replace(v, labels=part) for v, part in zip(videos, parts, strict=True)]
+    labels = match_labels(path, {video.name: len(video.frames) for video in videos})
+    return [dataclasses.replace(video, labels=labels[video.name]) for video in videos]
 
 
 def with_intervals(
@@ -208,53 +208,6 @@ def with_intervals(
     return labelled
 
 
-def load_array(path: pathlib.Path) -> np.ndarray:
-    """An `.npy` file without pickles, mapped into memory.
-
-    Raises:
-      ValueError: not a readable array.
-    """
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a readable array ({error}); copy it again") from error
-
-
-class ArrayMasks:
-    """Masks in one array [T, H, W].
-
-    Raises:
-      ValueError: an array of other dimensions.
-    """
-
-    def __init__(self, array: np.ndarray, source: str):
-        if array.ndim != 3:
-            raise ValueError(f"{source}: {array.dtype} {array.shape}; expected [frames, H, W]")
-        self._array, self._source = array, source
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __iter__(self) -> Iterator[Picture]:
-        for rank, mask in enumerate(self._array):
-            yield Picture(np.asarray(mask), f"{self._source}#{rank}")
-
-
-class MaskFile(ArrayMasks):
-    """Masks in an `.npy` file; a copy, on another machine too, opens the file again.
-
-    Raises:
-      ValueError: not a readable array, or one of other dimensions.
-    """
-
-    def __init__(self, path: pathlib.Path):
-        super().__init__(load_array(path), str(path))
-        self._path = path
-
-    def __reduce__(self):
-        return MaskFile, (self._path,)
-
-
 @dataclasses.dataclass(frozen=True)
 class TrackText:
     """How ground truth is written as text.
@@ -278,7 +231,7 @@ class TrackText:
           ValueError: names file and line: as `vadjax.data.boxes.read`.
         """
         layout = Layout(self.columns, "track", self.first_frame)
-        size = next(iter(video.frames)).pixels.shape[:2]
+        size = frame_size(video)
         try:
             rows = read(path, layout, len(video.frames), self.drop_degenerate, size)
         except ValueError as error:
@@ -326,13 +279,21 @@ def with_tracks(
 
 def ranges(videos: Sequence[SourceVideo]) -> str:
     """Ranges of the tracks, and below them those of the frames: a wrong order of columns shows."""
-    height, width = next(iter(videos[0].frames)).pixels.shape[:2]
+    height, width = frame_size(videos[0])
     longest = max(len(video.frames) for video in videos)
     return (
         f"tracks: {describe({video.name: video.tracks for video in videos})}\n"
         f"frames: 0 to {longest - 1} in the longest video, x 0 to {width - 1}, "
         f"y 0 to {height - 1}; the tracks should lie within"
     )
+
+
+def frame_size(video: SourceVideo) -> tuple[int, int]:
+    """(H, W) of the first frame, whatever its depth."""
+    frames = video.frames
+    if isinstance(frames, FrameFolder):
+        return frames.size
+    return next(iter(frames)).pixels.shape[:2]
 
 
 def boxed_frames(video: SourceVideo) -> np.ndarray:
@@ -355,6 +316,18 @@ def leave_out_short(splits: Splits, min_frames: int) -> Splits:
     return kept
 
 
+def with_levels(videos: Sequence[SourceVideo], levels: Levels) -> list[SourceVideo]:
+    """Videos whose 16-bit pictures are scaled by `levels`.
+
+    Raises:
+      ValueError: a video file, whose frames have 8 bits.
+    """
+    for video in videos:
+        if not isinstance(video.frames, FrameFolder):
+            raise ValueError(not_for(f"video {video.name}: a video file", levels))
+    return [dataclasses.replace(video, frames=video.frames.with_levels(levels)) for video in videos]
+
+
 def write(
     splits: Splits,
     out: str | pathlib.Path,
@@ -364,6 +337,7 @@ def write(
     track_columns: Sequence[str] = TRACKS.columns,
     first_track_frame: int = 0,
     drop_degenerate: bool = False,
+    levels: Levels | None = None,
     beam: str | None = None,
     **options,
 ) -> dict:
@@ -377,6 +351,7 @@ def write(
       track_columns: what the columns of these files hold.
       first_track_frame: number of the first frame in them.
       drop_degenerate: leave out boxes in them without a pixel inside.
+      levels: values of 16-bit pictures that become black and white; the manifest keeps them.
       beam: options of Apache Beam (`data_prep.beam_frames`); None does without.
       **options: as `vadjax.data.frame_writer.write_frames`.
 
@@ -392,6 +367,9 @@ def write(
         text = TrackText(tuple(track_columns), first_track_frame, drop_degenerate)
         splits = {**splits, "test": with_tracks(splits["test"], pathlib.Path(tracks), text)}
     splits = leave_out_short(splits, min_frames)
+    if levels is not None:
+        splits = {split: with_levels(videos, levels) for split, videos in splits.items()}
+        options["extra"] = {**options.get("extra", {}), "levels": list(levels)}
     for videos in splits.values():
         for video in videos:
             video.check_ahead()
@@ -418,6 +396,7 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     add = parser.add_argument
     add("--name", default=name, help=f"shown in reports (default {name})")
     add("--size", type=parse_size, metavar="HxW", help="resize frames (default: as they are)")
+    add_levels_flag(parser)
     add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
     add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
@@ -433,7 +412,11 @@ def add_truth_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of ground truth that lies apart from the frames, and of video files."""
     command.add_reading_flags(parser)
     add = parser.add_argument
-    add("--labels", help="frame_labels_*.npy of the test frames")
+    add(
+        "--labels",
+        help="of the test frames: .npy (one row for all), .mat, .npz, .json, text, or a folder "
+        "with a file a video; the forms: python -m pydoc vadjax.formats.labels",
+    )
     add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")
     add("--track_columns", type=parse_columns, metavar="NAMES", default=TRACKS.columns,
         help=f"of these files (default {','.join(TRACKS.columns)}); those of the Street Scene "

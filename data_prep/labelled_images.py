@@ -22,6 +22,7 @@ from data_prep import command
 from data_prep.frames import parse_size
 from vadjax.backbones.appearance import CLASSES, SIZE
 from vadjax.data.images import write_images
+from vadjax.data.pictures import Levels, add_levels_flag
 from vadjax.data.video import read_picture
 
 HEADING = ["file", "class"]
@@ -94,8 +95,9 @@ def prepare(
     name: str = "labelled images",
     file_format: str = "array_record",
     shards: int | None = None,
+    levels: Levels | None = None,
 ) -> dict:
-    """Writes the dataset and returns its manifest.
+    """Writes the dataset and returns its manifest; arguments as the command's flags.
 
     Raises:
       FileExistsError, FileNotFoundError, ValueError: `out` exists, or input that cannot be used.
@@ -120,15 +122,22 @@ def prepare(
             )
     return write_images(
         out,
-        {split: _examples(some, classes, size) for split, some in splits.items()},
-        name=name, classes=classes, size=size, file_format=file_format, shards=shards,
-    )  # fmt: skip
+        {split: _examples(some, classes, size, levels) for split, some in splits.items()},
+        name=name,
+        classes=classes,
+        size=size,
+        file_format=file_format,
+        shards=shards,
+        levels=levels,
+    )
 
 
-def _examples(rows: list[Row], classes: Sequence[str], size: tuple[int, int]) -> Iterator[dict]:
+def _examples(
+    rows: list[Row], classes: Sequence[str], size: tuple[int, int], levels: Levels | None
+) -> Iterator[dict]:
     for row in rows:
         labels = np.array([cls in row.shown for cls in classes], np.int64)
-        yield {"image": fit(read_picture(row.path).pixels, size), "labels": labels}
+        yield {"image": fit(read_picture(row.path, levels).pixels, size), "labels": labels}
 
 
 def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -153,6 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--size", type=parse_size, default=(SIZE, SIZE), metavar="HxW", help="(default 64x64)")
     add("--test_share", type=float, default=0.1, help="part of the images to test on (default 0.1)")
     add("--name", default="labelled images", help="shown in reports")
+    add_levels_flag(parser)
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
     manifest = command.report_errors(prepare, **args)

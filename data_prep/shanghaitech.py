@@ -16,11 +16,11 @@ much space. Features of the weakly-supervised split: data_prep.shanghaitech_feat
 import dataclasses
 import pathlib
 
-import numpy as np
-
 from data_prep import frames
 from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.masks import MaskFile
 from vadjax.data.video import Reading
+from vadjax.formats.labels import read_row
 
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
 TEST = ("testing/frames", "test/frames")
@@ -59,18 +59,17 @@ def add_labels(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
     path = folder / f"{video.name}.npy"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no labels for test video {video.name}")
-    labels = np.asarray(frames.load_array(path)).reshape(-1)
-    labelled = dataclasses.replace(video, labels=labels.astype(np.uint8))
+    labelled = dataclasses.replace(video, labels=read_row(path))
     labelled.check(len(video.frames))
     return labelled
 
 
 def add_masks(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
-    """The video with the masks of `folder/test_pixel_mask/NAME.npy`, [T, H, W], if it exists."""
+    """The video with the masks of `folder/test_pixel_mask/NAME.npy`, if it exists."""
     path = folder / "test_pixel_mask" / f"{video.name}.npy"
     if not path.is_file():
         return video
-    return dataclasses.replace(video, masks=frames.MaskFile(path))
+    return dataclasses.replace(video, masks=MaskFile(path, video.frames))
 
 
 def prepare(

@@ -1,16 +1,22 @@
 """Ground-truth boxes and tracks → the text files that `vadjax.metrics.region` reads.
 
-    python -m data_prep.tracks masks FOLDER --out TRACKS [--min_area 10] [--min_iou 0.3]
+    python -m data_prep.tracks masks FOLDER --out TRACKS [--num_frames FRAMES] [--min_area 10]
     python -m data_prep.tracks text FOLDER --out TRACKS --columns NAMES [--first_frame 1]
 
 writes `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_max. Frames count
 from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
 
-masks   FOLDER/VIDEO/*.png (or FOLDER/VIDEO.npy, [T, H, W]), a mask a frame, above 0 = anomalous
-        (UCSD Ped1 and Ped2, ShanghaiTech). The connected parts of each mask (8 neighbours) are
-        boxes; boxes of consecutive frames are linked by falling IoU, one to one, without gaps;
-        each chain is a track. Not the annotators' tracks: touching objects are one. Say so beside
-        figures that are measured with them.
+masks   FOLDER/VIDEO/*.png or FOLDER/VIDEO_gt/*.bmp, a mask a frame, above 0 = anomalous (UCSD Ped1
+        and Ped2, ShanghaiTech), read as `vadjax.data.mask_pictures` says. The connected parts of
+        each mask (8 neighbours) are boxes; boxes of consecutive frames are linked by falling IoU,
+        one to one, without gaps; each chain is a track. Not the annotators' tracks: touching
+        objects are one. Say so beside figures that are measured with them.
+        FOLDER/VIDEO.npy is [T, H, W] or, as MATLAB has it, [H, W, T]: the number of frames
+        (--num_frames) decides, or --mask_order.
+        FOLDER/VIDEO_annotations/*_gt.png or FOLDER/Scene*/VIDEO_annotations (UBnormal): values are
+        numbers of objects, and VIDEO_tracks.txt there says which are anomalous; each is a track,
+        its box that of its largest connected part. With --objects the values of any masks are
+        numbers of objects, all of them anomalous.
 text    FOLDER/VIDEO.txt or .csv in the order of columns that NAMES gives; see
         `python -m vadjax.metrics.region --help` for the names. For example
           ShanghaiTech, Subway (published tracks)   track,frame,x_min,y_min,x_max,y_max
@@ -22,17 +28,29 @@ text    FOLDER/VIDEO.txt or .csv in the order of columns that NAMES gives; see
 import argparse
 import pathlib
 import shutil
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from data_prep import command
 from vadjax.data.boxes import TRACKS, Layout, component_boxes, link, one_thread, read
-from vadjax.data.masks import open_masks
-from vadjax.metrics.region_files import TEXT, list_files
+from vadjax.data.masks import ORDERS, MaskFile, Masks, open_masks
+from vadjax.data.object_masks import ObjectMasks, object_tracks
+from vadjax.metrics.region_files import TEXT, frame_counts, list_files
+
+REMEDY = (
+    "Say how many frames there are with --num_frames, or the order with --mask_order thw "
+    "([frames, H, W]) or hwt"
+)
 
 
 def from_masks(
-    folder: pathlib.Path, min_area: int = 10, min_iou: float = 0.3
+    folder: pathlib.Path,
+    min_area: int = 10,
+    min_iou: float = 0.3,
+    counts: int | Mapping[str, int] | None = None,
+    order: str | None = None,
+    objects: bool = False,
 ) -> dict[str, np.ndarray]:
     """Tracks of every video from its masks.
 
@@ -40,6 +58,9 @@ def from_masks(
       folder: as in the module docstring.
       min_area: parts of fewer pixels are left out.
       min_iou: smallest overlap of linked boxes.
+      counts: number of frames of every video, or of all together; None if unknown.
+      order: of arrays, a name of `vadjax.data.masks.ORDERS`; None decides by `counts`.
+      objects: values are numbers of objects; each is a track.
 
     Returns:
       Name → int64 [n, 6], `track, frame, x_min, y_min, x_max, y_max`, inclusive.
@@ -49,11 +70,46 @@ def from_masks(
     """
     if min_area < 1 or not 0 < min_iou <= 1:
         raise ValueError(f"min_area {min_area}, min_iou {min_iou:g}; expected >= 1, and 0 < … <= 1")
+    known = counts if isinstance(counts, Mapping) else None
+    found = open_masks(folder, known, order, REMEDY)
+    if known is not None and (odd := [name for name in found if name not in known]):
+        raise ValueError(f"{folder}: masks of {', '.join(odd[:5])}, not named by --num_frames")
+    if isinstance(counts, int):
+        _order_by_total(found.values(), counts)
     with one_thread():
-        return {
-            name: link([component_boxes(mask, min_area) for mask in masks], min_iou)
-            for name, masks in open_masks(folder).items()
-        }
+        return {name: _tracks(masks, min_area, min_iou, objects) for name, masks in found.items()}
+
+
+def _tracks(masks: Masks, min_area: int, min_iou: float, objects: bool) -> np.ndarray:
+    """Tracks of a video, as `from_masks`."""
+    source = masks.source
+    if not objects and not isinstance(source, ObjectMasks):
+        return link([component_boxes(mask, min_area) for mask in masks], min_iou)
+    rows, hidden = object_tracks(source.values(), getattr(source, "tracks", None), min_area)
+    if hidden:
+        print(f"{masks.name}: no part of its object is seen in {hidden:,} frames of tracks")
+    return rows
+
+
+def _order_by_total(found: Collection[Masks], total: int) -> None:
+    """Gives arrays the one order in which all masks together have `total` frames.
+
+    Raises:
+      ValueError: neither has so many.
+    """
+    arrays = [masks.source for masks in found if isinstance(masks.source, MaskFile)]
+    others = sum(len(masks) for masks in found if masks.source not in arrays)
+    sums = {
+        order: others + sum(masks.shape[axis] for masks in arrays) for order, axis in ORDERS.items()
+    }
+    fits = [order for order in ORDERS if sums[order] == total]
+    if not fits:
+        counts = " or ".join(f"{count:,}" for count in sorted({*sums.values()}))
+        raise ValueError(
+            f"--num_frames {total:,}: but the masks of all {len(found)} videos have {counts} frames"
+        )
+    for masks in arrays:
+        masks.order = masks.order or (fits[0] if len(fits) == 1 else None)
 
 
 def from_text(
@@ -118,7 +174,10 @@ def describe(tracks: dict[str, np.ndarray]) -> str:
 def prepare(args: argparse.Namespace) -> None:
     """Reads, writes and says what was found."""
     if args.kind == "masks":
-        tracks = from_masks(args.folder, args.min_area, args.min_iou)
+        counts = frame_counts(args.num_frames)
+        tracks = from_masks(
+            args.folder, args.min_area, args.min_iou, counts, args.mask_order, args.objects
+        )
     else:
         columns = tuple(name.strip() for name in args.columns.split(","))
         tracks = from_text(args.folder, columns, args.first_frame, args.drop_degenerate)
@@ -140,6 +199,16 @@ def main(argv: list[str] | None = None) -> None:
         part.add_argument("--out", type=pathlib.Path, required=True, help="must not exist yet")
     masks.add_argument("--min_area", type=int, default=10, help="pixels of the smallest part (10)")
     masks.add_argument("--min_iou", type=float, default=0.3, help="smallest IoU of a link (0.3)")
+    masks.add_argument(
+        "--num_frames",
+        metavar="N|FILE|FOLDER",
+        help="frames of all videos: their total, a file of lines VIDEO,FRAMES, or the folder of "
+        "their frames; needed for .npy, compared for pictures",
+    )
+    masks.add_argument("--mask_order", choices=ORDERS, help="of the axes of .npy")
+    masks.add_argument(
+        "--objects", action="store_true", help="values are numbers of objects; each is a track"
+    )
     text.add_argument("--columns", default=",".join(TRACKS.columns), metavar="NAMES")
     text.add_argument("--first_frame", type=int, default=0, help="number of the first frame (0)")
     text.add_argument("--drop_degenerate", action="store_true", help="leave out empty boxes")

@@ -18,6 +18,7 @@ import re
 
 from data_prep import frames
 from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.masks import MaskFolder
 from vadjax.data.video import AS_IT_IS, FrameFolder, Reading, visible
 
 
@@ -59,7 +60,7 @@ def read_original(folder: pathlib.Path) -> frames.Splits:
     for path in visible(test):
         if path.is_dir() and not path.name.endswith("_gt"):
             masks = path.with_name(f"{path.name}_gt")
-            found = FrameFolder(masks) if masks.is_dir() else None
+            found = MaskFolder(masks) if masks.is_dir() else None
             videos.append(SourceVideo(path.name, FrameFolder(path), masks=found))
     found = sorted(test.glob("*.m"))
     if len(found) != 1:

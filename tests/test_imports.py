@@ -8,15 +8,23 @@ from conftest import ROOT
 
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
 LEAVES = ("ops", "backbones")
+JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
 FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
-OVERLAY = ("vadjax.progress", *FRAMES)
-MARKED = ("vadjax.progress", "vadjax.data.boxes")  # its boxes are those that the metrics count
+OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
+MARKED = (
+    "vadjax.progress",
+    "vadjax.data.boxes",
+    "vadjax.data.pictures",
+)  # its boxes are those that the metrics count
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
 DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
-TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", *DECODING)
+TRUTH = (
+    *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
+    *("vadjax.data.object_masks", "vadjax.data.pictures", *DECODING),
+)
 
 
 def name_of(path) -> str:
@@ -43,20 +51,24 @@ def allowed(module: str, target: str) -> bool:
     if top == "tensorboard":
         return module == "vadjax.writers"
     part = module.split(".")[1] if "." in module else ""
-    if part in NO_MODELS and top in ("jax", "flax", "optax", "orbax", "grain"):
+    if part in NO_MODELS and top in JAX:
         return False
-    if module in TRUTH and top in ("jax", "flax", "optax", "orbax", "grain"):
+    if (module in TRUTH or part == "formats") and top in JAX:
         return False
     if top != "vadjax" or "." not in target:
         return True
     to = target.split(".")[1]
     if part in LEAVES:
         return to in LEAVES or (part, to) == ("backbones", "convert")
+    if part == "formats":
+        return to == "formats" or target.startswith(TRUTH)
+    if part in ("data", "metrics") and to == "formats":
+        return True
     if part == "data":
         return to in ("data", *LEAVES)
     if part == "convert":
         return to == "convert"
-    if module == "vadjax.report.overlay" and target in OVERLAY:
+    if module == "vadjax.report.overlay" and target.startswith(OVERLAY):
         return True
     if module == "vadjax.report.marked" and target.startswith(MARKED):
         return True
@@ -91,5 +103,8 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.report.overlay", "vadjax.data.loader"),
         ("vadjax.report.marked", "vadjax.data.clips"),
         ("vadjax.report.explain", "vadjax.data.boxes"),
+        ("vadjax.formats.labels", "jax"),
+        ("vadjax.formats.labels", "vadjax.metrics.frame"),
+        ("vadjax.formats.labels", "vadjax.data.bags"),
     ):
         assert not allowed(module, target), (module, target)

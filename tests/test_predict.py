@@ -16,7 +16,7 @@ import pytest
 
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
 from conftest import ROOT
-from vadjax import clip_features, live, predict, scores, train
+from vadjax import clip_features, live, predict, scores, train, workdir
 from vadjax.data import camera
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset
@@ -504,3 +504,33 @@ def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path,
     finally:
         away.rename(toy_scenes)
     assert load(config, folder) is not None
+
+
+def test_pictures_of_16_bits_follow_the_levels_of_the_training(
+    predictor, frames, tmp_path, monkeypatch
+):
+    """Never levels of their own: a run on 8 bits refuses them, as one on 16 bits refuses 8 bits."""
+    config, folder = predictor
+    deep, run = tmp_path / "deep" / frames.name, tmp_path / "run"
+    deep.mkdir(parents=True)
+    for path in frames.iterdir():
+        values = cv2.imread(str(path)).astype(np.uint16)
+        cv2.imwrite(str(deep / path.name), 7000 + 4 * values)
+    with pytest.raises(ValueError, match=r"000\.png: uint16 .* prediction takes from the run"):
+        predict.run(config, folder, str(deep), tmp_path / "none", film=False)
+    shutil.copytree(folder, run)
+    path = run / workdir.DESCRIPTION
+    described = json.loads(path.read_text())
+    described["manifest"]["levels"] = [7000, 8020]  # 7000 + 4 · 255
+    path.write_text(json.dumps(described))
+    predict.run(config, run, str(deep), tmp_path, film=True)
+    found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
+    expected = scores.read(folder / "scores" / f"{frames.name}.npz")
+    np.testing.assert_array_equal(found.frame_scores, expected.frame_scores)
+    video = write_video(tmp_path / "v.avi", 20)
+    for source, message in ((frames, "a picture of 8 bits"), (video, "a video file has 8 bits")):
+        with pytest.raises(ValueError, match=message):
+            predict.run(config, run, str(source), tmp_path / "none", film=False)
+    monkeypatch.setattr(predict, "Camera", lambda name: None)
+    with pytest.raises(ValueError, match="camera 7 has 8 bits, but levels 7000,8020"):
+        predict.run(config, run, "7", tmp_path / "none")

@@ -14,6 +14,7 @@ import numpy as np
 
 from vadjax import live, progress, scores, writers
 from vadjax.data.camera import Camera, is_camera
+from vadjax.data.pictures import not_for
 from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
 from vadjax.parts import Whole
@@ -57,7 +58,7 @@ def run(
       film: write the overlay too.
       fps: frames a second; a file's own if None. Not for cameras.
       name: of the video; its own if None. Only for one.
-      reading: how video files are read, but for the rate, which is that of the training.
+      reading: how video is read, but for rate and levels, which are those of the training.
 
     Returns:
       Name and reason of the videos that could not be used, or of the camera that ended.
@@ -103,6 +104,8 @@ def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: s
     source = Camera(video)
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
     trained = restore(config, folder)
+    if trained.levels:
+        raise ValueError(not_for(f"camera {video}", trained.levels))
     live.warm_up(trained, name)
     count = live.watch(trained, name, source, FPS, out)
     if not source.ended:
@@ -114,7 +117,7 @@ def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: s
 def as_trained(
     trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading
 ) -> Reading:
-    """How a video is read for a run: resampled to the rate that its features were made at.
+    """How a video is read for a run: at the levels and the rate of what it was trained on.
 
     Args:
       trained: the run.
@@ -125,6 +128,7 @@ def as_trained(
     Raises:
       ValueError: pictures that are not declared to have that rate, or a rate declared of a file.
     """
+    reading = dataclasses.replace(reading, levels=trained.levels)
     rate = (trained.data.manifest.get("extraction") or {}).get("resample_fps")
     if rate is None or (path.is_dir() and fps == rate):
         return reading

@@ -13,6 +13,7 @@ import numpy as np
 
 from vadjax import checkpoint, evaluate, mesh, workdir
 from vadjax.data import clips
+from vadjax.data.pictures import Levels
 from vadjax.data.records import Description
 from vadjax.data.video import Picture, resize
 from vadjax.parts import Part
@@ -83,6 +84,12 @@ class Trained(NamedTuple):
     def size(self) -> tuple[int, int] | None:
         """(H, W) of the frames that the system takes; None where any size will do."""
         return tuple(self.data.manifest["size"]) if self.data.kind == clips.KIND else None
+
+    @property
+    def levels(self) -> Levels | None:
+        """Values of the 16-bit pictures of the training that became black and white, if any."""
+        made = self.data.manifest.get("extraction") or self.data.manifest  # of features or frames
+        return Levels(*made["levels"]) if made.get("levels") else None
 
     def parts(self, name: str, clock: Clock, live: bool = False) -> Iterator[Part]:
         """Scores of the frames of a clock, in the size that the system takes."""

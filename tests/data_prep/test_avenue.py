@@ -1,3 +1,5 @@
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -64,6 +66,44 @@ def test_frame_folders_with_mat_masks(frame_tree, tmp_path, masks_of):
     video = Videos(Dataset(out), "test")[1]
     np.testing.assert_array_equal(video.labels, [1, 1, 0, 0, 0])
     assert video.mask(0).sum() == 50
+
+
+def test_labels_in_mat_files(original, tmp_path):
+    """A row a video by name; and cells of first and last frames, as one program publishes them."""
+    rows = {"01": [0, 1, 1, 0, 0, 0, 0], "02": [0, 1, 1, 0, 0]}
+    scipy.io.savemat(tmp_path / "rows.mat", {name: np.array([row]) for name, row in rows.items()})
+    cells = np.empty((1, 2), object)
+    cells[0, 0] = cells[0, 1] = np.array([[2], [3]])
+    scipy.io.savemat(tmp_path / "cells.mat", {"gt": cells})
+    for name in ("rows", "cells"):
+        out = tmp_path / name
+        labels = str(tmp_path / f"{name}.mat")
+        avenue.main(["--data", str(original), "--labels", labels, "--out", str(out)])
+        for video in Videos(Dataset(out), "test"):
+            np.testing.assert_array_equal(video.labels, rows[video.name])
+
+
+def test_a_pickle_of_labels_is_refused(original, tmp_path):
+    path = tmp_path / "gt_label.json"
+    path.write_bytes(pickle.dumps([np.zeros(7), np.zeros(5)]))
+    flags = ["--data", str(original), "--labels", str(path), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="error: .*gt_label.json: a Python pickle"):
+        avenue.main(flags)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_masks_as_one_array_of_numbers(original, tmp_path, masks_of, axis):
+    folder = original / "ground_truth_demo/testing_label_mask"
+    for number, count in ((1, 7), (2, 5)):
+        masks = np.moveaxis(masks_of(count, 1, 3), 0, axis)
+        scipy.io.savemat(folder / f"{number}_label.mat", {"volLabel": masks})
+    avenue.prepare(original, tmp_path / "out")
+    first, second = Videos(Dataset(tmp_path / "out"), "test")
+    np.testing.assert_array_equal(first.labels, [0, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(second.mask(1), masks_of(5, 1, 3)[1] > 0)
+    scipy.io.savemat(folder / "2_label.mat", {"volLabel": np.zeros((24, 36, 4))})
+    with pytest.raises(ValueError, match=r"2_label\.mat: .*\(24, 36, 4\), number of frames 5"):
+        avenue.prepare(original, tmp_path / "none")
 
 
 def published(tmp_path, **files):

@@ -5,7 +5,7 @@ import pytest
 from folders import contents
 
 from data_prep import shanghaitech, ucsd_ped
-from data_prep.frames import MaskFile
+from vadjax.data.masks import MaskFile
 
 HEAD = "frame,x0,y0,x1,y1,confidence\n"
 

@@ -17,6 +17,7 @@ from tests.benchmarks.extract import peak_of
 from vadjax import clip_features
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.loader import ahead
+from vadjax.data.pictures import Levels
 from vadjax.data.snippets import Snippets
 from vadjax.data.video import Reading, find_videos
 from video_files import cut, write, write_interlaced
@@ -321,3 +322,24 @@ def test_memory_does_not_grow_with_the_video():
     short, long = (peak_of(minutes, toy=True) for minutes in (0.3, 3))
     print(f"peak {short:.0f} MB for 0.3 minutes, {long:.0f} MB for 3 minutes")
     assert long < short + 100  # 3 minutes of frames are 1,040 MB, of clips 170 MB
+
+
+def test_frames_of_16_bits_need_levels_which_the_settings_keep(tmp_path):
+    frames = tmp_path / "videos/Normal/c"
+    frames.mkdir(parents=True)
+    for i in range(16):
+        cv2.imwrite(str(frames / f"{i}.png"), np.full((33, 47), 7000 + 20 * i, np.uint16))
+    failed = run(tmp_path / "videos", tmp_path / "out")
+    assert "uint16 with values from 7000 to 7000" in failed["Normal/c"]
+    features = SnippetFeatures(Net(), Snippets("centre"), 8)
+    for levels in (Levels(7000, 8020), None):
+        extractor = Extractor(features, tmp_path / "levels", reading=Reading(levels=levels))
+        if levels is None:
+            with pytest.raises(ValueError, match=r"levels: \[7000, 8020\] there, None here"):
+                extract(extractor, find_videos(tmp_path / "videos"))
+        else:
+            assert extract(extractor, find_videos(tmp_path / "videos")) == {}
+    assert grey_levels(np.load(tmp_path / "levels/Normal/c.npy")) == [[0, 15]]
+    settings = json.loads((tmp_path / "levels/settings.json").read_text())
+    assert settings["levels"] == [7000, 8020]
+    assert "levels" not in json.loads((tmp_path / "out/settings.json").read_text())

@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from data_prep import frames, ucsd_ped
 from vadjax.data.clips import Videos
+from vadjax.data.pictures import Levels
 from vadjax.data.records import Dataset
 
 LABELS = np.array([0, 0, 1, 1, 0, 0, 0] + [1, 1, 0, 0, 0])
@@ -157,3 +159,107 @@ def test_errors_end_the_program_with_one_line(tmp_path, frame_tree):
         ucsd_ped.main(["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="error: .* exists and is left as it is"):
         ucsd_ped.main(["--data", str(frame_tree), "--out", str(frame_tree)])
+
+
+THERMAL = np.random.default_rng(0).integers(7000, 7400, (8, 24, 36)).astype(np.uint16)
+
+
+@pytest.fixture
+def thermal_tree(tmp_path, write_images):
+    """As `frame_tree`, of 16 bits and 400 levels."""
+    root = tmp_path / "thermal" / "source"
+    for folder in ("training/frames/01", "testing/frames/01"):
+        write_images(root / folder, 8, "{:03d}.png", images=THERMAL)
+    return root
+
+
+def test_frames_of_16_bits_need_levels(thermal_tree):
+    refused(thermal_tree, r"000\.png: uint16 with values from 70\d\d to 73\d\d.*--levels LOW,HIGH")
+
+
+def test_levels_are_kept_in_the_manifest(thermal_tree, write_images):
+    out = thermal_tree.parent / "prepared"
+    ucsd_ped.main(["--data", str(thermal_tree), "--out", str(out), "--levels=7000,7400"])
+    data = Dataset(out)
+    assert data.manifest["levels"] == [7000, 7400]
+    expected = np.rint((THERMAL.astype(float) - 7000) * 255 / 400)
+    for frame, pixels in enumerate(Videos(data, "test")[0]):
+        np.testing.assert_array_equal(pixels[..., 0], expected[frame])
+    shutil.rmtree(out)
+    write_images(thermal_tree / "testing/frames/01", 1, "{:03d}.png", first=3)
+    refused(
+        thermal_tree,
+        "003.png: a picture of 8 bits, but --levels 7000,7400",
+        levels=Levels(7000, 7400),
+    )
+
+
+def test_levels_are_not_for_video_files(thermal_tree):
+    (thermal_tree / "testing/frames/02.mp4").touch()
+    refused(thermal_tree, "video 02: a video file has 8 bits", levels=Levels(7000, 7400))
+    assert "levels" not in prepare_8_bits(thermal_tree).manifest
+
+
+def prepare_8_bits(root):
+    """The same tree after its pictures have become 8 bits."""
+    (root / "testing/frames/02.mp4").unlink()
+    for path in root.glob("*/frames/*/*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path)))
+    return prepare(root)
+
+
+def test_masks_of_any_kind_give_the_same_labels(frame_tree, write_images, masks_of):
+    """Numbers of instances in 16 bits, JPEG, and arrays in MATLAB's order."""
+    masks = masks_of(7, 2, 5)
+    kinds = {
+        "png": lambda: write_images(
+            frame_tree / "testing/masks/01", 7, "{}.png", images=masks.astype(np.uint16) // 255
+        ),
+        "jpg": lambda: write_images(frame_tree / "testing/masks/01_gt", 7, images=masks),
+        "npy": lambda: np.save(frame_tree / "testing/masks/01.npy", np.moveaxis(masks, 0, 2)),
+    }
+    for write in kinds.values():
+        (frame_tree / "testing/masks").mkdir()
+        write()
+        video = Videos(prepare(frame_tree), "test")[0]
+        np.testing.assert_array_equal(video.labels, [0, 0, 1, 1, 1, 0, 0])
+        for frame in range(7):
+            np.testing.assert_array_equal(video.mask(frame), masks[frame] > 0)
+        shutil.rmtree(frame_tree / "testing/masks")
+        shutil.rmtree(frame_tree.parent / "prepared")
+
+
+def test_masks_of_one_video_in_two_forms(frame_tree, write_images, masks_of):
+    write_images(frame_tree / "testing/masks/01", 7, "{}.png", images=masks_of(7, 2, 5))
+    np.save(frame_tree / "testing/masks/01.npy", masks_of(7, 2, 5))
+    refused(frame_tree, r"masks/01 and .*masks/01\.npy: both are masks of 01")
+
+
+@pytest.mark.parametrize("place", ["masks", "frames"])
+def test_annotations_of_ubnormal(frame_tree, write_images, place):
+    folder = frame_tree / f"testing/{place}/01_annotations"
+    values = np.zeros((24, 36), np.uint8)
+    values[4:9, 10:20], values[15:20, 0:5] = 7, 8
+    write_images(folder, 7, "01_{:04d}_gt.png", images=[values] * 7)
+    (folder / "01_tracks.txt").write_text("7,2,4\n")
+    video, other = Videos(prepare(frame_tree), "test")
+    np.testing.assert_array_equal(video.labels, [0, 0, 1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(video.mask(3), values == 7)
+    assert other.labels is None
+
+
+def test_labels_by_name_are_checked_on_both_sides(frame_tree, tmp_path):
+    path = tmp_path / "labels.npz"
+    rows = {"01": LABELS[:7], "02": LABELS[7:]}
+    np.savez(path, **rows)
+    frames.write(frames.read_layout(frame_tree, path), tmp_path / "out", name="set")
+    for video in Videos(Dataset(tmp_path / "out"), "test"):
+        np.testing.assert_array_equal(video.labels, rows[video.name])
+    for wrong, message in (
+        ({"01": rows["01"]}, "no labels for 02"),
+        (rows | {"03": [0]}, "labels for 03, not among the videos"),
+        (rows | {"02": rows["02"][1:]}, "video 02: 4 labels for 5 frames"),
+    ):
+        np.savez(path, **wrong)
+        with pytest.raises(ValueError, match=message):
+            frames.read_layout(frame_tree, path)

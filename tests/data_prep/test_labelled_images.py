@@ -89,3 +89,19 @@ def test_other_bad_input(folder, tmp_path):
     (folder / "labels.csv").unlink()
     with pytest.raises(FileNotFoundError, match="no such list"):
         run(folder, tmp_path / "set")
+
+
+def test_images_of_16_bits_need_levels(folder, tmp_path):
+    for path in [*folder.glob("*.jpg"), *folder.glob("sub/*.png")]:
+        pixels = cv2.imread(str(path)).astype(np.uint16)
+        cv2.imwrite(str(path.with_suffix(".png")), 1000 + 2 * pixels)
+    lines = (folder / "labels.csv").read_text()
+    (folder / "labels.csv").write_text(lines.replace(".jpg", ".png"))
+    with pytest.raises(ValueError, match="uint16 with values .*--levels LOW,HIGH"):
+        run(folder, tmp_path / "none")
+    flags = ["--classes", *CLASSES, "--size", "16x12", "--levels", "1000,1510"]
+    labelled_images.main(["--data", str(folder), "--out", str(tmp_path / "set"), *flags])
+    data = Dataset(tmp_path / "set")
+    assert data.manifest["levels"] == [1000, 1510]
+    means = [one["image"].mean() for one in images.open_split(data, "train", CLASSES)]
+    assert 110 < np.mean(means) < 145  # of random pixels, 0 to 255

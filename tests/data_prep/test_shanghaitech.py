@@ -79,3 +79,15 @@ def test_masks_that_are_refused(original, tmp_path, masks_of):
     np.save(path, np.zeros((5, 24)))
     with pytest.raises(ValueError, match=r"\(5, 24\); expected \[frames, H, W\]"):
         shanghaitech.prepare(original, tmp_path / "out")
+
+
+def test_masks_and_labels_as_matlab_orders_them(original, tmp_path, masks_of):
+    for name, labels in LABELS.items():
+        np.save(original / f"testing/test_frame_mask/{name}.npy", np.array([labels]).T)
+        masks = np.moveaxis(masks_of(len(labels), 2, 5), 0, 2)
+        np.save(original / f"testing/test_pixel_mask/{name}.npy", masks)
+    shanghaitech.prepare(original, tmp_path / "out")
+    check(tmp_path / "out")
+    np.save(original / "testing/test_frame_mask/02_0128.npy", np.full(5, 255, np.uint8))
+    with pytest.raises(ValueError, match=r"02_0128\.npy: labels other than 0 and 1"):
+        shanghaitech.prepare(original, tmp_path / "none")

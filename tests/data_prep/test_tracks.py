@@ -61,3 +61,114 @@ def test_a_wrong_order_of_columns_shows(tmp_path, capsys):
     (tmp_path / "in" / "v.txt").write_text("0,0,9,9,8,9\n")
     with pytest.raises(SystemExit, match=r"v\.txt:1: a box of width or height 0"):
         tracks.main(["text", str(tmp_path / "in"), "--out", str(tmp_path / "none")])
+
+
+BOX = np.zeros((48, 64), np.uint8)
+BOX[10:20, 10:20] = 1
+ROWS = "".join(f"0,{frame},10,10,19,19\n" for frame in range(6, 12))
+
+
+def masks_to(tmp_path, folder, *flags):
+    """Text of the tracks of the video 01 and what was printed."""
+    out = tmp_path / "tracks"
+    tracks.main(["masks", str(folder), "--out", str(out), *flags])
+    return (out / "01.txt").read_text()
+
+
+@pytest.mark.parametrize(("name", "kind", "value"), [
+    ("{:03d}.png", np.uint16, 1), ("{:03d}.png", np.uint8, 1), ("{:03d}.jpg", np.uint8, 255)
+])  # fmt: skip
+def test_pictures_of_any_depth_and_jpeg_give_the_same_box(
+    tmp_path, write_images, name, kind, value
+):
+    images = [(BOX * (frame >= 6) * value).astype(kind) for frame in range(12)]
+    write_images(tmp_path / "masks/01", 12, name, images=images)
+    assert masks_to(tmp_path, tmp_path / "masks") == ROWS
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """Masks [48, 64, 30] as MATLAB orders them: the box in frames 12 to 19."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    masks = np.zeros((48, 64, 30), np.uint8)
+    masks[10:20, 10:20, 12:20] = 1
+    np.save(folder / "01.npy", masks)
+    return folder
+
+
+def test_an_array_whose_order_nothing_says_is_refused(volume, tmp_path):
+    with pytest.raises(SystemExit, match=r"01\.npy: .*\(48, 64, 30\) may be.*--num_frames.*hwt"):
+        masks_to(tmp_path, volume)
+    with pytest.raises(SystemExit, match="--num_frames 31: but the masks .* have 30 or 48 frames"):
+        masks_to(tmp_path, volume, "--num_frames=31")
+    assert not (tmp_path / "tracks").exists()
+
+
+@pytest.mark.parametrize("said", ["30", "file", "folder", "order"])
+def test_the_number_of_frames_or_a_flag_says_the_order(volume, tmp_path, write_images, said):
+    if said == "file":
+        (tmp_path / "frames.csv").write_text("01,30\n")
+    write_images(tmp_path / "frames/01", 30)
+    value = {"file": tmp_path / "frames.csv", "folder": tmp_path / "frames"}.get(said, said)
+    flag = "--mask_order=hwt" if said == "order" else f"--num_frames={value}"
+    expected = "".join(f"0,{frame},10,10,19,19\n" for frame in range(12, 20))
+    assert masks_to(tmp_path, volume, flag) == expected
+
+
+def test_the_total_of_all_videos_says_the_order(volume, tmp_path, write_images):
+    np.save(volume / "02.npy", np.zeros((48, 64, 9), np.uint8))
+    write_images(volume / "03", 2, "{}.png", images=[BOX * 0, BOX])
+    assert masks_to(tmp_path, volume, "--num_frames=41").startswith("0,12,10,10,19,19\n")
+    assert (tmp_path / "tracks/03.txt").read_text() == "0,1,10,10,19,19\n"
+
+
+def test_a_video_that_the_number_of_frames_does_not_name(volume, tmp_path, write_images):
+    (tmp_path / "frames.csv").write_text("02,30\n")
+    with pytest.raises(SystemExit, match="masks of 01, not named by --num_frames"):
+        masks_to(tmp_path, volume, f"--num_frames={tmp_path / 'frames.csv'}", "--mask_order=hwt")
+    write_images(tmp_path / "pictures/02", 5, images=[BOX] * 5)
+    with pytest.raises(SystemExit, match="pictures/02: 5 masks for 30 frames"):
+        masks_to(tmp_path, tmp_path / "pictures", f"--num_frames={tmp_path / 'frames.csv'}")
+
+
+def test_numbers_of_objects_are_tracks(tmp_path, write_images, capsys):
+    values = BOX.astype(np.uint16) * 300
+    values[10:20, 20:30] = 2  # touches the other
+    write_images(tmp_path / "masks/01", 2, "{}.png", images=[values, values])
+    assert masks_to(tmp_path, tmp_path / "masks") == "0,0,10,10,29,19\n0,1,10,10,29,19\n"
+    (tmp_path / "tracks/01.txt").unlink()
+    (tmp_path / "tracks").rmdir()
+    assert masks_to(tmp_path, tmp_path / "masks", "--objects").splitlines() == [
+        "2,0,20,10,29,19", "2,1,20,10,29,19", "300,0,10,10,19,19", "300,1,10,10,19,19"
+    ]  # fmt: skip
+    write_images(tmp_path / "jpeg/01", 1, images=[BOX * 200])
+    with pytest.raises(SystemExit, match=r"000\.jpg: a JPEG, which changes the numbers of objects"):
+        tracks.main(["masks", str(tmp_path / "jpeg"), "--out", str(tmp_path / "o"), "--objects"])
+
+
+def test_the_layout_of_ubnormal(tmp_path, write_images, capsys):
+    name = "abnormal_scene_1_scenario_2"
+    folder = tmp_path / f"Scene1/{name}_annotations"
+    values = BOX * 7
+    values[30:40, 30:40] = 9  # a normal object
+    write_images(folder, 4, f"{name}_{{:04d}}_gt.png", images=[values] * 3 + [values * 0])
+    (folder / f"{name}_tracks.txt").write_text("7,1,3\n")
+    (tmp_path / f"Scene1/{name}.mp4").touch()
+    (tmp_path / "Scene1/normal_scene_1_scenario_1.mp4").touch()
+    for where in (tmp_path, tmp_path / "Scene1"):
+        out = tmp_path / f"tracks of {where.name}"
+        tracks.main(["masks", str(where), "--out", str(out)])
+        assert (out / f"{name}.txt").read_text() == "0,1,10,10,19,19\n0,2,10,10,19,19\n"
+    assert f"{name}: no part of its object is seen in 1 frames" in capsys.readouterr().out
+
+
+def test_damaged_masks_end_with_one_line(tmp_path, write_images):
+    write_images(tmp_path / "masks/01", 3, "{}.png", images=[BOX] * 3)
+    path = tmp_path / "masks/01/1.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SystemExit, match=r"error: .*masks/01/1\.png: cut short \(60 bytes\)"):
+        masks_to(tmp_path, tmp_path / "masks")
+    write_images(tmp_path / "masks/01", 1, "{}.png", first=1, images=[BOX[:9]])
+    with pytest.raises(SystemExit, match=r"1\.png: a mask of shape \(9, 64\), expected \(48, 64\)"):
+        masks_to(tmp_path, tmp_path / "masks")

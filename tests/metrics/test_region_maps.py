@@ -7,6 +7,7 @@ from test_region import folders, plain_iou, plain_truth  # noqa: F401
 
 from vadjax import scores as score_files
 from vadjax.data.boxes import cell_edges
+from vadjax.data.masks import open_masks
 from vadjax.metrics import frame, pixel, region, region_boxes, region_maps
 from vadjax.scores import Scores
 
@@ -209,6 +210,28 @@ def test_the_command_on_maps_and_masks(scored, tmp_path, capsys):
     assert figures["pixel40_auc"] == pytest.approx(frame.auc(labels, rule), abs=1e-12)
     expected = frame.equal_error_rate(frame.curve(labels, rule))
     assert figures["pixel40_eer"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_masks_in_one_array_of_either_order_give_the_same_figures(scored, tmp_path, capsys):
+    found, tracks, masks = scored
+    figures = []
+    for axis in (None, 0, 2):
+        if axis is not None:
+            masks = tmp_path / f"masks_{axis}"
+            masks.mkdir()
+            for own in open_masks(scored[2]).values():
+                np.save(masks / f"{own.name}.npy", np.stack(list(own), axis))
+        flags = ["--frame_size=24x36", "--json", f"--masks={masks}"]
+        region.main([str(found), str(tracks), *flags])
+        figures.append(json.loads(capsys.readouterr().out))
+    assert figures[0] == figures[1] == figures[2]
+    np.save(masks / "c.npy", np.zeros((24, 36, 6)))
+    with pytest.raises(SystemExit, match="masks of 3 videos, but maps of 2; no map of video c"):
+        region.main([str(found), str(tracks), *flags])
+    (masks / "c.npy").unlink()
+    np.save(masks / "b.npy", np.zeros((24, 36, 5)))
+    with pytest.raises(SystemExit, match=r"b\.npy: masks of shape \(24, 36, 5\), .* frames 6"):
+        region.main([str(found), str(tracks), *flags])
 
 
 def test_one_clear_line_for_maps_that_cannot_be_measured(scored, tmp_path, write_images):

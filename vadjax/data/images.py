@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from vadjax.data import builder
+from vadjax.data.pictures import Levels
 from vadjax.data.records import Dataset
 from vadjax.data.toy_images import DRAWN, ToyImages
 
@@ -98,6 +99,7 @@ def write_images(
     size: tuple[int, int],
     file_format: str = "array_record",
     shards: int | None = None,
+    levels: Levels | None = None,
 ) -> dict:
     """Writes a dataset of images and returns its manifest.
 
@@ -109,6 +111,7 @@ def write_images(
       size: (H, W) of all images.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
+      levels: values of 16-bit pictures that became black and white; the manifest keeps them.
 
     Raises:
       FileExistsError, ValueError: as `vadjax.data.builder.write_dataset`.
@@ -121,7 +124,11 @@ def write_images(
         splits=splits,
         file_format=file_format,
         shards=shards,
-        extra={"classes": list(classes), "size": list(size)},
+        extra={
+            "classes": list(classes),
+            "size": list(size),
+            **({"levels": list(levels)} if levels else {}),
+        },
         notes={split: LabelCounts(classes) for split in splits},
     )
 

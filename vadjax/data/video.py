@@ -1,5 +1,6 @@
 """Decoding: the frames of a folder of images or of a video file, one at a time."""
 
+import copy
 import dataclasses
 import fnmatch
 import pathlib
@@ -11,8 +12,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from vadjax.data import pictures
 from vadjax.data.decode import Decoder
 from vadjax.data.frame_times import MOST_FPS, Intervals, resample
+from vadjax.data.pictures import Levels
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEOS = (
@@ -46,32 +49,45 @@ class FrameFolder(Iterable[Picture]):
     Args:
       folder: folder of images of one kind; hidden files are passed over.
       besides: pattern of the names of other files that may lie there, `"*_gt.txt"`.
+      levels: values of 16-bit pictures that become black and white.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: the folder is empty, or holds something else than images of one kind.
     """
 
-    def __init__(self, folder: str | pathlib.Path, besides: str = ""):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder: str | pathlib.Path, besides: str = "", levels: Levels | None = None):
+        self.folder, self.levels = pathlib.Path(folder), levels
         self.paths = list_images(self.folder, besides)
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    def with_levels(self, levels: Levels) -> "FrameFolder":
+        """The same frames, scaled by `levels`."""
+        other = copy.copy(self)
+        other.levels = levels
+        return other
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the first picture, whatever its depth."""
+        return decode_file(self.paths[0]).shape[:2]
+
     def __iter__(self) -> Iterator[Picture]:
         for path in self.paths:
-            yield read_picture(path)
+            yield read_picture(path, self.levels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How video files are read; folders of pictures do not heed it, but for `rate`.
+    """How video is read.
 
     Attributes:
       deinterlace: make whole frames of interlaced ones, which are refused otherwise.
       strict: a file that is cut short or damaged is an error; else a warning.
       rate: frames a second to which video is resampled (`frame_times.resample`); None: as it is.
+      levels: values of 16-bit pictures that become black and white; None for 8 bits.
 
     Raises:
       ValueError: a rate that is none.
@@ -80,6 +96,13 @@ class Reading:
     deinterlace: bool = False
     strict: bool = False
     rate: float | None = None
+    levels: Levels | None = None
+
+    @property
+    def settings(self) -> dict:
+        """What features depend on; JSON can hold it. Deinterlacing leaves other files alone."""
+        rate = {"resample_fps": self.rate} if self.rate else {}
+        return {**rate, **({"levels": list(self.levels)} if self.levels else {})}
 
     def __post_init__(self):
         if self.rate is not None and not 0 < self.rate <= MOST_FPS:
@@ -169,16 +192,19 @@ def open_frames(path: str | pathlib.Path, reading: Reading = AS_IT_IS) -> FrameF
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: as `FrameFolder`; or a folder that is to be resampled, whose times are unknown.
+      ValueError: as `FrameFolder`; a folder that is to be resampled, whose times are unknown, or
+        levels for a video file.
     """
     if not pathlib.Path(path).is_dir():
+        if reading.levels is not None:
+            raise ValueError(pictures.not_for(f"{path}: a video file", reading.levels))
         return VideoFile(path, reading)
     if reading.rate:
         raise ValueError(
             f"{path}: a folder of pictures has no times, so it cannot be resampled to "
             f"{reading.rate:g} frames a second; give the video file it was made of"
         )
-    return FrameFolder(path)
+    return FrameFolder(path, levels=reading.levels)
 
 
 def find_videos(
@@ -300,28 +326,35 @@ def natural(path: pathlib.Path) -> list:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)] + [path.name]
 
 
-def read_picture(path: pathlib.Path) -> Picture:
-    """One image file in colour.
+def read_picture(path: pathlib.Path, levels: Levels | None = None) -> Picture:
+    """One image file in colour; `levels` as for `pictures.to_eight_bits`.
 
     Raises:
-      ValueError: the file is not a readable image.
+      ValueError: the file is not a readable image, or as `pictures.to_eight_bits`.
     """
     content = path.read_bytes()
-    pixels = decode_image(content)
-    if pixels is None:
-        raise ValueError(
-            f"{path}: not a readable image ({len(content):,} bytes); copy or extract it again"
-        )
+    pixels = pictures.to_eight_bits(_decode(content, path), levels, str(path))
     jpeg = content if path.suffix.lower() in (".jpg", ".jpeg") else None
     return Picture(pixels, str(path), jpeg)
 
 
-def decode_image(content: bytes) -> np.ndarray | None:
-    """Encoded image → uint8 [H, W, 3], RGB; None if it cannot be decoded."""
-    if not content:
-        return None
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
+def decode_file(path: pathlib.Path) -> np.ndarray:
+    """One image file in colour, [H, W, 3], RGB, of its own depth.
+
+    Raises:
+      ValueError: the file is not a readable image.
+    """
+    return _decode(path.read_bytes(), path)
+
+
+def _decode(content: bytes, path: pathlib.Path) -> np.ndarray:
+    pixels = pictures.decode(content)
+    if pixels is None:
+        raise ValueError(
+            f"{path}: not a readable image ({len(content):,} bytes), or one that is cut short; "
+            "copy or extract it again"
+        )
+    return pixels
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

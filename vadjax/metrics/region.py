@@ -114,11 +114,16 @@ def pixel_figures(videos: Videos, masks: Mapping[str, Masks]) -> dict[str, float
     """Pixel-level figures of maps.
 
     Raises:
-      ValueError: a video without masks, another number of them than frames, or frames or pixels
-        of one class only.
+      ValueError: a video without masks, masks without a video, another number of them than frames,
+        or frames or pixels of one class only.
     """
     if missing := [name for name in videos.names if name not in masks]:
         raise ValueError(f"--masks: no masks of video {', '.join(missing[:5])}")
+    if extra := [name for name in masks if name not in videos.names]:
+        raise ValueError(
+            f"--masks: masks of {len(masks)} videos, but maps of {len(videos.names)}; no map of "
+            f"video {', '.join(extra[:5])}. Score these too, or move their masks elsewhere"
+        )
     own = [masks[name] for name in videos.names]
     rows = [
         (mask.any(), pixel.frame_score(values, mask))
@@ -179,7 +184,9 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     )
     found = figures(videos, points)
     if args.masks:
-        found |= pixel_figures(videos, open_masks(args.masks))
+        lengths = map(len, videos.maps)
+        counts = dict(zip(videos.names, lengths, strict=True))
+        found |= pixel_figures(videos, open_masks(args.masks, counts))
     if args.curves:
         write_curves(args.curves, points)
     settings = {"alpha": args.alpha, "beta": args.beta}
@@ -231,7 +238,9 @@ def parser() -> argparse.ArgumentParser:
     add("--frame_size", type=_size, metavar="HxW", help="of the source frames, where the map is "
         "smaller: its cells cover them evenly")  # fmt: skip
     add(
-        "--masks", type=pathlib.Path, help="folder of VIDEO/*.png or VIDEO.npy: pixel-level figures"
+        "--masks",
+        type=pathlib.Path,
+        help="folder of VIDEO/*.png, VIDEO_gt/*.bmp or VIDEO.npy: pixel-level figures",
     )
     add("--curves", type=pathlib.Path, metavar="FOLDER", help="write the curves as .npy there; "
         "python -m vadjax.metrics.compute_auc gives the area of two of them")  # fmt: skip

@@ -1,0 +1,279 @@
+"""MATLAB files of version 5 to 7 (`save -v6`, `save -v7`): numbers, cells and structs; no JAX.
+
+SciPy's reader ends the interpreter on some damaged files; this one checks every length before it
+follows it. Layout: "MAT-File Format" of MathWorks, level 5. A file is a header of 128 bytes and
+then elements, each a tag (type, number of bytes) and its bytes, filled up to a multiple of 8.
+"""
+
+import contextlib
+import math
+import pathlib
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+MAX_BYTES = 1 << 31  # of a file, and of a variable after decompression
+DEPTH = 8  # of cells and structs in each other
+HEAD = 128  # bytes of the header
+PEEK = 4096  # bytes that hold the type and shape of a variable
+MATRIX, COMPRESSED = 14, 15  # types of elements
+NUMBERS = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
+TEXT = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
+HDF5 = "a MATLAB 7.3 file (HDF5)"
+EMPTY = np.zeros((0, 0))  # what MATLAB stores without a head
+CELL, STRUCT, CHARACTERS = 1, 2, 4  # classes of arrays
+CLASSES = {
+    6: "f8",
+    7: "f4",
+    8: "i1",
+    9: "u1",
+    10: "i2",
+    11: "u2",
+    12: "i4",
+    13: "u4",
+    14: "i8",
+    15: "u8",
+}
+
+Value = np.ndarray  # numbers; an array of objects for cells; an array of dicts for structs
+
+
+def read_mat(path: str | pathlib.Path, only: str | None = None) -> dict[str, Value]:
+    """The variables of a file.
+
+    Args:
+      path: the file.
+      only: name of one variable; others are passed over.
+
+    Returns:
+      Name → array: of numbers, shape as in MATLAB; of objects, for cells; of dicts by field, for
+      structs.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file, damaged, or with a class of arrays that is not read.
+    """
+    path = pathlib.Path(path)
+    with _naming(path):
+        readers = _variables(path, MAX_BYTES)
+        return {name: one.value(name) for name, one in readers if only in (None, name)}
+
+
+def shapes(path: str | pathlib.Path) -> dict[str, tuple[tuple[int, ...], bool]]:
+    """The shape of every variable, and whether it is of cells, without reading its values.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_mat`.
+    """
+    path = pathlib.Path(path)
+    with _naming(path):
+        return {name: (one.shape, one.is_cells) for name, one in _variables(path, PEEK)}
+
+
+def _variables(path: pathlib.Path, most: int) -> Iterator[tuple[str, "_Matrix"]]:
+    """Name and reader of each variable; compressed ones up to `most` bytes."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path.stat().st_size:,} bytes; expected {MAX_BYTES:,} at most")
+    content = memoryview(path.read_bytes())
+    order = _check_head(content)
+    for kind, data in _elements(content[HEAD:], order):
+        if kind == COMPRESSED:
+            kind, data = next(
+                _elements(_decompress(data, most), order, cut=most < MAX_BYTES), (0, b"")
+            )
+        if kind != MATRIX:
+            raise ValueError(f"an element of type {kind} where a variable was expected")
+        if len(data):
+            matrix = _Matrix(data, order)
+            if matrix.name:  # else what MATLAB keeps for itself
+                yield matrix.name, matrix
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Adds the file and the remedy to an error."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error) == HDF5:
+            raise ValueError(
+                f"{path}: {HDF5}, expected version 7 or older. In MATLAB: "
+                f"s = load('{path.name}'); save('{path.name}', '-struct', 's', '-v7')"
+            ) from error
+        raise ValueError(
+            f"{path}: not a readable .mat file ({error}); it is damaged or cut short, not of "
+            "version 5 to 7, or holds other things than numbers, text, cells and structs. Save it "
+            "again in MATLAB with save(…, '-v7')"
+        ) from error
+
+
+def _check_head(content: memoryview) -> str:
+    """Byte order of the file, `<` or `>`.
+
+    Raises:
+      ValueError: the header is of another kind of file.
+    """
+    mark = bytes(content[126:128])
+    if mark not in (b"IM", b"MI"):
+        raise ValueError(f"{len(content):,} bytes without its header")
+    order = "<" if mark == b"IM" else ">"
+    (version,) = struct.unpack(f"{order}H", content[124:126])
+    if version == 0x0200:
+        raise ValueError(HDF5)
+    if version != 0x0100:
+        raise ValueError(f"version {version:#06x}")
+    return order
+
+
+def _decompress(data: memoryview, most: int) -> memoryview:
+    inflater = zlib.decompressobj()
+    try:
+        found = inflater.decompress(data, most)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if most == MAX_BYTES and not inflater.eof:
+        raise ValueError("a compressed variable that is cut short or too large")
+    return memoryview(found)
+
+
+def _elements(data: memoryview, order: str, cut: bool = False) -> Iterator[tuple[int, memoryview]]:
+    """Type and bytes of each element; `cut`: the last may go on past the end.
+
+    Raises:
+      ValueError: an element goes on past the end.
+    """
+    at = 0
+    while at < len(data):
+        if len(data) - at < 8:
+            raise ValueError("ends inside the tag of an element")
+        kind, size = struct.unpack(f"{order}II", data[at : at + 8])
+        start = at + 8
+        if kind >> 16:  # a small element: its size and bytes are inside the tag
+            kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
+            if size > 4:
+                raise ValueError(f"a small element of {size} bytes")
+        if size > len(data) - start and not cut:
+            raise ValueError(f"an element of {size:,} bytes, of which {len(data) - start:,} remain")
+        yield kind, data[start : start + size]
+        at = start + size
+        if kind != COMPRESSED:
+            at += -at % 8
+
+
+class _Matrix:
+    """One array of a file: its head read, its values to be read.
+
+    Args:
+      data: the bytes of the element.
+      order: `<` or `>`.
+      depth: how many cells and structs it lies in.
+
+    Attributes:
+      name: of the variable; empty inside cells and structs.
+      shape: as in MATLAB, two axes or more.
+      is_cells: whether it holds arrays.
+
+    Raises:
+      ValueError: the head is damaged.
+    """
+
+    def __init__(self, data: memoryview, order: str, depth: int = 0):
+        if depth > DEPTH:
+            raise ValueError(f"cells and structs {depth} deep in each other")
+        self._order, self._depth = order, depth
+        self._parts = _elements(data, order, cut=True)
+        (flags, *_), dims = self._next_numbers(), self._next_numbers()
+        self._class, self._complex = int(flags) & 0xFF, bool(int(flags) & 0x0800)
+        self.is_cells = self._class == CELL
+        self.shape = tuple(int(side) for side in dims)
+        if len(self.shape) < 2 or min(self.shape) < 0 or math.prod(self.shape) > MAX_BYTES:
+            raise ValueError(f"an array of shape {self.shape}")
+        self.name = bytes(self._next()[1]).decode("latin-1")
+
+    def value(self, where: str) -> Value:
+        """The array; `where` is its name, for messages.
+
+        Raises:
+          ValueError: damaged, or of a class that is not read.
+        """
+        count = math.prod(self.shape)
+        if self._class == CELL:
+            return self._filled([self._inner(where) for _ in range(self._possible(count))])
+        if self._class == STRUCT:
+            fields = self._fields()
+            return self._filled(
+                [
+                    {field: self._inner(f"{where}.{field}") for field in fields}
+                    for _ in range(self._possible(count))
+                ]
+            )
+        if self._class == CHARACTERS:
+            kind, data = self._next()
+            text = bytes(data).decode(TEXT.get(kind, "latin-1"), "replace")
+            return np.array(text)
+        if self._class not in CLASSES:
+            raise ValueError(f"{where}: an array of class {self._class}; expected numbers or cells")
+        if self._complex:
+            raise ValueError(f"{where}: complex numbers; expected real ones")
+        values = self._next_numbers()
+        if len(values) != count:
+            raise ValueError(f"{where}: {len(values):,} values for an array of shape {self.shape}")
+        return values.astype(CLASSES[self._class], copy=False).reshape(self.shape, order="F")
+
+    def _filled(self, values: list) -> np.ndarray:
+        """An array of objects."""
+        array = np.empty(len(values), object)
+        for place, value in enumerate(values):  # NumPy would unpack arrays of one shape
+            array[place] = value
+        return array.reshape(self.shape, order="F")
+
+    def _possible(self, count: int) -> int:
+        """The number of arrays inside, if there can be so many: each takes 8 bytes or more."""
+        self._inside = list(self._parts)
+        self._parts = iter(self._inside)
+        if count > len(self._inside):
+            raise ValueError(f"{len(self._inside):,} arrays in an array of shape {self.shape}")
+        return count
+
+    def _inner(self, where: str) -> Value:
+        kind, data = self._next()
+        if kind != MATRIX:
+            raise ValueError(f"{where}: an element of type {kind} where an array was expected")
+        return _Matrix(data, self._order, self._depth + 1).value(where) if len(data) else EMPTY
+
+    def _fields(self) -> list[str]:
+        """Names of the fields of a struct."""
+        lengths, (_, names) = self._next_numbers(), self._next()
+        length = int(lengths[0]) if len(lengths) else 0
+        if length < 1 or len(names) % length:
+            raise ValueError(f"names of fields of {length} bytes")
+        parts = [bytes(names[at : at + length]) for at in range(0, len(names), length)]
+        return [part.split(b"\0")[0].decode("latin-1") for part in parts]
+
+    def _next(self) -> tuple[int, memoryview]:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise ValueError("an array ends before its values") from None
+
+    def _next_numbers(self) -> np.ndarray:
+        kind, data = self._next()
+        if kind not in NUMBERS:
+            raise ValueError(f"an element of type {kind} where numbers were expected")
+        number = np.dtype(self._order + NUMBERS[kind])
+        if len(data) % number.itemsize:
+            raise ValueError(f"{len(data):,} bytes of numbers of {number.itemsize}")
+        return np.frombuffer(data, number)
