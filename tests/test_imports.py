@@ -11,7 +11,7 @@ LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
-FRAMES = ("vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
+FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
 OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
 MARKED = (
     "vadjax.progress",
@@ -20,9 +20,10 @@ MARKED = (
 )  # its boxes are those that the metrics count
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
+DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = (
     *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
-    *("vadjax.data.object_masks", "vadjax.data.pictures", "vadjax.data.video"),
+    *("vadjax.data.object_masks", "vadjax.data.pictures", *DECODING),
 )
 
 
