@@ -95,11 +95,10 @@ def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[Sourc
     Raises:
       ValueError: there is none, or something else lies between them.
     """
-    paths, videos = visible(folder), []
-    scenes = [path for path in paths if is_scene(path)]
-    for path in [path for path in paths if path not in scenes] + [
-        path for scene in scenes for path in visible(scene)
-    ]:
+    paths, videos = [], []
+    for path in visible(folder):
+        paths += visible(path) if is_scene(path) else [path]
+    for path in paths:
         if path.is_dir() and path.name.endswith(ANNOTATIONS):
             continue  # masks that lie beside the videos
         if not path.is_dir() and path.suffix.lower() not in VIDEOS:
