@@ -25,6 +25,13 @@ def add_beam_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
 
 
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--deinterlace` and `--strict` (`vadjax.data.video.Reading`)."""
+    add = parser.add_argument
+    add("--deinterlace", action="store_true", help="make whole frames of interlaced video")
+    add("--strict", action="store_true", help="a video that is cut short or damaged is an error")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """`HxW` → (H, W).
 

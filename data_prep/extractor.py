@@ -11,9 +11,8 @@ import numpy as np
 
 from data_prep.feature_files import SETTINGS, TWO_STREAM
 from vadjax.clip_features import SnippetFeatures
-from vadjax.data.pictures import Levels
 from vadjax.data.segments import check_pooling, pool
-from vadjax.data.video import frames_of
+from vadjax.data.video import AS_IT_IS, Reading, frames_of
 from vadjax.writers import write_json
 
 SOURCES = "sources.json"  # name and path of every video
@@ -57,7 +56,7 @@ class Extractor:
       net: makes the features.
       out: folder to write.
       pooling: what is done with the snippets of a video.
-      levels: values of 16-bit pictures that become black and white.
+      reading: how video is read.
     """
 
     def __init__(
@@ -65,16 +64,15 @@ class Extractor:
         net: SnippetFeatures,
         out: str | pathlib.Path,
         pooling: Pooling | None = None,
-        levels: Levels | None = None,
+        reading: Reading = AS_IT_IS,
     ):
         self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
-        self.levels = levels
+        self.reading = reading
 
     @property
     def settings(self) -> dict:
         """What the features depend on; JSON can hold it."""
-        scaled = {"levels": list(self.levels)} if self.levels else {}
-        return {**self.net.settings, **self._pooling.settings, **scaled}
+        return {**self.net.settings, **self._pooling.settings, **self.reading.settings}
 
     def claim(self, videos: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
         """Notes in the folder of what weights, settings and videos its features are.
@@ -148,14 +146,14 @@ class Extractor:
 
 
 def decode(
-    videos: Mapping[str, pathlib.Path], net: SnippetFeatures, levels: Levels | None = None
+    videos: Mapping[str, pathlib.Path], net: SnippetFeatures, reading: Reading = AS_IT_IS
 ) -> Iterator[tuple[str, np.ndarray | Unusable]]:
     """Clips of the videos, one video after the other.
 
     Args:
       videos: name and path of each.
       net: cuts the clips.
-      levels: values of 16-bit pictures that become black and white.
+      reading: how video is read.
 
     Yields:
       Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read
@@ -163,7 +161,7 @@ def decode(
     """
     for name, path in videos.items():
         try:
-            for part in net.clips(frames_of(path, levels)):
+            for part in net.clips(frames_of(path, reading)):
                 yield name, part
         except (ValueError, OSError, cv2.error) as error:
             told = str(error).strip()

@@ -37,7 +37,7 @@ from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.masks import is_scene, open_video
 from vadjax.data.object_masks import ANNOTATIONS
 from vadjax.data.pictures import Levels, add_levels_flag, not_for
-from vadjax.data.video import VIDEOS, FrameFolder, open_frames, visible
+from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames, visible
 from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assumed
 from vadjax.formats.columns import Layout, layout
 from vadjax.formats.files import TEXT, list_files
@@ -65,13 +65,16 @@ def find_folder(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
     raise FileNotFoundError(f"{root}: has no folder {' or '.join(names)}; see --help for layouts")
 
 
-def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Splits:
+def read_layout(
+    root: pathlib.Path, labels: pathlib.Path | None = None, reading: Reading = AS_IT_IS
+) -> Splits:
     """The videos of the common layout (module docstring).
 
     Args:
       root: folder of the dataset.
       labels: of the test frames, in any form of `vadjax.formats.labels`; None looks for
         `frame_labels_*.npy` in `root`.
+      reading: how video files are read.
 
     Raises:
       FileNotFoundError: a folder is not there.
@@ -82,7 +85,7 @@ def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Split
         folder = find_folder(root, [f"{name}/frames" for name in names])
         splits[split] = [
             annotate(video, folder.parent, root / "tracks" if split == "test" else None)
-            for video in list_videos(folder)
+            for video in list_videos(folder, reading)
         ]
     return {
         "train": all_normal(splits["train"]),
@@ -90,8 +93,10 @@ def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Split
     }
 
 
-def list_videos(folder: pathlib.Path) -> list[SourceVideo]:
-    """The videos in a folder or in its folders `Scene…`, each a folder of images or a video file.
+def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[SourceVideo]:
+    """The videos in a folder or in its folders `Scene…`, read as `reading` says.
+
+    Each is a folder of images or a video file.
 
     Raises:
       ValueError: there is none, or something else lies between them.
@@ -107,7 +112,8 @@ def list_videos(folder: pathlib.Path) -> list[SourceVideo]:
                 f"{path}: neither a folder of frames nor a video ({', '.join(VIDEOS)}); "
                 "move it elsewhere"
             )
-        videos.append(SourceVideo(path.name if path.is_dir() else path.stem, open_frames(path)))
+        name = path.name if path.is_dir() else path.stem
+        videos.append(SourceVideo(name, open_frames(path, reading)))
     if not videos:
         raise ValueError(f"{folder}: empty; expected one folder of frames a video")
     return videos
@@ -434,7 +440,8 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def add_truth_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of ground truth that lies apart from the frames."""
+    """Adds the flags of ground truth that lies apart from the frames, and of video files."""
+    command.add_reading_flags(parser)
     add = parser.add_argument
     add(
         "--labels",

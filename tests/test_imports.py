@@ -11,7 +11,7 @@ LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
-FRAMES = ("vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
+FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
 OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
 MARKED = (
     "vadjax.progress",
@@ -22,9 +22,10 @@ EXPANSION = "vadjax.data.segments"
 # How programs end, shared by all of them, and the lines that they print.
 COMMAND = ("vadjax.command", "vadjax.progress")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
+DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = (
     *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
-    *("vadjax.data.object_masks", "vadjax.data.pictures", "vadjax.data.video"),
+    *("vadjax.data.object_masks", "vadjax.data.pictures", *DECODING),
 )
 FORMATS = ("vadjax.formats", "vadjax.data.video")  # what a reader of files may import of vadjax
 

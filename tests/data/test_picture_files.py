@@ -10,7 +10,7 @@ from PIL import Image
 
 from vadjax.data import pictures
 from vadjax.data.pictures import Levels, parse_levels
-from vadjax.data.video import FrameFolder, open_frames, read_picture
+from vadjax.data.video import FrameFolder, Reading, open_frames, read_picture
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 THERMAL = np.random.default_rng(1).integers(7000, 7400, (48, 64)).astype(np.uint16)
@@ -90,7 +90,7 @@ def test_levels_are_for_pictures_of_16_bits_alone(tmp_path):
         read_picture(path, Levels(7000, 7400))
     (tmp_path / "v.mp4").touch()
     with pytest.raises(ValueError, match="v.mp4: a video file has 8 bits, but levels 7000,7400"):
-        open_frames(tmp_path / "v.mp4", Levels(7000, 7400))
+        open_frames(tmp_path / "v.mp4", Reading(levels=Levels(7000, 7400)))
     path = write(tmp_path / "0.tif", np.full((4, 4), np.nan, np.float32))
     with pytest.raises(ValueError, match="0.tif: float32 with values that are NaN"):
         read_picture(path, Levels(0, 1))
@@ -102,7 +102,7 @@ def test_a_folder_keeps_its_levels(tmp_path):
     folder = FrameFolder(tmp_path / "v")
     assert folder.size == (48, 64)  # known without levels
     (found,) = folder.with_levels(Levels(7000, 7400))
-    (expected,) = open_frames(tmp_path / "v", Levels(7000, 7400))
+    (expected,) = open_frames(tmp_path / "v", Reading(levels=Levels(7000, 7400)))
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     with pytest.raises(ValueError, match="expected 8 bits"):
         list(folder)

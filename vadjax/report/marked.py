@@ -21,7 +21,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from vadjax import command, progress, scores
 from vadjax.data.boxes import cell_edges, component_boxes
-from vadjax.data.pictures import add_levels_flag
 from vadjax.report import overlay, reasons
 from vadjax.report.curves import DPI
 from vadjax.report.overlay import HEIGHT, Source
@@ -228,7 +227,7 @@ def _written(
 def run(args: argparse.Namespace) -> tuple[int, int]:
     """Reads the scores and the frames, and writes what is marked; numbers of marked and of all."""
     video = scores.read(args.scores)
-    source = overlay.open_source(args.frames, video.video, args.split, args.levels)
+    source = overlay.open_source(args.frames, video.video, args.split, overlay.reading(args))
     count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
     return count, len(video.frame_scores)
 
@@ -250,7 +249,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
-    add_levels_flag(parser)
+    overlay.add_reading_flags(parser)
     args = parser.parse_args(argv)
     count, frames = command.report_errors(run, args)
     print(f"{count:,} of {frames:,} frames: {args.out}")

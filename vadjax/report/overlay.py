@@ -28,8 +28,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from vadjax import command, progress, scores
+from vadjax.data import decode
 from vadjax.data import video as decoding
-from vadjax.data.pictures import Levels, add_levels_flag
+from vadjax.data.pictures import add_levels_flag
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
 
@@ -132,13 +133,22 @@ def film(
     try:
         with progress.bar(title, count) as bar:
             _encode(iter(frames), temporary, fps, bar)
-        written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
+        written = _count(temporary)
         if written != count:
             raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
     return out
+
+
+def _count(path: pathlib.Path) -> int:
+    """Frames of a film that can be decoded."""
+    try:
+        with decode.Decoder(path) as film:
+            return sum(1 for _ in film.frames())
+    except ValueError:
+        return 0
 
 
 def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -> None:
@@ -317,18 +327,25 @@ def _curve(figure: Figure, video: Scores, whole: np.ndarray):
 
 
 def open_source(
-    path: pathlib.Path, name: str, split: str = "test", levels: Levels | None = None
+    path: pathlib.Path,
+    name: str,
+    split: str = "test",
+    reading: decoding.Reading = decoding.AS_IT_IS,
 ) -> Source:
     """The frames at `path`; of a prepared dataset, those of the video `name` in `split`.
 
-    `levels` are the values of 16-bit pictures that become black and white.
+    Args:
+      path: folder of pictures, video file or prepared dataset.
+      name: of the video.
+      split: of a dataset.
+      reading: how a folder or file is read: as it was to score it.
 
     Raises:
       FileNotFoundError, ValueError: nothing there that can be read, or no such video.
     """
     if (path / "manifest.json").is_file():
         return _from_dataset(path, name, split)
-    frames = decoding.open_frames(path, levels)
+    frames = decoding.open_frames(path, reading)
     return Source((picture.pixels for picture in frames), len(frames))
 
 
@@ -344,10 +361,21 @@ def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
     raise ValueError(f"{path}: no video {name!r} in split {split!r}; --split names another")
 
 
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how frames are read."""
+    parser.add_argument("--deinterlace", action="store_true", help="of an interlaced video file")
+    add_levels_flag(parser)
+
+
+def reading(args: argparse.Namespace) -> decoding.Reading:
+    """How frames are read by these flags."""
+    return decoding.Reading(args.deinterlace, levels=args.levels)
+
+
 def run(args: argparse.Namespace) -> pathlib.Path:
     """Reads the scores and the frames, and writes the overlay."""
     video = scores.read(args.scores)
-    source = open_source(args.frames, video.video, args.split, args.levels)
+    source = open_source(args.frames, video.video, args.split, reading(args))
     return write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
 
 
@@ -365,7 +393,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=pathlib.Path, help=".mp4 or .webm (default: beside SCORES)")
     parser.add_argument("--fps", type=float, default=25, help="frames a second (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
-    add_levels_flag(parser)
+    add_reading_flags(parser)
     args = parser.parse_args(argv)
     print(f"Overlay: {command.report_errors(run, args)}")
 
