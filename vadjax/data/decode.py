@@ -45,7 +45,7 @@ class Decoder(Iterable[Frame]):
       source: path of a file, or address of a stream (`"rtsp://…"`).
       deinterlace: make whole frames of interlaced ones (FFmpeg's bwdif), as many as there are.
       options: of FFmpeg's demuxer, `{"rtsp_transport": "tcp"}`.
-      timeout: seconds to wait for a stream to open and for its next packet, one number or two;
+      timeout: seconds to wait for a stream to open and for its next packet, one number or both;
         None: for ever.
 
     Raises:
