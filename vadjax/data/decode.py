@@ -15,6 +15,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from vadjax.data.deinterlace import Deinterlacer
 from vadjax.data.frame_times import MOST_FPS, Times, decide, like
@@ -45,7 +46,7 @@ class Decoder(Iterable[Frame]):
       source: path of a file, or address of a stream (`"rtsp://…"`).
       deinterlace: make whole frames of interlaced ones (FFmpeg's bwdif), as many as there are.
       options: of FFmpeg's demuxer, `{"rtsp_transport": "tcp"}`.
-      timeout: seconds to wait for a stream to open and for its next packet, one number or two;
+      timeout: seconds to wait for a stream to open and for its next packet, one number or both;
         None: for ever.
 
     Raises:
@@ -96,10 +97,14 @@ class Decoder(Iterable[Frame]):
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        reformatter = VideoReformatter()  # one for all: each holds buffers and threads of its own
         try:
             for frame, time in self.frames():
-                pixels = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
-                yield Frame(upright(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), frame), time)
+                bgr = reformatter.reformat(
+                    frame, format="bgr24", interpolation="BICUBIC", threads=1
+                )
+                pixels = cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB)
+                yield Frame(upright(pixels, frame), time)
         finally:
             self.close()
 
