@@ -146,6 +146,26 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
 
 
+@pytest.mark.parametrize("fps", [0.5, 0.2, 0.01])
+def test_a_folder_of_a_slow_camera_has_whole_intervals(ranker, tmp_path, capsys, fps):
+    config, folder = ranker
+    frames = tmp_path / "gate"
+    frames.mkdir()
+    for number in range(48):
+        grey = np.full((48, 64, 3), 200 if 16 <= number < 32 else 0, np.uint8)
+        cv2.imwrite(str(frames / f"{number:03}.png"), grey)
+    assert predict.run(config, folder, str(frames), tmp_path / "out", fps=fps) == {}
+    summary = json.loads((tmp_path / "out/gate.json").read_text())
+    found = {tuple(own["frames"]): [own["start"], own["stop"]] for own in summary["intervals"]}
+    assert list(found) in ([(16, 32)], [(0, 16), (32, 48)])  # what is high is not the point here
+    for (first, stop), seconds in found.items():
+        assert seconds == pytest.approx([first / fps, stop / fps])
+    assert summary["seconds"] == pytest.approx(48 / fps) and summary["fps"] == fps
+    film = cv2.VideoCapture(str(tmp_path / "out/gate.webm"))
+    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 48
+    assert ("gate.webm: shown at 0.05" in capsys.readouterr().out) == (fps == 0.01)
+
+
 @pytest.mark.parametrize("step", [16, 10, 24])
 @pytest.mark.parametrize("count", [70, 9])
 @pytest.mark.parametrize("live", [False, True])
@@ -413,6 +433,8 @@ def test_what_is_not_a_finished_run_is_refused(mil_config, tmp_path):
         predict.run(ped2_exemplar.get_config(), tmp_path / "run", video)
     with pytest.raises(ValueError, match="--fps 0; expected more than 0"):
         predict.run(mil_config, tmp_path / "run", video, fps=0.0)
+    with pytest.raises(ValueError, match="--fps inf; expected more than 0, and finite"):
+        predict.run(mil_config, tmp_path / "run", video, fps=float("inf"))
 
 
 def test_the_fields_of_the_run_count(exemplars, ranker, capsys):

@@ -2,6 +2,7 @@
 
 import array
 import json
+import math
 import pathlib
 import re
 import warnings
@@ -65,8 +66,8 @@ def run(
     """
     folder = pathlib.Path(folder)
     out = pathlib.Path(out or folder / "predict")
-    if fps is not None and not fps > 0:
-        raise ValueError(f"--fps {fps:g}; expected more than 0")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps {fps:g}; expected more than 0, and finite")
     if is_camera(video):
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
@@ -148,7 +149,7 @@ def write(
     """
     result = score(trained, name, open_frames(path), rate)
     scores.write(out / "scores", result)
-    found = intervals.top(result.frame_scores, TOP, result.scored, round(rate.fps))
+    found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
     summary = {
         "video": str(path),
         "frames": len(result.frame_scores),
@@ -160,7 +161,7 @@ def write(
         "intervals": [_row(one, result, rate.fps) for one in found],
     }
     writers.write_json(out / f"{name}.json", summary)
-    curve = curves.draw_predicted(result, found)
+    curve = curves.draw_predicted(result, found, rate.fps)
     (out / f"{name}.png").write_bytes(curves.to_png(curve))
     _print(name, summary)
     if film:
