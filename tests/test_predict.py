@@ -329,7 +329,9 @@ def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_p
         for number, picture in enumerate(open_frames(write_video(tmp_path / "v.avi", 40)))
     ]
     live.watch(restore(config, folder), "v", frames, 25.0, tmp_path)
-    assert [row["missing"] for row in rows_of(tmp_path / "v.live.csv")] == ["0", "7", "0"]
+    rows = rows_of(tmp_path / "v.live.csv")
+    assert [row["missing"] for row in rows] == ["0", "0", "7", "0"]
+    assert [row["first_frame"] for row in rows] == ["0", "16", "20", "36"]  # none spans the gap
     assert "(7 frames missing)" in capsys.readouterr().out
 
 
@@ -372,9 +374,11 @@ def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):
 
     video = write_video(tmp_path / "v.avi", 40)
     trained = restore(config, folder)
-    live.watch(trained, "v", Stops(), 25.0, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        live.watch(trained, "v", Stops(), 25.0, tmp_path)
+    assert [row["last_frame"] for row in rows_of(tmp_path / "v.live.csv")] == ["15", "31"]
     said = capsys.readouterr().out
-    assert "frames 16-31" in said and "Stopped." in said and "v.live.csv" in said
+    assert "frames 16-31" in said and "v.live.csv" in said
 
 
 def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):
