@@ -15,7 +15,8 @@ OVERLAY = ("vadjax.progress", *FRAMES)
 MARKED = ("vadjax.progress", "vadjax.data.boxes")  # its boxes are those that the metrics count
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
-TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.video")
+DECODING = ("vadjax.data.decode", "vadjax.data.video")
+TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", *DECODING)
 
 
 def name_of(path) -> str:
