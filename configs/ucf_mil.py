@@ -22,7 +22,8 @@ Variants:
     :smoke  6 steps, for tests
 
 Quirks of the original that are fields here: loss.segments_used (30; the paper's is 32),
-loss.pairing, eval.expansion, and eval.select_on_test with eval.select_by = "auc_pairs" (the
+loss.pairing, eval.expansion ("seed": frames past the last whole clip score 0; "segments" gives them
+the last score), and eval.select_on_test with eval.select_by = "auc_pairs" (the
 original keeps the best epoch on the test split; off here).
 """
 

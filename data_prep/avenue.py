@@ -15,7 +15,7 @@ import dataclasses
 import pathlib
 import re
 
-from data_prep import frames
+from data_prep import command, frames
 from data_prep.avenue_masks import LazyMasks
 from vadjax.data.frame_writer import SourceVideo
 
@@ -102,4 +102,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,13 +1,13 @@
 """What the command lines of all preparing programs share."""
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import logging
 
-from vadjax import progress
+from vadjax import command
+from vadjax.command import run  # noqa: F401  (programs end with command.run(main))
 from vadjax.data.records import FORMATS
 
 
@@ -25,16 +25,9 @@ def add_beam_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
-    """Calls `function`; an error of the input ends the program with one line, not a traceback.
-
-    Warnings become lines too.
-    """
-    logging.set_verbosity(logging.ERROR)  # checkpoints warn of what is meant
-    try:
-        with progress.warnings_as_lines():
-            return function(*args, **kwargs)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    """As `vadjax.command.report_errors`, without what checkpoints warn of on purpose."""
+    logging.set_verbosity(logging.ERROR)
+    return command.report_errors(function, *args, **kwargs)
 
 
 CONFIGS = {

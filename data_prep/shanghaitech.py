@@ -18,7 +18,7 @@ import pathlib
 
 import numpy as np
 
-from data_prep import frames
+from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
 
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
@@ -94,4 +94,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -16,7 +16,7 @@ all snippets, and their labels are padded with the last to whole snippets.
 
 import pathlib
 
-from data_prep import bags
+from data_prep import bags, command
 
 
 def prepare(
@@ -54,4 +54,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

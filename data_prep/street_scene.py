@@ -27,7 +27,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from data_prep import frames
+from data_prep import command, frames
 from vadjax.data.boxes import words
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.video import FrameFolder, visible
@@ -197,4 +197,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep import bags
+from data_prep import bags, command
 from data_prep.feature_files import Features, find_features, read_array, read_settings
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
@@ -401,4 +401,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

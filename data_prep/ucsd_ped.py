@@ -16,7 +16,7 @@ Frames are taken by rank: it does not matter whether their names begin at 0 or a
 import pathlib
 import re
 
-from data_prep import frames
+from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.video import FrameFolder, visible
 
@@ -135,4 +135,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -217,3 +219,173 @@ def test_a_truncated_file_is_refused(tmp_path):
         scores.read(path)
     with pytest.raises(FileNotFoundError, match="no score files"):
         scores.read_folder(tmp_path / "none")
+
+
+def segments_file(folder, name, count, frames):
+    np.savez(folder / f"{name}.npz", segment_scores=np.arange(count) - 5.0, num_frames=frames)
+
+
+def test_one_score_every_16_frames_is_taken_as_that(tmp_path):
+    segments_file(tmp_path, "cut", 50, 815)  # the last snippet, of 15 frames, has no score
+    segments_file(tmp_path, "whole", 41, 650)
+    for found, frames in zip(scores.read_folder(tmp_path), (815, 650), strict=True):
+        expected = np.minimum(np.arange(frames) // 16, len(found.segment_scores) - 1) - 5.0
+        np.testing.assert_array_equal(found.frame_scores, expected)
+
+
+def test_all_files_of_a_folder_are_spread_by_one_rule(tmp_path):
+    segments_file(tmp_path, "a", 32, 500)  # by itself one score every 16 frames as well
+    segments_file(tmp_path, "b", 32, 900)
+    found = scores.read_folder(tmp_path)[0].frame_scores
+    assert found[16 * 16] == 17 - 5  # of 31 clips for 32 segments, number 16 is lost
+    with pytest.warns(UserWarning, match="as likely as 32 segments; assumed 'snippets'"):
+        found = scores.read(tmp_path / "a.npz").frame_scores
+    assert found[16 * 16] == 16 - 5
+
+
+def test_what_had_to_be_assumed_is_said_once_for_a_folder(tmp_path):
+    for name in "abc":
+        segments_file(tmp_path, name, 10, 333)
+    with pytest.warns(UserWarning, match="no common rule; assumed: 3 by 'even'") as said:
+        found = scores.read_folder(tmp_path)
+    assert len(said) == 1
+    np.testing.assert_array_equal(found[0].frame_scores, np.arange(333) * 10 // 333 - 5.0)
+
+
+def test_a_rule_that_was_asked_for_is_obeyed_and_doubts_are_said(tmp_path):
+    segments_file(tmp_path, "v", 41, 650)
+    with pytest.warns(UserWarning) as said:
+        found = scores.read_folder(tmp_path, "seed")[0].frame_scores
+    assert (found[640:] == 0).all()
+    texts = [str(one.message) for one in said]
+    assert len(texts) == 2
+    assert "41 for 650), but are spread as segments by 'seed', as asked" in texts[0]
+    assert "scores are negative, down to -5, and the rule 'seed' gives 0" in texts[1]
+    assert "to 10 frames that no segment covers" in texts[1]
+    assert (scores.read_folder(tmp_path, "repeat")[0].frame_scores[640:] == 35).all()
+    with pytest.raises(ValueError, match=r"expansion 'none'; expected one of seed"):
+        scores.read_folder(tmp_path, "none")
+
+
+def test_frame_scores_are_spread_anew_only_on_request(tmp_path):
+    written = Scores("v", np.zeros(48), segment_scores=np.array([1.0, 2, 3]))
+    scores.write(tmp_path, written)
+    assert scores.read_folder(tmp_path)[0].frame_scores.max() == 0
+    found = scores.read_folder(tmp_path, "even")[0].frame_scores
+    np.testing.assert_array_equal(found, np.repeat([1.0, 2, 3], 16))
+    scores.write(tmp_path, Scores("v", np.zeros(48)))
+    with pytest.raises(ValueError, match=r"v\.npz: no segment_scores, so no expansion to choose"):
+        scores.read_folder(tmp_path, "even")
+
+
+def test_a_number_of_frames_may_be_an_array_of_one(tmp_path):
+    for number in (np.array([650]), np.array(650.0), np.array([[650]], np.uint16)):
+        segments_file(tmp_path, "v", 41, number)
+        assert len(scores.read(tmp_path / "v.npz").frame_scores) == 650
+
+
+SEGMENTS = {"segment_scores": np.zeros(32), "num_frames": 640}
+FRAMES = {"frame_scores": np.zeros(640)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (FRAMES | {"labels": np.int64(0)}, r"v: labels int64 \(\); expected \[640\], 0 or 1"),
+        (FRAMES | {"labels": np.zeros((640, 1))}, r"v: labels float64 \(640, 1\); expected \[640"),
+        (FRAMES | {"labels": np.full(640, "0")}, r"v: labels <U1 \(640,\); expected \[640\]"),
+        (FRAMES | {"labels": np.full(640, np.nan)}, "v: labels other than 0 and 1"),
+        (FRAMES | {"scored": np.full(640, "yes")}, r"v: scored <U3 \(640,\); expected \(640,\)"),
+        (FRAMES | {"scored": np.full(640, 2)}, "v: scored other than 0 and 1"),
+        (FRAMES | {"times": np.float64(0)}, r"v: times float64 \(\); expected \(640,\)"),
+        (FRAMES | {"times": np.arange(640) % 9}, "v: times fall after frame 8, from 8 to 0 sec"),
+        (FRAMES | {"alternative_b": np.full(640, "x")}, r"v: alternative_b <U1 \(640,\)"),
+        (FRAMES | {"boxes": np.full((1, 6), "x")}, r"v: boxes \(1, 6\); expected \[n, 6\] of nu"),
+        (FRAMES | {"boxes": np.float64(0)}, r"v: boxes \(\); expected \[n, 6\]"),
+        (FRAMES | {"segment_scores": np.zeros((10, 32))}, r"v: segment_scores float64 \(10, 32\)"),
+        ({"frame_scores": np.zeros(640, "M8[s]")}, r"v: frame_scores datetime64\[s\] \(640,\)"),
+        ({"frame_scores": np.zeros(640, complex)}, r"v: frame_scores complex128 \(640,\)"),
+        ({"frame_scores": np.zeros(640, [("a", "f4")])}, r"v: frame_scores .*expected float"),
+        ({"frame_scores": np.zeros(0)}, r"v: frame_scores float64 \(0,\)"),
+        ({"frame_scores": np.zeros(41), "labels": np.zeros(650)}, "is called segment_scores, wi"),
+        (SEGMENTS | {"segment_scores": np.zeros((10, 32))}, r"v: segment_scores float64 \(10, 3"),
+        (SEGMENTS | {"segment_scores": np.zeros((32, 1))}, r"v: segment_scores float64 \(32, 1\)"),
+        (SEGMENTS | {"segment_scores": np.float64(1)}, r"v: segment_scores float64 \(\)"),
+        (SEGMENTS | {"segment_scores": np.zeros(0)}, r"v: segment_scores float64 \(0,\)"),
+        (SEGMENTS | {"segment_scores": np.full(32, "a")}, r"v: segment_scores <U1 \(32,\)"),
+        (SEGMENTS | {"segment_scores": np.full(32, np.inf)}, "v: 32 of 32 segment_scores are NaN"),
+        (SEGMENTS | {"num_frames": 0}, r"num_frames int64 \(\) 0; expected one whole number"),
+        (SEGMENTS | {"num_frames": -640}, r"num_frames int64 \(\) -640; expected one whole"),
+        (SEGMENTS | {"num_frames": 10**12}, r"num_frames int64 \(\) 1000000000000; expected"),
+        (SEGMENTS | {"num_frames": 640.5}, r"num_frames float64 \(\) 640.5; expected one whole"),
+        (SEGMENTS | {"num_frames": np.nan}, r"num_frames float64 \(\) nan; expected one whole"),
+        (SEGMENTS | {"num_frames": np.inf}, r"num_frames float64 \(\) inf; expected one whole"),
+        (SEGMENTS | {"num_frames": "640"}, r"num_frames <U3 \(\) '640'; expected one whole num"),
+        (SEGMENTS | {"num_frames": np.zeros(2)}, r"num_frames float64 \(2,\); expected one whol"),
+        (SEGMENTS | {"num_frames": True}, r"num_frames bool \(\) True; expected one whole number"),
+    ],
+)
+def test_odd_shapes_and_kinds_are_refused_with_the_file_and_the_shape(tmp_path, arrays, message):
+    np.savez(tmp_path / "v.npz", **arrays)
+    with pytest.raises(ValueError, match=message) as refused:
+        scores.read(tmp_path / "v.npz")
+    assert str(tmp_path / "v.npz") in str(refused.value)
+
+
+def array_header(shape: str) -> bytes:
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        array_header("(10**15,)"),
+        array_header("(1000000000000000,)"),
+        array_header("(-1,)"),
+        array_header("(" * 500),
+        b"\x93NUMPY\x09\x00",
+        b"",
+        b"text",
+    ],
+    ids=["expression", "petabytes", "negative", "deep", "version", "empty", "text"],
+)
+@pytest.mark.parametrize("name", ["frame_scores", "alternative_b"])
+def test_a_damaged_array_is_refused(tmp_path, member, name):
+    np.savez(tmp_path / "v.npz", **({} if name == "frame_scores" else FRAMES))
+    with zipfile.ZipFile(tmp_path / "v.npz", "a") as archive:
+        archive.writestr(f"{name}.npy", member)
+    with pytest.raises(ValueError, match=r"v\.npz") as refused:
+        scores.read(tmp_path / "v.npz")
+    assert str(tmp_path / "v.npz") in str(refused.value)
+
+
+@pytest.mark.parametrize(("flag", "method"), [(1, 0), (0, 99)], ids=["encrypted", "unknown"])
+def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path, flag, method):
+    path = scores.write(tmp_path, Scores("v", np.zeros(100)))
+    changed = bytearray(path.read_bytes())
+    for at in (changed.index(b"PK\x03\x04") + 6, changed.index(b"PK\x01\x02") + 8):
+        changed[at : at + 4] = flag.to_bytes(2, "little") + method.to_bytes(2, "little")
+    path.write_bytes(bytes(changed))
+    with pytest.raises(ValueError, match=r"v\.npz: not a readable \.npz of arrays"):
+        scores.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "zu schnell für hier"}'.encode("latin-1"), r"reasons\.jsonl: not text in UTF-8"),
+        (b"[" * 100_000, r"v\.reasons\.jsonl:1: not JSON"),
+    ],
+)
+def test_reasons_that_cannot_be_read_are_refused(tmp_path, content, message):
+    path = scores.write(tmp_path, Scores("v", np.zeros(3)))
+    (tmp_path / "v.reasons.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        scores.read(path)
+
+
+def test_reasons_may_begin_with_a_byte_order_mark(tmp_path):
+    path = scores.write(tmp_path, Scores("v", np.zeros(3)))
+    (tmp_path / "v.reasons.jsonl").write_text('{"text": "é"}\n', "utf-8-sig")
+    assert scores.read(path).reasons == ({"text": "é"},)

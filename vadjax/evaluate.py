@@ -145,7 +145,30 @@ def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -
     """Scores the videos, writes `out/scores/`, and returns what was written."""
     own = _share(system, videos)
     with progress.bar(f"score {split}", len(own)) as bar:
-        return _through_files(system, state, own, out / "scores", lambda done: bar.update(done, {}))
+        results = _through_files(
+            system, state, own, out / "scores", lambda done: bar.update(done, {})
+        )
+    check_all_scored(videos, results)
+    return results
+
+
+def check_all_scored(videos: Sequence, results: Sequence[Scores]) -> None:
+    """Finds videos that no scores came back of: the figures would be those of another set.
+
+    Raises:
+      ValueError: there are some; names them.
+    """
+    if len(results) == len(videos):
+        return
+    names = [getattr(video, "video", None) or video.name for video in videos]
+    said = f"{len(videos):,} videos, but scores of {len(results):,}"
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"{said}: two videos or more are called {frame.listed(twice)}. Prepare the dataset "
+            "again with names of their own"
+        )
+    missing = sorted(set(names) - {one.video for one in results})
+    raise ValueError(f"{said}: the system gave none for {frame.listed(missing)}")
 
 
 def _through_files(
@@ -229,9 +252,12 @@ def measure_state(
         return system.figures(state, data)
     videos = system.videos(data, config.eval.split)
     if processes.count() == 1:
-        return figures(config, list(system.score(state, videos)))
+        results = list(system.score(state, videos))
+        check_all_scored(videos, results)
+        return figures(config, results)
     passing = folder / "evaluating"
     results = _through_files(system, state, _share(system, videos), passing, lambda done: None)
+    check_all_scored(videos, results)
     processes.wait("read")
     if processes.is_first():
         shutil.rmtree(passing)

@@ -17,6 +17,8 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from vadjax import command
+
 _CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:VARIANT] in configs/, and fields.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "What to do.")
@@ -96,4 +98,4 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    command.run(lambda: app.run(main, flags_parser=parse_flags))

@@ -3,7 +3,8 @@
 `frame_scores` float [T], high = anomalous, is all that is needed; the rest is optional:
 `labels` [T]; `scored` bool [T], frames that count in the figures; `alternative_NAME` [T], other
 scores of the same frames, measured beside; `times` [T] in seconds; `segment_scores` [K] with
-`num_frames`, spread over the frames at reading when there are no `frame_scores`; `boxes` [n, 6]
+`num_frames`, spread over the frames at reading when there are no `frame_scores`, by the rule that
+their numbers speak for (`segments.choose_expansions`); `boxes` [n, 6]
 (`frame, x0, y0, x1, y1, score`); `map` [T, h, w], where in the picture the score comes from;
 `picture_frames` int [k], `picture_seen` and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames
 and what was predicted for them.
@@ -19,16 +20,22 @@ import json
 import os
 import pathlib
 import shutil
-import zipfile
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.data.segments import expand
+from vadjax.data.segments import (
+    OF_SEGMENTS,
+    check_expansion,
+    choose_expansions,
+    expand,
+    fitting_expansions,
+    uncovered_frames,
+)
+from vadjax.score_checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
 
-# First parts of the arrays' names in the file
-ALTERNATIVE, PICTURE, EXAMPLE = "alternative_", "picture_", "example_"
 ARRAYS = (
     "frame_scores",
     "labels",
@@ -38,6 +45,8 @@ ARRAYS = (
     "boxes",
     "map",
 )  # the other names
+OTHER_RULE = "--expansion RULE of vadjax.metrics.frame and vadjax.report"
+MAX_FRAMES = 100_000_000  # of one video: 46 days at 25 frames a second
 
 
 class Pictures(NamedTuple):
@@ -118,118 +127,6 @@ class Scores:
             alternatives={name: other[keep] for name, other in self.alternatives.items()},
         )
 
-    def expanded(self, rule: str) -> "Scores":
-        """The same with frame scores spread anew from the segment scores.
-
-        Raises:
-          ValueError: there are no segment scores, or no such rule.
-        """
-        if self.segment_scores is None:
-            raise ValueError(f"{self.video}: no segment_scores, so no expansion to choose")
-        frames = expand(self.segment_scores, len(self.frame_scores), rule)
-        return dataclasses.replace(self, frame_scores=frames)
-
-
-def check(scores: Scores) -> Scores:
-    """Returns `scores` if they can be measured and written.
-
-    Raises:
-      ValueError: a name that cannot be a file's, not one finite score a frame, labels of another
-        length or other than 0 and 1, boxes, a map or pictures of a wrong shape or frame, or
-        examples of a wrong shape or of a reason that is not there.
-    """
-    if (
-        not scores.video
-        or scores.video.startswith(".")
-        or pathlib.Path(scores.video).name != (scores.video)
-    ):
-        raise ValueError(f"video name {scores.video!r} cannot be the name of a file")
-    frames = np.asarray(scores.frame_scores)
-    if frames.ndim != 1 or not frames.size or frames.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{scores.video}: frame_scores {frames.dtype} {frames.shape}; expected float [frames]"
-        )
-    bad = frames.size - np.isfinite(frames).sum()
-    if bad:
-        raise ValueError(f"{scores.video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
-    others = {"scored": scores.scored, "times": scores.times, **scores.alternatives}
-    for name, other in others.items():
-        if other is not None and (other.shape != frames.shape or not np.isfinite(other).all()):
-            raise ValueError(
-                f"{scores.video}: {name} {other.shape}; expected {frames.shape}, all finite"
-            )
-    if scores.labels is not None:
-        if len(scores.labels) != len(frames):
-            raise ValueError(
-                f"{scores.video}: {len(frames):,} scores for {len(scores.labels):,} labels"
-            )
-        if not np.isin(scores.labels, (0, 1)).all():
-            raise ValueError(f"{scores.video}: labels other than 0 and 1")
-    boxes = scores.boxes
-    if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 6):
-        raise ValueError(f"{scores.video}: boxes {boxes.shape}; expected [n, 6]")
-    if scores.map is not None:
-        _check_map(scores.video, scores.map, len(frames))
-    if scores.pictures is not None:
-        _check_pictures(scores.video, scores.pictures, len(frames))
-    if scores.examples is not None:
-        _check_examples(scores.video, scores.examples, len(scores.reasons))
-    return scores
-
-
-def _check_map(video: str, found: np.ndarray, frames: int) -> None:
-    fits = found.ndim == 3 and len(found) == frames and found.size and found.dtype.kind in "fiu"
-    if not fits:
-        raise ValueError(
-            f"{video}: map {found.dtype} {found.shape}; expected float [{frames}, h, w]"
-        )
-    bad = found.size - np.isfinite(found).sum()
-    if bad:
-        raise ValueError(f"{video}: {bad:,} of {found.size:,} values of the map are not finite")
-
-
-def _check_pictures(video: str, pictures: Pictures, frames: int) -> None:
-    numbers = pictures.frames
-    _check_numbers(video, f"{PICTURE}frames", numbers)
-    outside = numbers[(numbers < 0) | (numbers >= frames)]
-    if outside.size:
-        raise ValueError(
-            f"{video}: a picture of frame {outside[0]}, but its frames are 0 to {frames - 1}"
-        )
-    pairs = {f"{PICTURE}seen": pictures.seen, f"{PICTURE}predicted": pictures.predicted}
-    _check_colours(video, pairs, len(numbers))
-
-
-def _check_examples(video: str, examples: Examples, reasons: int) -> None:
-    numbers = examples.reason
-    _check_numbers(video, f"{EXAMPLE}reason", numbers)
-    outside = numbers[(numbers < 0) | (numbers >= reasons)]
-    if outside.size:
-        raise ValueError(
-            f"{video}: an example of reason {outside[0]}, but {video}.reasons.jsonl "
-            f"has {reasons} (numbered from 0)"
-        )
-    pairs = {f"{EXAMPLE}seen": examples.seen, f"{EXAMPLE}normal": examples.normal}
-    _check_colours(video, pairs, len(numbers))
-
-
-def _check_numbers(video: str, name: str, numbers: np.ndarray) -> None:
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise ValueError(f"{video}: {name} {numbers.dtype} {numbers.shape}; expected int [k]")
-
-
-def _check_colours(video: str, pairs: Mapping[str, np.ndarray], count: int) -> None:
-    """Raises ValueError unless all are uint8 [count, H, W, 3] of one shape."""
-    first = next(iter(pairs))
-    for name, found in pairs.items():
-        colour = found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8
-        if not colour or len(found) != count or 0 in found.shape[1:]:
-            raise ValueError(
-                f"{video}: {name} {found.dtype} {found.shape}; expected uint8 [{count}, H, W, 3]"
-            )
-        if found.shape != pairs[first].shape:
-            raise ValueError(f"{video}: {name} {found.shape}, but {first} {pairs[first].shape}")
-
 
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     """Writes `folder/VIDEO.npz`, and before it the reasons, replacing each in one move."""
@@ -264,51 +161,164 @@ def _write_reasons(folder: pathlib.Path, scores: Scores) -> None:
     os.replace(temporary, path)
 
 
-def read(path: str | pathlib.Path, expansion: str = "seed") -> Scores:
+def read(path: str | pathlib.Path, expansion: str | None = None) -> Scores:
     """Reads and checks one score file; nothing in it is ever unpickled.
 
     Args:
       path: the `.npz` file.
-      expansion: how a file with only `segment_scores` and `num_frames` is spread over frames.
+      expansion: rule by which a file with only `segment_scores` and `num_frames` is spread over
+        frames; None for the one that their numbers speak for, with a warning where it is assumed.
 
     Raises:
+      FileNotFoundError: no such file.
       ValueError: not a score file, or scores that cannot be measured; the message says which.
     """
-    path = pathlib.Path(path)
-    arrays = read_arrays(path)
-    if "frame_scores" not in arrays:
-        if not {"segment_scores", "num_frames"} <= set(arrays):
-            raise ValueError(
-                f"{path}: holds {sorted(arrays)}; expected frame_scores, "
-                "or segment_scores and num_frames"
-            )
-        frames = int(arrays.pop("num_frames"))
-        arrays["frame_scores"] = expand(arrays["segment_scores"], frames, expansion)
-    return check(
-        Scores(
-            video=path.stem,
-            reasons=_reasons(path.with_name(f"{path.stem}.reasons.jsonl")),
-            alternatives={
-                name.removeprefix(ALTERNATIVE): array
-                for name, array in arrays.items()
-                if name.startswith(ALTERNATIVE)
-            },
-            pictures=_part(path, arrays, PICTURE, Pictures),
-            examples=_part(path, arrays, EXAMPLE, Examples),
-            **{name: array for name, array in arrays.items() if name in ARRAYS},
+    return _read_all([pathlib.Path(path)], expansion)[0]
+
+
+def read_folder(folder: str | pathlib.Path, expansion: str | None = None) -> list[Scores]:
+    """Reads all score files of a folder, sorted by name; segment scores of all by one rule.
+
+    Args:
+      folder: has one `VIDEO.npz` a video.
+      expansion: as for `read`.
+
+    Raises:
+      FileNotFoundError: no such folder, or no `.npz` in it.
+      ValueError: as `read`.
+    """
+    folder = pathlib.Path(folder)
+    paths = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no score files (*.npz) here")
+    return _read_all(paths, expansion)
+
+
+def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scores]:
+    files = {path: read_arrays(path) for path in paths}
+    spread = {  # the files whose frame scores are made from segment scores
+        path: _segments(path, arrays)
+        for path, arrays in files.items()
+        if expansion is not None or "frame_scores" not in arrays
+    }
+    counts = [(len(scores), frames) for scores, frames in spread.values()]
+    if expansion is None:
+        rules, assumed = choose_expansions(counts)
+        if assumed:
+            _warn(f"{paths[0].parent}: {assumed} (another: {OTHER_RULE})")
+    else:
+        rules = [expansion] * len(counts)
+        warn_of_expansion(list(spread.values()), expansion)
+    for (path, (scores, frames)), rule in zip(spread.items(), rules, strict=True):
+        with naming(path):
+            files[path]["frame_scores"] = expand(scores, frames, rule)
+    return [_to_scores(path, arrays) for path, arrays in files.items()]
+
+
+def warn_of_expansion(segments: Sequence[tuple[np.ndarray, int]], rule: str) -> None:
+    """Warns of a rule that the numbers speak against, or that gives frames 0 among negative scores.
+
+    Args:
+      segments: (segment scores [K], number of frames) of every video.
+      rule: how they are spread.
+    """
+    check_expansion(rule)
+    counts = [(len(scores), frames) for scores, frames in segments]
+    against = [count for count in counts if fitting_expansions(*count) == ("snippets",)]
+    if against and rule in OF_SEGMENTS:
+        _warn(
+            f"{len(against):,} of {len(counts):,} videos have one score every 16 frames (the first "
+            f"{against[0][0]:,} for {against[0][1]:,}), but are spread as segments by {rule!r}, as "
+            "asked"
         )
+    negative = [scores for scores, _ in segments if np.min(scores) < 0]
+    zeros = sum(
+        uncovered_frames(len(scores), frames, rule)
+        for scores, frames in (segments if negative and rule in OF_SEGMENTS else ())
+        if np.min(scores) < 0
     )
+    if zeros:
+        _warn(
+            f"scores are negative, down to {min(map(np.min, negative)):g}, and the rule {rule!r} "
+            f"gives 0, which is high among them, to {zeros:,} frames that no segment covers; the "
+            "rule 'segments' gives them the last score"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)
+
+
+@contextlib.contextmanager
+def naming(path: pathlib.Path) -> Iterator[None]:
+    """Adds the file to the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error} ({path})") from error
+
+
+def _segments(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
+    """Segment scores [K] of a file, checked, and its number of frames."""
+    if "frame_scores" in arrays:
+        if "segment_scores" not in arrays:
+            raise ValueError(f"{path}: no segment_scores, so no expansion to choose")
+        frames = arrays["frame_scores"].size
+    elif {"segment_scores", "num_frames"} <= set(arrays):
+        frames = _num_frames(path, arrays["num_frames"])
+    else:
+        raise ValueError(
+            f"{path}: holds {sorted(arrays)}; expected frame_scores, "
+            "or segment_scores and num_frames"
+        )
+    with naming(path):
+        check_segments(path.stem, arrays["segment_scores"])
+    return arrays["segment_scores"], frames
+
+
+def _num_frames(path: pathlib.Path, found: np.ndarray) -> int:
+    """The number of frames that a file says, as a number or as an array of one."""
+    whole = found.size == 1 and found.dtype.kind in "iuf" and found.item() % 1 == 0
+    if not whole or not 1 <= found.item() <= MAX_FRAMES:
+        shown = f" {found.item()!r}"[:40] if found.size == 1 else ""
+        raise ValueError(
+            f"{path}: num_frames {found.dtype} {found.shape}{shown}; expected one whole number "
+            f"from 1 to {MAX_FRAMES:,}"
+        )
+    return int(found.item())
+
+
+def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
+    """Checked scores from the arrays of a file, and the reasons beside it."""
+    found = Scores(
+        video=path.stem,
+        reasons=_reasons(path.with_name(f"{path.stem}.reasons.jsonl")),
+        alternatives={
+            name.removeprefix(ALTERNATIVE): array
+            for name, array in arrays.items()
+            if name.startswith(ALTERNATIVE)
+        },
+        pictures=_part(path, arrays, PICTURE, Pictures),
+        examples=_part(path, arrays, EXAMPLE, Examples),
+        **{name: array for name, array in arrays.items() if name in ARRAYS},
+    )
+    with naming(path):
+        return check(found)
 
 
 def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
     """The dicts of a file of reasons; none if there is no such file."""
     found = []
-    for number, line in enumerate(path.read_text("utf-8").split("\n") if path.is_file() else (), 1):
+    try:
+        text = path.read_text("utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8 ({error})") from error
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             found.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{number}: not JSON ({error}): {line[:80]!r}") from error
         if not isinstance(found[-1], dict):
             raise ValueError(f"{path}:{number}: expected a dict {{…}}: {line[:80]!r}")
@@ -333,25 +343,14 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+            if others := [name for name in arrays if not isinstance(arrays[name], np.ndarray)]:
+                raise ValueError(f"{others[0]} is no array")
+            return arrays
     except FileNotFoundError:
         raise
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive ends in a dozen kinds, MemoryError among them
         raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
-
-
-def read_folder(folder: str | pathlib.Path, expansion: str = "seed") -> list[Scores]:
-    """Reads all score files of a folder, sorted by name.
-
-    Raises:
-      FileNotFoundError: no such folder, or no `.npz` in it.
-      ValueError: as `read`.
-    """
-    folder = pathlib.Path(folder)
-    paths = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
-    if not paths:
-        raise FileNotFoundError(f"{folder}: no score files (*.npz) here")
-    return [read(path, expansion) for path in paths]
 
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:

@@ -24,7 +24,7 @@ import sys
 import numpy as np
 from absl import app, flags, logging
 
-from vadjax import evaluate, progress, scores, workdir
+from vadjax import command, evaluate, progress, scores, workdir
 from vadjax.data import source
 from vadjax.data.clips import Video
 from vadjax.data.records import Dataset
@@ -168,4 +168,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    command.run(lambda: app.run(main, flags_parser=parse_flags))

@@ -26,6 +26,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.benchmarks import memory, table
+from vadjax import command
 
 
 class Work(NamedTuple):
@@ -300,4 +301,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 
 import cv2
 import numpy as np
@@ -135,3 +136,56 @@ def test_pooling_rules():
     np.testing.assert_allclose(linear, rows, atol=1e-6)
     with pytest.raises(ValueError, match="pooling 'max' to 8 segments; expected one of mean, lin"):
         segments.pool(rows, "max", 8, False)
+
+
+@pytest.mark.parametrize("frames", [5, 16, 17, 300, 511, 512, 521, 4000])
+def test_frames_that_no_segment_covers_take_the_last_score(frames):
+    scores = np.linspace(-5, -1, 32)
+    whole = frames // 16 * 16
+    spread = segments.expand(scores, frames, "segments")
+    np.testing.assert_array_equal(spread[:whole], segments.expand_seed(scores, frames)[:whole])
+    assert (spread[whole:] == -1).all() and spread.shape == (frames,)
+    assert segments.uncovered_frames(32, frames, "seed") == frames - whole
+    assert segments.uncovered_frames(32, frames, "segments") == 0
+
+
+def test_a_last_snippet_that_is_not_whole_may_lack_its_score():
+    scores = np.array([1.0, 2, 3])
+    for frames in (33, 40, 48):
+        spread = segments.expand(scores, frames, "snippets")
+        np.testing.assert_array_equal(spread, segments.expand(scores, frames, "repeat"))
+    spread = segments.expand(scores, 60, "snippets")
+    np.testing.assert_array_equal(spread, [scores[min(frame // 16, 2)] for frame in range(60)])
+    for frames in (32, 64):
+        with pytest.raises(ValueError, match=f"3 snippets for {frames} frames"):
+            segments.expand(scores, frames, "snippets")
+
+
+@pytest.mark.parametrize(
+    ("counts", "rules", "assumed"),
+    [
+        ([(41, 650), (32, 512)], ["snippets"] * 2, None),  # ceil(T / 16) each
+        ([(40, 650), (20, 325)], ["snippets"] * 2, None),  # floor(T / 16) each
+        ([(32, 650), (32, 505)], ["segments"] * 2, None),  # the first is no snippets
+        ([(41, 650), (32, 505)], ["snippets"] * 2, None),  # the first is no segments
+        ([(32, 512), (32, 527)], ["snippets"] * 2, None),  # both, and they are the same
+        ([(32, 500), (32, 505)], ["snippets"] * 2, "500 to 505 frames, so .* assumed 'snippets'"),
+        ([(64, 650), (64, 900)], ["even"] * 2, "2 by 'even' .* 64 scores for 650 frames"),
+        ([(41, 650), (32, 900)], ["snippets", "segments"], "1 by 'snippets' .* 1 by 'segments'"),
+        ([], [], None),
+    ],
+)
+def test_the_numbers_of_scores_say_which_rule_holds(counts, rules, assumed):
+    found, said = segments.choose_expansions(counts)
+    assert found == rules
+    assert (said is None) if assumed is None else re.search(assumed, said)
+
+
+def test_where_both_rules_fit_and_nothing_is_said_they_give_the_same():
+    scores = np.random.default_rng(0).standard_normal(32)
+    both = [t for t in range(1, 2000) if len(segments.fitting_expansions(32, t)) == 2]
+    assert both == list(range(497, 528))
+    for frames in both:
+        given = [segments.expand(scores, frames, rule) for rule in ("snippets", "segments")]
+        said = segments.choose_expansions([(32, frames)])[1]
+        assert np.array_equal(*given) == (said is None), frames

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.io
 import scipy.stats
 import sklearn.metrics
 
@@ -204,6 +205,132 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path, folder):
     np.savez(tmp_path / "labels.npz", v0=np.zeros(64))
     with pytest.raises(SystemExit, match="no labels for v1"):
         frame.main([str(folder), "--labels", str(tmp_path / "labels.npz")])
+
+
+def perfect(folder, events: dict[str, slice], segments: dict[str, tuple[int, int]], low=0.0):
+    """Files of (K, T): scores `low` to `low + 0.1`, and 4 more in `events`, which are true."""
+    rng = np.random.default_rng(0)
+    for name, (count, frames) in segments.items():
+        scores, labels = low + 0.1 * rng.random(count), np.zeros(frames, int)
+        if name in events:
+            scores[events[name]] += 4
+            labels[16 * events[name].start : 16 * events[name].stop] = 1
+        np.savez(folder / f"{name}.npz", segment_scores=scores, num_frames=frames, labels=labels)
+
+
+def measured(capsys, *options) -> dict:
+    frame.main([*map(str, options), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["whole", "last one missing"])
+def test_a_perfect_detector_of_snippets_is_perfect_by_default(tmp_path, capsys, part):
+    lengths = (313, 650, 777, 888)
+    counts = {f"v{t}": (-(-t // 16) - part, t) for t in lengths}
+    perfect(tmp_path, {"v650": slice(30, 35), "v888": slice(40, 44)}, counts)
+    found = measured(capsys, tmp_path)
+    assert found["auc"] == found["ap"] == 1
+    if not part:
+        assert measured(capsys, tmp_path, "--expansion", "seed")["auc"] < 1
+
+
+@pytest.mark.parametrize("low", [-5.0, 5.0])
+def test_a_perfect_detector_of_32_segments_is_perfect_whatever_the_sign(tmp_path, capsys, low):
+    counts = {f"v{i}": (32, 32 * 16 + 9) for i in range(4)}
+    perfect(tmp_path, {"v0": slice(10, 14), "v1": slice(28, 32)}, counts, low)
+    found = measured(capsys, tmp_path)
+    assert found["auc"] > 1 - 18 / 2000  # the 9 frames past the last clip of v1 have its score
+    perfect(tmp_path, {"v0": slice(10, 14), "v1": slice(10, 14)}, counts, low)
+    found = measured(capsys, tmp_path)
+    assert found["auc"] == found["ap"] == 1
+    frame.main([str(tmp_path), "--expansion", "seed"])
+    said = capsys.readouterr().err
+    assert ("to 36 frames that no segment covers" in said) == (low < 0)
+
+
+@pytest.fixture
+def two_sided(tmp_path):
+    """Ten videos, five anomalous, with labels in a file."""
+    rng, labels = np.random.default_rng(0), {}
+    for i in range(10):
+        labels[f"v{i}"] = ((np.arange(200) >= 150) & (i < 5)).astype(int)
+        written = Scores(f"v{i}", labels[f"v{i}"] + rng.random(200))
+        score_files.write(tmp_path / "scores", written)
+    np.savez(tmp_path / "labels.npz", **labels)
+    return tmp_path / "scores", "--labels", str(tmp_path / "labels.npz")
+
+
+def test_labelled_videos_without_scores_are_an_error(two_sided, capsys):
+    assert measured(capsys, *two_sided)["videos"] == 10
+    for i in range(3):
+        (two_sided[0] / f"v{i}.npz").unlink()
+    with pytest.raises(SystemExit, match=r"labels\.npz: no scores for v0, v1, v2, which have lab"):
+        frame.main([*map(str, two_sided)])
+    frame.main([*map(str, two_sided), "--allow_missing", "--json"])
+    out, said = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["videos"], found["left_out_videos"]) == (7, 3)
+    assert "no scores for v0, v1, v2" in said and "The figures are of 7 videos" in said
+
+
+def test_scores_without_labels_are_an_error(two_sided, capsys):
+    score_files.write(two_sided[0], Scores("other", np.zeros(5)))
+    with pytest.raises(SystemExit, match="no labels for other"):
+        frame.main([*map(str, two_sided)])
+    found = measured(capsys, *two_sided, "--allow_missing")
+    assert (found["videos"], found["left_out_videos"]) == (10, 1)
+    with pytest.raises(SystemExit, match=r"no labels for other, v0, v1, v2, v3 and 6 more; give"):
+        frame.main([str(two_sided[0])])
+
+
+@pytest.mark.parametrize(("gone", "kind"), [(range(5), "anomalous"), (range(5, 10), "normal")])
+def test_a_class_that_vanishes_is_named(two_sided, gone, kind):
+    for i in gone:
+        (two_sided[0] / f"v{i}.npz").unlink()
+    with pytest.raises(SystemExit, match=f"All 5 {kind} videos of the labels are among them"):
+        frame.main([*map(str, two_sided)])
+
+
+def test_names_that_agree_nowhere_are_an_error_even_where_some_may_be_missing(two_sided):
+    for i in range(10):
+        (two_sided[0] / f"v{i}.npz").rename(two_sided[0] / f"V{i}.npz")
+    with pytest.raises(SystemExit, match="no video has both; do the names agree"):
+        frame.main([*map(str, two_sided), "--allow_missing"])
+
+
+def test_own_labels_of_some_score_files_only_are_an_error(two_sided, capsys):
+    for i in range(6):
+        labels = (np.arange(200) < 50 * (i % 2)).astype(int)
+        score_files.write(two_sided[0], Scores(f"v{i}", labels + 0.5, labels))
+    with pytest.raises(SystemExit, match="no labels for v6, v7, v8, v9"):
+        frame.main([str(two_sided[0])])
+    found = measured(capsys, two_sided[0], "--allow_missing")
+    assert (found["videos"], found["left_out_videos"], found["auc"]) == (6, 4, 1)
+
+
+def test_labels_of_another_length_name_the_video_and_the_file(two_sided, tmp_path):
+    with np.load(two_sided[2]) as file:
+        labels = dict(file)
+    labels["v3"] = labels["v3"][:-1]
+    np.savez(two_sided[2], **labels)
+    with pytest.raises(SystemExit, match=r"v3: 200 scores for 199 labels \(.*labels\.npz\)"):
+        frame.main([*map(str, two_sided)])
+
+
+def test_labels_of_matlab_are_measured(two_sided, tmp_path, capsys):
+    with np.load(two_sided[2]) as file:
+        scipy.io.savemat(tmp_path / "gt.mat", {name: row[:, None] for name, row in file.items()})
+    found = measured(capsys, two_sided[0], "--labels", tmp_path / "gt.mat")
+    assert found == measured(capsys, *two_sided)
+
+
+def test_a_video_whose_frames_do_not_count_is_named():
+    videos = [
+        Scores("a", np.arange(4.0), np.array([0, 0, 1, 1])),
+        Scores("b", np.arange(4.0), np.zeros(4), scored=np.zeros(4, bool)),
+    ]
+    with pytest.raises(ValueError, match="b: none of its frames counts"):
+        frame.evaluate(videos)
 
 
 def test_metrics_and_report_need_no_jax():

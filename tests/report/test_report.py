@@ -107,6 +107,20 @@ def test_command_reports_any_programs_scores(tmp_path, videos, capsys):
         command.main([str(tmp_path / "none")])
 
 
+def test_command_refuses_one_side_alone_and_the_page_says_what_is_left_out(tmp_path, videos):
+    for scores in videos:
+        score_files.write(tmp_path / "scores", scores)
+    labels = {scores.video: scores.labels for scores in videos}
+    np.savez(tmp_path / "labels.npz", **labels, **{"never scored": np.zeros(4)})
+    options = [str(tmp_path / "scores"), "--labels", str(tmp_path / "labels.npz"), "--videos=1"]
+    with pytest.raises(SystemExit, match="no scores for never scored, which have labels"):
+        command.main(options)
+    assert not (tmp_path / "report").exists()
+    command.main([*options, "--allow_missing"])
+    page_text = (tmp_path / "report" / "index.html").read_text()
+    assert "1 videos are left out, which lack scores or labels: never scored" in page_text
+
+
 def test_table_of_runs_gives_mean_and_deviation(tmp_path, summary, capsys):
     for seed, auc in enumerate((0.7, 0.8)):
         (tmp_path / f"run_{seed}").mkdir()

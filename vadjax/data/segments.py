@@ -1,13 +1,17 @@
 """Clips, segments and frames: pooling clips into segments, spreading segment scores over frames.
 
 A clip is 16 consecutive frames; a segment is one of `K` (32) parts of a video, whatever its
-length. The rules for the spreading that are in use are here, under the name of who uses them, and
-`even`, which loses no score and leaves no frame without one.
+length. The rules for the spreading that are in use are here, under the name of who uses them;
+`segments` and `snippets`, which leave no frame without a score; and `even`, which loses no score
+either. `choose_expansions` says which of them the numbers of scores and frames speak for.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 CLIP_FRAMES = 16
+SEGMENTS = 32  # of a video, in every published program that pools to segments
 
 
 def pool_clips(clips: np.ndarray, segments: int = 32, normalize: bool = True) -> np.ndarray:
@@ -148,6 +152,13 @@ def expand_seed(scores: np.ndarray, num_frames: int) -> np.ndarray:
     return frames
 
 
+def expand_segments(scores: np.ndarray, num_frames: int) -> np.ndarray:
+    """As `expand_seed`, but the frames past the last whole clip take the last score."""
+    frames = expand_seed(scores, num_frames)
+    frames[num_frames // CLIP_FRAMES * CLIP_FRAMES :] = scores[-1]
+    return frames
+
+
 def seed_steps(num_frames: int, segments: int = 32) -> np.ndarray:
     """First clip of every segment and the end for `expand_seed`, int [segments + 1]."""
     return np.linspace(0, num_frames // CLIP_FRAMES, segments + 1).round().astype(int)
@@ -202,7 +213,10 @@ def expand_repeat(scores: np.ndarray, num_frames: int) -> np.ndarray:
     """
     snippets = -(-num_frames // CLIP_FRAMES)
     if len(scores) != snippets:
-        reason = "bags pooled into segments need another rule: eval.expansion = 'seed'"
+        reason = (
+            "bags pooled into segments need another rule: 'segments', or 'seed', the original's "
+            "(eval.expansion, --expansion)"
+        )
         if len(scores) == snippets - 1:
             reason = "the last, incomplete snippet is missing from the features"
         elif len(scores) == snippets + 1:
@@ -214,13 +228,79 @@ def expand_repeat(scores: np.ndarray, num_frames: int) -> np.ndarray:
     return np.repeat(scores, CLIP_FRAMES)[:num_frames]
 
 
+def expand_snippets(scores: np.ndarray, num_frames: int) -> np.ndarray:
+    """As `expand_repeat`, but the last snippet, if it is not whole, may have no score of its own.
+
+    Its frames then take the last score.
+
+    Raises:
+      ValueError: another number of scores.
+    """
+    if len(scores) and len(scores) == num_frames // CLIP_FRAMES:
+        scores = np.append(scores, scores[-1])
+        return np.repeat(scores, CLIP_FRAMES)[:num_frames]
+    return expand_repeat(scores, num_frames)
+
+
 EXPANSIONS = {
     "seed": expand_seed,
     "matlab": expand_matlab,
     "paint": expand_paint,
     "even": expand_even,
     "repeat": expand_repeat,
+    "segments": expand_segments,
+    "snippets": expand_snippets,
 }
+OF_SEGMENTS = ("seed", "matlab", "paint", "segments")  # rules made for a fixed number of segments
+
+
+def fitting_expansions(scores: int, num_frames: int) -> tuple[str, ...]:
+    """The rules that a number of scores for a number of frames speaks for.
+
+    `snippets` for one score every 16 frames, a last incomplete snippet counted or not; `segments`
+    for 32 scores. Both hold by chance for videos of 497 to 527 frames.
+    """
+    whole = num_frames // CLIP_FRAMES
+    of_snippets = scores in (whole, -(-num_frames // CLIP_FRAMES))
+    return ("snippets",) * of_snippets + ("segments",) * (scores == SEGMENTS)
+
+
+def choose_expansions(counts: Sequence[tuple[int, int]]) -> tuple[list[str], str | None]:
+    """The rule for each video of a set, and what had to be assumed.
+
+    Videos of one set are spread by one rule: the one that all their counts speak for. Where no
+    rule fits all, each video takes its own, and one that no rule fits takes `even`.
+
+    Args:
+      counts: (scores, frames) of every video.
+
+    Returns:
+      A name of `EXPANSIONS` for every video, and one line for the user; None where the counts
+      leave no choice, or where both rules give the same.
+    """
+    fits = [fitting_expansions(*count) for count in counts]
+    common = [rule for rule in ("snippets", "segments") if all(rule in fit for fit in fits)]
+    rules = common[:1] * len(fits) or [fit[0] if fit else "even" for fit in fits]
+    if len(common) == 2 and any(frames // CLIP_FRAMES < SEGMENTS for _, frames in counts):
+        return rules, (
+            f"all videos have {SEGMENTS} scores and {min(frames for _, frames in counts):,} to "
+            f"{max(frames for _, frames in counts):,} frames, so one score every {CLIP_FRAMES} "
+            f"frames is as likely as {SEGMENTS} segments; assumed 'snippets'"
+        )
+    if common or not counts:
+        return rules, None
+    used = {rule: rules.index(rule) for rule in rules}  # rule → the first video of it
+    parts = [
+        f"{rules.count(rule):,} by {rule!r} (the first has {counts[at][0]:,} scores for "
+        f"{counts[at][1]:,} frames)"
+        for rule, at in used.items()
+    ]
+    return rules, f"segment scores of no common rule; assumed: {', '.join(parts)}"
+
+
+def uncovered_frames(scores: int, num_frames: int, rule: str) -> int:
+    """Frames that the rule covers with no segment, and gives 0."""
+    return int((expand(np.ones(scores, np.uint8), num_frames, rule) == 0).sum())
 
 
 def expand(scores: np.ndarray, num_frames: int, rule: str = "seed") -> np.ndarray:

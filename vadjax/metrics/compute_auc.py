@@ -8,10 +8,10 @@ prints one number: the area under TPR(FPR) for FPR from 0 to 1, of the curves th
 
 import argparse
 import pathlib
-import sys
 
 import numpy as np
 
+from vadjax import command
 from vadjax.metrics.region_boxes import area
 
 
@@ -25,10 +25,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("fpr", type=pathlib.Path, help=".npy [n], false-positive rates")
     parser.add_argument("tpr", type=pathlib.Path, help=".npy [n], true-positive rates")
     args = parser.parse_args(argv)
-    try:
-        print(f"{area(*(_load(path) for path in (args.fpr, args.tpr))):.12g}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    found = command.report_errors(lambda: area(_load(args.fpr), _load(args.tpr)))
+    print(f"{found:.12g}")
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
@@ -39,4 +37,4 @@ def _load(path: pathlib.Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

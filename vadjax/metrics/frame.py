@@ -2,9 +2,10 @@
 
     python -m vadjax.metrics.frame SCORES_DIR [--labels FILE] [--threshold 0.5] [--json]
 
-`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores`). Every figure is
-computed in float64; the name of a figure says its convention, since figures of different
-conventions cannot be compared:
+`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores`). Videos with scores
+but no labels, or labels but no scores, are an error unless `--allow_missing` leaves them out (the
+figure left_out_videos then says how many). Every figure is computed in float64; the name of a
+figure says its convention, since figures of different conventions cannot be compared:
 
 auc                 pooled (micro): all frames of all videos in one ROC curve
 auc_anomalous       the same over the videos that hold an anomalous frame
@@ -23,13 +24,15 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vadjax import command
 from vadjax import scores as score_files
 from vadjax.data.segments import EXPANSIONS
+from vadjax.formats.labels import read_labels
 from vadjax.scores import Scores
 
 
@@ -214,6 +217,8 @@ def evaluate(
     for video in videos:
         if video.labels is None:
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
+        if video.scored is not None and not np.any(video.scored):
+            raise ValueError(f"{video.video}: none of its frames counts (scored is 0 throughout)")
     videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
     videos = [video.counted() for video in videos]
     points = curve(*pooled(videos))
@@ -255,20 +260,114 @@ def alternative_aucs(videos: Sequence[Scores]) -> dict[str, float]:
     return found
 
 
-def with_labels(videos: Sequence[Scores], path: str | pathlib.Path) -> list[Scores]:
-    """Scores with the labels of an `.npz` that has one array [T] per video name.
+def match_labels(
+    videos: Sequence[Scores], path: str | pathlib.Path | None, allow_missing: bool = False
+) -> tuple[list[Scores], list[str]]:
+    """The videos that have both scores and labels.
+
+    Args:
+      videos: scores, with labels or without.
+      path: file of labels (`vadjax.formats.labels.read_labels`), which take the place of those of
+        the score files; None for the latter.
+      allow_missing: leave out videos that lack one side, with a warning, instead of refusing.
+
+    Returns:
+      The videos with their labels, and the names of those that are left out.
 
     Raises:
-      ValueError: a video is missing there, or its labels have another length.
+      FileNotFoundError: no such file of labels.
+      ValueError: videos lack one side, all of them do, or labels do not fit the scores.
     """
-    labels = score_files.read_arrays(path)
-    for video in videos:
-        if video.video not in labels:
-            raise ValueError(f"{path}: no labels for {video.video}")
-    return [
-        score_files.check(dataclasses.replace(video, labels=labels[video.video]))
+    if path is None:
+        labels = {video.video: video.labels for video in videos if video.labels is not None}
+    else:
+        labels = read_labels(path)
+    names = [video.video for video in videos]
+    unlabelled = [name for name in names if name not in labels]
+    unscored = sorted(set(labels) - set(names))
+    _check_both_sides(path, labels, unlabelled, unscored, allow_missing)
+    kept = [
+        dataclasses.replace(video, labels=labels[video.video])
         for video in videos
+        if video.video in labels
     ]
+    if path is not None:
+        with score_files.naming(path):
+            kept = list(map(score_files.check, kept))
+    return kept, unlabelled + unscored
+
+
+def _check_both_sides(
+    path: str | pathlib.Path | None,
+    labels: Mapping[str, np.ndarray],
+    unlabelled: Sequence[str],
+    unscored: Sequence[str],
+    allow_missing: bool,
+) -> None:
+    """Raises ValueError, or warns if that is allowed, where videos lack scores or labels."""
+    sides = [f"no labels for {listed(unlabelled)}"] if unlabelled else []
+    sides += [f"no scores for {listed(unscored)}, which have labels"] if unscored else []
+    if not sides:
+        return
+    both, where = len(labels) - len(unscored), f"{path}: " if path is not None else ""
+    if path is None and not labels:
+        raise ValueError(f"{sides[0]}; give them with --labels")
+    said = f"{where}{' and '.join(sides)}"
+    if not both:
+        raise ValueError(f"{said}: no video has both; do the names agree?")
+    for kind, all_of_kind in by_class(labels).items():
+        if all_of_kind and set(all_of_kind) <= set(unscored):
+            said += f". All {len(all_of_kind):,} {kind} videos of the labels are among them"
+    if not allow_missing:
+        raise ValueError(
+            f"{said}. Figures of the other {both:,} videos alone cannot be compared with those of "
+            "the whole set; --allow_missing gives them"
+        )
+    warnings.warn(f"left out: {said}. The figures are of {both:,} videos", stacklevel=3)
+
+
+def by_class(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """Names of the videos with an anomalous frame (`anomalous`) and of the others (`normal`)."""
+    anomalous = [name for name, own in labels.items() if np.any(own)]
+    return {"anomalous": anomalous, "normal": sorted(set(labels) - set(anomalous))}
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def add_input_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--labels` and `--allow_missing`, for `match_labels`, and `--expansion`."""
+    parser.add_argument(
+        "--labels",
+        help="labels of every video by name: .npz, .mat, .json, text, or a folder of files",
+    )
+    parser.add_argument(
+        "--allow_missing",
+        action="store_true",
+        help="leave out videos that have scores but no labels, or labels but no scores, with a "
+        "warning; without this they are an error",
+    )
+    parser.add_argument(
+        "--expansion",
+        choices=sorted(EXPANSIONS),
+        help="spread segment scores over frames by this rule, even where frame scores are given "
+        "(default: frame scores; without them snippets, if there is one score for every 16 "
+        "frames, or segments, if there are 32). seed, matlab and paint are the original programs' "
+        "rules, which give 0 to frames that no segment covers; segments and snippets give them "
+        "the last score; even gives every score an equal part of the video; repeat is snippets "
+        "with none missing",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, float]:
+    """Reads, measures and returns what the command prints."""
+    videos = score_files.read_folder(args.scores, args.expansion)
+    videos, left_out = match_labels(videos, args.labels, args.allow_missing)
+    figures = evaluate(videos, args.threshold, args.pairings, args.seed)
+    return figures | ({"left_out_videos": len(left_out)} if left_out else {})
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -279,26 +378,13 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scores", help="folder of VIDEO.npz files")
-    parser.add_argument("--labels", help=".npz with one label array per video name")
+    add_input_flags(parser)
     parser.add_argument("--threshold", type=float, default=0.5, help="for false alarms (0.5)")
     parser.add_argument("--pairings", type=int, default=10, help="drawings for auc_pairs (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawings (0)")
-    parser.add_argument(
-        "--expansion",
-        choices=sorted(EXPANSIONS),
-        help="spread segment scores over frames by this rule, even where frame scores are given",
-    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
-    try:
-        videos = score_files.read_folder(args.scores, args.expansion or "seed")
-        if args.labels:
-            videos = with_labels(videos, args.labels)
-        if args.expansion:
-            videos = [video.expanded(args.expansion) for video in videos]
-        figures = evaluate(videos, args.threshold, args.pairings, args.seed)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    figures = command.report_errors(run, args)
     if args.json:
         finite = {k: None if v != v else v for k, v in figures.items()}  # NaN is not JSON
         print(json.dumps(finite, indent=1))
@@ -308,4 +394,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

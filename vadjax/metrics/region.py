@@ -45,6 +45,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vadjax import command
 from vadjax.data.boxes import DETECTIONS, TRACKS, Layout
 from vadjax.data.masks import Masks, open_masks
 from vadjax.metrics import frame, pixel, region_boxes, region_maps
@@ -242,10 +243,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Prints the figures of a folder of detections or maps, as a table or as JSON."""
     args = parser().parse_args(argv)
-    try:
-        found = run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    found = command.report_errors(run, args)
     if args.json:
         print(json.dumps(found, indent=1))
         return
@@ -255,4 +253,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,16 +1,25 @@
 """Builds the report of a folder of score files, from any program.
 
-python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--videos 12] [--windows 4]
-    [--reasons 6]
+python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--allow_missing]
+    [--expansion RULE] [--videos 12] [--windows 4] [--reasons 6]
 """
 
 import argparse
 import pathlib
-import sys
 
-from vadjax import scores
+from vadjax import command, scores
 from vadjax.metrics import frame
 from vadjax.report import page, table
+
+
+def run(args: argparse.Namespace) -> tuple[pathlib.Path, dict]:
+    """Reads, measures and draws; the path of the page, and what was measured."""
+    videos = scores.read_folder(args.scores, args.expansion)
+    videos, left_out = frame.match_labels(videos, args.labels, args.allow_missing)
+    summary = page.summarize(args.scores, videos, left_out)
+    out = args.out or args.scores.parent / "report"
+    counts = args.videos, args.windows, args.reasons
+    return page.build(out, videos, summary, *counts), summary
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vadjax.report", description=__doc__)
     parser.add_argument("scores", type=pathlib.Path, help="folder of VIDEO.npz files")
     parser.add_argument("--out", type=pathlib.Path, help="folder to write (default: beside them)")
-    parser.add_argument("--labels", help=".npz with one label array per video name")
+    frame.add_input_flags(parser)
     parser.add_argument("--videos", type=int, default=12, help="draw so many best and worst (12)")
     parser.add_argument(
         "--windows",
@@ -34,18 +43,10 @@ def main(argv: list[str] | None = None) -> None:
         "say so (6)",
     )
     args = parser.parse_args(argv)
-    try:
-        videos = scores.read_folder(args.scores)
-        if args.labels:
-            videos = frame.with_labels(videos, args.labels)
-        summary = page.summarize(args.scores, videos)
-        out = args.out or args.scores.parent / "report"
-        path = page.build(out, videos, summary, args.videos, args.windows, args.reasons)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    path, summary = command.report_errors(run, args)
     table.print_table(summary)
     print(f"Report: {path}")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -12,7 +12,6 @@ pictures, a video file, or a prepared dataset of frames.
 import argparse
 import functools
 import pathlib
-import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from vadjax import progress, scores
+from vadjax import command, progress, scores
 from vadjax.data.boxes import cell_edges, component_boxes
 from vadjax.report import overlay, reasons
 from vadjax.report.curves import DPI
@@ -225,6 +224,14 @@ def _written(
         yield image
 
 
+def run(args: argparse.Namespace) -> tuple[int, int]:
+    """Reads the scores and the frames, and writes what is marked; numbers of marked and of all."""
+    video = scores.read(args.scores)
+    source = overlay.open_source(args.frames, video.video, args.split)
+    count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
+    return count, len(video.frame_scores)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and writes the frames."""
     parser = argparse.ArgumentParser(
@@ -243,16 +250,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
     args = parser.parse_args(argv)
-    try:
-        video = scores.read(args.scores)
-        source = overlay.open_source(args.frames, video.video, args.split)
-        count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"{count:,} of {len(video.frame_scores):,} frames: {args.out}")
+    count, frames = command.report_errors(run, args)
+    print(f"{count:,} of {frames:,} frames: {args.out}")
     if args.video:
         print(f"Video: {args.video}")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -17,7 +17,6 @@ import contextlib
 import math
 import os
 import pathlib
-import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from vadjax import progress, scores
+from vadjax import command, progress, scores
 from vadjax.data import video as decoding
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
@@ -345,6 +344,13 @@ def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
     raise ValueError(f"{path}: no video {name!r} in split {split!r}; --split names another")
 
 
+def run(args: argparse.Namespace) -> pathlib.Path:
+    """Reads the scores and the frames, and writes the overlay."""
+    video = scores.read(args.scores)
+    source = open_source(args.frames, video.video, args.split)
+    return write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and writes the overlay."""
     parser = argparse.ArgumentParser(
@@ -360,14 +366,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fps", type=float, default=25, help="frames a second (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
     args = parser.parse_args(argv)
-    try:
-        video = scores.read(args.scores)
-        source = open_source(args.frames, video.video, args.split)
-        path = write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(f"Overlay: {path}")
+    print(f"Overlay: {command.report_errors(run, args)}")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

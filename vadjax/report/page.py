@@ -195,6 +195,11 @@ def _notice(summary: Mapping) -> str:
             "The checkpoint was selected on the test split (eval.select_on_test), as the original "
             "program does; the figures are optimistic."
         )
+    if left_out := summary.get("left_out"):
+        parts.append(
+            f"{len(left_out):,} videos are left out, which lack scores or labels: "
+            f"{', '.join(left_out)}. The figures cannot be compared with those of the whole set."
+        )
     return "".join(f'<p class="warn">{_text(part)}</p>' for part in parts)
 
 
@@ -231,12 +236,19 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def summarize(folder: pathlib.Path, videos: Sequence[Scores]) -> dict:
-    """What `build` and the table need, for score files of any program, measured here."""
+def summarize(folder: pathlib.Path, videos: Sequence[Scores], left_out: Sequence[str] = ()) -> dict:
+    """What `build` and the table need, for score files of any program, measured here.
+
+    Args:
+      folder: where the score files are.
+      videos: labelled scores.
+      left_out: names of videos that lack scores or labels.
+    """
     return {
         "title": f"score files of {folder}",
         "data": str(folder),
         "selected_on_test": False,
         "metrics": frame.evaluate(videos),
         "untrained": {},
+        "left_out": list(left_out),
     }

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from vadjax import command
+
 FIGURES = {
     "auc": "AUC, all frames pooled (micro)",
     "auc_anomalous": "AUC, anomalous videos only",
@@ -138,4 +140,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

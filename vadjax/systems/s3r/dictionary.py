@@ -24,7 +24,7 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vadjax import progress
+from vadjax import command, progress
 from vadjax.convert import arrays
 from vadjax.data.bags import Bags
 from vadjax.data.records import Dataset
@@ -296,4 +296,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

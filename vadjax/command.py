@@ -1,0 +1,79 @@
+"""What all command-line programs share: how they end, and errors and warnings in one line each."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from vadjax import progress
+
+READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Runs the main function of a program: the last line of every `__main__`.
+
+    Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
+    code 141 and without a word, as programs do that do not handle SIGPIPE.
+
+    Args:
+      main: reads `sys.argv`, and raises SystemExit where something is wrong.
+    """
+    sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):  # an error's line, which the interpreter would print later
+            print(end.code, file=sys.stderr)
+            raise SystemExit(1) from None
+        raise
+    finally:  # not at the interpreter's end, where a closed pipe ends in a message
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+
+
+class _Output(io.FileIO):
+    """A stream whose closed reader ends the program.
+
+    SystemExit and not BrokenPipeError, which is an OSError: programs handle those as errors of
+    their input, or note them and go on with the next video.
+    """
+
+    def write(self, data) -> int:
+        """As `FileIO.write`."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())  # for what is still in the buffer
+            os.close(nowhere)
+            raise SystemExit(READER_GONE) from None
+
+
+def _ending(stream: TextIO | None) -> TextIO | None:
+    """The stream, with `_Output` below it if it is a file or a pipe."""
+    if not isinstance(stream, io.TextIOWrapper) or stream.isatty():
+        return stream
+    stream.flush()
+    output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(
+        output,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def report_errors(function: Callable, *args, **kwargs) -> Any:
+    """Calls `function`; an error of the input ends the program with one line, not a traceback.
+
+    Warnings become lines too.
+    """
+    try:
+        with progress.warnings_as_lines():
+            return function(*args, **kwargs)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
