@@ -272,7 +272,7 @@ def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
     assert "frames 32-39" in said and f"Camera {url} ended after 40 frames." in said
     (named,) = predict.run(config, folder, url)
     assert named.startswith("camera_file") and (folder / f"predict/{named}.live.csv").is_file()
-    with pytest.raises(ValueError, match="camera file:///nowhere.avi: OpenCV cannot open it"):
+    with pytest.raises(ValueError, match="camera file:///nowhere.avi: cannot be opened: No such"):
         predict.run(config, folder, "file:///nowhere.avi")
     with pytest.raises(ValueError, match="--fps is not for a camera"):
         predict.run(config, folder, url, fps=5.0)
@@ -293,7 +293,7 @@ def test_a_camera_drops_what_waits_when_the_program_is_slow(tmp_path, monkeypatc
     pictures = iter(source)
     found = [next(pictures)]
     for _ in range(200):  # the thread reads on while nobody takes frames
-        if source._over:
+        if source._reader.over:
             break
         time.sleep(0.05)
     found += pictures
@@ -306,20 +306,67 @@ def test_a_camera_drops_what_waits_when_the_program_is_slow(tmp_path, monkeypatc
 
 
 def test_a_camera_that_gives_nothing_counts_as_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(camera, "PATIENCE", 0.2)
-    source = camera.Camera(f"file://{write_video(tmp_path / 'v.avi', 5)}")
+    monkeypatch.setattr(camera, "UNKNOWN", 0.2)
+    monkeypatch.setattr(camera, "STOPPING", 0.1)
     held = threading.Event()
-    monkeypatch.setattr(source, "_capture", Held(held))
+    monkeypatch.setattr(camera, "Device", lambda number: Held(held))
+    source = camera.Camera("0")
     assert list(source) == [] and source.ended == "gave no frame for 0 s"
+    assert source._reader.abandoned
     held.set()
+    source.close()
+    assert not source._reader.abandoned
 
 
 class Held:
-    """A capture that gives nothing until it is let go."""
+    """A camera that gives nothing until it is let go."""
+
+    ended = ""
 
     def __init__(self, event):
-        self.read = lambda: (event.wait(10) and False, None)
-        self.release = lambda: None
+        self._event = event
+
+    def __iter__(self):
+        self._event.wait(10)
+        return iter(())
+
+    def close(self):
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize(("seconds", "patience"), [(0.0, 10), (5.0, 15)])
+def test_slow_cameras_are_waited_for(monkeypatch, seconds, patience):
+    """Once its intervals are known; before that for a minute."""
+    clock = iter(np.arange(40) * seconds)
+    monkeypatch.setattr(camera.time, "monotonic", lambda: next(clock))
+    reader = camera.Reader("0")
+    frames = [camera.Frame(np.zeros((4, 6, 3), np.uint8), None)] * 20
+    found = []
+
+    def one_by_one():
+        for frame in frames:
+            found.append(reader.patience)
+            yield frame
+
+    reader._read(one_by_one())
+    assert found[: camera.KNOWN] == [60] * 16 and found[-1] == patience
+    assert [time for _, time in reader.waiting] == [seconds * n for n in range(20)]
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch):
+    class Breaks(Held):
+        def __iter__(self):
+            yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
+            raise ValueError("frame 1 is interlaced")
+
+    monkeypatch.setattr(camera, "Device", lambda number: Breaks(None))
+    pictures = iter(camera.Camera("0"))
+    assert next(pictures).source == "0#0"
+    with pytest.raises(ValueError, match="frame 1 is interlaced"):
+        next(pictures)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="camera 977: OpenCV cannot open it; .* Numbers begin at"):
+        camera.Camera("977")
 
 
 def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_path, capsys):

@@ -96,11 +96,11 @@ def run(
 
 
 def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: str | None) -> dict:
-    source = Camera(video)
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
-    trained = restore(config, folder)
-    live.warm_up(trained, name)
-    count = live.watch(trained, name, source, FPS, out)
+    with Camera(video) as source:
+        trained = restore(config, folder)
+        live.warm_up(trained, name)
+        count = live.watch(trained, name, source, FPS, out)
     if not source.ended:
         return {}
     print(f"Camera {video} {source.ended} after {count:,} frames.")
