@@ -18,6 +18,7 @@ import re
 from data_prep import command, frames
 from data_prep.avenue_masks import LazyMasks
 from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.video import Reading
 
 MASKS = "testing_label_mask"
 
@@ -62,12 +63,14 @@ def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.
     return None
 
 
-def read_original(root: pathlib.Path, labels: str | pathlib.Path | None) -> frames.Splits:
+def read_original(
+    root: pathlib.Path, labels: str | pathlib.Path | None, reading: Reading
+) -> frames.Splits:
     """The videos of the original layout; their masks come afterwards."""
-    test = frames.list_videos(frames.find_folder(root, ["testing_videos"]))
+    test = frames.list_videos(frames.find_folder(root, ["testing_videos"]), reading)
     found = frames.find_labels(root, labels)
     return {
-        "train": frames.all_normal(frames.list_videos(root / "training_videos")),
+        "train": frames.all_normal(frames.list_videos(root / "training_videos", reading)),
         "test": frames.with_labels(test, found) if found else test,
     }
 
@@ -78,6 +81,8 @@ def prepare(
     labels: str | pathlib.Path | None = None,
     masks: str | pathlib.Path | None = None,
     *,
+    deinterlace: bool = False,
+    strict: bool = False,
     name: str = "avenue",
     **options,
 ) -> dict:
@@ -87,9 +92,10 @@ def prepare(
       FileNotFoundError: a folder or file is not there.
       ValueError: a file that cannot be used; the message names it.
     """
-    root = pathlib.Path(data)
+    root, reading = pathlib.Path(data), Reading(deinterlace, strict)
     original = (root / "training_videos").is_dir()
-    splits = read_original(root, labels) if original else frames.read_layout(root, labels)
+    read = read_original if original else frames.read_layout
+    splits = read(root, labels, reading)
     if folder := find_masks(root, masks):
         splits["test"] = add_masks(splits["test"], folder)
     return frames.write(splits, out, name=name, **options)

@@ -24,6 +24,13 @@ def add_beam_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
 
 
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--deinterlace` and `--strict` (`vadjax.data.video.Reading`)."""
+    add = parser.add_argument
+    add("--deinterlace", action="store_true", help="make whole frames of interlaced video")
+    add("--strict", action="store_true", help="a video that is cut short or damaged is an error")
+
+
 def report_errors(function: Callable, *args, **kwargs) -> Any:
     """As `vadjax.command.report_errors`, without what checkpoints warn of on purpose."""
     logging.set_verbosity(logging.ERROR)

@@ -12,6 +12,8 @@ FEATURES/all_rgbs/CLASS/NAME.mp4.npy and FEATURES/all_flows/CLASS/NAME.mp4.npy.
   --crops ten      340 x 256, ten crops: float32 [10, snippets, D]; published features of RTFM's
                    form took it with a ResNet-50 and --normalisation pm1 (spec i3d §B4)
   --flow dis       milliseconds a frame; or tvl1, the published kind, about a second a frame
+  --resample_fps 25  video files at 25 frames a second: at each time k / 25 the frame nearest in
+                   time, of two equally near the earlier
   --pooling mean   32 segments (--segments) instead of all snippets, means as the first MIL program
                    made them (spec mil §3); or linear, as S3R (spec s3r §2.1)
 
@@ -42,7 +44,7 @@ from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
 from vadjax.data import loader
 from vadjax.data.segments import POOLINGS
 from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
-from vadjax.data.video import find_videos
+from vadjax.data.video import Reading, find_videos
 from vadjax.ops.flow import METHODS
 
 
@@ -61,7 +63,7 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
     """
     todo = extractor.claim(videos)
     first, failed = len(videos) - len(todo), {}
-    stream = loader.ahead(decode(todo, extractor.net), AHEAD)
+    stream = loader.ahead(decode(todo, extractor.net, extractor.reading), AHEAD)
     with progress.bar("extract", len(videos), first) as bar:
         parts_of = itertools.groupby(stream, operator.itemgetter(0))
         for done, (name, parts) in enumerate(parts_of, first):
@@ -91,7 +93,7 @@ def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
     extractor = load(args)
 
     def work(name: str, path: pathlib.Path) -> None:
-        parts = loader.ahead(decode({name: path}, extractor.net), AHEAD)
+        parts = loader.ahead(decode({name: path}, extractor.net, extractor.reading), AHEAD)
         extractor.write(name, (part for _, part in parts))
 
     return work
@@ -125,7 +127,8 @@ def load(args: argparse.Namespace) -> Extractor:
     """
     snippets = Snippets(args.crops, args.step, args.pad_last, args.flow)
     net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
-    return Extractor(net, args.out, Pooling(args.pooling, args.segments, args.normalize))
+    reading = Reading(args.deinterlace, args.strict, args.resample_fps)
+    return Extractor(net, args.out, Pooling(args.pooling, args.segments, args.normalize), reading)
 
 
 def run(args: argparse.Namespace) -> tuple[int, dict[str, str]]:
@@ -164,7 +167,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--pooling", choices=POOLINGS, help="of snippets to segments; default: all snippets")
     add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
     add("--normalize", action="store_true", help="L2-normalise rows of each network")
+    add("--resample_fps", type=float, metavar="RATE", help="frames a second (default: as they are)")
     add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
+    command.add_reading_flags(parser)
     command.add_beam_flag(parser)
     return parser.parse_args(argv)
 

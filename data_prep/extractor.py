@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.feature_files import SETTINGS, TWO_STREAM
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.segments import check_pooling, pool
-from vadjax.data.video import frames_of
+from vadjax.data.video import AS_IT_IS, Reading, frames_of
 from vadjax.writers import write_json
 
 SOURCES = "sources.json"  # name and path of every video
@@ -56,12 +56,18 @@ class Extractor:
       net: makes the features.
       out: folder to write.
       pooling: what is done with the snippets of a video.
+      reading: how video files are read.
     """
 
     def __init__(
-        self, net: SnippetFeatures, out: str | pathlib.Path, pooling: Pooling | None = None
+        self,
+        net: SnippetFeatures,
+        out: str | pathlib.Path,
+        pooling: Pooling | None = None,
+        reading: Reading = AS_IT_IS,
     ):
         self.net, self.out, self._pooling = net, pathlib.Path(out), pooling or Pooling()
+        self.reading = reading
 
     def claim(self, videos: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
         """Notes in the folder of what weights, settings and videos its features are.
@@ -75,7 +81,8 @@ class Extractor:
         Raises:
           ValueError: they are of others, which the message names, or of none that are known.
         """
-        claim(self.out, {**self.net.settings, **self._pooling.settings})
+        rate = {"resample_fps": self.reading.rate} if self.reading.rate else {}
+        claim(self.out, {**self.net.settings, **self._pooling.settings, **rate})
         path = self.out / SOURCES
         sources = json.loads(path.read_text()) if path.is_file() else {}
         todo = {}
@@ -135,9 +142,9 @@ class Extractor:
 
 
 def decode(
-    videos: Mapping[str, pathlib.Path], net: SnippetFeatures
+    videos: Mapping[str, pathlib.Path], net: SnippetFeatures, reading: Reading = AS_IT_IS
 ) -> Iterator[tuple[str, np.ndarray | Unusable]]:
-    """Clips of the videos, one video after the other.
+    """Clips of the videos, one video after the other, whose files are read as `reading` says.
 
     Yields:
       Name and clips, as `net.clips`; after the last, an `Unusable` where the video cannot be read
@@ -145,7 +152,7 @@ def decode(
     """
     for name, path in videos.items():
         try:
-            for part in net.clips(frames_of(path)):
+            for part in net.clips(frames_of(path, reading)):
                 yield name, part
         except (ValueError, OSError, cv2.error) as error:
             told = str(error).strip()

@@ -31,7 +31,15 @@ from data_prep import beam_frames, command
 from data_prep.tracks import describe
 from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
-from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
+from vadjax.data.video import (
+    AS_IT_IS,
+    VIDEOS,
+    FrameFolder,
+    Picture,
+    Reading,
+    open_frames,
+    visible,
+)
 from vadjax.metrics.region_files import TEXT, list_files
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -52,12 +60,15 @@ def find_folder(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
     raise FileNotFoundError(f"{root}: has no folder {' or '.join(names)}; see --help for layouts")
 
 
-def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Splits:
+def read_layout(
+    root: pathlib.Path, labels: pathlib.Path | None = None, reading: Reading = AS_IT_IS
+) -> Splits:
     """The videos of the common layout (module docstring).
 
     Args:
       root: folder of the dataset.
       labels: `frame_labels_*.npy` of the test frames; None looks for it in `root`.
+      reading: how video files are read.
 
     Raises:
       FileNotFoundError: a folder is not there.
@@ -68,7 +79,7 @@ def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Split
         folder = find_folder(root, [f"{name}/frames" for name in names])
         splits[split] = [
             annotate(video, folder.parent, root / "tracks" if split == "test" else None)
-            for video in list_videos(folder)
+            for video in list_videos(folder, reading)
         ]
     return {
         "train": all_normal(splits["train"]),
@@ -76,8 +87,8 @@ def read_layout(root: pathlib.Path, labels: pathlib.Path | None = None) -> Split
     }
 
 
-def list_videos(folder: pathlib.Path) -> list[SourceVideo]:
-    """The videos in a folder, each a folder of images or a video file.
+def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[SourceVideo]:
+    """The videos in a folder, each a folder of images or a video file, read as `reading` says.
 
     Raises:
       ValueError: there is none, or something else lies between them.
@@ -89,7 +100,8 @@ def list_videos(folder: pathlib.Path) -> list[SourceVideo]:
                 f"{path}: neither a folder of frames nor a video ({', '.join(VIDEOS)}); "
                 "move it elsewhere"
             )
-        videos.append(SourceVideo(path.name if path.is_dir() else path.stem, open_frames(path)))
+        name = path.name if path.is_dir() else path.stem
+        videos.append(SourceVideo(name, open_frames(path, reading)))
     if not videos:
         raise ValueError(f"{folder}: empty; expected one folder of frames a video")
     return videos
@@ -418,7 +430,8 @@ def parse_columns(text: str) -> tuple[str, ...]:
 
 
 def add_truth_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of ground truth that lies apart from the frames."""
+    """Adds the flags of ground truth that lies apart from the frames, and of video files."""
+    command.add_reading_flags(parser)
     add = parser.add_argument
     add("--labels", help="frame_labels_*.npy of the test frames")
     add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")

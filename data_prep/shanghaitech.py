@@ -20,13 +20,16 @@ import numpy as np
 
 from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
+from vadjax.data.video import Reading
 
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
 TEST = ("testing/frames", "test/frames")
 
 
-def read_splits(root: pathlib.Path, labels: str | pathlib.Path | None) -> frames.Splits:
-    """The videos of either layout.
+def read_splits(
+    root: pathlib.Path, labels: str | pathlib.Path | None, reading: Reading
+) -> frames.Splits:
+    """The videos of either layout; video files are read as `reading` says.
 
     Raises:
       FileNotFoundError: a folder or file is not there.
@@ -35,14 +38,14 @@ def read_splits(root: pathlib.Path, labels: str | pathlib.Path | None) -> frames
     train, test = frames.find_folder(root, TRAIN), frames.find_folder(root, TEST)
     videos = [
         frames.annotate(add_masks(video, test.parent), test.parent, root / "tracks")
-        for video in frames.list_videos(test)
+        for video in frames.list_videos(test, reading)
     ]
     found = frames.find_labels(root, labels)
     if found is None and (test.parent / "test_frame_mask").is_dir():
         videos = [add_labels(video, test.parent / "test_frame_mask") for video in videos]
     else:
         videos = frames.label_videos(videos, root, found)
-    normal = [frames.annotate(video, train.parent) for video in frames.list_videos(train)]
+    normal = [frames.annotate(video, train.parent) for video in frames.list_videos(train, reading)]
     return {"train": frames.all_normal(normal), "test": videos}
 
 
@@ -75,6 +78,8 @@ def prepare(
     out: str | pathlib.Path,
     labels: str | pathlib.Path | None = None,
     *,
+    deinterlace: bool = False,
+    strict: bool = False,
     name: str = "shanghaitech",
     **options,
 ) -> dict:
@@ -84,7 +89,7 @@ def prepare(
       FileNotFoundError: a folder or file is not there.
       ValueError: a file that cannot be used; the message names it.
     """
-    splits = read_splits(pathlib.Path(data), labels)
+    splits = read_splits(pathlib.Path(data), labels, Reading(deinterlace, strict))
     return frames.write(splits, out, name=name, **options)
 
 

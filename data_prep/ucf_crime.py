@@ -286,6 +286,12 @@ class Reader:
                 f"{self.features.folder}: its rows are {settings['segments']} segments already; "
                 "leave out --pool"
             )
+        if rate := settings.get("resample_fps"):
+            warnings.warn(
+                f"{self.features.folder}: made of video that was resampled to {rate:g} frames a "
+                "second; the numbers of frames in the lists are taken to be of this rate",
+                stacklevel=2,
+            )
         pooled = {"pooling": "mean", "segments": self.segments} if self.pool else {}
         normalize = self.normalize or bool(settings.get("normalize"))
         return {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}

@@ -18,7 +18,7 @@ import re
 
 from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
-from vadjax.data.video import FrameFolder, visible
+from vadjax.data.video import AS_IT_IS, FrameFolder, Reading, visible
 
 
 def find_original(root: pathlib.Path) -> pathlib.Path | None:
@@ -95,8 +95,12 @@ def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
     return found
 
 
-def read_splits(root: pathlib.Path, labels: str | pathlib.Path | None = None) -> frames.Splits:
-    """The videos of either layout.
+def read_splits(
+    root: pathlib.Path,
+    labels: str | pathlib.Path | None = None,
+    reading: Reading = AS_IT_IS,
+) -> frames.Splits:
+    """The videos of either layout; video files are read as `reading` says.
 
     Raises:
       FileNotFoundError: a folder or file is not there.
@@ -104,7 +108,7 @@ def read_splits(root: pathlib.Path, labels: str | pathlib.Path | None = None) ->
     """
     original = find_original(root)
     if original is None:
-        return frames.read_layout(root, labels)
+        return frames.read_layout(root, labels, reading)
     splits = read_original(original)
     if labels is not None:
         found = frames.find_labels(root, pathlib.Path(labels))
@@ -117,6 +121,8 @@ def prepare(
     out: str | pathlib.Path,
     labels: str | pathlib.Path | None = None,
     *,
+    deinterlace: bool = False,
+    strict: bool = False,
     name: str = "ucsd_ped",
     **options,
 ) -> dict:
@@ -126,7 +132,8 @@ def prepare(
       FileNotFoundError: a folder or file is not there.
       ValueError: a file that cannot be used; the message names it.
     """
-    return frames.write(read_splits(pathlib.Path(data), labels), out, name=name, **options)
+    splits = read_splits(pathlib.Path(data), labels, Reading(deinterlace, strict))
+    return frames.write(splits, out, name=name, **options)
 
 
 def main(argv: list[str] | None = None) -> None:

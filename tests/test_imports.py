@@ -11,14 +11,14 @@ LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
-FRAMES = ("vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
+FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
 OVERLAY = ("vadjax.progress", *FRAMES)
 MARKED = ("vadjax.progress", "vadjax.data.boxes")  # its boxes are those that the metrics count
 EXPANSION = "vadjax.data.segments"
 # How programs end, shared by all of them, and the lines that they print.
 COMMAND = ("vadjax.command", "vadjax.progress")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
-DECODING = ("vadjax.data.decode", "vadjax.data.video")
+DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", *DECODING)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from vadjax.data import camera
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset
 from vadjax.data.snippets import Snippets
-from vadjax.data.video import Picture, open_frames
+from vadjax.data.video import Picture, Reading, VideoFile, open_frames
 from vadjax.parts import Part
 from vadjax.report import page
 from vadjax.system import load
 from vadjax.trained import Clock, restore
+from video_files import cut, moving, write, write_interlaced
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,8 +143,8 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     assert [first["start"], first["stop"]] == pytest.approx(np.array(first["frames"]) / 10)
     np.testing.assert_allclose(found.times, np.arange(20) / 10, rtol=1e-6)
     assert "unusual" in first["reason"]
-    film = cv2.VideoCapture(str(tmp_path / f"{frames.name}.webm"))
-    assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 20
+    film = VideoFile(tmp_path / f"{frames.name}.webm")
+    assert (len(film), film.fps) == (20, 10)
     assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
 
 
@@ -321,7 +323,7 @@ def test_a_camera_that_gives_nothing_counts_as_gone(tmp_path, monkeypatch):
 class Held:
     """A camera that gives nothing until it is let go."""
 
-    ended = ""
+    ended, lost = "", 0
 
     def __init__(self, event):
         self._event = event
@@ -340,17 +342,33 @@ def test_slow_cameras_are_waited_for(monkeypatch, seconds, patience):
     clock = iter(np.arange(40) * seconds)
     monkeypatch.setattr(camera.time, "monotonic", lambda: next(clock))
     reader = camera.Reader("0")
-    frames = [camera.Frame(np.zeros((4, 6, 3), np.uint8), None)] * 20
     found = []
 
-    def one_by_one():
-        for frame in frames:
-            found.append(reader.patience)
-            yield frame
+    class Slow(Held):
+        def __iter__(self):
+            for _ in range(20):
+                found.append(reader.patience)
+                yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
 
-    reader._read(one_by_one())
+    reader._read(Slow(None))
     assert found[: camera.KNOWN] == [60] * 16 and found[-1] == patience
-    assert [time for _, time in reader.waiting] == [seconds * n for n in range(20)]
+    assert [time for _, time, _ in reader.waiting] == [seconds * n for n in range(20)]
+
+
+def test_frames_that_a_stream_loses_are_missing_too(monkeypatch):
+    """Whether they cannot be decoded or wait in vain; each is missing from one frame alone."""
+    monkeypatch.setattr(camera, "WAITING", 16)
+
+    class Loses(Held):
+        def __iter__(self):
+            for number in range(40):
+                self.lost += {3: 2, 20: 5}.get(number, 0)
+                yield camera.Frame(np.full((4, 6, 3), number, np.uint8), None)
+
+    reader = camera.Reader("0")
+    reader._read(Loses(None))
+    found = [(pixels[0, 0, 0], missing) for pixels, _, missing in reader.waiting]
+    assert found == [(32, 32 + 7)] + [(number, 0) for number in range(33, 40)]
 
 
 def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch):
@@ -435,7 +453,7 @@ def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):
     write_video(videos / "b/v.avi", 20)
     (videos / "b/x.mp4").write_bytes(b"")
     failed = predict.run(config, folder, str(videos), tmp_path / "out", film=False)
-    assert list(failed) == ["x_b"] and "x.mp4: OpenCV cannot open" in failed["x_b"]
+    assert list(failed) == ["x_b"] and "x.mp4: no video can be read from it" in failed["x_b"]
     files = {path.name for path in (tmp_path / "out/scores").iterdir()}
     assert files == {"v_a.npz", "v_b.npz"}
     write_video(tmp_path / "other/v_a.avi", 20)
@@ -443,21 +461,77 @@ def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):
         predict.run(config, folder, str(tmp_path / "other"), tmp_path / "out", film=False)
     with pytest.raises(ValueError, match="--name is for one video; .* holds 3"):
         predict.run(config, folder, str(videos), name="gate")
-    with pytest.raises(ValueError, match="x.mp4: OpenCV cannot open"):
+    with pytest.raises(ValueError, match="x.mp4: no video can be read from it"):
         predict.run(config, folder, str(videos / "b/x.mp4"))
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         predict.run(config, folder, str(tmp_path / "nowhere"))
     capsys.readouterr()
 
 
-def test_a_video_cut_short_is_scored_as_far_as_it_goes(ranker, tmp_path, monkeypatch):
+def test_a_video_cut_short_is_scored_as_far_as_it_goes(ranker, tmp_path):
     config, folder = ranker
-    video = write_video(tmp_path / "v.avi", 40)
-    monkeypatch.setattr("vadjax.data.video.SIZED", (".avi",))
-    monkeypatch.setattr("vadjax.data.video.VideoFile.listed", 100)
-    with pytest.warns(UserWarning, match="40 frames can be decoded, its header lists 100.*scored"):
-        predict.run(config, folder, str(video), tmp_path / "out", film=False)
-    assert len(scores.read(tmp_path / "out/scores/v.npz").frame_scores) == 40
+    video = write(tmp_path / "v.mp4", moving(100), container={"movflags": "faststart"})
+    with pytest.warns(UserWarning, match=r"v\.mp4: \d+ of 100 frames can be decoded") as said:
+        predict.run(config, folder, str(cut(video)), tmp_path / "out")
+    assert len(said) == 1
+    count = int(re.search(r"(\d+) of 100", str(said[0].message))[1])
+    assert len(scores.read(tmp_path / "out/scores/v.npz").frame_scores) == count
+    with pytest.raises(ValueError, match=rf"v\.mp4: {count} of 100 frames .*--strict"):
+        predict.run(config, folder, str(video), tmp_path / "strict", reading=Reading(strict=True))
+    assert not (tmp_path / "strict/v.json").exists()
+
+
+def test_the_times_of_a_file_decide_how_fast_the_film_runs(ranker, tmp_path, capsys):
+    """An AVI whose header lists every second tick: 50 frames a second, where there are 25."""
+    config, folder = ranker
+    video = write(tmp_path / "v.avi", moving(60), "mpeg4", rate=50, every=2)
+    predict.run(config, folder, str(video), tmp_path / "out")
+    summary = json.loads((tmp_path / "out/v.json").read_text())
+    assert (summary["frames"], summary["fps"], summary["fps_source"]) == (60, 25, "file")
+    assert summary["seconds"] == 2.4
+    found = scores.read(tmp_path / "out/scores/v.npz")
+    np.testing.assert_allclose(found.times, np.arange(60) / 25, atol=1e-6)
+    film = VideoFile(tmp_path / "out/v.webm")
+    assert (len(film), film.fps) == (60, 25)
+    capsys.readouterr()
+
+
+def test_interlaced_video_is_refused_or_deinterlaced(ranker, tmp_path, capsys):
+    config, folder = ranker
+    write_interlaced(tmp_path / "v.mp4", 20)
+    video = str(tmp_path / "v.mp4")
+    with pytest.raises(ValueError, match=r"v\.mp4: frame 0 is interlaced .*Say --deinterlace"):
+        predict.run(config, folder, video, tmp_path / "out")
+    for live_too in (False, True):
+        reading = Reading(deinterlace=True)
+        predict.run(config, folder, video, tmp_path / "out", as_it_comes=live_too, reading=reading)
+    assert len(scores.read(tmp_path / "out/scores/v.npz").frame_scores) == 20
+    assert len(VideoFile(tmp_path / "out/v.webm")) == 20
+    assert "frames 16-19" in capsys.readouterr().out
+
+
+def test_video_is_resampled_as_in_the_training(ranker, tmp_path, capsys):
+    config, folder = ranker
+    described = json.loads((folder / "dataset.json").read_text())
+    described["manifest"]["extraction"] = {"weights": Net.digest, "resample_fps": 12.5}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    video = write_video(tmp_path / "v.avi", 64)
+    predict.run(config, folder, str(video), tmp_path / "out")
+    assert "v.avi: resampled to 12.5 frames a second, as in the training" in capsys.readouterr().out
+    found = scores.read(tmp_path / "out/scores/v.npz")
+    np.testing.assert_allclose(found.times, np.arange(32) / 12.5, atol=1e-6)
+    film = VideoFile(tmp_path / "out/v.webm")
+    assert len(film) == 32 and film.fps == pytest.approx(12.5)
+    with pytest.raises(ValueError, match="v.avi: the run was trained on .* leave out --fps"):
+        predict.run(config, folder, str(video), tmp_path / "out", fps=25.0)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for rank in range(16):
+        cv2.imwrite(str(pictures / f"{rank:02}.png"), np.full((48, 64, 3), rank, np.uint8))
+    with pytest.raises(ValueError, match="pictures have no times. .* say so: --fps=12.5"):
+        predict.run(config, folder, str(pictures), tmp_path / "out")
+    predict.run(config, folder, str(pictures), tmp_path / "out", fps=12.5, film=False)
+    assert len(scores.read(tmp_path / "out/scores/pictures.npz").frame_scores) == 16
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 class Pace:
-    """Says once, at the first gap, that the program is slower than the camera.
+    """Says once, at the first gap, how many of a camera's frames are processed.
 
     Args:
       name: of the camera.
@@ -78,7 +78,7 @@ class Pace:
         self._said, given = True, taken + self._lost
         print(
             f"{self._name}: processing {taken / seconds:.3g} of {given / seconds:.3g} frames a "
-            "second; the others are dropped, and scoring begins anew after each gap",
+            "second; scoring begins anew after each gap",
             flush=True,
         )
 

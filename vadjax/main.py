@@ -28,6 +28,8 @@ _OUT = flags.DEFINE_string("out", None, "predict: where to write (WORKDIR/predic
 _LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
 _FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
 _FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's own, else 25).")
+_DEINTERLACE = flags.DEFINE_bool("deinterlace", False, "predict: whole frames of interlaced video.")
+_STRICT = flags.DEFINE_bool("strict", False, "predict: a video cut short or damaged is an error.")
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed", None, "Run with other processes: auto, or HOST:PORT,COUNT,ID."
 )
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> None:
     import jax  # after the flags: --help is instant
 
     from vadjax import evaluate, predict, processes, progress, train
+    from vadjax.data.video import Reading
 
     try:
         if _DISTRIBUTED.value:
@@ -57,6 +60,7 @@ def main(argv: list[str]) -> None:
                 failed = predict.run(
                     _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
                     as_it_comes=_LIVE.value, film=_FILM.value, fps=_FPS.value, name=_NAME.value,
+                    reading=Reading(_DEINTERLACE.value, _STRICT.value),
                 )  # fmt: skip
             if failed:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
@@ -75,7 +79,7 @@ def main(argv: list[str]) -> None:
 
 def check_flags() -> None:
     """Ends the program in one line at a flag that the mode does not heed, or one it lacks."""
-    for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _NAME, _STEP):
+    for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP):
         mode = "evaluate" if flag is _STEP else "predict"
         if flag.present and _MODE.value != mode:
             sys.exit(f"error: --{flag.name} is only for --mode={mode}")

@@ -1,6 +1,7 @@
 """Any video, folder of frames or camera → scores, curve, film, and when it was."""
 
 import array
+import dataclasses
 import json
 import math
 import pathlib
@@ -15,7 +16,7 @@ import numpy as np
 from vadjax import live, progress, scores, writers
 from vadjax.data.camera import Camera, is_camera
 from vadjax.data.snippets import FRAMES as SNIPPET
-from vadjax.data.video import VideoFile, find_videos, open_frames
+from vadjax.data.video import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
 from vadjax.parts import Whole
 from vadjax.report import curves, intervals, overlay
 from vadjax.scores import Scores
@@ -44,6 +45,7 @@ def run(
     film: bool = True,
     fps: float | None = None,
     name: str | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> dict[str, str]:
     """Scores video with the finished run in `folder`.
 
@@ -56,6 +58,7 @@ def run(
       film: write the overlay too.
       fps: frames a second; a file's own if None. Not for cameras.
       name: of the video; its own if None. Only for one.
+      reading: how video files are read, but for the rate, which is that of the training.
 
     Returns:
       Name and reason of the videos that could not be used, or of the camera that ended.
@@ -71,7 +74,7 @@ def run(
     if is_camera(video):
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
-        return _camera(config, folder, video, out, name)
+        return _camera(config, folder, video, out, name, reading.deinterlace)
     videos = _named(find_videos(video))
     if name is not None:
         if len(videos) > 1:
@@ -82,11 +85,13 @@ def run(
     trained, failed = restore(config, folder), {}
     for own, path in videos.items():
         try:
-            rate = _rate(path, fps)
+            fitted = as_trained(trained, path, fps, reading)
+            rate = _rate(path, fps, fitted)
             if as_it_comes:
-                live.watch(trained, own, open_frames(path), rate.fps, out, rate.source != "flag")
+                frames = open_frames(path, fitted)
+                live.watch(trained, own, frames, rate.fps, out, rate.source != "flag")
             else:
-                write(trained, own, path, rate, out, film)
+                write(trained, own, path, rate, out, film, fitted)
         except (ValueError, OSError, cv2.error) as error:
             if len(videos) == 1 and not isinstance(error, cv2.error):
                 raise
@@ -95,10 +100,19 @@ def run(
     return failed
 
 
-def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: str | None) -> dict:
+def _camera(
+    config,
+    folder: pathlib.Path,
+    video: str,
+    out: pathlib.Path,
+    name: str | None,
+    deinterlace: bool,
+) -> dict:
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
-    with Camera(video) as source:
+    with Camera(video, deinterlace) as source:
         trained = restore(config, folder)
+        if rate := trained_rate(trained):
+            print(f"{name}: frames as they come; the run was trained on {rate:g} a second")
         live.warm_up(trained, name)
         count = live.watch(trained, name, source, FPS, out)
     if not source.ended:
@@ -107,10 +121,44 @@ def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: s
     return {name: source.ended}
 
 
-def _rate(path: pathlib.Path, fps: float | None) -> Rate:
+def trained_rate(trained: Trained) -> float | None:
+    """Frames a second to which the video of the training was resampled; None if it was not."""
+    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
+
+
+def as_trained(
+    trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading
+) -> Reading:
+    """How a video is read for a run: resampled to the rate that its features were made at.
+
+    Args:
+      trained: the run.
+      path: of the video.
+      fps: frames a second that the user declares.
+      reading: what else is to be heeded.
+
+    Raises:
+      ValueError: pictures that are not declared to have that rate, or a rate declared of a file.
+    """
+    rate = trained_rate(trained)
+    if rate is None or (path.is_dir() and fps == rate):
+        return reading
+    trained_on = f"the run was trained on video that was resampled to {rate:g} frames a second"
+    if path.is_dir():
+        raise ValueError(
+            f"{path}: {trained_on}, and pictures have no times. Give the video file, or pictures "
+            f"that have this rate, and say so: --fps={rate:g}"
+        )
+    if fps is not None:
+        raise ValueError(f"{path}: {trained_on}, by the times in the file; leave out --fps")
+    print(f"{path}: resampled to {rate:g} frames a second, as in the training")
+    return dataclasses.replace(reading, rate=rate)
+
+
+def _rate(path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
     if fps is not None:
         return Rate(fps, "flag")
-    own = getattr(open_frames(path), "fps", None)
+    own = getattr(open_frames(path, reading), "fps", None)
     return Rate(own, "file") if own else Rate(FPS, "assumed")
 
 
@@ -140,14 +188,20 @@ def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
 
 
 def write(
-    trained: Trained, name: str, path: pathlib.Path, rate: Rate, out: pathlib.Path, film: bool
+    trained: Trained,
+    name: str,
+    path: pathlib.Path,
+    rate: Rate,
+    out: pathlib.Path,
+    film: bool,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.webm`.
 
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
-    result = score(trained, name, open_frames(path), rate)
+    result = score(trained, name, open_frames(path, reading), rate)
     scores.write(out / "scores", result)
     found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
     summary = {
@@ -165,7 +219,7 @@ def write(
     (out / f"{name}.png").write_bytes(curves.to_png(curve))
     _print(name, summary)
     if film:
-        frames = (picture.pixels for picture in open_frames(path))
+        frames = (picture.pixels for picture in open_frames(path, reading))
         source = overlay.Source(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # was said at the first reading
@@ -202,11 +256,6 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
             times.extend(time for time, _ in clock.times(len(part.frame_scores)))
     if not len(whole):
         raise ValueError(f"{name}: {seen} frames are too few to be scored")
-    if isinstance(source, VideoFile):
-        try:
-            source.check_whole(seen)
-        except ValueError as error:
-            warnings.warn(f"{error}. What can be decoded was scored", stacklevel=2)
     if whole.given_up:
         print(f"{name}: too long for a map in the score file, which has none")
     if whole.left_out:

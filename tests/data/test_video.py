@@ -90,11 +90,10 @@ def test_video_files(tmp_path):
     assert [p.source for p in video][:2] == [f"{path}#0", f"{path}#1"]
 
 
-def test_unreadable_video(tmp_path, capfd):
+def test_unreadable_video(tmp_path):
     (tmp_path / "v.avi").write_bytes(b"no video")
-    with pytest.raises(ValueError, match=r"v\.avi: OpenCV cannot open this video; is it whole"):
+    with pytest.raises(ValueError, match=r"v\.avi: no video can be read from it .* whole"):
         list(VideoFile(tmp_path / "v.avi"))
-    capfd.readouterr()  # OpenCV's own words
     with pytest.raises(FileNotFoundError, match="no such video file"):
         VideoFile(tmp_path / "w.avi")
 

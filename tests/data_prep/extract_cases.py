@@ -7,7 +7,7 @@ from data_prep.extract_features import extract
 from data_prep.extractor import Extractor
 from vadjax.clip_features import BATCH, SnippetFeatures
 from vadjax.data.snippets import Snippets
-from vadjax.data.video import find_videos
+from vadjax.data.video import AS_IT_IS, find_videos
 
 
 class Net:
@@ -43,6 +43,6 @@ def grey_levels(features):
     return np.rint(features / 5).astype(int).tolist()
 
 
-def run(source, out, net=None, pooling=None, **options):
+def run(source, out, net=None, pooling=None, reading=AS_IT_IS, **options):
     features = SnippetFeatures(net or Net(), Snippets(**options), BATCH)
-    return extract(Extractor(features, out, pooling), find_videos(source))
+    return extract(Extractor(features, out, pooling, reading), find_videos(source))

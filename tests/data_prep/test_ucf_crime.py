@@ -140,6 +140,16 @@ def test_the_manifest_says_how_rows_were_made(ten_crops, tmp_path):
     assert "extraction" not in prepare(root, tmp_path / "unknown", pool=True).manifest
 
 
+def test_features_of_resampled_video_are_taken_to_fit_the_lists_and_that_is_said(
+    ten_crops, tmp_path
+):
+    root, _ = ten_crops
+    (root / "settings.json").write_text(json.dumps({"weights": "0123", "resample_fps": 25.0}))
+    with pytest.warns(UserWarning, match="features: made of video .* resampled to 25 frames a sec"):
+        data = prepare(root, tmp_path / "out", pool=True)
+    assert data.manifest["extraction"]["resample_fps"] == 25
+
+
 @pytest.mark.golden
 def test_published_lists(golden, tmp_path):
     lists = json.loads((golden / "mil" / "ucf_crime_lists.json").read_text())

@@ -38,10 +38,10 @@ class Device(Iterable[Frame]):
       ValueError: it cannot be opened.
 
     Attributes:
-      ended: as of `Decoder`; a device does not say why it ends.
+      ended, lost: as of `Decoder`; a device does not say why it ends, or what it lost.
     """
 
-    ended = ""
+    ended, lost = "", 0
 
     def __init__(self, number: int):
         self._capture = cv2.VideoCapture(number)
@@ -66,12 +66,12 @@ class Reader(threading.Thread):
     What it shares is used under `changed`, which it notifies.
 
     Args:
-      name: as of `Camera`.
+      name, deinterlace: as of `Camera`.
 
     Attributes:
       changed: lock of what follows.
-      waiting: frames that nobody has taken yet: uint8 [H, W, 3], seconds since the first.
-      dropped: frames that were dropped since one was taken.
+      waiting: frames that nobody has taken yet: uint8 [H, W, 3], seconds since the first, and how
+        many are missing before each.
       patience: seconds that the next frame may take.
       opened: whether the camera is open.
       wanted: set it to have frames read.
@@ -81,11 +81,11 @@ class Reader(threading.Thread):
       abandoned: whether it hangs in a read that nothing can interrupt (`vadjax.command`).
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, deinterlace: bool = False):
         super().__init__(daemon=True)
-        self._camera, self.changed = name, threading.Condition()
-        self.waiting: collections.deque[tuple[np.ndarray, float]] = collections.deque()
-        self.dropped, self.patience = 0, UNKNOWN
+        self._camera, self._deinterlace = name, deinterlace
+        self.changed, self.patience = threading.Condition(), UNKNOWN
+        self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
         self.opened = self.wanted = self.over = self.abandoned = False
         self.error: Exception | None = None
         self.ended = "ended"
@@ -109,12 +109,13 @@ class Reader(threading.Thread):
         if self._camera.isdecimal():
             return Device(int(self._camera))
         try:
-            return Decoder(self._camera, timeout=(OPENING, UNKNOWN))
+            options = {"deinterlace": self._deinterlace, "timeout": (OPENING, UNKNOWN)}
+            return Decoder(self._camera, **options)
         except ValueError as error:
             raise ValueError(f"camera {error}; is it connected, and the address right?") from error
 
-    def _read(self, source: Iterable[Frame]) -> None:
-        start, longest, arrivals = None, 0.0, 0
+    def _read(self, source: Device | Decoder) -> None:
+        start, longest, arrivals, lost = None, 0.0, 0, 0
         for frame in source:
             now = time.monotonic()
             if start is None:
@@ -123,18 +124,20 @@ class Reader(threading.Thread):
             with self.changed:
                 if self.over:
                     return
-                # Those that wait longest are dropped with all others: few gaps, and no old frames.
-                self._make_room(frame.pixels.nbytes)
-                self.waiting.append((frame.pixels, now - start))
+                missing = self._make_room(frame.pixels.nbytes) + source.lost - lost
+                self.waiting.append((frame.pixels, now - start, missing))
                 if arrivals >= KNOWN:
                     self.patience = max(PATIENCE, SLOWER * longest)
                 self.changed.notify_all()
+            lost = source.lost
 
-    def _make_room(self, size: int) -> None:
-        """Drops all frames that wait if these are too many; `size`: bytes of one."""
-        if len(self.waiting) >= max(16, min(WAITING, WAITING_BYTES // size)):
-            self.dropped += len(self.waiting)
-            self.waiting.clear()
+    def _make_room(self, size: int) -> int:
+        """Drops all frames of `size` bytes that wait if these are too many; how many are gone."""
+        if len(self.waiting) < max(16, min(WAITING, WAITING_BYTES // size)):
+            return 0
+        gone = sum(1 + missing for _, _, missing in self.waiting)
+        self.waiting.clear()
+        return gone
 
     def _set(self, **values: bool) -> None:
         with self.changed:
@@ -157,6 +160,7 @@ class Camera(Iterable[Picture]):
 
     Args:
       name: number of a camera of this machine (`"0"`), or address of a stream (`"rtsp://…"`).
+      deinterlace: of a stream: as of `Decoder`.
 
     Raises:
       ValueError: it cannot be opened; while iterating: its video cannot be decoded.
@@ -165,9 +169,9 @@ class Camera(Iterable[Picture]):
       ended: why there are no more frames; empty while there are, or if the program stopped.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, deinterlace: bool = False):
         self.name, self.ended = name, ""
-        self._reader = Reader(name)
+        self._reader = Reader(name, deinterlace)
         self._reader.start()
         try:
             with self._reader.changed:
@@ -185,7 +189,7 @@ class Camera(Iterable[Picture]):
         self.close()
 
     def __iter__(self) -> Iterator[Picture]:
-        """The frames, with the seconds since the first and how many were dropped before."""
+        """The frames, with the seconds since the first and how many are missing before."""
         self._reader._set(wanted=True)
         rank = 0
         try:
@@ -201,7 +205,7 @@ class Camera(Iterable[Picture]):
         self._reader.stop()
 
     def _next(self) -> tuple[np.ndarray, float, int] | None:
-        """The next frame, its time, and the frames that were dropped before it."""
+        """The next frame, its time, and how many are missing before it."""
         reader = self._reader
         with reader.changed:
             patience = reader.patience
@@ -209,8 +213,7 @@ class Camera(Iterable[Picture]):
                 self.ended = f"gave no frame for {patience:.0f} s"
                 return None
             if reader.waiting:
-                missing, reader.dropped = reader.dropped, 0
-                return *reader.waiting.popleft(), missing
+                return reader.waiting.popleft()
         if reader.error:
             raise reader.error
         self.ended = reader.ended

@@ -6,10 +6,8 @@ with Decoder("street.mp4") as video:
     if video.shortfall: ...  # "48 of 100 frames can be decoded; …"
 """
 
-import math
 import pathlib
 import shlex
-import statistics
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -18,10 +16,10 @@ import av
 import cv2
 import numpy as np
 
-MOST_FPS = 1000  # a header that says more is wrong
-UNLIKE = 1.2  # ratio of the rates by header and by times from which the times decide
-USUAL = 64  # intervals whose median is the usual one
-DAMAGED_COPY = "the file is cut short or damaged: copy or record it again"
+from vadjax.data.deinterlace import Deinterlacer
+from vadjax.data.frame_times import MOST_FPS, Times, decide, like
+
+REMEDY = "the file is cut short or damaged, or its header wrong; copy or record it again"
 
 
 class Frame(NamedTuple):
@@ -47,7 +45,8 @@ class Decoder(Iterable[Frame]):
       source: path of a file, or address of a stream (`"rtsp://…"`).
       deinterlace: make whole frames of interlaced ones (FFmpeg's bwdif), as many as there are.
       options: of FFmpeg's demuxer, `{"rtsp_transport": "tcp"}`.
-      timeout: seconds to wait for a stream to open or for its next packet; None: for ever.
+      timeout: seconds to wait for a stream to open and for its next packet, one number or both;
+        None: for ever.
 
     Raises:
       ValueError: it cannot be opened, holds no video, or video of an unknown codec; while
@@ -68,7 +67,7 @@ class Decoder(Iterable[Frame]):
         *,
         deinterlace: bool = False,
         options: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | tuple[float, float] | None = None,
     ):
         self.source = str(source)
         self._is_stream = isinstance(source, str) and "://" in source
@@ -141,22 +140,30 @@ class Decoder(Iterable[Frame]):
     def shortfall(self) -> str:
         """What is missing or damaged of a file that was decoded to its end; empty if nothing is.
 
-        What is missing is duration × rate less the frames there are, where the rate is the mean of
-        their own times: neither frames that a stream copy hides nor a wrong rate count.
+        What is missing is duration × rate less the frames there are, unless they are all that a
+        list in the header has. The rate is the mean of their own times, which finds an end that is
+        cut off; holes, of more than 8 frames and 2 %, are found by the header's rate where it is
+        the usual one of the frames. Frames that a stream copy hides do not count.
         """
-        promised, listed, reasons = self.count, self._frames, []
-        if self.seconds and self._times.rate and not (listed and self.count >= listed):
-            by_duration = round(self.seconds * self._times.rate)
-            # Without a list of the frames the duration may be that of the sound.
-            tolerated = 1 if listed else max(8, by_duration // 50)
-            if by_duration - self.count > tolerated:
-                promised = by_duration
-        if promised > self.count or self.lost:
-            promised = max(promised, self.count + self.lost)
+        promised, reasons = max(self._promised(), self.count + self.lost), []
+        if promised > self.count:
             reasons.append(f"{self.count:,} of {promised:,} frames can be decoded")
         if self.damaged:
             reasons.append(f"{self.damaged:,} of {self.count:,} frames were decoded with errors")
-        return f"{' and '.join(reasons)}; {DAMAGED_COPY}" if reasons else ""
+        return f"{' and '.join(reasons)}; {REMEDY}" if reasons else ""
+
+    def _promised(self) -> int:
+        """Frames by duration × rate, where these are notably more than there are; else those."""
+        times, listed = self._times, self._frames
+        if not self.seconds or not times.rate or (listed and self.count >= listed):
+            return self.count
+        by_mean, hole = round(self.seconds * times.rate), max(8, self.count // 50)
+        # Without a list of the frames the duration may be that of the sound.
+        cut_off = by_mean - self.count > (1 if listed else hole)
+        promised = by_mean
+        if self._header_fps and like(self._header_fps, times.usual):
+            promised = max(by_mean, round(self.seconds * self._header_fps))
+        return promised if cut_off or promised - self.count > hole else self.count
 
     def own_rate(self) -> float | None:
         """Frames a second as `fps`, by the times of all packets; reads the file, decodes nothing.
@@ -183,8 +190,8 @@ class Decoder(Iterable[Frame]):
             if self._is_stream:
                 raise ValueError(f"{self.source}: cannot be opened: {reason}") from error
             raise ValueError(
-                f"{self.source}: no video file that can be read ({reason}); is it whole? Else "
-                f"convert it: {converting(self.source)}"
+                f"{self.source}: no video can be read from it ({reason}); is the file whole? "
+                f"Copy it again, or see what it is: ffprobe {shlex.quote(self.source)}"
             ) from error
 
     def _choose(self):
@@ -196,8 +203,8 @@ class Decoder(Iterable[Frame]):
             raise ValueError(f"{self.source}: holds no video stream, but {kinds}")
         if found.codec_context is None:
             raise ValueError(
-                f"{self.source}: its video has a codec that FFmpeg cannot decode here; convert it "
-                f"with a program that can: {converting(self.source)}"
+                f"{self.source}: its video has a codec that FFmpeg does not know; convert it with "
+                f"the program that made it. To see what it is: ffprobe {shlex.quote(self.source)}"
             )
         return found
 
@@ -268,92 +275,12 @@ def _rate(stream) -> float | None:
 
 def _seconds(container, stream) -> float | None:
     """Duration by the header, of the video if that is known."""
+    if container.format.name == "avi":  # a file without its index has a duration by guess
+        return float(stream.frames * stream.time_base) or None
     if stream.duration is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     whole = container.duration
     return whole / av.time_base if whole is not None and whole > 0 else None
-
-
-class Deinterlacer:
-    """Frames → as many whole ones, by FFmpeg's bwdif; those that are not interlaced stay."""
-
-    def __init__(self):
-        self._graph, self._form = None, None
-
-    def __call__(self, frame: av.VideoFrame | None) -> list[av.VideoFrame]:
-        """What is done after the next frame; after the last, None brings the rest."""
-        form = frame and (frame.width, frame.height, frame.format.name, frame.time_base)
-        done = []
-        if self._graph and form != self._form:
-            self._graph.push(None)
-            done, self._graph = self._pull(), None
-        if frame is None:
-            return done
-        if self._graph is None:
-            self._graph, self._form = _graph(*form), form
-        self._graph.push(frame)
-        return done + self._pull()
-
-    def _pull(self) -> list[av.VideoFrame]:
-        done = []
-        while True:
-            try:
-                done.append(self._graph.pull())
-            except (av.BlockingIOError, av.EOFError):
-                return done
-
-
-def _graph(width: int, height: int, form: str, time_base) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=form, time_base=time_base)
-    filtered = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-    source.link_to(filtered)
-    filtered.link_to(graph.add("buffersink"))
-    graph.configure()
-    return graph
-
-
-class Times:
-    """Seconds from 0 that rise, from the times that frames bear.
-
-    A frame without a time, or with one that is not later than that of the frame before, comes the
-    usual interval after it.
-
-    Args:
-      fps: frames a second by the header, until intervals are known.
-    """
-
-    def __init__(self, fps: float | None):
-        self._interval = 1 / (fps or 25)
-        self._first, self._last, self._count = None, -math.inf, 0
-        self._intervals: list[float] = []
-
-    def rising(self, time: float | None) -> float:
-        """The time of the next frame."""
-        self._count += 1
-        if self._first is None:
-            self._first, self._last = time or 0.0, 0.0
-            return 0.0
-        own = -math.inf if time is None else time - self._first
-        if own <= self._last:
-            own = self._last + self._interval
-        elif len(self._intervals) < USUAL:
-            self._intervals.append(own - self._last)
-            self._interval = statistics.median(self._intervals)
-        self._last = own
-        return own
-
-    @property
-    def rate(self) -> float | None:
-        """Frames a second so far, in the mean; None before the second."""
-        return (self._count - 1) / self._last if self._count > 1 and self._last > 0 else None
-
-
-def decide(header: float | None, own: float | None) -> float | None:
-    """Frames a second by the header, or by the frames' own times where these disagree."""
-    if header and own and max(header, own) < UNLIKE * min(header, own):
-        return header
-    return own if own and own < MOST_FPS else header
 
 
 def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -1,22 +1,24 @@
 """Decoding: the frames of a folder of images or of a video file, one at a time."""
 
+import dataclasses
 import fnmatch
 import pathlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from vadjax.data.decode import Decoder
+from vadjax.data.frame_times import MOST_FPS, Intervals, resample
+
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-SIZED = (".mp4", ".mov")  # whose headers list every frame
 VIDEOS = (
     *(".avi", ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".ogv", ".flv", ".wmv", ".asf"),
     *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
 )
-MOST_FPS = 1000  # a header that says more is wrong
 IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
 
 
@@ -62,117 +64,121 @@ class FrameFolder(Iterable[Picture]):
             yield read_picture(path)
 
 
-class VideoFile(Iterable[Picture]):
-    """The frames of a video file, decoded in order; a variable frame rate is warned of at its end.
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How video files are read; folders of pictures do not heed it, but for `rate`.
 
-    Its length is found by decoding it once, because the headers of AVI files are often wrong.
+    Attributes:
+      deinterlace: make whole frames of interlaced ones, which are refused otherwise.
+      strict: a file that is cut short or damaged is an error; else a warning.
+      rate: frames a second to which video is resampled (`frame_times.resample`); None: as it is.
+
+    Raises:
+      ValueError: a rate that is none.
+    """
+
+    deinterlace: bool = False
+    strict: bool = False
+    rate: float | None = None
+
+    def __post_init__(self):
+        if self.rate is not None and not 0 < self.rate <= MOST_FPS:
+            raise ValueError(f"{self.rate:g} frames a second; expected more than 0, to {MOST_FPS}")
+
+
+AS_IT_IS = Reading()
+
+
+class VideoFile(Iterable[Picture]):
+    """The frames of a video file, decoded in order (`vadjax.data.decode`).
+
+    At its end a variable frame rate is warned of, and frames that are missing or damaged
+    (`Reading.strict`), each once. Its length is found by decoding it once, because the headers of
+    files are often wrong.
 
     Raises:
       FileNotFoundError: no such file.
+      ValueError: from iterating, as `Decoder` and `Reading` have it.
     """
 
-    def __init__(self, path: str | pathlib.Path):
-        self.path = pathlib.Path(path)
+    def __init__(self, path: str | pathlib.Path, reading: Reading = AS_IT_IS):
+        self.path, self.reading = pathlib.Path(path), reading
         self._length: int | None = None
+        self._fps: float | None = None
+        self._told: set[str] = set()
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no such video file")
 
     def __len__(self) -> int:
         if self._length is None:
-            capture = self._open()
-            self._length = 0
-            while capture.grab():
-                self._length += 1
-            capture.release()
+            with self._open() as decoder:
+                self._length = sum(1 for _ in self._timed(decoder, decoder.frames()))
         return self._length
 
     def __iter__(self) -> Iterator[Picture]:
-        capture, rank, times = self._open(), 0, Intervals()
-        try:
-            while (read := capture.read())[0]:
-                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                times.add(time)
-                pixels = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+        with self._open() as decoder:
+            for rank, (pixels, time) in enumerate(self._timed(decoder, decoder)):
                 yield Picture(pixels, f"{self.path}#{rank}", time=time)
-                rank += 1
-        finally:
-            capture.release()
-        if not rank:
-            raise ValueError(f"{self.path}: no frame can be decoded; is it a whole video file?")
-        if times.vary:
-            warnings.warn(f"{self.path}: {times}; frames are taken as they come", stacklevel=2)
 
-    def check_whole(self, decoded: int) -> None:
-        """Compares the number of frames that were decoded with the header's, where it has one.
+    def _timed(self, decoder: Decoder, frames: Iterable[tuple]) -> Iterator[tuple[Any, float]]:
+        """Frames, whatever they are, and their times, resampled; at the end what is to be said."""
+        times = Intervals()
 
-        Raises:
-          ValueError: more than 8 frames and 2 % are missing; cutting a video can hide a few.
-        """
-        if self.path.suffix.lower() not in SIZED:
-            return
-        listed = self.listed
-        if listed - decoded > max(8, listed // 50):
-            raise ValueError(
-                f"{self.path}: {decoded:,} frames can be decoded, its header lists {listed:,}; "
-                "the file is cut short or damaged, copy it again"
-            )
+        def noted() -> Iterator[tuple[Any, float]]:
+            for frame, time in frames:
+                times.add(time)
+                yield frame, time
+
+        rate = self.reading.rate
+        yield from resample(noted(), rate) if rate else noted()
+        if decoder.shortfall and self.reading.strict:
+            raise ValueError(f"{self.path}: {decoder.shortfall}, or leave out --strict")
+        if times.vary and not rate:
+            self._tell(f"{self.path}: {times}; frames are taken as they come")
+        if decoder.shortfall:
+            self._tell(f"{self.path}: {decoder.shortfall}. What can be decoded is taken")
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, stacklevel=2)
 
     @property
     def listed(self) -> int:
-        """Frames by the header, which may be wrong; 0 where it does not say."""
-        return max(int(self._header(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        """Frames that its duration promises, which may be wrong; 0 where it does not say."""
+        with self._open() as decoder:
+            known = self.fps and decoder.seconds
+            return round(decoder.seconds * self.fps) if known else decoder.listed
 
     @property
     def fps(self) -> float | None:
-        """Frames a second by the header; None where it does not say."""
-        found = self._header(cv2.CAP_PROP_FPS)
-        return found if 0 < found < MOST_FPS else None
+        """Frames a second, by the frames' own times where the header says otherwise."""
+        if self.reading.rate:
+            return self.reading.rate
+        if self._fps is None:
+            with self._open() as decoder:
+                self._fps = decoder.own_rate()
+        return self._fps
 
-    def _header(self, field: int) -> float:
-        capture = self._open()
-        found = capture.get(field)
-        capture.release()
-        return found
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise ValueError(
-                f"{self.path}: OpenCV cannot open this video; is it whole? Else convert it, for "
-                f"example: mkdir {self.path.with_suffix('')} && "
-                f"ffmpeg -i {self.path} -q:v 2 {self.path.with_suffix('')}/%04d.jpg"
-            )
-        return capture
+    def _open(self) -> Decoder:
+        return Decoder(self.path, deinterlace=self.reading.deinterlace)
 
 
-class Intervals:
-    """The shortest and the longest time between two frames; half as long again is variable."""
+def open_frames(path: str | pathlib.Path, reading: Reading = AS_IT_IS) -> FrameFolder | VideoFile:
+    """The frames of a folder of images or of a video file.
 
-    def __init__(self):
-        self._last, self._shortest, self._longest = None, float("inf"), 0.0
-
-    def add(self, time: float) -> None:
-        """Notes the time of the next frame, seconds; one that does not rise is passed over."""
-        if self._last is not None and time <= self._last:
-            return
-        if self._last is not None:
-            self._shortest = min(self._shortest, time - self._last)
-            self._longest = max(self._longest, time - self._last)
-        self._last = time
-
-    @property
-    def vary(self) -> bool:
-        """Whether the frame rate is variable."""
-        return self._longest >= 1.5 * self._shortest
-
-    def __str__(self) -> str:
-        slow, fast = 1 / self._longest, 1 / self._shortest
-        return f"variable frame rate, {slow:.3g} to {fast:.3g} frames a second"
-
-
-def open_frames(path: str | pathlib.Path) -> FrameFolder | VideoFile:
-    """The frames of a folder of images or of a video file."""
-    return FrameFolder(path) if pathlib.Path(path).is_dir() else VideoFile(path)
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: as `FrameFolder`; or a folder that is to be resampled, whose times are unknown.
+    """
+    if not pathlib.Path(path).is_dir():
+        return VideoFile(path, reading)
+    if reading.rate:
+        raise ValueError(
+            f"{path}: a folder of pictures has no times, so it cannot be resampled to "
+            f"{reading.rate:g} frames a second; give the video file it was made of"
+        )
+    return FrameFolder(path)
 
 
 def find_videos(
@@ -233,18 +239,14 @@ def _listed(where: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
     return [where / line for line in lines]
 
 
-def frames_of(path: pathlib.Path) -> Iterator[np.ndarray]:
+def frames_of(path: pathlib.Path, reading: Reading = AS_IT_IS) -> Iterator[np.ndarray]:
     """The frames of a video, uint8 [H, W, 3], RGB.
 
     Raises:
-      ValueError: it cannot be decoded, or not to its end.
+      ValueError: it cannot be decoded; with `reading.strict`, or not to its end.
     """
-    video, count = open_frames(path), 0
-    for picture in video:
-        count += 1
+    for picture in open_frames(path, reading):
         yield picture.pixels
-    if isinstance(video, VideoFile):
-        video.check_whole(count)
 
 
 def list_images(folder: pathlib.Path, besides: str = "") -> list[pathlib.Path]:

@@ -227,7 +227,7 @@ def _written(
 def run(args: argparse.Namespace) -> tuple[int, int]:
     """Reads the scores and the frames, and writes what is marked; numbers of marked and of all."""
     video = scores.read(args.scores)
-    source = overlay.open_source(args.frames, video.video, args.split)
+    source = overlay.open_source(args.frames, video.video, args.split, args.deinterlace)
     count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
     return count, len(video.frame_scores)
 
@@ -249,6 +249,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    parser.add_argument("--deinterlace", action="store_true", help="of an interlaced video file")
     args = parser.parse_args(argv)
     count, frames = command.report_errors(run, args)
     print(f"{count:,} of {frames:,} frames: {args.out}")

@@ -29,6 +29,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from vadjax import command, progress, scores
+from vadjax.data import decode
 from vadjax.data import video as decoding
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
@@ -136,13 +137,22 @@ def film(
     try:
         with progress.bar(title, count) as bar:
             _encode(iter(frames), temporary, fps, bar)
-        written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
+        written = _count(temporary)
         if written != count:
             raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
     return out
+
+
+def _count(path: pathlib.Path) -> int:
+    """Frames of a film that can be decoded."""
+    try:
+        with decode.Decoder(path) as film:
+            return sum(1 for _ in film.frames())
+    except ValueError:
+        return 0
 
 
 def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -> None:
@@ -320,15 +330,23 @@ def _curve(figure: Figure, video: Scores, whole: np.ndarray):
     return axes
 
 
-def open_source(path: pathlib.Path, name: str, split: str = "test") -> Source:
+def open_source(
+    path: pathlib.Path, name: str, split: str = "test", deinterlace: bool = False
+) -> Source:
     """The frames at `path`; of a prepared dataset, those of the video `name` in `split`.
+
+    Args:
+      path: folder of pictures, video file or prepared dataset.
+      name: of the video.
+      split: of a dataset.
+      deinterlace: make whole frames of an interlaced video file, as was done to score it.
 
     Raises:
       FileNotFoundError, ValueError: nothing there that can be read, or no such video.
     """
     if (path / "manifest.json").is_file():
         return _from_dataset(path, name, split)
-    frames = decoding.open_frames(path)
+    frames = decoding.open_frames(path, decoding.Reading(deinterlace))
     return Source((picture.pixels for picture in frames), len(frames))
 
 
@@ -347,7 +365,7 @@ def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
 def run(args: argparse.Namespace) -> pathlib.Path:
     """Reads the scores and the frames, and writes the overlay."""
     video = scores.read(args.scores)
-    source = open_source(args.frames, video.video, args.split)
+    source = open_source(args.frames, video.video, args.split, args.deinterlace)
     return write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
 
 
@@ -365,6 +383,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=pathlib.Path, help=".mp4 or .webm (default: beside SCORES)")
     parser.add_argument("--fps", type=float, default=25, help="frames a second (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    parser.add_argument("--deinterlace", action="store_true", help="of an interlaced video file")
     args = parser.parse_args(argv)
     print(f"Overlay: {command.report_errors(run, args)}")
 
