@@ -7,8 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
 
 import cv2
 import numpy as np
@@ -17,7 +15,6 @@ import pytest
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
 from conftest import ROOT
 from vadjax import clip_features, live, predict, scores, train
-from vadjax.data import camera
 from vadjax.data.clips import Videos
 from vadjax.data.records import Dataset
 from vadjax.data.snippets import Snippets
@@ -278,113 +275,6 @@ def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
         predict.run(config, folder, "file:///nowhere.avi")
     with pytest.raises(ValueError, match="--fps is not for a camera"):
         predict.run(config, folder, url, fps=5.0)
-
-
-def test_what_is_a_camera(tmp_path, monkeypatch):
-    assert camera.is_camera("0") and camera.is_camera("rtsp://gate:554/1")
-    assert not camera.is_camera("gate.mp4")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "01").mkdir()
-    assert camera.is_camera("1") and not camera.is_camera("01")
-
-
-def test_a_camera_drops_what_waits_when_the_program_is_slow(tmp_path, monkeypatch):
-    monkeypatch.setattr(camera, "WAITING", 16)
-    video = write_video(tmp_path / "street.avi", 50)
-    source = camera.Camera(f"file://{video}")
-    pictures = iter(source)
-    found = [next(pictures)]
-    for _ in range(200):  # the thread reads on while nobody takes frames
-        if source._reader.over:
-            break
-        time.sleep(0.05)
-    found += pictures
-    assert sum(picture.missing for picture in found) + len(found) == 50
-    assert 32 <= sum(picture.missing for picture in found) <= 48
-    assert round(found[-1].pixels.mean() / 5) == 49
-    times = [picture.time for picture in found]
-    assert (times[0] == 0) == (found[0].missing == 0)  # if the first frame was not dropped
-    assert times == sorted(times) and source.ended == "ended"
-
-
-def test_a_camera_that_gives_nothing_counts_as_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(camera, "UNKNOWN", 0.2)
-    monkeypatch.setattr(camera, "STOPPING", 0.1)
-    held = threading.Event()
-    monkeypatch.setattr(camera, "Device", lambda number: Held(held))
-    source = camera.Camera("0")
-    assert list(source) == [] and source.ended == "gave no frame for 0 s"
-    assert source._reader.abandoned
-    held.set()
-    source.close()
-    assert not source._reader.abandoned
-
-
-class Held:
-    """A camera that gives nothing until it is let go."""
-
-    ended, lost = "", 0
-
-    def __init__(self, event):
-        self._event = event
-
-    def __iter__(self):
-        self._event.wait(10)
-        return iter(())
-
-    def close(self):
-        """Nothing to do."""
-
-
-@pytest.mark.parametrize(("seconds", "patience"), [(0.0, 10), (5.0, 15)])
-def test_slow_cameras_are_waited_for(monkeypatch, seconds, patience):
-    """Once its intervals are known; before that for a minute."""
-    clock = iter(np.arange(40) * seconds)
-    monkeypatch.setattr(camera.time, "monotonic", lambda: next(clock))
-    reader = camera.Reader("0")
-    found = []
-
-    class Slow(Held):
-        def __iter__(self):
-            for _ in range(20):
-                found.append(reader.patience)
-                yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
-
-    reader._read(Slow(None))
-    assert found[: camera.KNOWN] == [60] * 16 and found[-1] == patience
-    assert [time for _, time, _ in reader.waiting] == [seconds * n for n in range(20)]
-
-
-def test_frames_that_a_stream_loses_are_missing_too(monkeypatch):
-    """Whether they cannot be decoded or wait in vain; each is missing from one frame alone."""
-    monkeypatch.setattr(camera, "WAITING", 16)
-
-    class Loses(Held):
-        def __iter__(self):
-            for number in range(40):
-                self.lost += {3: 2, 20: 5}.get(number, 0)
-                yield camera.Frame(np.full((4, 6, 3), number, np.uint8), None)
-
-    reader = camera.Reader("0")
-    reader._read(Loses(None))
-    found = [(pixels[0, 0, 0], missing) for pixels, _, missing in reader.waiting]
-    assert found == [(32, 32 + 7)] + [(number, 0) for number in range(33, 40)]
-
-
-def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch):
-    class Breaks(Held):
-        def __iter__(self):
-            yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
-            raise ValueError("frame 1 is interlaced")
-
-    monkeypatch.setattr(camera, "Device", lambda number: Breaks(None))
-    pictures = iter(camera.Camera("0"))
-    assert next(pictures).source == "0#0"
-    with pytest.raises(ValueError, match="frame 1 is interlaced"):
-        next(pictures)
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="camera 977: OpenCV cannot open it; .* Numbers begin at"):
-        camera.Camera("977")
 
 
 def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_path, capsys):

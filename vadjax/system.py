@@ -28,6 +28,7 @@ class System(Protocol):
 
     Attributes:
       kind: kind of dataset it reads (`Dataset.kind`).
+      window: frames that one score is of; fewer are filled up, or have none. Only for `stream`.
       in_order: optional, whether the scores of a video depend on the videos before: then they are
         not shared out among several processes.
     """

@@ -98,7 +98,8 @@ class Trained(NamedTuple):
 
         Each run is scored as a video of its own, so that no window, volume or snippet holds frames
         of both sides of a gap; frame numbers go on. Take all parts of a run before the next one.
-        Live, the frames of a run that are too few to be scored have the score NaN.
+        Live, frames that are too few to be scored have the score NaN: so are those between gaps
+        that fill no window, which would have to be filled up with frames that never were.
         """
         frames = clock.frames()
         if self.size:
@@ -106,14 +107,20 @@ class Trained(NamedTuple):
         first = 0
         for _, run in itertools.groupby(frames, lambda _: clock.gaps):
             counted = Counted(run)
-            yield self._parts_of_run(name, counted, live, first)
+            yield self._parts_of_run(name, clock, counted, live, first)
             first += counted.count
 
-    def _parts_of_run(self, name: str, run: Counted, live: bool, first: int) -> Iterator[Part]:
+    def _parts_of_run(
+        self, name: str, clock: Clock, run: Counted, live: bool, first: int
+    ) -> Iterator[Part]:
+        first_frames = list(itertools.islice(run, self.system.window)) if live else []
+        too_few = len(first_frames) < self.system.window and clock.gaps > 0  # known at its end
         scored = 0
-        for part in self.system.stream(self.state, name, run, self.data, live, first):
-            scored += len(part.frame_scores)
-            yield part
+        if not (live and too_few):
+            frames = itertools.chain(first_frames, run)
+            for part in self.system.stream(self.state, name, frames, self.data, live, first):
+                scored += len(part.frame_scores)
+                yield part
         if live and run.count > scored:
             yield Part(np.full(run.count - scored, np.nan, np.float32))
 

@@ -38,10 +38,10 @@ class Device(Iterable[Frame]):
       ValueError: it cannot be opened.
 
     Attributes:
-      ended, lost: as of `Decoder`; a device does not say why it ends, or what it lost.
+      ended, lost, seconds: as of `Decoder`; a device knows none of them.
     """
 
-    ended, lost = "", 0
+    ended, lost, seconds = "", 0, None
 
     def __init__(self, number: int):
         self._capture = cv2.VideoCapture(number)
@@ -60,6 +60,11 @@ class Device(Iterable[Frame]):
         self._capture.release()
 
 
+def most_waiting(pixels: np.ndarray) -> int:
+    """How many frames like this one may wait."""
+    return max(16, min(WAITING, WAITING_BYTES // pixels.nbytes))
+
+
 class Reader(threading.Thread):
     """Opens a camera and takes its frames, in a thread, so that Ctrl-C is heard while it waits.
 
@@ -75,6 +80,7 @@ class Reader(threading.Thread):
       patience: seconds that the next frame may take.
       opened: whether the camera is open.
       wanted: set it to have frames read.
+      late: frames that were dropped since the last one that waits.
       over: whether there are no more frames; set it to stop reading.
       error: what ended it; None where nothing went wrong.
       ended: why there are no more frames.
@@ -86,6 +92,7 @@ class Reader(threading.Thread):
         self._camera, self._deinterlace = name, deinterlace
         self.changed, self.patience = threading.Condition(), UNKNOWN
         self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
+        self.late, self._full = 0, False
         self.opened = self.wanted = self.over = self.abandoned = False
         self.error: Exception | None = None
         self.ended = "ended"
@@ -122,22 +129,32 @@ class Reader(threading.Thread):
                 start = last = now
             longest, last, arrivals = max(longest, now - last), now, arrivals + 1
             with self.changed:
+                self.late, lost = self.late + source.lost - lost, source.lost
+                if source.seconds is None:
+                    self._put_or_drop(frame.pixels, now - start)
+                else:
+                    self._put_when_possible(frame.pixels, frame.time)
                 if self.over:
                     return
-                missing = self._make_room(frame.pixels.nbytes) + source.lost - lost
-                self.waiting.append((frame.pixels, now - start, missing))
                 if arrivals >= KNOWN:
                     self.patience = max(PATIENCE, SLOWER * longest)
                 self.changed.notify_all()
-            lost = source.lost
 
-    def _make_room(self, size: int) -> int:
-        """Drops all frames of `size` bytes that wait if these are too many; how many are gone."""
-        if len(self.waiting) < max(16, min(WAITING, WAITING_BYTES // size)):
-            return 0
-        gone = sum(1 + missing for _, _, missing in self.waiting)
-        self.waiting.clear()
-        return gone
+    def _put_or_drop(self, pixels: np.ndarray, at: float) -> None:
+        """Has a camera's frame wait, unless too many did and not all of them are taken."""
+        self._full = len(self.waiting) >= (1 if self._full else most_waiting(pixels))
+        if self._full:
+            self.late += 1
+            return
+        self.waiting.append((pixels, at, self.late))
+        self.late = 0
+
+    def _put_when_possible(self, pixels: np.ndarray, at: float) -> None:
+        """Has the frame of a stream wait that has an end and can wait itself."""
+        most = most_waiting(pixels)
+        self.changed.wait_for(lambda: len(self.waiting) < most or self.over)
+        self.waiting.append((pixels, at, self.late))
+        self.late = 0
 
     def _set(self, **values: bool) -> None:
         with self.changed:
@@ -156,7 +173,9 @@ class Camera(Iterable[Picture]):
     """The frames of a camera or stream, in order, until it ends.
 
     A thread takes them from the camera. If the program is slower than the camera, frames wait; when
-    `WAITING` of them do (fewer of large ones), all are dropped, so that gaps are few.
+    `WAITING` of them do (fewer of large ones), those that follow are dropped until all have been
+    taken. So there are at least as many frames between two gaps, enough for the windows of any
+    system. A stream with an end, a file on a server, waits itself: nothing of it is dropped.
 
     Args:
       name: number of a camera of this machine (`"0"`), or address of a stream (`"rtsp://…"`).
@@ -213,8 +232,11 @@ class Camera(Iterable[Picture]):
                 self.ended = f"gave no frame for {patience:.0f} s"
                 return None
             if reader.waiting:
-                return reader.waiting.popleft()
+                taken = reader.waiting.popleft()
+                reader.changed.notify_all()
+                return taken
         if reader.error:
             raise reader.error
-        self.ended = reader.ended
+        dropped = f"; its last {reader.late:,} frames were dropped" if reader.late else ""
+        self.ended = reader.ended + dropped
         return None

@@ -110,6 +110,11 @@ class System:
         own = self._elsewhere(camera)
         yield from stream.parts(name, frames, own, Model.of(state[camera]), places, live, first)
 
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return self._first.extractor.window[0]
+
     def settle(self, state: State, scores: Scores) -> Scores:
         """Smoothed over time."""
         del state

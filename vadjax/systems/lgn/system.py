@@ -168,6 +168,11 @@ class System:
         del name, data, live, first  # few frames are taken at once anyway; there are no reasons
         yield from self._parts(state, self._start(state), frames)
 
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return needed_frames(self.model)
+
     def settle(self, state: State, scores: Scores) -> Scores:
         """Scores by the limits of the video itself; on-line ones beside (spec lgn_net §4).
 

@@ -145,6 +145,11 @@ class System:
         scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
         yield from parts.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
 
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return SNIPPET
+
     def settle(self, state: State, scores: Scores) -> Scores:
         """Nothing to do."""
         del state

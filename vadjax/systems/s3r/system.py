@@ -210,6 +210,11 @@ class System:
         bag = Bag("", 0, "", bags.UNKNOWN_LENGTH, np.zeros((0, 2), np.int32), np.stack(rows, 1))
         return self.snippet_scores(state, [bag])[0]
 
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return SNIPPET
+
     def settle(self, state: State, scores: Scores) -> Scores:
         """Nothing to do."""
         del state

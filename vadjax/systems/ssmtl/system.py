@@ -219,6 +219,11 @@ class System:
         size = 0 if live else self.config.eval.batch
         yield from self._parts(state, self._chunks(frames, self._finder, size, first))
 
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return tasks.LENGTH
+
     def settle(self, state: State, scores: Scores) -> Scores:
         """Scores of frames from the boxes (spec ssmtl §7)."""
         return self._settled(scores, tuple(np.asarray(state.size).tolist()))
