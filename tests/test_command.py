@@ -1,6 +1,7 @@
 """How the programs end: one way for all of them."""
 
 import ast
+import signal
 import subprocess
 import sys
 import warnings
@@ -55,6 +56,47 @@ def test_with_a_reader_nothing_is_lost(score_files):
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].split() == ["anomalous_frames", "40"]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SLEEPS = """
+import sys, time
+from vadjax import command
+def main():
+    print("working", flush=True)
+    time.sleep(60)
+command.run(main)
+"""
+
+
+def test_ctrl_c_is_one_line_and_130():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SLEEPS], cwd=ROOT, **pipes) as process:
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(signal.SIGINT)
+        assert (process.stderr.read(), process.wait(60)) == ("Stopped.\n", 130)
+
+
+HANGS = """
+import atexit, sys, threading, time
+from vadjax import command
+atexit.register(print, "wound up")
+thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+thread.abandoned = {}
+thread.start()
+def main():
+    print("half", end="")
+    sys.exit("error: bad")
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize("abandoned", [True, False])
+def test_a_thread_that_hangs_is_left_at_once(abandoned):
+    """With all that was printed, and the exit code."""
+    script = HANGS.format(abandoned)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: bad\n")
+    assert done.stdout == ("half" if abandoned else "halfwound up\n")
 
 
 def test_an_error_is_one_line_and_warnings_are_lines(capsys):

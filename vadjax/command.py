@@ -1,9 +1,12 @@
 """What all command-line programs share: how they end, and errors and warnings in one line each."""
 
+import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from vadjax import progress
@@ -15,12 +18,26 @@ def run(main: Callable[[], Any]) -> None:
     """Runs the main function of a program: the last line of every `__main__`.
 
     Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
-    code 141 and without a word, as programs do that do not handle SIGPIPE.
+    code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130
+    and one line. A thread whose `abandoned` is true hangs in a call that nothing can interrupt:
+    then the interpreter is not wound up, which would abort it, but left at once.
 
     Args:
       main: reads `sys.argv`, and raises SystemExit where something is wrong.
     """
     sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
+    try:
+        _run(main)
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    if any(getattr(thread, "abandoned", False) for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], Any]) -> None:
+    """Runs it and writes out all that was printed; SystemExit has a number."""
     try:
         main()
     except SystemExit as end:
@@ -28,10 +45,37 @@ def run(main: Callable[[], Any]) -> None:
             print(end.code, file=sys.stderr)
             raise SystemExit(1) from None
         raise
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
+        terminated = isinstance(stop, Terminated)
+        print("Stopped by SIGTERM." if terminated else "Stopped.", file=sys.stderr)
+        number = signal.SIGTERM if terminated else signal.SIGINT
+        raise SystemExit(128 + number) from None
     finally:  # not at the interpreter's end, where a closed pipe ends in a message
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is handled as Ctrl-C is."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that files and cameras are closed; exit code 143.
+
+    Only for the main thread.
+    """
+
+    def stop(number, frame):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Output(io.FileIO):

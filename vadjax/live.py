@@ -3,8 +3,10 @@
 import csv
 import datetime
 import itertools
+import math
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from vadjax.parts import Part
 from vadjax.report.intervals import clock as hours
 from vadjax.trained import Clock, Trained
 
-COLUMNS = ("clock", "seconds", "first_frame", "last_frame", "score", "missing", "reason")
+NO_SCORE = "too few frames for a score"  # between two gaps, or in all
 WARM_UP = 64  # frames; enough for a first score of any system
 
 
@@ -27,14 +29,73 @@ def warm_up(trained: Trained, name: str) -> None:
         break
 
 
+class Row(NamedTuple):
+    """A line of at most 16 frames without a gap, with the columns of the file."""
+
+    clock: str
+    seconds: str
+    first_frame: int
+    last_frame: int
+    score: str
+    missing: int
+    reason: str
+
+    @classmethod
+    def of(cls, part: Part, first: int, times: list[tuple[float, int]]) -> "Row":
+        """The row of a part whose first frame is number `first`, and of its `Clock.times`."""
+        now = datetime.datetime.now().isoformat(timespec="milliseconds")
+        high = float(part.frame_scores.max())
+        reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
+        score = f"{high:.5g}"
+        if math.isnan(high):
+            score, reason = "", NO_SCORE
+        seconds, missing = f"{times[0][0]:.3f}", sum(count for _, count in times)
+        return cls(now, seconds, first, first + len(times) - 1, score, missing, reason)
+
+    def __str__(self) -> str:
+        score = f"score {float(self.score):.4f}" if self.score else "no score"
+        gap = f"  ({self.missing:,} frames missing)" if self.missing else ""
+        start = f"{hours(float(self.seconds))}  frames {self.first_frame}-{self.last_frame}"
+        return f"{start}  {score}{gap}  {self.reason}".rstrip()
+
+
+class Pace:
+    """Says once, at the first gap, how many of a camera's frames are processed.
+
+    Args:
+      name: of the camera.
+    """
+
+    def __init__(self, name: str):
+        self._name, self._lost, self._said = name, 0, False
+
+    def note(self, row: Row) -> None:
+        """Takes the next row; the frames before its first one, and the missing ones, are past."""
+        self._lost += row.missing
+        seconds, taken = float(row.seconds), row.first_frame
+        if self._said or not row.missing or not taken or not seconds > 0:
+            return
+        self._said, given = True, taken + self._lost
+        print(
+            f"{self._name}: processing {taken / seconds:.3g} of {given / seconds:.3g} frames a "
+            "second; scoring begins anew after each gap",
+            flush=True,
+        )
+
+
 def watch(
-    trained: Trained, name: str, pictures: Iterable[Picture], fps: float, out: pathlib.Path,
+    trained: Trained,
+    name: str,
+    pictures: Iterable[Picture],
+    fps: float,
+    out: pathlib.Path,
     trust: bool = True,
-) -> int:  # fmt: skip
-    """Prints a line for every 16 frames as soon as they are scored, until the video ends or Ctrl-C.
+) -> int:
+    """Prints a line for every 16 frames as soon as they are scored, until the video ends.
 
     A score is of the frames so far alone (`System.stream`), the highest of the 16. The lines are
-    appended to `out/NAME.live.csv` too.
+    appended to `out/NAME.live.csv` too. Where frames are missing a line ends early and scoring
+    begins anew (`Trained.runs`).
 
     Args:
       trained: the run.
@@ -45,39 +106,42 @@ def watch(
       out: where to write.
 
     Returns:
-      How many frames were scored.
+      How many frames came.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
     """
     out.mkdir(parents=True, exist_ok=True)
     path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
-    new = not path.is_file()
+    new, pace = not path.is_file(), Pace(name)
     with path.open("a", newline="") as file:
         table = csv.writer(file)
         if new:
-            table.writerow(COLUMNS)
+            table.writerow(Row._fields)
         try:
-            for part in by_snippet(trained.parts(name, clock, live=True)):
-                times = clock.times(len(part.frame_scores))
-                last = done + len(times) - 1
-                high = float(part.frame_scores.max())
-                missing = sum(count for _, count in times)
-                reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
-                now = datetime.datetime.now().isoformat(timespec="milliseconds")
-                seconds = times[0][0]
-                table.writerow([now, f"{seconds:.3f}", done, last, f"{high:.5g}", missing, reason])
-                file.flush()
-                gap = f"  ({missing:,} frames missing)" if missing else ""
-                line = f"{hours(seconds)}  frames {done}-{last}  score {high:.4f}{gap}"
-                print(f"{line}  {reason}".rstrip(), flush=True)
-                done = last + 1
+            for run in trained.runs(name, clock, live=True):
+                for part in by_snippet(run, done):
+                    row = Row.of(part, done, clock.times(len(part.frame_scores)))
+                    table.writerow(row)
+                    file.flush()
+                    pace.note(row)
+                    print(row, flush=True)
+                    done = row.last_frame + 1
         except KeyboardInterrupt:
-            print("Stopped.")
+            print(f"Lines: {path}")
+            raise
     print(f"Lines: {path}")
     return done
 
 
-def by_snippet(parts: Iterator[Part]) -> Iterator[Part]:
-    """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer."""
-    first, waiting, reasons = 0, np.zeros(0, np.float32), []
+def by_snippet(parts: Iterator[Part], first: int = 0) -> Iterator[Part]:
+    """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer.
+
+    Args:
+      parts: of frames without a gap.
+      first: number of the first of them.
+    """
+    waiting, reasons = np.zeros(0, np.float32), []
     for part in itertools.chain(parts, [None]):
         if part is not None:
             waiting = np.concatenate([waiting, part.frame_scores])

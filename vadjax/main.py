@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
         else:
-            with progress.warnings_as_lines():
+            with progress.warnings_as_lines(), command.terminable():
                 failed = predict.run(
                     _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
                     as_it_comes=_LIVE.value, film=_FILM.value, fps=_FPS.value, name=_NAME.value,
@@ -75,9 +75,6 @@ def main(argv: list[str]) -> None:
         if processes.count() == 1:
             raise
         processes.end(traceback.format_exc())  # or the others would wait for this one
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        sys.exit(130)
 
 
 def check_flags() -> None:

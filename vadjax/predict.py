@@ -3,6 +3,7 @@
 import array
 import dataclasses
 import json
+import math
 import pathlib
 import re
 import warnings
@@ -70,12 +71,12 @@ def run(
     """
     folder = pathlib.Path(folder)
     out = pathlib.Path(out or folder / "predict")
-    if fps is not None and not fps > 0:
-        raise ValueError(f"--fps {fps:g}; expected more than 0")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps {fps:g}; expected more than 0, and finite")
     if is_camera(video):
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
-        return _camera(config, folder, video, out, name)
+        return _camera(config, folder, video, out, name, reading.deinterlace)
     videos = _named(find_videos(video))
     if name is not None:
         if len(videos) > 1:
@@ -101,18 +102,32 @@ def run(
     return failed
 
 
-def _camera(config, folder: pathlib.Path, video: str, out: pathlib.Path, name: str | None) -> dict:
-    source = Camera(video)
+def _camera(
+    config,
+    folder: pathlib.Path,
+    video: str,
+    out: pathlib.Path,
+    name: str | None,
+    deinterlace: bool,
+) -> dict:
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
-    trained = restore(config, folder)
-    if trained.levels:
-        raise ValueError(not_for(f"camera {video}", trained.levels))
-    live.warm_up(trained, name)
-    count = live.watch(trained, name, source, FPS, out)
+    with Camera(video, deinterlace) as source:
+        trained = restore(config, folder)
+        if trained.levels:
+            raise ValueError(not_for(f"camera {video}", trained.levels))
+        if rate := trained_rate(trained):
+            print(f"{name}: frames as they come; the run was trained on {rate:g} a second")
+        live.warm_up(trained, name)
+        count = live.watch(trained, name, source, FPS, out)
     if not source.ended:
         return {}
     print(f"Camera {video} {source.ended} after {count:,} frames.")
     return {name: source.ended}
+
+
+def trained_rate(trained: Trained) -> float | None:
+    """Frames a second to which the video of the training was resampled; None if it was not."""
+    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
 
 
 def as_trained(
@@ -130,7 +145,7 @@ def as_trained(
       ValueError: pictures that are not declared to have that rate, or a rate declared of a file.
     """
     reading = dataclasses.replace(reading, levels=trained.levels)
-    rate = (trained.data.manifest.get("extraction") or {}).get("resample_fps")
+    rate = trained_rate(trained)
     if rate is None or (path.is_dir() and fps == rate):
         return reading
     trained_on = f"the run was trained on video that was resampled to {rate:g} frames a second"
@@ -193,7 +208,7 @@ def write(
     """
     result = score(trained, name, open_frames(path, reading), rate)
     scores.write(out / "scores", result)
-    found = intervals.top(result.frame_scores, TOP, result.scored, round(rate.fps))
+    found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
     summary = {
         "video": str(path),
         "frames": len(result.frame_scores),
@@ -206,7 +221,7 @@ def write(
         provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
     writers.write_json(out / f"{name}.json", summary)
-    curve = curves.draw_predicted(result, found)
+    curve = curves.draw_predicted(result, found, rate.fps)
     (out / f"{name}.png").write_bytes(curves.to_png(curve))
     _print(name, summary)
     if film:

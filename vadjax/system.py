@@ -28,6 +28,7 @@ class System(Protocol):
 
     Attributes:
       kind: kind of dataset it reads (`Dataset.kind`).
+      window: frames that one score is of; fewer are filled up, or have none. Only for `stream`.
       in_order: optional, whether the scores of a video depend on the videos before: then they are
         not shared out among several processes.
     """
@@ -75,9 +76,19 @@ class System(Protocol):
         """Scores of each video, in the order of `videos`, batched as suits the system."""
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores of a video as its frames come, all of them in the end, in constant memory.
+
+        A live camera may lose frames: this is called anew for what comes after a gap, and nothing
+        of a call may depend on the frames of an earlier one. Frames too few to be scored have no
+        scores at all.
 
         Args:
           state: after `finalize`.
@@ -86,6 +97,7 @@ class System(Protocol):
             trained on.
           data: what the system was trained on.
           live: each score as soon as it can be had, rather than many at once.
+          first: number of the first frame in the whole video, for boxes and reasons.
         """
 
     def settle(self, state: State, scores: Scores) -> Scores:

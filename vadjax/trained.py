@@ -1,6 +1,7 @@
 """A finished run, ready to score video that it has never seen."""
 
 import collections
+import itertools
 import math
 import pathlib
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 
 from vadjax import checkpoint, evaluate, mesh, workdir
 from vadjax.data import clips
+from vadjax.data.loader import Counted
 from vadjax.data.pictures import Levels
 from vadjax.data.records import Description
 from vadjax.data.video import Picture, resize
@@ -34,6 +36,7 @@ class Clock:
 
     Attributes:
       size: (H, W) of the frames, once there is one.
+      gaps: how often frames were missing before one, so far.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Clock:
         self._pictures, self._fps, self._see, self._trust = pictures, fps, see, trust
         self._waiting: collections.deque[tuple[float, int]] = collections.deque()
         self.size: tuple[int, int] | None = None
+        self.gaps = 0
 
     def frames(self) -> Iterator[np.ndarray]:
         """The frames, uint8 [H, W, 3], RGB.
@@ -65,6 +69,7 @@ class Clock:
             later = self._trust and picture.time is not None and picture.time > last
             last = picture.time if later else last + 1 / self._fps
             self._waiting.append((last, picture.missing))
+            self.gaps += picture.missing > 0
             self._see(rank + 1)
             yield picture.pixels
 
@@ -93,10 +98,38 @@ class Trained(NamedTuple):
 
     def parts(self, name: str, clock: Clock, live: bool = False) -> Iterator[Part]:
         """Scores of the frames of a clock, in the size that the system takes."""
+        return itertools.chain.from_iterable(self.runs(name, clock, live))
+
+    def runs(self, name: str, clock: Clock, live: bool = False) -> Iterator[Iterator[Part]]:
+        """The same, run by run: where frames are missing one ends and the next begins.
+
+        Each run is scored as a video of its own, so that no window, volume or snippet holds frames
+        of both sides of a gap; frame numbers go on. Take all parts of a run before the next one.
+        Live, frames that are too few to be scored have the score NaN: so are those between gaps
+        that fill no window, which would have to be filled up with frames that never were.
+        """
         frames = clock.frames()
         if self.size:
             frames = _fitted(name, frames, self.size)
-        return self.system.stream(self.state, name, frames, self.data, live)
+        first = 0
+        for _, run in itertools.groupby(frames, lambda _: clock.gaps):
+            counted = Counted(run)
+            yield self._parts_of_run(name, clock, counted, live, first)
+            first += counted.count
+
+    def _parts_of_run(
+        self, name: str, clock: Clock, run: Counted, live: bool, first: int
+    ) -> Iterator[Part]:
+        first_frames = list(itertools.islice(run, self.system.window)) if live else []
+        too_few = len(first_frames) < self.system.window and clock.gaps > 0  # known at its end
+        scored = 0
+        if not (live and too_few):
+            frames = itertools.chain(first_frames, run)
+            for part in self.system.stream(self.state, name, frames, self.data, live, first):
+                scored += len(part.frame_scores)
+                yield part
+        if live and run.count > scored:
+            yield Part(np.full(run.count - scored, np.nan, np.float32))
 
 
 def _fitted(name: str, frames: Iterator[np.ndarray], size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -132,12 +132,27 @@ def test_a_map_without_contrast_gives_no_heat():
         (5, "v.mp4", 25, "v: 6 scores for 5 frames"),
         (6, "v.gif", 25, r"v\.gif: expected a name that ends in \.mp4 or \.webm"),
         (6, "v.mp4", 0, "0 frames a second; expected more than 0"),
+        (6, "v.mp4", float("inf"), "inf frames a second; expected more than 0, and finite"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path, count, name, fps, message):
     with pytest.raises(ValueError, match=message):
         overlay.write(scored(), overlay.Source(grey(count), count), tmp_path / name, fps)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.webm"])
+@pytest.mark.parametrize(("fps", "shown"), [(0.2, 0.2), (0.5, 0.5), (1 / 60, 0.05)])
+def test_films_of_slow_cameras_are_whole(tmp_path, capsys, name, fps, shown):
+    path = overlay.write(scored(), overlay.Source(grey(), FRAMES), tmp_path / name, fps)
+    film = cv2.VideoCapture(str(path))
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(shown)
+    middles = []
+    while (read := film.read())[0]:
+        middles.append(picture(read[1]).mean())
+    np.testing.assert_allclose(middles, 100 + 10 * np.arange(FRAMES), atol=8)
+    said = f"{name}: shown at 0.05 frames a second; a film cannot have 0.0166667"
+    assert (said in capsys.readouterr().out) == (fps != shown)
 
 
 def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path):

@@ -59,18 +59,19 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     return figure
 
 
-def draw_predicted(video: Scores, found: Sequence[Interval]) -> Figure:
+def draw_predicted(video: Scores, found: Sequence[Interval], fps: float) -> Figure:
     """Scores of a video over time, with its highest intervals shaded and numbered.
 
     Args:
       video: the scores, with `times`.
       found: the intervals, the highest first.
+      fps: frames a second; a frame lasts until the next one, which a slow camera's shows.
     """
-    times = video.times
+    times, lasts = video.times, 1 / fps
     figure = Figure(figsize=(9.0, 2.6), layout="constrained")
     axes = figure.add_subplot()
     for rank, one in enumerate(found, 1):
-        start, stop = times[one.start], times[one.stop - 1]
+        start, stop = times[one.start], times[one.stop - 1] + lasts
         axes.axvspan(start, stop, color=HIGH, alpha=0.2, linewidth=0)
         place = ((start + stop) / 2, 1.0)
         axes.annotate(
@@ -79,7 +80,7 @@ def draw_predicted(video: Scores, found: Sequence[Interval]) -> Figure:
         )  # fmt: skip
     shown = np.ones(len(times), bool) if video.scored is None else np.asarray(video.scored, bool)
     axes.plot(*_thin(times[shown], video.frame_scores[shown]), color=SCORE, linewidth=1.2)
-    axes.set(xlim=(0, max(float(times[-1]), 1e-3)), xlabel="seconds", ylabel="score")
+    axes.set(xlim=(0, float(times[-1]) + lasts), xlabel="seconds", ylabel="score")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(video.video, fontsize=9, loc="left", parse_math=False)
     return figure

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-GAP = 25  # frames; intervals that are nearer count as one
+FPS = 25.0  # frames a second, where nothing else is known
+GAP = 1.0  # seconds; intervals that are nearer count as one
 
 
 class Interval(NamedTuple):
@@ -24,7 +25,11 @@ class Interval(NamedTuple):
 
 
 def top(
-    scores: np.ndarray, count: int, scored: np.ndarray | None = None, gap: int = GAP
+    scores: np.ndarray,
+    count: int,
+    scored: np.ndarray | None = None,
+    fps: float = FPS,
+    gap: float = GAP,
 ) -> list[Interval]:
     """The intervals in which the score is high, the highest first.
 
@@ -34,7 +39,9 @@ def top(
       scores: [T], of one video.
       count: how many at most.
       scored: bool [T], frames that count; None for all.
-      gap: intervals at most so many frames apart are one.
+      fps: frames a second, of any camera: 25, or one in five seconds (0.2).
+      gap: intervals at most so many seconds apart, to the nearest frame, are one. Neighbouring
+        frames always are, however slow the camera.
 
     Returns:
       None where all scores are equal.
@@ -45,8 +52,8 @@ def top(
         return []
     level = (np.median(own) + own.max()) / 2
     high = np.flatnonzero(counts & (scores >= level))
-    found = []
-    for run in np.split(high, np.flatnonzero(np.diff(high) > gap) + 1):
+    nearest, found = max(1, round(gap * fps)), []
+    for run in np.split(high, np.flatnonzero(np.diff(high) > nearest) + 1):
         start, stop = int(run[0]), int(run[-1]) + 1
         peak = start + int(np.argmax(scores[start:stop]))
         found.append(Interval(start, stop, peak, float(scores[peak])))

@@ -14,6 +14,7 @@ it does not play, is the last resort.
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ from vadjax.report import curves, heat
 from vadjax.scores import Scores
 
 CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
+SLOWEST = 0.05  # frames a second of a film; blocks of WebM last 32 s at most
 HEIGHT = 360  # at least, of the picture on the screen
 EDGE, SIDE, CURVE = 8, 240, 150  # pixels: mark around the picture, column beside, curve below
 DPI = 100
@@ -95,11 +97,11 @@ def write(video: Scores, source: Source, out: pathlib.Path, fps: float = 25) -> 
 
 
 def check_film(out: pathlib.Path, fps: float) -> None:
-    """Raises ValueError for a name of another ending than `CODECS`, or no frames a second."""
+    """Raises ValueError for a name of another ending than `CODECS`, or an impossible rate."""
     if out.suffix not in CODECS:
         raise ValueError(f"{out}: expected a name that ends in {' or '.join(CODECS)}")
-    if not fps > 0:
-        raise ValueError(f"{fps:g} frames a second; expected more than 0")
+    if not 0 < fps < math.inf:
+        raise ValueError(f"{fps:g} frames a second; expected more than 0, and finite")
 
 
 def check_source(video: Scores, source: Source) -> None:
@@ -121,7 +123,7 @@ def film(
       frames: uint8 [H, W, 3] each, RGB; H and W even and always the same.
       count: how many there are.
       out: `.mp4` or `.webm` file.
-      fps: frames a second.
+      fps: frames a second; fewer than `SLOWEST` are shown at that rate, which is said.
       title: of the progress bar.
 
     Raises:
@@ -130,6 +132,9 @@ def film(
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
+    if fps < SLOWEST:
+        print(f"{out.name}: shown at {SLOWEST:g} frames a second; a film cannot have {fps:g}")
+        fps = SLOWEST
     try:
         with progress.bar(title, count) as bar:
             _encode(iter(frames), temporary, fps, bar)

@@ -23,6 +23,7 @@ def parts(
     model: Model,
     places: Grid,
     live: bool = False,
+    first: int = 0,
 ) -> Iterator[Part]:
     """Scores of all frames, with maps and reasons; a frame's come when no later volume covers it.
 
@@ -33,6 +34,7 @@ def parts(
       model: of the camera.
       places: grid of the volumes.
       live: compare the volumes of each time as soon as they are there.
+      first: number of the first frame in the whole video, by which reasons name frames.
     """
     config, length = stages.config, places.window[0]
     explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
@@ -44,7 +46,8 @@ def parts(
         found = stages.nearest(own, model, places)
         recent += zip(own.t_start.tolist(), on_grid(found.score, places), strict=True)
         stop = recent[-1][0] + 1  # the next volume may begin there
-        reasons = tuple(explainer.of(own, found, config.eval.flag))
+        numbered = own._replace(t_start=own.t_start + first)
+        reasons = tuple(explainer.of(numbered, found, config.eval.flag))
         yield _part(recent, done, stop, places, config.eval.map_rule)._replace(reasons=reasons)
         recent = [(start, score) for start, score in recent if start + length > stop]
         done = stop

@@ -91,7 +91,13 @@ class System:
             yield self._score(video, stages[camera], models[camera], data, training)
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores, maps and reasons; those of a frame come at most a volume's length later.
 
@@ -102,7 +108,12 @@ class System:
         _check_camera(name, camera, state)
         places = self._first.extractor.grid(tuple(data.manifest["size"]))
         own = self._elsewhere(camera)
-        yield from stream.parts(name, frames, own, Model.of(state[camera]), places, live)
+        yield from stream.parts(name, frames, own, Model.of(state[camera]), places, live, first)
+
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return self._first.extractor.window[0]
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Smoothed over time."""

@@ -157,11 +157,22 @@ class System:
             )
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores on line, by the limits of normal video; a video shorter than a window has none."""
-        del name, data, live  # few frames are taken at once anyway
+        del name, data, live, first  # few frames are taken at once anyway; there are no reasons
         yield from self._parts(state, self._start(state), frames)
+
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return needed_frames(self.model)
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Scores by the limits of the video itself; on-line ones beside (spec lgn_net §4).

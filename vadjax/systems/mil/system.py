@@ -120,7 +120,13 @@ class System:
             yield from map(partial(_to_scores, rule=self.config.eval.expansion), group, segments)
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores of the snippets: the ranker sees each alone, as it saw segments in training.
 
@@ -130,7 +136,7 @@ class System:
         Raises:
           ValueError, FileNotFoundError: as `clip_features.of_run`.
         """
-        del name
+        del name, first  # snippets have neither boxes nor reasons
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
@@ -138,6 +144,11 @@ class System:
         rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
         scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
         yield from parts.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
+
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return SNIPPET
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Nothing to do."""

@@ -169,7 +169,13 @@ class System:
                 yield self._to_scores(bag, snippets)
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores of the snippets among those around: all of the video, up to `eval.window` of them.
 
@@ -179,6 +185,7 @@ class System:
         Raises:
           ValueError, FileNotFoundError: as `clip_features.of_run`.
         """
+        del name, first  # snippets have neither boxes nor reasons
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
@@ -202,6 +209,11 @@ class System:
     def _scores_of(self, state: State, rows: Iterable[np.ndarray]) -> np.ndarray:
         bag = Bag("", 0, "", bags.UNKNOWN_LENGTH, np.zeros((0, 2), np.int32), np.stack(rows, 1))
         return self.snippet_scores(state, [bag])[0]
+
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return SNIPPET
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Nothing to do."""

@@ -72,6 +72,7 @@ def chunks(
     find: Callable[[int, np.ndarray], Seen],
     objects: int,
     side: int,
+    start: int = 0,
 ) -> Iterator[Chunk]:
     """Frames with their objects, so many frames at once that there are `objects` of them.
 
@@ -80,9 +81,10 @@ def chunks(
       find: number and picture of a frame → its objects.
       objects: from so many on a chunk is full; 0 takes every frame by itself.
       side: pixels of a crop.
+      start: number of the first frame in the whole video.
     """
-    first, seen, crops = 0, [], []
-    for number, (around, last) in enumerate(windows(frames)):
+    first, seen, crops = start, [], []
+    for number, (around, last) in enumerate(windows(frames), start):
         found = find(number, around[REACH])
         seen.append(found)
         crops += [cut(around, rectangle, side) for rectangle in found.rectangles]

@@ -199,7 +199,13 @@ class System:
             yield dataclasses.replace(whole, labels=video.labels)
 
     def stream(
-        self, state: State, name: str, frames: Iterator[np.ndarray], data: Description, live: bool
+        self,
+        state: State,
+        name: str,
+        frames: Iterator[np.ndarray],
+        data: Description,
+        live: bool,
+        first: int = 0,
     ) -> Iterator[Part]:
         """Scores of the frames by their highest objects, three frames late.
 
@@ -211,7 +217,12 @@ class System:
             self._finder = Finder(self.config.objects, self.described, self.outputs["detector"])
         self._finder.restart()
         size = 0 if live else self.config.eval.batch
-        yield from self._parts(state, self._chunks(frames, self._finder, size))
+        yield from self._parts(state, self._chunks(frames, self._finder, size, first))
+
+    @property
+    def window(self) -> int:
+        """Frames that a score is of."""
+        return tasks.LENGTH
 
     def settle(self, state: State, scores: Scores) -> Scores:
         """Scores of frames from the boxes (spec ssmtl §7)."""
@@ -241,8 +252,8 @@ class System:
         sigma, length, _ = self._smoothing
         return score.smooth(values, sigma, length, form).astype(np.float32)
 
-    def _chunks(self, frames, find, objects: int) -> Iterator[Chunk]:
-        return chunks(frames, find, objects, self.config.model.size)
+    def _chunks(self, frames, find, objects: int, first: int = 0) -> Iterator[Chunk]:
+        return chunks(frames, find, objects, self.config.model.size, first)
 
     def _parts(self, state: State, pieces: Iterator[Chunk]) -> Iterator[Part]:
         reasons = Reasons(self.config.eval.flag, state.normal)
