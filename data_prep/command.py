@@ -1,6 +1,7 @@
 """What the command lines of all preparing programs share."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,23 @@ def add_beam_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--beam`."""
     text = "share the videos out by Apache Beam, with these options for it"
     parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW` → (H, W).
+
+    Raises:
+      ValueError: other text, or a size below 1.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(map(int, match.groups())) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 256x256")
+    return int(match[1]), int(match[2])
+
+
+def parse_columns(text: str) -> tuple[str, ...]:
+    """Names of columns, parted by commas."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:

@@ -10,8 +10,9 @@ The boxes come from one of
   --detector FILE.onnx          any other in an ONNX or TFLite file, run by OpenCV (below)
   --detector motion             what moves before a fixed camera; needs no weights
   --boxes stored                those that the dataset of frames holds
-  --boxes FOLDER                text, FOLDER/SPLIT/VIDEO.csv, a row a box: --box_columns names what
-                                its columns hold (python -m vadjax.metrics.region --help)
+  --boxes FOLDER                text, FOLDER/SPLIT/VIDEO.csv, a row a box: its heading or
+                                --box_columns says what the columns hold
+                                (python -m vadjax.metrics.region --help)
 
 The teachers say what an object is, and the network learns to foresee it: class outputs before the
 last activation, taken once here and stored. Those of the detector that found the boxes are kept
@@ -43,8 +44,8 @@ from collections.abc import Callable, Iterator
 
 from data_prep import beam_objects, command, teachers
 from data_prep.beam import folder_beside
-from data_prep.frames import parse_columns, parse_size
-from data_prep.object_boxes import STORED
+from data_prep.command import parse_columns, parse_size
+from data_prep.object_boxes import STORED, UNITS
 from data_prep.object_extractor import Extract, open_extractor, open_frames
 from vadjax import progress
 from vadjax.backbones import detector, dnn_detector
@@ -143,7 +144,9 @@ def parse(argv: list[str] | None) -> dict:
     add("--name", help="shown in reports (default: of the frames, with _objects)")
     add("--boxes", metavar="FOLDER", help=f"files of boxes, or '{STORED}'")
     add("--box_columns", type=parse_columns, metavar="NAMES",
-        help=f"of these files (default {','.join(BOX_COLUMNS)})")  # fmt: skip
+        help=f"of these files (by their heading, else {','.join(BOX_COLUMNS)})")  # fmt: skip
+    add("--box_units", choices=UNITS, help="of the coordinates in them (pixels; shares: of the "
+        "width and height of the frame)")  # fmt: skip
     add("--first_box_frame", type=int, help="number of the first frame in them (default 0)")
     add("--detector", help=detector.KNOWN)
     add("--weights", help="folder of those of ssd_mobilenet_v2")

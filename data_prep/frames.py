@@ -12,16 +12,16 @@ The layout that all of them read (MNAD's, with additions):
 
 Published tracks in a folder of their own, VIDEO.txt or VIDEO_gt.txt for each test video, are added
 with --tracks FOLDER, also to the original layouts. Other orders of columns are named with
---track_columns (names as in `python -m vadjax.metrics.region --help`):
+--track_columns (names as in `python -m vadjax.metrics.region --help`) or by a heading:
   published by the Street Scene authors     --track_columns frame,track,cx,cy,w,h
     (as a public reader of them has it)     --first_track_frame 1
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import pathlib
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -29,13 +29,18 @@ import numpy as np
 
 from data_prep import beam_frames, command
 from data_prep.tracks import describe
-from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
+from vadjax.data.boxes import read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.video import VIDEOS, FrameFolder, Picture, open_frames, visible
-from vadjax.metrics.region_files import TEXT, list_files
+from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assumed
+from vadjax.formats.columns import Layout, layout
+from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.table import Table, parse
+from vadjax.formats.tracks import TRACKS
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
 Splits = dict[str, list[SourceVideo]]
+PIXELS = "make pixels of them: python -m data_prep.tracks text FOLDER --out TRACKS --frame_size HxW"
 
 
 def find_folder(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
@@ -248,33 +253,57 @@ class TrackText:
     """How ground truth is written as text.
 
     Attributes:
-      columns: what its columns hold, in order (`vadjax.data.boxes`).
+      columns: what its columns hold, in order (`vadjax.formats.columns`); None as a heading says,
+        else as `default`.
       first_frame: number of the first frame.
       drop_degenerate: leave out boxes without a pixel inside.
       flags: those of the command that say so, for messages.
+      default: what is assumed.
     """
 
-    columns: tuple[str, ...] = TRACKS.columns
+    columns: tuple[str, ...] | None = None
     first_frame: int = 0
     drop_degenerate: bool = False
     flags: tuple[str, str] = ("--track_columns", "--first_track_frame")
+    default: Layout = TRACKS
 
-    def read(self, path: pathlib.Path, video: SourceVideo) -> np.ndarray:
+    @property
+    def layout(self) -> Layout:
+        """What the columns hold where no heading says it."""
+        return layout(self.default, self.columns, self.first_frame, self.flags)
+
+    def parse(self, path: pathlib.Path) -> Table:
+        """The numbers of a file.
+
+        Raises:
+          ValueError: names file and line: as `vadjax.formats.table.parse`, or shares of the frame.
+        """
+        with self._remedy():
+            table = parse(path, self.layout)
+            check_shares([table], remedy=PIXELS)
+            return table
+
+    def check(self, table: Table, video: SourceVideo) -> np.ndarray:
         """The tracks of a video, int64 [n, 6] (`boxes.TRACK_COLUMNS`), in whole pixels.
 
         Raises:
-          ValueError: names file and line: as `vadjax.data.boxes.read`.
+          ValueError: names file and line: as `vadjax.formats.boxes.boxes`.
         """
-        layout = Layout(self.columns, "track", self.first_frame)
         size = next(iter(video.frames)).pixels.shape[:2]
+        with self._remedy():
+            rows = boxes(table, len(video.frames), self.drop_degenerate, size)
+        return np.floor(rows + 0.5).astype(np.int64)
+
+    @contextlib.contextmanager
+    def _remedy(self) -> Iterator[None]:
+        """Adds to errors what is to be compared."""
         try:
-            rows = read(path, layout, len(video.frames), self.drop_degenerate, size)
+            yield
         except ValueError as error:
             raise ValueError(
-                f"{error}. Compare the file with {self.flags[0]} {','.join(self.columns)} and "
+                f"{error}. Compare the file with {self.flags[0]} {self.layout} and "
                 f"{self.flags[1]} {self.first_frame}"
             ) from error
-        return np.floor(rows + 0.5).astype(np.int64)
 
 
 def with_tracks(
@@ -298,9 +327,13 @@ def with_tracks(
             f"{folder}: no {missing[0]}.txt with the tracks of test video {missing[0]}. If it has "
             f"no anomaly, make an empty file: touch {folder / missing[0]}.txt"
         )
+    tables = [text.parse(found[name]) for name in names]
+    check_one_order(tables)
     tracked = [
-        dataclasses.replace(video, tracks=text.read(found[video.name], video)) for video in videos
+        dataclasses.replace(video, tracks=text.check(table, video))
+        for video, table in zip(videos, tables, strict=True)
     ]
+    say_assumed(tables)
     print(ranges(tracked))
     unlike = sum(
         int((boxed_frames(video) != video.labels).sum())
@@ -349,7 +382,7 @@ def write(
     *,
     min_frames: int = 1,
     tracks: str | pathlib.Path | None = None,
-    track_columns: Sequence[str] = TRACKS.columns,
+    track_columns: Sequence[str] | None = None,
     first_track_frame: int = 0,
     drop_degenerate: bool = False,
     beam: str | None = None,
@@ -362,7 +395,8 @@ def write(
       out: folder to make; must not exist.
       min_frames: videos of fewer frames are left out.
       tracks: folder of the tracks of the test videos, in place of those that the layout has.
-      track_columns: what the columns of these files hold.
+      track_columns: what the columns of these files hold; None as their heading says, else as
+        `TRACKS`.
       first_track_frame: number of the first frame in them.
       drop_degenerate: leave out boxes in them without a pixel inside.
       beam: options of Apache Beam (`data_prep.beam_frames`); None does without.
@@ -377,7 +411,7 @@ def write(
       ValueError: something that cannot be used; the message names it.
     """
     if tracks is not None:
-        text = TrackText(tuple(track_columns), first_track_frame, drop_degenerate)
+        text = TrackText(track_columns, first_track_frame, drop_degenerate)
         splits = {**splits, "test": with_tracks(splits["test"], pathlib.Path(tracks), text)}
     splits = leave_out_short(splits, min_frames)
     for videos in splits.values():
@@ -388,33 +422,21 @@ def write(
     return beam_frames.write(splits, out, beam, **options)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`HxW` → (H, W).
-
-    Raises:
-      ValueError: other text, or a size below 1.
-    """
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or min(map(int, match.groups())) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 256x256")
-    return int(match[1]), int(match[2])
-
-
 def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     """Adds the flags of all programs that write frames."""
     command.add_output_flags(parser)
     add = parser.add_argument
     add("--name", default=name, help=f"shown in reports (default {name})")
-    add("--size", type=parse_size, metavar="HxW", help="resize frames (default: as they are)")
+    add(
+        "--size",
+        type=command.parse_size,
+        metavar="HxW",
+        help="resize frames (default: as they are)",
+    )
     add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
     add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
     command.add_beam_flag(parser)
-
-
-def parse_columns(text: str) -> tuple[str, ...]:
-    """Names of columns, parted by commas."""
-    return tuple(name.strip() for name in text.split(","))
 
 
 def add_truth_flags(parser: argparse.ArgumentParser) -> None:
@@ -422,8 +444,8 @@ def add_truth_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--labels", help="frame_labels_*.npy of the test frames")
     add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")
-    add("--track_columns", type=parse_columns, metavar="NAMES", default=TRACKS.columns,
-        help=f"of these files (default {','.join(TRACKS.columns)}); those of the Street Scene "
+    add("--track_columns", type=command.parse_columns, metavar="NAMES",
+        help=f"of these files (by their heading, else {TRACKS}); those of the Street Scene "
         "authors seem to be frame,track,cx,cy,w,h")  # fmt: skip
     add("--first_track_frame", type=int, default=0, help="number of the first frame in them (0)")
     add("--drop_degenerate", action="store_true", help="leave out empty boxes in them")

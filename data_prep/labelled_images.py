@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from data_prep import command
-from data_prep.frames import parse_size
+from data_prep.command import parse_size
 from vadjax.backbones.appearance import CLASSES, SIZE
 from vadjax.data.images import write_images
 from vadjax.data.video import read_picture

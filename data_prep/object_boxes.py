@@ -1,20 +1,25 @@
 """Where the boxes of objects come from: a detector, files, or the dataset of frames itself."""
 
 import abc
+import contextlib
 import pathlib
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from vadjax.backbones.detection import DEGENERATE, Detections, Detector, Filter, unnamed
 from vadjax.backbones.detector import FILES
-from vadjax.data.boxes import BOX_COLUMNS, SAME, Layout, read, words
+from vadjax.data.boxes import BOX_COLUMNS
 from vadjax.data.clips import Video, Videos
 from vadjax.data.records import Dataset
-from vadjax.metrics.region_files import TEXT, list_files
+from vadjax.formats.boxes import boxes, check_dropped, check_one_order, check_shares, say_assumed
+from vadjax.formats.columns import ASSUMED, Layout, layout
+from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.table import Table, parse
 
 STORED = "stored"
+FLAGS = ("--box_columns", "--first_box_frame")
+UNITS = ("pixels", "shares")
 # Frame and its pixels (None where `Boxes.frames` is false) → objects, in pixels of the source
 Find = Callable[[int, np.ndarray | None], Detections]
 
@@ -94,8 +99,10 @@ class Files(Boxes):
     Args:
       folder: of the files.
       keep: which boxes stay.
-      columns: what the columns hold (`vadjax.data.boxes`).
+      columns: what the columns hold (`vadjax.formats.columns`); None as the headings say, else
+        `BOX_COLUMNS`.
       first_frame: number that the files give to the first frame.
+      units: one of `UNITS`; shares are of the width and height of the frame.
 
     Raises:
       ValueError: an unknown column, or one that is missing.
@@ -105,23 +112,25 @@ class Files(Boxes):
         self,
         folder: str | pathlib.Path,
         keep: Filter,
-        columns: tuple[str, ...] = BOX_COLUMNS,
+        columns: tuple[str, ...] | None = None,
         first_frame: int = 0,
+        units: str = UNITS[0],
     ):
-        try:
-            self._layout = Layout(tuple(columns), "score", first_frame)
-        except ValueError as error:
-            raise ValueError(f"--box_columns: {error}") from error
+        assumed = Layout(BOX_COLUMNS, "score", source=ASSUMED)
+        self._layout, self._shares = layout(assumed, columns, first_frame, FLAGS), units == "shares"
         self._folder, self.keep = pathlib.Path(folder), keep
         self.settings = {
             "name": FILES,
             "boxes": str(self._folder.absolute()),
-            "box_columns": list(columns),
+            "box_columns": list(self._layout.columns),
             "first_box_frame": first_frame,
         } | _settings(keep)
+        if self._shares:
+            self.settings["box_units"] = units
 
     def check(self, data: Dataset) -> None:
-        """As `Boxes.check`; every file is read."""
+        """As `Boxes.check`; every file is read, and what was assumed is said."""
+        tables, dropped = [], 0
         for split in data.splits:
             found, videos = list_files(self._folder / split, TEXT), Videos(data, split)
             names = [video.name for video in videos]
@@ -132,35 +141,56 @@ class Files(Boxes):
                     "elsewhere"
                 )
             for video in videos:
-                self._rows(video)
+                tables.append(self._table(video))
+                dropped += self._rows(video, tables[-1])[1]
+        tables = [table for table in tables if len(table.rows)]
+        check_one_order(tables)
+        if not self._shares:
+            check_shares(tables, remedy="say so with --box_units shares")
+        check_dropped(tables, dropped)
+        say_assumed(tables, self._shares)
+        if tables:
+            self.settings["box_columns"] = list(tables[0].layout.columns)
 
     def start(self, video: Video) -> Find:
         """Begins a video."""
-        rows, empty = self._rows(video)
+        rows, empty = self._rows(video, self._table(video))
         self.keep.dropped[DEGENERATE] += empty
         return _by_frame(video, rows, self.keep)
 
-    def _rows(self, video: Video) -> tuple[np.ndarray, int]:
+    def _table(self, video: Video) -> Table:
+        """The file of a video.
+
+        Raises:
+          FileNotFoundError: there is none.
+          ValueError: names file and line: as `vadjax.formats.table.parse`.
+        """
+        with self._remedy():
+            return parse(self._path(video), self._layout)
+
+    def _rows(self, video: Video, table: Table) -> tuple[np.ndarray, int]:
         """Boxes float32 [n, 6] (`BOX_COLUMNS`) of a video, and how many more had no pixel inside.
 
         Raises:
-          FileNotFoundError: there is no file.
-          ValueError: names file and line: as `vadjax.data.boxes.read`, or a heading of others.
+          ValueError: names file and line: as `vadjax.formats.boxes.boxes`.
         """
-        path, columns = self._path(video), ",".join(self._layout.columns)
-        try:
-            check_heading(path, self._layout.columns)
-            rows = read(path, self._layout, video.num_frames, drop_degenerate=True)
-        except ValueError as error:
-            first = self._layout.first_frame
-            raise ValueError(
-                f"{error}. Compare the file with --box_columns {columns} and --first_box_frame "
-                f"{first}"
-            ) from error
-        count = len(words(path, self._layout.columns, ()))
+        size = video.source_size if self._shares else None
+        with self._remedy():
+            rows = boxes(table, video.num_frames, True, size, self._shares)
         score, frame, x0, y0, x1, y1 = rows.T
         found = np.stack([frame, x0, y0, x1 + 1, y1 + 1, score], 1).astype(np.float32)
-        return found, count - len(rows)
+        return found, len(table.rows) - len(rows)
+
+    @contextlib.contextmanager
+    def _remedy(self) -> Iterator[None]:
+        """Adds to errors what is to be compared."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. Compare the file with --box_columns {self._layout} and "
+                f"--first_box_frame {self._layout.first_frame}"
+            ) from error
 
     def _path(self, video: Video) -> pathlib.Path:
         folder = self._folder / video.split
@@ -172,20 +202,6 @@ class Files(Boxes):
             f"{path}: no such file with the boxes of {video.split} video {video.name}. If it "
             f"has no object, make an empty file: touch {path}"
         )
-
-
-def check_heading(path: pathlib.Path, columns: tuple[str, ...]) -> None:
-    """Refuses a file whose first line names the columns in another order.
-
-    Raises:
-      ValueError: these columns, all known, are not those that are expected.
-    """
-    with path.open(encoding="utf-8-sig") as file:
-        first = [name.strip() for name in re.split("[,;]", file.readline())]
-    plain = [SAME.get(name, name) for name in columns]
-    found = [SAME.get(name, name) for name in first]
-    if set(found) <= {*plain, *SAME.values(), "x1", "y1"} and found != plain:
-        raise ValueError(f"{path}: begins with {','.join(first)!r}, expected {','.join(columns)}")
 
 
 def scale_of(video: Video) -> np.ndarray:

@@ -10,12 +10,13 @@ from data_prep.object_boxes import STORED, Boxes, Detected, Files, Stored, scale
 from vadjax.backbones import detector
 from vadjax.backbones.detection import Detections, Detector, Filter
 from vadjax.data import clips
-from vadjax.data.boxes import BOX_COLUMNS
 from vadjax.data.clips import Video
 from vadjax.data.object_writer import VideoObjects
 from vadjax.data.records import Dataset
 
 TRAIN = "train"  # the split that classifiers look at, and from which frames may be left out
+# Flags of files of boxes → arguments of `Files`
+TEXT_FLAGS = {"box_columns": "columns", "first_box_frame": "first_frame", "box_units": "units"}
 # A video and a function of the frames that are done and the objects so far → its objects
 Extract = Callable[[Video, Callable[[int, int], None]], VideoObjects]
 
@@ -170,13 +171,12 @@ def open_boxes(given: dict) -> Boxes:
     if name is not None:
         return Detected(detector.open(name, **given))
     keep = Filter(**{"threshold": 0.5, "overlap": 1.0} | _pick(given, Filter.__match_args__))
-    text = _pick(given, ("box_columns", "first_box_frame"))
+    text = _pick(given, TEXT_FLAGS)
     if alien := sorted({*given} if boxes != STORED else {*given, *text}):
         raise ValueError(f"--{', --'.join(alien)}: not for --boxes {boxes}")
     if boxes == STORED:
         return Stored(keep)
-    columns = text.get("box_columns", BOX_COLUMNS)
-    return Files(boxes, keep, columns, text.get("first_box_frame", 0))
+    return Files(boxes, keep, **{TEXT_FLAGS[flag]: value for flag, value in text.items()})
 
 
 def _pick(given: dict, names) -> dict:

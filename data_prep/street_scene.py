@@ -27,12 +27,16 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from data_prep import frames
-from vadjax.data.boxes import words
+from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.video import FrameFolder, visible
+from vadjax.formats.boxes import say_assumed
+from vadjax.formats.columns import Layout
+from vadjax.formats.table import parse, words
+from vadjax.formats.tracks import TRACKS
 
 COLUMNS = ("frame", "track", "cx", "cy", "w", "h")
+ASSUMED = dataclasses.replace(TRACKS, columns=COLUMNS)
 TRUTH = "*_gt.txt"
 
 
@@ -101,26 +105,29 @@ def first_number(found: FrameFolder) -> int:
     return first
 
 
-def read_kinds(path: pathlib.Path, columns: Sequence[str]) -> dict[int, str]:
-    """Kind of the anomaly of every track, from the column `class`.
+def read_kinds(path: pathlib.Path, layout: Layout) -> dict[int, str]:
+    """Kind of the anomaly of every track, from the column `class` if there is one.
 
     Raises:
       ValueError: names file and line: a track of two kinds.
     """
     kinds: dict[int, str] = {}
-    for number, (track, kind) in words(path, columns, ("track", "class")):
+    layout = parse(path, layout).layout  # as its heading says
+    if "class" not in layout.names:
+        return kinds
+    for number, (track, kind) in words(path, layout, ("track", "class")):
         before = kinds.setdefault(int(float(track)), kind)
         if before != kind:
             raise ValueError(
                 f"{path}:{number}: track {track} is of class {kind!r}, before {before!r}; expected "
-                f"one a track. Compare the file with --columns {','.join(columns)}"
+                f"one a track. Compare the file with --columns {layout}"
             )
     return kinds
 
 
 def read_test(
     folder: pathlib.Path,
-    columns: Sequence[str] = COLUMNS,
+    columns: Sequence[str] | None = None,
     first_frame: int | None = None,
     drop_degenerate: bool = False,
 ) -> list[SourceVideo]:
@@ -128,7 +135,7 @@ def read_test(
 
     Args:
       folder: `Test`.
-      columns: what the columns of the ground truth hold.
+      columns: what the columns of the ground truth hold; None as a heading says, else `COLUMNS`.
       first_frame: number of the first frame there; None takes that of the first picture's name.
       drop_degenerate: leave out boxes without a pixel inside.
 
@@ -136,7 +143,7 @@ def read_test(
       FileNotFoundError: no ground truth for a sequence.
       ValueError: something that cannot be used; names the file and, where there is one, the line.
     """
-    found = []
+    found, tables = [], []
     videos = list_sequences(folder)
     paths = [find_truth(folder, video.name) for video in videos]
     if odd := sorted(set(folder.glob(TRUTH)) - set(paths)):
@@ -148,10 +155,12 @@ def read_test(
     for video, path in zip(videos, paths, strict=True):
         first = first_number(video.frames) if first_frame is None else first_frame
         flags = ("--columns", "--first_frame")
-        text = frames.TrackText(tuple(columns), first, drop_degenerate, flags)
-        video = dataclasses.replace(video, tracks=text.read(path, video))
-        kinds = read_kinds(path, columns) if "class" in columns else {}
+        text = frames.TrackText(columns, first, drop_degenerate, flags, ASSUMED)
+        tables.append(text.parse(path))
+        video = dataclasses.replace(video, tracks=text.check(tables[-1], video))
+        kinds = read_kinds(path, text.layout)
         found.append(dataclasses.replace(video, labels=frames.boxed_frames(video), kinds=kinds))
+    say_assumed(tables)
     return found
 
 
@@ -159,7 +168,7 @@ def prepare(
     data: str | pathlib.Path,
     out: str | pathlib.Path,
     *,
-    columns: Sequence[str] = COLUMNS,
+    columns: Sequence[str] | None = None,
     first_frame: int | None = None,
     drop_degenerate: bool = False,
     name: str = "street_scene",
@@ -184,8 +193,8 @@ def prepare(
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say how the ground truth is written."""
     add = parser.add_argument
-    add("--columns", type=frames.parse_columns, metavar="NAMES", default=COLUMNS,
-        help=f"of the ground truth (default {','.join(COLUMNS)}, not confirmed)")  # fmt: skip
+    add("--columns", type=command.parse_columns, metavar="NAMES",
+        help=f"of the ground truth (by its heading, else {ASSUMED}, not confirmed)")  # fmt: skip
     add("--first_frame", type=int, metavar="N", help="number of the first frame in the ground "
         "truth (default: that in the name of the first picture)")  # fmt: skip
     add("--drop_degenerate", action="store_true", help="leave out boxes of no width or height")

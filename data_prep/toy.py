@@ -9,7 +9,7 @@ import argparse
 from typing import Any
 
 from data_prep import command
-from data_prep.frames import parse_size
+from data_prep.command import parse_size
 from vadjax.data.frame_writer import ENCODINGS
 from vadjax.data.scenes import KINDS, LANES, ON_REQUEST, ToyScenes
 from vadjax.data.toy import ToyBags, write_bags, write_scenes

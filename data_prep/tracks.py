@@ -1,7 +1,8 @@
 """Ground-truth boxes and tracks → the text files that `vadjax.metrics.region` reads.
 
     python -m data_prep.tracks masks FOLDER --out TRACKS [--min_area 10] [--min_iou 0.3]
-    python -m data_prep.tracks text FOLDER --out TRACKS --columns NAMES [--first_frame 1]
+    python -m data_prep.tracks text FOLDER --out TRACKS [--columns NAMES] [--first_frame 1]
+        [--frame_size HxW]
 
 writes `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_max. Frames count
 from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
@@ -11,8 +12,9 @@ masks   FOLDER/VIDEO/*.png (or FOLDER/VIDEO.npy, [T, H, W]), a mask a frame, abo
         boxes; boxes of consecutive frames are linked by falling IoU, one to one, without gaps;
         each chain is a track. Not the annotators' tracks: touching objects are one. Say so beside
         figures that are measured with them.
-text    FOLDER/VIDEO.txt or .csv in the order of columns that NAMES gives; see
-        `python -m vadjax.metrics.region --help` for the names. For example
+text    FOLDER/VIDEO.txt or .csv in the order of columns that their heading or NAMES gives; see
+        `python -m vadjax.metrics.region --help` for the names. Coordinates between 0 and 1 are
+        shares of the frame, whose size --frame_size says. For example
           ShanghaiTech, Subway (published tracks)   track,frame,x_min,y_min,x_max,y_max
           rows with a size and a class              frame,track,x,y,w,h,-
         The order in Street Scene's own files could not be confirmed (`data_prep.street_scene`):
@@ -26,9 +28,13 @@ import shutil
 import numpy as np
 
 from data_prep import command
-from vadjax.data.boxes import TRACKS, Layout, component_boxes, link, one_thread, read
+from vadjax.data.boxes import component_boxes, link, one_thread
 from vadjax.data.masks import open_masks
-from vadjax.metrics.region_files import TEXT, list_files
+from vadjax.formats.columns import layout
+from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.tracks import TRACKS, read_tracks
+
+FLAGS = ("--columns", "--first_frame")
 
 
 def from_masks(
@@ -58,17 +64,20 @@ def from_masks(
 
 def from_text(
     folder: pathlib.Path,
-    columns: tuple[str, ...] = TRACKS.columns,
+    columns: tuple[str, ...] | None = None,
     first_frame: int = 0,
     drop_degenerate: bool = False,
+    frame_size: tuple[int, int] | None = None,
 ) -> dict[str, np.ndarray]:
     """Tracks of every video from text.
 
     Args:
       folder: of one file a video.
-      columns: what they hold, in order (`vadjax.data.boxes`).
+      columns: what they hold, in order (`vadjax.formats.columns`); None as their heading says,
+        else as `TRACKS`.
       first_frame: number of the first frame in the files.
       drop_degenerate: leave out boxes without a pixel inside.
+      frame_size: (H, W) of the frames, of which coordinates between 0 and 1 are shares.
 
     Returns:
       Name → float64 [n, 6], as `from_masks`, rows in the order of the file.
@@ -76,11 +85,9 @@ def from_text(
     Raises:
       FileNotFoundError, ValueError: no such files, or a line that cannot be used.
     """
-    layout = Layout(columns, "track", first_frame)
-    return {
-        name: read(path, layout, drop_degenerate=drop_degenerate)
-        for name, path in list_files(folder, TEXT).items()
-    }
+    order = layout(TRACKS, columns, first_frame, FLAGS)
+    paths = list_files(folder, TEXT)
+    return read_tracks(paths, order, drop_degenerate=drop_degenerate, size=frame_size)
 
 
 def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
@@ -120,8 +127,8 @@ def prepare(args: argparse.Namespace) -> None:
     if args.kind == "masks":
         tracks = from_masks(args.folder, args.min_area, args.min_iou)
     else:
-        columns = tuple(name.strip() for name in args.columns.split(","))
-        tracks = from_text(args.folder, columns, args.first_frame, args.drop_degenerate)
+        given = (args.columns, args.first_frame, args.drop_degenerate, args.frame_size)
+        tracks = from_text(args.folder, *given)
     write(tracks, args.out)
     print(f"Wrote {args.out}: {describe(tracks)}.")
 
@@ -140,7 +147,10 @@ def main(argv: list[str] | None = None) -> None:
         part.add_argument("--out", type=pathlib.Path, required=True, help="must not exist yet")
     masks.add_argument("--min_area", type=int, default=10, help="pixels of the smallest part (10)")
     masks.add_argument("--min_iou", type=float, default=0.3, help="smallest IoU of a link (0.3)")
-    text.add_argument("--columns", default=",".join(TRACKS.columns), metavar="NAMES")
+    text.add_argument("--columns", type=command.parse_columns, metavar="NAMES",
+        help=f"in their order (by the heading, else {TRACKS})")  # fmt: skip
+    text.add_argument("--frame_size", type=command.parse_size, metavar="HxW",
+        help="of the frames, where coordinates are shares of it")  # fmt: skip
     text.add_argument("--first_frame", type=int, default=0, help="number of the first frame (0)")
     text.add_argument("--drop_degenerate", action="store_true", help="leave out empty boxes")
     command.report_errors(prepare, parser.parse_args(argv))

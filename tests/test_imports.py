@@ -16,6 +16,7 @@ MARKED = ("vadjax.progress", "vadjax.data.boxes")  # its boxes are those that th
 EXPANSION = ("vadjax.data.segments.expand", "vadjax.data.segments.EXPANSIONS")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
 TRUTH = ("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.video")
+FORMATS = ("vadjax.formats", "vadjax.data.video")  # what a reader of files may import of vadjax
 
 
 def name_of(path) -> str:
@@ -44,20 +45,24 @@ def allowed(module: str, target: str) -> bool:
     part = module.split(".")[1] if "." in module else ""
     if part in NO_MODELS and top in ("jax", "flax", "optax", "orbax", "grain"):
         return False
-    if module in TRUTH and top in ("jax", "flax", "optax", "orbax", "grain"):
+    if (module in TRUTH or part == "formats") and top in ("jax", "flax", "optax", "orbax", "grain"):
         return False
     if top != "vadjax" or "." not in target:
         return True
     to = target.split(".")[1]
+    if part == "formats":
+        return target == "vadjax.data" or target.startswith(FORMATS)
     if part in LEAVES:
         return to in LEAVES or (part, to) == ("backbones", "convert")
     if part == "data":
-        return to in ("data", *LEAVES)
+        return to in ("data", "formats", *LEAVES)
     if part == "convert":
         return to == "convert"
     if module == "vadjax.report.overlay" and target in OVERLAY:
         return True
     if module == "vadjax.report.marked" and target.startswith(MARKED):
+        return True
+    if to == "formats" and part in NO_MODELS:
         return True
     if part == "metrics" and target.startswith(TRUTH):
         return True
@@ -87,6 +92,9 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.report.page", "vadjax.data.clips"),
         ("vadjax.metrics.region", "vadjax.data.clips"),
         ("vadjax.data.boxes", "jax.numpy"),
+        ("vadjax.formats.text", "jax"),
+        ("vadjax.formats.table", "vadjax.data.boxes"),
+        ("vadjax.formats.coco", "vadjax.metrics.region"),
         ("vadjax.report.overlay", "vadjax.data.loader"),
         ("vadjax.report.marked", "vadjax.data.clips"),
         ("vadjax.report.explain", "vadjax.data.boxes"),

@@ -109,6 +109,11 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     return jnp.dtype(config.train.precision)
 
 
+def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
+    """The type of inputs, sums and losses of a network that computes in `dtype`."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def first_variables(init: Callable, rng: jax.Array, *inputs) -> Any:
     """What a module's `init` gives, compiled.
 

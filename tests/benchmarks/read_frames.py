@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_prep import frames, ucsd_ped
+from data_prep import command, frames, ucsd_ped
 from vadjax.data import loader
 from vadjax.data.clips import window_batches
 from vadjax.data.records import Dataset
@@ -88,7 +88,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, type=pathlib.Path, help="loose frames")
-    parser.add_argument("--size", type=frames.parse_size, default=(256, 256), metavar="HxW")
+    parser.add_argument("--size", type=command.parse_size, default=(256, 256), metavar="HxW")
     parser.add_argument("--length", type=int, default=5, help="frames of a window (default 5)")
     parser.add_argument("--batch", type=int, default=4, help="windows of a batch (default 4)")
     parser.add_argument("--windows", type=int, default=400, help="windows a run (default 400)")

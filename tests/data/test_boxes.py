@@ -4,87 +4,30 @@ import pytest
 from vadjax.data import boxes
 from vadjax.data.masks import open_masks
 
-ROW = [0.5, 3, 2, 4, 11, 9]  # score, frame, x_min, y_min, x_max, y_max
-
-
-@pytest.mark.parametrize(
-    ("columns", "first", "text"),
-    [
-        ("frame_id,x_min,y_min,x_max,y_max,score", 0, "3,2,4,11,9,0.5\n"),
-        ("score,frame,x0,y0,x1,y1", 0, "0.5 3 2 4 12 10"),
-        ("x,y,w,h,confidence,frame", 1, "x;y;w;h;s;f\n2;4;10;6;0.5;4"),
-        ("-,frame,x,y,width,height,-,score", 0, "\n\nwalker, 3, 2, 4, 10, 6, far away, 5e-1\n\n"),
-        ("frame,x,y,x_max,h,score", 0, "3\t2\t4\t11\t6\t0.5\r\n"),
-        ("frame,class,cx,cy,w,h,score", 1, "Test001/004.JPG car 7 7 10 6 0.5\n"),
-        ("center_x,y,width,h,score,frame_id", 3, "7;4;10;6;0.5;img_6.png"),
-    ],
-)
-def test_columns_of_any_order(tmp_path, columns, first, text):
-    (tmp_path / "v.txt").write_text(text)
-    layout = boxes.Layout(tuple(columns.split(",")), "score", first)
-    np.testing.assert_array_equal(boxes.read(tmp_path / "v.txt", layout), [ROW])
-
-
-@pytest.mark.parametrize("text", ["", "\n", "frame_id,x_min,y_min,x_max,y_max,score\n"])
-def test_a_file_without_a_row_has_no_boxes(tmp_path, text):
-    (tmp_path / "v.txt").write_text(text)
-    assert boxes.read(tmp_path / "v.txt", boxes.DETECTIONS).shape == (0, 6)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("<html>\n", r"v\.txt:1: 1 columns, expected 6"),
-        ("1_0,2,4,11,9,0.5\n", r"v\.txt:1: frame_id '1_0' is not a number"),
-        ("a,b,c,d,e,f\n3,2,4,11,9,0.5\n3,2,4,11,9,nan", r"v\.txt:3: score is NaN"),
-        ("3,2,4,11,9,0.5\n \n3.5,2,4,11,9,0.5\n", r"v\.txt:3: the frame .* not a whole number"),
-        ("3,2,4,11,9,0.5\n5,2,4,11,9,0.5\n", r"v\.txt:2: no such frame; .* 0 to 4: '5,2"),
-    ],
-)
-def test_errors_name_file_and_line(tmp_path, text, message):
-    (tmp_path / "v.txt").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        boxes.read(tmp_path / "v.txt", boxes.DETECTIONS, frames=5)
-
-
-def test_a_middle_needs_a_size():
-    with pytest.raises(ValueError, match="cx is the middle, so w is needed too"):
-        boxes.Layout(("score", "frame", "cx", "cy", "x1", "h"), "score")
-    with pytest.raises(ValueError, match="expected one of x_min, cx; got x_min and cx"):
-        boxes.Layout(("score", "frame", "x", "cx", "y", "w", "h"), "score")
-
-
-@pytest.mark.parametrize(
-    ("row", "inside"),
-    [("0,-9,-6,44,29", True), ("0,-10,0,9,9", False), ("0,0,-7,9,9", False),
-     ("0,0,0,45,9", False), ("0,0,0,9,30", False)],
-)  # fmt: skip
-def test_boxes_far_outside_a_frame(tmp_path, row, inside):
-    """A quarter of 36 x 24 is 9 x 6."""
-    (tmp_path / "v.txt").write_text(f"0,{row}\n")
-    if inside:
-        assert len(boxes.read(tmp_path / "v.txt", boxes.TRACKS, size=(24, 36))) == 1
-    else:
-        with pytest.raises(ValueError, match=r"v\.txt:1: a box far outside .* 24 x 36 pixels"):
-            boxes.read(tmp_path / "v.txt", boxes.TRACKS, size=(24, 36))
-
-
-def test_words_of_named_columns(tmp_path):
-    (tmp_path / "v.txt").write_text("id;kind;n\n\n3; illegal parking ;0\n4;dog;1\n")
-    found = boxes.words(tmp_path / "v.txt", ("track_id", "class", "-"), ("track", "class"))
-    assert found == [(3, ["3", "illegal parking"]), (4, ["4", "dog"])]
-
-
-def test_what_is_not_text_is_named(tmp_path):
-    (tmp_path / "v.txt").write_bytes(b"\x80\x81\xff\n")
-    with pytest.raises(ValueError, match=r"v\.txt: not a text file"):
-        boxes.read(tmp_path / "v.txt", boxes.DETECTIONS)
-
 
 def test_tracks_of_a_dataset_refuse_nan(tmp_path):
     (tmp_path / "v.txt").write_text("0,0,1,1,2,2\n0,1,nan,1,2,2\n")
     with pytest.raises(ValueError, match=r"v\.txt:2: NaN or infinite"):
         boxes.read_tracks(tmp_path / "v.txt")
+
+
+def test_tracks_of_a_dataset_are_whole_numbers(tmp_path):
+    (tmp_path / "v.txt").write_text("frame,id,left,top,right,bottom\n1,0,1,1,2,2\n1,0,1.5,1,2,2\n")
+    with pytest.raises(ValueError, match=r"v\.txt:3: not whole numbers: '1,0,1.5,1,2,2'"):
+        boxes.read_tracks(tmp_path / "v.txt")
+    (tmp_path / "v.txt").write_text("frame,id,left,top,right,bottom\n1,0,1,1,2,2\n")
+    np.testing.assert_array_equal(boxes.read_tracks(tmp_path / "v.txt"), [[0, 1, 1, 1, 2, 2]])
+
+
+def test_boxes_of_a_dataset_have_its_heading(tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbf" + f"{','.join(boxes.BOX_COLUMNS)}\r\n0,1,2,3,4,0.5\r\n".encode()
+    )
+    np.testing.assert_array_equal(boxes.read_boxes(path), np.float32([[0, 1, 2, 3, 4, 0.5]]))
+    path.write_text("frame,x0,x1,y0,y1,confidence\n0,1,2,3,4,0.5\n")
+    with pytest.raises(ValueError, match="v.csv: begins with 'frame,x0,x1,y0,y1,conf"):
+        boxes.read_boxes(path)
 
 
 def test_iou_by_hand_and_by_counting_pixels():

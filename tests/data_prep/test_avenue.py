@@ -96,6 +96,21 @@ def test_published_tracks_in_other_columns(original, tmp_path):
     )
 
 
+def test_published_tracks_with_a_heading(original, tmp_path, capsys):
+    rows = "frame,track,left,top,width,height\n1,0,10,4,10,5\n"
+    folder = published(
+        tmp_path, _01=rows, _02="", _readme="track_id, frame_id, x_min, …\nin words\n"
+    )
+    out = tmp_path / "out"
+    avenue.main(["--data", str(original), "--out", str(out), "--tracks", str(folder)])
+    np.testing.assert_array_equal(Videos(Dataset(out), "test")[0].tracks, [[0, 1, 10, 4, 19, 8]])
+    said = capsys.readouterr().err
+    assert "readme.txt: holds no row" in said and "columns by the heading, frame,track,left" in said
+    published(tmp_path, _01="0,1,0.25,0.5,0.75,1\n")
+    with pytest.raises(ValueError, match="01.txt: all coordinates .* data_prep.tracks text"):
+        avenue.prepare(original, tmp_path / "none", tracks=folder)
+
+
 def test_published_tracks_that_do_not_fit(original, tmp_path):
     def refused(message, error=ValueError):
         with pytest.raises(error, match=message):

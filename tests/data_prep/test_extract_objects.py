@@ -215,19 +215,57 @@ def refused(flags: list[str], tmp_path, capsys) -> str:
     ("text", "message"),
     [
         ("0,1,2,3,4\n", "train1.csv:1: 5 columns, expected 6 (frame,x0,y0"),
-        (
-            "frame,x0,y0,x1,y1\n0,1,2,3,4\n",
-            "train1.csv: begins with 'frame,x0,y0,x1,y1', exp",
-        ),
+        ("frame,x0,y0,x1,y1\n0,1,2,3,4\n", "train1.csv:1: its heading has the columns frame,x0,y0"),
+        ("frame,x0,y0,x1,y1\n0,1,2,3,4\n", "expected one of score; got none"),
         ("0,1,2,3,4,nan\n", "train1.csv:1: score is NaN"),
         ("4,1,2,3,4,0.5\n", "train1.csv:1: no such frame; frames are numbered 0 to 3"),
         ("0.5,1,2,3,4,0.5\n", "order of columns right"),
-        ("x0,y0,x1,y1,frame,confidence\n1,2,3,4,0,0.5\n", "begins with 'x0,y0,x1,y1,frame,conf"),
+        (
+            "x0,y0,x1,y1,frame,certainty\n1,2,3,4,0,0.5\n",
+            "'certainty' is not known here; known are",
+        ),
     ],
 )
 def test_files_that_cannot_be_used(text, message, tiny, files, tmp_path, capsys):
     found = refused(["--data", tiny(), "--boxes", files(text)], tmp_path, capsys)
     assert message in found and "--box_columns" in found
+
+
+def test_headings_are_followed(tiny, files, tmp_path, capsys):
+    """Under the order that is assumed these boxes would be of frame 1, and one would be empty."""
+    flags = [
+        "--data",
+        tiny(),
+        "--boxes",
+        files("x_min,y_min,x_max,y_max,frame,conf\n1,2,3,5,0,0.9\n"),
+    ]
+    extract_objects.main([*flags, "--out", str(tmp_path / "out")])
+    data = Dataset(tmp_path / "out")
+    for _, boxes, _ in split_of(data, "test"):
+        np.testing.assert_array_equal(boxes, np.float32([[0, 1, 2, 4, 6, 0.9]]))
+    assert data.manifest["detector"]["box_columns"][4:] == ["frame", "conf"]
+    assert "detections: columns by the heading, x_min,y_min" in capsys.readouterr().err
+    flags += ["--box_columns", "frame,x0,y0,x1,y1,confidence"]
+    assert "its heading begins with 'x_min" in refused(flags, tmp_path, capsys)
+
+
+def test_shares_of_the_frame_where_they_are_said(tiny, files, tmp_path):
+    """The frames have 20 x 30 pixels."""
+    out, flags = (
+        tmp_path / "out",
+        ["--boxes", files("0,0.1,0.2,0.5,1,0.9\n"), "--box_units", "shares"],
+    )
+    extract_objects.main(["--data", tiny(), "--out", str(out), *flags])
+    for _, boxes, _ in split_of(Dataset(out), "test"):
+        np.testing.assert_allclose(boxes, [[0, 3, 4, 15, 20, 0.9]], rtol=1e-6)
+
+
+def test_many_boxes_without_a_pixel_are_no_slip(tiny, files, tmp_path, capsys):
+    """x_min, x_max, y_min, y_max without a heading."""
+    flags = ["--data", tiny(), "--boxes", files("0,9,12,2,5,0.9\n1,9,12,2,5,0.9\n2,1,2,3,4,0.9\n")]
+    found = refused(flags, tmp_path, capsys)
+    assert "8 of 12 boxes have a width or height of 0 or less: the order of columns" in found
+    assert "--box_columns" in found
 
 
 def test_files_of_other_videos(tiny, files, tmp_path, capsys):

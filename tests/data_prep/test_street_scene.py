@@ -72,6 +72,19 @@ def test_other_columns_with_classes(tree, tmp_path, capsys):
             columns=columns, first_frame=0)  # fmt: skip
 
 
+def test_a_heading_with_classes(tree, tmp_path, capsys):
+    rows = "16,7,25,13,0,jaywalking,001.jpg\n17,7,25,13,0,jaywalking,002.jpg\n"
+    path = tree / "Test/Test001/Test001_gt.txt"
+    path.write_text(f"\ufeffX Min,Y Min,x1,y1,ID,Label,Image\n{rows}", "utf-8")
+    street_scene.main(["--data", str(tree), "--out", str(tmp_path / "out")])
+    first = Videos(Dataset(tmp_path / "out"), "test")[0]
+    np.testing.assert_array_equal(first.tracks, TRACKS[:2])
+    assert first.kinds == {0: "jaywalking"}
+    assert "tracks: columns by the heading, X Min,Y Min,x1" in capsys.readouterr().err
+    path.write_text("001.jpg 0 0.5 0.5 0.25 0.25\n")
+    refused(tree, "Test001_gt.txt: all coordinates of the tracks lie between 0 and 1")
+
+
 def test_pictures_numbered_from_0(tree, tmp_path, write_images):
     shutil.rmtree(tree / "Test/Test001")
     write_images(tree / "Test/Test001", 6)
@@ -144,7 +157,7 @@ def test_a_missing_picture(tree):
 
 def test_errors_end_the_program_with_one_line(tree, tmp_path):
     flags = ["--data", str(tree), "--out", str(tmp_path / "out")]
-    with pytest.raises(SystemExit, match="error: columns frame,x,y,w,h: expected one of track"):
+    with pytest.raises(SystemExit, match="error: --columns: .*,w,h: expected one of track"):
         street_scene.main([*flags, "--columns=frame,x,y,w,h"])
     (tree / "Test/Test001/notes.md").write_text("x")
     with pytest.raises(SystemExit, match=r"error: .*notes\.md: not an image"):

@@ -61,3 +61,23 @@ def test_a_wrong_order_of_columns_shows(tmp_path, capsys):
     (tmp_path / "in" / "v.txt").write_text("0,0,9,9,8,9\n")
     with pytest.raises(SystemExit, match=r"v\.txt:1: a box of width or height 0"):
         tracks.main(["text", str(tmp_path / "in"), "--out", str(tmp_path / "none")])
+
+
+def test_headings_shares_and_a_readme(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "readme.txt").write_text("Tracks of people.\n")
+    text = "frame,track,x_min,y_min,x_max,y_max\n0,7,0.25,0.5,0.75,1\n1,7,0.25,0.5,0.75,1\n"
+    (tmp_path / "in" / "v.txt").write_text(text)
+    command = ["text", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    with pytest.raises(
+        SystemExit, match=r"v\.txt: all coordinates of the tracks lie .*--frame_size"
+    ):
+        tracks.main(command)
+    with pytest.raises(
+        SystemExit, match=r"v\.txt:1: its heading begins with .* leave --columns out"
+    ):
+        tracks.main([*command, "--columns=track,frame,x_min,y_min,x_max,y_max"])
+    tracks.main([*command, "--frame_size=20x40"])
+    assert (tmp_path / "out" / "v.txt").read_text() == "7,0,10,10,29,19\n7,1,10,10,29,19\n"
+    assert "readme.txt: holds no row of numbers" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "readme.txt").exists()

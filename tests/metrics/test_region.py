@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from vadjax import scores as score_files
-from vadjax.data import boxes
+from vadjax.formats.detections import DETECTIONS
+from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import compute_auc, region, region_boxes
 from vadjax.metrics.region_files import frame_counts, read_videos
 from vadjax.scores import Scores
 
-LAYOUTS = (boxes.DETECTIONS, boxes.TRACKS)
+LAYOUTS = (DETECTIONS, TRACKS)
 
 
 def golden_detections(case, tmp_path):
@@ -267,8 +268,17 @@ def test_no_detection_at_all_gives_zero(folders, capsys):
 
 def test_files_of_only_one_side_are_accepted(folders, capsys):
     paths = folders({"a.txt": HIT, "only.txt": HIT}, {"a.txt": TRACK, "other.txt": TRACK})
-    found = figures_of(paths, capsys, "--num_frames=4")
+    with pytest.raises(SystemExit, match="1 of 2 videos with tracks have no detections: other "):
+        region.main([*map(str, paths), "--num_frames=4"])
+    capsys.readouterr()
+    region.main([*map(str, paths), "--num_frames=4", "--allow_missing", "--json"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
     assert (found["videos"], found["rbdr"], found["fpr"]) == (3, 0.5, 0.25)
+    assert "1 of 2 videos with tracks have no detections: other; nothing is" in printed.err
+    assert "1 of 2 videos with detections have no tracks, so they are normal: only\n" in printed.err
+    videos = read_videos(*paths, LAYOUTS, 4)  # the function itself takes both, as the spec says
+    assert region.figures(videos, region.measure(videos)).items() <= found.items()
 
 
 def test_gaps_and_a_smaller_last_id_lose_no_track(folders, capsys):
@@ -316,7 +326,8 @@ def test_equal_scores_go_by_file_name(folders):
         (HIT, TRACK, ["--detection_columns=frame,x,y,w,h,score,score"], "score is given 2 times"),
         (HIT, TRACK, ["--detection_columns=frame,x,y,w,h,scor"], "'scor' is not known"),
         (HIT, "", [], "no ground-truth boxes"),
-        ("\xff\xfe\x00", TRACK, [], r"a\.txt:1: 1 columns"),
+        ("\xff\xfe\x00", TRACK, [], r"a\.txt:1: a zero byte"),
+        ("\xff\xfe", TRACK, [], r"a\.txt:1: 1 columns"),
     ],
 )  # fmt: skip
 def test_one_clear_line_for_what_is_wrong(folders, detections, tracks, flags, message):
@@ -378,10 +389,13 @@ def test_other_columns_bases_and_delimiters_give_the_same(folders, capsys):
 
 
 def test_names_that_do_not_agree_are_pointed_out(folders, capsys):
-    region.main([*map(str, folders({"a.txt": HIT}, {"b.txt": TRACK})), "--num_frames=4"])
+    paths = folders({"a.txt": HIT}, {"b.txt": TRACK})
+    with pytest.raises(SystemExit, match="detections: b; do the names of the files agree?"):
+        region.main([*map(str, paths), "--num_frames=4"])
+    region.main([*map(str, paths), "--num_frames=4", "--allow_missing"])
     assert "do the names of the files agree?" in capsys.readouterr().err
     region.main([*map(str, folders({"b.txt": HIT}, {})), "--num_frames=4"])
-    assert not capsys.readouterr().err
+    assert "agree" not in capsys.readouterr().err
 
 
 def test_table_curves_and_their_area(folders, tmp_path, capsys):

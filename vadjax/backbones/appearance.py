@@ -21,16 +21,17 @@ MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
 DEVIATION = (0.229, 0.224, 0.225)
 
 
-def resize(images: jax.Array, size: int) -> jax.Array:
-    """Images uint8 [..., h, w, 3] → float32 0 … 255 [..., size, size, 3], bilinear."""
+def resize(images: jax.Array, size: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    """Images uint8 [..., h, w, 3] → float 0 … 255 [..., size, size, 3], bilinear."""
     shape = (*images.shape[:-3], size, size, 3)
-    x = images.astype(jnp.float32)
+    x = images.astype(dtype)
     return x if x.shape == shape else jax.image.resize(x, shape, "bilinear")
 
 
 def normalise(images: jax.Array) -> jax.Array:
-    """RGB images in 0 … 255 → float32 with ImageNet's mean and deviation taken out."""
-    return (images.astype(jnp.float32) / 255 - jnp.array(MEAN)) / jnp.array(DEVIATION)
+    """RGB images in 0 … 255 → at least float32, ImageNet's mean and deviation taken out."""
+    x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    return (x / 255 - jnp.array(MEAN, x.dtype)) / jnp.array(DEVIATION, x.dtype)
 
 
 class Residual(nn.Module):

@@ -103,8 +103,9 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Feature [B, width] and outputs [B, outputs] of x [B, C], float32."""
-        feature = nn.relu(nn.Dense(self.width, name="feature")(x.astype(jnp.float32)))
+        """Feature [B, width] and outputs [B, outputs] of x [B, C], at least float32."""
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        feature = nn.relu(nn.Dense(self.width, name="feature")(x))
         return feature, nn.Dense(self.outputs, name="out")(feature)
 
 

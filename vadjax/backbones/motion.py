@@ -99,6 +99,6 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def prepare(volumes: jax.Array, size: int) -> jax.Array:
-    """Volumes uint8 [B, T, h, w, 3] → float32 [B, T, size, size, 3] in [-1, 1]."""
-    return resize(volumes, size) / 127.5 - 1
+def prepare(volumes: jax.Array, size: int, dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    """Volumes uint8 [B, T, h, w, 3] → float [B, T, size, size, 3] in [-1, 1]."""
+    return resize(volumes, size, dtype) / 127.5 - 1

@@ -2,22 +2,35 @@
 
     python -m vadjax.metrics.region DETECTIONS TRACKS --num_frames N [--alpha 0.1] [--beta 0.1]
 
-DETECTIONS is a folder of one file a video: text (`.txt`, `.csv`), a row a box,
+DETECTIONS is one of
 
-    frame_id,x_min,y_min,x_max,y_max,score
+table    a folder of one text file a video (`.txt`, `.csv`), a row a box:
+         frame_id,x_min,y_min,x_max,y_max,score
+scores   a folder of score files `VIDEO.npz` (`vadjax.scores`) with `boxes` or with a `map`
+coco     COCO's results, a `.json` of image_id, bbox (x, y, w, h in pixels) and score; --images
+         names the JSON of the images that they refer to, whose file_name is VIDEO/NUMBER.jpg, or
+         which have video_id and frame_id
+yolo     a text file a frame, VIDEO/NUMBER.txt or (with --detection_format yolo) VIDEO_NUMBER.txt:
+         class cx cy w h confidence, in shares of the frame, whose size --frame_size gives
 
-or score files `VIDEO.npz` (`vadjax.scores`) with `boxes` or with a `map`. TRACKS is a folder of
-text files of the same names with the ground truth, a row a box,
+TRACKS is a folder of text files of the same names with the ground truth, a row a box,
 
     track_id,frame_id,x_min,y_min,x_max,y_max
 
-Frames count from 0. Coordinates are whole pixels of the source frame; x_max and y_max are the last
-pixels inside (width = x_max - x_min + 1). Other files: name their columns in their order with
---detection_columns and --track_columns. Known names: frame (or frame_id), track (track_id), score
-(confidence); x_min, y_min with x_max, y_max (inclusive) or w, h; x0, y0, x1, y1, where x1 and y1
-are one past the last pixel, as `boxes` in score files; cx, cy (the middle) with w, h; `-` for a
-column to pass over. A frame may be the name of its picture. Fields may be parted by commas,
-semicolons or blanks; a heading is passed over.
+Frames count from 0. Coordinates are pixels of the source frame; x_max and y_max are the last pixels
+inside (width = x_max - x_min + 1). Where a file has a heading, its names say the order of the
+columns; else --detection_columns and --track_columns do, and what was assumed is said. Known names:
+frame (or frame_id), track (track_id), score (confidence); x_min, y_min with x_max, y_max
+(inclusive) or w, h; x0, y0, x1, y1, where x1 and y1 are one past the last pixel, as `boxes` in
+score files; cx, cy (the middle) with w, h; `-` for a column to pass over; and other spellings, as
+left, top, width, height or xmin, case and blanks aside. For example, detections in the form of
+MOTChallenge: --detection_columns frame,-,x,y,w,h,score,-,-,- --first_frame 1. A frame may be the
+name of its picture. Fields may be parted by commas, semicolons or blanks. Coordinates that all lie
+between 0 and 1 are refused, or read as shares of the frame where --frame_size gives its size; the
+right edge then ends the last pixel.
+
+A video with tracks and no detections is an error without --allow_missing; one with detections and
+no tracks is a normal video. Both are named.
 
 A box is detected by a detection of its frame with IoU >= beta, and one detection may detect
 several; a track is detected when at least the share alpha of its boxes is. A detection with an IoU
@@ -45,12 +58,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vadjax.data.boxes import DETECTIONS, TRACKS, Layout
 from vadjax.data.masks import Masks, open_masks
+from vadjax.formats.columns import layout
+from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
+from vadjax.formats.text import note, notes_last
+from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import frame, pixel, region_boxes, region_maps
 from vadjax.metrics.region_boxes import TIES, Curve
 from vadjax.metrics.region_files import Videos, frame_counts, read_videos
 
+UNLIKE = 4  # times as wide and as high as the other side: not the same pictures
 STORED = {
     "region_bbox_fpr": "fpr",
     "region_bbox_tpr": "rbdr",
@@ -141,22 +158,87 @@ def write_curves(folder: pathlib.Path, points: Curve) -> None:
         os.replace(temporary, folder / f"{name}.npy")
 
 
-def warn_of_names(videos: Videos) -> None:
-    """Says so on stderr if no video has both detections and tracks, as with names that differ."""
-    found = videos.detections or []
-    if found and not any(map(min, map(len, found), map(len, videos.tracks))):
-        print(
-            "note: no video has both detections and tracks; do the names of the files agree?",
-            file=sys.stderr,
+def check_sides(videos: Videos, allow_missing: bool = False) -> None:
+    """Names on stderr the videos of which one side is missing.
+
+    Raises:
+      ValueError: there are tracks of a video and no detections, and that is not allowed.
+    """
+    undetected = sorted(videos.tracked - videos.detected)
+    untracked = sorted(videos.detected - videos.tracked)
+    agree = "" if videos.tracked & videos.detected else "; do the names of the files agree?"
+    if undetected:
+        text = (
+            f"{len(undetected):,} of {len(videos.tracked):,} videos with tracks have no "
+            f"detections: {_list(undetected)}{agree}"
+        )
+        if not allow_missing:
+            raise ValueError(
+                f"{text} (if nothing was detected in them, make empty files, or count them so with "
+                "--allow_missing)"
+            )
+        note(f"{text}; nothing is detected in them (--allow_missing)")
+    if untracked:
+        note(
+            f"{len(untracked):,} of {len(videos.detected):,} videos with detections have no "
+            f"tracks, so they are normal: {_list(untracked)}{agree}"
+        )
+    if neither := sorted(videos.counted - videos.detected - videos.tracked):
+        note(
+            f"{len(neither):,} videos of --num_frames have neither detections nor tracks, so they "
+            f"are normal, without a detection: {_list(neither)}"
+        )
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def warn_of_frames(videos: Videos) -> None:
+    """Says so on stderr if boxes are in more frames than there are said to be."""
+    if videos.detections is None:
+        return
+    sides = zip(videos.detections, videos.tracks, strict=True)
+    last = [max(rows[:, 1].max(initial=-1) for rows in video) for video in sides]
+    if videos.num_frames < (needed := int(sum(last)) + len(last)):
+        longest = int(np.argmax(last))
+        note(
+            f"{videos.num_frames:,} frames in all, but the videos have {needed:,} up to their last "
+            f"boxes ({videos.names[longest]} {last[longest] + 1:,.0f}): is --num_frames that of "
+            "all test videos? False positives are counted per frame"
+        )
+
+
+def warn_of_scale(videos: Videos) -> None:
+    """Says so on stderr if detections and tracks are obviously of pictures of another size."""
+    if not videos.detections:
+        return
+    sides = [
+        np.concatenate([np.zeros((0, 6)), *side]) for side in (videos.detections, videos.tracks)
+    ]
+    if not all(map(len, sides)):
+        return
+    (width, height), (true_width, true_height) = (side[:, 4:].max(0) + 1 for side in sides)
+    ratios = np.array([width / true_width, height / true_height])
+    if (ratios > UNLIKE).all() or (ratios < 1 / UNLIKE).all():
+        note(
+            f"detections reach to x {width - 1:g}, y {height - 1:g}, tracks to x "
+            f"{true_width - 1:g}, y {true_height - 1:g}: are they of pictures of the same size?"
         )
 
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Reads, measures and returns what the command prints."""
+    flags = ("--detection_columns", "--first_frame"), ("--track_columns", "--first_track_frame")
     layouts = (
-        Layout(args.detection_columns, "score", args.first_frame),
-        Layout(args.track_columns, "track", args.first_track_frame),
+        layout(DETECTIONS, args.detection_columns, args.first_frame or 0, flags[0]),
+        layout(TRACKS, args.track_columns, args.first_track_frame, flags[1]),
     )
+    form = args.detection_format or format_of(args.detections)
+    if args.detection_columns and form != "table":
+        raise ValueError(
+            f"--detection_columns: for tables, and {args.detections} is read as {form}"
+        )
     videos = read_videos(
         args.detections,
         args.tracks,
@@ -164,8 +246,14 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         frame_counts(args.num_frames),
         args.source,
         args.drop_degenerate,
+        form=form,
+        images=args.images,
+        first_frame=args.first_frame,
+        frame_size=args.frame_size,
     )
-    warn_of_names(videos)
+    check_sides(videos, args.allow_missing)
+    warn_of_scale(videos)
+    warn_of_frames(videos)
     if args.masks and videos.maps is None:
         raise ValueError("--masks: pixel-level figures need maps, and these are boxes")
     points = measure(
@@ -216,11 +304,15 @@ def parser() -> argparse.ArgumentParser:
     add("--ties", choices=TIES, default="order", help="equal scores: one point of the curve each, "
         "in the order of file names and rows, as the common program has it (order); or one point "
         "for all of them (group)")  # fmt: skip
-    add("--detection_columns", type=_columns, metavar="NAMES", default=DETECTIONS.columns,
-        help=f"of text files ({','.join(DETECTIONS.columns)})")  # fmt: skip
-    add("--track_columns", type=_columns, metavar="NAMES", default=TRACKS.columns,
-        help=f"({','.join(TRACKS.columns)})")  # fmt: skip
-    add("--first_frame", type=int, default=0, help="number of the first frame in detections (0)")
+    add("--allow_missing", action="store_true", help="videos with tracks may have no detections")
+    add("--detection_format", choices=FORMATS, help="see above (as the files look)")
+    add("--images", type=pathlib.Path, metavar="FILE.json", help="images of COCO's results")
+    add("--detection_columns", type=_columns, metavar="NAMES",
+        help=f"of text files (by their heading, else {DETECTIONS})")  # fmt: skip
+    add("--track_columns", type=_columns, metavar="NAMES",
+        help=f"(by their heading, else {TRACKS})")  # fmt: skip
+    add("--first_frame", type=int, help="number of the first frame in detections (0; of COCO as "
+        "its images say)")  # fmt: skip
     add("--first_track_frame", type=int, default=0, help="number of the first frame in tracks (0)")
     add("--drop_degenerate", action="store_true", help="leave out boxes of width or height 0 or "
         "less, which are an error otherwise")  # fmt: skip
@@ -229,7 +321,8 @@ def parser() -> argparse.ArgumentParser:
     add("--thresholds", type=int, default=200, help="of a map: number of quantiles (200)")
     add("--min_area", type=int, default=1, help="of a map: leave out regions of fewer pixels (1)")
     add("--frame_size", type=_size, metavar="HxW", help="of the source frames, where the map is "
-        "smaller: its cells cover them evenly")  # fmt: skip
+        "smaller: its cells cover them evenly; or where coordinates are shares of them; boxes far "
+        "outside of them are refused")  # fmt: skip
     add(
         "--masks", type=pathlib.Path, help="folder of VIDEO/*.png or VIDEO.npy: pixel-level figures"
     )
@@ -242,16 +335,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Prints the figures of a folder of detections or maps, as a table or as JSON."""
     args = parser().parse_args(argv)
-    try:
-        found = run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    if args.json:
-        print(json.dumps(found, indent=1))
-        return
-    for name, value in found.items():
-        shown = f"{value:.6f}" if isinstance(value, float) else value
-        print(f"{name:20} {f'{shown:,}' if isinstance(shown, int) else shown}")
+    with notes_last():
+        try:
+            found = run(args)
+        except (ValueError, OSError) as error:
+            sys.exit(f"error: {error}")
+        if args.json:
+            print(json.dumps(found, indent=1))
+            return
+        for name, value in found.items():
+            shown = f"{value:.6f}" if isinstance(value, float) else value
+            print(f"{name:20} {f'{shown:,}' if isinstance(shown, int) else shown}")
 
 
 if __name__ == "__main__":

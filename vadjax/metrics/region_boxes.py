@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vadjax.data.boxes import degenerate, iou
+from vadjax.data.boxes import iou
+from vadjax.formats.boxes import degenerate
 
 TIES = ("order", "group")
 BLOCK = 1 << 16  # detections whose pairs are held at a time: their arrays stay in the cache

@@ -10,11 +10,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vadjax import scores as score_files
-from vadjax.data.boxes import Layout, degenerate, read
 from vadjax.data.video import list_images, visible
+from vadjax.formats import tracks as track_files
+from vadjax.formats.boxes import check_shares, degenerate
+from vadjax.formats.columns import Layout
+from vadjax.formats.detections import SCORES, Detections, format_of, read_detections
+from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.table import Table
+from vadjax.formats.text import read_lines
 from vadjax.scores import Scores
 
-TEXT = (".txt", ".csv")
+PIXELS = Layout(("frame", "x0", "y0", "x1", "y1", "score"), "score")  # of boxes in score files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +33,9 @@ class Videos:
       maps: [T, h, w] of each; None for detections.
       tracks: [n, 6] of each, `track, frame, x_min, y_min, x_max, y_max`.
       num_frames: frames of all videos together.
+      detected: names of the videos that have detections or maps, if only one without a box.
+      tracked: names of the videos that have tracks, if only empty ones.
+      counted: names of the videos whose number of frames was given.
     """
 
     names: list[str]
@@ -34,6 +43,9 @@ class Videos:
     maps: Sequence[np.ndarray] | None
     tracks: list[np.ndarray]
     num_frames: int
+    detected: frozenset[str] = frozenset()
+    tracked: frozenset[str] = frozenset()
+    counted: frozenset[str] = frozenset()
 
 
 class Maps(Sequence):
@@ -52,21 +64,6 @@ class Maps(Sequence):
         return found
 
 
-def list_files(folder: pathlib.Path, endings: Sequence[str]) -> dict[str, pathlib.Path]:
-    """Files with one of the endings, name of the video → path.
-
-    Raises:
-      FileNotFoundError: no such folder, or none in it.
-      ValueError: two files of the same video, or of different kinds.
-    """
-    paths = [path for path in visible(folder) if path.suffix.lower() in endings]
-    if not paths:
-        raise FileNotFoundError(f"{folder}: no files {' or '.join(f'*{end}' for end in endings)}")
-    if len(kinds := sorted({path.suffix for path in paths})) > 1:
-        raise ValueError(f"{folder}: holds {' and '.join(kinds)} files; expected one kind")
-    return {path.stem: path for path in paths}
-
-
 def frame_counts(text: str | None) -> int | dict[str, int] | None:
     """`--num_frames`: a total, or the number of frames of every video.
 
@@ -78,19 +75,17 @@ def frame_counts(text: str | None) -> int | dict[str, int] | None:
     """
     if text is None:
         return None
-    if text.isdigit():
-        return int(text)
+    if text.isascii() and text.isdigit():
+        return int(text[:18])
     path = pathlib.Path(text)
     if path.is_dir():
         return {sub.name: len(list_images(sub)) for sub in visible(path) if sub.is_dir()}
     counts = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+    for number, line in read_lines(path, ()):
         name, _, count = (part.strip() for part in line.rpartition(","))
-        if not line.strip():
-            continue
-        if not name or not count.isdigit() or name in counts:
+        if not name or not (count.isascii() and count.isdigit()) or name in counts:
             raise ValueError(f"{path}:{number}: {line[:80]!r}; expected VIDEO,FRAMES once a video")
-        counts[name] = int(count)
+        counts[name] = int(count[:18])
     return counts
 
 
@@ -101,72 +96,99 @@ def read_videos(
     counts: int | Mapping[str, int] | None = None,
     source: str | None = None,
     drop_degenerate: bool = False,
+    *,
+    form: str | None = None,
+    images: pathlib.Path | None = None,
+    first_frame: int | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> Videos:
     """Reads and checks everything.
 
     Args:
-      detections: folder of text or of score files.
+      detections: folder of text or of score files, or COCO's results.
       tracks: folder of text.
       layouts: columns of the detections and of the tracks.
       counts: as from `frame_counts`; score files say it themselves.
       source: `"boxes"` or `"map"` of score files; None takes boxes, if the first file has them.
       drop_degenerate: leave out boxes without a pixel inside.
+      form: of the detections, one of `vadjax.formats.detections.FORMATS`; None finds out.
+      images: JSON of COCO's images, where the results do not have them.
+      first_frame: number of the first frame in detections of COCO and YOLO; None as they say.
+      frame_size: (H, W) of all frames, if known: coordinates may be shares of it.
 
     Raises:
       FileNotFoundError, ValueError: a file that is missing or cannot be measured; names it, and
         the line.
     """
-    found = list_files(detections, (*TEXT, ".npz"))
-    truth = list_files(tracks, TEXT)
-    ending = next(iter(found.values())).suffix
-    names = sorted({*found, *truth}, key=lambda name: name + ending)
-    scored = ending == ".npz"
-    if source == "map" and not scored:
+    form = form or format_of(detections)
+    if source == "map" and form != "scores":
         raise ValueError(f"{detections}: text has no maps; --source map is for score files")
-    if scored and source is None:
-        source = "boxes" if score_files.read(next(iter(found.values()))).boxes is not None else None
-    boxes, lengths = {}, {}
-    for name, path in found.items():
-        if not scored:
-            lengths[name] = _frames_of(name, path, counts)
-            boxes[name] = read(path, layouts[0], lengths[name], drop_degenerate)
-            continue
-        video = score_files.read(path)
-        lengths[name] = len(video.frame_scores)
-        _agree(path, lengths[name], _frames_of(name, path, counts))
-        if source == "boxes":
-            boxes[name] = score_file_boxes(path, video, drop_degenerate)
-    for name in set(truth) - set(found):
-        if source != "boxes" and scored:
-            raise ValueError(f"{truth[name]}: no score file {name}.npz in {detections}")
-        lengths[name] = _frames_of(name, truth[name], counts)
-    rows = {
-        name: read(path, layouts[1], lengths[name], drop_degenerate) for name, path in truth.items()
-    }
-    none = np.zeros((0, 6))
-    as_boxes = source == "boxes" or not scored
-    total = _total(counts, lengths, detections)
-    if not as_boxes and total != sum(lengths.values()):
+    if images is not None and form != "coco":
+        raise ValueError(f"--images: for COCO's results, and {detections} is read as {form}")
+    # Detections first: score files and COCO's images say how many frames there are
+    counted = counts if isinstance(counts, Mapping) else {}
+    paths, maps = list_files(tracks, TEXT), None
+    if form == "scores":
+        found, maps = _read_scores(detections, counts, source, drop_degenerate)
+    else:
+        known = frozenset((*paths, *counted))
+        found = read_detections(
+            *(detections, form, layouts[0], counted, known),
+            images=images,
+            first_frame=first_frame,
+            drop_degenerate=drop_degenerate,
+            size=frame_size,
+        )
+    lengths = {name: counted.get(name) for name in paths} | found.frames
+    if counted and (alien := sorted(set(lengths) - set(counted))):
+        path = paths.get(alien[0], detections)
+        raise ValueError(f"{path}: --num_frames has no video {alien[0]!r}")
+    # Tracks, whose frames must lie within
+    truth = track_files.read_tracks(paths, layouts[1], lengths, drop_degenerate, frame_size)
+    if maps is not None and (missing := sorted(set(truth) - set(maps))):
+        raise ValueError(f"{paths[missing[0]]}: no score file {missing[0]}.npz in {detections}")
+    names, none = sorted(lengths, key=lambda name: name + found.ending), np.zeros((0, 6))
+    # All frames together, which false positives are divided by
+    total = _total(counts, lengths, detections, frozenset(found.frames))
+    if maps is not None and total != sum(lengths.values()):
         raise ValueError(
             f"{detections}: maps of {sum(lengths.values()):,} frames, but --num_frames says "
             f"{total:,}; every test video needs its map"
         )
     return Videos(
         names,
-        [boxes.get(name, none) for name in names] if as_boxes else None,
-        None if as_boxes else Maps([found[name] for name in names]),
-        [rows.get(name, none) for name in names],
+        None if maps is not None else [found.boxes.get(name, none) for name in names],
+        None if maps is None else Maps([maps[name] for name in names]),
+        [truth.get(name, none) for name in names],
         total,
+        frozenset(found.frames),
+        frozenset(truth),
+        frozenset(counted),
     )
 
 
-def _frames_of(name: str, path: pathlib.Path, counts) -> int | None:
-    """Frames of a video as far as `counts` says."""
-    if not isinstance(counts, Mapping):
-        return None
-    if name not in counts:
-        raise ValueError(f"{path}: --num_frames has no video {name!r}")
-    return counts[name]
+def _read_scores(
+    folder: pathlib.Path, counts, source: str | None, drop_degenerate: bool
+) -> tuple[Detections, dict[str, pathlib.Path] | None]:
+    """Boxes and lengths of score files; or their lengths and the files, where maps are measured."""
+    paths = list_files(folder, (SCORES, *TEXT))
+    if text := [path for path in paths.values() if path.suffix.lower() in TEXT]:
+        raise ValueError(
+            f"{text[0]}: expected score files *{SCORES}; text is --detection_format table"
+        )
+    if source is None:
+        source = "boxes" if score_files.read(next(iter(paths.values()))).boxes is not None else None
+    boxes, lengths, tables = {}, {}, []
+    for name, path in paths.items():
+        video = score_files.read(path)
+        lengths[name] = len(video.frame_scores)
+        if isinstance(counts, Mapping):
+            _agree(path, lengths[name], counts.get(name))
+        if source == "boxes":
+            boxes[name] = score_file_boxes(path, video, drop_degenerate)
+            tables.append(Table(path, PIXELS, video.boxes.astype(np.float64)))
+    check_shares(tables, remedy="multiply x by the width and y by the height of the frames")
+    return Detections(boxes, lengths, SCORES), None if source == "boxes" else paths
 
 
 def _agree(path: pathlib.Path, own: int, given: int | None) -> None:
@@ -174,16 +196,19 @@ def _agree(path: pathlib.Path, own: int, given: int | None) -> None:
         raise ValueError(f"{path}: {own:,} frame scores, but --num_frames says {given:,}")
 
 
-def _total(counts, lengths: Mapping[str, int | None], folder: pathlib.Path) -> int:
-    """Frames of all videos: as given, else the sum of those of the score files."""
+def _total(
+    counts, lengths: Mapping[str, int | None], folder: pathlib.Path, detected: frozenset[str]
+) -> int:
+    """Frames of all videos: as given, else the sum of those of the score files or images."""
     if isinstance(counts, Mapping):
         return sum(counts.values())
     if counts is not None:
         return counts
     unknown = sorted(name for name, frames in lengths.items() if frames is None)
     if unknown:
+        alone = f", and {folder} has no detections of them" * detected.isdisjoint(unknown)
         raise ValueError(
-            f"{folder}: the number of frames of {', '.join(unknown[:5])} is not known; give "
+            f"{folder}: the number of frames of {', '.join(unknown[:5])} is not known{alone}; give "
             "--num_frames: the total of all test videos, a file of VIDEO,FRAMES, or the folder of "
             "their frames"
         )

@@ -15,7 +15,7 @@ from vadjax.backbones.appearance import build, normalise, read_resnext50, resize
 from vadjax.data import images, loader
 from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
-from vadjax.system import precision
+from vadjax.system import at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import labels_loss
 
 GREY_SHARE = 0.4  # of the training images lose their colour: surveillance video may have none
@@ -68,7 +68,8 @@ class Training:
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
         """Loss of a batch; beside it no terms, and the new statistics."""
-        x = normalise(augment(resize(batch["image"], self.size), rng))
+        x = resize(batch["image"], self.size, at_least_float32(self.net.dtype))
+        x = normalise(augment(x, rng))
         (_, logits), new = self.net.apply(variables, x, True, mutable=["batch_stats"])
         return labels_loss(logits, batch["labels"]), ({}, new["batch_stats"])
 
@@ -91,16 +92,17 @@ def augment(x: jax.Array, rng: jax.Array) -> jax.Array:
     """Random mirror image, loss of colour, contrast and brightness, of each image alone.
 
     Args:
-      x: RGB float32 [B, S, S, 3] in 0 … 255.
+      x: RGB float [B, S, S, 3] in 0 … 255.
       rng: key.
     """
     keys = jax.random.split(rng, 4)
     rows = (len(x), 1, 1, 1)
-    x = jnp.where(jax.random.bernoulli(keys[0], 0.5, rows), x[:, :, ::-1], x)
-    grey = jnp.broadcast_to((x * jnp.array(LUMA)).sum(-1, keepdims=True), x.shape)
-    x = jnp.where(jax.random.bernoulli(keys[1], GREY_SHARE, rows), grey, x)
+    half, grey_share = np.float32([0.5, GREY_SHARE])  # drawn in float32, whatever x is
+    x = jnp.where(jax.random.bernoulli(keys[0], half, rows), x[:, :, ::-1], x)
+    grey = jnp.broadcast_to((x * jnp.array(LUMA, x.dtype)).sum(-1, keepdims=True), x.shape)
+    x = jnp.where(jax.random.bernoulli(keys[1], grey_share, rows), grey, x)
     contrast, light = (
-        jax.random.uniform(key, rows, minval=-JITTER, maxval=JITTER) for key in keys[2:]
+        jax.random.uniform(key, rows, np.float32, -JITTER, JITTER) for key in keys[2:]
     )
     return jnp.clip((x - 127.5) * (1 + contrast) + 127.5 + 255 * light, 0, 255)
 

@@ -15,7 +15,7 @@ from vadjax.data.loader import Shard
 from vadjax.data.records import Dataset
 from vadjax.data.volumes import STILL, Volumes, training_order
 from vadjax.ops.flow import BINS, Motion
-from vadjax.system import precision
+from vadjax.system import at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
 
 FLIP_X = np.array([(5 - b) % BINS for b in range(BINS)])  # the direction that bin b turns into
@@ -85,7 +85,8 @@ class Training:
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
         """Sum of the three losses; beside it their values, and the new statistics."""
-        volumes, target = augment(prepare(batch["volume"], self.size), _targets(batch), rng)
+        volumes = prepare(batch["volume"], self.size, at_least_float32(self.net.dtype))
+        volumes, target = augment(volumes, _targets(batch), rng)
         (raw, _), new = self.net.apply(variables, volumes, True, mutable=["batch_stats"])
         losses = motion_losses(raw, target)
         return sum(losses.values()), (losses, new["batch_stats"])
@@ -128,23 +129,23 @@ def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Mo
     """Random flips with the directions turned, contrast and brightness, of each volume alone.
 
     Args:
-      x: volumes float32 [B, T, S, S, 3] in [-1, 1].
+      x: volumes float [B, T, S, S, 3] in [-1, 1].
       target: their motion.
       rng: key.
     """
     keys = jax.random.split(rng, 4)
-    count = len(x)
+    count, half = len(x), np.float32(0.5)  # drawn in float32, whatever x is
     for key, axis, turned in ((keys[0], 3, FLIP_X), (keys[1], 2, FLIP_Y)):
-        chosen = jax.random.bernoulli(key, 0.5, (count,))
+        chosen = jax.random.bernoulli(key, half, (count,))
         x = jnp.where(chosen[:, None, None, None, None], jnp.flip(x, axis), x)
         ang, mag = (
             jnp.where(chosen[:, None], bins[:, turned], bins) for bins in (target.ang, target.mag)
         )
         target = Motion(ang, mag, target.bkg)
-    contrast = jax.random.uniform(
-        keys[2], (count, 1, 1, 1, 1), minval=1 - JITTER, maxval=1 + JITTER
+    contrast, brightness = (
+        jax.random.uniform(key, (count, 1, 1, 1, 1), np.float32, middle - JITTER, middle + JITTER)
+        for key, middle in ((keys[2], 1.0), (keys[3], 0.0))
     )
-    brightness = jax.random.uniform(keys[3], (count, 1, 1, 1, 1), minval=-JITTER, maxval=JITTER)
     return jnp.clip(x * contrast + brightness, -1, 1), target
 
 

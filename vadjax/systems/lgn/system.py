@@ -20,7 +20,7 @@ from vadjax.data.records import Dataset, Description
 from vadjax.data.video import to_float
 from vadjax.parts import Part, join
 from vadjax.scores import Scores
-from vadjax.system import first_variables, precision
+from vadjax.system import at_least_float32, first_variables, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
@@ -101,7 +101,8 @@ class System:
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
         del rng  # nothing is random but the order of the windows
-        windows = batch["frames"][..., ::-1].astype(jnp.float32) / 127.5 - 1  # BGR, as published
+        dtype = at_least_float32(self.model.dtype)
+        windows = batch["frames"][..., ::-1].astype(dtype) / 127.5 - 1  # BGR, as published
         gradient = jax.value_and_grad(window_loss, has_aux=True)
         (loss, (terms, beside)), gradients = gradient(
             state.params, state.beside, windows, self.model, **self.config.loss

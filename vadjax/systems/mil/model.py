@@ -111,7 +111,7 @@ def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.
     kept = round((1 - rate) * 2**16)  # of so many values of a 16-bit word
     masks = []
     for key, width in zip(jax.random.split(rng), WIDTHS[:2], strict=True):
-        words = jax.random.bits(key, (*rows, width // 2))
+        words = jax.random.bits(key, (*rows, width // 2), jnp.uint32)
         halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(*rows, width)
         masks.append(jnp.where(halves < kept, jnp.float32(2**16 / kept), 0))
     return tuple(masks)

@@ -22,7 +22,7 @@ from vadjax.data.records import Dataset, Description, read_manifest
 from vadjax.ops.pieces import in_pieces
 from vadjax.parts import Part, join
 from vadjax.scores import Scores
-from vadjax.system import first_variables, precision
+from vadjax.system import at_least_float32, first_variables, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
@@ -124,7 +124,7 @@ class System:
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on a batch of objects (spec ssmtl §5)."""
         del rng  # the draws are the data's
-        inputs, targets = tasks.training_inputs(batch)
+        inputs, targets = tasks.training_inputs(batch, at_least_float32(self.model.dtype))
 
         def loss(params):
             variables = {"params": params, "batch_stats": state.batch_stats}

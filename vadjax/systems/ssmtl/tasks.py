@@ -111,23 +111,26 @@ def task_frames(frame: int, drawn: Draw, num_frames: int) -> Frames:
     )
 
 
-def to_unit(crops: jax.Array) -> jax.Array:
+def to_unit(crops: jax.Array, dtype: jnp.dtype = jnp.float32) -> jax.Array:
     """Crops in [0, 1] of uint8 crops in 0 … 255; float ones are taken to be in [0, 1] already."""
-    return crops.astype(jnp.float32) / 255 if crops.dtype == jnp.uint8 else crops
+    return crops.astype(dtype) / 255 if crops.dtype == jnp.uint8 else crops
 
 
-def training_inputs(batch: Mapping[str, jax.Array]) -> tuple[dict, dict]:
+def training_inputs(
+    batch: Mapping[str, jax.Array], dtype: jnp.dtype = jnp.float32
+) -> tuple[dict, dict]:
     """Inputs and targets of the tasks, from a batch of objects.
 
     Args:
       batch: `crops` [B, 7, H, W, 3] at the regular frames and `irregular_crops` of the same shape
         at those of the irregularity, both uint8 or float in [0, 1]; `backward` and `irregular`
         int [B]; `teachers` float [B, K], outputs of the teachers, where there are any.
+      dtype: of the inputs that uint8 crops become.
 
     Returns:
       task → input and task → target, as the network and `loss.training_loss` take them.
     """
-    crops, jumps = to_unit(batch["crops"]), to_unit(batch["irregular_crops"])
+    crops, jumps = (to_unit(batch[name], dtype) for name in ("crops", "irregular_crops"))
     backward = batch["backward"].astype(bool)[:, None, None, None, None]
     inputs = {
         "arrow": jnp.where(backward, crops[:, ::-1], crops),

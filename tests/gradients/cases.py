@@ -1,0 +1,258 @@
+"""The training steps whose gradients are compared, and the gradients themselves."""
+
+import contextlib
+import dataclasses
+import importlib
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from tests.gradients import plain
+from vadjax import mesh
+from vadjax.data import toy
+from vadjax.data.loader import Shard, iterate
+from vadjax.data.records import Dataset
+from vadjax.data.scenes import ToyScenes
+from vadjax.data.toy import ToyBags
+from vadjax.data.toy_images import ToyImages
+from vadjax.system import load
+from vadjax.train import Loop
+
+NOISE = 0.01  # added to all first parameters: some begin as zero, and hide what is behind them
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One training step of a system on one batch of a toy set.
+
+    Attributes:
+      system: name in the table.
+      size: what is odd about it, for the table.
+      config: module of `configs`, published, or with `:VARIANT`.
+      write: function of a folder that writes the toy set.
+      fields: of the config that differ from the published ones.
+    """
+
+    system: str
+    size: str
+    config: str
+    write: Callable[[pathlib.Path], Any]
+    fields: Mapping[str, Any]
+
+
+def published() -> list[Case]:
+    """Every system at its published width, at 64 × 64 pixels and two odd sizes.
+
+    Crops of SSMTL, images and motion volumes are square: 64, 96 and 48 pixels a side.
+    """
+    found = []
+    for height, width in ((64, 64), (64, 96), (40, 56)):
+        scenes = _scenes(frames=12, height=height, width=width)
+        for config in ("ped2_lgn", "ped2_mnad", "ped2_mnad:reconstruction"):
+            name = config.removeprefix("ped2_").replace(":", ", ")
+            found.append(Case(name, f"{height} × {width}", config, scenes, {"train.batch": 2}))
+    scenes = _scenes(frames=24, height=96, width=128)
+    for side in (64, 96, 48):
+        size, fields = f"{side} × {side}", {"train.batch": 4, "model.size": side}
+        motion = {**fields, "data.step": (5, 40, 40), "eval.held_out": 1}
+        found.append(Case("ssmtl", size, "ped2_ssmtl", scenes, fields))
+        found.append(Case("motion", size, "eval_motion", scenes, motion))
+        found.append(Case("appearance", size, "eval_appearance", _images(side), fields))
+        small = {**fields, "model.architecture": "small"}
+        found.append(Case("appearance, small", size, "eval_appearance", _images(side), small))
+    for bags, segments in ((30, 32), (7, 32), (5, 37)):
+        size, fields = f"{bags} + {bags} bags of {segments}", {"train.batch": bags}
+        found.append(Case("mil", size, "ucf_mil", _bags(segments, 1024), fields))
+    for bags, segments in ((4, 32), (3, 32), (3, 20)):
+        size, fields = f"{bags} + {bags} bags of {segments}", {"train.batch": bags}
+        for name in ("s3r", "rtfm"):
+            config = f"shanghaitech_{name}"
+            found.append(Case(name, size, config, _bags(segments, 1024), fields))
+    return found
+
+
+def small() -> list[Case]:
+    """A narrow form of each, which compiles soon; large enough for windows of four sizes."""
+    scenes = _scenes(frames=12, height=40, width=56)
+    narrow = {"train.batch": 2, "model.width": 8}
+    ssmtl = {"train.batch": 3, "model.size": 32, "model.trunk": "shallow_narrow"}
+    motion = {
+        "train.batch": 3, "model.size": 32, "model.width": 0.1, "model.window": (4, 16, 16),
+        "data.step": (4, 16, 16), "eval.held_out": 1,
+    }  # fmt: skip
+    images = {"train.batch": 3, "model.size": 32, "model.architecture": "small"}
+    few = {"train.batch": 3}
+    return [
+        Case("lgn", "40 × 56", "ped2_lgn", scenes, narrow),
+        Case("mnad", "40 × 56", "ped2_mnad", scenes, narrow),
+        Case("ssmtl", "32 × 32", "ped2_ssmtl", scenes, ssmtl),
+        Case("motion", "32 × 32", "eval_motion", scenes, motion),
+        Case("appearance, small", "32 × 32", "eval_appearance", _images(32), images),
+        Case("mil", "3 + 3 bags of 33", "ucf_mil", _bags(33, 32), few),
+        Case("s3r", "3 + 3 bags of 20", "shanghaitech_s3r", _bags(20, 32), few),
+        Case("rtfm", "3 + 3 bags of 20", "shanghaitech_rtfm", _bags(20, 32), few),
+    ]
+
+
+def _scenes(**recipe) -> Callable:
+    return lambda out: toy.write_scenes(out, ToyScenes(train=2, test=1, **recipe))
+
+
+def _images(side: int) -> Callable:
+    return lambda out: toy.write_images(out, ToyImages(train=16, test=4, size=side))
+
+
+def _bags(segments: int, width: int) -> Callable:
+    recipe = ToyBags(train=(30, 30), test=(1, 1), width=width, segments=segments)
+    return lambda out: toy.write_bags(out, recipe)
+
+
+class Recorded(NamedTuple):
+    """State of an optimiser that keeps the gradients it was given last."""
+
+    gradients: Any
+    inner: Any
+
+
+def recording(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`optimizer`, unchanged but for what it keeps."""
+
+    def init(params):
+        return Recorded(jax.tree.map(np.zeros_like, params), optimizer.init(params))
+
+    def update(gradients, state, params=None):
+        updates, inner = optimizer.update(gradients, state.inner, params)
+        return updates, Recorded(gradients, inner)
+
+    return optax.GradientTransformation(init, update)
+
+
+class Gradients:
+    """Gradients of one case in every form, on the same parameters and the same batch."""
+
+    def __init__(self, case: Case, folder: pathlib.Path):
+        self._case, self._folder = case, folder
+        case.write(folder / "data")
+        self._data = Dataset(folder / "data")
+        system, _ = self._open("float32")
+        state = system.init(jax.random.key(0), self._data)
+        rng = np.random.default_rng(0)
+        params = jax.tree.map(
+            lambda own: own + NOISE * rng.standard_normal(own.shape).astype(np.float32),
+            jax.device_get(state.params),
+        )
+        self._state = jax.device_get(state)._replace(params=params)
+        self._batch = next(iterate(system.batches(self._data, Shard())))
+
+    def compiled(self, precision: str) -> dict[str, np.ndarray]:
+        """Of the step as the training loop compiles it."""
+        with _numbers(precision):
+            system, config = self._open(precision)
+            devices = mesh.make(config.train.batch, 1)
+            state = mesh.put_state(devices, self._start(system, precision))
+            batch, rng = mesh.put_batch(devices, self._batch), jax.random.key(1)
+            step = Loop(config, system, self._data, devices).compile(state, batch, rng)
+            return _by_name(step(state, batch, rng)[0])
+
+    def reference(self, precision: str) -> dict[str, np.ndarray]:
+        """Of the same step in plain forms, without options."""
+        with _numbers(precision), plain.forms():
+            system, _ = self._open(precision)
+            state = self._start(system, precision)
+            return _by_name(jax.jit(system.update)(state, self._batch, jax.random.key(1))[0])
+
+    def _open(self, precision: str):
+        module, _, variant = self._case.config.partition(":")
+        config = importlib.import_module(f"configs.{module}").get_config(variant)
+        config.update_from_flattened_dict(
+            {
+                **self._case.fields,
+                "data.dir": str(self._folder / "data"),
+                "train.precision": precision,
+                "train.devices": 1,
+            }
+        )
+        system = load(config)
+        system.optimizer = recording(system.optimizer)
+        return system, config
+
+    def _start(self, system, precision: str):
+        """The first state in the precision."""
+
+        def cast(own):
+            own = np.asarray(own)
+            return own.astype(precision) if own.dtype == np.float32 else own
+
+        state = jax.tree.map(cast, self._state)
+        return state._replace(optimizer=system.optimizer.init(state.params))
+
+
+@contextlib.contextmanager
+def _numbers(precision: str) -> Iterator[None]:
+    with jax.enable_x64(precision == "float64"):
+        yield
+
+
+def _by_name(state) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state.optimizer.gradients))
+    return {jax.tree_util.keystr(path): np.asarray(leaf, np.float64) for path, leaf in leaves}
+
+
+LEAST_SHARE = 1e-6  # of the whole gradient's norm: smaller leaves are compared with this
+
+
+def errors(found: dict, right: dict) -> dict[str, float]:
+    """Relative error of every leaf: |found - right| / max(|right|, 1e-6 |all of right|)."""
+    assert found.keys() == right.keys()
+    whole = np.sqrt(sum(np.square(own).sum() for own in right.values()))
+    return {
+        name: float(
+            np.linalg.norm(found[name] - own) / max(np.linalg.norm(own), LEAST_SHARE * whole)
+        )
+        for name, own in right.items()
+    }
+
+
+class Row(NamedTuple):
+    """What is measured of a case.
+
+    Attributes:
+      leaves: how many there are.
+      float64: largest error of a leaf of the compiled step against the reference, both float64.
+      float32: the same of the compiled step in float32, and of `plain32`, that of the reference.
+      ratio: largest quotient of the two, over the leaves.
+      worst64: the leaf of `float64`.
+      worst32: the leaf of `ratio`.
+    """
+
+    leaves: int
+    float64: float
+    float32: float
+    plain32: float
+    ratio: float
+    worst64: str
+    worst32: str
+
+
+ROUNDING = 1e-7  # relative: below, a leaf of float32 cannot be said to be nearer than another
+
+
+def measure(case: Case) -> Row:
+    """All forms of a case beside one another."""
+    with tempfile.TemporaryDirectory() as folder:
+        of = Gradients(case, pathlib.Path(folder))
+        right = of.reference("float64")
+        double = errors(of.compiled("float64"), right)
+        single = errors(of.compiled("float32"), right)
+        known = errors(of.reference("float32"), right)
+    ratios = {name: own / max(known[name], ROUNDING) for name, own in single.items()}
+    worst64, worst32 = max(double, key=double.get), max(ratios, key=ratios.get)
+    return Row(
+        len(right), double[worst64], max(single.values()), max(known.values()), ratios[worst32],
+        worst64, worst32,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""Reference forms of a training step: plain `lax` operations, JAX's own gradients, no options.
+
+Within `forms()` everything that is traced takes the form that other devices than the CPU get,
+without custom gradients. A convolution in float64, which XLA:CPU does far too slowly, is written
+as patches times a matrix, by this module alone.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_CONVOLUTION = lax.conv_general_dilated
+
+
+@contextlib.contextmanager
+def forms() -> Iterator[None]:
+    """What is traced within has no form for CPU and no custom gradient."""
+    jax.clear_caches()  # nothing that was traced before is taken
+    replaced = (
+        mock.patch.object(lax, "platform_dependent", _default_form),
+        mock.patch.object(jax.custom_vjp, "__call__", lambda self, *given: self.fun(*given)),
+        mock.patch.object(lax, "conv_general_dilated", _convolution),
+    )
+    with contextlib.ExitStack() as stack:
+        for patch in replaced:
+            stack.enter_context(patch)
+        yield
+    jax.clear_caches()
+
+
+def _default_form(*given, default, **forms):
+    del forms
+    return default(*given)
+
+
+def _convolution(x, w, strides, padding, lhs_dilation=None, rhs_dilation=None, *rest, **options):
+    """As `lax.conv_general_dilated`; of float64 by patches, channels last."""
+    if x.dtype != jnp.float64:
+        return _CONVOLUTION(x, w, strides, padding, lhs_dilation, rhs_dilation, *rest, **options)
+    if any(d != 1 for d in rhs_dilation or ()) or options.get("batch_group_count", 1) != 1:
+        raise NotImplementedError("no reference form of this convolution in float64")
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:-1], w.shape[:-2], strides, padding)
+    inner = [d - 1 for d in lhs_dilation or (1,) * len(strides)]
+    pads = [(*map(int, pair), d) for pair, d in zip(padding, inner, strict=True)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    groups = options.get("feature_group_count", 1)
+    parts = zip(jnp.split(x, groups, -1), jnp.split(w, groups, -1), strict=True)
+    return jnp.concatenate([_by_patches(*part, strides) for part in parts], -1)
+
+
+def _by_patches(x, w, strides):
+    """Valid convolution of x [B, *sides, C] with w [*size, C, F]."""
+    size = w.shape[:-2]
+    last = [(n - k) // s * s + 1 for n, k, s in zip(x.shape[1:-1], size, strides, strict=True)]
+    patches = []
+    for offset in np.ndindex(*size):
+        stop = [first + n for first, n in zip(offset, last, strict=True)]
+        first, stop = (0, *offset, 0), (x.shape[0], *stop, x.shape[-1])
+        patches.append(lax.slice(x, first, stop, (1, *strides, 1)))
+    rows = jnp.concatenate(patches, -1)
+    return rows @ w.reshape(math.prod(size) * w.shape[-2], w.shape[-1])

@@ -1,0 +1,61 @@
+"""Folders of one file a video, with what is found among them: a readme, lists of classes."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vadjax.data.video import visible
+from vadjax.formats.columns import canonical, frame_number, heading
+from vadjax.formats.text import COMMENTS, note, read_lines
+
+TEXT = (".txt", ".csv")
+# Names of files about the others
+ABOUT = re.compile(
+    r"read.?me|licen[cs]e|copying|notes?$|about|change|citation|classes|labels$|format|info$|"
+    r"description|obj\.names",
+    re.IGNORECASE,
+)
+FEW_NUMBERS = 3  # or known names, in a line of prose; a row of boxes has more
+
+
+def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """Files with one of the endings, name of the video → path.
+
+    Text that is about the others, by its name, and holds no row of numbers is passed over, and said
+    on one line.
+
+    Raises:
+      FileNotFoundError: no such folder, or none in it.
+      ValueError: files of different kinds, as two of the same video.
+    """
+    paths = [path for path in visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    about = [path for path in paths if ABOUT.search(path.stem) and not holds_rows(path)]
+    for path in about:
+        note(f"{path}: holds no row of numbers, so it is passed over; it is no video")
+    paths = [path for path in paths if path not in about]
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no files {' or '.join(f'*{end}' for end in endings)}")
+    if len(kinds := sorted({path.suffix for path in paths})) > 1:
+        raise ValueError(f"{folder}: holds {' and '.join(kinds)} files; expected one kind")
+    return {path.stem: path for path in paths}
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether a text file has a heading of boxes or a line with more numbers than prose has.
+
+    An empty file has them, too: it is a video without boxes.
+
+    Raises:
+      OSError, ValueError: as `read_lines`.
+    """
+    if path.suffix.lower() not in TEXT:
+        return True
+    lines = read_lines(path)
+    known = [name for name in canonical(heading(lines[0].text) or ()) if name] if lines else []
+    rows = (_numbers(line.text) > FEW_NUMBERS for line in lines)
+    return not lines or len(known) > FEW_NUMBERS or any(rows)
+
+
+def _numbers(line: str) -> int:
+    fields = re.split(r"[\s,;|]+", line.strip("".join(COMMENTS)))
+    return sum(frame_number(field) is not None for field in fields)
