@@ -99,15 +99,18 @@ def test_unreadable_video(tmp_path):
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("size", [(64, 64), (256, 256)])
-def test_resizing_is_that_of_the_original_program(golden, tmp_path, size):
+def test_resizing_is_that_of_the_original_program(golden, tmp_path):
     numbers = dict(np.load(golden / "lgn_net" / "unit_preprocess.npz"))
     cv2.imwrite(str(tmp_path / "0.png"), numbers["image_bgr"])
-    small = resize(read_picture(tmp_path / "0.png").pixels, size)[..., ::-1]  # back to BGR
-    key, step = f"resized_{size[0]}x{size[1]}", size[0] // 32
-    np.testing.assert_array_equal(small[::step, ::step], numbers[f"{key}/u8sub"])
-    total = (small.astype(np.float32) / 127.5 - 1).sum(dtype=np.float64)
-    np.testing.assert_allclose(total, numbers[f"{key}/sum"], rtol=1e-6)
+    keys = [name.removesuffix("/u8sub") for name in numbers if name.endswith("/u8sub")]
+    assert keys
+    for key in keys:
+        size = tuple(map(int, key.removeprefix("resized_").split("x")))
+        small = resize(read_picture(tmp_path / "0.png").pixels, size)[..., ::-1]  # back to BGR
+        sub = small[:: size[0] // 32, :: size[1] // 32]
+        np.testing.assert_array_equal(sub, numbers[f"{key}/u8sub"])
+        total = (small.astype(np.float32) / 127.5 - 1).sum(dtype=np.float64)
+        np.testing.assert_allclose(total, numbers[f"{key}/sum"], rtol=1e-6)
 
 
 def write_video(path, frames):

@@ -20,9 +20,16 @@ def cases(path):
     return found.values()
 
 
+def files(golden, kind):
+    """The golden files of a kind, of which there is at least one."""
+    found = sorted(golden.glob(f"eval/*{kind}.npz"))
+    assert found
+    return found
+
+
 @pytest.mark.golden
 def test_volume_grid_and_maps(golden):
-    for path in golden.glob("eval/*volume_grid_maps.npz"):
+    for path in files(golden, "volume_grid_maps"):
         for case in cases(path):
             frames, height, width, t, h, w, *step = case["cfg"].tolist()
             grid = Grid((height, width), (t, h, w), tuple(step))
@@ -41,7 +48,7 @@ def test_volume_grid_and_maps(golden):
 
 @pytest.mark.golden
 def test_motion_targets(golden):
-    for path in golden.glob("eval/*motion_targets.npz"):
+    for path in files(golden, "motion_targets"):
         for case in cases(path):
             found = targets(case["flow"], float(case["tau"]))
             for key in ("ang", "mag", "bkg"):

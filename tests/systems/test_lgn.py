@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.systems import lgn_golden as recipe
+from tests.systems import stlstm_case
 from vadjax.data.video import resize, to_float
 from vadjax.metrics.frame import auc
 from vadjax.systems.lgn import memory, score
@@ -56,7 +57,27 @@ def relative(ours, theirs):
 
 @pytest.mark.golden
 def test_st_lstm_cell(numbers):
-    case = {k: np.asarray(v, np.float32) for k, v in numbers("unit_stlstm").items()}
+    case = numbers("unit_stlstm")
+    kernels, x = check_cell(case)
+    if part(case, "zig/"):  # only where input and hidden state are of one width
+        check_zigzag(case, kernels, x)
+
+
+def test_st_lstm_cell_of_another_input_width():
+    """A set like the golden one, of a reference in NumPy: 3 channels in, 2 hidden."""
+    case = stlstm_case.make(np.random.default_rng(0), batch=2, inputs=3, hidden=2, size=(4, 3))
+    assert not part(case, "zig/")
+    check_cell(case)
+    for name in ("out/m", "grad_in/x", "grad_w/conv_x.0.weight"):
+        wrong = case[name].copy()
+        wrong.flat[-1] += 1e-4
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):
+            check_cell({**case, name: wrong})
+
+
+def check_cell(case: dict) -> tuple[dict, jax.Array]:
+    """Outputs and gradients of one cell are those of the case; its kernels and its input."""
+    case = {name: np.asarray(value, np.float32) for name, value in case.items()}
     names = {"conv_x.0": "x", "conv_h.0": "h", "conv_m.0": "m", "conv_o.0": "o",
              "conv_last": "last"}  # fmt: skip
 
@@ -73,12 +94,6 @@ def test_st_lstm_cell(numbers):
         cotangents = (jnp.moveaxis(case[f"cot/{name}"], 1, -1) for name in "hcm")
         return sum(jnp.vdot(a, b) for a, b in zip(out, cotangents, strict=True)), out
 
-    @jax.jit
-    def zigzag(kernels, x):
-        inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
-        gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
-        return run_layers(st_lstm, [kernels, kernels], gates, train=True)
-
     (total, out), gradients = loss(kernels, x, h, c, m)
     close(total, case["loss"], rtol=1e-5)
     for name, ours in zip("hcm", out, strict=True):
@@ -88,6 +103,18 @@ def test_st_lstm_cell(numbers):
     for name, ours in names.items():
         expected = case[f"grad_w/{name}.weight"].transpose(2, 3, 1, 0)
         close(gradients[0][ours], expected, atol=1e-5)
+    return kernels, x
+
+
+def check_zigzag(case: dict, kernels: dict, x: jax.Array) -> None:
+    """Three times through two layers that share the cell."""
+
+    @jax.jit
+    def zigzag(kernels, x):
+        inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
+        gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
+        return run_layers(st_lstm, [kernels, kernels], gates, train=True)
+
     hs, cs, m = zigzag(kernels, x)
     for name, ours in {"h0": hs[0], "h1": hs[1], "c0": cs[0], "c1": cs[1], "m": m}.items():
         close(recipe.channels_first(ours), case[f"zig/{name}"], atol=1e-5)

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from vadjax.ops.pool import max_pool
+
 
 def ranking_loss(
     anomalous: jax.Array,
@@ -41,7 +43,7 @@ def ranking_loss(
             f"loss.segments_used is {segments_used}; a bag has {anomalous.shape[1]} segments"
         )
     used = anomalous[:, :segments_used]
-    top, other = used.max(1), normal[:, :segments_used].max(1)
+    top, other = highest(used), highest(normal[:, :segments_used])
     if pairing == "diagonal":
         hinge = jax.nn.relu(1 - top + other)
     else:
@@ -52,3 +54,12 @@ def ranking_loss(
         "smoothness": smoothness * jnp.square(jnp.diff(anomalous)).sum(1),
     }
     return sum(terms.values()).mean(), terms
+
+
+def highest(scores: jax.Array) -> jax.Array:
+    """The highest score of each bag, [B] of scores [B, S]; the first of equals has its gradient.
+
+    Not `scores.max(1)`: that gives the gradient to the scores that equal the maximum, and a large
+    compiled step may compute them again, rounded differently (`vadjax.ops.pool`).
+    """
+    return max_pool(scores[..., None], scores.shape[1:])[:, 0, 0]

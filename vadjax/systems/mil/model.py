@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 WIDTHS = (512, 32, 1)
+SUMMED = 256  # products that one sum adds up in turn
 
 
 class Ranker(nn.Module):
@@ -27,7 +28,7 @@ class Ranker(nn.Module):
         h = self._dense("squeeze", WIDTHS[1], h)
         h = h if keep is None else h * keep[1]
         score = self._dense("score", WIDTHS[2], h)[..., 0]
-        return nn.sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
+        return sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
 
     def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
         bound = 1 / np.sqrt(x.shape[-1])
@@ -39,7 +40,58 @@ class Ranker(nn.Module):
             bias_init=lambda key, shape, dtype: jax.random.uniform(
                 key, shape, dtype, -bound, bound
             ),
+            dot_general=_dot_general,
         )(x)
+
+
+@jax.custom_jvp
+def sigmoid(x: jax.Array) -> jax.Array:
+    """`1 / (1 + exp(-x))`, with a derivative that is as precise where the result is nearly 1.
+
+    The usual derivative `y (1 - y)` takes the rounding of y, 6e-8 in float32, as part of 1 - y:
+    at a score of 0.9999 that is an error of 6e-4. The bags' highest scores get there soon.
+    """
+    return nn.sigmoid(x)
+
+
+@sigmoid.defjvp
+def _sigmoid_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    y = sigmoid(x)
+    return y, dx * y * nn.sigmoid(-x)
+
+
+@jax.custom_vjp
+def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Product [..., F] of x [..., D] and kernel [D, F], in float32 as sums of `SUMMED` products.
+
+    XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then:
+    for D = 2,048 the largest error of the ranker's first layer is five times that of torch. The
+    sums of blocks are as precise as torch's.
+    """
+    if jnp.result_type(x, kernel) != jnp.float32:
+        return jnp.dot(x, kernel)
+    starts = range(0, len(kernel), SUMMED)
+    return sum(jnp.dot(x[..., i : i + SUMMED], kernel[i : i + SUMMED]) for i in starts)
+
+
+def _dot_forward(x, kernel):
+    return dot(x, kernel), (x, kernel)
+
+
+def _dot_backward(residuals, gradient):
+    x, kernel = residuals
+    rows = tuple(range(x.ndim - 1))
+    return jnp.dot(gradient, kernel.T), jnp.tensordot(x, gradient, (rows, rows))
+
+
+dot.defvjp(_dot_forward, _dot_backward)
+
+
+def _dot_general(x: jax.Array, kernel: jax.Array, dimensions, precision=None) -> jax.Array:
+    """`dot` as `flax.linen.Dense` asks for it: the last axis of x with the first of the kernel."""
+    del dimensions, precision
+    return dot(x, kernel)
 
 
 def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.Array, ...]:
