@@ -5,7 +5,8 @@ The layout that all of them read (MNAD's, with additions):
   ROOT/{train,training}/frames/VIDEO/*.jpg     any images, taken by rank; or VIDEO.avi
   ROOT/{test,testing}/frames/VIDEO/*.jpg
   ROOT/{test,testing}/masks/VIDEO/*.png        anomalous pixels, a mask a frame; or VIDEO_gt/*.png,
-                                               VIDEO.npy, UBnormal's VIDEO_annotations/
+                                               VIDEO.npy, UBnormal's VIDEO_annotations/ (these
+                                               also beside the videos, in frames/ or frames/Scene1/)
   ROOT/{test,testing}/anomalous_frames.json    video → intervals [start, stop), frames from 0
   ROOT/frame_labels_*.npy                      labels of all test frames in a row, [n] or [1, n]
   ROOT/{train,test,...}/detections/VIDEO.csv   boxes: frame,x0,y0,x1,y1,confidence
@@ -20,6 +21,7 @@ with --tracks FOLDER, also to the original layouts. Other orders of columns are 
 
 import argparse
 import dataclasses
+import glob
 import json
 import pathlib
 import re
@@ -32,7 +34,7 @@ from data_prep import beam_frames, command
 from data_prep.tracks import describe
 from vadjax.data.boxes import TRACKS, Layout, read, read_boxes, read_tracks
 from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
-from vadjax.data.masks import open_video
+from vadjax.data.masks import is_scene, open_video
 from vadjax.data.object_masks import ANNOTATIONS
 from vadjax.data.pictures import Levels, add_levels_flag, not_for
 from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames, visible
@@ -86,13 +88,19 @@ def read_layout(
 
 
 def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[SourceVideo]:
-    """The videos in a folder, each a folder of images or a video file, read as `reading` says.
+    """The videos in a folder or in its folders `Scene…`, each a folder of images or a video file.
+
+    Args:
+      folder: folder of the videos.
+      reading: how video files are read.
 
     Raises:
       ValueError: there is none, or something else lies between them.
     """
-    videos = []
+    paths, videos = [], []
     for path in visible(folder):
+        paths += visible(path) if is_scene(path) else [path]
+    for path in paths:
         if path.is_dir() and path.name.endswith(ANNOTATIONS):
             continue  # masks that lie beside the videos
         if not path.is_dir() and path.suffix.lower() not in VIDEOS:
@@ -130,7 +138,9 @@ def find_video_masks(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     """
     inside = [f"{name}{ending}" for ending in ("", "_gt", ANNOTATIONS, ".npy")]
     paths = [folder / "masks" / name for name in inside]
-    found = [path for path in [*paths, folder / "frames" / f"{name}{ANNOTATIONS}"] if path.exists()]
+    paths += [folder / "frames" / f"{name}{ANNOTATIONS}"]
+    found = [path for path in paths if path.exists()]
+    found += sorted(folder.glob(f"frames/Scene*/{glob.escape(name)}{ANNOTATIONS}"))
     if len(found) > 1:
         raise ValueError(f"{found[0]} and {found[1]}: both are masks of {name}; move one elsewhere")
     return found[0] if found else None

@@ -19,13 +19,13 @@ from conftest import ROOT
 from vadjax import clip_features, live, predict, scores, train, workdir
 from vadjax.data import camera
 from vadjax.data.clips import Videos
-from vadjax.data.records import Dataset
+from vadjax.data.records import Dataset, Description
 from vadjax.data.snippets import Snippets
 from vadjax.data.video import Picture, Reading, VideoFile, open_frames
 from vadjax.parts import Part
 from vadjax.report import page
 from vadjax.system import load
-from vadjax.trained import Clock, restore
+from vadjax.trained import Clock, Trained, restore
 from video_files import cut, moving, write, write_interlaced
 
 
@@ -531,6 +531,8 @@ def test_pictures_of_16_bits_follow_the_levels_of_the_training(
     for source, message in ((frames, "a picture of 8 bits"), (video, "a video file has 8 bits")):
         with pytest.raises(ValueError, match=message):
             predict.run(config, run, str(source), tmp_path / "none", film=False)
+    features = Description(run, {"extraction": {"levels": [7000, 8020]}}, "")
+    assert Trained(None, None, features).levels == (7000, 8020)
     monkeypatch.setattr(predict, "Camera", lambda name: None)
     with pytest.raises(ValueError, match="camera 7 has 8 bits, but levels 7000,8020"):
         predict.run(config, run, "7", tmp_path / "none")

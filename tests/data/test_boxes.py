@@ -137,7 +137,7 @@ def test_masks_of_pictures_and_of_arrays(tmp_path, write_images, masks_of):
     masks = masks_of(4, 1, 3)
     write_images(tmp_path / "v", 4, "{:03d}.png", images=list(masks))
     np.save(tmp_path / "w.npy", masks)
-    found = open_masks(tmp_path)
+    found = open_masks(tmp_path, {"v": 4, "w": 4})  # what else would say which axis is frames?
     assert list(found) == ["v", "w"] and len(found["v"]) == len(found["w"]) == 4
     for name in found:
         np.testing.assert_array_equal(list(found[name]), masks > 0)

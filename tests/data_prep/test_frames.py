@@ -248,6 +248,26 @@ def test_annotations_of_ubnormal(frame_tree, write_images, place):
     assert other.labels is None
 
 
+def test_scenes_of_ubnormal(frame_tree, write_images):
+    """The videos and their masks in folders by scene, as they are published."""
+    scene = frame_tree / "testing/frames/Scene1"
+    for name in ("01", "02"):
+        (frame_tree / "testing/frames" / name).rename(
+            frame_tree / "testing/frames" / f"abnormal_scene_1_scenario_{name}"
+        )
+    scene.mkdir()
+    for path in (frame_tree / "testing/frames").glob("abnormal*"):
+        path.rename(scene / path.name)
+    name = "abnormal_scene_1_scenario_01"
+    values = np.full((24, 36), 7, np.uint8)
+    write_images(scene / f"{name}_annotations", 7, f"{name}_{{:04d}}_gt.png", images=[values] * 7)
+    (scene / f"{name}_annotations" / f"{name}_tracks.txt").write_text("7,6,6\n")
+    video, other = Videos(prepare(frame_tree), "test")
+    assert (video.name, other.name) == (name, "abnormal_scene_1_scenario_02")
+    np.testing.assert_array_equal(video.labels, [0, 0, 0, 0, 0, 0, 1])
+    assert other.labels is None
+
+
 def test_labels_by_name_are_checked_on_both_sides(frame_tree, tmp_path):
     path = tmp_path / "labels.npz"
     rows = {"01": LABELS[:7], "02": LABELS[7:]}

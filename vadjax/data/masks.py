@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,6 +11,7 @@ import numpy as np
 from vadjax.data.mask_pictures import read_mask
 from vadjax.data.object_masks import ANNOTATIONS, TRACKS, ObjectMasks, read_objects
 from vadjax.data.video import FrameFolder, Picture, visible
+from vadjax.formats.npy import read_npy
 
 ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames
 BLOCK = 64  # frames that are read at once where they are the last axis
@@ -96,7 +98,7 @@ class MaskFile(ArrayMasks):
     """
 
     def __init__(self, path: pathlib.Path, *known, **options):
-        super().__init__(_load(path), str(path), *known, **options)
+        super().__init__(read_npy(path), str(path), *known, **options)
         self._given = (path, *known)
 
     def __reduce__(self):
@@ -139,15 +141,6 @@ def time_axis(
             f"of MATLAB. {remedy}"
         )
     return fits[0]
-
-
-def _load(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path}: not a readable array ({error}); expected an .npy of numbers"
-        ) from error
 
 
 class Masks:
@@ -216,7 +209,7 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
       ValueError: nothing there, or something else.
     """
     paths = visible(folder)
-    scenes = [path for path in paths if path.is_dir() and path.name.startswith("Scene")]
+    scenes = [path for path in paths if is_scene(path)]
     folders = [path for path in paths if path.is_dir()]
     folders += [path for scene in scenes for path in visible(scene) if path.is_dir()]
     for ending in (ANNOTATIONS, GROUND_TRUTH):
@@ -231,6 +224,11 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return _named({path: path.name if path.is_dir() else path.stem for path in paths})
 
 
+def is_scene(path: pathlib.Path) -> bool:
+    """Whether this is a folder of UBnormal with the videos of one scene, `Scene1`."""
+    return path.is_dir() and re.fullmatch(r"Scene\d+", path.name) is not None
+
+
 def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for path, name in names.items():
@@ -243,7 +241,7 @@ def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
 def _note_others(folders: list[pathlib.Path], marked: list[pathlib.Path], ending: str) -> None:
     """Says which folders are taken as frames, because others are named as masks."""
     masks = {path.name for path in marked}
-    others = [path for path in folders if path not in marked and not path.name.startswith("Scene")]
+    others = [path for path in folders if path not in marked and not is_scene(path)]
     if alone := [path.name for path in others if f"{path.name}{ending}" not in masks]:
         print(
             f"note: passed over, without masks VIDEO{ending} beside: {', '.join(alone[:5])}"

@@ -16,12 +16,12 @@ import contextlib
 import json
 import pathlib
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vadjax.formats.mat import read_mat
+from vadjax.formats.npy import HoldsObjects, read_npy, read_npz
 
 SUFFIXES = (".mat", ".npz", ".npy", ".json", ".txt", ".csv")
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
@@ -249,37 +249,19 @@ def _row(where: str, values) -> np.ndarray:
 
 
 def _read_npy(path: pathlib.Path) -> np.ndarray:
-    try:
-        return _row(str(path), np.load(path, mmap_mode="r", allow_pickle=False))
-    except (EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a readable array ({error}); copy it again") from error
-    except ValueError as error:
-        if "object" in str(error).lower() or "pickle" in str(error):
-            raise ValueError(f"{path}: not a readable array: {_object_advice(path)}") from error
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: not a readable array ({error}); copy it again") from error
-
-
-def _object_advice(path: pathlib.Path) -> str:
     to = path.with_name(f"{path.stem}_row.npy")
-    return (
-        "it holds Python objects (a pickle), which can run code when they are opened. If you trust "
-        "who made it, convert it once: python -c \"import numpy as np; x = np.load('"
-        f"{path}', allow_pickle=True); np.save('{to}', np.concatenate([np.ravel(v) for v in x]))\""
-    )
+    try:
+        return _row(str(path), read_npy(path))
+    except HoldsObjects as error:
+        raise ValueError(
+            f'{error}. If you trust who made it, convert it once: python -c "import numpy as np; '
+            f"x = np.load('{path}', allow_pickle=True); "
+            f"np.save('{to}', np.concatenate([np.ravel(v) for v in x]))\""
+        ) from error
 
 
 def _read_npz(path: pathlib.Path) -> dict:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"arrays of {size:,} bytes, too many for labels")
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+    arrays = read_npz(path, MAX_BYTES)
     return {name: _row(f"{path}: {name}", array) for name, array in arrays.items()}
 
 
