@@ -94,9 +94,11 @@ def read_layout(
 
 
 def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[SourceVideo]:
-    """The videos in a folder or in its folders `Scene…`, read as `reading` says.
+    """The videos in a folder or in its folders `Scene…`, each a folder of images or a video file.
 
-    Each is a folder of images or a video file.
+    Args:
+      folder: folder of the videos.
+      reading: how video files are read.
 
     Raises:
       ValueError: there is none, or something else lies between them.
