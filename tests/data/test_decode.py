@@ -1,5 +1,6 @@
 """Video files are decoded rightly, or what is wrong with them is said."""
 
+import itertools
 import threading
 import time
 import warnings
@@ -46,7 +47,9 @@ def by_opencv(path, most=60):
 
 
 def same_as_opencv(path):
-    found, expected = pixels_of(path)[:60], by_opencv(path)
+    with Decoder(path) as video:
+        found = [frame.pixels for frame in itertools.islice(video, 60)]
+    expected = by_opencv(path)
     assert len(found) == len(expected) > 10
     for own, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(own, other)
@@ -167,6 +170,15 @@ def test_a_file_that_is_cut_off_says_how_many_frames_of_how_many(tmp_path, kind)
         len(VideoFile(path, Reading(strict=True)))
 
 
+def test_one_frame_of_many_is_a_shortfall_too(tmp_path):
+    path = write(tmp_path / "a.mp4", moving(40), "mjpeg", pixels="yuvj420p", container=FASTSTART)
+    with av.open(str(path)) as file:
+        second = next(packet.pos for packet in file.demux(video=0) if packet.pts)
+    path.write_bytes(path.read_bytes()[: second + 10])
+    with pytest.warns(UserWarning, match="1 of 40 frames can be decoded"):
+        assert len(list(VideoFile(path))) == 1
+
+
 def test_each_shortfall_is_said_once(tmp_path):
     video = VideoFile(cut(write(tmp_path / "a.mp4", moving(50), container=FASTSTART)))
     with pytest.warns(UserWarning, match="of 50 frames") as said:
@@ -243,7 +255,10 @@ def test_times_rise_whatever_frames_bear():
     given = [7.0, 7.04, 7.08, None, 7.16, 7.1, 7.3]
     found = [times.rising(time) for time in given]
     np.testing.assert_allclose(found, [0, 0.04, 0.08, 0.12, 0.16, 0.20, 0.30])
-    assert Times(None).rising(None) == 0 and times.rate == pytest.approx(6 / 0.3)
+    assert times.rate == pytest.approx(6 / 0.3)
+    times = Times(10)
+    found = [times.rising(time) for time in (None, None, 5.0, 5.1)]
+    np.testing.assert_allclose(found, [0, 0.1, 0.2, 0.3])
 
 
 def test_the_rate_is_the_headers_unless_the_times_are_of_another():

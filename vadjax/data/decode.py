@@ -15,6 +15,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from vadjax.data.deinterlace import Deinterlacer
 from vadjax.data.frame_times import MOST_FPS, Times, decide, like
@@ -96,10 +97,14 @@ class Decoder(Iterable[Frame]):
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
+        reformatter = VideoReformatter()  # one for all: each holds buffers and threads of its own
         try:
             for frame, time in self.frames():
-                pixels = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
-                yield Frame(upright(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), frame), time)
+                bgr = reformatter.reformat(
+                    frame, format="bgr24", interpolation="BICUBIC", threads=1
+                )
+                pixels = cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB)
+                yield Frame(upright(pixels, frame), time)
         finally:
             self.close()
 
@@ -110,9 +115,11 @@ class Decoder(Iterable[Frame]):
             self.damaged += frame.is_corrupt
             yield frame, self._times.rising(frame.time)
         if not self.count and not self._over:
+            told = f"{self.source}: no frame of its {self.codec} video can be decoded"
+            if self._is_stream:
+                raise ValueError(f"{told} ({self.ended or 'it ended'})")
             raise ValueError(
-                f"{self.source}: no frame of its {self.codec} video can be decoded; is the file "
-                f"whole? Else convert it: {converting(self.source)}"
+                f"{told}; is the file whole? Else convert it: {converting(self.source)}"
             )
 
     def close(self) -> None:
@@ -155,9 +162,10 @@ class Decoder(Iterable[Frame]):
     def _promised(self) -> int:
         """Frames by duration × rate, where these are notably more than there are; else those."""
         times, listed = self._times, self._frames
-        if not self.seconds or not times.rate or (listed and self.count >= listed):
+        mean = times.rate or self._header_fps
+        if not self.seconds or not mean or (listed and self.count >= listed):
             return self.count
-        by_mean, hole = round(self.seconds * times.rate), max(8, self.count // 50)
+        by_mean, hole = round(self.seconds * mean), max(8, self.count // 50)
         # Without a list of the frames the duration may be that of the sound.
         cut_off = by_mean - self.count > (1 if listed else hole)
         promised = by_mean
@@ -180,7 +188,7 @@ class Decoder(Iterable[Frame]):
         span = (max(ticks) - min(ticks)) * self._stream.time_base if ticks else 0
         return decide(self._header_fps, float((len(ticks) - 1) / span) if span > 0 else None)
 
-    def _open(self, options: dict[str, str], timeout: float | None):
+    def _open(self, options: dict[str, str], timeout: float | tuple[float, float] | None):
         # An absolute path is never taken for an address.
         name = self.source if self._is_stream else str(pathlib.Path(self.source).absolute())
         try:

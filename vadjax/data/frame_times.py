@@ -22,15 +22,18 @@ class Times:
 
     def __init__(self, fps: float | None):
         self._interval = 1 / (fps or 25)
-        self._first, self._last, self._count = None, -math.inf, 0
+        self._first: float | None = None  # what the first frame bears
+        self._last, self._count = 0.0, 0
         self._intervals: list[float] = []
 
     def rising(self, time: float | None) -> float:
         """The time of the next frame."""
         self._count += 1
-        if self._first is None:
-            self._first, self._last = time or 0.0, 0.0
+        if self._count == 1:
+            self._first = time
             return 0.0
+        if self._first is None and time is not None:
+            self._first = time - self._last - self._interval
         own = -math.inf if time is None else time - self._first
         if own <= self._last:
             own = self._last + self._interval
