@@ -44,6 +44,8 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Datase
 def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
     """Adds an entry to `provenance.json` of the run: of a resumed run the versions may differ.
 
+    Of stages that begin at the same moment on several machines an entry may be lost, not the file.
+
     Args:
       workdir: folder of the run.
       entry: `provenance.made_with`, and what else belongs to this beginning.
