@@ -37,10 +37,11 @@ from vadjax.data.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.masks import is_scene, open_video
 from vadjax.data.object_masks import ANNOTATIONS
 from vadjax.data.pictures import Levels, add_levels_flag, not_for
-from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames, visible
+from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames
 from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assumed
 from vadjax.formats.columns import Layout, layout
 from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.folders import visible
 from vadjax.formats.labels import match_labels
 from vadjax.formats.table import Table, parse
 from vadjax.formats.text import read_text

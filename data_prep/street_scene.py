@@ -29,9 +29,10 @@ from collections.abc import Sequence
 
 from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
-from vadjax.data.video import FrameFolder, visible
+from vadjax.data.video import FrameFolder
 from vadjax.formats.boxes import say_assumed
 from vadjax.formats.columns import Layout
+from vadjax.formats.folders import visible
 from vadjax.formats.table import parse, words
 from vadjax.formats.tracks import TRACKS
 

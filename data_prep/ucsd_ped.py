@@ -19,7 +19,8 @@ import re
 from data_prep import command, frames
 from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.masks import MaskFolder
-from vadjax.data.video import AS_IT_IS, FrameFolder, Reading, visible
+from vadjax.data.video import AS_IT_IS, FrameFolder, Reading
+from vadjax.formats.folders import visible
 from vadjax.formats.text import read_lines
 
 

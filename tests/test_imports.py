@@ -27,7 +27,6 @@ TRUTH = (
     *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
     *("vadjax.data.object_masks", "vadjax.data.pictures", *DECODING),
 )
-FORMATS = ("vadjax.formats", "vadjax.data.video")  # what a reader of files may import of vadjax
 
 
 def name_of(path) -> str:
@@ -62,11 +61,9 @@ def allowed(module: str, target: str) -> bool:
         return True
     to = target.split(".")[1]
     if part == "formats":
-        return target == "vadjax.data" or target.startswith(FORMATS)
+        return to == "formats"
     if part in LEAVES:
         return to in LEAVES or (part, to) == ("backbones", "convert")
-    if part == "formats":
-        return to == "formats" or target.startswith(TRUTH)
     if part in ("data", "metrics") and to == "formats":
         return True
     if part == "data":

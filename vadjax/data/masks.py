@@ -10,7 +10,8 @@ import numpy as np
 
 from vadjax.data.mask_pictures import read_mask
 from vadjax.data.object_masks import ANNOTATIONS, TRACKS, ObjectMasks, read_objects
-from vadjax.data.video import FrameFolder, Picture, visible
+from vadjax.data.video import FrameFolder, Picture
+from vadjax.formats.folders import visible
 from vadjax.formats.npy import read_npy
 
 ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames

@@ -16,7 +16,8 @@ import numpy as np
 from vadjax.data.boxes import component_boxes
 from vadjax.data.mask_pictures import read_values
 from vadjax.data.pictures import JPEG
-from vadjax.data.video import Picture, visible
+from vadjax.data.video import Picture
+from vadjax.formats.folders import visible
 
 ANNOTATIONS = "_annotations"  # ends the name of a folder of them
 TRACKS, NEW_TRACKS = "_tracks.txt", "_new_tracks.txt"

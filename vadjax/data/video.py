@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import fnmatch
 import pathlib
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from vadjax.data.decode import Decoder
 from vadjax.data.frame_times import MOST_FPS, Intervals, resample
 from vadjax.data.pictures import Levels
 from vadjax.formats.entries import to_posix
+from vadjax.formats.folders import visible
 from vadjax.formats.text import read_lines
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -24,7 +24,6 @@ VIDEOS = (
     *(".avi", ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".ogv", ".flv", ".wmv", ".asf"),
     *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
 )
-IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
 
 
 class Picture(NamedTuple):
@@ -304,28 +303,6 @@ def list_images(folder: pathlib.Path, besides: str = "") -> list[pathlib.Path]:
             "are these the same frames twice? Move the others elsewhere"
         )
     return paths
-
-
-def visible(folder: pathlib.Path) -> list[pathlib.Path]:
-    """What a folder holds, in natural order, without what file browsers leave behind.
-
-    Raises:
-      FileNotFoundError: no such folder.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    found = [
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in IGNORED
-    ]
-    return sorted(found, key=natural)
-
-
-def natural(path: pathlib.Path) -> list:
-    """Sorting key: text as it is, numbers by value; equals text order for padded numbers."""
-    parts = re.split(r"(\d+)", path.name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)] + [path.name]
 
 
 def read_picture(path: pathlib.Path, levels: Levels | None = None) -> Picture:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.data.video import visible
 from vadjax.formats import coco, yolo
 from vadjax.formats.boxes import SHARES, check, read_files
 from vadjax.formats.columns import ASSUMED, Layout
 from vadjax.formats.files import ABOUT, TEXT, list_files
+from vadjax.formats.folders import visible
 
 COLUMNS = ("frame_id", "x_min", "y_min", "x_max", "y_max", "score")
 DETECTIONS = Layout(COLUMNS, "score", source=ASSUMED)

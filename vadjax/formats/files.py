@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vadjax.data.video import visible
 from vadjax.formats.columns import canonical, frame_number, heading
+from vadjax.formats.folders import visible
 from vadjax.formats.text import COMMENTS, note, read_lines
 
 TEXT = (".txt", ".csv")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vadjax.data.video import visible
 from vadjax.formats import numbering
 from vadjax.formats.columns import Layout
 from vadjax.formats.files import ABOUT, holds_rows
+from vadjax.formats.folders import visible
 from vadjax.formats.table import BEYOND, Table, kept_lines, numbers, quickly
 from vadjax.formats.text import note, read_text, split
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vadjax import scores as score_files
-from vadjax.data.video import list_images, visible
+from vadjax.data.video import list_images
 from vadjax.formats import tracks as track_files
 from vadjax.formats.boxes import check_shares, degenerate
 from vadjax.formats.columns import Layout
 from vadjax.formats.detections import SCORES, Detections, format_of, read_detections
 from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.folders import visible
 from vadjax.formats.table import Table
 from vadjax.formats.text import read_lines
 from vadjax.scores import Scores
