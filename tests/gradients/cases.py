@@ -133,7 +133,11 @@ def recording(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
 
 
 class Gradients:
-    """Gradients of one case in every form, on the same parameters and the same batch."""
+    """Gradients of one case in every form, on the same parameters and the same batch.
+
+    Attributes:
+      batch: the batch.
+    """
 
     def __init__(self, case: Case, folder: pathlib.Path):
         self._case, self._folder = case, folder
@@ -147,7 +151,7 @@ class Gradients:
             jax.device_get(state.params),
         )
         self._state = jax.device_get(state)._replace(params=params)
-        self._batch = next(iterate(system.batches(self._data, Shard())))
+        self.batch = next(iterate(system.batches(self._data, Shard())))
 
     def compiled(self, precision: str) -> dict[str, np.ndarray]:
         """Of the step as the training loop compiles it."""
@@ -155,16 +159,20 @@ class Gradients:
             system, config = self._open(precision)
             devices = mesh.make(config.train.batch, 1)
             state = mesh.put_state(devices, self._start(system, precision))
-            batch, rng = mesh.put_batch(devices, self._batch), jax.random.key(1)
+            batch, rng = mesh.put_batch(devices, self.batch), jax.random.key(1)
             step = Loop(config, system, self._data, devices).compile(state, batch, rng)
             return _by_name(step(state, batch, rng)[0])
 
     def reference(self, precision: str) -> dict[str, np.ndarray]:
         """Of the same step in plain forms, without options."""
         with _numbers(precision), plain.forms():
-            system, _ = self._open(precision)
-            state = self._start(system, precision)
-            return _by_name(jax.jit(system.update)(state, self._batch, jax.random.key(1))[0])
+            system, state = self.opened(precision)
+            return _by_name(jax.jit(system.update)(state, self.batch, jax.random.key(1))[0])
+
+    def opened(self, precision: str) -> tuple:
+        """The system, and the state that its step begins with."""
+        system, _ = self._open(precision)
+        return system, self._start(system, precision)
 
     def _open(self, precision: str):
         module, _, variant = self._case.config.partition(":")

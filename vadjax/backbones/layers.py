@@ -13,7 +13,45 @@ from vadjax.ops.pool import max_pool
 MOMENTUM = 0.9  # of the running statistics
 
 
-class UnbiasedBatchNorm(nn.BatchNorm):
+class BatchNorm(nn.BatchNorm):
+    """`flax.linen.BatchNorm` over the last axis, but for the gradient of its fast variance.
+
+    Flax takes the larger of 0 and `mean(x²) - mean(x)²`. The gradient of that maximum asks which
+    of two numbers equals it, which XLA may lose in a large step (`vadjax.ops.pool`); here the
+    variance is compared with 0.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """As `flax.linen.BatchNorm`; x [..., C]."""
+        size = x.shape[-1:]
+        running = [
+            self.variable("batch_stats", "mean", jnp.zeros, size, jnp.float32),
+            self.variable("batch_stats", "var", jnp.ones, size, jnp.float32),
+        ]
+        if self.use_running_average:
+            mean, var = (own.value for own in running)
+        else:
+            mean, var = self._statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+            if not self.is_initializing():
+                for own, new in zip(running, (mean, var), strict=True):
+                    own.value = self.momentum * own.value + (1 - self.momentum) * new
+        scale = self.param("scale", self.scale_init, size, self.param_dtype)
+        bias = self.param("bias", self.bias_init, size, self.param_dtype)
+        y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return y.astype(self.dtype or jnp.result_type(x, scale, bias))
+
+    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and variance [C] of a batch."""
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(axes)
+        if not self.use_fast_variance:
+            return mean, jnp.square(x - mean).mean(axes)
+        var = jnp.square(x).mean(axes) - jnp.square(mean)
+        return mean, jnp.where(var > 0, var, 0)
+
+
+class UnbiasedBatchNorm(BatchNorm):
     """Batch norm whose running variance takes in the unbiased variance of a batch, as torch's."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -80,7 +118,7 @@ class ConvNorm(nn.Module):
             conv_general_dilated=self.form or form,
             name="conv",
         )(x)
-        norm = UnbiasedBatchNorm if self.unbiased else nn.BatchNorm
+        norm = UnbiasedBatchNorm if self.unbiased else BatchNorm
         return norm(
             use_running_average=not train,
             momentum=self.momentum,

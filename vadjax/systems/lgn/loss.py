@@ -33,7 +33,7 @@ def separateness(queries: jax.Array, items: jax.Array, margin: float = 1.0) -> j
     first, second = (
         jnp.sqrt(jnp.square(queries - items[best[:, rank]] + 1e-6).sum(1)) for rank in (0, 1)
     )
-    return jnp.maximum(first - second + margin, 0).mean()
+    return jax.nn.relu(first - second + margin).mean()
 
 
 def training_loss(

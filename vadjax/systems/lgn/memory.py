@@ -12,7 +12,8 @@ TINY = 1e-24  # square of the smallest norm that is divided by
 
 def normalize(x: jax.Array) -> jax.Array:
     """Unit vectors along the last axis; norms below 1e-12 count as 1e-12."""
-    return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), TINY))
+    square = jnp.square(x).sum(-1, keepdims=True)
+    return x / jnp.sqrt(jnp.where(square > TINY, square, TINY))
 
 
 def first_items(rng: jax.Array, count: int = 10, width: int = 512) -> jax.Array:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 WIDTHS = (512, 32, 1)
-SUMMED = 256  # products that one sum adds up in turn
+SUMMED = 512  # products that one sum adds up in turn
 
 
 class Ranker(nn.Module):
@@ -66,8 +66,8 @@ def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Product [..., F] of x [..., D] and kernel [D, F], in float32 as sums of `SUMMED` products.
 
     XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then:
-    for D = 2,048 the largest error of the ranker's first layer is five times that of torch. The
-    sums of blocks are as precise as torch's.
+    for D = 2,048 the largest error of the ranker's first layer is five times that of torch. With
+    sums of blocks it is a third as large. Shorter blocks would be as precise as torch, and slower.
     """
     if jnp.result_type(x, kernel) != jnp.float32:
         return jnp.dot(x, kernel)
@@ -80,9 +80,8 @@ def _dot_forward(x, kernel):
 
 
 def _dot_backward(residuals, gradient):
-    x, kernel = residuals
-    rows = tuple(range(x.ndim - 1))
-    return jnp.dot(gradient, kernel.T), jnp.tensordot(x, gradient, (rows, rows))
+    """That of one product: the gradients of the blocks would be put together again."""
+    return jax.vjp(jnp.dot, *residuals)[1](gradient)
 
 
 dot.defvjp(_dot_forward, _dot_backward)

@@ -77,7 +77,7 @@ def cross_entropy(probability: jax.Array, label: int) -> jax.Array:
     p = probability if label else 1 - probability
     positive = p > 0
     log = jnp.log(jnp.where(positive, p, 1))
-    return -jnp.where(positive, jnp.maximum(log, LOWEST_LOG), LOWEST_LOG).mean()
+    return -jnp.where(positive & (log > LOWEST_LOG), log, LOWEST_LOG).mean()
 
 
 def magnitude_loss(
