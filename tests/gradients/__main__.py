@@ -1,6 +1,8 @@
 """Compares the gradients of compiled training steps with plain reference forms.
 
-    python -m tests.gradients [--only lgn,ssmtl] [--small] [--json FILE]
+    python -m tests.gradients [--of small|published|trained] [--only lgn,ssmtl] [--json FILE]
+    python -m tests.gradients --of trained --save FOLDER
+    python -m tests.gradients --of trained --beside FOLDER
 
 Every system at its published width and three sizes: the gradient that its optimiser is handed in
 the step as the training loop compiles it, beside that of plain `lax` operations without custom
@@ -12,6 +14,9 @@ rounding, and one float32 number may so be near or far by luck: both forms are d
 four of them with all parameters moved by up to 1, 4, 16 and 64 roundings, and the smallest distance
 of the compiled step is compared with the largest of the plain form (`ratio (drawn)`); `ratio` is of
 the first draw alone.
+
+With `--save` and `--beside` the compiled gradients in float32 are kept, and compared with those of
+another checkout, to which this folder was copied.
 """
 
 import argparse
@@ -19,9 +24,12 @@ import json
 import pathlib
 import sys
 
+import numpy as np
+
 from tests.gradients import cases
 
 FLOAT64, TIMES = 1e-9, 3.0
+SETS = {"small": cases.small, "published": cases.published, "trained": cases.trained}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,16 +40,27 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", help="names of systems, with commas between")
-    parser.add_argument("--small", action="store_true", help="narrow forms, a minute or two")
+    parser.add_argument(
+        "--of",
+        choices=SETS,
+        default="published",
+        help="narrow forms; published widths at three sizes; those of the README's figures",
+    )
+    parser.add_argument("--save", type=pathlib.Path, help="keep the compiled gradients here")
+    parser.add_argument("--beside", type=pathlib.Path, help="compare them with those kept here")
     parser.add_argument("--json", type=pathlib.Path, help="file for the rows")
     args = parser.parse_args(argv)
-    chosen = cases.small() if args.small else cases.published()
+    chosen = SETS[args.of]()
     names = {case.system for case in chosen}
     if args.only:
         wanted = set(args.only.split(","))
         if unknown := wanted - names:
             sys.exit(f"error: no {', '.join(unknown)}; expected {', '.join(sorted(names))}")
         chosen = [case for case in chosen if case.system in wanted]
+    if args.save or args.beside:
+        for case in chosen:
+            keep(case, args.save, args.beside)
+        return
     titles = "system, size, leaves, float64, float32, plain float32, ratio, ratio (drawn), of"
     print(f"| {titles.replace(', ', ' | ')} |\n|{' --- |' * 9}")
     rows, failed = [], False
@@ -58,6 +77,25 @@ def main(argv: list[str] | None = None) -> None:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(1 if failed else 0)
+
+
+def keep(case: cases.Case, save: pathlib.Path | None, beside: pathlib.Path | None) -> None:
+    """Writes the compiled gradients of a case, or compares them with those of another checkout."""
+    found = cases.compiled_alone(case)
+    name = f"{case.system} {case.size}.npz"
+    if save:
+        save.mkdir(parents=True, exist_ok=True)
+        np.savez(save / name, **found)
+    if beside:
+        with np.load(beside / name) as file:
+            errors = cases.errors(found, dict(file))
+        equal = sum(error == 0 for error in errors.values())
+        worst = max(errors, key=errors.get)
+        print(
+            f"{case.system}, {case.size}: {equal} of {len(errors)} leaves are equal to the bit; "
+            f"largest difference {errors[worst]:.1e} ({worst})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

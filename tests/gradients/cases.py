@@ -99,6 +99,20 @@ def small() -> list[Case]:
     ]
 
 
+def trained() -> list[Case]:
+    """The steps by which the README's figures were trained, at their sizes and batches."""
+    frames = {side: _scenes(frames=12, height=side, width=side) for side in (64, 128)}
+    street = _scenes(frames=24, height=96, width=128)
+    return [
+        Case("lgn", "64 × 64", "ped2_lgn:short", frames[64], {}),
+        Case("mnad", "64 × 64", "ped2_mnad:short", frames[64], {}),
+        Case("mnad, cpu", "128 × 128", "ped2_mnad:cpu", frames[128], {}),
+        Case("ssmtl", "64 × 64", "ped2_ssmtl:short", street, {}),
+        Case("motion", "32 × 32", "eval_motion:cpu", street, {"eval.held_out": 1}),
+        Case("appearance", "64 × 64", "eval_appearance:cpu", _images(64), {}),
+    ]
+
+
 def _scenes(**recipe) -> Callable:
     return lambda out: toy.write_scenes(out, ToyScenes(train=2, test=1, **recipe))
 
@@ -290,6 +304,12 @@ class Row(NamedTuple):
 
 ROUNDING = 1e-7  # relative: below, a leaf of float32 cannot be said to be nearer than another
 DRAWS = 5
+
+
+def compiled_alone(case: Case) -> dict[str, np.ndarray]:
+    """Gradient of the compiled step in float32, nothing beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Gradients(case, pathlib.Path(folder)).compiled("float32")[0]
 
 
 def measure(case: Case, draws: int = DRAWS) -> Row:
