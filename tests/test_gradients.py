@@ -13,13 +13,13 @@ SLOW = {"lgn", "mnad", "ssmtl", "motion", "appearance, small", "s3r", "rtfm"}
 WHOLE = {"lgn", "appearance, small", "motion"}  # others show the same forms; all with --whole
 
 
-def marked(case: cases.Case, whole: bool):
+def marked(case: cases.Case, name: str, whole: bool):
     marks = [pytest.mark.slow] * (case.system in SLOW) + [pytest.mark.whole] * whole
-    return pytest.param(case, marks=marks, id=f"{case.system}-{case.size}".replace(" ", ""))
+    return pytest.param(case, marks=marks, id=f"{name}-{case.system}-{case.size}")
 
 
-SMALL = [marked(case, case.system in WHOLE) for case in cases.small()]
-PUBLISHED = [marked(case, True) for case in cases.published()]
+SMALL = [marked(case, "small", case.system in WHOLE) for case in cases.small()]
+PUBLISHED = [marked(case, "published", True) for case in cases.published()]
 
 
 @pytest.mark.parametrize("case", SMALL + PUBLISHED)
