@@ -109,8 +109,8 @@ def max_pool3d(
 
     XLA:CPU looks at every place of a window on its own. A window that spans frames is done faster
     as one pass over each axis, the larger of shifted slices; one that spans none is left as it
-    is, since passes over large pictures lose (stack.md, "Convolution speed on CPU"). Both forms
-    agree to the bit; the gradient is that of the plain form.
+    is, since passes over large pictures lose. Both forms agree to the bit; the gradient is that
+    of the plain form.
 
     Args:
       x: [B, T, H, W, C].
