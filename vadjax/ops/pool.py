@@ -1,12 +1,12 @@
 """Maximum over windows, with gradients that never compare a value with a maximum.
 
-A gradient that asks which value equals the maximum is wrong inside large steps on CPU: XLA (jax
-0.10.2) computes a value again wherever it is used, rounded differently, so nothing equals the
-maximum that was computed elsewhere and the gradient is lost. The gradient of `jnp.maximum` asks
-so, and with it that of a maximum of slices. Here windows that lie side by side keep the place of
-their first largest value (`max_pool`), and all others take the gradient of `lax.reduce_window`
-(`max_pool3d`). Both give the gradient of a window to the first of equal largest values, as torch
-does.
+A gradient that asks which value equals the maximum can be wrong inside large steps on CPU. The
+reason is inferred: XLA (jax 0.10.2) computes a value again wherever it is used, rounded
+differently, so nothing equals the maximum that was computed elsewhere and the gradient is lost. The
+gradient of `jnp.maximum` asks so, and with it that of a maximum of slices. Here windows that lie
+side by side keep the place of their first largest value (`max_pool`), and all others take the
+gradient of `lax.reduce_window` (`max_pool3d`). Both give the gradient of a window to the first of
+equal largest values, as torch does.
 """
 
 import functools
