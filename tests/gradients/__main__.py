@@ -15,8 +15,10 @@ four of them with all parameters moved by up to 1, 4, 16 and 64 roundings, and t
 of the compiled step is compared with the largest of the plain form (`ratio (drawn)`); `ratio` is of
 the first draw alone.
 
-With `--save` and `--beside` the compiled gradients in float32 are kept, and compared with those of
-another checkout, to which this folder was copied.
+With `--save` the compiled gradients in float32 are kept. `--beside` compares those of an earlier
+version, kept in a checkout of it to which this folder was copied, with this version's and with the
+plain form in float64: had the earlier version lost a gradient, its error would be far above that of
+the plain form in float32.
 """
 
 import argparse
@@ -46,8 +48,9 @@ def main(argv: list[str] | None = None) -> None:
         default="published",
         help="narrow forms; published widths at three sizes; those of the README's figures",
     )
-    parser.add_argument("--save", type=pathlib.Path, help="keep the compiled gradients here")
-    parser.add_argument("--beside", type=pathlib.Path, help="compare them with those kept here")
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument("--save", type=pathlib.Path, help="keep the compiled gradients here")
+    keep.add_argument("--beside", type=pathlib.Path, help="compare them with those kept here")
     parser.add_argument("--json", type=pathlib.Path, help="file for the rows")
     args = parser.parse_args(argv)
     chosen = SETS[args.of]()
@@ -57,9 +60,12 @@ def main(argv: list[str] | None = None) -> None:
         if unknown := wanted - names:
             sys.exit(f"error: no {', '.join(unknown)}; expected {', '.join(sorted(names))}")
         chosen = [case for case in chosen if case.system in wanted]
-    if args.save or args.beside:
+    if args.save:
         for case in chosen:
-            keep(case, args.save, args.beside)
+            save(case, args.save)
+        return
+    if args.beside:
+        beside(chosen, args.beside, args.json)
         return
     titles = "system, size, leaves, float64, float32, plain float32, ratio, ratio (drawn), of"
     print(f"| {titles.replace(', ', ' | ')} |\n|{' --- |' * 9}")
@@ -74,28 +80,35 @@ def main(argv: list[str] | None = None) -> None:
         )
         rows.append({"system": case.system, "size": case.size, **row._asdict()})
         failed |= row.float64 > FLOAT64 or row.ratio_drawn > TIMES
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(1 if failed else 0)
 
 
-def keep(case: cases.Case, save: pathlib.Path | None, beside: pathlib.Path | None) -> None:
-    """Writes the compiled gradients of a case, or compares them with those of another checkout."""
-    found = cases.compiled_alone(case)
-    name = f"{case.system} {case.size}.npz"
-    if save:
-        save.mkdir(parents=True, exist_ok=True)
-        np.savez(save / name, **found)
-    if beside:
-        with np.load(beside / name) as file:
-            errors = cases.errors(found, dict(file))
-        equal = sum(error == 0 for error in errors.values())
-        worst = max(errors, key=errors.get)
+def save(case: cases.Case, folder: pathlib.Path) -> None:
+    """Writes the compiled gradients of a case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / f"{case.name}.npz", **cases.compiled_alone(case))
+    print(f"{folder / case.name}.npz", flush=True)
+
+
+def beside(chosen: list[cases.Case], folder: pathlib.Path, json_file: pathlib.Path | None) -> None:
+    """Prints the table of this version beside the gradients of an earlier one in `folder`."""
+    titles = "system, size, equal, apart, before, now, plain float32, ratio before, of"
+    print(f"| {titles.replace(', ', ' | ')} |\n|{' --- |' * 9}")
+    rows = []
+    for case in chosen:
+        with np.load(folder / f"{case.name}.npz") as file:
+            row = cases.compare(case, dict(file))
         print(
-            f"{case.system}, {case.size}: {equal} of {len(errors)} leaves are equal to the bit; "
-            f"largest difference {errors[worst]:.1e} ({worst})",
+            f"| {case.system} | {case.size} | {row.equal} of {row.leaves} | {row.apart:.1e} | "
+            f"{row.before:.1e} | {row.now:.1e} | {row.plain32:.1e} | {row.ratio:.2f} | "
+            f"`{row.worst}` |",
             flush=True,
         )
+        rows.append({"system": case.system, "size": case.size, **row._asdict()})
+        if json_file:
+            json_file.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ class Case:
     write: Callable[[pathlib.Path], Any]
     fields: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """Name of a file of this case."""
+        return f"{self.system} {self.size}"
+
 
 def published() -> list[Case]:
     """Every system at its published width, at 64 × 64 pixels and two odd sizes.
@@ -310,6 +315,56 @@ def compiled_alone(case: Case) -> dict[str, np.ndarray]:
     """Gradient of the compiled step in float32, nothing beside it."""
     with tempfile.TemporaryDirectory() as folder:
         return Gradients(case, pathlib.Path(folder)).compiled("float32")[0]
+
+
+class Comparison(NamedTuple):
+    """Compiled gradients in float32 of two versions of the code, and what tells them apart.
+
+    Errors are the largest of a leaf, as in `errors`, against the plain form in float64.
+
+    Attributes:
+      leaves: how many there are.
+      equal: leaves that are equal to the bit in both versions.
+      apart: largest difference of a leaf between the two.
+      before: error of the earlier version.
+      now: error of this version.
+      plain32: error of the plain form in float32, first draw.
+      ratio: largest quotient of the error of a leaf of the earlier version and of the largest
+        of the plain float32 form in `DRAWS` draws.
+      worst: the leaf of `ratio`.
+    """
+
+    leaves: int
+    equal: int
+    apart: float
+    before: float
+    now: float
+    plain32: float
+    ratio: float
+    worst: str
+
+
+def compare(case: Case, before: dict[str, np.ndarray]) -> Comparison:
+    """This version's gradients beside those that `compiled_alone` found in an earlier version."""
+    with tempfile.TemporaryDirectory() as folder:
+        of = Gradients(case, pathlib.Path(folder))
+        (right,), (found,) = of.reference("float64"), of.compiled("float32")
+        known = [errors(one, right) for one in of.reference("float32", DRAWS)]
+    apart, earlier = errors(before, found), errors(before, right)
+    quotients = {
+        name: earlier[name] / max(*(one[name] for one in known), ROUNDING) for name in right
+    }
+    worst = max(quotients, key=quotients.get)
+    return Comparison(
+        len(right),
+        sum(error == 0 for error in apart.values()),
+        max(apart.values()),
+        max(earlier.values()),
+        max(errors(found, right).values()),
+        max(known[0].values()),
+        quotients[worst],
+        worst,
+    )
 
 
 def measure(case: Case, draws: int = DRAWS) -> Row:

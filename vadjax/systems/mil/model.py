@@ -65,9 +65,9 @@ def _sigmoid_jvp(primals, tangents):
 def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Product [..., F] of x [..., D] and kernel [D, F], in float32 as sums of `SUMMED` products.
 
-    XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then:
-    for D = 2,048 the largest error of the ranker's first layer is five times that of torch. With
-    sums of blocks it is a third as large. Shorter blocks would be as precise as torch, and slower.
+    XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then.
+    For D = 2,048 the largest error of the ranker's first layer is 2.5e-6 that way and below 1.2e-6
+    with sums of blocks (tests/systems/test_mil_precision.py). Shorter blocks would be slower.
     """
     if jnp.result_type(x, kernel) != jnp.float32:
         return jnp.dot(x, kernel)
