@@ -9,8 +9,8 @@ from tests.gradients import __main__ as program
 from tests.gradients import cases, plain
 from vadjax.ops.pool import max_pool
 
-SLOW = {"lgn", "mnad", "ssmtl", "motion", "appearance, small", "s3r", "rtfm"}
-WHOLE = {"lgn", "appearance, small", "motion"}  # others show the same forms; all with --whole
+SLOW = {"lgn", "mnad", "ssmtl", "motion", "appearance small", "s3r", "rtfm"}
+WHOLE = {"lgn", "appearance small", "motion"}  # others show the same forms; all with --whole
 
 
 def marked(case: cases.Case, name: str, whole: bool):

@@ -59,7 +59,7 @@ def published() -> list[Case]:
     for height, width in ((64, 64), (64, 96), (40, 56)):
         scenes = _scenes(frames=12, height=height, width=width)
         for config in ("ped2_lgn", "ped2_mnad", "ped2_mnad:reconstruction"):
-            name = config.removeprefix("ped2_").replace(":", ", ")
+            name = config.removeprefix("ped2_").replace(":", " ")
             found.append(Case(name, f"{height} × {width}", config, scenes, {"train.batch": 2}))
     scenes = _scenes(frames=24, height=96, width=128)
     for side in (64, 96, 48):
@@ -69,7 +69,7 @@ def published() -> list[Case]:
         found.append(Case("motion", size, "eval_motion", scenes, motion))
         found.append(Case("appearance", size, "eval_appearance", _images(side), fields))
         small = {**fields, "model.architecture": "small"}
-        found.append(Case("appearance, small", size, "eval_appearance", _images(side), small))
+        found.append(Case("appearance small", size, "eval_appearance", _images(side), small))
     for bags, segments in ((30, 32), (7, 32), (5, 37)):
         size, fields = f"{bags} + {bags} bags of {segments}", {"train.batch": bags}
         found.append(Case("mil", size, "ucf_mil", _bags(segments, 1024), fields))
@@ -97,7 +97,7 @@ def small() -> list[Case]:
         Case("mnad", "40 × 56", "ped2_mnad", scenes, narrow),
         Case("ssmtl", "32 × 32", "ped2_ssmtl", scenes, ssmtl),
         Case("motion", "32 × 32", "eval_motion", scenes, motion),
-        Case("appearance, small", "32 × 32", "eval_appearance", _images(32), images),
+        Case("appearance small", "32 × 32", "eval_appearance", _images(32), images),
         Case("mil", "3 + 3 bags of 33", "ucf_mil", _bags(33, 32), few),
         Case("s3r", "3 + 3 bags of 20", "shanghaitech_s3r", _bags(20, 32), few),
         Case("rtfm", "3 + 3 bags of 20", "shanghaitech_rtfm", _bags(20, 32), few),
@@ -111,7 +111,7 @@ def trained() -> list[Case]:
     return [
         Case("lgn", "64 × 64", "ped2_lgn:short", frames[64], {}),
         Case("mnad", "64 × 64", "ped2_mnad:short", frames[64], {}),
-        Case("mnad, cpu", "128 × 128", "ped2_mnad:cpu", frames[128], {}),
+        Case("mnad cpu", "128 × 128", "ped2_mnad:cpu", frames[128], {}),
         Case("ssmtl", "64 × 64", "ped2_ssmtl:short", street, {}),
         Case("motion", "32 × 32", "eval_motion:cpu", street, {"eval.held_out": 1}),
         Case("appearance", "64 × 64", "eval_appearance:cpu", _images(64), {}),
