@@ -18,8 +18,8 @@ from vadjax.ops.flow import BINS, Motion
 from vadjax.system import at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
 
-FLIP_X = np.array([(5 - b) % BINS for b in range(BINS)])  # the direction that bin b turns into
-FLIP_Y = np.array([(11 - b) % BINS for b in range(BINS)])
+FLIP_X = (5 - np.arange(BINS, dtype=np.int32)) % BINS  # the direction that bin b turns into
+FLIP_Y = (11 - np.arange(BINS, dtype=np.int32)) % BINS
 JITTER = 0.2  # of contrast (a factor) and of brightness (of half the range)
 
 
