@@ -7,6 +7,7 @@ import pytest
 
 from tests.gradients import __main__ as program
 from tests.gradients import cases, plain
+from vadjax.ops.conv import conv_general_dilated
 from vadjax.ops.pool import max_pool
 
 SLOW = {"lgn", "mnad", "ssmtl", "motion", "appearance small", "s3r", "rtfm"}
@@ -60,4 +61,15 @@ def test_reference_convolution_of_float64(options):
         expected = jax.lax.conv_general_dilated(x, w, **options)
         with plain.forms():
             found = jax.lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(w), **options)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_reference_convolution_of_groups_as_networks_ask_for_it():
+    rng = np.random.default_rng(0)
+    asked = (1, 1), "SAME", None, None, ("NHWC", "HWIO", "NHWC"), 4
+    with jax.enable_x64(True):
+        x, w = rng.standard_normal((2, 7, 6, 8)), rng.standard_normal((3, 3, 2, 8))
+        expected = jax.lax.conv_general_dilated(x, w, *asked)
+        with plain.forms():
+            found = conv_general_dilated(jnp.asarray(x), jnp.asarray(w), *asked)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

@@ -6,6 +6,7 @@ as patches times a matrix, by this module alone.
 """
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator
 from unittest import mock
@@ -39,19 +40,20 @@ def _default_form(*given, default, **forms):
     return default(*given)
 
 
-def _convolution(x, w, window_strides, padding, lhs_dilation=None, rhs_dilation=None, *rest, **kw):
+def _convolution(*given, **named):
     """As `lax.conv_general_dilated`; of float64 by patches, channels last."""
+    call = inspect.signature(_CONVOLUTION).bind(*given, **named)
+    call.apply_defaults()
+    x, w, window_strides, padding, lhs_dilation, rhs_dilation, _, groups, batches = call.args[:9]
     if x.dtype != jnp.float64:
-        given = window_strides, padding, lhs_dilation, rhs_dilation
-        return _CONVOLUTION(x, w, *given, *rest, **kw)
-    if any(d != 1 for d in rhs_dilation or ()) or kw.get("batch_group_count", 1) != 1:
+        return _CONVOLUTION(*given, **named)
+    if any(d != 1 for d in rhs_dilation or ()) or batches != 1:
         raise NotImplementedError("no reference form of this convolution in float64")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:-1], w.shape[:-2], window_strides, padding)
     inner = [d - 1 for d in lhs_dilation or (1,) * len(window_strides)]
     pads = [(*map(int, pair), d) for pair, d in zip(padding, inner, strict=True)]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
-    groups = kw.get("feature_group_count", 1)
     parts = zip(jnp.split(x, groups, -1), jnp.split(w, groups, -1), strict=True)
     return jnp.concatenate([_by_patches(*part, window_strides) for part in parts], -1)
 
