@@ -9,7 +9,7 @@ from conftest import ROOT
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
 LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
-NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance")
+NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance", "terminal")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
 FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
 OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)

@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from vadjax import progress
+from vadjax import progress, terminal
 
 READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
 
 
 def run(main: Callable[[], Any]) -> None:
     """Runs the main function of a program: the last line of every `__main__`.
+
+    What it prints has no control characters, and any letters on any terminal (`vadjax.terminal`).
 
     Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
     code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130
@@ -97,18 +99,11 @@ class _Output(io.FileIO):
 
 
 def _ending(stream: TextIO | None) -> TextIO | None:
-    """The stream, with `_Output` below it if it is a file or a pipe."""
-    if not isinstance(stream, io.TextIOWrapper) or stream.isatty():
+    """The stream, with `_Output` below it if it is a file, a pipe or a terminal."""
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(
-        output,
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
+    return terminal.stream(_Output(stream.fileno(), "w", closefd=False), stream)
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:

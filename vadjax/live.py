@@ -14,6 +14,7 @@ from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import Picture
 from vadjax.parts import Part
 from vadjax.report.intervals import clock as hours
+from vadjax.terminal import visible
 from vadjax.trained import Clock, Trained
 
 NO_SCORE = "too few frames for a score"  # between two gaps, or in all
@@ -46,6 +47,7 @@ class Row(NamedTuple):
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
         high = float(part.frame_scores.max())
         reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
+        reason = visible(reason)  # has names of the training videos in it
         score = f"{high:.5g}"
         if math.isnan(high):
             score, reason = "", NO_SCORE

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
+from vadjax import terminal
+
 AUTO = "auto"
 HEARTBEAT = 30  # seconds without a sign of a process after which the others end
 SHUTDOWN = 60  # seconds to wait for the others at the end
@@ -42,7 +44,7 @@ def start(spec: str) -> None:
     except ValueError as error:
         raise ValueError(f"--distributed={spec}: {str(error).splitlines()[0]} ({FORM})") from error
     if not is_first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
+        sys.stdout = terminal.nowhere()  # for the rest of the process
 
 
 def _parse(spec: str) -> dict[str, Any]:

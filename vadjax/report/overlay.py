@@ -34,6 +34,7 @@ from vadjax.data import video as decoding
 from vadjax.data.pictures import add_levels_flag
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
+from vadjax.terminal import visible
 
 CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
 SLOWEST = 0.05  # frames a second of a film; blocks of WebM last 32 s at most
@@ -288,7 +289,8 @@ def lay_out(video: Scores, size: tuple[int, int]) -> Stage:
     figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
     painter = FigureCanvasAgg(figure)
     left = (width + 2 * EDGE + 12) / whole[0]
-    figure.text(left, 1 - 34 / whole[1], video.video, fontsize=11, weight="bold", parse_math=False)
+    name = {"s": visible(video.video), "fontsize": 11, "weight": "bold", "parse_math": False}
+    figure.text(left, 1 - 34 / whole[1], **name)
     if ends is not None:
         _legend(figure, ends, "heat: median to 99.5th percentile", left, whole)
     elif boxes is not None:

@@ -1,0 +1,162 @@
+"""Names from outside do nothing in a terminal, and any terminal can show any name."""
+
+import ast
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from vadjax import progress, terminal
+from vadjax.report import table
+
+BRACKETS = ["[bold]x[/]", "[/]", "[red", "[link=http://x]y[/link]", ":smile:", "\\[x]", "[[0]]"]
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b1m\r\x00\u202e"
+SHOWN = r"\x1b[2J\x1b]0;owned\x07\x9b1m\r\x00\u202e"
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+def test_brackets_are_no_markup_in_tables(tmp_path, name, capsys):
+    """In titles, names of figures and of runs, and their meanings."""
+    summary = {"title": name, "metrics": {f"auc:{name}": 0.5, "auc": 0.5}, "system": name}
+    table.print_table(summary)
+    out = capsys.readouterr().out
+    assert out.startswith(name) and f" auc:{name} " in out and f"AUC of {name} alone" in out
+    for run in ("a", name.replace("/", "|")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "metrics.json").write_text(json.dumps({**summary, "data": run}))
+    table.main([str(path) for path in sorted(tmp_path.iterdir())])
+    out = capsys.readouterr().out
+    assert name in map(str.rstrip, out.splitlines()) and f" auc:{name} " in out
+    assert f" {name.replace('/', '|')} " in out
+
+
+def test_a_figure_of_an_unknown_kind_has_no_meaning(capsys):
+    table.print_table({"title": "t", "metrics": {"auc": 0.5, "strange:x": 0.25}})
+    assert "0.2500" in capsys.readouterr().out
+
+
+PROGRAM = """
+import sys
+from vadjax import command, progress
+from vadjax.report import table
+name, escapes = {name!r}, {escapes!r}
+def main():
+    table.print_table({{"title": name + escapes, "metrics": {{"auc:" + name + escapes: 0.5}}}})
+    with progress.bar(name + escapes, 1) as bar:
+        print("inside", name + escapes)
+        bar.update(1, {{name + escapes: 1.0}})
+    print("outside", escapes)
+    sys.exit("error: " + name + escapes)
+command.run(main)
+"""
+
+
+def on_terminal(script: str, **environment: str) -> str:
+    """What a program writes to a terminal of 200 columns."""
+    main, other = pty.openpty()
+    settings = {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"} | environment
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=other, stderr=other,
+        env=os.environ | settings,
+    )  # fmt: skip
+    os.close(other)
+    found = b""
+    try:
+        while block := os.read(main, 1 << 16):
+            found += block
+    except OSError:  # its end, on Linux
+        pass
+    os.close(main)
+    assert process.wait(60) == 1
+    return found.decode("utf-8", "backslashreplace")
+
+
+@pytest.mark.parametrize("name", BRACKETS)
+def test_a_terminal_shows_names_as_they_are(name):
+    out = on_terminal(PROGRAM.format(name=name, escapes=ESCAPES))
+    assert "\x1b[2J" not in out and "\x1b]" not in out and "\x07" not in out
+    assert "\x9b" not in out and "\u202e" not in out
+    plain = "".join(out.split("\x1b[1m"))
+    assert f"inside {name}{SHOWN}" in plain and f"outside {SHOWN}" in plain
+    assert f"auc:{name}{SHOWN}" in plain and f"error: {name}{SHOWN}" in plain
+    assert f"\n{name}{SHOWN} " in plain.replace("\r", "\n")  # the bar
+    assert "\x1b[?25l" in out, "rich still moves the cursor"
+
+
+def test_rich_has_one_door():
+    for path in sorted((*(ROOT / "vadjax").rglob("*.py"), *(ROOT / "data_prep").rglob("*.py"))):
+        allowed = {"terminal.py": {"rich.console", "rich.progress", "rich.text"}}
+        allowed["table.py"] = {"rich.table"}
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            rich = {name for name in names if name.split(".")[0] == "rich"}
+            assert rich <= allowed.get(path.name, set()), path
+
+
+PLAIN_LOCALES = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "ascii, strict": {"PYTHONIOENCODING": "ascii:strict"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    "POSIX, coerced": {"LC_ALL": "POSIX"},
+}
+
+
+@pytest.fixture
+def odd_scores(tmp_path):
+    """Score files whose names no terminal of those can show, and one that is not UTF-8."""
+    rng = np.random.default_rng(0)
+    for name in (b"\xe8\xa1\x97 \xc2\xb1", b"no\xff", b"[red"):
+        arrays = {"frame_scores": rng.random(20), "labels": np.arange(20) % 2}
+        arrays["alternative_\u8857 \u00d7"] = rng.random(20)
+        with open(os.path.join(os.fsencode(tmp_path), name + b".npz"), "wb") as file:
+            np.savez(file, **arrays)
+    return tmp_path
+
+
+def program(module: str, *options: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a program in another locale."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *options],
+        cwd=ROOT, capture_output=True, env=os.environ | environment,
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
+
+
+@pytest.mark.parametrize("locale", PLAIN_LOCALES)
+def test_programs_end_well_in_any_locale(odd_scores, locale):
+    code, out, errors = program("vadjax.report", str(odd_scores), **PLAIN_LOCALES[locale])
+    assert (code, "Traceback" in errors) == (0, False), errors
+    page = (odd_scores.parent / "report" / "index.html").read_text("utf-8")
+    assert "街 ±" in page or locale == "C"  # which names of files then do not have
+    assert "no\\udcff" in page
+    code, out, errors = program("vadjax.main", "--help", **PLAIN_LOCALES[locale])
+    assert "rtsp://" in out and "codec" not in out + errors
+
+
+@pytest.mark.parametrize("module", ["vadjax.metrics.frame", "data_prep.tracks"])
+def test_help_can_be_read_in_ascii(module):
+    code, out, errors = program(module, "--help", PYTHONIOENCODING="ascii:strict")
+    assert (code, errors) == (0, "") and out.isascii() and "usage: " in out
+
+
+def test_a_letter_that_an_encoding_lacks_has_a_plain_form():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors=terminal.ERRORS)
+    print("2 × 3 ± 1 → … 街 \udcff", file=stream, flush=True)
+    assert raw.getvalue().decode().strip() == r"2 x 3 +- 1 -> ... \u8857 \udcff"
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", terminal.ERRORS)
+
+
+def test_the_bar_without_a_terminal_is_a_line(capsys):
+    with progress.bar("[red", 2) as bar:
+        bar.update(2, {"loss": 0.5})
+    assert capsys.readouterr().out.startswith("[red 2/2 · loss 0.5000 · ")
