@@ -62,9 +62,12 @@ def on_terminal(script: str, **environment: str) -> str:
     main, other = pty.openpty()
     settings = {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"} | environment
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=other, stderr=other,
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdout=other,
+        stderr=other,
         env=os.environ | settings,
-    )  # fmt: skip
+    )
     os.close(other)
     found = b""
     try:
@@ -125,8 +128,10 @@ def program(module: str, *options: str, **environment: str) -> tuple[int, str, s
     """Exit code, output and errors of a program in another locale."""
     done = subprocess.run(
         [sys.executable, "-m", module, *options],
-        cwd=ROOT, capture_output=True, env=os.environ | environment,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        env=os.environ | environment,
+    )
     return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
 
 

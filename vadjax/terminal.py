@@ -20,9 +20,19 @@ from rich.text import Text
 ERRORS = "vadjax"  # name of `replace`, for `errors=`
 DESCRIPTION, NOTE = "{task.description}", "{task.fields[note]}"  # of rich
 PLAIN = {
-    "×": "x", "±": "+-", "·": "-", "–": "-", "−": "-", "…": "...", "’": "'", "→": "->",
-    "≥": ">=", "²": "^2", "§": "section ", "σ": "sigma",
-}  # fmt: skip
+    "×": "x",
+    "±": "+-",
+    "·": "-",
+    "–": "-",
+    "−": "-",
+    "…": "...",
+    "’": "'",
+    "→": "->",
+    "≥": ">=",
+    "²": "^2",
+    "§": "section ",
+    "σ": "sigma",
+}
 # C0 and C1 characters (a tab and a line's end stay), those that turn the direction of writing, and
 # half characters, which cannot be encoded: what a name has that is not UTF-8, or a JSON file's own
 CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x061C, 0x200E, 0x200F]

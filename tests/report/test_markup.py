@@ -116,9 +116,12 @@ def test_the_policy_lets_a_browser_do_nothing_but_show_what_is_in_the_page(tmp_p
     style = re.search("<style>(.*?)</style>", rest, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy.split("; ") == [
-        "default-src 'none'", "img-src data:", f"style-src 'sha256-{digest}'", "base-uri 'none'",
+        "default-src 'none'",
+        "img-src data:",
+        f"style-src 'sha256-{digest}'",
+        "base-uri 'none'",
         "form-action 'none'",
-    ]  # fmt: skip
+    ]
     assert not re.search(r"<script|\bstyle=|\bhref=|\son\w+=", text)
 
 
@@ -154,8 +157,9 @@ def test_no_other_module_writes_html():
         ]
         if any(tag.search(text) for text in strings):
             assert path.relative_to(ROOT).as_posix() in (
-                "vadjax/report/page.py", "vadjax/report/markup.py",
-            )  # fmt: skip
+                "vadjax/report/page.py",
+                "vadjax/report/markup.py",
+            )
 
 
 def test_what_is_no_markup_is_escaped_with_any_format():
@@ -171,9 +175,12 @@ def test_names_are_drawn_as_they_are():
     reason = told(terms={name: 1.0}, text=name)
     reason["here"] = reason["here"] | {"probability": {name: 0.5}}
     video = Scores(
-        name, np.arange(9) / 9, np.arange(9) % 2, reasons=(reason,),
+        name,
+        np.arange(9) / 9,
+        np.arange(9) % 2,
+        reasons=(reason,),
         examples=Examples(np.array([0]), grey, grey),
-    )  # fmt: skip
+    )
     figure = explain.draw(explain.choose([video], 1)[0])
     FigureCanvasAgg(figure).draw()
     names = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
