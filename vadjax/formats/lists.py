@@ -37,7 +37,7 @@ def read_list(path: pathlib.Path) -> list[Entry]:
       FileNotFoundError: no such list.
       ValueError: a line that cannot be read, or crops as in `join_crops`.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such list of videos")
     entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_paths(path)
     if not entries:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vadjax.formats.regular import read_bytes
+from vadjax.formats.regular import NotRegular, read_bytes
 
 MAX_BYTES = 1 << 31  # of a file, and of a variable after decompression
 DEPTH = 8  # of cells and structs in each other
@@ -108,6 +108,8 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
     """Adds the file and the remedy to an error."""
     try:
         yield
+    except NotRegular:
+        raise
     except ERRORS as error:
         if str(error) == HDF5:
             raise ValueError(

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vadjax.formats.names import wrong_with
-from vadjax.formats.regular import open_regular
+from vadjax.formats.regular import NotRegular, open_regular
 from vadjax.formats.zips import check_zip
 
 MAX_BYTES = 1 << 34  # of the arrays of an .npz
@@ -132,7 +132,7 @@ def _naming(path: str | pathlib.Path, what: str) -> Iterator[None]:
     """Turns whatever is raised into an error that names the file."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, NotRegular):
         raise
     except ERRORS as error:
         told = str(error).removeprefix(f"{path}: ") or type(error).__name__

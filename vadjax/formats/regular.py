@@ -18,13 +18,18 @@ KINDS = (
 )
 
 
+class NotRegular(ValueError):
+    """A device, a folder or the like where a regular file was expected."""
+
+
 def check_regular(path: str | os.PathLike) -> pathlib.Path:
     """The path, if it is that of a regular file, or of a link to one.
 
     Raises:
       FileNotFoundError: there is nothing.
       OSError: it cannot be looked at.
-      ValueError: it is something else, or the path holds a zero byte.
+      NotRegular: it is something else.
+      ValueError: the path holds a zero byte.
     """
     path = pathlib.Path(path)
     _refuse_others(path, _status(path))
@@ -36,7 +41,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
 
     Raises:
       OSError: it is not there or cannot be read.
-      ValueError: not a regular file.
+      NotRegular, ValueError: as `check_regular`.
     """
     path = check_regular(path)  # before it is opened, which some devices would notice
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -57,7 +62,7 @@ def read_bytes(path: str | os.PathLike, most: int = MOST_BYTES) -> bytes:
 
     Raises:
       OSError: as `open_regular`.
-      ValueError: as `open_regular`; or it has more bytes.
+      NotRegular, ValueError: as `open_regular`; or it has more bytes.
     """
     with open_regular(path) as file:
         content = file.read(most + 1)
@@ -77,4 +82,4 @@ def _refuse_others(path: pathlib.Path, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode):
         return
     kind = next((what for is_kind, what in KINDS if is_kind(status.st_mode)), "no file")
-    raise ValueError(f"{path}: {kind}, expected a regular file; name one, or copy it into one")
+    raise NotRegular(f"{path}: {kind}, expected a regular file; name one, or copy it into one")
