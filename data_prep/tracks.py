@@ -40,6 +40,7 @@ from vadjax.data.masks import ORDERS, MaskFile, Masks, open_masks
 from vadjax.data.object_masks import ObjectMasks, object_tracks
 from vadjax.formats.columns import layout
 from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.names import check_name
 from vadjax.formats.tracks import TRACKS, read_tracks
 from vadjax.metrics.region_files import frame_counts
 
@@ -158,6 +159,7 @@ def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name, rows in tracks.items():
+        check_name(name, "tracks")
         np.savetxt(work / f"{name}.txt", rows, "%.15g", delimiter=",")
     work.replace(out)
 

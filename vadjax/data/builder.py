@@ -16,6 +16,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from vadjax.data import records
+from vadjax.formats.names import check_name
 
 
 class LabelNotes:
@@ -178,6 +179,7 @@ def _noting(examples: Iterable[dict], notes: LabelNotes, split: str) -> Iterator
 def _write_files(folder: pathlib.Path, notes: Mapping[str, LabelNotes]) -> list[dict]:
     files = {name: data for note in notes.values() for name, data in note.files().items()}
     for name, content in files.items():
+        check_name(name, folder, "file", nested=True)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return [_describe(folder, folder / name) for name in sorted(files)]

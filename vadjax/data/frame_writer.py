@@ -17,6 +17,7 @@ from vadjax.data import builder
 from vadjax.data.boxes import BOX_COLUMNS, TRACK_COLUMNS
 from vadjax.data.clips import KIND, UNKNOWN
 from vadjax.data.video import Picture, resize
+from vadjax.formats.names import check_name
 
 ENCODINGS = ("raw", "jpeg")
 
@@ -237,8 +238,9 @@ class FrameNotes:
         """Begins the next video.
 
         Raises:
-          ValueError: a name that the split already has.
+          ValueError: a name that the split already has, or that cannot be that of a file.
         """
+        check_name(video.name, f"split {self.split!r}")
         if any(video.name == seen["name"] for seen in self._videos):
             raise ValueError(f"split {self.split!r} has two videos named {video.name!r}")
         self._videos.append(

@@ -16,6 +16,7 @@ from vadjax.data import clips
 from vadjax.data.clips import Frames, Video
 from vadjax.data.grid import Grid, motion_of, motion_sums
 from vadjax.data.records import Dataset
+from vadjax.formats.npy import read_npy
 from vadjax.ops.flow import BINS, make_flow, video_flow
 
 STILL = 0.98  # share of still pixels from which a volume counts as still (spec eval §3.2)
@@ -80,7 +81,7 @@ class Volumes(Sequence):
             else:
                 if not path.is_file():
                     _write(path, len(self), self._measured())
-                self._targets = np.load(path, mmap_mode="r")
+                self._targets = _read(path, len(self))
         return self._targets
 
     @property
@@ -147,6 +148,21 @@ def grid_targets(
     found = total[times + length] - total[times]
     ang, mag, bkg = motion_of(found[:, 0], found[:, 1], length * pixels)
     return np.concatenate([ang, mag, bkg[..., None]], -1).reshape(-1, NUMBERS).astype(np.float32)
+
+
+def _read(path: pathlib.Path, count: int) -> np.ndarray:
+    """Targets that `_write` wrote.
+
+    Raises:
+      ValueError: damaged, or not [count, 25].
+    """
+    found = read_npy(path)
+    if found.shape != (count, NUMBERS) or found.dtype != np.float32:
+        raise ValueError(
+            f"{path}: {found.dtype} {found.shape}; expected float32 {(count, NUMBERS)}. Remove it "
+            "to make it anew"
+        )
+    return found
 
 
 def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:

@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from vadjax import command
+from vadjax.formats.npy import read_npy
 from vadjax.metrics.region_boxes import area
 
 
@@ -30,10 +31,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable array ({error})") from error
+    found = read_npy(path)
+    if found.ndim != 1 or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise ValueError(f"{path}: {found.dtype} {found.shape}; expected finite numbers [n]")
+    return found
 
 
 if __name__ == "__main__":

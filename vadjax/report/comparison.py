@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from vadjax.formats import json_files
 from vadjax.provenance import HARMLESS, KEY, flatten
 
 # First parts of the names of fields that may differ: compared in another way, or harmless
@@ -64,13 +65,7 @@ def read_run(folder: str | pathlib.Path) -> Run:
 
 
 def _read_json(path: pathlib.Path) -> dict:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: a {type(found).__name__}; expected a dict")
-    return found
+    return json_files.read(path, dict, nan=True)
 
 
 def differences(runs: Sequence[Run]) -> list[str]:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vadjax.formats import json_files
 from vadjax.scores import read_arrays
 
 FORMAT = 1  # of the files; a change that old files do not survive adds one
@@ -91,7 +92,9 @@ def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:
       ValueError: there is none, so it is no stage file.
     """
     try:
-        return json.loads(str(arrays.pop("meta")))
+        meta = json_files.parse(str(arrays.pop("meta")), path)
+        json_files.check_fields(meta, dict, path)
+        return meta
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a file of a stage (no readable `meta`)") from error
 
