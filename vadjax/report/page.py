@@ -58,7 +58,8 @@ def build(
     """
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
-        (work / "index.html").write_text(_page(work, videos, summary, shown, windows, reasons))
+        text = _page(work, videos, summary, shown, windows, reasons)
+        (work / "index.html").write_text(text, "utf-8")
     return out / "index.html"
 
 
