@@ -272,6 +272,10 @@ def prepare(
             "crops": shapes[0].crops,
             "sampling": {"rule": sampling, "segments": segments},
         },
+        size=4
+        * shapes[0].crops
+        * shapes[0].columns
+        * (segments * len(names["train"]) + sum(snippets)),
     )
 
 

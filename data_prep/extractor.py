@@ -1,7 +1,6 @@
 """From the clips of a video to its files of features; what data_prep.extract_features runs."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_prep.feature_files import SETTINGS, TWO_STREAM
+from vadjax import replacing
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video import AS_IT_IS, Reading, frames_of
@@ -190,8 +190,5 @@ def claim(out: pathlib.Path, settings: Mapping) -> None:
 
 def _write(path: pathlib.Path, array: np.ndarray) -> None:
     """Writes beside and renames, so that a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with replacing.file(path, 4 * array.size) as new, new.open("wb") as file:
         np.save(file, np.ascontiguousarray(array, np.float32))
-    os.replace(temporary, path)

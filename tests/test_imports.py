@@ -21,6 +21,8 @@ MARKED = (
 EXPANSION = "vadjax.data.segments"
 # How programs end, shared by all of them, and the lines that they print.
 COMMAND = ("vadjax.command", "vadjax.progress")
+# How files are put into their place, and what is said where they cannot be; no NumPy in them.
+FILES = ("vadjax.replacing", "vadjax.lock", "vadjax.space")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
 DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = (
@@ -59,8 +61,12 @@ def allowed(module: str, target: str) -> bool:
         return False
     if (module in TRUTH or part == "formats") and top in JAX:
         return False
-    if top != "vadjax" or "." not in target:
-        return True
+    if module in FILES and top in (*JAX, "numpy"):
+        return False
+    if top != "vadjax" or "." not in target or target in FILES:
+        return part not in ("formats", *LEAVES) or target not in FILES
+    if module in FILES or module == "vadjax.checksums":
+        return False
     to = target.split(".")[1]
     if part == "formats":
         return to == "formats"
@@ -124,5 +130,10 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.formats.labels", "jax"),
         ("vadjax.formats.labels", "vadjax.metrics.frame"),
         ("vadjax.formats.labels", "vadjax.data.bags"),
+        ("vadjax.formats.labels", "vadjax.replacing"),
+        ("vadjax.replacing", "numpy"),
+        ("vadjax.replacing", "vadjax.writers"),
+        ("vadjax.space", "vadjax.command"),
+        ("vadjax.checksums", "vadjax.checkpoint"),
     ):
         assert not allowed(module, target), (module, target)

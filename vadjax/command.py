@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from vadjax import progress, terminal
+from vadjax import progress, space, terminal
 
 READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
 
@@ -47,6 +47,11 @@ def _run(main: Callable[[], Any]) -> None:
             print(end.code, file=sys.stderr)
             raise SystemExit(1) from None
         raise
+    except Exception as error:  # a full disk ends every program in one line, whoever tells of it
+        if (said := space.told(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
         terminated = isinstance(stop, Terminated)
@@ -92,10 +97,21 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())  # for what is still in the buffer
-            os.close(nowhere)
+            self._give_up()
             raise SystemExit(READER_GONE) from None
+        except OSError as error:
+            if error.errno not in space.REASONS:
+                raise
+            self._give_up()
+            raise SystemExit(
+                f"error: what the program prints could not be written: {error.strerror}"
+            ) from None
+
+    def _give_up(self) -> None:
+        """What is still in the buffer goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
 
 
 def _ending(stream: TextIO | None) -> TextIO | None:
@@ -115,4 +131,9 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
         with progress.warnings_as_lines():
             return function(*args, **kwargs)
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(line(error))
+
+
+def line(error: Exception) -> str:
+    """The line that an error ends a program with."""
+    return f"error: {space.told(error) or error}"

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     check_flags()
     import jax  # after the flags: --help is instant
 
-    from vadjax import evaluate, predict, processes, progress, train
+    from vadjax import evaluate, predict, processes, progress, space, train
     from vadjax.data.video import Reading
 
     try:
@@ -71,10 +71,11 @@ def main(argv: list[str]) -> None:
         if processes.count() == 1:
             raise
         processes.end(processes.lost(error))
-    except Exception:
+    except Exception as error:
         if processes.count() == 1:
             raise
-        processes.end(traceback.format_exc())  # or the others would wait for this one
+        said = space.told(error)  # else the others would wait for this one
+        processes.end(f"error: {said}" if said else traceback.format_exc())
 
 
 def check_flags() -> None:

@@ -13,7 +13,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import live, progress, provenance, scores, writers
+from vadjax import live, progress, provenance, replacing, scores, writers
 from vadjax.data.camera import Camera, is_camera
 from vadjax.data.pictures import not_for
 from vadjax.data.snippets import FRAMES as SNIPPET
@@ -227,7 +227,7 @@ def write(
     }
     writers.write_json(out / f"{name}.json", summary)
     curve = curves.draw_predicted(result, found, rate.fps)
-    (out / f"{name}.png").write_bytes(curves.to_png(curve))
+    replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
     if film:
         frames = (picture.pixels for picture in open_frames(path, reading))

@@ -17,15 +17,14 @@ the reason is about, and the normal frame most like it. Nothing here needs JAX.
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from vadjax import replacing as places
 from vadjax.data.segments import (
     OF_SEGMENTS,
     check_expansion,
@@ -134,7 +133,6 @@ class Scores:
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     """Writes `folder/VIDEO.npz`, and before it the reasons, replacing each in one move."""
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         field: getattr(check(scores), field)
         for field in ARRAYS
@@ -147,9 +145,9 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
         arrays |= {f"{EXAMPLE}{name}": part for name, part in scores.examples._asdict().items()}
     _write_reasons(folder, scores)
     path = folder / f"{scores.video}.npz"
-    temporary = folder / f".{scores.video}.tmp.npz"
-    np.savez(temporary, **arrays)
-    os.replace(temporary, path)
+    size = sum(np.asarray(array).nbytes for array in arrays.values())
+    with places.file(path, size) as new, new.open("wb") as out:
+        np.savez(out, **arrays)
     return path
 
 
@@ -159,9 +157,7 @@ def _write_reasons(folder: pathlib.Path, scores: Scores) -> None:
     if not scores.reasons:
         path.unlink(missing_ok=True)
         return
-    temporary = folder / f".{scores.video}.tmp.reasons.jsonl"
-    temporary.write_text("".join(json.dumps(reason) + "\n" for reason in scores.reasons))
-    os.replace(temporary, path)
+    places.write(path, "".join(json.dumps(reason) + "\n" for reason in scores.reasons))
 
 
 def read(path: str | pathlib.Path, expansion: str | None = None) -> Scores:
@@ -348,14 +344,15 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:
     """The folder that `replacing` writes to."""
-    return folder.with_name(f".{folder.name}.tmp")
+    return places.hidden(folder, "tmp")
 
 
 @contextlib.contextmanager
 def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     """A folder beside `folder` to write to, which takes its place when the block ends well.
 
-    So `folder` never mixes the files of two evaluations.
+    So `folder` never mixes the files of two evaluations, and after a kill it is the old one, the
+    new one, or put back by the next call (`vadjax.replacing`).
 
     Args:
       folder: what to make or replace.
@@ -364,8 +361,11 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
 
     Raises:
       FileExistsError: `folder` holds files and is not one of ours of this kind.
+      vadjax.lock.Held: another program writes it.
+      vadjax.space.NotWritten: the disk is full, or cannot be written.
     """
     folder = pathlib.Path(folder)
+    places.clear(folder)
     marker = f".vadjax-{kind}"
     if folder.exists() and not (folder / marker).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
@@ -373,13 +373,6 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
                 f"{folder}: not a {kind} folder that vadjax wrote, so it is left as it is; "
                 "name another folder"
             )
-    work = unfinished(folder)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
+    with places.folder(folder) as work:
         yield work
         (work / marker).touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        work.replace(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

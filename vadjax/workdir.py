@@ -1,11 +1,14 @@
 """The folder of a run: it belongs to one config."""
 
+import contextlib
 import json
 import pathlib
+import shutil
+from collections.abc import Iterator
 
 import ml_collections
 
-from vadjax import processes, provenance
+from vadjax import lock, processes, provenance, space
 from vadjax.data.records import Dataset, Description
 from vadjax.formats import json_files
 from vadjax.provenance import HARMLESS
@@ -14,6 +17,8 @@ from vadjax.writers import write_json
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
 CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
+LOCK = "lock"  # who is writing here; the file goes with the program
+PASSING = "evaluating"  # folder of scores that several processes tell each other
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -32,8 +37,32 @@ def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> 
         check(workdir, config)
     elif (workdir / "checkpoints").is_dir() and any((workdir / "checkpoints").iterdir()):
         raise ValueError(f"{workdir}: has checkpoints but no {FILE}; name another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
+    with space.naming(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     return workdir
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of the folder; the first process does it for all of them.
+
+    A kill sets it free. On a file system without locks a line says that nothing keeps it out.
+
+    Raises:
+      vadjax.lock.Held: another run is in it; says which, and since when.
+      vadjax.space.NotWritten: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+
+        def take() -> None:
+            with space.naming(workdir):
+                locked = held.enter_context(lock.held(workdir / LOCK, str(workdir)))
+            if not locked:
+                print(f"{workdir}: no locks on this file system; start no second run there")
+            shutil.rmtree(workdir / PASSING, ignore_errors=True)
+
+        processes.once(take, lock.Held, space.NotWritten)
+        yield
 
 
 def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:

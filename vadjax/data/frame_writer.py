@@ -7,7 +7,7 @@ import io
 import itertools
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -190,6 +190,7 @@ def write_frames(
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
     builder.check_target(out, file_format, shards)
+    frames = sum(map(_known_frames, splits.values()))
     splits = {split: iter(videos) for split, videos in splits.items()}
     stored, splits = (size, splits) if size else _first_size(splits)
     notes = {split: FrameNotes(split) for split in splits}
@@ -204,7 +205,15 @@ def write_frames(
         shards=shards,
         extra={"encoding": encoding, "size": list(stored), **(extra or {})},
         notes=notes,
+        size=frames * stored[0] * stored[1] if encoding == "raw" else None,  # if all are grey
     )
+
+
+def _known_frames(videos: Videos) -> int:
+    """Frames of the videos whose number is known without decoding them."""
+    if not isinstance(videos, Sequence):
+        return 0
+    return sum(len(video.frames) for video in videos if hasattr(video.frames, "__len__"))
 
 
 def tfds_features(encoding: str, size: tuple[int, int]) -> dict:

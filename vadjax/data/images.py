@@ -116,6 +116,7 @@ def write_images(
     file_format: str = "array_record",
     shards: int | None = None,
     levels: Levels | None = None,
+    count: int = 0,
 ) -> dict:
     """Writes a dataset of images and returns its manifest.
 
@@ -128,6 +129,7 @@ def write_images(
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
       levels: values of 16-bit pictures that became black and white; the manifest keeps them.
+      count: how many images there are, if known: too little room is found before the work.
 
     Raises:
       FileExistsError, ValueError: as `vadjax.data.builder.write_dataset`.
@@ -146,6 +148,7 @@ def write_images(
             **({"levels": list(levels)} if levels else {}),
         },
         notes={split: LabelCounts(classes) for split in splits},
+        size=3 * size[0] * size[1] * count,
     )
 
 

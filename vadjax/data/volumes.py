@@ -6,12 +6,12 @@ and bkg, as `vadjax.ops.flow.targets`. The volumes themselves are cut from the f
 
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from vadjax import replacing
 from vadjax.data import clips
 from vadjax.data.clips import Frames, Video
 from vadjax.data.grid import Grid, motion_of, motion_sums
@@ -167,15 +167,12 @@ def _read(path: pathlib.Path, count: int) -> np.ndarray:
 
 def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:
     """Writes the targets part by part beside `path` and renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    out = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, NUMBERS))
-    at = 0
-    for part in parts:
-        out[at : at + len(part)] = part
-        at += len(part)
-    out.flush()
-    os.replace(temporary, path)
+    with replacing.file(path, 4 * count * NUMBERS) as new, new.open("wb") as out:
+        # Not through memory that is mapped to the file: on a full disk that ends in SIGBUS.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, NUMBERS)}
+        np.lib.format.write_array_header_1_0(out, header)
+        for part in parts:
+            out.write(np.ascontiguousarray(part, "<f4").tobytes())
 
 
 def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> None:

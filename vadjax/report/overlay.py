@@ -28,7 +28,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from vadjax import command, progress, scores
+from vadjax import command, progress, replacing, scores, space
 from vadjax.data import decode
 from vadjax.data import video as decoding
 from vadjax.data.pictures import add_levels_flag
@@ -131,20 +131,19 @@ def film(
       ValueError: OpenCV can write none of the codecs.
       OSError: the file could not be written whole.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
     if fps < SLOWEST:
         print(f"{out.name}: shown at {SLOWEST:g} frames a second; a film cannot have {fps:g}")
         fps = SLOWEST
-    try:
+    with replacing.file(out, ending=f".tmp{out.suffix}") as new:
         with progress.bar(title, count) as bar:
-            _encode(iter(frames), temporary, fps, bar)
-        written = _count(temporary)
+            _encode(iter(frames), new, fps, bar)
+        written = _count(new)
         if written != count:
-            raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+            left = space.free(out)
+            room = f" ({space.size(left)} are free)" if left is not None else ""
+            raise OSError(
+                f"{out}: {written} of {count} frames were written{room}; is the disk full?"
+            )
     return out
 
 

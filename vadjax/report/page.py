@@ -59,7 +59,7 @@ def build(
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
         text = _page(work, videos, summary, shown, windows, reasons)
-        (work / "index.html").write_text(text, encoding="utf-8")
+        (work / "index.html").write_text(text, "utf-8")
     return out / "index.html"
 
 
