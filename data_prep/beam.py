@@ -126,7 +126,7 @@ def each(
                 | beam.io.WriteToText(f"{notes}/part", file_name_suffix=".jsonl")
             )
         parts = sorted(notes.glob("*.jsonl"))
-        lines = [line for part in parts for line in part.read_text().splitlines()]
+        lines = [line for part in parts for line in part.read_text("utf-8").splitlines()]
         return dict(sorted(map(json.loads, lines)))
 
 

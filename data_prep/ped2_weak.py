@@ -87,7 +87,7 @@ def intervals_of(labels: np.ndarray) -> np.ndarray:
 
 def read_lists() -> list[dict[str, list[int]]]:
     """Training clips of each split: `{"normal": [...], "anomalous": [...]}`, numbers from 1."""
-    return json.loads(LISTS.read_text())
+    return json.loads(LISTS.read_text("utf-8"))
 
 
 def read_clips(

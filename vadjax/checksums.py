@@ -36,7 +36,7 @@ def write(folder: pathlib.Path, kind: str, left_out: tuple[str, ...] = ()) -> No
         for path in _files(folder)
         if path.name not in left_out
     }
-    (folder / FILE).write_text(json.dumps({"kind": kind, "files": sums}, indent=0) + "\n")
+    (folder / FILE).write_text(json.dumps({"kind": kind, "files": sums}, indent=0) + "\n", "utf-8")
 
 
 def check(folder: pathlib.Path, below: str = "") -> bool:

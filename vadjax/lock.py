@@ -89,7 +89,7 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
 def holder(path: pathlib.Path) -> str:
     """Who holds a lock, in words."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
         who = f"process {found['pid']} on {found['host']} since {found['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         who = "another program"

@@ -22,7 +22,8 @@ MEANING = {
     "outside": "something was written outside of the folder that was asked for",
 }
 # Of files that say when, where and how fast; checkpoints are compared by what is scored with them
-VOLATILE = re.compile(r"(^|/)(provenance\.json|.*\.webm|.*\.mp4|events\.out.*|settings\.json)$")
+VOLATILE = re.compile(r"(^|/)(provenance\.json|.*\.webm|.*\.mp4|events|settings\.json)$")
+EVENTS = re.compile(r"(?<=/)events\.out\.tfevents\..*")  # of TensorBoard: the time is in the name
 STATES = re.compile(r"(^|/)(finished|checkpoints/\d+)/")
 
 
@@ -51,10 +52,10 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
+        name = EVENTS.sub("events", path.relative_to(folder).as_posix())
         if path.is_symlink() or not path.is_file():
             continue
-        if state := STATES.search(f"{name}"):
+        if state := STATES.search(name):
             found[name[: state.end()]] = ""
         else:
             found[name] = "" if VOLATILE.search(name) else _digest(path)

@@ -241,8 +241,8 @@ def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
             target.replace(path)
     if file_format == "tfrecord":
         info = folder / "dataset_info.json"
-        text = info.read_text().replace('"array_record"', '"tfrecord"')
-        info.write_text(text.replace("{FILEFORMAT}", "tfrecord"))
+        text = info.read_text("utf-8").replace('"array_record"', '"tfrecord"')
+        info.write_text(text.replace("{FILEFORMAT}", "tfrecord"), "utf-8")
 
 
 def _in_order(serialized: bytes) -> bytes:

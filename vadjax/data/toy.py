@@ -161,7 +161,7 @@ def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> di
     }
     builder.check_new(out)
     with replacing.folder(out) as work:
-        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     return manifest
 
 

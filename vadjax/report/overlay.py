@@ -184,7 +184,7 @@ def _silent() -> Iterator[None]:
     """Nothing reaches the standard error, where OpenCV says of working codecs that they do not."""
     kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as none:
+        with open(os.devnull, "wb") as none:
             os.dup2(none.fileno(), 2)
             yield
     finally:
