@@ -39,7 +39,7 @@ def run(
         job = jobs[number % len(jobs)]
         with small_disk(root / "case"):
             if job.name not in known:
-                known[job.name] = reference(job, root, worker)
+                known[job.name] = reference(job, root, worker, root / "case" / "w")
         if number < full:
             yield _full(job, known[job.name], number, seed, root, worker)
         else:

@@ -117,15 +117,18 @@ def classify(
     new = {name: digest for name, digest in wrote.items() if name not in before}
     changed = [name for name in wrote if name in before and name.split("/", 1)[-1] != file]
     inside = [name for name in changed if known.made.get(name) != wrote[name]]
-    said = names_file(ended.said, file) and not names_file(known.ended.said, file)
+    known_lines = set(outcomes.steady(known.ended.said).splitlines())
+    new_lines = [one for one in ended.said.splitlines() if outcomes.steady(one) not in known_lines]
+    said = [one for one in new_lines if names_file(one, file)]
     if ended.code:
         return ("named" if names_file(ended.said, file) else "unnamed"), outcomes.last_line(
             ended.said
         )
-    if ended.out == known.ended.out and wanted == new and not inside:
-        return "survived", ""
+    if outcomes.steady(ended.out) == outcomes.steady(known.ended.out) and wanted == new:
+        if not inside:
+            return "survived", ""
     note = outcomes.difference(new, wanted) or "other figures"
-    return ("named" if said else "silent"), (outcomes.last_line(ended.errors) if said else note)
+    return ("named", said[-1][:300]) if said else ("silent", note)
 
 
 def names_file(text: str, file: str) -> bool:

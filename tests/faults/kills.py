@@ -58,13 +58,21 @@ def run(
         yield _one(job, known[job.name], number, seed, root, worker)
 
 
-def reference(job: Job, root: pathlib.Path, worker: Worker) -> Reference:
+def reference(
+    job: Job, root: pathlib.Path, worker: Worker, work: pathlib.Path | None = None
+) -> Reference:
     """Builds the input of a job and runs it, twice where the first compiles.
+
+    Args:
+      job: what to run.
+      root: folder for its input.
+      worker: runs it.
+      work: where it runs, which it may note; `root/case` if None.
 
     Raises:
       RuntimeError: it fails.
     """
-    source, work = root / "inputs" / job.name.replace(" ", "_"), root / "case"
+    source, work = root / "inputs" / job.name.replace(" ", "_"), work or root / "case"
     source.mkdir(parents=True)
     job.build(source, worker)
     for _ in range(2 if job.module == "vadjax.main" else 1):

@@ -92,6 +92,11 @@ def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     return " ".join(sorted(more) + sorted(less) + sorted(other))[:300]
 
 
+def steady(text: str) -> str:
+    """What is printed, without how fast it went."""
+    return re.sub(r"[\d.,]+ (steps/s|s left|objects/s)|objects/s [\d.]+", "", text)
+
+
 def last_line(text: str) -> str:
     """The last line that says something, at most 300 letters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
