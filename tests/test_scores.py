@@ -390,6 +390,17 @@ def test_reasons_that_cannot_be_read_are_refused(tmp_path, content, message):
         scores.read(path)
 
 
+@pytest.mark.parametrize("name", ["<b>../x", "a/b", "x\n", "..", ""])
+def test_names_of_alternatives(tmp_path, name):
+    arrays = {"frame_scores": np.zeros(3), f"alternative_{name}": np.zeros(3)}
+    with pytest.raises(ValueError, match="cannot be a name"):
+        scores.check(Scores("v", np.zeros(3), alternatives={name: np.zeros(3)}))
+    if name != "..":  # NumPy would write that outside of its archive
+        np.savez(tmp_path / "v.npz", **arrays)
+        with pytest.raises(ValueError, match=r"v\.npz"):
+            scores.read(tmp_path / "v.npz")
+
+
 def test_reasons_may_begin_with_a_byte_order_mark(tmp_path):
     path = scores.write(tmp_path, Scores("v", np.zeros(3)))
     (tmp_path / "v.reasons.jsonl").write_text('{"text": "é"}\n', "utf-8-sig")

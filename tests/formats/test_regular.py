@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import special
 
+import special_files
 from vadjax import scores
 from vadjax.convert import arrays
 from vadjax.data import mask_pictures, video
@@ -32,13 +32,13 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("kind", special.KINDS)
+@pytest.mark.parametrize("kind", special_files.KINDS)
 @pytest.mark.parametrize("name", READERS)
 def test_other_than_regular_files(tmp_path, name, kind):
     if READERS[name] is labels.read_labels and kind == "folder":
         pytest.skip("a folder of labels is read")
-    path = special.make(tmp_path, kind, name)
-    with special.within(20), pytest.raises(ValueError) as caught:
+    path = special_files.make(tmp_path, kind, name)
+    with special_files.within(20), pytest.raises(ValueError) as caught:
         READERS[name](path)
     assert f"{path}: a {kind}, expected a regular file" in str(caught.value)
 
