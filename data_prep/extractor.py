@@ -13,6 +13,7 @@ from vadjax.clip_features import SnippetFeatures
 from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video import AS_IT_IS, Reading, frames_of
 from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.writers import write_json
 
 SOURCES = "sources.json"  # name and path of every video
@@ -88,7 +89,7 @@ class Extractor:
         """
         claim(self.out, self.settings)
         path = self.out / SOURCES
-        sources = json_files.read(path, {...: str}) if path.exists() else {}
+        sources = json_files.read(path, {...: str}) if is_there(path) else {}
         todo = {}
         for name, video in videos.items():
             tail = video.parts[-3:]  # a folder of videos may be moved
@@ -173,7 +174,7 @@ def claim(out: pathlib.Path, settings: Mapping) -> None:
     path = out / SETTINGS
     if out.is_dir() and not path.is_file() and any(out.rglob("*.npy")):
         raise ValueError(f"{out}: holds features but no {SETTINGS}; name another --out")
-    there = json_files.read(path, dict) if path.exists() else settings
+    there = json_files.read(path, dict) if is_there(path) else settings
     differ = [
         f"  {name}: {there.get(name)!r} there, {settings.get(name)!r} here"
         for name in sorted({*there, *settings})

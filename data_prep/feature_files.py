@@ -58,7 +58,7 @@ class Features:
           ValueError: several places have such files.
         """
         return [
-            (path,) if path.is_file() else index.find(entry)
+            (path,) if path.exists() else index.find(entry)
             for path, index in zip(self.paths(entry.path), self.indices, strict=True)
         ]
 

@@ -43,6 +43,7 @@ from vadjax.formats.columns import Layout, layout
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.folders import visible
 from vadjax.formats.labels import match_labels
+from vadjax.formats.regular import is_there
 from vadjax.formats.table import Table, parse
 from vadjax.formats.tracks import TRACKS
 
@@ -131,8 +132,8 @@ def annotate(
     return dataclasses.replace(
         video,
         masks=open_video(masks, video.frames) if masks else video.masks,
-        boxes=read_boxes(boxes) if boxes.is_file() else video.boxes,
-        tracks=read_tracks(rows) if rows and rows.is_file() else video.tracks,
+        boxes=read_boxes(boxes) if is_there(boxes) else video.boxes,
+        tracks=read_tracks(rows) if rows and is_there(rows) else video.tracks,
     )
 
 
@@ -183,7 +184,7 @@ def label_videos(
         return with_labels(videos, labels)
     for name in SPLITS["test"]:
         path = root / name / "anomalous_frames.json"
-        if path.is_file():
+        if is_there(path):
             return with_intervals(videos, json_files.read(path, {...: [[int]]}), path)
     return videos
 

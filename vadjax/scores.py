@@ -35,7 +35,9 @@ from vadjax.data.segments import (
     uncovered_frames,
 )
 from vadjax.formats import json_files
+from vadjax.formats.names import shorten, wrong_with
 from vadjax.formats.npy import read_npz
+from vadjax.formats.regular import is_there
 from vadjax.score_checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
 
 ARRAYS = (
@@ -320,7 +322,7 @@ def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
 
 def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
     """The dicts of a file of reasons; none if there is no such file."""
-    return tuple(json_files.read_lines(path, dict, nan=True)) if path.exists() else ()
+    return tuple(json_files.read_lines(path, dict, nan=True)) if is_there(path) else ()
 
 
 def _part(path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str, kind: type):
@@ -339,7 +341,11 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       FileNotFoundError: no such file.
       ValueError: not an `.npz`, damaged, or with a pickle in it.
     """
-    return read_npz(path)
+    arrays = read_npz(path)
+    for name in arrays:
+        if wrong := wrong_with(name):
+            raise ValueError(f"{path}: an array named {shorten(name)}: {wrong}")
+    return arrays
 
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:

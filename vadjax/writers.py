@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from vadjax import replacing, space
 from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 
 FILE = "metrics.jsonl"
 BOARD = "tensorboard"  # folder
@@ -67,7 +68,7 @@ def read(workdir: str | pathlib.Path) -> list[dict]:
       ValueError: any other line that is damaged; names it.
     """
     path = pathlib.Path(workdir) / FILE
-    return json_files.read_lines(path, ROW, cut_last=True) if path.exists() else []
+    return json_files.read_lines(path, ROW, cut_last=True) if is_there(path) else []
 
 
 def write_json(path: pathlib.Path, value: object) -> None:

@@ -111,8 +111,8 @@ def _row(listed: str, label: str, classes: bool) -> Entry:
 
 def file_in(folder: pathlib.Path, *names: str) -> pathlib.Path | None:
     """The first of these files that a folder has, whatever the case of its letters."""
-    there = {path.name.lower(): path for path in sorted(folder.glob("*")) if path.is_file()}
-    exact = next((folder / name for name in names if (folder / name).is_file()), None)
+    there = {path.name.lower(): path for path in sorted(folder.glob("*")) if not path.is_dir()}
+    exact = next((folder / name for name in names if (folder / name).exists()), None)
     return exact or next((there[name] for name in names if name in there), None)
 
 

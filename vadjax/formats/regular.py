@@ -22,6 +22,15 @@ class NotRegular(ValueError):
     """A device, a folder or the like where a regular file was expected."""
 
 
+def is_there(path: str | os.PathLike) -> bool:
+    """Whether something has that name, if only a link to nothing or to itself.
+
+    For files that may be missing: what is there and cannot be read is an error, and is not passed
+    over.
+    """
+    return os.path.lexists(path)
+
+
 def check_regular(path: str | os.PathLike) -> pathlib.Path:
     """The path, if it is that of a regular file, or of a link to one.
 
