@@ -24,6 +24,7 @@ SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 DAMAGED = "damaged_{}"  # folder that a damaged step is moved to
 # What orbax itself writes after the sums. It holds times and names, nothing of the state.
 UNSUMMED = ("_CHECKPOINT_METADATA", "commit_success.txt")
+HALF = ".orbax-checkpoint-tmp"  # in the names of folders that orbax has not finished
 PACKED = 0.75  # the least share of a state's bytes that its compressed checkpoint takes
 
 
@@ -94,7 +95,6 @@ class Checkpoints(contextlib.AbstractContextManager):
                         preservation_policy=policies.AnyPreservationPolicy(keep),
                         create=not read_only,
                         read_only=read_only,
-                        cleanup_tmp_directories=not read_only,  # which a kill has left
                         temporary_path_class=_Summed,
                         **best,
                     ),
@@ -219,9 +219,13 @@ class Checkpoints(contextlib.AbstractContextManager):
     def _set_aside(self) -> None:
         """Moves the newest steps that are not as they were saved away, each with a line.
 
+        Removes what a kill has left of a save.
+
         Raises:
           Damaged: there are no others.
         """
+        for half in self.folder.glob(f"*{HALF}*"):
+            shutil.rmtree(half, ignore_errors=True)
         damaged = {}
         for step in self._on_disk():
             try:

@@ -65,7 +65,7 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
         if (there := path.stat().st_size) != size:
             raise Damaged(f"{name} has {there:,} bytes, {size:,} were saved")
         if (found := _sum(path, kind)) != expected:
-            raise Damaged(f"{name} has {kind} {found[:16]}, {expected[:16]} was saved")
+            raise Damaged(f"{name} has {kind} {found[:24]}, {expected[:24]} was saved")
     return True
 
 

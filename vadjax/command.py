@@ -28,6 +28,7 @@ def run(main: Callable[[], Any]) -> None:
       main: reads `sys.argv`, and raises SystemExit where something is wrong.
     """
     sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
+    threading.excepthook = _thread_failed
     try:
         _run(main)
         code = 0
@@ -62,6 +63,12 @@ def _run(main: Callable[[], Any]) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Says why a thread ended, unless the disk is full: then the program says so in its line."""
+    if space.told(failed.exc_value) is None:
+        threading.__excepthook__(failed)
 
 
 class Terminated(KeyboardInterrupt):

@@ -111,8 +111,19 @@ def cause(error: BaseException | None) -> int | None:
         for number in REASONS:
             if os.strerror(number) in words:
                 return number
+        if re.fullmatch(r"\d+ requested and \d+ written", words):  # NumPy does not say why
+            return errno.EFBIG if _files_are_limited() else errno.ENOSPC
         error = error.__cause__ or error.__context__
     return None
+
+
+def _files_are_limited() -> bool:
+    """Whether the system limits the size of this program's files."""
+    try:
+        import resource
+    except ImportError:  # no POSIX system
+        return False
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def size(count: float) -> str:

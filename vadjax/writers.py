@@ -27,8 +27,12 @@ class Writer:
         rows = [row for row in read(workdir) if row["step"] <= step] if step else []
         replacing.write(self._path, "".join(_line(row) for row in rows))
         self._file = self._path.open("ab", buffering=0)  # nothing waits to be written at the end
-        with space.naming(workdir / BOARD):
-            self._board = _tensorboard(workdir / BOARD)
+        try:
+            with space.naming(workdir / BOARD):
+                self._board = _tensorboard(workdir / BOARD)
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes the scalars of `step`.

@@ -118,7 +118,8 @@ def _judge(
     ended: Ended, again: Ended, work: pathlib.Path, known: Reference, place: str
 ) -> tuple[str, str]:
     """One line that names the place and exit code 1; then the same files as without the fault."""
-    lines = [line for line in ended.errors.splitlines() if line.strip()]
+    usual = known.errors.splitlines()
+    lines = [line for line in ended.errors.splitlines() if line.strip() and line not in usual]
     if ended.stopped:
         return "hang", f"{ended.stopped}, {ended.seconds} s"
     if "Traceback (most recent" in ended.said or ended.code < 0:

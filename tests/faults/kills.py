@@ -15,11 +15,12 @@ LEFT_AS_IT_IS = "exists and is left as it is"  # what is said where all was done
 class Reference(NamedTuple):
     """What a program writes that nothing happens to, how often it changes files, how long it runs.
 
-    `source` is the folder of its input.
+    `source` is the folder of its input, `errors` what it says on the standard error.
     """
 
     source: pathlib.Path
     made: dict[str, str]
+    errors: str
     changes: int
     seconds: float
 
@@ -80,7 +81,8 @@ def reference(
         ended = job.run(source, work, worker, count=True)
         if ended.code:
             raise RuntimeError(f"{job.name}: {ended.code} {ended.stopped}: {ended.said}")
-    return Reference(source, outcomes.contents(work), ended.changes, ended.seconds)
+    made = outcomes.contents(work)
+    return Reference(source, made, ended.errors, ended.changes, ended.seconds)
 
 
 def _one(

@@ -70,7 +70,7 @@ class Worker:
         environment = {**os.environ, **ENVIRONMENT, **self._environment}
         environment.pop("XLA_FLAGS", None)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "tests.faults.worker"]
+        command = [sys.executable, "-m", "tests.faults.forks"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the worker did not start")

@@ -13,7 +13,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from vadjax import lock, replacing, space
-from vadjax.data import records
+from vadjax.data import records, standstill
 from vadjax.formats.names import check_name
 
 
@@ -153,7 +153,7 @@ def write_dataset(
     check_target(out, file_format, shards)
     if size:
         space.check(out, size, "the dataset")
-    with replacing.beside(out) as work:
+    with replacing.beside(out) as work, standstill.guarded(out):
         notes = notes or {split: LabelNotes() for split in splits}
         builder = RecordBuilder(
             data_dir=str(work),

@@ -26,8 +26,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("fpr", type=pathlib.Path, help=".npy [n], false-positive rates")
     parser.add_argument("tpr", type=pathlib.Path, help=".npy [n], true-positive rates")
     args = parser.parse_args(argv)
-    found = command.report_errors(lambda: area(_load(args.fpr), _load(args.tpr)))
+    found = command.report_errors(measure, args.fpr, args.tpr)
     print(f"{found:.12g}")
+
+
+def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
+    """The area of a curve in two files.
+
+    Raises:
+      ValueError: they hold no curve; names both.
+    """
+    rates = _load(fpr), _load(tpr)
+    try:
+        return area(*rates)
+    except ValueError as error:
+        raise ValueError(f"{fpr} and {tpr}: {error}") from error
 
 
 def _load(path: pathlib.Path) -> np.ndarray:

@@ -161,11 +161,13 @@ def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -
     try:
         for done, frame in enumerate(frames, 1):
             writer = writer or _writer(path, fps, frame.shape[1::-1])
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            with _silent():
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
             bar.update(done, {})
     finally:
         if writer:
-            writer.release()
+            with _silent():
+                writer.release()
 
 
 def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
@@ -181,7 +183,11 @@ def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoW
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing reaches the standard error, where OpenCV says of working codecs that they do not."""
+    """Nothing reaches the standard error.
+
+    There OpenCV says of working codecs that they do not work, and of every frame that a full disk
+    did not take it, which `film` finds and says once.
+    """
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as none:

@@ -1,6 +1,6 @@
 """A process that has imported what the programs import, and forks one of them for each request.
 
-    python -m tests.faults.worker       # JSON lines in and out; see `tests.faults.process`
+    python -m tests.faults.forks       # JSON lines in and out; see `tests.faults.process`
 
 So a program starts in a tenth of a second, and is otherwise as with `python -m MODULE OPTIONS`.
 """
