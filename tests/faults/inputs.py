@@ -283,7 +283,7 @@ def crop_features(folder: pathlib.Path, worker: Worker | None = None) -> None:
 
 def toy_bags(folder: pathlib.Path, worker: Worker) -> None:
     """A prepared dataset of bags."""
-    sizes = ["--train", "4", "4", "--test", "3", "3", "--width", "8"]
+    sizes = ["--train", "4", "4", "--test", "3", "3", "--width", "16"]
     worker.run("data_prep.toy", ["--out", str(folder / "data"), *sizes], folder)
 
 
