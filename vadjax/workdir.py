@@ -11,6 +11,7 @@ import ml_collections
 from vadjax import lock, processes, provenance, space
 from vadjax.data.records import Dataset, Description
 from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.provenance import HARMLESS
 from vadjax.writers import write_json
 
@@ -88,9 +89,11 @@ def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
         return
     path = workdir / provenance.FILE
     try:
-        before = json_files.read(path, [dict]) if path.exists() else []
+        before = json_files.read(path) if is_there(path) else []
     except ValueError as error:
         raise ValueError(f"{error}; move it away") from error
+    if not isinstance(before, list):
+        raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
     write_json(path, [*before, entry])
 
 
@@ -153,11 +156,26 @@ def adopt(
             for section in sections:
                 part = part[section]
             kind = tuple if isinstance(part[field], tuple) else lambda value: value
+            if not _alike(there, here):
+                raise ValueError(
+                    f"{workdir / FILE}: {name} is {there!r:.80}, the config here has {here!r:.80}; "
+                    "expected a value of the same type"
+                )
             with part.ignore_type(), part.unlocked():
                 part[field] = kind(there)
             if name != "data.dir":
                 changed.append(name)
     return config, changed
+
+
+def _alike(there: object, here: object) -> bool:
+    """Whether two values of JSON can stand for the same field: None, or of one type."""
+    kinds = {
+        float if type(value) in (int, float) else type(value)
+        for value in (there, here)
+        if value is not None
+    }
+    return len(kinds) < 2
 
 
 def differences(

@@ -118,9 +118,9 @@ class Bags(Sequence):
         Raises:
           ValueError, KeyError, AttributeError, IndexError, TypeError: it is none.
         """
-        shape = record["features/shape"]
-        if len(shape) != 3 or shape.min() < 1 or shape[2] != self._width:
-            raise ValueError(f"features {shape.tolist()}, expected [crops, rows, {self._width}]")
+        shape = record["features/shape"].tolist()
+        if len(shape) != 3 or min(shape) < 1 or shape[2] != self._width:
+            raise ValueError(f"features {shape}, expected [crops, rows, {self._width}]")
         features = np.frombuffer(record["features/value"], np.float32).reshape(shape)
         label, num_frames = (_one_number(record, name) for name in ("label", "num_frames"))
         if label != self._labels[number]:
@@ -147,7 +147,7 @@ def _intervals(found: np.ndarray, num_frames: int) -> np.ndarray:
     if not 1 <= num_frames <= MAX_FRAMES and num_frames != UNKNOWN_LENGTH:
         raise ValueError(f"num_frames {num_frames}")
     pairs = found.reshape(-1, 2)
-    if len(pairs):
+    if found.size:
         inside = (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] <= num_frames)
         if found.dtype != np.int64 or not inside.all():
             raise ValueError(f"intervals {found[:8].tolist()} in {num_frames:,} frames")
