@@ -5,6 +5,7 @@ The disk is a small one in memory of its own, or a limit on the size of files: t
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 
+import commands
 from conftest import ROOT
 from data_prep import toy as toy_program
 from data_prep import tracks
@@ -195,28 +197,76 @@ def test_a_folder_without_permission_is_one_line(name, closed, capfd):
     assert str(closed) in line and "permission" in line, line
 
 
-# The same without rights: the system's limit on the size of a file.
+# The whole program.
 
-LIMITED = """
-import resource, signal, sys
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-import test_full_disk, pathlib
-from vadjax import command
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-write, place = test_full_disk.WRITERS[sys.argv[1]][0], pathlib.Path(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1))
-command.run(lambda: command.report_errors(write, place))
-"""
+LEFT = {  # bytes, of which a run takes 3 MB
+    "at once": 0,
+    "for its first files": 40 * KB,
+    "before the first checkpoint": 1_000 * KB,
+    "for some checkpoints": 2_100 * KB,
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["checkpoint", "metrics", "scores", "bags", "curves"])
-def test_a_limit_on_files_is_one_line(name, tmp_path):
+@pytest.mark.parametrize("when", LEFT)
+def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on(when, disk, toy_bags):
+    options = ["--config=configs/ucf_mil.py:smoke", f"--config.data.dir={toy_bags}",
+               "--config.train.save_every=1", "--config.train.keep=15",
+               "--config.train.steps=8"]  # fmt: skip
+    filling = fill(disk, LEFT[when])
+    code, _, errors = commands.run("vadjax.main", *options, f"--workdir={disk / 'run'}")
+    assert code == 1 and errors.count("\n") == 1, errors
+    assert errors.startswith("error: ") and str(disk / "run") in errors and "free" in errors
+    assert "no space left" in errors
+    filling.unlink()
+    _mount(disk, "-o", "remount,size=200m")
+    code, out, errors = commands.run("vadjax.main", *options, f"--workdir={disk / 'run'}")
+    assert code == 0, errors
+    assert sorted(path.name for path in (disk / "run").iterdir()) == [
+        "checkpoints", "config.json", "dataset.json", "finished", "metrics.json", "metrics.jsonl",
+        "provenance.json", "report", "scores", "tensorboard"]  # fmt: skip
+    steps = [row["step"] for row in writers.read(disk / "run") if "loss" in row]
+    assert steps == list(range(1, 9))
+
+
+def test_an_output_that_is_full_is_one_line(tmp_path):
+    script = f"{sys.executable} -m data_prep.tracks --help > /dev/full"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert "what the program prints could not be written: No space left on device" in done.stderr
+
+
+# The same without rights: the system's limit on the size of a file.
+
+LIMITED = """
+import json, pathlib, resource, signal, sys, threading
+sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+import test_full_disk
+import vadjax.command
+from data_prep import command
+threading.excepthook = vadjax.command._thread_failed  # as `command.run` does
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1))
+for name in sys.argv[2:]:
+    place = pathlib.Path(sys.argv[1]) / name
+    place.mkdir()
+    try:
+        command.report_errors(test_full_disk.WRITERS[name][0], place)
+    except SystemExit as end:
+        print(json.dumps([str(place), end.code]))
+"""
+OF_FILES = ("checkpoint", "finished", "metrics", "scores", "bags", "curves", "tracks", "report")
+
+
+@pytest.mark.slow
+def test_a_limit_on_files_is_one_line(tmp_path):
     script = LIMITED.format(root=str(ROOT), limit=20 * KB)
     done = subprocess.run(
-        [sys.executable, "-c", script, name, str(tmp_path)], capture_output=True, text=True
+        [sys.executable, "-c", script, str(tmp_path), *OF_FILES], capture_output=True, text=True
     )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert len(lines) == 1 and "larger than the system allows" in lines[0], done.stderr
-    assert str(tmp_path) in lines[0]
+    assert "Traceback" not in done.stderr, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [pathlib.Path(place).name for place, _ in rows] == [*OF_FILES], done.stdout
+    for place, line in rows:
+        assert line.startswith("error: ") and place in line and "\n" not in line, line
+        assert "larger than the system allows (ulimit -f)" in line, line

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -69,7 +69,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         read_only: bool = False,
     ):
         self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
-        self._mend = MAKE_ANEW if read_only else REMOVE
+        self._read_only, self._mend = read_only, MAKE_ANEW if read_only else REMOVE
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
         policies = ocp.checkpoint_managers
@@ -86,8 +86,8 @@ class Checkpoints(contextlib.AbstractContextManager):
             )
         with space.naming(self.folder):
             if not read_only:
-                processes.once(self._set_aside, Damaged)
-            processes.once(lambda: self._check_figures(read_only), Damaged)
+                self._once(self._set_aside)
+            self._once(self._check_figures)
             with _naming(self.folder, self._mend):
                 self._manager = ocp.CheckpointManager(
                     self.folder,
@@ -246,12 +246,19 @@ class Checkpoints(contextlib.AbstractContextManager):
                 f"step {step:,}."
             )
 
-    def _check_figures(self, read_only: bool) -> None:
+    def _check_figures(self) -> None:
         """Finds figures of steps that are not as saved: by them another step may be the best."""
+        again = f"Remove {self.folder} to train again from the start"
         for step in self._on_disk():
-            again = None if read_only else f"Remove {self.folder} to train again from the start"
-            with self._naming(step, again):
+            with self._naming(step, None if self._read_only else again):
                 checksums.check(self.folder / str(step), "metrics/")
+
+    def _once(self, check: Callable[[], bool | None]) -> int:
+        """Where checkpoints are written, the first process checks and all come to the same end.
+
+        Who only reads them may be alone in that: then each process checks.
+        """
+        return int(check() or 0) if self._read_only else processes.once(check, Damaged)
 
     def _on_disk(self) -> list[int]:
         """The saved steps, newest first."""
@@ -265,14 +272,12 @@ class Checkpoints(contextlib.AbstractContextManager):
     def _check(self, step: int) -> Any:
         """Compares a step with its sums; names, shapes and types of what is in it.
 
-        The first process reads it all, and all come to the same end.
-
         Raises:
           Damaged: it is not as it was saved.
         """
         folder = self.folder / str(step)
         with self._naming(step):
-            if not processes.once(lambda: checksums.check(folder), Damaged):
+            if not self._once(lambda: checksums.check(folder)):
                 print(f"{folder}: not checked, of an older vadjax: it has no {checksums.FILE}")
             return ocp.StandardCheckpointHandler().metadata(folder / "state").tree
 

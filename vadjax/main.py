@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     """Hands the flags to the mode's function; bad input ends in one line."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     check_flags()
     import jax  # after the flags: --help is instant
 

@@ -163,7 +163,7 @@ def run(stage: str) -> None:
 
 def main(argv: list[str]) -> None:
     """Runs the stage that is named; bad input ends in one line."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     if len(argv) != 2 or argv[1] not in STAGES:
         sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")
     try:
