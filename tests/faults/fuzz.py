@@ -111,12 +111,11 @@ def classify(
         return "hang", f"{ended.stopped} {ended.seconds} s, {ended.peak} MB"
     if "Traceback (most recent" in ended.said or ended.code < 0:
         return "traceback", outcomes.last_line(ended.errors) or f"signal {-ended.code}"
-    # What the program wrote, without the damaged file itself
-    wrote = {name: digest for name, digest in made.items() if before.get(name) != digest}
-    wanted = {name: known.made.get(name) for name in known.made if name not in before}
-    new = {name: digest for name, digest in wrote.items() if name not in before}
-    changed = [name for name in wrote if name in before and name.split("/", 1)[-1] != file]
-    inside = [name for name in changed if known.made.get(name) != wrote[name]]
+    # What the program wrote beside the input, and changed in it, but for the damaged file itself
+    own, wrote = f"in/{file}", {n: d for n, d in made.items() if before.get(n) != d}
+    wanted = {n: d for n, d in known.made.items() if n not in before and n != own}
+    new = {n: d for n, d in wrote.items() if n not in before and n != own}
+    inside = [n for n in wrote if n in before and n != own and known.made.get(n) != wrote[n]]
     known_lines = set(outcomes.steady(known.ended.said).splitlines())
     new_lines = [one for one in ended.said.splitlines() if outcomes.steady(one) not in known_lines]
     said = [one for one in new_lines if names_file(one, file)]

@@ -119,7 +119,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def silent(outcomes: Iterable[Outcome]) -> str:
     """What was accepted with another result, by kind."""
     counts = collections.Counter(
-        (outcome.case, outcome.fault.split(":")[0])
+        (outcome.case, re.split(r":| \(", outcome.fault)[0])
         for outcome in outcomes
         if outcome.kind == "silent"
     )

@@ -87,6 +87,9 @@ def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, t
             raise ValueError(f"{where}: {image!r:.80}; expected an object with an id and file_name")
         if key in places:
             raise ValueError(f"{where}: the id {key!r} is there twice")
+        for side in ("height", "width"):
+            if isinstance(image.get(side), list | dict):
+                raise ValueError(f"{where}: {side} {image[side]!r:.40}; expected pixels")
         try:
             places[key] = _place(image, names, videos)
         except ValueError as error:
