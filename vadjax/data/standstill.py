@@ -73,7 +73,7 @@ def _limit() -> int | None:
 def _taken() -> int:
     """Bytes of address space that this program has; 0 where the system does not say."""
     try:
-        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+        pages = int(pathlib.Path("/proc/self/statm").read_text("ascii").split()[0])
     except (OSError, ValueError):
         return 0
     return pages * resource.getpagesize()
