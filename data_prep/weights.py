@@ -39,7 +39,7 @@ from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
-from vadjax.formats.regular import read_bytes
+from vadjax.formats.regular import check_regular, read_bytes
 from vadjax.writers import write_json
 
 
@@ -189,8 +189,9 @@ def _write(contents: dict, folder: pathlib.Path) -> None:
 
 
 def _local_source(path: pathlib.Path) -> dict:
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
+    check_regular(path)
     licence = "not known here; ask its publisher"
     return {"source": path.name, "version": "-", "sha256": sha256(path), "licence": licence}
 
@@ -269,8 +270,9 @@ def check(path: pathlib.Path, published: Published) -> dict:
     Raises:
       FileNotFoundError, ValueError: it is not there, or another.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
+    check_regular(path)
     if (got := sha256(path)) != published.sha256:
         raise ValueError(
             f"{path}: SHA-256 {got[:12]}…, the published file has {published.sha256[:12]}…; take "

@@ -50,7 +50,7 @@ ARRAYS = (
     "map",
 )  # the other names
 OTHER_RULE = "--expansion RULE of vadjax.metrics.frame and vadjax.report"
-MAX_FRAMES = 100_000_000  # of one video: 46 days at 25 frames a second
+MAX_FRAMES = 20_000_000  # of one video: nine days at 25 frames a second
 
 
 class Pictures(NamedTuple):

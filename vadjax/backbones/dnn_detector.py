@@ -32,6 +32,7 @@ from vadjax.backbones.detection import (
     choose,
     sigmoid,
 )
+from vadjax.formats.regular import check_regular
 from vadjax.formats.text import read_names
 
 ENDINGS = (".onnx", ".tflite")
@@ -193,8 +194,9 @@ def read_net(path: pathlib.Path) -> cv2.dnn.Net:
       FileNotFoundError: there is no such file.
       ValueError: OpenCV cannot read it.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of a network")
+    check_regular(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file {' or '.join(f'*{end}' for end in ENDINGS)}")
     onnx = path.suffix.lower() == ".onnx"

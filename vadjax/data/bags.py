@@ -15,7 +15,7 @@ from vadjax.formats.names import check_name
 
 KIND = "features"
 UNKNOWN_LENGTH = -1
-MAX_FRAMES = 100_000_000  # of a video
+MAX_FRAMES = 20_000_000  # of a video
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 
 MOST_SIDE = 1 << 15  # pixels of a side of a frame
-MOST_FRAMES = 100_000_000  # of a video
+MOST_FRAMES = 20_000_000  # of a video
 FILE = {"file": str, "bytes": int, "sha256": str}
 SPLIT = {"records": int, "shards": [FILE]}
 COMMON = {"name": str, "kind": str, "format": str, "files?": [FILE]}
