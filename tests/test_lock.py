@@ -142,3 +142,23 @@ def test_two_runs_in_one_workdir(toy_bags, tmp_path):
     again.send_signal(signal.SIGTERM)
     assert "Stopped by SIGTERM" in again.communicate()[0]
     assert not (tmp_path / workdir.LOCK).exists()
+
+
+@pytest.mark.slow
+def test_several_processes_are_all_refused(mil_config, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{probe.getsockname()[1]}"
+    options = ["--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
+               f"--config.data.dir={mil_config.data.dir}"]  # fmt: skip
+    with holding(tmp_path / workdir.LOCK) as program:
+        running = [
+            Program("vadjax.main", f"--distributed={where},2,{number}", *options)
+            for number in range(2)
+        ]
+        found = [one.communicate(600)[1] for one in running]
+        assert [one.returncode for one in running] == [1, 1], found
+        assert re.search(rf"error: {tmp_path}: {WHO}", found[0]), found
+        assert "error: the first process says why" in found[1], found
+        assert not any("Traceback" in errors for errors in found)
+        program.kill()

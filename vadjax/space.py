@@ -156,11 +156,11 @@ def _full(subject: str, reason: str, place: str | pathlib.Path, needed: int | No
 def _is_of(error: BaseException | None, place: str | pathlib.Path) -> bool:
     """Whether an error is of `place`, of what is in it or above it, or of its hidden neighbours."""
     there = pathlib.Path(os.path.realpath(place))
-    own = (str(there), f"{there.parent}/.{there.name}.")
+    own = (f"{there}/", f"{there.parent}/.{there.name}.")
     while error is not None:
         if named := getattr(error, "filename", None):
-            named = os.path.realpath(os.fsdecode(named))
-            if named.startswith(own) or pathlib.Path(named) in there.parents:
+            named = pathlib.Path(os.path.realpath(os.fsdecode(named)))
+            if f"{named}/".startswith(own) or named in there.parents:
                 return True
         elif any(name in str(error) for name in own):
             return True
