@@ -282,6 +282,10 @@ def write_videos(folder, text: str):
             json.dumps([VIDEO, {**VIDEO, "split": "test", "frames": 600}]),
             "v: an anomalous test video needs its intervals",
         ),
+        (
+            json.dumps([VIDEO, {**VIDEO, "split": "test", "intervals": [[3, 9]]}]),
+            r"v: a test video needs its number of frames.*videos.json\)",
+        ),
     ],
 )
 def test_unusable_videos_json_is_named(tmp_path, text, message):
