@@ -9,19 +9,19 @@ A video of tau snippets has 16 tau labels: those of its frames, of which the las
 the frames that the last snippet lacks.
 """
 
-import json
 import pathlib
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.io
 
 from vadjax.convert import arrays
 from vadjax.data.segments import CLIP_FRAMES
-from vadjax.formats import text
+from vadjax.formats import json_files, text
 from vadjax.formats.annotations import find_annotation, read_annotation
 from vadjax.formats.entries import some
+from vadjax.formats.mat import EMPTY, read_mat
+from vadjax.scores import MAX_FRAMES
 
 
 def find_truth(folder: pathlib.Path) -> pathlib.Path:
@@ -115,15 +115,15 @@ def fit_length(name: str, labels: np.ndarray, snippets: int) -> np.ndarray:
 
 
 def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]) -> list:
-    content = text.read_text(path)
     try:
-        content = json.loads(content)
-        content = {name: (entry["num_frames"], entry["labels"]) for name, entry in content.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        content = json_files.read(path, {...: {"num_frames": int, "labels": object}})
+    except ValueError as error:
+        told = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: cannot be read ({error!r}); expected JSON "
+            f"{path}: cannot be read ({told}); expected JSON "
             '{video: {"num_frames": n, "labels": [0, 1, …]}}'
         ) from error
+    content = {name: (entry["num_frames"], entry["labels"]) for name, entry in content.items()}
     if missing := [name for name in names if name not in content]:
         raise FileNotFoundError(f"{path}: no labels of {len(missing)} videos: {missing[:4]}")
     if others := sorted(content.keys() - {*names}):
@@ -193,12 +193,19 @@ def _read_events(path: pathlib.Path, snippets: int) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no annotation of this anomalous test video")
     try:
-        events = scipy.io.loadmat(path, simplify_cells=True)["Annotation_file"]["Anno"]
-        events = np.asarray(events, np.int64).reshape(-1, 2)
-    except Exception as error:  # what a damaged file raises is open-ended
+        found = read_mat(path, "Annotation_file").get("Annotation_file", EMPTY)
+    except ValueError as error:
+        told = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: cannot be read ({error!r}); expected Annotation_file.Anno, [events, 2]"
+            f"{path}: cannot be read ({told}); expected Annotation_file.Anno, [events, 2]"
         ) from error
+    record = found.flat[0] if found.dtype == object and found.size == 1 else None
+    events = record.get("Anno") if isinstance(record, dict) else None
+    if events is None or events.dtype.kind not in "iuf" or events.size % 2:
+        raise ValueError(f"{path}: expected Annotation_file.Anno, [events, 2]")
+    if not np.isfinite(events).all() or (np.abs(events) > MAX_FRAMES).any():
+        raise ValueError(f"{path}: an event whose frames are not between 0 and {MAX_FRAMES:,}")
+    events = events.astype(np.int64).reshape(-1, 2)
     frames = CLIP_FRAMES * snippets
     labels = np.zeros(frames, np.uint8)
     for start, end in events[events[:, 0] >= 0]:

@@ -145,8 +145,10 @@ def class_of(video: Entry) -> str:
     return video.listed_class or letters or ("anomalous" if video.label else "normal")
 
 
-def find_files(index: Index, videos: Sequence[Entry], split: str) -> list[Files]:
-    """The files of each video.
+def find_files(
+    index: Index, videos: Sequence[Entry], split: str, listed: pathlib.Path
+) -> list[Files]:
+    """The files of each video of the list `listed`, which messages name.
 
     Raises:
       FileNotFoundError: videos without any.
@@ -165,7 +167,8 @@ def find_files(index: Index, videos: Sequence[Entry], split: str) -> list[Files]
     if missing:
         raise FileNotFoundError(
             f"{index.folder}: no features of {len(missing):,} of {len(videos):,} {split} videos "
-            f"(NAME_i3d.npy or NAME.npy, or NAME__0.npy, ... of its crops): {some(missing)}"
+            f"(NAME_i3d.npy or NAME.npy, or NAME__0.npy, ... of its crops) in {listed}: "
+            f"{some(missing)}"
         )
     owners: dict[pathlib.Path, str] = {}
     for video, files in zip(videos, found, strict=True):
@@ -239,7 +242,7 @@ def prepare(
     folder = pathlib.Path(features)
     videos, index = read_lists(lists, published), Index(folder)
     names = {split: unique_names(videos[split], lists[split]) for split in SPLITS}
-    files = {split: find_files(index, videos[split], split) for split in SPLITS}
+    files = {split: find_files(index, videos[split], split, lists[split]) for split in SPLITS}
     axis, shapes = check_shapes(files["train"] + files["test"], known_axes(folder, axes), folder)
     snippets = [shape.rows for shape in shapes[len(files["train"]) :]]
     labels = _read_truth(lists, names["test"], videos["test"], snippets)
@@ -272,6 +275,10 @@ def prepare(
             "crops": shapes[0].crops,
             "sampling": {"rule": sampling, "segments": segments},
         },
+        size=4
+        * shapes[0].crops
+        * shapes[0].columns
+        * (segments * len(names["train"]) + sum(snippets)),
     )
 
 

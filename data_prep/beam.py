@@ -8,18 +8,18 @@
 Needs the extra `beam`.
 """
 
+import contextlib
 import functools
 import io
 import json
-import os
 import pathlib
-import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from vadjax import replacing
+from vadjax.data import builder
 from vadjax.data.records import TFRecordSource, write_tfrecord
 
 Worker = Callable[[str, Any], None]
@@ -27,11 +27,9 @@ Arrays = Mapping[str, np.ndarray]
 Maker = Callable[[Any], Iterable[Arrays]]
 
 
-def folder_beside(out: str | pathlib.Path) -> tempfile.TemporaryDirectory:
+def folder_beside(out: str | pathlib.Path) -> contextlib.AbstractContextManager[pathlib.Path]:
     """Folder for `in_order`, on the disk of `out`; it is removed at the end of the `with`."""
-    out = pathlib.Path(out).absolute()  # a machine may work in another folder
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")
+    return replacing.beside(builder.parts_of(out))
 
 
 def in_order(
@@ -72,12 +70,8 @@ def _writer(make: Callable[[], Maker], shared: pathlib.Path) -> Worker:
     made = make()
 
     def write(name: str, item: Any) -> None:
-        own = shared / f".{name}.{uuid.uuid4().hex}"  # Beam may give an item to two machines
-        try:
+        with replacing.file(shared / name) as own:  # Beam may give an item to two machines
             write_tfrecord(own, map(_pack, made(item)))
-            os.replace(own, shared / name)
-        finally:
-            own.unlink(missing_ok=True)
 
     return write
 
@@ -122,8 +116,7 @@ def each(
     except ImportError as error:
         raise ImportError("this needs Apache Beam: pip install 'vadjax[beam]'") from error
 
-    pathlib.Path(shared).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=shared, prefix=".failed.") as notes:
+    with replacing.beside(pathlib.Path(shared) / "failed") as notes:
         with beam.Pipeline(argv=[*(options or ["--runner=FnApiRunner"])]) as pipeline:
             _ = (
                 pipeline
@@ -132,8 +125,8 @@ def each(
                 | beam.ParDo(_do_fn(beam, make))
                 | beam.io.WriteToText(f"{notes}/part", file_name_suffix=".jsonl")
             )
-        parts = sorted(pathlib.Path(notes).glob("*.jsonl"))
-        lines = [line for part in parts for line in part.read_text().splitlines()]
+        parts = sorted(notes.glob("*.jsonl"))
+        lines = [line for part in parts for line in part.read_text("utf-8").splitlines()]
         return dict(sorted(map(json.loads, lines)))
 
 

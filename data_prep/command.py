@@ -51,7 +51,7 @@ def parse_columns(text: str) -> tuple[str, ...]:
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
     """As `vadjax.command.report_errors`, without what checkpoints warn of on purpose."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     return command.report_errors(function, *args, **kwargs)
 
 

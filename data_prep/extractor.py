@@ -1,8 +1,6 @@
 """From the clips of a video to its files of features; what data_prep.extract_features runs."""
 
 import dataclasses
-import json
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -10,9 +8,12 @@ import cv2
 import numpy as np
 
 from data_prep.feature_files import SETTINGS, TWO_STREAM
+from vadjax import replacing
 from vadjax.clip_features import SnippetFeatures
 from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video import AS_IT_IS, Reading, frames_of
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.writers import write_json
 
 SOURCES = "sources.json"  # name and path of every video
@@ -88,7 +89,7 @@ class Extractor:
         """
         claim(self.out, self.settings)
         path = self.out / SOURCES
-        sources = json.loads(path.read_text()) if path.is_file() else {}
+        sources = json_files.read(path, {...: str}) if is_there(path) else {}
         todo = {}
         for name, video in videos.items():
             tail = video.parts[-3:]  # a folder of videos may be moved
@@ -173,7 +174,7 @@ def claim(out: pathlib.Path, settings: Mapping) -> None:
     path = out / SETTINGS
     if out.is_dir() and not path.is_file() and any(out.rglob("*.npy")):
         raise ValueError(f"{out}: holds features but no {SETTINGS}; name another --out")
-    there = json.loads(path.read_text()) if path.is_file() else settings
+    there = json_files.read(path, dict) if is_there(path) else settings
     differ = [
         f"  {name}: {there.get(name)!r} there, {settings.get(name)!r} here"
         for name in sorted({*there, *settings})
@@ -190,8 +191,5 @@ def claim(out: pathlib.Path, settings: Mapping) -> None:
 
 def _write(path: pathlib.Path, array: np.ndarray) -> None:
     """Writes beside and renames, so that a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with replacing.file(path, 4 * array.size) as new, new.open("wb") as file:
         np.save(file, np.ascontiguousarray(array, np.float32))
-    os.replace(temporary, path)

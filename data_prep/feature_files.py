@@ -6,7 +6,6 @@ A file holds [rows, columns], or with crops [crops, rows, columns] (data_prep.ex
 """
 
 import dataclasses
-import json
 import pathlib
 import warnings
 from collections.abc import Iterable, Sequence
@@ -15,8 +14,9 @@ import numpy as np
 
 from data_prep.feature_index import Files, Index
 from vadjax.convert import arrays
-from vadjax.formats import text
+from vadjax.formats import json_files, text
 from vadjax.formats.entries import Entry
+from vadjax.formats.npy import read_npy
 
 SETTINGS = "settings.json"  # beside the files; data_prep.extract_features writes it
 TWO_STREAM = {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
@@ -58,7 +58,7 @@ class Features:
           ValueError: several places have such files.
         """
         return [
-            (path,) if path.is_file() else index.find(entry)
+            (path,) if path.exists() else index.find(entry)
             for path, index in zip(self.paths(entry.path), self.indices, strict=True)
         ]
 
@@ -112,11 +112,9 @@ def raw_shape(path: pathlib.Path) -> tuple[int, ...]:
         shape = (len(lines), len(lines[0].text.split())) if lines else (0, 0)
         return _check(path, np.dtype(np.float32), shape)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses more than the file has
-    except Exception:  # what a damaged header raises is open-ended
+        array = read_npy(path)  # refuses more than the file has, or less
+    except ValueError:
         array = arrays.read_npy(path)  # objects, or it says what is wrong
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: several arrays in one file; expected .npy, not .npz")
     return _check(path, array.dtype, array.shape)
 
 
@@ -250,9 +248,10 @@ def read_settings(folder: pathlib.Path) -> dict | None:
       ValueError: the file that says it cannot be read.
     """
     path = folder / SETTINGS
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        return dict(json.loads(text.read_text(path)))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: not a JSON object ({error}); extract again") from error
+        return json_files.read(path, dict)
+    except ValueError as error:
+        told = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a JSON object ({told}); extract again") from error

@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import dataclasses
 import glob
-import json
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,13 +37,14 @@ from vadjax.data.masks import is_scene, open_video
 from vadjax.data.object_masks import ANNOTATIONS
 from vadjax.data.pictures import Levels, add_levels_flag, not_for
 from vadjax.data.video import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames
+from vadjax.formats import json_files
 from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assumed
 from vadjax.formats.columns import Layout, layout
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.folders import visible
 from vadjax.formats.labels import match_labels
+from vadjax.formats.regular import is_there
 from vadjax.formats.table import Table, parse
-from vadjax.formats.text import read_text
 from vadjax.formats.tracks import TRACKS
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -132,8 +132,8 @@ def annotate(
     return dataclasses.replace(
         video,
         masks=open_video(masks, video.frames) if masks else video.masks,
-        boxes=read_boxes(boxes) if boxes.is_file() else video.boxes,
-        tracks=read_tracks(rows) if rows and rows.is_file() else video.tracks,
+        boxes=read_boxes(boxes) if is_there(boxes) else video.boxes,
+        tracks=read_tracks(rows) if rows and is_there(rows) else video.tracks,
     )
 
 
@@ -184,8 +184,8 @@ def label_videos(
         return with_labels(videos, labels)
     for name in SPLITS["test"]:
         path = root / name / "anomalous_frames.json"
-        if path.is_file():
-            return with_intervals(videos, json.loads(read_text(path)), path)
+        if is_there(path):
+            return with_intervals(videos, json_files.read(path, {...: [[int]]}), path)
     return videos
 
 
@@ -214,7 +214,12 @@ def with_intervals(
     labelled = []
     for video in videos:
         labels = np.zeros(len(video.frames), np.uint8)
-        for start, stop in intervals[video.name]:
+        for pair in intervals[video.name]:
+            if len(pair) != 2:
+                raise ValueError(
+                    f"{path}: video {video.name}: {pair!r:.80}; expected [start, stop]"
+                )
+            start, stop = pair
             if not 0 <= start < stop <= len(labels):
                 raise ValueError(
                     f"{path}: video {video.name}: interval [{start}, {stop}) is not within its "

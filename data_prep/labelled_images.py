@@ -24,6 +24,7 @@ from vadjax.backbones.appearance import CLASSES, SIZE
 from vadjax.data.images import write_images
 from vadjax.data.pictures import Levels, add_levels_flag
 from vadjax.data.video import read_picture
+from vadjax.formats.names import check_name
 from vadjax.formats.text import read_text, split
 
 HEADING = ["file", "class"]
@@ -44,6 +45,14 @@ class Row:
     shown: tuple[str, ...]
 
 
+def _fields(labels: pathlib.Path) -> list[list[str]]:
+    """The fields of every line of a list."""
+    try:
+        return [*csv.reader(split(read_text(labels)))]
+    except csv.Error as error:
+        raise ValueError(f"{labels}: cannot be read as CSV ({error})") from error
+
+
 def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]) -> list[Row]:
     """The list, each line checked.
 
@@ -51,10 +60,10 @@ def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]
       FileNotFoundError: the list or an image is not there.
       ValueError: a line that cannot be used; the message gives its number.
     """
-    if not labels.is_file():
+    if not labels.exists():
         raise FileNotFoundError(f"{labels}: no such list; write one line an image: FILE,CLASS")
     rows: dict[str, Row] = {}
-    for number, fields in enumerate(csv.reader(split(read_text(labels))), 1):
+    for number, fields in enumerate(_fields(labels), 1):
         if not fields or number == 1 and fields == HEADING:
             continue
         row = _row(folder, f"{labels}, line {number}", fields, classes)
@@ -74,8 +83,9 @@ def _row(folder: pathlib.Path, where: str, fields: list[str], classes: Sequence[
         raise ValueError(
             f"{where}: class {unknown[0]!r}; the classes are {', '.join(classes)} (--classes)"
         )
+    check_name(name, where, "image", nested=True)
     path = folder / name
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{where}: {path} is not there")
     return Row(path, name, shown)
 
@@ -129,6 +139,7 @@ def prepare(
         file_format=file_format,
         shards=shards,
         levels=levels,
+        count=len(rows),
     )
 
 

@@ -15,6 +15,7 @@ from vadjax.data.records import Dataset
 from vadjax.formats.boxes import boxes, check_dropped, check_one_order, check_shares, say_assumed
 from vadjax.formats.columns import ASSUMED, Layout, layout
 from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.regular import is_there
 from vadjax.formats.table import Table, parse
 
 STORED = "stored"
@@ -195,7 +196,7 @@ class Files(Boxes):
     def _path(self, video: Video) -> pathlib.Path:
         folder = self._folder / video.split
         for ending in TEXT:
-            if (path := folder / f"{video.name}{ending}").is_file():
+            if is_there(path := folder / f"{video.name}{ending}"):
                 return path
         path = folder / f"{video.name}.csv"
         raise FileNotFoundError(

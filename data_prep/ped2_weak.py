@@ -20,6 +20,7 @@ with `eval.expansion = "even"`.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -37,6 +38,7 @@ from data_prep.feature_files import (
     read_array,
     read_settings,
 )
+from vadjax import replacing
 from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.frame_writer import SourceVideo
@@ -85,7 +87,7 @@ def intervals_of(labels: np.ndarray) -> np.ndarray:
 
 def read_lists() -> list[dict[str, list[int]]]:
     """Training clips of each split: `{"normal": [...], "anomalous": [...]}`, numbers from 1."""
-    return json.loads(LISTS.read_text())
+    return json.loads(LISTS.read_text("utf-8"))
 
 
 def read_clips(
@@ -240,19 +242,22 @@ def prepare(
         train = split == "train"
         return (clip.bag(train, pool or train, normalize).to_example() for clip in found)
 
-    for number in range(len(lists)) if split is None else [split]:
-        splits = split_clips(clips, lists[number])
-        folder = pathlib.Path(out) / str(number)
-        written[folder] = builder.write_dataset(
-            folder,
-            name=f"ped2_weak_{number}",
-            kind=KIND,
-            features=tfds_features(width),
-            splits={name: bags(name, found) for name, found in splits.items()},
-            file_format=file_format,
-            shards=shards,
-            extra=extra,
-        )
+    out = pathlib.Path(out)
+    replacing.clear(out)
+    whole = split is None and not out.exists()  # all or none: after a kill the command goes on
+    with replacing.folder(out) if whole else contextlib.nullcontext(out) as work:
+        for number in range(len(lists)) if split is None else [split]:
+            splits = split_clips(clips, lists[number])
+            written[out / str(number)] = builder.write_dataset(
+                work / str(number),
+                name=f"ped2_weak_{number}",
+                kind=KIND,
+                features=tfds_features(width),
+                splits={name: bags(name, found) for name, found in splits.items()},
+                file_format=file_format,
+                shards=shards,
+                extra=extra,
+            )
     return written
 
 

@@ -41,9 +41,9 @@ def download(package: str, version: str, sha256: str, folder: pathlib.Path) -> p
     (stand_in / "__init__.py").touch()
     name = package.replace("-", "_")
     text = STAND_IN.format(package=package, name=name, version=version)
-    (stand_in / "build_meta.py").write_text(text)
+    (stand_in / "build_meta.py").write_text(text, "utf-8")
     wanted = folder / "wanted.txt"
-    wanted.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+    wanted.write_text(f"{package}=={version} --hash=sha256:{sha256}\n", "utf-8")
     options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
     options += ["--use-pep517", "--require-hashes", "--dest", str(folder)]
     pip = [sys.executable, "-m", "pip", "download", *options, "--requirement", str(wanted)]

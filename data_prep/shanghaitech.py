@@ -21,6 +21,7 @@ from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.masks import MaskFile
 from vadjax.data.video import Reading
 from vadjax.formats.labels import read_row
+from vadjax.formats.regular import is_there
 
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
 TEST = ("testing/frames", "test/frames")
@@ -57,7 +58,7 @@ def add_labels(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
       ValueError: another number of labels than frames; names the video.
     """
     path = folder / f"{video.name}.npy"
-    if not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"{path}: no labels for test video {video.name}")
     labelled = dataclasses.replace(video, labels=read_row(path))
     labelled.check(len(video.frames))
@@ -67,7 +68,7 @@ def add_labels(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
 def add_masks(video: SourceVideo, folder: pathlib.Path) -> SourceVideo:
     """The video with the masks of `folder/test_pixel_mask/NAME.npy`, if it exists."""
     path = folder / "test_pixel_mask" / f"{video.name}.npy"
-    if not path.is_file():
+    if not is_there(path):
         return video
     return dataclasses.replace(video, masks=MaskFile(path, video.frames))
 

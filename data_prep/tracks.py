@@ -29,17 +29,18 @@ text    FOLDER/VIDEO.txt or .csv in the order of columns that their heading or N
 
 import argparse
 import pathlib
-import shutil
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from data_prep import command
+from vadjax import replacing
 from vadjax.data.boxes import component_boxes, link, one_thread
 from vadjax.data.masks import ORDERS, MaskFile, Masks, open_masks
 from vadjax.data.object_masks import ObjectMasks, object_tracks
 from vadjax.formats.columns import layout
 from vadjax.formats.files import TEXT, list_files
+from vadjax.formats.names import check_name
 from vadjax.formats.tracks import TRACKS, read_tracks
 from vadjax.metrics.region_files import frame_counts
 
@@ -152,14 +153,13 @@ def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
     Raises:
       FileExistsError: `out` exists.
     """
+    replacing.clear(out)
     if out.exists():
         raise FileExistsError(f"{out}: exists and is left as it is; name another folder (--out)")
-    work = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    for name, rows in tracks.items():
-        np.savetxt(work / f"{name}.txt", rows, "%.15g", delimiter=",")
-    work.replace(out)
+    with replacing.folder(out) as work:
+        for name, rows in tracks.items():
+            check_name(name, "tracks")
+            np.savetxt(work / f"{name}.txt", rows, "%.15g", delimiter=",")
 
 
 def describe(tracks: dict[str, np.ndarray]) -> str:

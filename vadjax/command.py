@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from vadjax import progress
+from vadjax import progress, space, terminal
 
 READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
 
 
 def run(main: Callable[[], Any]) -> None:
     """Runs the main function of a program: the last line of every `__main__`.
+
+    What it prints has no control characters, and any letters on any terminal (`vadjax.terminal`).
 
     Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
     code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130
@@ -26,6 +28,7 @@ def run(main: Callable[[], Any]) -> None:
       main: reads `sys.argv`, and raises SystemExit where something is wrong.
     """
     sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
+    threading.excepthook = _thread_failed
     try:
         _run(main)
         code = 0
@@ -45,6 +48,11 @@ def _run(main: Callable[[], Any]) -> None:
             print(end.code, file=sys.stderr)
             raise SystemExit(1) from None
         raise
+    except Exception as error:  # a full disk ends every program in one line, whoever tells of it
+        if (said := space.told(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
         terminated = isinstance(stop, Terminated)
@@ -55,6 +63,12 @@ def _run(main: Callable[[], Any]) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Says why a thread ended, unless the disk is full: then the program says so in its line."""
+    if space.told(failed.exc_value) is None:
+        threading.__excepthook__(failed)
 
 
 class Terminated(KeyboardInterrupt):
@@ -90,25 +104,29 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())  # for what is still in the buffer
-            os.close(nowhere)
+            self._give_up()
             raise SystemExit(READER_GONE) from None
+        except OSError as error:
+            if error.errno not in space.REASONS:
+                raise
+            self._give_up()
+            raise SystemExit(
+                f"error: what the program prints could not be written: {error.strerror}"
+            ) from None
+
+    def _give_up(self) -> None:
+        """What is still in the buffer goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
 
 
 def _ending(stream: TextIO | None) -> TextIO | None:
-    """The stream, with `_Output` below it if it is a file or a pipe."""
-    if not isinstance(stream, io.TextIOWrapper) or stream.isatty():
+    """The stream, with `_Output` below it if it is a file, a pipe or a terminal."""
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(
-        output,
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
+    return terminal.stream(_Output(stream.fileno(), "w", closefd=False), stream)
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
@@ -120,4 +138,9 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
         with progress.warnings_as_lines():
             return function(*args, **kwargs)
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(line(error))
+
+
+def line(error: Exception) -> str:
+    """The line that an error ends a program with."""
+    return f"error: {space.told(error) or error}"

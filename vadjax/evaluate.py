@@ -11,7 +11,17 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, processes, progress, provenance, scores, workdir, writers
+from vadjax import (
+    lock,
+    mesh,
+    processes,
+    progress,
+    provenance,
+    scores,
+    space,
+    workdir,
+    writers,
+)
 from vadjax.checkpoint import Checkpoints
 from vadjax.data import source
 from vadjax.data.records import MANIFEST, Dataset, sha256
@@ -59,15 +69,47 @@ def run(
     same = not workdir.differences(folder, config, data)
     before = untrained(folder) if same else {}
     state = system.finalize(mesh.local(state), data)
-    out = _free_name(folder, step)
-    processes.wait("name")  # all have the same
-    measure(config, system, data, state, step, chosen, out, before)
+    with _own_folder(folder, step) as out:
+        measure(config, system, data, state, step, chosen, out, before)
 
 
-def _free_name(folder: pathlib.Path, step: int) -> pathlib.Path:
-    """`folder/evaluate_STEP`, with a number behind it if that is taken."""
-    names = (f"evaluate_{step}" + (f"_{n}" if n > 1 else "") for n in itertools.count(1))
-    return next(folder / name for name in names if not (folder / name).exists())
+@contextlib.contextmanager
+def _own_folder(folder: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
+    """`folder/evaluate_STEP`, with a number behind it if that is taken; held during the block.
+
+    What a killed evaluation has left is taken, emptied: it has its lock still, or nothing yet.
+    """
+    with contextlib.ExitStack() as held:
+
+        def take() -> int:
+            for number in itertools.count(1):
+                out = _numbered(folder, step, number)
+                if out.exists() and any(out.iterdir()) and not (out / workdir.LOCK).exists():
+                    continue  # a whole one
+                try:
+                    with space.naming(out):
+                        out.mkdir(exist_ok=True)
+                        held.enter_context(lock.held(out / workdir.LOCK, str(out)))
+                        _empty(out)
+                except lock.Held:
+                    continue
+                return number
+            raise AssertionError("not reached")
+
+        yield _numbered(folder, step, processes.once(take, space.NotWritten))
+
+
+def _numbered(folder: pathlib.Path, step: int, number: int) -> pathlib.Path:
+    return folder / (f"evaluate_{step}" + (f"_{number}" if number > 1 else ""))
+
+
+def _empty(folder: pathlib.Path) -> None:
+    """Removes all in a folder but its lock."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != workdir.LOCK:
+            path.unlink()
 
 
 def measure(
@@ -269,7 +311,7 @@ def measure_state(
         results = list(system.score(state, videos))
         check_all_scored(videos, results)
         return figures(config, results)
-    passing = folder / "evaluating"
+    passing = folder / workdir.PASSING
     results = _through_files(system, state, _share(system, videos), passing, lambda done: None)
     check_all_scored(videos, results)
     processes.wait("read")

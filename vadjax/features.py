@@ -23,6 +23,7 @@ from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
 from vadjax.backbones.provenance import check_folder
 from vadjax.checkpoint import Checkpoints
+from vadjax.formats import json_files
 from vadjax.ops.flow import Motion
 
 BATCH = 64  # the fastest on CPU
@@ -190,8 +191,8 @@ def _saved_model(folder: str | pathlib.Path, network: str, command: str) -> dict
         raise FileNotFoundError(
             f"{folder}: no trained networks here (no config.json). Run: {command}"
         )
-    config = json.loads(path.read_text())
-    if config["system"] != SYSTEM or config["model"]["network"] != network:
+    config = json_files.read(path, {"system": str, "model": dict})
+    if config["system"] != SYSTEM or config["model"].get("network") != network:
         held = f"{config['system']!r}"
         if config["system"] == SYSTEM:
             held = f"{config['model']['network']!r} networks"

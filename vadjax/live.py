@@ -2,18 +2,22 @@
 
 import csv
 import datetime
+import io
 import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from vadjax import replacing, space
 from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import Picture
+from vadjax.formats.names import check_name
 from vadjax.parts import Part
 from vadjax.report.intervals import clock as hours
+from vadjax.terminal import visible
 from vadjax.trained import Clock, Trained
 
 NO_SCORE = "too few frames for a score"  # between two gaps, or in all
@@ -46,6 +50,7 @@ class Row(NamedTuple):
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
         high = float(part.frame_scores.max())
         reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
+        reason = visible(reason)  # has names of the training videos in it
         score = f"{high:.5g}"
         if math.isnan(high):
             score, reason = "", NO_SCORE
@@ -109,21 +114,18 @@ def watch(
       How many frames came.
 
     Raises:
+      ValueError: a name that cannot be that of a file.
       KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    check_name(name, "--live")
     path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
-    new, pace = not path.is_file(), Pace(name)
-    with path.open("a", newline="") as file:
-        table = csv.writer(file)
-        if new:
-            table.writerow(Row._fields)
+    pace = Pace(name)
+    with _Lines(path) as lines:
         try:
             for run in trained.runs(name, clock, live=True):
                 for part in by_snippet(run, done):
                     row = Row.of(part, done, clock.times(len(part.frame_scores)))
-                    table.writerow(row)
-                    file.flush()
+                    lines.add(row)
                     pace.note(row)
                     print(row, flush=True)
                     done = row.last_frame + 1
@@ -132,6 +134,31 @@ def watch(
             raise
     print(f"Lines: {path}")
     return done
+
+
+class _Lines:
+    """Adds lines to a file of lines, which begins with the names of the columns."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+        with space.naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+            if not path.stat().st_size:
+                self.add(Row._fields)
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+
+    def add(self, row: Sequence) -> None:
+        """Adds a line, which is in the file when this returns."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerow(row)
+        with space.naming(self._path):
+            replacing.append(self._file, text.getvalue().encode())
 
 
 def by_snippet(parts: Iterator[Part], first: int = 0) -> Iterator[Part]:

@@ -41,11 +41,11 @@ def main(argv: list[str]) -> None:
     """Hands the flags to the mode's function; bad input ends in one line."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     check_flags()
     import jax  # after the flags: --help is instant
 
-    from vadjax import evaluate, predict, processes, progress, train
+    from vadjax import evaluate, predict, processes, progress, space, train
     from vadjax.data.video import Reading
 
     try:
@@ -71,10 +71,11 @@ def main(argv: list[str]) -> None:
         if processes.count() == 1:
             raise
         processes.end(processes.lost(error))
-    except Exception:
+    except Exception as error:
         if processes.count() == 1:
             raise
-        processes.end(traceback.format_exc())  # or the others would wait for this one
+        said = space.told(error)  # else the others would wait for this one
+        processes.end(f"error: {said}" if said else traceback.format_exc())
 
 
 def check_flags() -> None:

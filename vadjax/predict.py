@@ -2,7 +2,6 @@
 
 import array
 import dataclasses
-import json
 import math
 import pathlib
 import re
@@ -14,11 +13,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import live, progress, provenance, scores, writers
+from vadjax import live, progress, provenance, replacing, scores, writers
 from vadjax.data.camera import Camera, is_camera
 from vadjax.data.pictures import not_for
 from vadjax.data.snippets import FRAMES as SNIPPET
 from vadjax.data.video import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
+from vadjax.formats import json_files
+from vadjax.formats.names import check_name
 from vadjax.parts import Whole
 from vadjax.report import curves, intervals, overlay
 from vadjax.scores import Scores
@@ -69,6 +70,8 @@ def run(
       FileNotFoundError: no finished run, or no such video.
       ValueError: another system's run, or nothing can be scored.
     """
+    if name is not None:
+        check_name(name, "--name")
     folder = pathlib.Path(folder)
     out = pathlib.Path(out or folder / "predict")
     if fps is not None and not 0 < fps < math.inf:
@@ -185,7 +188,9 @@ def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
     """Raises ValueError if the folder holds the scores of another video of the same name."""
     for name, path in videos.items():
         file = out / f"{name}.json"
-        there = json.loads(file.read_text())["video"] if file.is_file() else str(path)
+        there = str(path)
+        if file.exists():
+            there = json_files.read(file, {"video": str}, nan=True)["video"]
         if there != str(path):
             raise ValueError(
                 f"{file}: is of {there}, not of {path}; name another --out, or the video (--name)"
@@ -222,7 +227,7 @@ def write(
     }
     writers.write_json(out / f"{name}.json", summary)
     curve = curves.draw_predicted(result, found, rate.fps)
-    (out / f"{name}.png").write_bytes(curves.to_png(curve))
+    replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
     if film:
         frames = (picture.pixels for picture in open_frames(path, reading))

@@ -10,11 +10,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
+
+from vadjax import command, terminal
 
 AUTO = "auto"
 HEARTBEAT = 30  # seconds without a sign of a process after which the others end
@@ -42,7 +45,7 @@ def start(spec: str) -> None:
     except ValueError as error:
         raise ValueError(f"--distributed={spec}: {str(error).splitlines()[0]} ({FORM})") from error
     if not is_first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
+        sys.stdout = terminal.nowhere()  # for the rest of the process
 
 
 def _parse(spec: str) -> dict[str, Any]:
@@ -76,6 +79,32 @@ def wait(name: str) -> None:
     """Returns when every process has come here; `name` tells the places apart."""
     if count() > 1:
         multihost_utils.sync_global_devices(name)
+
+
+def once(work: Callable[[], int | None], *kinds: type[Exception]) -> int:
+    """What `work` returns in the first process, which alone does it; given to all.
+
+    Args:
+      work: what is done once, such as reading a large file; returns a number from 0, or None for 0.
+      *kinds: of errors that end it in all processes; the others' messages are short.
+
+    Raises:
+      kinds[i]: `work` raised it.
+    """
+    if count() == 1:
+        return int(work() or 0)
+    found, error = 0, None
+    if is_first():
+        try:
+            found = int(work() or 0)
+        except kinds as raised:
+            found, error = -1 - [isinstance(raised, kind) for kind in kinds].index(True), raised
+    found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
+    if error is not None:
+        raise error
+    if found < 0:
+        raise kinds[-1 - found]("the first process says why")
+    return found
 
 
 @contextlib.contextmanager
@@ -126,7 +155,7 @@ def end(message: str) -> NoReturn:
 
 def told(error: Exception) -> str:
     """The line for an error; a broken connection of the CPU collectives may be a ValueError."""
-    return lost(error) if count() > 1 and "Gloo" in str(error) else f"error: {error}"
+    return lost(error) if count() > 1 and "Gloo" in str(error) else command.line(error)
 
 
 def lost(error: Exception) -> str:

@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import IO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from vadjax import terminal
 
 QUIET_SECONDS = 30  # between two lines where there is no terminal
 
@@ -17,11 +16,15 @@ class Bar:
     """Shows how far a loop of `total` steps is, with figures and the rate."""
 
     def __init__(
-        self, title: str, total: int, first: int, live: Progress | None, file: IO | None = None
+        self,
+        title: str,
+        total: int,
+        first: int,
+        live: terminal.LiveBar | None,
+        file: IO | None = None,
     ):
         self._title, self._total, self._first, self._live = title, total, first, live
         self._file = file
-        self._task = live.add_task(title, total=total, completed=first, note="") if live else None
         self._start = self._spoke = time.monotonic()
 
     def update(self, step: int, figures: Mapping[str, float]) -> None:
@@ -31,7 +34,7 @@ class Bar:
         parts = [f"{name} {value:.4f}" for name, value in figures.items()]
         note = " · ".join([*parts, f"{rate:.1f} steps/s"])
         if self._live:
-            self._live.update(self._task, completed=step, note=note)
+            self._live.update(step, note)
         elif step == self._total or now - self._spoke > QUIET_SECONDS:
             of, left = (f"/{self._total:,}" if self._total >= step else ""), ""
             if of and step > self._first:
@@ -43,13 +46,8 @@ class Bar:
 @contextlib.contextmanager
 def bar(title: str, total: int, first: int = 0, file: IO | None = None) -> Iterator[Bar]:
     """A bar for steps `first` to `total` on a file (default: the standard output)."""
-    console = Console(file=file)
-    if not console.is_terminal:
-        yield Bar(title, total, first, None, file)
-        return
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as live:
-        yield Bar(title, total, first, live)
+    with terminal.live(title, total, first, file) as live:
+        yield Bar(title, total, first, live, file)
 
 
 @contextlib.contextmanager

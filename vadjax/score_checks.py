@@ -3,13 +3,13 @@
 Every message begins with the name of the video and says what was found and what was expected.
 """
 
-import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadjax.data.segments import fitting_expansions
+from vadjax.formats.names import shorten, wrong_with
 
 if TYPE_CHECKING:
     from vadjax.scores import Examples, Pictures, Scores
@@ -27,8 +27,11 @@ def check(scores: "Scores") -> "Scores":
         wrong shape or frame, or examples of a wrong shape or of a reason that is not there.
     """
     video = scores.video
-    if not video or video.startswith(".") or pathlib.Path(video).name != video:
-        raise ValueError(f"video name {video!r} cannot be the name of a file")
+    if wrong := wrong_with(video):
+        raise ValueError(f"video name {shorten(video)} cannot be the name of a file: {wrong}")
+    for name in scores.alternatives:
+        if wrong := wrong_with(name):
+            raise ValueError(f"{video}: {ALTERNATIVE}{shorten(name)} cannot be a name: {wrong}")
     frames = np.asarray(scores.frame_scores)
     if frames.ndim != 1 or not frames.size or frames.dtype.kind not in "fiu":
         raise ValueError(

@@ -17,15 +17,14 @@ the reason is about, and the normal frame most like it. Nothing here needs JAX.
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from vadjax import replacing as places
 from vadjax.data.segments import (
     OF_SEGMENTS,
     check_expansion,
@@ -35,6 +34,10 @@ from vadjax.data.segments import (
     lost_scores,
     uncovered_frames,
 )
+from vadjax.formats import json_files
+from vadjax.formats.names import shorten, wrong_with
+from vadjax.formats.npy import read_npz
+from vadjax.formats.regular import is_there
 from vadjax.score_checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
 
 ARRAYS = (
@@ -47,7 +50,7 @@ ARRAYS = (
     "map",
 )  # the other names
 OTHER_RULE = "--expansion RULE of vadjax.metrics.frame and vadjax.report"
-MAX_FRAMES = 100_000_000  # of one video: 46 days at 25 frames a second
+MAX_FRAMES = 20_000_000  # of one video: nine days at 25 frames a second
 
 
 class Pictures(NamedTuple):
@@ -132,7 +135,6 @@ class Scores:
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
     """Writes `folder/VIDEO.npz`, and before it the reasons, replacing each in one move."""
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         field: getattr(check(scores), field)
         for field in ARRAYS
@@ -145,9 +147,9 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
         arrays |= {f"{EXAMPLE}{name}": part for name, part in scores.examples._asdict().items()}
     _write_reasons(folder, scores)
     path = folder / f"{scores.video}.npz"
-    temporary = folder / f".{scores.video}.tmp.npz"
-    np.savez(temporary, **arrays)
-    os.replace(temporary, path)
+    size = sum(np.asarray(array).nbytes for array in arrays.values())
+    with places.file(path, size) as new, new.open("wb") as out:
+        np.savez(out, **arrays)
     return path
 
 
@@ -157,9 +159,7 @@ def _write_reasons(folder: pathlib.Path, scores: Scores) -> None:
     if not scores.reasons:
         path.unlink(missing_ok=True)
         return
-    temporary = folder / f".{scores.video}.tmp.reasons.jsonl"
-    temporary.write_text("".join(json.dumps(reason) + "\n" for reason in scores.reasons))
-    os.replace(temporary, path)
+    places.write(path, "".join(json.dumps(reason) + "\n" for reason in scores.reasons))
 
 
 def read(path: str | pathlib.Path, expansion: str | None = None) -> Scores:
@@ -322,21 +322,7 @@ def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
 
 def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
     """The dicts of a file of reasons; none if there is no such file."""
-    found = []
-    try:
-        text = path.read_text("utf-8-sig") if path.is_file() else ""
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8 ({error})") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error}): {line[:80]!r}") from error
-        if not isinstance(found[-1], dict):
-            raise ValueError(f"{path}:{number}: expected a dict {{…}}: {line[:80]!r}")
-    return tuple(found)
+    return tuple(json_files.read_lines(path, dict, nan=True)) if is_there(path) else ()
 
 
 def _part(path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str, kind: type):
@@ -355,28 +341,24 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       FileNotFoundError: no such file.
       ValueError: not an `.npz`, damaged, or with a pickle in it.
     """
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-            if others := [name for name in arrays if not isinstance(arrays[name], np.ndarray)]:
-                raise ValueError(f"{others[0]} is no array")
-            return arrays
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged archive ends in a dozen kinds, MemoryError among them
-        raise ValueError(f"{path}: not a readable .npz of arrays ({error})") from error
+    arrays = read_npz(path)
+    for name in arrays:
+        if wrong := wrong_with(name):
+            raise ValueError(f"{path}: an array named {shorten(name)}: {wrong}")
+    return arrays
 
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:
     """The folder that `replacing` writes to."""
-    return folder.with_name(f".{folder.name}.tmp")
+    return places.hidden(folder, "tmp")
 
 
 @contextlib.contextmanager
 def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     """A folder beside `folder` to write to, which takes its place when the block ends well.
 
-    So `folder` never mixes the files of two evaluations.
+    So `folder` never mixes the files of two evaluations, and after a kill it is the old one, the
+    new one, or put back by the next call (`vadjax.replacing`).
 
     Args:
       folder: what to make or replace.
@@ -385,8 +367,11 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
 
     Raises:
       FileExistsError: `folder` holds files and is not one of ours of this kind.
+      vadjax.lock.Held: another program writes it.
+      vadjax.space.NotWritten: the disk is full, or cannot be written.
     """
     folder = pathlib.Path(folder)
+    places.clear(folder)
     marker = f".vadjax-{kind}"
     if folder.exists() and not (folder / marker).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
@@ -394,13 +379,6 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
                 f"{folder}: not a {kind} folder that vadjax wrote, so it is left as it is; "
                 "name another folder"
             )
-    work = unfinished(folder)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
+    with places.folder(folder) as work:
         yield work
         (work / marker).touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        work.replace(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

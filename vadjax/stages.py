@@ -17,11 +17,11 @@ a stage. What is written already is not made again; files that were made with an
 version or threshold are refused. VERSION is model.version.
 """  # noqa: E501  (one line a stage)
 
+import contextlib
 import functools
 import pathlib
 import sys
 
-import numpy as np
 from absl import app, flags, logging
 
 from vadjax import command, evaluate, progress, scores, workdir
@@ -33,6 +33,7 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import Source
 from vadjax.system import System, load
+from vadjax.systems.exemplar import files
 from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
@@ -77,8 +78,8 @@ def evaluate_all(system: System, data: Dataset) -> None:
     evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
     points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
     version = system.config.model.version
-    np.save(folder / f"{version}_frame_fpr.npy", points.fpr)
-    np.save(folder / f"{version}_frame_tpr.npy", points.tpr)
+    files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
+    files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
 
 
 def show(system: System, data: Dataset) -> None:
@@ -153,20 +154,22 @@ def run(stage: str) -> None:
     system = load(config, folder)
     data = source.open_dataset(config, system.kind, folder)
     workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
-    STAGES[stage](system, data)
+    whole = workdir.hold(folder) if stage == "evaluate" else contextlib.nullcontext()
+    with whole:  # the other stages are shared by many machines
+        STAGES[stage](system, data)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
 
 
 def main(argv: list[str]) -> None:
     """Runs the stage that is named; bad input ends in one line."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     if len(argv) != 2 or argv[1] not in STAGES:
         sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")
     try:
         run(argv[1])
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(command.line(error))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,16 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
       FloatingPointError: the loss is not finite; names the step and the last good checkpoint.
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
+      vadjax.lock.Held: another run is in the folder.
+      vadjax.space.NotWritten: the disk is full, or cannot be written.
     """
     folder = workdir.open_for(folder, config)
+    with workdir.hold(folder):
+        _run(config, folder)
+
+
+def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
+    """As `run`, in a folder that is held."""
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     system = load(config, folder)
@@ -46,10 +54,13 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
-        step = 0
-        if checkpoints.newest is not None:
-            state, step = checkpoints.restore(mesh.abstract(devices, state, config.train.fsdp))
+        step = checkpoints.newest
+        checkpoints.check_room(state, most_checkpoints(config, bool(selection)))
+        if step is not None:
+            target = mesh.abstract(devices, state, config.train.fsdp)
+            state, step = checkpoints.restore(target, step)
         else:
+            step = 0
             state = mesh.put_state(devices, state, config.train.fsdp)
             if not config.train.steps:
                 workdir.claim(folder, config, data)
@@ -72,6 +83,18 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     evaluate.measure(config, system, data, state, step, chosen, folder, evaluate.untrained(folder))
     if source.is_toy(config):
         print(source.TOY_NOTICE)
+
+
+def most_checkpoints(config: ml_collections.ConfigDict, selects: bool) -> int:
+    """How many checkpoints a run has on the disk at once, at the most.
+
+    Those that it keeps, the one that is being written, and the finished state.
+    """
+    train = config.train
+    saves = 1 + (train.steps // train.save_every if train.save_every > 0 else 0)
+    if selects and train.evaluate_every > 0:
+        saves += train.steps // train.evaluate_every
+    return min(max(train.keep, 1) + 2 * selects, saves) + 2
 
 
 def check_input(config, system, data, folder: pathlib.Path) -> None:

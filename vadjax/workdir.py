@@ -1,17 +1,25 @@
 """The folder of a run: it belongs to one config."""
 
+import contextlib
 import json
 import pathlib
+import shutil
+from collections.abc import Iterator
 
 import ml_collections
 
-from vadjax import processes, provenance
+from vadjax import lock, processes, provenance, space
 from vadjax.data.records import Dataset, Description
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.provenance import HARMLESS
 from vadjax.writers import write_json
 
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
+CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
+LOCK = "lock"  # who is writing here; the file goes with the program
+PASSING = "evaluating"  # folder of scores that several processes tell each other
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 
 
@@ -30,8 +38,32 @@ def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> 
         check(workdir, config)
     elif (workdir / "checkpoints").is_dir() and any((workdir / "checkpoints").iterdir()):
         raise ValueError(f"{workdir}: has checkpoints but no {FILE}; name another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
+    with space.naming(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     return workdir
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of the folder; the first process does it for all of them.
+
+    A kill sets it free. On a file system without locks a line says that nothing keeps it out.
+
+    Raises:
+      vadjax.lock.Held: another run is in it; says which, and since when.
+      vadjax.space.NotWritten: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+
+        def take() -> None:
+            with space.naming(workdir):
+                locked = held.enter_context(lock.held(workdir / LOCK, str(workdir)))
+            if not locked:
+                print(f"{workdir}: no locks on this file system; start no second run there")
+            shutil.rmtree(workdir / PASSING, ignore_errors=True)
+
+        processes.once(take, lock.Held, space.NotWritten)
+        yield
 
 
 def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
@@ -57,9 +89,9 @@ def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
         return
     path = workdir / provenance.FILE
     try:
-        before = json.loads(path.read_text()) if path.is_file() else []
+        before = json_files.read(path) if is_there(path) else []
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); move it away") from error
+        raise ValueError(f"{error}; move it away") from error
     if not isinstance(before, list):
         raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
     write_json(path, [*before, entry])
@@ -124,11 +156,26 @@ def adopt(
             for section in sections:
                 part = part[section]
             kind = tuple if isinstance(part[field], tuple) else lambda value: value
+            if not _alike(there, here):
+                raise ValueError(
+                    f"{workdir / FILE}: {name} is {there!r:.80}, the config here has {here!r:.80}; "
+                    "expected a value of the same type"
+                )
             with part.ignore_type(), part.unlocked():
                 part[field] = kind(there)
             if name != "data.dir":
                 changed.append(name)
     return config, changed
+
+
+def _alike(there: object, here: object) -> bool:
+    """Whether two values of JSON can stand for the same field: None, or of one type."""
+    kinds = {
+        float if type(value) in (int, float) else type(value)
+        for value in (there, here)
+        if value is not None
+    }
+    return len(kinds) < 2
 
 
 def differences(
@@ -152,11 +199,12 @@ def saved(workdir: pathlib.Path) -> dict:
 
     Raises:
       FileNotFoundError: it belongs to none.
+      ValueError: a file that cannot be read, or is no config.
     """
     path = workdir / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
-    return json.loads(path.read_text())
+    return json_files.read(path, CONFIG)
 
 
 def trained_on(workdir: pathlib.Path) -> Description:
@@ -170,7 +218,7 @@ def trained_on(workdir: pathlib.Path) -> Description:
         saved(workdir)
         raise FileNotFoundError(f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
                                 "train it again in another folder")  # fmt: skip
-    return Description.from_json(json.loads(path.read_text()))
+    return Description.from_file(path)
 
 
 def _flat(tree: dict) -> dict:

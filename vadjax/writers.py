@@ -2,11 +2,16 @@
 
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 
+from vadjax import replacing, space
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
+
 FILE = "metrics.jsonl"
+BOARD = "tensorboard"  # folder
+ROW = {"step": int, ...: (float, None)}
 
 
 class Writer:
@@ -20,25 +25,34 @@ class Writer:
     def __init__(self, workdir: pathlib.Path, step: int = 0):
         self._path = workdir / FILE
         rows = [row for row in read(workdir) if row["step"] <= step] if step else []
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(_line(row) for row in rows))
-        os.replace(temporary, self._path)
-        self._file = self._path.open("a")
-        self._board = _tensorboard(workdir / "tensorboard")
+        replacing.write(self._path, "".join(_line(row) for row in rows))
+        self._file = self._path.open("ab", buffering=0)  # nothing waits to be written at the end
+        try:
+            with space.naming(workdir / BOARD):
+                self._board = _tensorboard(workdir / BOARD)
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes the scalars of `step`."""
-        self._file.write(_line({"step": step, **scalars}))
-        self._file.flush()
+        """Writes the scalars of `step`.
+
+        Raises:
+          vadjax.space.NotWritten: the disk is full, or cannot be written.
+        """
+        with space.naming(self._path):
+            replacing.append(self._file, _line({"step": step, **scalars}).encode())
         if self._board:
-            for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
+            with space.naming(self._path.parent / BOARD):
+                for name, value in scalars.items():
+                    self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Closes the files."""
         self._file.close()
         if self._board:
-            self._board.close()
+            with space.naming(self._path.parent / BOARD):
+                self._board.close()
 
 
 class Silent:
@@ -52,23 +66,22 @@ class Silent:
 
 
 def read(workdir: str | pathlib.Path) -> list[dict]:
-    """The rows of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    """The rows of `metrics.jsonl`; a last line cut short by a kill is left out.
+
+    Raises:
+      ValueError: any other line that is damaged; names it.
+    """
     path = pathlib.Path(workdir) / FILE
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    return json_files.read_lines(path, ROW, cut_last=True) if is_there(path) else []
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
-    """Writes a JSON file beside and renames it; NaN becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(_finite(value), indent=1) + "\n")
-    os.replace(temporary, path)
+    """Writes a JSON file beside and renames it; NaN becomes null.
+
+    Raises:
+      vadjax.space.NotWritten: the disk is full, or cannot be written.
+    """
+    replacing.write(path, json.dumps(_finite(value), indent=1) + "\n", sync=True)
 
 
 def _line(row: Mapping) -> str:

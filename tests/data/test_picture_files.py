@@ -116,3 +116,26 @@ def test_levels_that_are_none(text):
 
 def test_levels_of_the_command_line():
     assert parse_levels("-40,85.5") == Levels(-40, 85.5)
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+def test_a_jpeg_whose_middle_is_lost_is_refused(tmp_path, quality):
+    """Zeros, which a file system leaves, are grey noise to a decoder; the end mark is there."""
+    path, smooth = tmp_path / "0.jpg", cv2.GaussianBlur(cv2.resize(COLOUR, (320, 240)), (0, 0), 3)
+    cv2.imwrite(str(path), smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    whole = path.read_bytes()
+    read_picture(path)
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2 - 2) + whole[-2:])
+    with pytest.raises(ValueError, match=r"0\.jpg: not a readable image .* cut short"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
+@pytest.mark.parametrize("colour", [0, 128, 255, None])
+def test_plain_jpegs_are_no_lost_ones(tmp_path, options, colour):
+    """The shortest code may be the one of a plain block, so that the scan is all zeros."""
+    pixels = np.full((480, 640, 3), colour or 0, np.uint8)
+    if colour is None:
+        pixels[200:240, 300:340] = 255
+    Image.fromarray(pixels).save(tmp_path / "0.jpg", quality=90, **options)
+    assert np.abs(read_picture(tmp_path / "0.jpg").pixels.astype(int) - pixels).max() <= 40

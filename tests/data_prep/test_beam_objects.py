@@ -74,7 +74,7 @@ def test_refusals_are_those_without_beam(frames, tmp_path):
                                   "stored", *more])  # fmt: skip
         refused.append(str(end.value))
         assert [path.name for path in tmp_path.iterdir()] == ["frames"]
-    assert "video 2, frame 1: a box of [3.0, inf" in refused[0]  # the first in order
+    assert "boxes/test/2.csv:2: NaN or infinite: '1,3,inf" in refused[0]  # the first in order
     assert refused[1] == refused[0]
 
 

@@ -288,7 +288,7 @@ def test_no_objects_and_no_boxes(tiny, files, tmp_path, capsys):
     bad = ROWS[:1].copy()
     bad[0, 2] = np.inf
     found = refused(["--data", tiny(bad), "--boxes", "stored"], tmp_path, capsys)
-    assert "video train1, frame 0: a box of [1.0, inf" in found
+    assert "boxes/train/train1.csv:2: NaN or infinite: '0,1,inf" in found
 
 
 def test_commands_that_cannot_be(tiny, toy_bags, teacher, tmp_path, capsys):

@@ -105,3 +105,13 @@ def test_images_of_16_bits_need_levels(folder, tmp_path):
     assert data.manifest["levels"] == [1000, 1510]
     means = [one["image"].mean() for one in images.open_split(data, "train", CLASSES)]
     assert 110 < np.mean(means) < 145  # of random pixels, 0 to 255
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/x.png", "a\x1bb.png"])
+def test_lists_that_name_pictures_elsewhere(folder, tmp_path, name):
+    (folder / "labels.csv").write_text(f"file,class\n{name},dog\n")
+    with pytest.raises(ValueError, match="labels.csv, line 2: image name .* cannot be the name"):
+        run(folder, tmp_path / "set")
+    (folder / "labels.csv").write_text('"' + "x" * 200_000 + '",dog\n')
+    with pytest.raises(ValueError, match="labels.csv: cannot be read as CSV .*field larger"):
+        run(folder, tmp_path / "set")

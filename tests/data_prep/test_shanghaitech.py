@@ -91,3 +91,16 @@ def test_masks_and_labels_as_matlab_orders_them(original, tmp_path, masks_of):
     np.save(original / "testing/test_frame_mask/02_0128.npy", np.full(5, 255, np.uint8))
     with pytest.raises(ValueError, match=r"02_0128\.npy: labels other than 0 and 1"):
         shanghaitech.prepare(original, tmp_path / "none")
+
+
+def test_masks_that_are_no_file_are_not_passed_over(original, tmp_path):
+    """Without them the labels alone would be taken, without a word."""
+    path = original / "testing/test_pixel_mask/02_0128.npy"
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"02_0128\.npy: a device, expected a regular file"):
+        shanghaitech.prepare(original, tmp_path / "out")
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(ValueError, match=r"02_0128\.npy: .*symbolic links"):
+        shanghaitech.prepare(original, tmp_path / "none")

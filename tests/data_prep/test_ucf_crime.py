@@ -272,7 +272,7 @@ def write_videos(folder, text: str):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[{", "videos.json: not readable as JSON"),
+        ("[{", "videos.json:1: not JSON"),
         (json.dumps([{**VIDEO, "anomalous": "false"}]), "anomalous: 'false'"),
         (json.dumps([{**VIDEO, "frames": "600"}]), "'600' is not a whole number"),
         (json.dumps([{**VIDEO, "intervals": [3, 9]}]), r"expected .*intervals: \[\[start, stop\]"),
@@ -281,6 +281,10 @@ def write_videos(folder, text: str):
         (
             json.dumps([VIDEO, {**VIDEO, "split": "test", "frames": 600}]),
             "v: an anomalous test video needs its intervals",
+        ),
+        (
+            json.dumps([VIDEO, {**VIDEO, "split": "test", "intervals": [[3, 9]]}]),
+            r"v: a test video needs its number of frames.*videos.json\)",
         ),
     ],
 )

@@ -152,3 +152,11 @@ def test_one_line_for_what_cannot_be_read(read, results, images, message):
     with pytest.raises(ValueError, match=message) as error:
         read(results, images)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("height", [[], {}])
+def test_a_size_that_is_no_number_is_refused(read, height):
+    images = listed("v/000.jpg")
+    images["images"][0] |= {"height": height, "width": 36}
+    with pytest.raises(ValueError, match=r"images.json: images\[0\]: height .*expected pixels"):
+        read([record(100)], images)

@@ -1,6 +1,8 @@
 import pytest
 
+import special_files
 from vadjax.formats.files import list_files
+from vadjax.formats.tracks import read_tracks
 
 README = "The files have the following format:\n\ntrack_id, frame_id, x_min, y_min, x_max, y_max\n"
 
@@ -38,3 +40,20 @@ def test_folders_and_kinds(tmp_path):
     (tmp_path / "b.csv").write_text("")
     with pytest.raises(ValueError, match="holds .csv and .txt files; expected one kind"):
         list_files(tmp_path, (".txt", ".csv"))
+
+
+@pytest.mark.parametrize("kind", [*special_files.KINDS, "loop"])
+def test_what_looks_like_a_file_is_not_passed_over(tmp_path, kind):
+    """A video whose file is a FIFO would be missing from the figures without a word."""
+    (tmp_path / "a.txt").write_text("0,0,1,1,2,2\n")
+    path = tmp_path / "b.txt"
+    if kind == "loop":
+        path.symlink_to(path)
+    else:
+        special_files.make(tmp_path, kind, "b.txt")
+    with special_files.within(20):
+        if kind == "folder":
+            assert list(list_files(tmp_path, (".txt",))) == ["a"]
+            return
+        with pytest.raises((ValueError, OSError), match=r"b\.txt"):
+            read_tracks(list_files(tmp_path, (".txt",)))

@@ -205,7 +205,7 @@ def test_matlab_7_3_is_refused_with_the_command_that_converts_it(tmp_path):
         ("a.npz", b"PK\3\4", "not a readable .npz"),
         ("a.npy", b"\x93NUMPY", "not a readable array"),
         ("a.npy", b"", "not a readable array"),
-        ("a.json", b"{", "not readable as JSON"),
+        ("a.json", b"{", r"a\.json:1: not JSON \(.*; expected \.mat"),
         ("a.json", b"3", r"expected \[frames\]"),
         ("a.json", b'{"01": [[0, 1], [1]]}', "expected labels, or intervals"),
         ("a.json", b'{"01": {"frames": 3}}', "has frames; expected labels"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vadjax.formats import lists
+from vadjax.formats import annotations, lists
 from vadjax.formats.entries import Entry, shared_videos, split_name, unique_names
 
 
@@ -155,8 +155,34 @@ def test_json_that_is_no_list_of_videos(tmp_path, videos):
     with pytest.raises(ValueError, match="videos.json: "):
         lists.read_videos_json(path)
     path.write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="videos.json: not readable as JSON"):
+    with pytest.raises(ValueError, match="videos.json: not JSON .*nested too deep"):
         lists.read_videos_json(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "Abuse/1.npy 1\n../../x.npy 1\n", r"a\.txt:2: '\.\./\.\./x\.npy' cannot be"),
+        ("a.txt", "..\\..\\x.npy\n", r"a\.txt:1: '\.\./\.\./x\.npy' cannot be"),
+        ("a.txt", "a\x1b[2Jb.npy\n", r"a\.txt:1: 'a\\x1b\[2Jb\.npy' cannot be"),
+        ("a.csv", "path,label\nx/../../y,1\n", r"a\.csv: 'x/\.\./\.\./y' cannot be"),
+        ("a.csv", "path\n../y\n", r"a\.csv: '\.\./y' cannot be"),
+    ],
+)
+def test_names_that_lead_out_of_their_folder(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        lists.read_list(tmp_path / name)
+
+
+def test_annotations_and_videos_that_lead_out(tmp_path):
+    (tmp_path / "a.txt").write_text("Abuse1.mp4 Abuse 1 5 -1 -1\n../x.mp4 Abuse 1 5 -1 -1\n")
+    with pytest.raises(ValueError, match=r"a\.txt:2: cannot read .*'\.\./x\.mp4' cannot be"):
+        annotations.read_annotation(tmp_path / "a.txt")
+    video = {"split": "test", "name": "x", "class_name": "..", "frames": 5, "anomalous": 0}
+    (tmp_path / "videos.json").write_text(json.dumps([video]))
+    with pytest.raises(ValueError, match=r"videos\.json: .*'\.\./x' cannot be"):
+        lists.read_videos_json(tmp_path / "videos.json")
 
 
 def test_names_that_classes_share(capsys):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from vadjax.report import table
+from vadjax.report import comparison, table
 
 
 def write(folder, seed=0, step=300, data="ped2", digest="aa", system="mil", chosen="last step",
@@ -112,7 +112,7 @@ def test_older_runs_take_their_config_from_the_folder(tmp_path, capsys):
 @pytest.mark.parametrize("content", ["{", "[]", '{"auc": 1}', "\udcff", "[" * 100_000])
 def test_files_that_are_no_summary_are_refused(tmp_path, content):
     (tmp_path / "metrics.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(SystemExit, match="^error: .*metrics.json: "):
+    with pytest.raises(SystemExit, match="^error: .*metrics.json(:1)?: "):
         table.main([str(tmp_path)])
 
 
@@ -120,3 +120,30 @@ def test_a_figure_of_the_first_state_alone_is_shown(capsys):
     summary = {"title": "t", "metrics": {"auc": 0.7}, "untrained": {"auc": 0.5, "auc:old": 0.4}}
     table.print_table(summary)
     assert cells(capsys.readouterr().out, "auc:old")[1:] == ["–", "0.4000"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metrics": {"auc": "0.9"}}, r"metrics\.auc is '0\.9'; expected"),
+        ({"metrics": {"auc": [0.9]}}, r"metrics\.auc is a list"),
+        ({"metrics": {"other:x": 0.5}}, "metrics has 'other:x', which is no figure"),
+        ({"untrained": {"auc": "x"}}, r"untrained\.auc is 'x'; expected"),
+        ({"untrained": []}, "untrained is a list"),
+        ({"title": 5}, "title is 5; expected text"),
+        ({"made_with": 5}, "made_with is 5; expected"),
+        ({"made_with": {"dataset": {"sha256": 5}}}, "made_with.dataset.sha256 is 5; expected text"),
+    ],
+)
+def test_summaries_of_other_types_are_refused(tmp_path, change, message):
+    summary = {"title": "mil on toy (test), step 3 (last), seed 0", "metrics": {"auc": 0.5}}
+    (tmp_path / "metrics.json").write_text(json.dumps(summary | change))
+    with pytest.raises(ValueError, match=rf"metrics\.json: {message}"):
+        comparison.read_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"title": ', b"[]", b"[" * 100_000, b'{"t": "\xff"}'])
+def test_summaries_that_are_none(tmp_path, content):
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"metrics\.json"):
+        comparison.read_run(tmp_path)

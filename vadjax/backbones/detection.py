@@ -14,6 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from vadjax.formats.regular import open_regular
+
 DEGENERATE, OUTSIDE = "of width or height 0 or less", "wholly outside of the frame"
 
 
@@ -230,7 +232,7 @@ def check_sha256(path: pathlib.Path, expected: str | None) -> str:
     Raises:
       ValueError: they differ.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is not None and found != expected:
         raise ValueError(

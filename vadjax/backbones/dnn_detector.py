@@ -32,6 +32,8 @@ from vadjax.backbones.detection import (
     choose,
     sigmoid,
 )
+from vadjax.formats.regular import check_regular
+from vadjax.formats.text import read_names
 
 ENDINGS = (".onnx", ".tflite")
 LAYOUTS = ("yolo5", "yolo8", "ssd", "ssd_yx", "rows7", "rows6")
@@ -192,8 +194,9 @@ def read_net(path: pathlib.Path) -> cv2.dnn.Net:
       FileNotFoundError: there is no such file.
       ValueError: OpenCV cannot read it.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of a network")
+    check_regular(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file {' or '.join(f'*{end}' for end in ENDINGS)}")
     onnx = path.suffix.lower() == ".onnx"
@@ -273,7 +276,7 @@ def _boxes_first(shapes: Sequence[tuple[int, ...]]) -> int:
 
 
 def _read_labels(path: str | None) -> list[str]:
-    return pathlib.Path(path).read_text("utf-8").splitlines() if path else []
+    return read_names(pathlib.Path(path)) if path else []
 
 
 def _named(names: list[str], classes: int, path: str | None, what: str) -> tuple[str, ...]:

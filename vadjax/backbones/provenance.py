@@ -1,7 +1,8 @@
 """Folders of published weights, as `data_prep.weights` writes them."""
 
-import json
 import pathlib
+
+from vadjax.formats import json_files
 
 PROVENANCE = "provenance.json"
 
@@ -11,12 +12,12 @@ def check_folder(folder: str | pathlib.Path, name: str) -> pathlib.Path:
 
     Raises:
       FileNotFoundError: there are no weights.
-      ValueError: those of something else.
+      ValueError: those of something else, or a provenance that cannot be read.
     """
     folder = pathlib.Path(folder)
     path, command = folder / PROVENANCE, f"python -m data_prep.weights {name} --out {folder}"
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    if (found := json.loads(path.read_text()).get("name")) != name:
+    if (found := json_files.read(path, dict).get("name")) != name:
         raise ValueError(f"{folder}: holds {found!r}, not {name!r}. Run: {command}")
     return folder

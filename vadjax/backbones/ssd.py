@@ -24,6 +24,7 @@ from vadjax.backbones.detection import (
     sigmoid,
 )
 from vadjax.backbones.provenance import check_folder
+from vadjax.formats.text import read_names
 
 NAME = "ssd_mobilenet_v2"
 MODEL, LABELS = "model.tflite", "labels.txt"
@@ -68,7 +69,7 @@ class Ssd(Detector):
         super().__init__(Filter(threshold, overlap, min_size))
         folder = check_folder(weights, NAME)
         path = folder / MODEL
-        self.labels = tuple((folder / LABELS).read_text("utf-8").splitlines())
+        self.labels = tuple(read_names(folder / LABELS))
         check_labels(self.labels, leave_out, keep)
         self._none, self._only = (self.labels[0], *leave_out), tuple(keep)
         self.settings = {

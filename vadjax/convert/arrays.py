@@ -5,19 +5,18 @@ dicts (`.pkl`, `.ckpt`), names joined with "/". `to_variables` takes them over.
 """
 
 import pathlib
-import pickle
-import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from flax import traverse_util
 
-from vadjax.convert import torch
+from vadjax.convert import pickles, torch
+from vadjax.formats import npy
+from vadjax.formats.regular import check_regular, open_regular
 
 MOST_NAMED = 4  # differences of a kind in a message
 KEPT = {1: (0,), 2: (0, 1), 5: (0, 1, 2, 3, 4)}  # axes of files that are laid out as ours
 COUNTER = "num_batches_tracked"
-PLAIN = re.compile(r"[<>|=]?[biuf][1248]")  # types that pickled arrays may have
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -29,8 +28,9 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       ValueError: not a file of named arrays, or one that holds more.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of weights (--file)")
+    check_regular(path)
     if path.suffix in (".pkl", ".ckpt"):
         content = read_pickle(path)
     elif path.suffix == ".npz":
@@ -41,9 +41,13 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, not a dict of arrays")
     arrays = traverse_util.flatten_dict(content, sep="/")
-    if wrong := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+    if wrong := [name for name, array in arrays.items() if not _has_numbers(array)]:
         raise ValueError(f"{path}: not arrays: {wrong[:MOST_NAMED]}")
     return arrays
+
+
+def _has_numbers(array: object) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
 
 
 def to_variables(
@@ -118,23 +122,20 @@ def _first(names: list[str]) -> str:
 
 def _read_npz(path: pathlib.Path) -> dict:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except Exception as error:  # zipfile, zlib and NumPy raise half a dozen kinds
-        raise ValueError(f"{path}: refused, not a file of plain arrays ({error})") from error
+        return npy.read_npz(path)
+    except ValueError as error:
+        told = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: refused, not a file of plain arrays ({told})") from error
 
 
 def read_pickle(path: pathlib.Path) -> object:
     """What a pickle of arrays and plain containers holds (also one of Python 2).
 
-    Nothing outside of this file is called, NumPy's own unpickling neither.
-
     Raises:
-      ValueError: not a pickle, or one that holds anything else.
+      ValueError: not a pickle, or one that holds anything else, or without end (`pickles`).
     """
     try:
-        with path.open("rb") as file:
-            return _opened(_Unpickler(file, encoding="latin1").load())
+        return pickles.load(path)
     except Exception as error:  # what a damaged pickle raises is open-ended
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise ValueError(
@@ -150,102 +151,16 @@ def read_npy(path: pathlib.Path) -> np.ndarray:
       ValueError: not such a file, or one that holds anything else.
     """
     try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
-            if header[2].hasobject:
-                found = _Unpickler(file, encoding="latin1").load()
-                return np.array(_listed(found), np.float32)
-            file.seek(0)
-            found = np.lib.format.read_array(file, allow_pickle=False)
+        try:
+            found = npy.read_npy(path)
+        except npy.HoldsObjects:
+            with open_regular(path) as file:
+                npy.skip_header(file)
+                start = file.tell()
+            return pickles.load_listed(path, start)
     except Exception as error:  # what a damaged file raises is open-ended
-        raise ValueError(f"{path}: refused, not a readable array of numbers ({error})") from error
+        told = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: refused, not a readable array of numbers ({told})") from error
     if found.dtype.kind not in "fiub":
         raise ValueError(f"{path}: {found.dtype}; expected an array of numbers")
     return found
-
-
-def _listed(value):
-    """Arrays of objects as nested lists, which NumPy then makes one array of."""
-    if isinstance(value, _Array) and value.value.dtype == object:
-        value = value.value.tolist()
-    if isinstance(value, list):
-        return [_listed(item) for item in value]
-    return value.value if isinstance(value, _Array) else value
-
-
-class _Dtype:
-    """Stands for `numpy.dtype` while a pickle is read."""
-
-    def __init__(self, name: str, *_):
-        if not PLAIN.fullmatch(name) and name != "O8":
-            raise pickle.UnpicklingError(f"arrays of type {name!r}")
-        self.dtype = np.dtype(name)
-
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class _Array:
-    """Stands for `numpy.ndarray` while a pickle is read."""
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, kind, by_columns, data = state
-        if kind.dtype == object:
-            if by_columns:
-                raise pickle.UnpicklingError("objects in columns")
-            self.value = np.empty(len(data), object)
-            self.value[:] = data
-            self.value = self.value.reshape(shape)
-            return
-        data = data.encode("latin1") if isinstance(data, str) else data
-        order = "F" if by_columns else "C"
-        self.value = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
-
-
-def _reconstruct(*_) -> _Array:
-    return _Array()
-
-
-def _scalar(kind: _Dtype, data: bytes | str) -> np.generic:
-    data = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(data, kind.dtype)[0]
-
-
-def _encode(text: str, *_) -> bytes:
-    return text.encode("latin1")
-
-
-def _opened(value):
-    """Containers with their arrays in place of what stands for them."""
-    if isinstance(value, dict):
-        return {str(key): _opened(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_opened(item) for item in value]
-    if isinstance(value, _Array) and value.value.dtype == object:
-        raise pickle.UnpicklingError("arrays of type 'O8'")
-    return value.value if isinstance(value, _Array) else value
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows no names but those of arrays."""
-
-    KNOWN = {
-        "numpy.core.multiarray._reconstruct": _reconstruct,
-        "numpy._core.multiarray._reconstruct": _reconstruct,
-        "numpy.core.multiarray.scalar": _scalar,
-        "numpy._core.multiarray.scalar": _scalar,
-        "numpy.ndarray": _Array,
-        "numpy.dtype": _Dtype,
-        "_codecs.encode": _encode,
-    }
-
-    def find_class(self, module: str, name: str):
-        """The stand-in of a known name.
-
-        Raises:
-          UnpicklingError: any other name: code.
-        """
-        if (known := self.KNOWN.get(f"{module}.{name}")) is None:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}")
-        return known

@@ -1,9 +1,18 @@
 """Published torch weights: safe loading, layouts, and "every weight is used exactly once"."""
 
 import pathlib
+import zipfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from vadjax.convert import pickles
+from vadjax.formats.regular import check_regular, open_regular
+from vadjax.formats.zips import check_zip
+
+MOST_BYTES = 1 << 36  # of the tensors of a file
+MOST_MEMBERS = 1_000_000
+OLD_PICKLES = 4  # magic number, version, system, content; the names of what follows are a fifth
 
 
 def load(path: str | pathlib.Path) -> dict:
@@ -18,8 +27,9 @@ def load(path: str | pathlib.Path) -> dict:
       ValueError: not a torch file, or one that holds more than tensors and plain containers.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of weights (model.weights)")
+    check_regular(path)
     try:
         import torch
     except ImportError as error:
@@ -27,14 +37,32 @@ def load(path: str | pathlib.Path) -> dict:
             "reading .pth files needs torch: pip install 'vadjax[torch]' (or pip install torch)"
         ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_bounds(path)
+        return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, ...
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{path}: refused, not a file of plain tensors ({reason}). vadjax never runs code "
             "from a weights file; save the state dict alone: torch.save(net.state_dict(), FILE)"
         ) from error
-    return _to_numpy(content)
+
+
+def _check_bounds(path: pathlib.Path) -> None:
+    """Walks the file by the bounds of `zips` and `pickles`, before torch makes anything of it.
+
+    Raises:
+      ValueError, and whatever a damaged file raises: it goes beyond them.
+    """
+    with open_regular(path) as file:
+        if not zipfile.is_zipfile(file):  # as torch wrote before 1.6: pickles, then numbers
+            file.seek(0)
+            pickles.scan(file, OLD_PICKLES)
+            return
+        with zipfile.ZipFile(file) as archive:
+            for member in check_zip(archive, MOST_BYTES, MOST_MEMBERS):
+                if member.filename.endswith(".pkl"):
+                    with archive.open(member) as inner:
+                        pickles.scan(inner)
 
 
 def load_state(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -54,7 +82,19 @@ def _to_numpy(value):
         return {key: _to_numpy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_numpy(item) for item in value]
-    return value.detach().numpy() if hasattr(value, "detach") else value
+    return _tensor(value) if hasattr(value, "detach") else value
+
+
+def _tensor(value) -> np.ndarray:
+    """The numbers of a tensor; raises ValueError where it has none of its own."""
+    import torch
+
+    if value.layout != torch.strided or value.is_meta:
+        raise ValueError(f"a tensor of layout {value.layout} on {value.device}")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError(f"a tensor {tuple(value.shape)} of more numbers than are stored")
+    wide = value.dtype == torch.bfloat16  # which NumPy does not know
+    return value.detach().to(torch.float32 if wide else value.dtype).numpy()
 
 
 class Weights:
@@ -66,7 +106,7 @@ class Weights:
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], source: str):
-        self._left = {name.removeprefix("module."): array for name, array in arrays.items()}
+        self._left = {str(name).removeprefix("module."): a for name, a in arrays.items()}
         self._source = source
 
     def names(self) -> set[str]:
@@ -82,10 +122,12 @@ class Weights:
         if name not in self._left:
             have = ", ".join(sorted(self._left)[:8]) or "nothing more"
             raise ValueError(f"{self._source}: no weight {name!r}; it has {have}")
-        array = np.asarray(self._left.pop(name), np.float32)
+        array = self._left.pop(name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise ValueError(f"{self._source}: {name} is no array of numbers")
         if array.shape != shape:
             raise ValueError(f"{self._source}: {name} is {array.shape}, this model needs {shape}")
-        return array
+        return np.asarray(array, np.float32)
 
     def dense(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
         """A linear layer in Flax's layout: `kernel` [inputs, outputs], `bias` [outputs]."""

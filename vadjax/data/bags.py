@@ -9,11 +9,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from vadjax.data import loader
-from vadjax.data.records import Dataset, Description
+from vadjax.data.records import MEND, Dataset, Description
 from vadjax.data.segments import frame_labels
+from vadjax.formats.names import check_name
 
 KIND = "features"
 UNKNOWN_LENGTH = -1
+MAX_FRAMES = 20_000_000  # of a video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +91,10 @@ class Bags(Sequence):
         label: int | None = None,
         chosen: slice = slice(None),
     ):
-        self._records = data.records(split)
+        self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._columns = stream_columns(data, modality)
+        self._width = sum(data.manifest["streams"].values())
+        self._labels = bytes.fromhex(data.splits[split]["labels"])
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -99,17 +103,55 @@ class Bags(Sequence):
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Bag:
-        record = self._records[self._indices[index]]
-        shape = record["features/shape"]
+        number = int(self._indices[index])
+        record = self._records[number]
+        try:
+            return self._bag(record, number)
+        except (ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{self._label}: record {number} is no bag ({error}); {MEND}"
+            ) from error
+
+    def _bag(self, record: dict, number: int) -> Bag:
+        """The bag of a record.
+
+        Raises:
+          ValueError, KeyError, AttributeError, IndexError, TypeError: it is none.
+        """
+        shape = record["features/shape"].tolist()
+        if len(shape) != 3 or min(shape) < 1 or shape[2] != self._width:
+            raise ValueError(f"features {shape}, expected [crops, rows, {self._width}]")
         features = np.frombuffer(record["features/value"], np.float32).reshape(shape)
+        label, num_frames = (_one_number(record, name) for name in ("label", "num_frames"))
+        if label != self._labels[number]:
+            raise ValueError(f"label {label}, the manifest says {self._labels[number]}")
         return Bag(
-            video=record["video"].decode(),
-            label=int(record["label"][0]),
+            video=check_name(record["video"].decode(), "its fields"),
+            label=label,
             class_name=record["class_name"].decode(),
-            num_frames=int(record["num_frames"][0]),
-            intervals=record["intervals"].astype(np.int32).reshape(-1, 2),
+            num_frames=num_frames,
+            intervals=_intervals(record["intervals"], num_frames),
             features=features[..., self._columns],
         )
+
+
+def _one_number(record: dict, name: str) -> int:
+    """A field of one whole number."""
+    if (found := record[name]).dtype != np.int64 or len(found) != 1:
+        raise ValueError(f"{name} {found!r:.40}, expected one whole number")
+    return int(found[0])
+
+
+def _intervals(found: np.ndarray, num_frames: int) -> np.ndarray:
+    """Intervals int32 [n, 2] of a record, within the frames of its video."""
+    if not 1 <= num_frames <= MAX_FRAMES and num_frames != UNKNOWN_LENGTH:
+        raise ValueError(f"num_frames {num_frames}")
+    pairs = found.reshape(-1, 2)
+    if found.size:
+        inside = (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] <= num_frames)
+        if found.dtype != np.int64 or not inside.all():
+            raise ValueError(f"intervals {found[:8].tolist()} in {num_frames:,} frames")
+    return pairs.astype(np.int32)
 
 
 def scored_bags(data: Dataset, split: str, modality: str) -> Bags:

@@ -18,6 +18,7 @@ from vadjax.formats.columns import Layout, whole
 from vadjax.formats.text import read_text
 
 BOX_COLUMNS = ("frame", "x0", "y0", "x1", "y1", "confidence")
+MOST_PIXELS = 1e6  # a coordinate
 TRACK_COLUMNS = tracks.COLUMNS
 
 
@@ -25,14 +26,21 @@ def read_boxes(path: pathlib.Path) -> np.ndarray:
     """Boxes of a CSV file with a line of `BOX_COLUMNS`, float32 [n, 6].
 
     Raises:
-      ValueError: other columns, or a line that cannot be read.
+      ValueError: other columns, or a line that cannot be read, or with NaN, infinite numbers, a
+        frame that is no whole number, or pixels that no frame has.
     """
     first = read_text(path).split("\n", 1)[0].strip()
     if first != ",".join(BOX_COLUMNS):
         raise ValueError(
             f"{path}: begins with {first!r:.80}, expected the columns {','.join(BOX_COLUMNS)}"
         )
-    return table.parse(path, Layout(BOX_COLUMNS, "score")).rows.astype(np.float32)
+    found = table.parse(path, Layout(BOX_COLUMNS, "score"))
+    with np.errstate(over="ignore"):
+        rows = found.rows.astype(np.float32)
+    table.refuse(found, ~np.isfinite(rows).all(1), "NaN or infinite")
+    table.refuse(found, (rows[:, 0] < 0) | (rows[:, 0] % 1 != 0), "no such frame")
+    table.refuse(found, (np.abs(rows[:, 1:5]) > MOST_PIXELS).any(1), "a box far outside")
+    return rows
 
 
 def read_tracks(path: pathlib.Path) -> np.ndarray:

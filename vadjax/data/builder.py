@@ -3,11 +3,8 @@
 import contextlib
 import io
 import json
-import os
 import pathlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow_datasets as tfds
@@ -15,7 +12,9 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from vadjax.data import records
+from vadjax import lock, replacing, space
+from vadjax.data import records, standstill
+from vadjax.formats.names import check_name
 
 
 class LabelNotes:
@@ -84,16 +83,35 @@ def check_target(out: str | pathlib.Path, file_format: str, shards: int | None) 
 
     Raises:
       FileExistsError: `out` exists.
-      ValueError: unknown format, or no shard.
+      ValueError: unknown format, no shard, or another program writes `out`.
     """
     if file_format not in records.FORMATS:
         raise ValueError(f"format {file_format!r}; expected one of {', '.join(records.FORMATS)}")
+    check_new(out)
+    if shards is not None and shards < 1:
+        raise ValueError(f"--shards {shards}; expected at least 1")
+
+
+def parts_of(out: str | pathlib.Path) -> pathlib.Path:
+    """The folder beside which machines that share the work lay their parts of `out`."""
+    out = pathlib.Path(out).absolute()
+    return out.with_name(f"{out.name}.parts")
+
+
+def check_new(out: str | pathlib.Path) -> None:
+    """Removes what a killed program has left of `out`, and refuses one that exists.
+
+    Raises:
+      FileExistsError: `out` exists.
+      vadjax.lock.Held: another program writes it.
+    """
+    replacing.clear(out)
+    with contextlib.suppress(lock.Held):  # by this very program
+        replacing.clear(parts_of(out))
     if pathlib.Path(out).exists():
         raise FileExistsError(
             f"{out} exists and is left as it is; name another folder or remove it"
         )
-    if shards is not None and shards < 1:
-        raise ValueError(f"--shards {shards}; expected at least 1")
 
 
 def write_dataset(
@@ -107,6 +125,7 @@ def write_dataset(
     shards: int | None = None,
     extra: Mapping | None = None,
     notes: Mapping[str, LabelNotes] | None = None,
+    size: int | None = None,
 ) -> dict:
     """Writes a dataset beside `out`, then renames it into place.
 
@@ -120,21 +139,24 @@ def write_dataset(
       shards: shards per split; None lets TFDS choose by size.
       extra: more entries for the manifest, for example the streams of the features.
       notes: split name → what its manifest entry is made of; None counts labels.
+      size: bytes of all records, at least, if known: too little room is found before the work.
 
     Returns:
       The manifest.
 
     Raises:
       FileExistsError: `out` exists.
-      ValueError: unknown format, or a split without examples.
+      ValueError: unknown format, a split without examples, or another program writes `out`.
+      vadjax.space.NotWritten: the disk is full, or cannot be written.
     """
     out = pathlib.Path(out)
     check_target(out, file_format, shards)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+    if size:
+        space.check(out, size, "the dataset")
+    with replacing.beside(out) as work, standstill.guarded(out):
         notes = notes or {split: LabelNotes() for split in splits}
         builder = RecordBuilder(
-            data_dir=work,
+            data_dir=str(work),
             features=features,
             splits={split: _noting(splits[split], notes[split], split) for split in splits},
             description=f"{name}: {kind} prepared by vadjax",
@@ -159,9 +181,8 @@ def write_dataset(
             },
             **({"files": files} if files else {}),
         }
-        (made / records.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        os.chmod(made, 0o755)
-        shutil.move(made, out)
+        replacing.write(made / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        replacing.put(made, out)
     return manifest
 
 
@@ -178,6 +199,7 @@ def _noting(examples: Iterable[dict], notes: LabelNotes, split: str) -> Iterator
 def _write_files(folder: pathlib.Path, notes: Mapping[str, LabelNotes]) -> list[dict]:
     files = {name: data for note in notes.values() for name, data in note.files().items()}
     for name, content in files.items():
+        check_name(name, folder, "file", nested=True)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return [_describe(folder, folder / name) for name in sorted(files)]
@@ -219,8 +241,8 @@ def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
             target.replace(path)
     if file_format == "tfrecord":
         info = folder / "dataset_info.json"
-        text = info.read_text().replace('"array_record"', '"tfrecord"')
-        info.write_text(text.replace("{FILEFORMAT}", "tfrecord"))
+        text = info.read_text("utf-8").replace('"array_record"', '"tfrecord"')
+        info.write_text(text.replace("{FILEFORMAT}", "tfrecord"), "utf-8")
 
 
 def _in_order(serialized: bytes) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 
 from vadjax.data import loader
 from vadjax.data.boxes import read_boxes, read_tracks
-from vadjax.data.records import Dataset
+from vadjax.data.records import MEND, Dataset
 
 KIND = "frames"
 UNKNOWN = -1  # label of a frame whose label is not known
@@ -40,7 +40,7 @@ class Frames(Sequence):
     """
 
     def __init__(self, data: Dataset, split: str):
-        self._records = data.records(split)
+        self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._raw = data.manifest["encoding"] == "raw"
         self.entries: list[dict] = data.splits[split]["videos"]
         self.first = np.cumsum([0] + [entry["frames"] for entry in self.entries])
@@ -57,26 +57,54 @@ class Frames(Sequence):
         """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
         if not self._raw:
-            return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB, out)
+            found = self._decoded(content, cv2.IMREAD_COLOR, index)
+            self._check_shape(found.shape, index)
+            return cv2.cvtColor(found, cv2.COLOR_BGR2RGB, out)
         if content.size == out.size:
             out[...] = content.reshape(out.shape)
             return out
-        return cv2.cvtColor(content.reshape(self.size), cv2.COLOR_GRAY2RGB, out)
+        return cv2.cvtColor(self._grey(content, index), cv2.COLOR_GRAY2RGB, out)
 
     def stored(self, index: int) -> np.ndarray:
         """Frame number `index` as it is stored: uint8 [H, W, 3], RGB, or [H, W] if it is grey."""
         if not self._raw:
             return self[index]
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
-        grey = content.size == self.size[0] * self.size[1]
-        return content.reshape(self.size if grey else (*self.size, 3))
+        if content.size == 3 * self.size[0] * self.size[1]:
+            return content.reshape(*self.size, 3)
+        return self._grey(content, index)
 
     def mask(self, index: int) -> np.ndarray | None:
         """Mask of frame number `index`, bool [H, W] of the source frame; None if unknown."""
         content = self._records.find_bytes(index, "mask")
         if not len(content):
             return None
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) > 0
+        found = self._decoded(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE, index)
+        return found > 0
+
+    def _grey(self, content: np.ndarray, index: int) -> np.ndarray:
+        """The pixels of a raw grey frame, uint8 [H, W]."""
+        if content.size != self.size[0] * self.size[1]:
+            self._check_shape((f"{content.size:,} bytes",), index)
+        return content.reshape(self.size)
+
+    def _decoded(self, content: np.ndarray, flags: int, index: int) -> np.ndarray:
+        """The pixels of an encoded frame or mask."""
+        try:
+            found = cv2.imdecode(content, flags) if content.size else None
+        except cv2.error:
+            found = None
+        if found is None:
+            raise ValueError(f"{self._label}: the picture of frame {index} is damaged; {MEND}")
+        return found
+
+    def _check_shape(self, shape: tuple, index: int) -> None:
+        """Raises ValueError unless a frame has the shape that the manifest says."""
+        if shape != (*self.size, 3):
+            raise ValueError(
+                f"{self._label}: frame {index} is {shape}, the manifest says {(*self.size, 3)}; "
+                f"{MEND}"
+            )
 
 
 class Windows(Sequence):
@@ -238,7 +266,15 @@ class Video:
 
     def mask(self, frame: int) -> np.ndarray | None:
         """Anomalous pixels of a frame, bool [H, W] of `source_size`; None without masks."""
-        return self._frames.mask(self._at(frame)) if self._entry["masks"] else None
+        if not self._entry["masks"]:
+            return None
+        found = self._frames.mask(self._at(frame))
+        if found is not None and found.shape != self.source_size:
+            raise ValueError(
+                f"{self.data.folder}: video {self.name}: the mask of frame {frame} is "
+                f"{found.shape}, its frames {self.source_size}; {MEND}"
+            )
+        return found
 
     @property
     def has_masks(self) -> bool:

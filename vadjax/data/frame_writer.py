@@ -7,7 +7,7 @@ import io
 import itertools
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -17,6 +17,7 @@ from vadjax.data import builder
 from vadjax.data.boxes import BOX_COLUMNS, TRACK_COLUMNS
 from vadjax.data.clips import KIND, UNKNOWN
 from vadjax.data.video import Picture, resize
+from vadjax.formats.names import check_name
 
 ENCODINGS = ("raw", "jpeg")
 
@@ -189,6 +190,7 @@ def write_frames(
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
     builder.check_target(out, file_format, shards)
+    frames = sum(map(_known_frames, splits.values()))
     splits = {split: iter(videos) for split, videos in splits.items()}
     stored, splits = (size, splits) if size else _first_size(splits)
     notes = {split: FrameNotes(split) for split in splits}
@@ -203,7 +205,15 @@ def write_frames(
         shards=shards,
         extra={"encoding": encoding, "size": list(stored), **(extra or {})},
         notes=notes,
+        size=frames * stored[0] * stored[1] if encoding == "raw" else None,  # if all are grey
     )
+
+
+def _known_frames(videos: Videos) -> int:
+    """Frames of the videos whose number is known without decoding them."""
+    if not isinstance(videos, Sequence):
+        return 0
+    return sum(len(video.frames) for video in videos if hasattr(video.frames, "__len__"))
 
 
 def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
@@ -237,8 +247,9 @@ class FrameNotes:
         """Begins the next video.
 
         Raises:
-          ValueError: a name that the split already has.
+          ValueError: a name that the split already has, or that cannot be that of a file.
         """
+        check_name(video.name, f"split {self.split!r}")
         if any(video.name == seen["name"] for seen in self._videos):
             raise ValueError(f"split {self.split!r} has two videos named {video.name!r}")
         self._videos.append(

@@ -5,6 +5,7 @@ the manifest lists the classes. In place of records the manifest may hold a reci
 (`vadjax.data.toy_images`): then every image is drawn when it is asked for.
 """
 
+import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from vadjax.data import builder
 from vadjax.data.pictures import Levels
-from vadjax.data.records import Dataset
+from vadjax.data.records import MANIFEST, MEND, Dataset
 from vadjax.data.toy_images import DRAWN, ToyImages
 
 KIND = "images"
@@ -25,8 +26,9 @@ class StoredImages(Sequence):
     """
 
     def __init__(self, data: Dataset, split: str):
-        self._records = data.records(split)
+        self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._shape = (*data.manifest["size"], 3)
+        self._classes = len(data.manifest["classes"])
 
     def __len__(self) -> int:
         return len(self._records)
@@ -35,8 +37,14 @@ class StoredImages(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         record = self._records[index]
-        image = np.frombuffer(record["image"], np.uint8).reshape(self._shape)
-        return {"image": image, "labels": record["labels"].astype(np.float32)}
+        image = np.frombuffer(record.get("image", b""), np.uint8)
+        labels = np.asarray(record.get("labels", ()))
+        if image.size != math.prod(self._shape) or labels.shape != (self._classes,):
+            raise ValueError(
+                f"{self._label}: record {index} has {image.size:,} bytes of pixels and labels "
+                f"{labels.shape}; expected {self._shape} and ({self._classes},); {MEND}"
+            )
+        return {"image": image.reshape(self._shape), "labels": labels.astype(np.float32)}
 
 
 def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[dict]:
@@ -59,8 +67,16 @@ def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[di
     if data.manifest["format"] == DRAWN:
         if split not in data.splits:
             raise ValueError(f"{data.folder}: no split {split!r}; it has {', '.join(data.splits)}")
-        return ToyImages(**data.manifest["recipe"]).images(split)
+        return _recipe(data).images(split)
     return StoredImages(data, split)
+
+
+def _recipe(data: Dataset) -> ToyImages:
+    """The recipe of a manifest, which may be of any fields."""
+    try:
+        return ToyImages(**data.manifest["recipe"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{data.folder / MANIFEST}: no usable recipe ({error}); {MEND}") from error
 
 
 def batch(images: Sequence[dict], numbers: Iterable[int]) -> dict:
@@ -100,6 +116,7 @@ def write_images(
     file_format: str = "array_record",
     shards: int | None = None,
     levels: Levels | None = None,
+    count: int = 0,
 ) -> dict:
     """Writes a dataset of images and returns its manifest.
 
@@ -112,6 +129,7 @@ def write_images(
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
       levels: values of 16-bit pictures that became black and white; the manifest keeps them.
+      count: how many images there are, if known: too little room is found before the work.
 
     Raises:
       FileExistsError, ValueError: as `vadjax.data.builder.write_dataset`.
@@ -130,6 +148,7 @@ def write_images(
             **({"levels": list(levels)} if levels else {}),
         },
         notes={split: LabelCounts(classes) for split in splits},
+        size=3 * size[0] * size[1] * count,
     )
 
 

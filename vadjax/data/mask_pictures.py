@@ -30,9 +30,11 @@ def read_mask(path: pathlib.Path) -> Picture:
     Raises:
       ValueError: not a readable picture, or one that can be understood in two ways.
     """
-    content = path.read_bytes()
+    content = pictures.read_bytes(path)
     if content.startswith(pictures.JPEG):
-        return Picture(_above_half(pictures.decode(content), path), str(path))
+        with pictures.naming(path):
+            pixels = pictures.decode(content)
+        return Picture(_above_half(pixels, path), str(path))
     values = read_values(content, path)
     if values.ndim == 3 and values.shape[2] == 4:
         return Picture(_without_alpha(values, path), str(path))
@@ -45,6 +47,8 @@ def read_values(content: bytes, path: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: not a readable picture, or a palette whose background is not clear.
     """
+    with pictures.naming(path):
+        pictures.check_size(content)
     if not pictures.is_whole(content):
         raise ValueError(f"{path}: cut short ({len(content):,} bytes); copy it again")
     values = _palette_index(content, path)

@@ -15,9 +15,10 @@ import numpy as np
 
 from vadjax.data.boxes import component_boxes
 from vadjax.data.mask_pictures import read_values
-from vadjax.data.pictures import JPEG
+from vadjax.data.pictures import JPEG, read_bytes
 from vadjax.data.video import Picture
 from vadjax.formats.folders import visible
+from vadjax.formats.text import read_lines
 
 ANNOTATIONS = "_annotations"  # ends the name of a folder of them
 TRACKS, NEW_TRACKS = "_tracks.txt", "_new_tracks.txt"
@@ -123,7 +124,7 @@ def read_objects(path: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: not a readable picture, or one in colour.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     if content.startswith(JPEG):
         raise ValueError(f"{path}: a JPEG, which changes the numbers of objects; expected PNG")
     values = read_values(content, path)
@@ -174,14 +175,8 @@ def read_spans(path: pathlib.Path) -> list[tuple[int, int, int]]:
     Raises:
       ValueError: a line that is no such row; the message has its number.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file ({error})") from error
     rows = []
-    for at, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for at, line in read_lines(path, comments=()):
         try:
             numbers = [float(field) for field in line.replace(",", " ").split()]
             number, first, last = map(int, numbers)

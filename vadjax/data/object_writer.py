@@ -15,6 +15,7 @@ from vadjax.data.boxes import BOX_COLUMNS
 from vadjax.data.frame_writer import box_table
 from vadjax.data.objects import KIND, OUTPUTS
 from vadjax.data.records import Dataset
+from vadjax.formats.names import check_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class VideoObjects:
       classifier: those of the classifier, float [n, M]; M may be 0, as K.
 
     Raises:
-      ValueError: not as many outputs as boxes, another order, or numbers that are not finite.
+      ValueError: a name that cannot be that of a file, not as many outputs as boxes, another
+        order, or numbers that are not finite.
     """
 
     name: str
@@ -39,6 +41,7 @@ class VideoObjects:
     classifier: np.ndarray
 
     def __post_init__(self):
+        check_name(self.name, "objects")
         count, order = len(self.boxes), np.lexsort((-self.boxes[:, 5], self.boxes[:, 0]))
         if (order != np.arange(count)).any():
             raise ValueError(f"video {self.name}: objects not in the order of frame and score")

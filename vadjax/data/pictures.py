@@ -7,13 +7,28 @@ No JAX.
 """
 
 import argparse
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from vadjax.formats import regular
+
+MOST_BYTES = 1 << 28  # of a picture file
+MOST_PIXELS = 1 << 26  # twice those of 8K video
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # first bytes of the files
 SCAN, END = b"\xff\xda", b"\xff\xd9"  # markers of a JPEG: pixels follow; nothing more does
+SEQUENTIAL = (0xC0, 0xC1)  # markers of frames whose blocks are coded one after the other
+FRAMES = (*SEQUENTIAL, 0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+MOST_SEGMENTS = 10_000  # of a JPEG, before its pixels
+TABLES = 0xC4  # marker of Huffman tables
+ZEROS = bytes(64)  # more than two blocks of a JPEG, all of the same code
 
 
 class Levels(NamedTuple):
@@ -54,6 +69,76 @@ def add_levels_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """What a picture file holds.
+
+    Raises:
+      OSError, ValueError: as `regular.read_bytes`.
+    """
+    return regular.read_bytes(path, MOST_BYTES)
+
+
+@contextlib.contextmanager
+def naming(path: object) -> Iterator[None]:
+    """Adds the file to the message of an error of `decode` or `check_size`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable image: {error}") from error
+
+
+def check_size(content: bytes) -> None:
+    """Reads the size of a picture from its header, before memory is made for its pixels.
+
+    Raises:
+      ValueError: more pixels than `MOST_PIXELS`.
+    """
+    height, width = _size(content)
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"a picture of {height:,} × {width:,} pixels by its header; expected {MOST_PIXELS:,} "
+            "at most. Make it smaller"
+        )
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """(H, W) by the header; (0, 0) where there is none that is known."""
+    if content.startswith(PNG):
+        return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
+    if content.startswith(JPEG):
+        return next(
+            (
+                (int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big"))
+                for marker, segment, _ in _segments(content)
+                if marker in FRAMES
+            ),
+            (0, 0),
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as image:
+                return image.size[::-1]
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"a picture of too many pixels ({error}); make it smaller") from error
+    except Exception:  # what Pillow raises of damaged headers is open-ended; OpenCV tells
+        return 0, 0
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Marker, bytes and end of the segments of a JPEG to its first scan, which is the last.
+
+    A preview inside a segment has segments of its own, which are passed over with it.
+    """
+    at, found = 2, 0
+    while content[at : at + 1] == b"\xff" and (found := found + 1) <= MOST_SEGMENTS:
+        stop = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        yield content[at + 1], content[at + 4 : stop], stop
+        if content[at : at + 2] == SCAN:
+            return
+        at = stop
+
+
 def is_whole(content: bytes) -> bool:
     """Whether a JPEG or PNG goes on to its end mark; True for other kinds, which OpenCV checks.
 
@@ -63,15 +148,40 @@ def is_whole(content: bytes) -> bool:
         return content.rfind(b"IEND") >= 0
     if not content.startswith(JPEG):
         return True
-    at = 2  # segment by segment to the first scan: a preview inside a segment has its own end mark
-    while content[at : at + 1] == b"\xff" and content[at : at + 2] != SCAN:
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return content.find(END, at) >= 0
+    segments = [*_segments(content)] or [(0, b"", 2)]
+    start = segments[-1][2]
+    end = content.find(END, start)
+    return end >= 0 and not (content.find(ZEROS, start, end) >= 0 and _zeros_damage(segments))
+
+
+def _zeros_damage(segments: Sequence[tuple[int, bytes, int]]) -> bool:
+    """Whether many zeros in the scan of a JPEG cannot be pixels.
+
+    A file system leaves them where it lost what was written. They are pixels if the code of zeros
+    stands for "no more": a large part of one colour, by tables that were made for this picture. By
+    the usual tables they are noise. Of a progressive JPEG this is not known.
+    """
+    if not any(marker in SEQUENTIAL for marker, _, _ in segments):
+        return False
+    symbols = []  # that a code of zeros stands for, of each table
+    for marker, segment, _ in segments:
+        at = 0
+        while marker == TABLES and at + 17 < len(segment):
+            symbols.append(segment[at + 17])
+            at += 17 + sum(segment[at + 1 : at + 17])
+    return any(symbols)
 
 
 def decode(content: bytes) -> np.ndarray | None:
-    """Encoded image → [H, W, 3], RGB, of its own type (uint8 mostly); None if it is not whole."""
-    if not content or not is_whole(content):
+    """Encoded image → [H, W, 3], RGB, of its own type (uint8 mostly); None if it is not whole.
+
+    Raises:
+      ValueError: more pixels than `MOST_PIXELS`.
+    """
+    if not content:
+        return None
+    check_size(content)
+    if not is_whole(content):
         return None
     pixels = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is not None and pixels.dtype == np.uint8:

@@ -8,7 +8,6 @@ TFRecord; both are read here without TensorFlow.
 
 import contextlib
 import hashlib
-import json
 import pathlib
 import struct
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,9 @@ import google_crc32c
 import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
+
+from vadjax.data import manifest as manifests
+from vadjax.formats.regular import check_regular, open_regular
 
 FORMATS = ("array_record", "tfrecord")
 MANIFEST = "manifest.json"
@@ -65,6 +67,15 @@ class Description:
         """The dataset that `to_json` described."""
         return cls(**found)
 
+    @classmethod
+    def from_file(cls, path: pathlib.Path) -> "Description":
+        """The dataset that `to_json` described in a file.
+
+        Raises:
+          OSError, ValueError: it cannot be read (`manifest.read_description`).
+        """
+        return cls.from_json(manifests.read_description(path))
+
 
 class Dataset(Description):
     """A dataset folder, checked when it is opened.
@@ -106,6 +117,7 @@ def read_manifest(folder: pathlib.Path) -> dict:
 
     Raises:
       FileNotFoundError: the folder or its manifest is missing.
+      ValueError: a manifest that cannot be used (`manifest.read`).
     """
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -120,9 +132,9 @@ def read_manifest(folder: pathlib.Path) -> dict:
             f"python -m data_prep.ucf_crime --features {folder} --out {folder}_records"
         )
     try:
-        return json.loads(path.read_text())
+        return manifests.read(path)
     except ValueError as error:
-        raise ValueError(f"{path}: not readable ({error}); {MEND}") from error
+        raise ValueError(f"{error}; {MEND}") from error
 
 
 def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
@@ -135,9 +147,9 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     for shard in shards + manifest.get("files", []):
         path = folder / shard["file"]
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"{path}: shard is missing; {MEND}")
-        size = path.stat().st_size
+        size = check_regular(path).stat().st_size
         if size != shard["bytes"]:
             raise ValueError(
                 f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
@@ -151,13 +163,18 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
 
 
 def sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file, as hexadecimal text."""
-    with path.open("rb") as file:
+    """SHA-256 of a regular file, as hexadecimal text."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Records:
-    """Random access over the shards of one split; decodes with the types of `features.json`."""
+    """Random access over the shards of one split; decodes with the types of `features.json`.
+
+    Raises:
+      ValueError: shards that cannot be read, or with another number of records than the manifest
+        says.
+    """
 
     def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
         self._label = f"{folder} ({split})"
@@ -169,6 +186,12 @@ class _Records:
                 self._source = TFRecordSource(paths)
         except Exception as error:
             raise ValueError(f"{self._label}: shards cannot be read ({error}); {MEND}") from error
+        wanted = manifest["splits"][split]["records"]
+        if len(self._source) != wanted:
+            raise ValueError(
+                f"{self._label}: its shards hold {len(self._source):,} records, the manifest says "
+                f"{wanted:,}; {MEND}"
+            )
 
     def __len__(self) -> int:
         return len(self._source)
@@ -242,7 +265,7 @@ def _fields(data: memoryview, at: int, stop: int) -> Iterator[tuple[int, int, in
     """Tag, first and last position of the length-delimited fields in `data[at:stop]`."""
     while at < stop:
         tag, size, shift = data[at], 0, 0
-        while data[at := at + 1] >= 128:
+        while data[at := at + 1] >= 128 and shift < 64:
             size |= (data[at] & 127) << shift
             shift += 7
         size |= data[at] << shift

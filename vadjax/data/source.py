@@ -4,6 +4,7 @@ import pathlib
 
 import ml_collections
 
+from vadjax import replacing
 from vadjax.data import toy
 from vadjax.data.records import Dataset
 
@@ -23,6 +24,9 @@ def open_dataset(config: ml_collections.ConfigDict, kind: str, workdir: pathlib.
         data = Dataset(config.data.dir, config.data.verify)
     else:
         folder = workdir / "toy_data"
+        replacing.clear(folder)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # there an older vadjax was killed
         if not folder.exists():
             toy.WRITERS[kind](folder)
         data = Dataset(folder)

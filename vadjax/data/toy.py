@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vadjax import replacing
 from vadjax.data import bags, builder, clips, images
 from vadjax.data.bags import UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.frame_writer import write_frames
@@ -115,6 +116,7 @@ def write_bags(
             "streams": {"rgb": recipe.width, "flow": recipe.width},
             "recipe": dataclasses.asdict(recipe),
         },
+        size=8 * recipe.segments * recipe.width * sum((*recipe.train, *recipe.test)),
     )
 
 
@@ -157,8 +159,9 @@ def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> di
         "recipe": dataclasses.asdict(recipe),
         "splits": {split: {"records": getattr(recipe, split), "shards": []} for split in SPLITS},
     }
-    out.mkdir(parents=True)
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    builder.check_new(out)
+    with replacing.folder(out) as work:
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     return manifest
 
 

@@ -17,6 +17,7 @@ from vadjax.data.frame_times import MOST_FPS, Intervals, resample
 from vadjax.data.pictures import Levels
 from vadjax.formats.entries import to_posix
 from vadjax.formats.folders import visible
+from vadjax.formats.regular import check_regular
 from vadjax.formats.text import read_lines
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -130,8 +131,9 @@ class VideoFile(Iterable[Picture]):
         self._length: int | None = None
         self._fps: float | None = None
         self._told: set[str] = set()
-        if not self.path.is_file():
+        if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such video file")
+        check_regular(self.path)
 
     def __len__(self) -> int:
         if self._length is None:
@@ -224,6 +226,8 @@ def find_videos(
     where = pathlib.Path(where).absolute()
     if not where.exists():
         raise FileNotFoundError(f"{where}: no such file or folder")
+    if not where.is_dir():
+        check_regular(where)
     paths = _listed(where, pathlib.Path(listed)) if listed else list(_walk(where))
     if not paths:
         raise ValueError(f"{where}: no video here ({', '.join(VIDEOS)}) and no folder of frames")
@@ -311,7 +315,7 @@ def read_picture(path: pathlib.Path, levels: Levels | None = None) -> Picture:
     Raises:
       ValueError: the file is not a readable image, or as `pictures.to_eight_bits`.
     """
-    content = path.read_bytes()
+    content = pictures.read_bytes(path)
     pixels = pictures.to_eight_bits(_decode(content, path), levels, str(path))
     jpeg = content if path.suffix.lower() in (".jpg", ".jpeg") else None
     return Picture(pixels, str(path), jpeg)
@@ -323,11 +327,12 @@ def decode_file(path: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: the file is not a readable image.
     """
-    return _decode(path.read_bytes(), path)
+    return _decode(pictures.read_bytes(path), path)
 
 
 def _decode(content: bytes, path: pathlib.Path) -> np.ndarray:
-    pixels = pictures.decode(content)
+    with pictures.naming(path):
+        pixels = pictures.decode(content)
     if pixels is None:
         raise ValueError(
             f"{path}: not a readable image ({len(content):,} bytes), or one that is cut short; "

@@ -6,16 +6,17 @@ and bkg, as `vadjax.ops.flow.targets`. The volumes themselves are cut from the f
 
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from vadjax import replacing
 from vadjax.data import clips
 from vadjax.data.clips import Frames, Video
 from vadjax.data.grid import Grid, motion_of, motion_sums
 from vadjax.data.records import Dataset
+from vadjax.formats.npy import read_npy
 from vadjax.ops.flow import BINS, make_flow, video_flow
 
 STILL = 0.98  # share of still pixels from which a volume counts as still (spec eval §3.2)
@@ -80,7 +81,7 @@ class Volumes(Sequence):
             else:
                 if not path.is_file():
                     _write(path, len(self), self._measured())
-                self._targets = np.load(path, mmap_mode="r")
+                self._targets = _read(path, len(self))
         return self._targets
 
     @property
@@ -149,17 +150,29 @@ def grid_targets(
     return np.concatenate([ang, mag, bkg[..., None]], -1).reshape(-1, NUMBERS).astype(np.float32)
 
 
+def _read(path: pathlib.Path, count: int) -> np.ndarray:
+    """Targets that `_write` wrote.
+
+    Raises:
+      ValueError: damaged, or not [count, 25].
+    """
+    found = read_npy(path)
+    if found.shape != (count, NUMBERS) or found.dtype != np.float32:
+        raise ValueError(
+            f"{path}: {found.dtype} {found.shape}; expected float32 {(count, NUMBERS)}. Remove it "
+            "to make it anew"
+        )
+    return found
+
+
 def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:
     """Writes the targets part by part beside `path` and renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    out = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, NUMBERS))
-    at = 0
-    for part in parts:
-        out[at : at + len(part)] = part
-        at += len(part)
-    out.flush()
-    os.replace(temporary, path)
+    with replacing.file(path, 4 * count * NUMBERS) as new, new.open("wb") as out:
+        # Not through memory that is mapped to the file: on a full disk that ends in SIGBUS.
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, NUMBERS)}
+        np.lib.format.write_array_header_1_0(out, header)
+        for part in parts:
+            out.write(np.ascontiguousarray(part, "<f4").tobytes())
 
 
 def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> None:

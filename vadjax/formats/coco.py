@@ -6,18 +6,17 @@ beside `"annotations"` with scores. An image belongs to a video by its `video_id
 and its frame is `frame_id` (or `frame_index`) there; else both are read from `file_name`.
 """
 
-import json
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vadjax.formats import numbering
+from vadjax.formats import json_files, numbering
 from vadjax.formats.columns import Layout
+from vadjax.formats.names import check_name
 from vadjax.formats.table import Table
-from vadjax.formats.text import note, read_text
+from vadjax.formats.text import MOST_BYTES, note
 
 COLUMNS = ("frame", "x", "y", "w", "h", "score")
 FRAME_KEYS = ("frame_id", "frame_index", "frame_idx", "frame")
@@ -49,16 +48,16 @@ def read_coco(
         or score that is no number.
     """
     # The two lists, from one file or from two
-    results = load(path)
-    listed = results if images is None else load(images)
+    results = json_files.read(path, most=MOST_BYTES, nan=True)
+    listed = results if images is None else json_files.read(images, most=MOST_BYTES)
     records = results.get("annotations") if isinstance(results, dict) else results
     if not isinstance(records, list):
-        raise ValueError(f"{path}: {_shape(results)}; expected a list of detections")
+        raise ValueError(f"{path}: {json_files.show(results)}; expected a list of detections")
     if not isinstance(listed, dict) or not isinstance(listed.get("images"), list):
         raise ValueError(
-            f"{images or path}: {_shape(listed)}; expected the images that image_id refers to, "
-            'as {"images": [{"id": 7, "file_name": "VIDEO/NUMBER.jpg"}, …]}. Name the file that '
-            "has them: --images FILE.json"
+            f"{images or path}: {json_files.show(listed)}; expected the images that image_id "
+            'refers to, as {"images": [{"id": 7, "file_name": "VIDEO/NUMBER.jpg"}, …]}. Name the '
+            "file that has them: --images FILE.json"
         )
     # Which frame of which video every image is, and where their numbers begin
     places = _places(images or path, listed, videos)
@@ -73,37 +72,14 @@ def read_coco(
     return _tables(path, records, places, layout, list(numbers)), counts, _size(listed["images"])
 
 
-def load(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-      OSError, ValueError: it cannot be read or is not JSON; names the file and the line.
-    """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
-    except RecursionError as error:
-        raise ValueError(f"{path}: not such JSON as is expected: nested too deep") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _shape(value: Any) -> str:
-    """What a JSON value is, for messages."""
-    if isinstance(value, dict):
-        return f"an object of {', '.join(map(repr, list(value)[:5])) or 'nothing'}"
-    return f"a list of {len(value):,} items" if isinstance(value, list) else f"{value!r:.40}"
-
-
 def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, tuple[str, int]]:
     """Id of every image → its video and the number of its frame."""
     names = {}
     clips = listed.get("videos")
     for clip in clips if isinstance(clips, list) else []:
         if isinstance(clip, dict) and isinstance(clip.get("name"), str):
-            names[_key(clip.get("id"))] = clip["name"].replace("\\", "/").rstrip("/").split("/")[-1]
+            name = clip["name"].replace("\\", "/").rstrip("/").split("/")[-1]
+            names[_key(clip.get("id"))] = check_name(name, path)
     places = {}
     for number, image in enumerate(listed["images"]):
         where = f"{path}: images[{number}]"
@@ -111,6 +87,9 @@ def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, t
             raise ValueError(f"{where}: {image!r:.80}; expected an object with an id and file_name")
         if key in places:
             raise ValueError(f"{where}: the id {key!r} is there twice")
+        for side in ("height", "width"):
+            if isinstance(image.get(side), list | dict):
+                raise ValueError(f"{where}: {side} {image[side]!r:.40}; expected pixels")
         try:
             places[key] = _place(image, names, videos)
         except ValueError as error:
@@ -155,9 +134,9 @@ def _tables(
         key, box, score = (record.get(name) for name in ("image_id", "bbox", "score"))
         if _key(key) not in places:
             raise ValueError(f"{where}: image_id {key!r:.40} is none of the images that are listed")
-        if not isinstance(box, list) or len(box) != 4 or not all(map(_finite, box)):
+        if not isinstance(box, list) or len(box) != 4 or not all(map(json_files.finite, box)):
             raise ValueError(f"{where}: bbox {box!r:.80}; expected x, y, w, h")
-        if not _finite(score):
+        if not json_files.finite(score):
             raise ValueError(f"{where}: score {score!r:.40}; expected a number. Are these results?")
         video, frame = places[key]
         rows[video].append((number, frame, *box, score))
@@ -176,8 +155,3 @@ class _Records:
 
     def __call__(self, row: int) -> str:
         return f"{self._path}: record {self._numbers[row]:.0f}"
-
-
-def _finite(value: Any) -> bool:
-    """Whether a JSON value is a number that float64 holds."""
-    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vadjax.formats import text
+from vadjax.formats.names import shorten, wrong_with
 
 FEATURES = (".npy", ".txt")  # endings of feature files
 MEDIA = (".mp4", ".avi", ".mkv", ".mov")
@@ -28,6 +29,9 @@ class Entry:
       listed_class: its class where the path does not say it.
       crops: numbers of the crops whose files are listed, one file a crop; empty without such.
       video: its name where that of the file has the number of a crop in another form.
+
+    Raises:
+      ValueError: a path that leads out of its folder by "..", or that cannot be shown.
     """
 
     path: str
@@ -37,6 +41,13 @@ class Entry:
     listed_class: str = ""
     crops: tuple[int, ...] = ()
     video: str = ""
+
+    def __post_init__(self):
+        if ".." in self.path.split("/") or not self.path.isprintable():
+            raise ValueError(
+                f"{shorten(self.path)} cannot be the name of a video; expected names with '/' "
+                "between them, without '..' and without characters that cannot be shown"
+            )
 
     @property
     def name(self) -> str:
@@ -173,8 +184,8 @@ def unique_names(entries: Sequence[Entry], where: object) -> list[str]:
     ]
     named: dict[str, str] = {}
     for name, entry in zip(names, entries, strict=True):
-        if name.startswith(".") or not name:
-            raise ValueError(f"{where}: {entry.path!r} cannot be the name of a video")
+        if wrong := wrong_with(name):
+            raise ValueError(f"{where}: {entry.path!r} cannot be the name of a video: {wrong}")
         if named.setdefault(name, entry.path) != entry.path:
             raise ValueError(
                 f"{where}: {named[name]} and {entry.path} would both be named {name}; give one of "

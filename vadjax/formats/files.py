@@ -28,7 +28,9 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
       FileNotFoundError: no such folder, or none in it.
       ValueError: files of different kinds, as two of the same video.
     """
-    paths = [path for path in visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    # What is no file but looks like one is refused where it is read
+    paths = [path for path in visible(folder) if path.suffix.lower() in endings]
+    paths = [path for path in paths if not path.is_dir()]
     about = [path for path in paths if ABOUT.search(path.stem) and not holds_rows(path)]
     for path in about:
         note(f"{path}: holds no row of numbers, so it is passed over; it is no video")

@@ -13,15 +13,17 @@ folder      a file a video, VIDEO.npy, VIDEO.txt or VIDEO.csv, of its labels alo
 """
 
 import contextlib
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vadjax.formats import json_files
 from vadjax.formats.mat import read_mat
 from vadjax.formats.npy import HoldsObjects, read_npy, read_npz
+from vadjax.formats.regular import check_regular, open_regular
+from vadjax.formats.text import read_text, split
 
 SUFFIXES = (".mat", ".npz", ".npy", ".json", ".txt", ".csv")
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
@@ -184,11 +186,12 @@ def _read(path: pathlib.Path) -> dict | list | np.ndarray:
     """Rows by name, rows in the order of the videos, or one row of all videos."""
     if path.is_dir():
         return _read_folder(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder of labels (--labels)")
+    check_regular(path)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size:,} bytes, too many for labels; {EXPECTED}")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         first = file.read(1)
     if first == PICKLE or path.suffix.lower() in (".pkl", ".pickle"):
         raise ValueError(f"{path}: a Python pickle, {_pickle_advice(path)}")
@@ -267,9 +270,9 @@ def _read_npz(path: pathlib.Path) -> dict:
 
 def _read_json(path: pathlib.Path) -> dict | list | np.ndarray:
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error}); {EXPECTED}") from error
+        content = json_files.read(path, most=MAX_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{error}; {EXPECTED}") from error
     if isinstance(content, dict):
         rows = {name: _json_row(f"{path}: {name}", row) for name, row in content.items()}
         if len({type(row) for row in rows.values()}) > 1:
@@ -301,10 +304,7 @@ def _json_row(where: str, row) -> np.ndarray | Intervals:
 
 def _read_text(path: pathlib.Path) -> dict | np.ndarray:
     """Lines of a name and labels; or numbers alone."""
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file ({error}); {EXPECTED}") from error
+    lines = split(read_text(path))
     rows: dict[str, np.ndarray] = {}
     numbers: list[float] = []
     for at, line in enumerate(lines, 1):

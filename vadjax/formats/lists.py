@@ -12,11 +12,10 @@ Paths may be those of Windows. Several files of a video, one a crop, become one 
 """
 
 import csv
-import json
 import pathlib
 import re
 
-from vadjax.formats import text
+from vadjax.formats import json_files, text
 from vadjax.formats.entries import Entry, join_crops, to_posix
 
 LISTS = {
@@ -38,7 +37,7 @@ def read_list(path: pathlib.Path) -> list[Entry]:
       FileNotFoundError: no such list.
       ValueError: a line that cannot be read, or crops as in `join_crops`.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such list of videos")
     entries = _read_csv(path) if path.suffix.lower() == ".csv" else _read_paths(path)
     if not entries:
@@ -56,7 +55,10 @@ def _read_paths(path: pathlib.Path) -> list[Entry]:
                 f"{path}:{number}: {after!r} after {listed}; expected a path a line, and after it "
                 "nothing or a label, 0 or 1"
             )
-        entries.append(Entry(to_posix(listed), None if after is None else label))
+        try:
+            entries.append(Entry(to_posix(listed), None if after is None else label))
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
     bare = [entry.path for entry in entries if entry.label is None]
     if bare and len(bare) < len(entries):
         raise ValueError(
@@ -88,26 +90,29 @@ def _read_csv(path: pathlib.Path) -> list[Entry]:
             f"{path}: columns {columns}; expected {' or '.join(COLUMNS)}, and {LABEL} if known"
         )
     rows = [row for row in rows if (row[column] or "").strip()]
-    if LABEL not in columns:
-        return [Entry(to_posix(row[column])) for row in rows]
-    classes = any((row[LABEL] or "").strip().lower() == NORMAL for row in rows)
-    return [_row(path, row[column], (row[LABEL] or "").strip(), classes) for row in rows]
+    try:
+        if LABEL not in columns:
+            return [Entry(to_posix(row[column])) for row in rows]
+        classes = any((row[LABEL] or "").strip().lower() == NORMAL for row in rows)
+        return [_row(row[column], (row[LABEL] or "").strip(), classes) for row in rows]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
-def _row(path: pathlib.Path, listed: str, label: str, classes: bool) -> Entry:
+def _row(listed: str, label: str, classes: bool) -> Entry:
     """A video of a CSV; `classes`: the labels are names of classes."""
     if classes and label and _binary(label) is None:
         return Entry(to_posix(listed), int(label.lower() != NORMAL), listed_class=label)
     if classes or _binary(label) is None:
         other = "the name of a class as others have" if classes else "names of classes with Normal"
-        raise ValueError(f"{path}: {listed} has label {label!r}; expected 0 or 1, or {other}")
+        raise ValueError(f"{listed} has label {label!r}; expected 0 or 1, or {other}")
     return Entry(to_posix(listed), _binary(label))
 
 
 def file_in(folder: pathlib.Path, *names: str) -> pathlib.Path | None:
     """The first of these files that a folder has, whatever the case of its letters."""
-    there = {path.name.lower(): path for path in sorted(folder.glob("*")) if path.is_file()}
-    exact = next((folder / name for name in names if (folder / name).is_file()), None)
+    there = {path.name.lower(): path for path in sorted(folder.glob("*")) if not path.is_dir()}
+    exact = next((folder / name for name in names if (folder / name).exists()), None)
     return exact or next((there[name] for name in names if name in there), None)
 
 
@@ -185,13 +190,10 @@ def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
     Raises:
       ValueError: not a list of videos, or a video without one of the fields.
     """
-    splits, content = {"train": [], "test": []}, text.read_text(path)
-    try:
-        videos = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from error
+    splits = {"train": [], "test": []}
+    videos = json_files.read(path)
     if not isinstance(videos, list):
-        raise ValueError(f"{path}: {type(videos).__name__}; expected a list of videos")
+        raise ValueError(f"{path}: {json_files.show(videos)}; expected a list of videos")
     for video in videos:
         try:
             splits[video["split"]].append(_from_json(video))

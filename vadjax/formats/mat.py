@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vadjax.formats.regular import NotRegular, read_bytes
+
 MAX_BYTES = 1 << 31  # of a file, and of a variable after decompression
 DEPTH = 8  # of cells and structs in each other
 HEAD = 128  # bytes of the header
@@ -31,6 +33,7 @@ NUMBERS = {
     12: "i8",
     13: "u8",
 }
+ERRORS = (ValueError, TypeError, struct.error, OverflowError, RecursionError, MemoryError)
 TEXT = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 HDF5 = "a MATLAB 7.3 file (HDF5)"
 EMPTY = np.zeros((0, 0))  # what MATLAB stores without a head
@@ -85,9 +88,7 @@ def shapes(path: str | pathlib.Path) -> dict[str, tuple[tuple[int, ...], bool]]:
 
 def _variables(path: pathlib.Path, most: int) -> Iterator[tuple[str, "_Matrix"]]:
     """Name and reader of each variable; compressed ones up to `most` bytes."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path.stat().st_size:,} bytes; expected {MAX_BYTES:,} at most")
-    content = memoryview(path.read_bytes())
+    content = memoryview(read_bytes(path, MAX_BYTES))
     order = _check_head(content)
     for kind, data in _elements(content[HEAD:], order):
         if kind == COMPRESSED:
@@ -107,7 +108,9 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
     """Adds the file and the remedy to an error."""
     try:
         yield
-    except ValueError as error:
+    except NotRegular:
+        raise
+    except ERRORS as error:
         if str(error) == HDF5:
             raise ValueError(
                 f"{path}: {HDF5}, expected version 7 or older. In MATLAB: "

@@ -1,20 +1,34 @@
-"""NumPy's files, `.npy` and `.npz`, without pickles; a damaged one is a ValueError, always."""
+"""NumPy's files, `.npy` and `.npz`, without pickles; a damaged one is a ValueError, always.
+
+Before an array is read its header is compared with the bytes that are there, and the directory of
+an `.npz` with the size of its file: no header makes more memory than the file can fill.
+"""
 
 import contextlib
+import math
+import os
 import pathlib
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
+from vadjax.formats.names import wrong_with
+from vadjax.formats.regular import NotRegular, open_regular
+from vadjax.formats.zips import check_zip
+
 MAX_BYTES = 1 << 34  # of the arrays of an .npz
+MOST_ARRAYS = 100_000  # of an .npz
+MOST_AXES = 16
+MOST_HEADER = 10_000  # bytes of the header of an array
 OBJECTS = "it holds Python objects (a pickle), which can run code when they are opened"
 ERRORS = (  # what NumPy and zipfile raise for damaged files
-    *(ValueError, TypeError, AttributeError, KeyError, OSError, EOFError, SyntaxError),
+    *(ValueError, TypeError, AttributeError, KeyError, IndexError, OSError, EOFError, SyntaxError),
     *(tokenize.TokenError, NotImplementedError, RuntimeError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, RecursionError),
 )
 
 
@@ -28,10 +42,45 @@ def read_npy(path: str | pathlib.Path) -> np.ndarray:
     Raises:
       FileNotFoundError: no such file.
       HoldsObjects: an array of Python objects.
-      ValueError: not such a file, or damaged.
+      ValueError: not such a file, damaged, or not exactly the bytes that its header says.
     """
-    with _naming(path, "array"):
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+    with _naming(path, "array"), open_regular(path) as file:
+        dtype, shape, by_columns = read_header(file)
+        wanted, start = dtype.itemsize * math.prod(shape), file.tell()
+        have = os.fstat(file.fileno()).st_size - start
+        if have != wanted:
+            raise ValueError(f"{have:,} bytes for {dtype} {shape}, which are {wanted:,}")
+        order = "F" if by_columns else "C"
+        if not wanted:
+            return np.zeros(shape, dtype)
+        return np.memmap(file, dtype, "r", start, shape, order)
+
+
+def read_header(file: BinaryIO) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """Type, shape and order (by columns?) of the array that begins in a file.
+
+    Raises:
+      HoldsObjects: an array of Python objects.
+      ValueError, and what is raised of a damaged header.
+    """
+    dtype, shape, by_columns = skip_header(file)
+    if dtype.hasobject:
+        raise HoldsObjects(OBJECTS)
+    if len(shape) > MOST_AXES or any(type(side) is not int or side < 0 for side in shape):
+        raise ValueError(f"an array of shape {shape}"[:80])
+    return dtype, shape, by_columns
+
+
+def skip_header(file: BinaryIO) -> tuple[np.dtype, tuple[int, ...], bool]:
+    """As `read_header`, of any type; the file is then at its values, or at the pickle of them."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version}")
+    read = np.lib.format.read_array_header_1_0
+    if version > (1, 0):
+        read = np.lib.format.read_array_header_2_0  # of 3.0 too, whose names are UTF-8
+    shape, by_columns, dtype = read(file, max_header_size=MOST_HEADER)
+    return dtype, shape, by_columns
 
 
 def read_npz(path: str | pathlib.Path, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
@@ -40,16 +89,42 @@ def read_npz(path: str | pathlib.Path, max_bytes: int = MAX_BYTES) -> dict[str, 
     Raises:
       FileNotFoundError: no such file.
       HoldsObjects: an array of Python objects.
-      ValueError: not such a file, damaged, or too large.
+      ValueError: not such a file, damaged, encrypted, with names that no array has, or too large
+        for the bytes of the file.
     """
-    with _naming(path, ".npz of arrays"), open(path, "rb") as raw:
-        with zipfile.ZipFile(raw) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > max_bytes:
-            raise ValueError(f"arrays of {size:,} bytes; expected {max_bytes:,} at most")
-        raw.seek(0)
-        with np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+    with _naming(path, ".npz of arrays"), open_regular(path) as raw:
+        return arrays_of(raw, max_bytes)
+
+
+def arrays_of(raw: BinaryIO, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
+    """As `read_npz`, from an open file; errors do not name it."""
+    found = {}
+    with zipfile.ZipFile(raw) as archive:
+        for member in check_zip(archive, max_bytes, MOST_ARRAYS):
+            name = member.filename.removesuffix(".npy")
+            if name == member.filename:
+                raise ValueError(f"{name[:40]!r} is no array")
+            if wrong := wrong_with(name, nested=True):
+                raise ValueError(f"an array named {name[:80]!r}: {wrong}")
+            with archive.open(member) as file:
+                found[name] = _member(file, member.file_size)
+    return found
+
+
+def _member(file: BinaryIO, size: int) -> np.ndarray:
+    """The array of a member of an archive of so many bytes."""
+    dtype, shape, by_columns = read_header(file)
+    wanted, have = dtype.itemsize * math.prod(shape), size - file.tell()
+    if have != wanted:
+        raise ValueError(f"{have:,} bytes for {dtype} {shape}, which are {wanted:,}")
+    content = bytearray(wanted)
+    view, done = memoryview(content), 0
+    while count := file.readinto(view[done:]):
+        done += count
+    if done != wanted or file.read(1):  # which compares the checksum, too
+        raise ValueError(f"{done:,} bytes, expected {wanted:,}")
+    array = np.frombuffer(content, dtype)
+    return array.reshape(shape, order="F" if by_columns else "C")
 
 
 @contextlib.contextmanager
@@ -57,12 +132,12 @@ def _naming(path: str | pathlib.Path, what: str) -> Iterator[None]:
     """Turns whatever is raised into an error that names the file."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, NotRegular):
         raise
     except ERRORS as error:
-        if "object" in str(error).lower() and isinstance(error, ValueError):
-            raise HoldsObjects(f"{path}: not a readable {what}: {OBJECTS}") from error
-        told = str(error) or type(error).__name__
+        told = str(error).removeprefix(f"{path}: ") or type(error).__name__
+        if isinstance(error, HoldsObjects):
+            raise HoldsObjects(f"{path}: not a readable {what}: {told}") from error
         raise ValueError(
-            f"{path}: not a readable {what} ({told}); copy or make it again"
+            f"{path}: not a readable {what} ({told[:300]}); copy or make it again"
         ) from error

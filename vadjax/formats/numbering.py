@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from vadjax.formats.names import wrong_with
+
 LAST_NUMBER = re.compile(r"^(.*?)[ _.-]*(?:frame|img)?[ _.-]*(\d{1,18})$", re.IGNORECASE)
 EXPECTED = "expected VIDEO/NUMBER or VIDEO_NUMBER"
 
@@ -32,7 +34,10 @@ def place(name: str, videos: Collection[str] = (), video: str | None = None) -> 
     ways = [*folders[::-1], *([match[1]] if match[1] else [])]
     if not ways:
         raise ValueError(f"{name!r} names no video; {EXPECTED}")
-    return next((way for way in ways if way in videos), ways[0]), int(match[2])
+    found = next((way for way in ways if way in videos), ways[0])
+    if wrong := wrong_with(found):
+        raise ValueError(f"{name!r:.80} names no video ({wrong}); {EXPECTED}")
+    return found, int(match[2])
 
 
 def first_frame(

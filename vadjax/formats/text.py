@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from vadjax.formats.regular import read_bytes
+
 MOST_BYTES = 2**30  # of one file
 # The longer marks first: that of UTF-32 begins as that of UTF-16 does
 MARKS = (
@@ -45,12 +47,18 @@ def read_text(path: pathlib.Path, most: int = MOST_BYTES) -> str:
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is larger, or not text; names the file and, where there is one, the line.
+      ValueError: it is larger, no regular file, or not text; names the file and, where there is
+        one, the line.
     """
-    with open(path, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path}: more than {most:,} bytes; is it the right file? Split it")
+    return decode(read_bytes(path, most), path)
+
+
+def decode(content: bytes, path: object) -> str:
+    """The text of these bytes, without a byte-order mark; `path` they are from, for messages.
+
+    Raises:
+      ValueError: not text; names the file and, where there is one, the line.
+    """
     encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
@@ -80,6 +88,16 @@ def read_lines(path: pathlib.Path, comments: tuple[str, ...] = COMMENTS) -> list
     """
     lines = (Line(number, line.strip()) for number, line in enumerate(split(read_text(path)), 1))
     return [line for line in lines if line.text and not line.text.startswith(comments)]
+
+
+def read_names(path: pathlib.Path) -> list[str]:
+    """The lines of a file by their numbers, as of classes: blank ones too, but not after the last.
+
+    Raises:
+      OSError, ValueError: as `read_text`.
+    """
+    lines = split(read_text(path))
+    return lines if lines[-1] else lines[:-1]
 
 
 def split(text: str) -> list[str]:

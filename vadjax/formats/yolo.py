@@ -71,7 +71,7 @@ def read_yolo(
 def _files(folder: Path) -> list[Path]:
     """The text files of all frames; what is about the others is passed over, and said."""
     found = [path for sub in visible(folder) if sub.is_dir() for path in visible(sub)]
-    found += [path for path in visible(folder) if path.is_file()]
+    found += [path for path in visible(folder) if not path.is_dir()]
     found = [path for path in found if path.suffix.lower() == ENDING]
     about = [path for path in found if ABOUT.search(path.stem) and not holds_rows(path)]
     for path in about:

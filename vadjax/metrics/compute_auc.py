@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from vadjax import command
+from vadjax.formats.npy import read_npy
 from vadjax.metrics.region_boxes import area
 
 
@@ -25,15 +26,28 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("fpr", type=pathlib.Path, help=".npy [n], false-positive rates")
     parser.add_argument("tpr", type=pathlib.Path, help=".npy [n], true-positive rates")
     args = parser.parse_args(argv)
-    found = command.report_errors(lambda: area(_load(args.fpr), _load(args.tpr)))
+    found = command.report_errors(measure, args.fpr, args.tpr)
     print(f"{found:.12g}")
 
 
-def _load(path: pathlib.Path) -> np.ndarray:
+def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
+    """The area of a curve in two files.
+
+    Raises:
+      ValueError: they hold no curve; names both.
+    """
+    rates = _load(fpr), _load(tpr)
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable array ({error})") from error
+        return area(*rates)
+    except ValueError as error:
+        raise ValueError(f"{fpr} and {tpr}: {error}") from error
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+    found = read_npy(path)
+    if found.ndim != 1 or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise ValueError(f"{path}: {found.dtype} {found.shape}; expected finite numbers [n]")
+    return found
 
 
 if __name__ == "__main__":

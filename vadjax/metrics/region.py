@@ -51,13 +51,12 @@ above it; --thresholds of them lie at equally spaced quantiles of the map's valu
 
 import argparse
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from vadjax import command
+from vadjax import command, replacing
 from vadjax.data.masks import Masks, open_masks
 from vadjax.formats.columns import layout
 from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
@@ -156,11 +155,9 @@ def pixel_figures(videos: Videos, masks: Mapping[str, Masks]) -> dict[str, float
 
 def write_curves(folder: pathlib.Path, points: Curve) -> None:
     """Writes the curves as `NAME.npy`, float64 [n] (spec metrics §3b); `STORED` has the names."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, field in STORED.items():
-        temporary = folder / f".{name}.tmp.npy"
-        np.save(temporary, getattr(points, field).astype(np.float64))
-        os.replace(temporary, folder / f"{name}.npy")
+        with replacing.file(folder / f"{name}.npy") as new, new.open("wb") as out:
+            np.save(out, getattr(points, field).astype(np.float64))
 
 
 def check_sides(videos: Videos, allow_missing: bool = False) -> None:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from vadjax.report.reasons import BINS, Attributes, Reason
 from vadjax.report.sheet import FAINT, INK, Sheet, height, wrap
+from vadjax.terminal import visible
 
 # Orange and blue that all eyes tell apart (Okabe and Ito); the term that says why, and the others
 HERE, NORMAL = "#d55e00", "#0072b2"
@@ -60,7 +61,8 @@ def _terms(reason: Reason) -> Panel:
         axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, bars)
         colours = [_strength(reason, name) for name in reason.terms]
         _bars(axes, list(reason.terms.values()), colours, "{:.2f}", 1)
-        _names(axes, [PLAIN.get(name, name) for name in reason.terms])
+        names = [PLAIN.get(name, name) for name in reason.terms]
+        _names(axes, range(len(names)), names, FAINT)
         for name, label in zip(reason.terms, axes.get_yticklabels(), strict=True):
             if name == reason.dominant:
                 label.set(weight="bold", color=WHY)
@@ -99,8 +101,7 @@ def _classes(here: Mapping[str, float], normal: Mapping[str, float]) -> Panel:
         axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, tall)
         values = [one.get(name) for name in names for one in (here, normal)]
         _bars(axes, values, (HERE, NORMAL) * len(names), "{:.2f}", 1)
-        axes.set_yticks(np.arange(len(names)) * 2 + 0.5, names)
-        axes.tick_params(left=False, labelsize=8)
+        _names(axes, np.arange(len(names)) * 2 + 0.5, names, "black")
 
     return Panel(TITLE + tall, draw)
 
@@ -129,9 +130,10 @@ def _bars(
         )  # fmt: skip
 
 
-def _names(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(left=False, labelsize=8, labelcolor=FAINT)
+def _names(axes: Axes, places: Sequence[float], names: Sequence[str], colour: str) -> None:
+    """Names from a score file beside bars; a dollar is a dollar."""
+    axes.set_yticks(places, [visible(name) for name in names], parse_math=False)
+    axes.tick_params(left=False, labelsize=8, labelcolor=colour)
 
 
 def _rose(here: Attributes, normal: Attributes) -> Panel:

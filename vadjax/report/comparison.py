@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.provenance import HARMLESS, KEY, flatten
 
 # First parts of the names of fields that may differ: compared in another way, or harmless
@@ -21,6 +23,16 @@ OF_ONE_RUN = (
 )
 SPLIT = re.compile(r"_(\d+)$")  # at the end of the name of a set that is one of several splits
 LENGTH = 60  # letters of a value
+FIGURE = (float, None)
+MADE_OF = {"sha256": str}
+MADE = {"config?": (dict, None), "dataset?": (MADE_OF, None), "objects?": (MADE_OF, None)}
+SUMMARY = {
+    "title": str,
+    "metrics": {"tracks?": str, ...: FIGURE},
+    "untrained?": ({...: FIGURE}, None),
+    f"{KEY}?": (MADE, None),
+}
+OF_OTHERS = re.compile(r"[^:]+|(auc|auc_minmax):.*", re.DOTALL)  # figures of other scores
 
 
 class Run(NamedTuple):
@@ -53,24 +65,21 @@ def read_run(folder: str | pathlib.Path) -> Run:
     summary = _read_json(path)
     if not isinstance(summary.get("metrics"), dict) or "title" not in summary:
         raise ValueError(f"{path}: has no title and metrics, so vadjax did not write it")
+    json_files.check_fields(summary, SUMMARY, path)
+    if odd := [name for name in summary["metrics"] if not OF_OTHERS.fullmatch(name)]:
+        raise ValueError(f"{path}: metrics has {odd[0]!r:.80}, which is no figure of vadjax")
     made = summary.get(KEY) or {}
     config = made.get("config")
     digests = [made[name]["sha256"] for name in ("dataset", "objects") if made.get(name)]
     for older in (folder, folder.parent):  # of an evaluation, the run is the folder above
-        if config is None and (older / "config.json").is_file():
+        if config is None and is_there(older / "config.json"):
             config = _read_json(older / "config.json")
             digests = [config["dataset_digest"]] if config.get("dataset_digest") else []
     return Run(folder.absolute().name, summary, flatten(config or {}), tuple(digests))
 
 
 def _read_json(path: pathlib.Path) -> dict:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: a {type(found).__name__}; expected a dict")
-    return found
+    return json_files.read(path, dict, nan=True)
 
 
 def differences(runs: Sequence[Run]) -> list[str]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from vadjax.metrics import frame
 from vadjax.report.intervals import Interval
 from vadjax.scores import Scores
+from vadjax.terminal import visible
 
 SCORE, TRUTH, CHANCE, HIGH = "#1f5fa8", "#e8a33d", "#8a8a8a", "#c02626"
 DPI = 110  # of a figure in a PNG file
@@ -55,7 +56,7 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     figure = Figure(figsize=(6.4, 1.9), layout="constrained")
     axes = figure.add_subplot()
     plot_video(axes, video, top, bottom)
-    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
+    axes.set_title(visible(title), fontsize=9, loc="left", parse_math=False)
     return figure
 
 
@@ -82,7 +83,7 @@ def draw_predicted(video: Scores, found: Sequence[Interval], fps: float) -> Figu
     axes.plot(*_thin(times[shown], video.frame_scores[shown]), color=SCORE, linewidth=1.2)
     axes.set(xlim=(0, float(times[-1]) + lasts), xlabel="seconds", ylabel="score")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(video.video, fontsize=9, loc="left", parse_math=False)
+    axes.set_title(visible(video.video), fontsize=9, loc="left", parse_math=False)
     return figure
 
 

@@ -218,9 +218,9 @@ def _written(
             lines = max(len(wrapped(text, wide)) for text in set(texts))
         overlay.check_shape(video.video, t, picture.shape, first)
         image = mark(picture, video.map[t], threshold, texts[t], lines)
-        path = folder / f"{t:06d}.png"
-        if (every or hot[t]) and not cv2.imwrite(str(path), image[..., ::-1]):
-            raise OSError(f"{path}: could not be written; is the disk full?")
+        if every or hot[t]:
+            png = cv2.imencode(".png", image[..., ::-1])[1]
+            (folder / f"{t:06d}.png").write_bytes(png)
         yield image
 
 

@@ -28,12 +28,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from vadjax import command, progress, scores
+from vadjax import command, progress, replacing, scores, space
 from vadjax.data import decode
 from vadjax.data import video as decoding
 from vadjax.data.pictures import add_levels_flag
 from vadjax.report import curves, heat
 from vadjax.scores import Scores
+from vadjax.terminal import visible
 
 CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
 SLOWEST = 0.05  # frames a second of a film; blocks of WebM last 32 s at most
@@ -130,20 +131,19 @@ def film(
       ValueError: OpenCV can write none of the codecs.
       OSError: the file could not be written whole.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
     if fps < SLOWEST:
         print(f"{out.name}: shown at {SLOWEST:g} frames a second; a film cannot have {fps:g}")
         fps = SLOWEST
-    try:
+    with replacing.file(out, ending=f".tmp{out.suffix}") as new:
         with progress.bar(title, count) as bar:
-            _encode(iter(frames), temporary, fps, bar)
-        written = _count(temporary)
+            _encode(iter(frames), new, fps, bar)
+        written = _count(new)
         if written != count:
-            raise OSError(f"{out}: {written} of {count} frames were written; is the disk full?")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+            left = space.free(out)
+            room = f" ({space.size(left)} are free)" if left is not None else ""
+            raise OSError(
+                f"{out}: {written} of {count} frames were written{room}; is the disk full?"
+            )
     return out
 
 
@@ -161,11 +161,13 @@ def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -
     try:
         for done, frame in enumerate(frames, 1):
             writer = writer or _writer(path, fps, frame.shape[1::-1])
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            with _silent():
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
             bar.update(done, {})
     finally:
         if writer:
-            writer.release()
+            with _silent():
+                writer.release()
 
 
 def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
@@ -181,10 +183,14 @@ def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoW
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing reaches the standard error, where OpenCV says of working codecs that they do not."""
+    """Nothing reaches the standard error.
+
+    There OpenCV says of working codecs that they do not work, and of every frame that a full disk
+    did not take it, which `film` finds and says once.
+    """
     kept = os.dup(2)
     try:
-        with open(os.devnull, "w") as none:
+        with open(os.devnull, "wb") as none:
             os.dup2(none.fileno(), 2)
             yield
     finally:
@@ -288,7 +294,8 @@ def lay_out(video: Scores, size: tuple[int, int]) -> Stage:
     figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
     painter = FigureCanvasAgg(figure)
     left = (width + 2 * EDGE + 12) / whole[0]
-    figure.text(left, 1 - 34 / whole[1], video.video, fontsize=11, weight="bold", parse_math=False)
+    name = {"s": visible(video.video), "fontsize": 11, "weight": "bold", "parse_math": False}
+    figure.text(left, 1 - 34 / whole[1], **name)
     if ends is not None:
         _legend(figure, ends, "heat: median to 99.5th percentile", left, whole)
     elif boxes is not None:

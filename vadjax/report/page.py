@@ -1,8 +1,6 @@
 """The page `report/index.html`: everything in one file that opens anywhere."""
 
-import base64
 import functools
-import html
 import json
 import math
 import pathlib
@@ -13,9 +11,11 @@ from matplotlib.figure import Figure
 
 from vadjax import provenance
 from vadjax.metrics import frame
-from vadjax.report import curves, explain, pictures, table
+from vadjax.report import curves, explain, markup, pictures, table
+from vadjax.report.markup import Html, html, join
 from vadjax.scores import Scores, replacing
 
+COUNTS = ("videos", "anomalous_videos", "frames", "anomalous_frames")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
        padding: 0 1rem; }
@@ -58,7 +58,8 @@ def build(
     """
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
-        (work / "index.html").write_text(_page(work, videos, summary, shown, windows, reasons))
+        text = _page(work, videos, summary, shown, windows, reasons)
+        (work / "index.html").write_text(text, "utf-8")
     return out / "index.html"
 
 
@@ -69,103 +70,102 @@ def _page(
     shown: int,
     windows: int,
     reasons: int,
-) -> str:
+) -> Html:
     """The text of the page; the figures are also written to the folder `work`."""
-    title = _text(summary["title"])
     ranked = rank(videos)
     top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
     bottom = min(0.0, min(float(np.min(video.frame_scores)) for video, _, _ in ranked))
 
     image = functools.partial(_image, work)
 
-    def drawn(group: Sequence[tuple[Scores, float, str]]) -> str:
-        return '<div class="two">{}</div>'.format(
-            "".join(
-                image(
-                    f"video_{video.video}",
-                    curves.draw_video(video, f"{video.video} · {said}", top, bottom),
-                    said,
-                )
-                for video, _, said in group
+    def drawn(group: Sequence[tuple[Scores, float, str]]) -> Html:
+        figures = (
+            image(
+                f"video_{video.video}",
+                curves.draw_video(video, f"{video.video} · {said}", top, bottom),
+                said,
             )
+            for video, _, said in group
         )
+        return html('<div class="two">{}</div>', join(figures))
 
     shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
     worst = ranked[shown:][::-1][:shown]
-    parts = [
-        f"<h1>{title}</h1>",
-        _notice(summary),
-        "<h2>Figures</h2>",
-        _figures(summary),
-        "<h2>Curves</h2>",
-        '<div class="two">',
-        image("roc", curves.draw_roc(videos), "ROC curve"),
-        image("precision_recall", curves.draw_precision_recall(videos), "Precision-recall curve"),
-        "</div>",
-        f"<h2>Best videos ({len(best)} of {len(ranked)})</h2>",
+    ranking = html(
         '<p class="note"><span class="key"></span>true anomaly. Videos with both kinds of frames '
         "are ranked by their own AUC; normal videos by their highest score, anomalous throughout "
-        "by their lowest: 1 − maximum, or minimum.</p>",
+        "by their lowest: 1 − maximum, or minimum.</p>"
+    )
+    parts = [
+        html("<h1>{}</h1>", summary["title"]),
+        _notice(summary),
+        html("<h2>Figures</h2>"),
+        _figures(summary),
+        html('<h2>Curves</h2><div class="two">'),
+        image("roc", curves.draw_roc(videos), "ROC curve"),
+        image("precision_recall", curves.draw_precision_recall(videos), "Precision-recall curve"),
+        html("</div><h2>Best videos ({} of {})</h2>", len(best), len(ranked)),
+        ranking,
         drawn(best),
     ]
     if worst:
-        parts += [f"<h2>Worst videos ({len(worst)} of {len(ranked)})</h2>", drawn(worst)]
+        parts += [html("<h2>Worst videos ({} of {})</h2>", len(worst), len(ranked)), drawn(worst)]
     parts += _why(explain.choose(videos, reasons), image)
     parts += _windows(*pictures.choose(videos, windows), image)
-    parts += ["<h2>All videos, best first</h2>", _list(ranked), _made_with(summary)]
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>'
-        f"{title}</title><style>{STYLE}</style><body>"
-        f"{''.join(parts)}</body></html>\n"
-    )
+    parts += [html("<h2>All videos, best first</h2>"), _list(ranked), _made_with(summary)]
+    return markup.page(summary["title"], STYLE, parts)
 
 
-def _image(work: pathlib.Path, name: str, figure: Figure, text: str) -> str:
+def _image(work: pathlib.Path, name: str, figure: Figure, text: str) -> Html:
     """The figure for the page, with `text` for who cannot see it; also written to `work`."""
     png = curves.to_png(figure)
     (work / f"{name}.png").write_bytes(png)
-    data = base64.b64encode(png).decode()
-    return f'<figure><img alt="{_text(text)}" src="data:image/png;base64,{data}"></figure>'
+    return markup.picture(png, text)
 
 
-def _why(events: Sequence[explain.Event], image: Callable[..., str]) -> list[str]:
+def _why(events: Sequence[explain.Event], image: Callable[..., Html]) -> list[Html]:
     """The section of the reasons; nothing without any."""
     if not events:
         return []
-    parts = ["<h2>Why: the highest-scoring events</h2>"]
+    parts = [html("<h2>Why: the highest-scoring events</h2>")]
     if events[0].seen is not None:
-        parts.append(f'<p class="note">{explain.NOTE}</p>')
+        parts.append(html('<p class="note">{}</p>', explain.NOTE))
     for rank, event in enumerate(events, 1):
-        parts.append(f"<h3>{rank}. {_text(event.caption)}</h3>")
+        parts.append(html("<h3>{}. {}</h3>", rank, event.caption))
         if event.seen is None:
-            parts.append(f"<p>{_text(event.reason.text)}</p>")
+            parts.append(html("<p>{}</p>", event.reason.text))
             continue
-        stored = json.dumps(event.stored, indent=1, ensure_ascii=False)
-        parts += [
-            image(f"why_{rank}", explain.draw(event), event.caption),
-            f"<details><summary>as text</summary><p>{_text(event.reason.text)}</p>"
-            f"<pre>{_text(stored)}</pre></details>",
-        ]
+        folded = html(
+            "<details><summary>as text</summary><p>{}</p><pre>{}</pre></details>",
+            event.reason.text,
+            json.dumps(event.stored, indent=1, ensure_ascii=False),
+        )
+        parts += [image(f"why_{rank}", explain.draw(event), event.caption), folded]
     return parts
 
 
-def _windows(high: Sequence[pictures.Window], low: Sequence[pictures.Window], image) -> list[str]:
+def _windows(
+    high: Sequence[pictures.Window], low: Sequence[pictures.Window], image: Callable[..., Html]
+) -> list[Html]:
     """The section of the highest- and lowest-scoring pictures; nothing where there are none."""
     if not high:
         return []
     scales = pictures.scales([*high, *low])
 
-    def rows(kind: str, chosen: Sequence[pictures.Window]) -> str:
-        heading = f"<h3>{kind.capitalize()} scores</h3>" if chosen else ""
-        return heading + "".join(
+    def rows(kind: str, chosen: Sequence[pictures.Window]) -> Html:
+        heading = html("<h3>{} scores</h3>", kind.capitalize()) if chosen else html("")
+        images = (
             image(f"{kind}_{rank}", pictures.draw(window, scales), window.caption)
             for rank, window in enumerate(chosen, 1)
         )
+        return join([heading, *images])
 
     return [
-        "<h2>Highest- and lowest-scoring windows</h2>",
-        f'<p class="note">Of the pictures in the score files. {pictures.explain(scales)}</p>',
+        html("<h2>Highest- and lowest-scoring windows</h2>"),
+        html(
+            '<p class="note">Of the pictures in the score files. {}</p>', pictures.explain(scales)
+        ),
         rows("highest", high),
         rows("lowest", low),
     ]
@@ -187,7 +187,7 @@ def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
     return sorted(found, key=lambda row: (-row[1], row[0].video))
 
 
-def _notice(summary: Mapping) -> str:
+def _notice(summary: Mapping) -> Html:
     parts = []
     if summary["data"].startswith("toy"):
         parts.append("Built-in toy set: these figures say nothing about real video.")
@@ -201,52 +201,61 @@ def _notice(summary: Mapping) -> str:
             f"{len(left_out):,} videos are left out, which lack scores or labels: "
             f"{', '.join(left_out)}. The figures cannot be compared with those of the whole set."
         )
-    return "".join(f'<p class="warn">{_text(part)}</p>' for part in parts)
+    return join(html('<p class="warn">{}</p>', part) for part in parts)
 
 
-def _figures(summary: Mapping) -> str:
+def _figures(summary: Mapping) -> Html:
     beside = bool(summary.get("untrained"))
-    cells = "".join(
-        f"<tr><td>{_text(meaning)}</td><td><code>{name}</code></td>"
-        f'<td class="n">{value}</td>'
-        + (f'<td class="n">{untrained}</td></tr>' if beside else "</tr>")
-        for name, meaning, value, untrained in table.rows(summary)
-    )
-    counts = summary["metrics"]
-    heading = '<th class="n">untrained</th>' if beside else ""
-    return (
-        f'<table><tr><th>figure</th><th>name</th><th class="n">value</th>{heading}</tr>{cells}'
-        f'</table><p class="note">{counts["videos"]:,} videos ({counts["anomalous_videos"]:,} '
-        f"anomalous), {counts['frames']:,} frames ({counts['anomalous_frames']:,} anomalous).</p>"
+
+    def row(name: str, meaning: str, value: str, untrained: str) -> Html:
+        more = html('<td class="n">{}</td>', untrained) if beside else html("")
+        return html(
+            '<tr><td>{}</td><td><code>{}</code></td><td class="n">{}</td>{}</tr>',
+            meaning,
+            name,
+            value,
+            more,
+        )
+
+    return html(
+        '<table><tr><th>figure</th><th>name</th><th class="n">value</th>{heading}</tr>{rows}'
+        '</table><p class="note">{videos:,} videos ({anomalous_videos:,} anomalous), {frames:,} '
+        "frames ({anomalous_frames:,} anomalous).</p>",
+        heading=html('<th class="n">untrained</th>') if beside else html(""),
+        rows=join(row(*cells) for cells in table.rows(summary)),
+        **{name: summary["metrics"][name] for name in COUNTS},
     )
 
 
-def _made_with(summary: Mapping) -> str:
+def _made_with(summary: Mapping) -> Html:
     """With what the figures were made, folded; nothing for a summary that does not say."""
     if not (made := summary.get(provenance.KEY)):
-        return ""
-    stored = json.dumps(made, indent=1, ensure_ascii=False)
-    commit = f" ({made['commit']})" if made.get("commit") else ""
-    return (
-        f"<details><summary>Made with vadjax {_text(made['vadjax'])}{_text(commit)}, "
-        f"{_text(made['date'])}</summary><pre>{_text(stored)}</pre></details>"
+        return html("")
+    return html(
+        "<details><summary>Made with vadjax {}{}, {}</summary><pre>{}</pre></details>",
+        made["vadjax"],
+        f" ({made['commit']})" if made.get("commit") else "",
+        made["date"],
+        json.dumps(made, indent=1, ensure_ascii=False),
     )
 
 
-def _list(ranked: Sequence[tuple[Scores, float, str]]) -> str:
-    cells = "".join(
-        f'<tr><td>{_text(video.video)}</td><td class="n">{len(video.frame_scores):,}</td>'
-        f'<td class="n">{int(video.labels.sum()):,}</td><td>{_text(said)}</td></tr>'
+def _list(ranked: Sequence[tuple[Scores, float, str]]) -> Html:
+    rows = (
+        html(
+            '<tr><td>{}</td><td class="n">{:,}</td><td class="n">{:,}</td><td>{}</td></tr>',
+            video.video,
+            len(video.frame_scores),
+            int(video.labels.sum()),
+            said,
+        )
         for video, _, said in ranked
     )
-    return (
+    return html(
         '<table><tr><th>video</th><th class="n">frames</th><th class="n">anomalous</th>'
-        f"<th>ranked by</th></tr>{cells}</table>"
+        "<th>ranked by</th></tr>{}</table>",
+        join(rows),
     )
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
 
 
 def summarize(folder: pathlib.Path, videos: Sequence[Scores], left_out: Sequence[str] = ()) -> dict:

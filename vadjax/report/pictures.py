@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from vadjax.report import heat
 from vadjax.scores import Scores
+from vadjax.terminal import visible
 
 WIDTH = 8.8  # inches of a row of four panels
 TITLES, HEIGHTS = 0.6, (0.9, 3.2)  # inches for the titles; of a panel, at least and at most
@@ -146,7 +147,7 @@ def draw(window: Window, found: Scales) -> Figure:
         panel.set_axis_off()
     for bar in (wrong_bar, hot_bar):
         bar.tick_params(labelsize=7)
-    figure.suptitle(window.caption, fontsize=9, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(visible(window.caption), fontsize=9, x=0.01, ha="left", parse_math=False)
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from vadjax.report.curves import DPI
+from vadjax.terminal import visible
 
 INK, FAINT = "#1d2530", "#5a6675"
 
@@ -29,7 +30,9 @@ class Sheet:
     def text(self, left: float, top: float, text: str, size: float = 8, **options) -> None:
         """Text with its upper left corner at that place; a dollar is a dollar."""
         style = {"va": "top", "color": INK, "parse_math": False, "linespacing": 1.3} | options
-        self.figure.text(left / self.width, 1 - top / self.height, text, fontsize=size, **style)
+        self.figure.text(
+            left / self.width, 1 - top / self.height, visible(text), fontsize=size, **style
+        )
 
 
 def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
@@ -42,7 +45,7 @@ def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
       most: lines; a text that is longer ends in "…"; 0 for any number.
     """
     lines = [""]
-    for word in text.split():
+    for word in visible(text).split():
         while word:
             joined = f"{lines[-1]} {word}".strip()
             if _wide(joined, size) <= width:

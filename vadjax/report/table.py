@@ -13,13 +13,13 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-from vadjax import command
+from vadjax import command, terminal
 from vadjax.report import comparison
 from vadjax.report.comparison import SPLIT, Run
 
+WIDTH = 140  # letters of a line where there is no terminal
 FIGURES = {
     "auc": "AUC, all frames pooled (micro)",
     "auc_anomalous": "AUC, anomalous videos only",
@@ -73,7 +73,7 @@ def _alternatives(figures: Mapping) -> dict[str, str]:
     """Name → meaning of the figures of alternative scores."""
     meanings = {"auc": "AUC of {} alone, pooled", "auc_minmax": "the same after per-video min-max"}
     parts = {name: name.split(":", 1) for name in figures if ":" in name}
-    return {name: meanings[kind].format(of) for name, (kind, of) in parts.items()}
+    return {name: meanings.get(kind, "").format(of) for name, (kind, of) in parts.items()}
 
 
 def number(value: float | None) -> str:
@@ -91,7 +91,7 @@ def print_table(summary: Mapping) -> None:
         table.add_column("untrained", justify="right")
     for name, meaning, value, untrained in rows(summary):
         table.add_row(name, meaning, value, *([untrained] if summary.get("untrained") else []))
-    _console().print(table)
+    terminal.console(width=WIDTH).print(table)
 
 
 def print_runs(runs: Sequence[Run]) -> None:
@@ -117,7 +117,7 @@ def print_runs(runs: Sequence[Run]) -> None:
         trained, untrained = ([one.get(name) for one in side] for side in zip(*every, strict=True))
         spread = [] if differ else [_spread(trained), _spread(untrained)]
         table.add_row(name, *map(number, trained), *spread)
-    _console().print(table)
+    terminal.console(width=WIDTH).print(table)
     if differ:
         print("No mean, which is for runs that differ in the seed alone. These differ in")
         print("".join(f"  {line}\n" for line in differ), end="")
@@ -146,11 +146,6 @@ def _spread(values: Sequence[float | None]) -> str:
         return "–"
     of = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
     return f"{statistics.fmean(known):.3f} ± {statistics.pstdev(known):.3f}{of}"
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,12 +16,13 @@ is refused. Files are written under another name and renamed, so a half-written 
 """
 
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
+from vadjax import replacing
+from vadjax.formats import json_files
 from vadjax.scores import read_arrays
 
 FORMAT = 1  # of the files; a change that old files do not survive adds one
@@ -30,31 +31,15 @@ FORMAT = 1  # of the files; a change that old files do not survive adds one
 def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping) -> None:
     """Writes arrays and `meta` as one `.npz`, in one move."""
     text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays, meta=np.array(text))
+    size = sum(np.asarray(array).nbytes for array in arrays.values())
+    with replacing.file(path, size) as new, new.open("wb") as out:
+        np.savez(out, **arrays, meta=np.array(text))
 
 
 def write_array(path: pathlib.Path, array: np.ndarray) -> None:
     """Writes one array as `.npy`, in one move."""
-    with replacing(path) as temporary:
-        np.save(temporary, array)
-
-
-class replacing:  # noqa: N801  (used as a function)
-    """Gives a name beside `path` to write to; it takes the place of `path` if all goes well."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path, self.temporary = path, path.with_name(f".{os.getpid()}.{path.name}")
-
-    def __enter__(self) -> pathlib.Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.temporary
-
-    def __exit__(self, kind, *error) -> None:
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
+    with replacing.file(path, array.nbytes) as new, new.open("wb") as out:
+        np.save(out, array)
 
 
 def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
@@ -91,7 +76,9 @@ def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:
       ValueError: there is none, so it is no stage file.
     """
     try:
-        return json.loads(str(arrays.pop("meta")))
+        meta = json_files.parse(str(arrays.pop("meta")), path)
+        json_files.check_fields(meta, dict, path)
+        return meta
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a file of a stage (no readable `meta`)") from error
 

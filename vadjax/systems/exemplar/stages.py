@@ -19,6 +19,7 @@ from vadjax import mesh, processes, progress
 from vadjax.data.clips import Video, Videos
 from vadjax.data.grid import Grid
 from vadjax.data.records import Dataset
+from vadjax.formats.names import check_name
 from vadjax.ops.distance import Exemplars
 from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
@@ -309,6 +310,7 @@ def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
     found: dict[str, list[Video]] = {}
     for video in sorted(Videos(data, split), key=lambda video: video.name):
         try:
+            check_name(video.name, f"split {split!r}")  # it becomes that of files of all stages
             camera = camera_of(video.name, rule)
         except ValueError as error:
             raise ValueError(f"{data.folder}: {error}") from error

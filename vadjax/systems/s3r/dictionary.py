@@ -15,16 +15,14 @@ their mean is added.
 """
 
 import argparse
-import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vadjax import command, progress
+from vadjax import command, progress, replacing
 from vadjax.convert import arrays
 from vadjax.data.bags import Bags
 from vadjax.data.records import Dataset
@@ -264,10 +262,8 @@ def make(args: argparse.Namespace) -> np.ndarray:
 
 def save(found: np.ndarray, path: pathlib.Path) -> None:
     """Writes beside `path`, then renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.npy")
-    np.save(beside, found)
-    os.replace(beside, path)
+    with replacing.file(path, found.nbytes) as new, new.open("wb") as out:
+        np.save(out, found)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -286,11 +282,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--universal", type=pathlib.Path, help="dictionary of other videos")
     parser.add_argument("--modality", default="TWO", help="stream of the features (default: all)")
     args = parser.parse_args(argv)
-    try:
-        found = make(args)
-        save(found, args.out)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    found = command.report_errors(make, args)
+    command.report_errors(save, found, args.out)
     empty = int((found == 0).all(1).sum())
     print(f"Wrote {args.out}: {found.shape[0]} × {found.shape[1]} {found.dtype}, {empty} rows of 0")
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -347,7 +346,7 @@ class System:
         if self._folder is not None and (own := self._source(data).to_json()):
             kept = self._folder / FILE
             began = (self._folder / workdir.FILE).is_file() and kept.is_file()
-            if began and json.loads(kept.read_text())["digest"] != own["digest"]:
+            if began and Description.from_file(kept).digest != own["digest"]:
                 raise ValueError(
                     f"{own['folder']}: not the objects that the run in {self._folder} began with; "
                     "name another --workdir"
@@ -374,7 +373,7 @@ def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[
 def _described(folder: str, workdir: pathlib.Path | None) -> Description | None:
     """What is known of the dataset of objects: what the run keeps of it, or else its manifest."""
     if workdir is not None and (kept := workdir / FILE).is_file():
-        return Description.from_json(json.loads(kept.read_text()))
+        return Description.from_file(kept)
     if not folder:
         return None
     return Description(folder, read_manifest(pathlib.Path(folder)), "")

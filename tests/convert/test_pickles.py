@@ -1,0 +1,122 @@
+"""Pickles are bounded: in the number of values, in depth, in what is made of them."""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+import special_files
+from vadjax.convert import arrays, pickles
+
+
+def doubled(kind: bytes, times: int = 40) -> bytes:
+    """A pickle of a list or tuple that holds two of the one before, so many times."""
+    content = b"]" if kind == b"l" else b"K\x01"
+    for i in range(times):
+        memo = bytes([i])
+        if kind == b"l":  # (x x l
+            content += b"q" + memo + b"0(h" + memo + b"h" + memo + b"l"
+        else:
+            content += b"q" + memo + b"h" + memo + b"\x86"
+    return content
+
+
+BOMBS = {
+    "lists": b"\x80\x02" + doubled(b"l") + b".",
+    "tuples": b"\x80\x02" + doubled(b"t") + b".",
+    "a key": b"\x80\x02}" + doubled(b"t") + b"K\x01s.",
+    "keys": b"\x80\x02}(" + doubled(b"t") + b"K\x01u.",
+    "keys of the old kind": b"\x80\x02(" + doubled(b"t") + b"K\x01d.",
+    "a set": b"\x80\x04\x8f(" + doubled(b"t") + b"\x90.",
+    "a frozen set": b"\x80\x04(" + doubled(b"t") + b"\x91.",
+    "deep": b"\x80\x02" + 2000 * b"(" + b"K\x01" + 2000 * b"l" + b".",
+    "itself": b"\x80\x02]q\x00h\x00a.",
+    "bytes that are not there": b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".",
+    "a text that is not there": b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b".",
+    "a frame that is not there": b"\x80\x04\x95" + (1 << 50).to_bytes(8, "little") + b"N",
+    "a state of a function": b"\x80\x02c_codecs\nencode\n}b.",
+    "a state of a class": b"\x80\x02cnumpy\nndarray\n}b.",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_pickles_without_end(tmp_path, name):
+    path = tmp_path / "w.pkl"
+    path.write_bytes(BOMBS[name])
+    with (
+        special_files.within(60),
+        pytest.raises(ValueError, match=r"w\.pkl: refused, not a pickle"),
+    ):
+        arrays.read_pickle(path)
+
+
+def test_one_text_named_often_is_made_into_bytes_once():
+    text = b"X" + (1 << 20).to_bytes(4, "little") + bytes([65]) * (1 << 20)
+    once = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+    content = b"\x80\x02(" + text + b"q\x00" + 2000 * once + b"l."
+    found = pickles._ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+    assert len({id(item) for item in found[1:]}) == 1 and found[1] == bytes([65]) * (1 << 20)
+
+
+def test_an_array_named_twice_is_one_array(tmp_path):
+    array = np.arange(5.0)
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": array, "b": [array, array]}))
+    found = arrays.read_pickle(tmp_path / "w.pkl")
+    assert found["a"] is found["b"][0] and found["b"][0] is found["b"][1]
+    np.testing.assert_array_equal(found["a"], array)
+
+
+def test_keys_may_be_numbers_and_a_few_of_them(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({1: 2, (1, "a"): 3, None: 4, b"x": 5}))
+    found = arrays.read_pickle(tmp_path / "w.pkl")
+    assert found == {"1": 2, "(1, 'a')": 3, "None": 4, "b'x'": 5}
+
+
+def test_arrays_of_objects_are_bounded_too(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[1.0, 2.0], [3.0, 4.0]], object), allow_pickle=True)
+    np.testing.assert_array_equal(arrays.read_npy(path), np.float32([[1, 2], [3, 4]]))
+    start = path.read_bytes().index(b"\n") + 1
+    path.write_bytes(path.read_bytes()[:start] + BOMBS["lists"])
+    with (
+        special_files.within(60),
+        pytest.raises(ValueError, match=r"a\.npy: refused"),
+    ):
+        arrays.read_npy(path)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_torch_files_without_end(tmp_path, old):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    path = tmp_path / "w.pth"
+    torch.save(OrderedDict(a=torch.ones(2)), path, _use_new_zipfile_serialization=not old)
+    np.testing.assert_array_equal(arrays.read(path)["a"], np.ones(2))
+    if old:
+        content = path.read_bytes()
+        starts = [at for at in range(len(content)) if content[at : at + 2] == b"\x80\x02"]
+        path.write_bytes(content[: starts[3]] + BOMBS["a key"] + content[starts[4] :])
+    else:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, BOMBS["a key"] if name.endswith("data.pkl") else content)
+    with (
+        special_files.within(60),
+        pytest.raises(ValueError, match=r"w\.pth: refused"),
+    ):
+        arrays.read(path)
+
+
+def test_a_tensor_of_more_numbers_than_its_file(tmp_path):
+    """Its shape is in the pickle: a stride of 0 makes terabytes of one number."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.ones(1).expand(1 << 40)}, path)
+    with pytest.raises(ValueError, match=r"w\.pth: refused, .*more numbers than are stored"):
+        arrays.read(path)
+    torch.save({"a": torch.ones(3, dtype=torch.bfloat16)}, path)
+    np.testing.assert_array_equal(arrays.read(path)["a"], np.ones(3, np.float32))

@@ -1,0 +1,401 @@
+"""Seeded damage to files: of any bytes, and of what text, JSON, `.npy` and `.npz` mean."""
+
+import io
+import json
+import os
+import pathlib
+import re
+import struct
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+from numpy.lib import format as npy
+
+NUMBERS = ["nan", "inf", "-1", "-7.5", "1e308", "9" * 25, "", "x", "0x10", "1_0", "\u0661", "0"]
+NAMES = ["../../escaped", "{absolute}/escaped", "a/b", "\x1b[2J", "[red", "", "." * 3, "n" * 300]
+VALUES = [None, True, -1, 0.5, 1e308, 10**30, "text", [], {}, [[]], float("nan"), *NAMES]
+HUGE = 1 << 50
+
+
+def damage(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Damages a file in a way that is drawn for its kind; what was done, `kind: more`."""
+    kinds = list(ANY)
+    if path.suffix in (".json", ".jsonl"):
+        kinds += JSON * 2
+    if path.suffix in (".txt", ".csv", ".m", ".jsonl", ".list", ".json"):
+        kinds += TEXT
+    if path.suffix == ".npy":
+        kinds += NPY * 2
+    if path.suffix == ".npz":
+        kinds += NPZ * 2
+    kind = kinds[rng.integers(len(kinds))]
+    more = kind(path, rng)
+    name = kind.__name__.strip("_").replace("_", " ")
+    return f"{name}: {more}" if more else name
+
+
+def _of(rng: np.random.Generator, choices: list) -> object:
+    return choices[rng.integers(len(choices))]
+
+
+def _content(path: pathlib.Path, change: Callable[[bytearray], None]) -> None:
+    content = bytearray(path.read_bytes())
+    change(content)
+    path.write_bytes(content)
+
+
+def one_bit(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Turns one bit."""
+    content = bytearray(path.read_bytes())
+    if not content:
+        return "of nothing"
+    place = int(rng.integers(len(content)))
+    content[place] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    return f"of byte {place}"
+
+
+def bytes_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Replaces up to 16 bytes in a row."""
+    content = path.read_bytes()
+    count, place = int(rng.integers(1, 17)), int(rng.integers(len(content) + 1))
+    path.write_bytes(content[:place] + rng.bytes(count) + content[place + count :])
+    return f"{count} at {place}"
+
+
+def cut(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Cuts off the end."""
+    size = path.stat().st_size
+    keep = int(rng.integers(size)) if size else 0
+    os.truncate(path, keep)
+    return f"to {keep} of {size}"
+
+
+def emptied(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Leaves no byte."""
+    path.write_bytes(b"")
+    return ""
+
+
+def longer(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Adds bytes at the end."""
+    with path.open("ab") as file:
+        file.write(rng.bytes(int(rng.integers(1, 200))))
+    return ""
+
+
+def zeros(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Makes a part zero, as a file system may after a crash."""
+    content = bytearray(path.read_bytes())
+    start = int(rng.integers(len(content) + 1))
+    content[start:] = bytes(len(content) - start)
+    path.write_bytes(content)
+    return f"from {start}"
+
+
+def another_kind(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """The content of a file of another kind."""
+    array = io.BytesIO()
+    np.save(array, np.arange(4.0))
+    contents = [
+        b"\x89PNG\r\n\x1a\n" + rng.bytes(50),
+        array.getvalue(),
+        b"PK\x03\x04" + rng.bytes(60),
+        b"\x80\x04\x95" + rng.bytes(40),
+        b"{}",
+        b"[[1]]",
+        b"\xff\xfe1\x00,\x002\x00",
+    ]
+    path.write_bytes(_of(rng, contents))
+    return ""
+
+
+def no_file(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Something that is no regular file."""
+    path.unlink()
+    kind = _of(rng, ["folder", "FIFO", "/dev/zero", "broken link", "link to itself"])
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        targets = {"/dev/zero": "/dev/zero", "broken link": "nowhere", "link to itself": path.name}
+        path.symlink_to(targets[kind])
+    return kind
+
+
+ANY = [one_bit, one_bit, bytes_replaced, cut, cut, emptied, longer, zeros, another_kind, no_file]
+
+
+def _text(path: pathlib.Path) -> str:
+    return path.read_text("utf-8", "surrogateescape")
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    path.write_text(text, "utf-8", "surrogateescape")
+
+
+def number_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Replaces a number by another, or by what is none."""
+    text = _text(path)
+    found = list(re.finditer(r"-?\d+(?:\.\d+)?", text))
+    if not found:
+        return "none there"
+    one, new = _of(rng, found), _of(rng, NUMBERS)
+    _write(path, text[: one.start()] + new + text[one.end() :])
+    return f"{one[0]} by {new[:12]!r}"
+
+
+def word_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Replaces a word by a name that leads elsewhere."""
+    text = _text(path)
+    found = list(re.finditer(r"[A-Za-z_][\w.]*", text))
+    if not found:
+        return "none there"
+    one, new = _of(rng, found), _absolute(_of(rng, NAMES), path)
+    _write(path, text[: one.start()] + new + text[one.end() :])
+    return f"{one[0][:20]} by {new[:12]!r}"
+
+
+def line_changed(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Takes a line out, doubles it, or moves its fields."""
+    lines = _text(path).splitlines(keepends=True) or [""]
+    place = int(rng.integers(len(lines)))
+    kind = _of(rng, ["out", "twice", "fields turned", "a field more", "a field less"])
+    fields = re.split(r"([,; \t]+)", lines[place].rstrip("\n"))
+    changed = {
+        "out": "",
+        "twice": lines[place] * 2,
+        "fields turned": "".join(fields[::-1]) + "\n",
+        "a field more": lines[place].rstrip("\n") + ",7\n",
+        "a field less": "".join(fields[:-2]) + "\n",
+    }
+    lines[place] = changed[kind]
+    _write(path, "".join(lines))
+    return f"{kind}, line {place + 1}"
+
+
+def letters(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Another encoding, or letters that a text does not have."""
+    text = _text(path)
+    kind = _of(rng, ["NUL", "UTF-16", "a byte that is not UTF-8", "a line of a million letters"])
+    place = int(rng.integers(len(text) + 1))
+    raw = text.encode("utf-8", "surrogateescape")
+    changed = {
+        "NUL": raw[:place] + b"\0" + raw[place:],
+        "UTF-16": text.encode("utf-16", "surrogatepass"),
+        "a byte that is not UTF-8": raw[:place] + b"\xe9" + raw[place:],
+        "a line of a million letters": raw[:place] + b"7" * 1_000_000 + raw[place:],
+    }
+    path.write_bytes(changed[kind])
+    return kind
+
+
+TEXT = [number_replaced, number_replaced, word_replaced, line_changed, line_changed, letters]
+
+
+def value_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Replaces a value anywhere in JSON, or takes it out."""
+    lines = _text(path).splitlines() if path.suffix == ".jsonl" else [_text(path)]
+    place = int(rng.integers(len(lines))) if lines else 0
+    try:
+        root = {"": json.loads(lines[place])}
+    except (ValueError, IndexError):
+        return "no JSON there"
+    at, key = _of(rng, list(_nodes(root)))
+    old = json.dumps(at[key])[:20]
+    if rng.random() < 0.2 and at is not root:
+        del at[key]
+        new = "nothing"
+    else:
+        drawn = _of(rng, VALUES)
+        at[key] = _absolute(drawn, path) if isinstance(drawn, str) else drawn
+        new = json.dumps(at[key])[:20]
+    lines[place] = json.dumps(root.get(""), indent=None if len(lines) > 1 else 1)
+    _write(path, "\n".join(lines) + "\n")
+    return f"{key!s:.20} {old} by {new}"
+
+
+def deep(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """JSON of a hundred thousand lists, one in the other."""
+    _write(path, "[" * 100_000 + "]" * 100_000)
+    return ""
+
+
+def key_twice(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Renames a key to another name."""
+    text = _text(path)
+    found = list(re.finditer(r'"(\w+)":', text))
+    if not found:
+        return "none there"
+    one = _of(rng, found)
+    _write(path, text[: one.start(1)] + "other" + text[one.end(1) :])
+    return one[1]
+
+
+JSON = [value_replaced, value_replaced, value_replaced, deep, key_twice]
+
+
+def _nodes(tree):
+    """(container, key) of all values of a tree."""
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, part in list(pairs):
+        yield tree, key
+        if isinstance(part, dict | list):
+            yield from _nodes(part)
+
+
+def _absolute(name: str, path: pathlib.Path) -> str:
+    return name.replace("{absolute}", str(path.parents[1]))
+
+
+def array_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Another array in a `.npy`: of another type, shape or with numbers that are none."""
+    try:
+        array = np.load(path)
+    except (ValueError, EOFError, OSError):
+        return "none there"
+    changed, said = _changed(array, rng)
+    path.write_bytes(_npy(changed))
+    return said
+
+
+def false_header(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """A header that promises terabytes, or that is none."""
+    content, said = _header(path.read_bytes(), rng)
+    path.write_bytes(content)
+    return said
+
+
+NPY = [array_replaced, array_replaced, false_header]
+
+
+def member_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Another array of that name in a `.npz`."""
+    members, name = _members(path), ""
+    if not members:
+        return "none there"
+    name = _of(rng, sorted(members))
+    if rng.random() < 0.25:
+        members[name], said = _header(members[name], rng)
+    else:
+        changed, said = _changed(np.load(io.BytesIO(members[name])), rng)
+        members[name] = _npy(changed)
+    _zip(path, members)
+    return f"{name} {said}"
+
+
+def member_renamed(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """An array of another name, or none."""
+    members = _members(path)
+    if not members:
+        return "none there"
+    name = _of(rng, sorted(members))
+    content = members.pop(name)
+    new = _absolute(_of(rng, ["", *NAMES, "alternative_<script>"]), path)
+    if new:
+        members[f"{new}.npy"] = content
+    _zip(path, members)
+    return f"{name} as {new[:20]!r}"
+
+
+def strange_zip(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Members that are said to be encrypted, compressed in an unknown way, or are a bomb."""
+    members = _members(path)
+    kind = _of(rng, ["encrypted", "unknown compression", "bomb", "twice"])
+    if kind == "bomb":
+        big = _npy(np.zeros(40_000_000))  # 320 MB, of which a third of a megabyte is left
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            for name, content in members.items():
+                file.writestr(name, big if name == min(members) else content)
+        return kind
+    _zip(path, members, twice=kind == "twice")
+    content = bytearray(path.read_bytes())
+    for mark, flag, method in ((b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)):
+        for found in re.finditer(re.escape(mark), bytes(content)):
+            if kind == "encrypted":
+                content[found.start() + flag] |= 1
+            elif kind == "unknown compression":
+                struct.pack_into("<H", content, found.start() + method, 97)
+    path.write_bytes(content)
+    return kind
+
+
+NPZ = [member_replaced, member_replaced, member_replaced, member_renamed, strange_zip]
+
+
+def _members(path: pathlib.Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {name: file.read(name) for name in file.namelist()}
+    except (zipfile.BadZipFile, OSError):
+        return {}
+
+
+def _zip(path: pathlib.Path, members: dict[str, bytes], twice: bool = False) -> None:
+    import warnings
+
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as file:
+        warnings.simplefilter("ignore")
+        for name, content in list(members.items()) * (1 + twice):
+            file.writestr(name, content)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def _changed(array: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """An array like another, but for one thing, and what that is."""
+    kind = _of(
+        rng,
+        [
+            "0-d",
+            "text",
+            "pickle",
+            "complex",
+            "shorter",
+            "an axis more",
+            "none left",
+            "NaN",
+            "infinite",
+            "negative",
+            "one value",
+            "structured",
+        ],
+    )
+    flat = array.astype(np.float64) if array.dtype.kind in "iufb" else np.zeros(4)
+    changed = {
+        "0-d": np.float64(1.0),
+        "text": np.full(array.shape, "text"),
+        "pickle": np.array([{"a": 1}], object),
+        "complex": flat + 1j,
+        "shorter": array[: len(array) // 2] if array.ndim else array,
+        "an axis more": array[None],
+        "none left": array[:0] if array.ndim else np.zeros(0),
+        "structured": np.zeros(3, [("a", "f4"), ("b", "i4")]),
+    }
+    if kind in changed:
+        return np.asarray(changed[kind]), kind
+    flat = np.atleast_1d(flat).copy()
+    value = {"NaN": np.nan, "infinite": np.inf, "negative": -5.0, "one value": 1e30}[kind]
+    if flat.size:
+        flat.flat[int(rng.integers(flat.size))] = value
+    return flat, kind
+
+
+def _header(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
+    """The bytes of a `.npy` with a false header, and what it says."""
+    kind = _of(rng, ["terabytes", "negative", "other type", "no header", "version 9"])
+    shape = {"terabytes": (HUGE,), "negative": (-4,)}.get(kind, (4,))
+    header = io.BytesIO()
+    if kind == "no header":
+        return content[:8] + b"\xff\xff" + content[10:], kind
+    if kind == "version 9":
+        return content[:6] + b"\x09\x00" + content[8:], kind
+    described = {"descr": "<U9" if kind == "other type" else "<f8", "fortran_order": False}
+    npy.write_array_header_1_0(header, {**described, "shape": shape})
+    return header.getvalue() + content[128:], kind

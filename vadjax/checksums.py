@@ -1,0 +1,115 @@
+"""Checksums of the files of a folder, in a file among them: `checksums.json`.
+
+They find what a disk, a copy or a hand has changed; they are no protection against who means to
+change it, for who can write the files can write the sums.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+import google_crc32c
+
+FILE = "checksums.json"
+CRC, SHA = "CRC-32C", "SHA-256"  # at gigabytes a second; and where a chance of 2^-32 is too high
+_TAIL = 8  # bytes
+_CHUNK = 1 << 18  # bytes; fits a core's cache
+
+
+class Damaged(ValueError):
+    """A file is not as it was when its sum was made; the message says which, and what differs."""
+
+
+def write(folder: pathlib.Path, kind: str, left_out: tuple[str, ...] = ()) -> None:
+    """Writes the sums of all files below a folder.
+
+    Args:
+      folder: which.
+      kind: `CRC` or `SHA`.
+      left_out: names of files that may change later.
+    """
+    sums = {
+        path.relative_to(folder).as_posix(): [path.stat().st_size, _sum(path, kind)]
+        for path in _files(folder)
+        if path.name not in left_out
+    }
+    (folder / FILE).write_text(json.dumps({"kind": kind, "files": sums}, indent=0) + "\n", "utf-8")
+
+
+def check(folder: pathlib.Path, below: str = "") -> bool:
+    """Compares the files below a folder with their sums.
+
+    Args:
+      folder: which.
+      below: only files whose path in the folder begins so.
+
+    Returns:
+      Whether there are sums: a folder of an older vadjax has none.
+
+    Raises:
+      Damaged: a file is missing or differs, or the sums cannot be read.
+      OSError: a file may not be read.
+    """
+    if not (folder / FILE).is_file():
+        return False
+    kind, sums = _read(folder / FILE)
+    for name, (size, expected) in sums.items():
+        if not name.startswith(below):
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{name} is missing")
+        if (there := path.stat().st_size) != size:
+            raise Damaged(f"{name} has {there:,} bytes, {size:,} were saved")
+        if (found := _sum(path, kind)) != expected:
+            raise Damaged(f"{name} has {kind} {found[:24]}, {expected[:24]} was saved")
+    return True
+
+
+def _read(path: pathlib.Path) -> tuple[str, dict[str, list]]:
+    """Kind and sums of the file of sums; names that lead out of its folder are refused."""
+    try:
+        found = json.loads(path.read_bytes())
+        kind, sums = found["kind"], found["files"]
+        for name, (size, expected) in sums.items():
+            parts = pathlib.PurePosixPath(name).parts
+            if not parts or parts[0] == "/" or ".." in parts:
+                raise ValueError(f"a file {name!r}")
+            if not isinstance(size, int) or not isinstance(expected, str):
+                raise TypeError(f"{name}: {size!r}, {expected!r}")
+        _SUMS[kind]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path.name} cannot be read: {error}") from error
+    return kind, sums
+
+
+def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != FILE)
+
+
+def _sum(path: pathlib.Path, kind: str) -> str:
+    """The sum of a file, as hexadecimal text."""
+    with path.open("rb", buffering=0) as file:
+        return _SUMS[kind](file)
+
+
+def _crc(file: io.FileIO) -> str:
+    """CRC-32C of all but the last bytes, and these.
+
+    Files of orbax end with their own CRC-32C, by which that of each whole file is the same number:
+    one in the place of another would not be noticed.
+    """
+    total, left = 0, max(os.fstat(file.fileno()).st_size - _TAIL, 0)
+    while left and (chunk := file.read(min(left, _CHUNK))):
+        total, left = google_crc32c.extend(total, chunk), left - len(chunk)
+    return f"{total:08x}{file.read(_TAIL).hex()}"
+
+
+def _sha(file: io.FileIO) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_SUMS: dict[str, Callable] = {CRC: _crc, SHA: _sha}

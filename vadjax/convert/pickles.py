@@ -1,0 +1,265 @@
+"""Pickles of arrays, read without running code in them and in bounded time and memory.
+
+Nothing outside of this file is called, NumPy's own unpickling neither. A pickle can name a value
+many times: one that names its last one twice, forty times, stands for a million million values, so
+values are counted, and only text and numbers may be keys, which are walked when they are hashed.
+"""
+
+import mmap
+import pathlib
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vadjax.formats.regular import open_regular
+
+MOST_VALUES = 5_000_000  # of a pickle, each counted as often as it is named
+MOST_DEPTH = 100  # of containers in each other
+MOST_IN_KEY = 16  # values of a tuple that is a key
+PLAIN = re.compile(r"[<>|=]?[biuf][1248]")  # types that pickled arrays may have
+OBJECTS = "O8"  # type of arrays whose values are a list
+
+
+def load(path: pathlib.Path) -> Any:
+    """What a pickle of arrays and plain containers holds (also one of Python 2).
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError, and whatever a damaged pickle raises: anything else.
+    """
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _Opener().open(_ArrayUnpickler(data, encoding="latin1").load())
+
+
+def load_listed(path: pathlib.Path, start: int) -> np.ndarray:
+    """The float32 array that nested lists and arrays of objects in a pickle stand for.
+
+    Args:
+      path: of the file.
+      start: where the pickle begins.
+
+    Raises:
+      OSError, ValueError: as `load`.
+    """
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        data.seek(start)
+        opener = _Opener(objects=True)
+        return np.array(opener.open(_ArrayUnpickler(data, encoding="latin1").load()), np.float32)
+
+
+def scan(data: Any, count: int = 1) -> None:
+    """Walks pickles that another program will load, by the same bounds; makes nothing of them.
+
+    Args:
+      data: open file of bytes.
+      count: of pickles, one after the other.
+
+    Raises:
+      ValueError, and whatever a damaged pickle raises: they go beyond the bounds.
+    """
+    for _ in range(count):
+        _Opener().open(_Scanner(data, encoding="latin1").load())
+
+
+class _Dtype:
+    """Stands for `numpy.dtype` while a pickle is read."""
+
+    def __init__(self, name: str, *_):
+        if not PLAIN.fullmatch(name) and name != OBJECTS:
+            raise pickle.UnpicklingError(f"arrays of type {name!r:.40}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """Stands for `numpy.ndarray` while a pickle is read."""
+
+    def __init__(self, *_):
+        self.state = None
+
+    def __setstate__(self, state: tuple) -> None:
+        self.state = state
+
+
+class _Inert:
+    """Stands for anything while a pickle is scanned: takes what is done to it, and does nothing."""
+
+    def __init__(self, *args):
+        self.held = [*args]
+
+    def __setstate__(self, state: Any) -> None:
+        self.held.append(state)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.held.append(value)
+
+    def append(self, value: Any) -> None:
+        """As of a list."""
+        self.held.append(value)
+
+    def extend(self, values: Any) -> None:
+        """As of a list."""
+        self.held += values
+
+    add, update = append, extend
+
+
+def _reconstruct(*_) -> _Array:
+    return _Array()
+
+
+def _scalar(kind: _Dtype, data: bytes | str) -> np.generic:
+    if not isinstance(kind, _Dtype) or len(data) > 16:
+        raise pickle.UnpicklingError("a number of unknown type")
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind.dtype)[0]
+
+
+def _check_key(key: Any) -> None:
+    """Raises UnpicklingError where a key is more than text or a number, or a few of them."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > MOST_IN_KEY or not all(
+        part is None or isinstance(part, str | bytes | int | float) for part in parts
+    ):
+        raise pickle.UnpicklingError(f"a key of type {type(key).__name__}; expected text")
+
+
+def _checking(opcode: bytes, keys: Callable[[list], list]) -> Callable:
+    """The opcode's method of the unpickler, after a check of the keys on the stack."""
+    loaded = pickle._Unpickler.dispatch[opcode[0]]
+
+    def load_checked(self) -> None:
+        for key in keys(self.stack):
+            _check_key(key)
+        loaded(self)
+
+    return load_checked
+
+
+class _Checked(pickle._Unpickler):
+    """Python's own unpickler (that in C cannot be asked about keys), with the bounds of above."""
+
+    STATEFUL: tuple[type, ...] = ()
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: _checking(pickle.SETITEM, lambda stack: stack[-2:-1]),
+        pickle.SETITEMS[0]: _checking(pickle.SETITEMS, lambda stack: stack[::2]),
+        pickle.DICT[0]: _checking(pickle.DICT, lambda stack: stack[::2]),
+        pickle.ADDITEMS[0]: _checking(pickle.ADDITEMS, lambda stack: stack),
+        pickle.FROZENSET[0]: _checking(pickle.FROZENSET, lambda stack: stack),
+    }
+    del dispatch[pickle.BYTEARRAY8[0]]  # makes as many bytes as it claims before it reads them
+
+    def _build(self) -> None:
+        if not isinstance(self.stack[-2], self.STATEFUL):
+            raise pickle.UnpicklingError(f"a state of type {type(self.stack[-2]).__name__}")
+        self.load_build()
+
+    dispatch[pickle.BUILD[0]] = _build
+
+
+class _ArrayUnpickler(_Checked):
+    """Knows no names but those of arrays."""
+
+    STATEFUL = (_Array, _Dtype)
+    KNOWN = {
+        "numpy.core.multiarray._reconstruct": _reconstruct,
+        "numpy._core.multiarray._reconstruct": _reconstruct,
+        "numpy.core.multiarray.scalar": _scalar,
+        "numpy._core.multiarray.scalar": _scalar,
+        "numpy.ndarray": _Array,
+        "numpy.dtype": _Dtype,
+    }
+
+    def __init__(self, file: Any, **options):
+        super().__init__(file, **options)
+        self._encoded: dict[int, tuple[str, bytes]] = {}
+
+    def find_class(self, module: str, name: str):
+        """The stand-in of a known name.
+
+        Raises:
+          UnpicklingError: any other name: code.
+        """
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
+        if (known := self.KNOWN.get(f"{module}.{name}")) is None:
+            raise pickle.UnpicklingError(f"it calls {module}.{name}"[:200])
+        return known
+
+    def _encode(self, text: str, *_) -> bytes:
+        """The bytes of a text; of one that is named many times they are made once."""
+        if id(text) not in self._encoded:
+            self._encoded[id(text)] = text, text.encode("latin1")
+        return self._encoded[id(text)][1]
+
+
+class _Scanner(_Checked):
+    """Knows every name and makes nothing of it."""
+
+    STATEFUL = (_Inert,)
+
+    def find_class(self, module: str, name: str):
+        """Always the same stand-in."""
+        return _Inert
+
+    def persistent_load(self, pid: Any) -> _Inert:
+        """The same, for what lies beside the pickle."""
+        return _Inert()
+
+
+class _Opener:
+    """Puts arrays in the place of what stands for them, and counts values.
+
+    Args:
+      objects: arrays of objects become lists; else they are refused.
+    """
+
+    def __init__(self, objects: bool = False):
+        self._objects, self._count = objects, 0
+        self._arrays: dict[int, tuple[_Array, np.ndarray | list]] = {}
+
+    def open(self, value: Any, depth: int = 0) -> Any:
+        """The value with its arrays.
+
+        Raises:
+          UnpicklingError: too many values or too deep, or arrays that are refused.
+          ValueError: an array whose bytes are not those of its shape.
+        """
+        self._count += 1
+        if self._count > MOST_VALUES or depth > MOST_DEPTH:
+            raise pickle.UnpicklingError(
+                f"more than {MOST_VALUES:,} values, or {MOST_DEPTH} containers in each other"
+            )
+        if isinstance(value, dict):
+            return {str(key): self.open(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.open(item, depth + 1) for item in value]
+        if isinstance(value, _Inert):
+            return self.open(value.held, depth + 1)
+        if not isinstance(value, _Array):
+            return value
+        if id(value) not in self._arrays:
+            self._arrays[id(value)] = value, self._array(value.state)
+        found = self._arrays[id(value)][1]
+        return self.open(found, depth + 1) if isinstance(found, list) else found
+
+    def _array(self, state: Any) -> np.ndarray | list:
+        """The array of a state as NumPy pickles it, not copied; a list of objects."""
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
+            raise pickle.UnpicklingError("an array without its values")
+        _, shape, kind, by_columns, data = state
+        if kind.dtype == object:
+            if not self._objects or by_columns or not isinstance(data, list):
+                raise pickle.UnpicklingError(f"arrays of type {OBJECTS!r}")
+            found = np.empty(len(data), object)
+            for place, value in enumerate(data):  # NumPy would unpack lists of one length
+                found[place] = value
+            return found.reshape(shape).tolist()
+        data = data.encode("latin1") if isinstance(data, str) else data
+        return np.frombuffer(data, kind.dtype).reshape(shape, order="F" if by_columns else "C")

@@ -1,0 +1,79 @@
+"""HTML in which everything is escaped that is not said to be markup.
+
+    html("<td>{}</td>", name)
+
+Names of videos and arrays, reasons and settings come from strangers, and the page is opened in a
+browser. So a value is text unless it came from here, and to forget it is not possible.
+"""
+
+import base64
+import hashlib
+import string
+from collections.abc import Iterable
+from html import escape
+from typing import LiteralString
+
+from vadjax.terminal import visible
+
+
+class Html(str):
+    """Markup, which is written as it is. Only this module makes it."""
+
+    __slots__ = ()
+
+
+class _Escaping(string.Formatter):
+    def format_field(self, value: object, spec: str) -> str:
+        return value if isinstance(value, Html) else text(format(value, spec))
+
+
+def html(template: LiteralString, *values: object, **named: object) -> Html:
+    """The template with its fields filled in, as by `str.format`.
+
+    Args:
+      template: markup, written in the program and never made from values. Fields stand between
+        tags, or in an attribute between double quotes that holds neither an address nor a style.
+      *values: text, which is escaped, or `Html`, which is not.
+      **named: as `values`.
+    """
+    return Html(_Escaping().vformat(template, values, named))
+
+
+def text(value: object) -> Html:
+    r"""Any value as text, for between tags or between quotes; control characters as `\x1b`."""
+    return Html(escape(visible(str(value))))
+
+
+def join(parts: Iterable[object]) -> Html:
+    """All parts, one after the other; those that are no markup are escaped."""
+    return Html("".join(part if isinstance(part, Html) else text(part) for part in parts))
+
+
+def picture(png: bytes, said: str) -> Html:
+    """A PNG file as a figure that is in the page, with text for who cannot see it."""
+    data = Html(base64.b64encode(png).decode())
+    return html('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>', said, data)
+
+
+def page(title: str, style: LiteralString, body: Iterable[object]) -> Html:
+    """A whole page, in which a browser runs no script and fetches nothing.
+
+    Args:
+      title: of the window.
+      style: CSS, written in the program.
+      body: parts of the page.
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return html(
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="{}">'
+        "<title>{}</title><style>{}</style><body>{}</body></html>\n",
+        Html(policy),
+        title,
+        Html(style),
+        join(body),
+    )
