@@ -201,12 +201,31 @@ def test_a_second_program_is_told_who_writes_the_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_is_a_link_stays_one(tmp_path):
-    (tmp_path / "far").mkdir()
-    (tmp_path / "out").symlink_to(tmp_path / "far")
-    with replacing.folder(tmp_path / "out") as work:
-        (work / "a").touch()
-    assert (tmp_path / "out").is_symlink() and (tmp_path / "far" / "a").exists()
+def test_no_link_leads_the_writing_elsewhere(tmp_path):
+    far, place = tmp_path / "far", tmp_path / "place"
+    far.mkdir()
+    place.mkdir()
+    (far / "a").write_text("mine")
+    (place / "out").symlink_to(far)
+    with pytest.raises(FileExistsError, match="out is a link and is left as it is"):
+        with replacing.folder(place / "out"):
+            pass
+    (place / "out").unlink()
+    for kind in ("tmp", "old", "gone"):
+        (place / f".out.{kind}").symlink_to(far)
+    with replacing.folder(place / "out") as work:
+        (work / "a").write_text("new")
+    assert [path.name for path in place.iterdir()] == ["out"]
+    for name in (".b.tmp", ".c.lock"):
+        (place / name).symlink_to(far / "a")
+    with pytest.raises(OSError, match="symbolic link"):
+        replacing.write(place / "b", "new")
+    with pytest.raises(OSError, match="symbolic link"), replacing.folder(place / "c"):
+        pass
+    os.mkfifo(place / ".d.tmp")
+    with pytest.raises(OSError, match="not a regular file"):
+        replacing.write(place / "d", "new")
+    assert (far / "a").read_text() == "mine" and [*far.iterdir()] == [far / "a"]
 
 
 def test_without_locks_files_get_names_of_their_own(tmp_path, monkeypatch):

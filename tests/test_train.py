@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -420,12 +421,29 @@ def test_bad_input_ends_the_command_in_one_line(toy_bags, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_named(undisturbed, toy_bags, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(
+    undisturbed, toy_bags, tmp_path
+):
     copy = shutil.copytree(undisturbed, tmp_path / "run")
+    steps = sorted((copy / "checkpoints").iterdir(), key=lambda path: int(path.name))
     newest = copy / "checkpoints" / str(STEPS)
-    for path in (newest / "state").rglob("d/*"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert steps[-1] == newest
+    shutil.rmtree(copy / "finished")
+
+    def damage(step: pathlib.Path) -> None:
+        for path in (step / "state").rglob("d/*"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    damage(newest)
+    process = start(copy, toy_bags)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert f"{newest}: damaged (state/" in out and f"Going on from step {steps[-2].name}." in out
+    assert f"Resuming after step {steps[-2].name} of {STEPS}." in out
+    assert_same_figures(copy, undisturbed)
+    for step in (copy / "checkpoints").iterdir():
+        damage(step)
     process = start(copy, toy_bags)
     _, errors = process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 1 and errors.count("\n") == 1
     assert f"error: {newest}: cannot be read" in errors and "Remove this folder" in errors

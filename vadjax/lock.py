@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import socket
+import stat
 from collections.abc import Iterator
 
 try:
@@ -67,11 +68,13 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
 
     Raises:
       BlockingIOError: it is locked, and not to be waited for.
-      OSError: it cannot be opened.
+      OSError: it cannot be opened, or is a link or a device, which a stranger may have put there.
     """
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise FileExistsError(f"{path}: not a regular file; it is left as it is")
             if not _lock(handle, wait):
                 path.unlink(missing_ok=True)
                 os.close(handle)
@@ -89,8 +92,10 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
 def holder(path: pathlib.Path) -> str:
     """Who holds a lock, in words."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            found = json.loads(file.read(1000))
         who = f"process {found['pid']} on {found['host']} since {found['since']}"
+        who = "".join(filter(str.isprintable, who))
     except (OSError, ValueError, KeyError, TypeError):
         who = "another program"
     return f"in use by {who}"

@@ -100,9 +100,12 @@ def beside(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """An empty folder beside `path`, on its disk, that goes with the end of the block.
 
     Raises:
+      FileExistsError: `path` is a link, which a stranger may have put there.
       vadjax.lock.Held: another program writes `path`.
       vadjax.space.NotWritten: the disk is full, or cannot be written.
     """
+    if pathlib.Path(path).is_symlink():
+        raise FileExistsError(f"{path} is a link and is left as it is; name where it leads to")
     with space.naming(path):
         hidden(path, "tmp").parent.mkdir(parents=True, exist_ok=True)
         with lock.held(hidden(path, "lock"), str(path)):
@@ -122,7 +125,7 @@ def put(made: pathlib.Path, path: str | pathlib.Path) -> None:
 
     At no moment is the old one half removed in its place.
     """
-    place, old, gone = pathlib.Path(path).resolve(), hidden(path, "old"), hidden(path, "gone")
+    place, old, gone = _place(path), hidden(path, "old"), hidden(path, "gone")
     if place.is_dir():
         place.rename(old)
     made.rename(place)
@@ -144,17 +147,26 @@ def clear(path: str | pathlib.Path) -> None:
 
 def hidden(path: str | pathlib.Path, kind: str) -> pathlib.Path:
     """Where a folder is while it is made (`tmp`) or replaced (`old`, `gone`), and its lock."""
-    place = pathlib.Path(path).resolve()
+    place = _place(path)
     return place.with_name(f".{place.name}.{kind}")
 
 
 def _recover(path: str | pathlib.Path) -> None:
     """Puts back the old folder where the new one did not come, and removes the rest."""
-    place, old = pathlib.Path(path).resolve(), hidden(path, "old")
-    if old.is_dir() and not place.exists():
+    place, old = _place(path), hidden(path, "old")
+    if old.is_dir() and not old.is_symlink() and not place.exists():
         old.rename(place)
     for kind in ("tmp", "old", "gone"):
-        shutil.rmtree(hidden(path, kind), ignore_errors=True)
+        left = hidden(path, kind)
+        if left.is_symlink():
+            left.unlink()
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _place(path: str | pathlib.Path) -> pathlib.Path:
+    """The absolute path of a folder; a link in its place is not followed."""
+    path = pathlib.Path(path)
+    return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
 
 
 def _sync(path: pathlib.Path) -> None:
