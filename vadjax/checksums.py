@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import google_crc32c
 
+from vadjax.formats import json_files, names
+
 FILE = "checksums.json"
 CRC, SHA = "CRC-32C", "SHA-256"  # at gigabytes a second; and where a chance of 2^-32 is too high
 _TAIL = 8  # bytes
@@ -72,17 +74,18 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
 def _read(path: pathlib.Path) -> tuple[str, dict[str, list]]:
     """Kind and sums of the file of sums; names that lead out of its folder are refused."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json_files.read(path, {"kind": str, "files": {...: [(int, str)]}})
         kind, sums = found["kind"], found["files"]
-        for name, (size, expected) in sums.items():
+        if kind not in _SUMS:
+            raise ValueError(f"{path}: kind {kind[:40]!r}, expected {' or '.join(_SUMS)}")
+        for name, sums_of_file in sums.items():
             parts = pathlib.PurePosixPath(name).parts
             if not parts or parts[0] == "/" or ".." in parts:
-                raise ValueError(f"a file {name!r}")
-            if not isinstance(size, int) or not isinstance(expected, str):
-                raise TypeError(f"{name}: {size!r}, {expected!r}")
-        _SUMS[kind]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Damaged(f"{path.name} cannot be read: {error}") from error
+                raise ValueError(f"{path}: {names.shorten(name)} is no file in its folder")
+            if [type(own) for own in sums_of_file] != [int, str]:
+                raise ValueError(f"{path}: {name}: {sums_of_file!r:.80}, expected size and sum")
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{FILE} cannot be read: {error}") from error
     return kind, sums
 
 
