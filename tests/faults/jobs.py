@@ -5,8 +5,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from flax import traverse_util
+
 from tests.faults import inputs
 from tests.faults.process import ROOT, Ended, Worker
+from vadjax.backbones import i3d, i3d_weights
 
 
 class Job(NamedTuple):
@@ -68,6 +72,29 @@ def exemplar_run(folder: pathlib.Path, worker: Worker) -> None:
         inputs.grey(folder / "frames" / "v" / f"{t:03d}.png", t, (48, 64))
 
 
+def i3d_file(folder: pathlib.Path, worker: Worker | None = None) -> None:
+    """Weights of an I3D of two classes with TensorFlow's names, drawn at random."""
+    rng, arrays = np.random.default_rng(0), {}
+    shapes = traverse_util.flatten_dict(i3d.variable_shapes("rgb", 2))
+    for path, leaf in shapes.items():
+        if name := i3d_weights._tf_name("RGB/inception_i3d/", path):
+            array = rng.random(leaf.shape, np.float32) / 100
+            arrays[name] = array.reshape(1, 1, 1, 1, -1) if "batch_norm" in name else array
+    np.savez(folder / "i3d.npz", **arrays)
+
+
+def i3d_and_videos(folder: pathlib.Path, worker: Worker) -> None:
+    """Prepared weights of an I3D, and two videos as folders of frames."""
+    i3d_file(folder)
+    options = ["i3d_rgb", "--file", f"{folder}/i3d.npz", "--out", f"{folder}/weights"]
+    ended = worker.run("data_prep.weights", options, folder, seconds=600, memory=8192)
+    if ended.code:
+        raise RuntimeError(ended.said)
+    for video in "ab":
+        for t in range(16):
+            inputs.grey(folder / "videos" / video / f"{t:03d}.png", t, (48, 64))
+
+
 def _training(config: str, *more: str) -> tuple[str, ...]:
     return (f"--config={ROOT}/configs/{config}.py:smoke", "--config.data.dir={in}/data", *more)
 
@@ -99,6 +126,12 @@ JOBS: Sequence[Job] = (
     _train("ped2_ssmtl", scenes, "--config.model.size=16"),
     _train("ped2_exemplar", scenes, weight=4),
     _train("eval_motion", scenes, weight=2),
+    Job(
+        "train eval_appearance, built-in set",
+        nothing,
+        "vadjax.main",
+        (f"--config={ROOT}/configs/eval_appearance.py:smoke", "--workdir={out}/run"),
+    ),
     Job(
         "evaluate ucf_mil",
         inputs.mil_run,
@@ -154,6 +187,20 @@ JOBS: Sequence[Job] = (
         inputs.masks,
         "data_prep.tracks",
         ("masks", "{in}/masks", "--out", "{out}/data", "--mask_order=thw"),
+        weight=2,
+    ),
+    Job(
+        "data_prep.weights",
+        i3d_file,
+        "data_prep.weights",
+        ("i3d_rgb", "--file", "{in}/i3d.npz", "--out", "{out}/data"),
+        weight=2,
+    ),
+    Job(
+        "data_prep.extract_features",
+        i3d_and_videos,
+        "data_prep.extract_features",
+        ("--videos", "{in}/videos", "--weights", "{in}/weights", "--out", "{out}/data"),
         weight=2,
     ),
     Job(
