@@ -107,3 +107,51 @@ def test_an_error_is_one_line_and_warnings_are_lines(capsys):
     with pytest.raises(SystemExit, match="^error: no such thing$"):
         command.report_errors(fails)
     assert capsys.readouterr().err == "warning: doubtful\n"
+
+
+NO_MEMORY = """
+import sys
+import numpy as np
+from vadjax import command
+def main():
+    {}
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("asks", "said"),
+    [
+        ("bytearray(1 << 60)", "there is not enough memory."),
+        ("np.zeros((1 << 25, 1 << 25))", "there is not enough memory: 8.00 PiB more."),
+        (
+            "import jax; jax.numpy.zeros((10**9, 10**4)).block_until_ready()",
+            "there is not enough memory: 40.0 TB more.",
+        ),
+        (
+            "from vadjax.ops import pool; raise ValueError('x') from MemoryError()",
+            "there is not enough memory.",
+        ),
+    ],
+)
+def test_memory_that_is_used_up_is_one_line(asks, said):
+    script = NO_MEMORY.format(asks)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {said}"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_memory_is_said_with_the_part_of_the_program_that_asked():
+    from vadjax.formats import text
+
+    with pytest.raises(MemoryError) as raised:
+        text.split(Unsplittable())
+    assert ", in vadjax.formats.text. Are the sizes" in command.memory_told(raised.value)
+    assert command.memory_told(RuntimeError("RESOURCE_EXHAUSTED")) is None
+
+
+class Unsplittable(str):
+    """Text for which there is no memory."""
+
+    def __getattribute__(self, name):
+        raise MemoryError

@@ -405,3 +405,37 @@ def test_reasons_may_begin_with_a_byte_order_mark(tmp_path):
     path = scores.write(tmp_path, Scores("v", np.zeros(3)))
     (tmp_path / "v.reasons.jsonl").write_text('{"text": "é"}\n', "utf-8-sig")
     assert scores.read(path).reasons == ({"text": "é"},)
+
+
+def claims(path, frames, save=np.savez_compressed, **arrays):
+    """A small file that claims so many frames."""
+    save(path, segment_scores=np.arange(32.0), num_frames=frames, **arrays)
+    return path
+
+
+def test_a_small_file_cannot_claim_days(tmp_path):
+    """20 million frames from 20 kB of labels: their figures would take 1.2 GB."""
+    path = claims(tmp_path / "v.npz", 20_000_000, labels=np.zeros(20_000_000, np.uint8))
+    assert path.stat().st_size < 60_000
+    with pytest.raises(ValueError, match=r"v\.npz: its 20,000,000 frames .*expected 200 times as"):
+        scores.read(path)
+    claims(path, 2e7)
+    with pytest.raises(ValueError, match=r"v\.npz: its 20,000,000 frames .*np\.savez"):
+        scores.read(path)
+
+
+def test_many_small_files_cannot_claim_it_together(tmp_path):
+    for name in "abcd":
+        claims(tmp_path / f"{name}.npz", 4_000_000)
+    with pytest.raises(ValueError, match=r"d\.npz: its 4,000,000 frames and arrays, with"):
+        scores.read_folder(tmp_path)
+
+
+def test_long_videos_with_their_own_scores_are_read(tmp_path, monkeypatch):
+    """A frame score each is what a file must hold beyond the bound."""
+    monkeypatch.setattr(scores, "LITTLE", 10_000)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "v.npz", frame_scores=rng.random(2000), labels=np.arange(2000) % 2)
+    assert len(scores.read(tmp_path / "v.npz").frame_scores) == 2000
+    with pytest.raises(ValueError, match="its 9,000 frames"):
+        scores.read(claims(tmp_path / "w.npz", 9000, np.savez))

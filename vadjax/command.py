@@ -3,14 +3,18 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from vadjax import progress, space, terminal
 
+NO_MEMORY = {"JaxRuntimeError": "RESOURCE_EXHAUSTED", "error": "(-4:Insufficient memory)"}
+ASKED = re.compile(r"allocat(?:e|ing) (?:(\d+) bytes|([\d.]+ [A-Za-z]+) for an array)")
 READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
 
 
@@ -48,8 +52,8 @@ def _run(main: Callable[[], Any]) -> None:
             print(end.code, file=sys.stderr)
             raise SystemExit(1) from None
         raise
-    except Exception as error:  # a full disk ends every program in one line, whoever tells of it
-        if (said := space.told(error)) is None:
+    except Exception as error:  # a full disk or memory ends every program in one line
+        if (said := space.told(error) or memory_told(error)) is None:
             raise
         print(f"error: {said}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -139,6 +143,38 @@ def report_errors(function: Callable, *args, **kwargs) -> Any:
             return function(*args, **kwargs)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(line(error))
+
+
+def memory_told(error: BaseException) -> str | None:
+    """The line for memory that is used up, of Python, NumPy, OpenCV or XLA; None for other errors.
+
+    It says how much was asked for and what part of the program did, where either is known.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not _is_of_memory(cause):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    asked = ASKED.search(str(cause))
+    amount = f": {space.size(int(asked[1])) if asked[1] else asked[2]} more" if asked else ""
+    own = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith(("vadjax.", "data_prep."))
+        and frame.f_globals["__name__"] != __name__
+    ]
+    place = f", in {own[-1].f_globals['__name__']}" if own else ""
+    return (
+        f"there is not enough memory{amount}{place}. Are the sizes in the config or in the input "
+        "as they should be? If they are, take smaller batches, or a machine with more memory"
+    )
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether an error says itself that there is no memory left."""
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ in NO_MEMORY and NO_MEMORY[type(error).__name__] in str(error)
+    )
 
 
 def line(error: Exception) -> str:

@@ -70,11 +70,12 @@ def main(argv: list[str]) -> None:
     except jax.errors.JaxRuntimeError as error:
         if processes.count() == 1:
             raise
-        processes.end(processes.lost(error))
+        said = command.memory_told(error)
+        processes.end(f"error: {said}" if said else processes.lost(error))
     except Exception as error:
         if processes.count() == 1:
             raise
-        said = space.told(error)  # else the others would wait for this one
+        said = space.told(error) or command.memory_told(error)  # else the others would wait
         processes.end(f"error: {said}" if said else traceback.format_exc())
 
 

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax import replacing as places
+from vadjax import space
 from vadjax.data.segments import (
     OF_SEGMENTS,
     check_expansion,
@@ -51,6 +52,9 @@ ARRAYS = (
 )  # the other names
 OTHER_RULE = "--expansion RULE of vadjax.metrics.frame and vadjax.report"
 MAX_FRAMES = 20_000_000  # of one video: nine days at 25 frames a second
+FRAME_BYTES = 60  # of memory that a frame takes while figures are computed
+LITTLE = 3 << 28  # bytes that files may need whatever they have themselves: of 13 million frames
+USUAL_RATIO = 200  # times their own bytes that they may need beyond
 
 
 class Pictures(NamedTuple):
@@ -196,7 +200,7 @@ def read_folder(folder: str | pathlib.Path, expansion: str | None = None) -> lis
 
 
 def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scores]:
-    files = {path: read_arrays(path) for path in paths}
+    files = _arrays_of(paths)
     spread = {  # the files whose frame scores are made from segment scores
         path: _segments(path, arrays)
         for path, arrays in files.items()
@@ -216,6 +220,36 @@ def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scor
         with naming(path):
             files[path]["frame_scores"] = expand(scores, frames, rule)
     return [_to_scores(path, arrays) for path, arrays in files.items()]
+
+
+def _arrays_of(paths: Sequence[pathlib.Path]) -> dict[pathlib.Path, dict[str, np.ndarray]]:
+    """The arrays of files, which may not need much more memory than their bytes speak for.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_arrays`; or arrays and frames of too many bytes.
+    """
+    found, needed, packed = {}, 0, 0
+    for path in paths:
+        found[path] = arrays = read_arrays(path)
+        packed += path.stat().st_size
+        needed += sum(array.nbytes for array in arrays.values()) + FRAME_BYTES * _frames(arrays)
+        if needed > LITTLE and needed > USUAL_RATIO * packed:
+            raise ValueError(
+                f"{path}: its {_frames(arrays):,} frames and arrays, with the files before, need "
+                f"{space.size(needed)} of memory, but the files have {space.size(packed)}; "
+                f"expected {USUAL_RATIO} times as much at most. If the video is so long, save "
+                "frame_scores in it without compression (np.savez)"
+            )
+    return found
+
+
+def _frames(arrays: Mapping[str, np.ndarray]) -> int:
+    """How many frames a file claims; 0 where it is for `_num_frames` to say that it is none."""
+    if "frame_scores" in arrays:
+        return arrays["frame_scores"].size
+    number = arrays.get("num_frames", np.zeros(1))
+    whole = number.size == 1 and number.dtype.kind in "iuf" and 0 <= number.item() <= MAX_FRAMES
+    return int(number.item()) if whole else 0
 
 
 def _warn_of_lost(counts: Sequence[tuple[int, int]], rules: Sequence[str]) -> None:

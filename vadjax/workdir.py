@@ -21,6 +21,8 @@ CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?":
 LOCK = "lock"  # who is writing here; the file goes with the program
 PASSING = "evaluating"  # folder of scores that several processes tell each other
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
+COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers count, and say no size
+LARGEST = 1 << 20  # size in a config of a stranger
 
 
 def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
@@ -155,6 +157,11 @@ def adopt(
             part = config
             for section in sections:
                 part = part[section]
+            if too_large := _too_large(name, there):
+                raise ValueError(
+                    f"{workdir / FILE}: {name} is {too_large}; expected whole numbers up to "
+                    f"{LARGEST:,}"
+                )
             kind = tuple if isinstance(part[field], tuple) else lambda value: value
             if not _alike(there, here):
                 raise ValueError(
@@ -166,6 +173,17 @@ def adopt(
             if name != "data.dir":
                 changed.append(name)
     return config, changed
+
+
+def _too_large(name: str, value: object) -> str:
+    """A value that no size of a network, a picture or a window has; empty if there is none.
+
+    XLA ends the whole program where a shape overflows, without an error that could be handled.
+    """
+    if name.startswith(COUNTED) or name.endswith("seed"):
+        return ""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    return next((f"{n!r:.40}" for n in numbers if type(n) is int and abs(n) > LARGEST), "")
 
 
 def _alike(there: object, here: object) -> bool:

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from vadjax.convert import arrays
+from vadjax.convert import arrays, torch
 
 SHAPES = {"params": {"conv": {"kernel": np.zeros((1, 2, 3, 4, 5)), "bias": np.zeros(5)}}}
 
@@ -126,3 +126,25 @@ def test_torch_files(tmp_path):
     (tmp_path / "code.pt").write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match="code.pt: refused, not a file of plain tensors"):
         arrays.read(tmp_path / "code.pt")
+
+
+def test_a_torch_file_has_the_checksums_that_it_says(tmp_path):
+    """One byte of a weight: torch itself reads it as another number."""
+    torch_ = pytest.importorskip("torch", reason="torch is not installed")
+    torch_.save({"a": torch_.full((64,), 1.0)}, tmp_path / "w.pt")
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    at = content.index(np.full(64, 1.0, "f").tobytes())
+    content[at + 4] ^= 1
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.pt: refused.*Bad CRC-32 for file 'w/data/0'"):
+        arrays.read(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_weights_are_finite(value):
+    shapes = {"params": {"bias": np.zeros(3, np.float32)}}
+    bad = {"b": np.array([1.0, value, 3.0])}
+    with pytest.raises(ValueError, match="from here: b: 1 of 3 values are not finite"):
+        arrays.to_variables(bad, shapes, lambda path: "b", "from here")
+    with pytest.raises(ValueError, match="from here: b: 1 of 3 values are not finite"):
+        torch.Weights(bad, "from here").take("b", (3,))

@@ -183,6 +183,19 @@ def test_the_layout_of_ubnormal(tmp_path, write_images, capsys):
     assert f"{name}: no part of its object is seen in 1 frames" in capsys.readouterr().out
 
 
+def test_annotations_without_an_anomaly_are_said(tmp_path, write_images, capsys):
+    folder = tmp_path / "Scene1/a_annotations"
+    write_images(folder, 2, "a_{:04d}_gt.png", images=[BOX * 7] * 2)
+    (folder / "a_tracks.txt").write_text("")
+    tracks.main(["masks", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out/a.txt").read_text() == ""
+    said = capsys.readouterr().err
+    assert (
+        said == f"note: {folder}/a_tracks.txt: has no row, so no object of this video is "
+        "anomalous\n"
+    )
+
+
 def test_damaged_masks_end_with_one_line(tmp_path, write_images):
     write_images(tmp_path / "masks/01", 3, "{}.png", images=[BOX] * 3)
     path = tmp_path / "masks/01/1.png"

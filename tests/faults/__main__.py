@@ -23,7 +23,6 @@ import tempfile
 import time
 
 from tests.faults import disk, fuzz, kills, outcomes
-from tests.faults.inputs import INPUTS
 from tests.faults.process import Worker
 
 
@@ -62,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _campaign(args: argparse.Namespace, root: pathlib.Path, worker: Worker):
     if args.what == "fuzz":
-        inputs = [one for one in INPUTS if args.only in one.name]
+        inputs = [one for one in fuzz.INPUTS if args.only in one.name]
         return fuzz.run(args.count or 1000, args.seed, root, worker, inputs)
     if args.what == "kills":
         return kills.run(args.count or 100, args.seed, root, worker, args.only)

@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tests.faults import mutations, outcomes
-from tests.faults.inputs import INPUTS, Input
+from tests.faults import inputs as files
+from tests.faults import mutations, network_inputs, outcomes
+from tests.faults.inputs import Input
 from tests.faults.outcomes import Outcome
 from tests.faults.process import Ended, Worker
+
+INPUTS = (*files.INPUTS, *network_inputs.INPUTS)
 
 
 class Reference(NamedTuple):
@@ -123,10 +126,10 @@ def classify(
         return ("named" if names_file(ended.said, file) else "unnamed"), outcomes.last_line(
             ended.said
         )
-    if outcomes.steady(ended.out) == outcomes.steady(known.ended.out) and wanted == new:
-        if not inside:
-            return "survived", ""
-    note = outcomes.difference(new, wanted) or "other figures"
+    lines = outcomes.other_lines(ended.out, known.ended.out)
+    if not lines and wanted == new and not inside:
+        return "survived", ""
+    note = outcomes.difference(new, wanted) or lines or f"≠{' ≠'.join(inside)}"
     return ("named", said[-1][:300]) if said else ("silent", note)
 
 

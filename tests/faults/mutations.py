@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pathlib
+import pickle
+import pickletools
 import re
 import struct
 import zipfile
@@ -29,6 +31,10 @@ def damage(path: pathlib.Path, rng: np.random.Generator) -> str:
         kinds += NPY * 2
     if path.suffix == ".npz":
         kinds += NPZ * 2
+    if path.suffix in (".pkl", ".pickle", ".pth"):
+        kinds += PICKLE * 3
+    if path.suffix == ".pth" and _members(path):
+        kinds += ZIP * 2
     kind = kinds[rng.integers(len(kinds))]
     more = kind(path, rng)
     name = kind.__name__.strip("_").replace("_", " ")
@@ -323,6 +329,98 @@ def strange_zip(path: pathlib.Path, rng: np.random.Generator) -> str:
 
 
 NPZ = [member_replaced, member_replaced, member_replaced, member_renamed, strange_zip]
+
+
+def strange_pickle(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """A pickle of something else in the place of the first one of a file."""
+    name = _of(rng, sorted(PICKLES))
+    _change_pickle(path, lambda content: PICKLES[name])
+    return name
+
+
+def number_in_pickle(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Another whole number in a pickle: of a shape, a stride, a size, a version."""
+    said = ["none there"]
+
+    def change(content: bytes) -> bytes:
+        try:
+            found = [
+                (op, value, at)
+                for op, value, at in pickletools.genops(content)
+                if op.name in ("BININT", "BININT1", "BININT2")
+            ]
+        except ValueError:
+            return content
+        if not found:
+            return content
+        (op, value, at), new = _of(rng, found), _of(rng, [-1, 0, 2, 1 << 31, HUGE, 1 << 62])
+        size = {"BININT": 5, "BININT1": 2, "BININT2": 3}[op.name]
+        said[0] = f"{value} by {new}"
+        number = pickle.dumps(new, 2)[2:-1]
+        return content[:at] + number + content[at + size :]
+
+    _change_pickle(path, change)
+    return said[0]
+
+
+def member_cut(path: pathlib.Path, rng: np.random.Generator) -> str:
+    """Another length of a member of a zip, or other bytes in it, with the right checksum."""
+    members = _members(path)
+    name = _of(rng, sorted(members))
+    content = bytearray(members[name])
+    kind = _of(rng, ["cut", "longer", "other bytes", "gone"])
+    if kind == "cut":
+        del content[int(rng.integers(len(content) + 1)) :]
+    elif kind == "longer":
+        content += rng.bytes(40)
+    elif content:
+        at = int(rng.integers(len(content)))
+        content[at : at + 4] = rng.bytes(len(content[at : at + 4]))
+    members[name] = bytes(content)
+    if kind == "gone":
+        del members[name]
+    _zip(path, members)
+    return f"{kind}, {name}"
+
+
+def _pickle(*opcodes: bytes) -> bytes:
+    return b"\x80\x02" + b"".join(opcodes) + b"."
+
+
+PICKLES = {  # what -> pickle
+    "a call": pickle.dumps(
+        type("Call", (), {"__reduce__": lambda self: (print, ("it ran",))})(), 2
+    ),
+    "doubled forty times": _pickle(b"]", *[b"q\x00]h\x00ah\x00a"] * 40),
+    "a list in itself": _pickle(b"]q\x00h\x00a"),
+    "a hundred thousand lists": _pickle(b"]" * 100_000, b"a" * 99_999),
+    "exabytes": _pickle(b"\x8e" + struct.pack("<Q", 1 << 60)),
+    "a bytearray of terabytes": _pickle(b"\x96" + struct.pack("<Q", HUGE)),
+    "a long of gigabytes": _pickle(b"\x8b" + struct.pack("<i", (1 << 31) - 1)),
+    "a memo of billions": _pickle(b"Nr\xff\xff\xff\xff"),
+    "a key that is a list": _pickle(b"}]Ns"),
+    "nothing on the stack": _pickle(b"0"),
+    "what lies beside": _pickle(b"X\x01\x00\x00\x00aQ"),
+    "numbers as names": pickle.dumps({1: {2: 3}, "net": [], "feature": 5}, 2),
+    "other arrays": pickle.dumps({"feature": {"../../x": np.zeros((1, 2, 3, 4))}, "b": 1}, 2),
+    "empty arrays": pickle.dumps({"feature": {"v": np.zeros((0, 0, 8), "f")}}, 2),
+    "arrays of NaN": pickle.dumps({"feature": {"v": np.full((2, 2, 8), np.nan)}}, 2),
+}
+
+
+PICKLE, ZIP = [strange_pickle, number_in_pickle, number_in_pickle], [member_cut, strange_zip]
+
+
+def _change_pickle(path: pathlib.Path, change: Callable[[bytes], bytes]) -> None:
+    """Changes the pickle of a file, or that in a zip of torch."""
+    members = _members(path)
+    if not members:
+        path.write_bytes(change(path.read_bytes()))
+        return
+    name = next((name for name in members if name.endswith(".pkl")), None)
+    if name:
+        members[name] = change(members[name])
+        _zip(path, members)
 
 
 def _members(path: pathlib.Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import itertools
 import json
 import pathlib
 import re
@@ -95,6 +96,13 @@ def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
 def steady(text: str) -> str:
     """What is printed, without how fast it went."""
     return re.sub(r"[\d.,]+ (steps/s|s left|objects/s)|objects/s [\d.]+", "", text)
+
+
+def other_lines(here: str, there: str) -> str:
+    """The first line in which two outputs differ, of both; empty if they say the same."""
+    pairs = itertools.zip_longest(*(steady(text).splitlines() for text in (there, here)))
+    changed = next((pair for pair in pairs if pair[0] != pair[1]), None)
+    return f"other figures: {changed[0]!r} → {changed[1]!r}"[:300] if changed else ""
 
 
 def last_line(text: str) -> str:

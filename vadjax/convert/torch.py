@@ -12,6 +12,7 @@ from vadjax.formats.zips import check_zip
 
 MOST_BYTES = 1 << 36  # of the tensors of a file
 MOST_MEMBERS = 1_000_000
+PART_BYTES = 1 << 20  # that are read at once
 OLD_PICKLES = 4  # magic number, version, system, content; the names of what follows are a fifth
 
 
@@ -50,6 +51,8 @@ def load(path: str | pathlib.Path) -> dict:
 def _check_bounds(path: pathlib.Path) -> None:
     """Walks the file by the bounds of `zips` and `pickles`, before torch makes anything of it.
 
+    Compares the checksums of a zip, which torch does not.
+
     Raises:
       ValueError, and whatever a damaged file raises: it goes beyond them.
     """
@@ -60,9 +63,11 @@ def _check_bounds(path: pathlib.Path) -> None:
             return
         with zipfile.ZipFile(file) as archive:
             for member in check_zip(archive, MOST_BYTES, MOST_MEMBERS):
-                if member.filename.endswith(".pkl"):
-                    with archive.open(member) as inner:
+                with archive.open(member) as inner:
+                    if member.filename.endswith(".pkl"):
                         pickles.scan(inner)
+                    while inner.read(PART_BYTES):  # to the end, which compares the checksum
+                        pass
 
 
 def load_state(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -97,6 +102,14 @@ def _tensor(value) -> np.ndarray:
     return value.detach().to(torch.float32 if wide else value.dtype).numpy()
 
 
+def check_finite(array: np.ndarray, name: str, source: str) -> None:
+    """Raises ValueError where a weight has values that are NaN or infinite, also in float32."""
+    with np.errstate(over="ignore"):
+        bad = array.size - int(np.isfinite(np.asarray(array, np.float32)).sum())
+    if bad:
+        raise ValueError(f"{source}: {name}: {bad:,} of {array.size:,} values are not finite")
+
+
 class Weights:
     """A state dict from which every weight is taken exactly once.
 
@@ -117,7 +130,7 @@ class Weights:
         """The weight `name`, float32, which must have `shape`.
 
         Raises:
-          ValueError: it is not there (or was taken), or has another shape.
+          ValueError: it is not there (or was taken), has another shape, or is not finite.
         """
         if name not in self._left:
             have = ", ".join(sorted(self._left)[:8]) or "nothing more"
@@ -127,6 +140,7 @@ class Weights:
             raise ValueError(f"{self._source}: {name} is no array of numbers")
         if array.shape != shape:
             raise ValueError(f"{self._source}: {name} is {array.shape}, this model needs {shape}")
+        check_finite(array, name, self._source)
         return np.asarray(array, np.float32)
 
     def dense(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:

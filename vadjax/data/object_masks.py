@@ -18,7 +18,7 @@ from vadjax.data.mask_pictures import read_values
 from vadjax.data.pictures import JPEG, read_bytes
 from vadjax.data.video import Picture
 from vadjax.formats.folders import visible
-from vadjax.formats.text import read_lines
+from vadjax.formats.text import note, read_lines
 
 ANNOTATIONS = "_annotations"  # ends the name of a folder of them
 TRACKS, NEW_TRACKS = "_tracks.txt", "_new_tracks.txt"
@@ -170,7 +170,7 @@ def find_tracks(folder: pathlib.Path) -> pathlib.Path:
 
 
 def read_spans(path: pathlib.Path) -> list[tuple[int, int, int]]:
-    """Object, first and last frame of each anomaly, frames from 0.
+    """Object, first and last frame of each anomaly, frames from 0; without any, with a note.
 
     Raises:
       ValueError: a line that is no such row; the message has its number.
@@ -188,4 +188,6 @@ def read_spans(path: pathlib.Path) -> list[tuple[int, int, int]]:
                 "frames from 0"
             )
         rows.append((number, first, last))
+    if not rows:
+        note(f"{path}: has no row, so no object of this video is anomalous")
     return sorted(rows)
