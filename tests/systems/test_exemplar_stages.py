@@ -209,12 +209,11 @@ def test_an_interrupted_run_goes_on_with_the_next_video(
 def test_half_written_files_are_never_read(finished, data, tmp_path, monkeypatch):
     save, made = np.savez, config(data)
 
-    def half(path, **own):
+    def half(file, **own):
         if "count" in own and "app" not in own:
-            with open(path, "wb") as file:
-                file.write(b"PK half")
+            file.write(b"PK half")
             raise OSError("disk full")
-        save(path, **own)
+        save(file, **own)
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", half)
