@@ -1,5 +1,6 @@
 """Saved states: nothing is restored but what was saved, and a damaged step is not in the way."""
 
+import os
 import pathlib
 import shutil
 
@@ -136,6 +137,21 @@ def test_sums_that_lead_out_of_the_folder_are_refused(saved, tmp_path):
         (copy / "finished" / checksums.FILE).write_text(sums)
         with pytest.raises(Damaged, match="checksums.json cannot be read"):
             checkpoint.read_finished(copy, TARGET)
+
+
+@pytest.mark.parametrize("sums", [True, False])
+def test_a_fifo_in_a_saved_state_is_refused_and_not_waited_for(saved, tmp_path, sums):
+    copy = shutil.copytree(saved, tmp_path / "run")
+    for place in ("checkpoints/6", "finished"):
+        (copy / place / "_CHECKPOINT_METADATA").unlink()
+        os.mkfifo(copy / place / "_CHECKPOINT_METADATA")
+        if not sums:
+            (copy / place / checksums.FILE).unlink()
+    with pytest.raises(Damaged, match="_CHECKPOINT_METADATA is no regular file"):
+        with Checkpoints(copy, select=True, read_only=True) as checkpoints:
+            checkpoints.restore(TARGET)
+    with pytest.raises(Damaged, match="_CHECKPOINT_METADATA is no regular file"):
+        checkpoint.read_finished(copy, TARGET)
 
 
 def test_what_a_killed_save_has_left_goes_at_the_next_start(saved, tmp_path):

@@ -52,9 +52,12 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
       Whether there are sums: a folder of an older vadjax has none.
 
     Raises:
-      Damaged: a file is missing or differs, or the sums cannot be read.
+      Damaged: a file is missing or differs, one is no regular file, or the sums cannot be read.
       OSError: a file may not be read.
     """
+    for path in folder.rglob("*"):  # with sums or without: who opens a FIFO waits for ever
+        if not path.is_dir() and not path.is_file():
+            raise Damaged(f"{path.relative_to(folder)} is no regular file")
     if not (folder / FILE).is_file():
         return False
     kind, sums = _read(folder / FILE)

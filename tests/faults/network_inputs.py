@@ -55,7 +55,8 @@ def toy_objects(folder: pathlib.Path, worker: Worker) -> None:
     """A prepared dataset of the objects of frames."""
     toy_scenes(folder, worker)
     (folder / "data").rename(folder / "frames")
-    options = ["--data", str(folder / "frames"), "--out", str(folder / "data"), "--boxes", "stored"]
+    out = str(folder / "objects")
+    options = ["--data", str(folder / "frames"), "--out", out, "--boxes", "stored"]
     ended = worker.run("data_prep.extract_objects", options, folder, seconds=300)
     if ended.code:
         raise RuntimeError(ended.said)
@@ -128,11 +129,12 @@ INPUTS = (
     Input(
         "dataset of objects",
         toy_objects,
-        ("data/*",),
+        ("objects/*",),
         "vadjax.main",
         (
             f"--config={ROOT}/configs/ped2_ssmtl.py:smoke",
-            "--config.data.dir={in}/data",
+            "--config.data.dir={in}/frames",
+            "--config.data.objects={in}/objects",
             "--workdir={out}/run",
             "--config.model.size=16",
         ),
