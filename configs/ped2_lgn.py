@@ -24,7 +24,7 @@ normal video; with n the last n training videos are kept out and give the limits
 
 import ml_collections
 
-from configs import common
+from vadjax import config as common
 
 WINDOWS = 2486  # of five frames in the training videos
 

@@ -40,7 +40,8 @@ Variants: `:smoke`, 6 steps, for tests.
 
 import ml_collections
 
-from configs import common, ucf_mil
+from configs import ucf_mil
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -17,7 +17,8 @@ channels, the prediction is a correction of the last frame, and the score is its
 
 import ml_collections
 
-from configs import common, ped2_lgn
+from configs import ped2_lgn
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -55,7 +55,7 @@ table stands in the README, section "Objects":
 
 import ml_collections
 
-from configs import common
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

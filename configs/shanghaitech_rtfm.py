@@ -14,7 +14,8 @@ parts of a video as segments, where S3R resizes: that is done when the dataset i
 
 import ml_collections
 
-from configs import common, shanghaitech_s3r
+from configs import shanghaitech_s3r
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

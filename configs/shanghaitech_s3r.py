@@ -4,7 +4,7 @@ r"""S3R on ShanghaiTech, the weakly-supervised split (Wu, Hsieh et al., ECCV 202
         --workdir=RUN
 
 15,000 steps of 32 + 32 bags of 10 crops × 32 segments × 2048 need a GPU; a step needs 3.8 GB by
-the analysis of the CPU's compiler (tests/systems/test_s3r_size.py).
+the analysis of the CPU's compiler (tests/systems/s3r/test_size.py).
 
     figure                                   paper     original program     here
     pooled AUC, ShanghaiTech, ten-crop I3D   97.48 %   97.395 % [its log]   not measured
@@ -34,7 +34,7 @@ model.de_normal); parts to change: model.norm, model.norm_first.
 
 import ml_collections
 
-from configs import common
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -4,7 +4,7 @@ r"""EVAL on Street Scene: 46 training and 35 test sequences of one camera (spec 
     python -m vadjax.main --config=configs/street_scene_exemplar.py \
         --config.data.dir=data/street_scene --workdir=RUN
 
-or stage by stage, on many machines: python -m vadjax.stages --help
+or stage by stage, on many machines: python -m vadjax.systems.exemplar --help
 
     figure              paper                       original program   here
     RBDC                about 24.3 (unconfirmed)    not public         not measured

@@ -3,7 +3,7 @@ r"""MIL ranker on UCF-Crime: Sultani et al. (CVPR 2018) in its two-stream I3D fo
     python -m vadjax.main --config=configs/ucf_mil.py --config.data.dir=DATASET --workdir=RUN
 
 75 epochs of 27 steps; on two CPU cores 5 minutes for the whole command at the full size
-(1,620 + 290 bags of 32 × 2048; generated features, tests/benchmarks/full_size.py).
+(1,620 + 290 bags of 32 × 2048; generated features, benchmarks/full_size.py).
 
     figure                                   paper     original program     here
     pooled AUC, UCF-Crime, C3D               75.41 %   -                    not measured
@@ -29,7 +29,7 @@ original keeps the best epoch on the test split; off here).
 
 import ml_collections
 
-from configs import common
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -13,7 +13,8 @@ Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`, `:mini`, `:ped2
 
 import ml_collections
 
-from configs import common, shanghaitech_rtfm, shanghaitech_s3r
+from configs import shanghaitech_rtfm, shanghaitech_s3r
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

@@ -24,7 +24,8 @@ Over several seeds, mean ± deviation of every figure (without `:mini` the publi
 
 import ml_collections
 
-from configs import common, shanghaitech_s3r
+from configs import shanghaitech_s3r
+from vadjax import config as common
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

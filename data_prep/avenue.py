@@ -15,10 +15,10 @@ import dataclasses
 import pathlib
 import re
 
-from data_prep import command, frames
-from data_prep.avenue_masks import LazyMasks
-from vadjax.data.frame_writer import SourceVideo
-from vadjax.data.video import Reading
+from data_prep.lib import command, frames
+from data_prep.lib.avenue_masks import LazyMasks
+from vadjax.data.store.frame_writer import SourceVideo
+from vadjax.data.video.reader import Reading
 
 MASKS = "testing_label_mask"
 

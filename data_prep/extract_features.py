@@ -37,16 +37,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from data_prep import beam, command
-from data_prep.extractor import Extractor, Pooling, Unusable, decode
-from vadjax import progress
-from vadjax.clip_features import AHEAD, BATCH, SnippetFeatures
-from vadjax.data import loader
-from vadjax.data.pictures import add_levels_flag
+from data_prep.lib import beam, command
+from data_prep.lib.extractor import Extractor, Pooling, Unusable, decode
 from vadjax.data.segments import POOLINGS
-from vadjax.data.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
-from vadjax.data.video import Reading, find_videos
+from vadjax.data.store import loader
+from vadjax.data.video.pictures import add_levels_flag
+from vadjax.data.video.reader import Reading, find_videos
+from vadjax.data.video.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
+from vadjax.extractors.clips import AHEAD, BATCH, SnippetFeatures
 from vadjax.ops.flow import METHODS
+from vadjax.runtime import progress
 
 
 def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[str, str]:

@@ -42,18 +42,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from data_prep import beam_objects, command, teachers
-from data_prep.beam import folder_beside
-from data_prep.command import parse_columns, parse_size
-from data_prep.object_boxes import STORED, UNITS
-from data_prep.object_extractor import Extract, open_extractor, open_frames
-from vadjax import progress
+from data_prep.lib import beam_objects, command, teachers
+from data_prep.lib.beam import folder_beside
+from data_prep.lib.command import parse_columns, parse_size
+from data_prep.lib.object_boxes import STORED, UNITS
+from data_prep.lib.object_extractor import Extract, open_extractor, open_frames
 from vadjax.backbones import detector, dnn_detector
-from vadjax.data import builder
-from vadjax.data.boxes import BOX_COLUMNS
 from vadjax.data.clips import Videos
-from vadjax.data.object_writer import VideoObjects, write_objects
-from vadjax.data.records import Dataset
+from vadjax.data.store import builder
+from vadjax.data.store.object_writer import VideoObjects, write_objects
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.boxes import BOX_COLUMNS
+from vadjax.runtime import progress
 
 
 def objects(data: Dataset, extract: Extract) -> dict[str, Iterator[VideoObjects]]:

@@ -28,8 +28,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep import command, ucsd_ped
-from data_prep.feature_files import (
+from data_prep import ucsd_ped
+from data_prep.lib import command
+from data_prep.lib.feature_files import (
     AXES,
     OURS,
     crops_axis,
@@ -38,11 +39,11 @@ from data_prep.feature_files import (
     read_array,
     read_settings,
 )
-from vadjax import replacing
-from vadjax.data import builder
 from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
-from vadjax.data.frame_writer import SourceVideo
 from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
+from vadjax.data.store import builder
+from vadjax.data.store.frame_writer import SourceVideo
+from vadjax.runtime import replacing
 
 SEGMENTS = 32  # of a training bag
 LISTS = pathlib.Path(__file__).with_suffix(".json")

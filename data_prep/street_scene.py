@@ -27,9 +27,9 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from data_prep import command, frames
-from vadjax.data.frame_writer import SourceVideo
-from vadjax.data.video import FrameFolder
+from data_prep.lib import command, frames
+from vadjax.data.store.frame_writer import SourceVideo
+from vadjax.data.video.reader import FrameFolder
 from vadjax.formats.boxes import say_assumed
 from vadjax.formats.columns import Layout
 from vadjax.formats.folders import visible

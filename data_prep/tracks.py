@@ -8,7 +8,7 @@ writes `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_ma
 from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
 
 masks   FOLDER/VIDEO/*.png or FOLDER/VIDEO_gt/*.bmp, a mask a frame, above 0 = anomalous (UCSD Ped1
-        and Ped2, ShanghaiTech), read as `vadjax.data.mask_pictures` says. The connected parts of
+        and Ped2, ShanghaiTech), read as `vadjax.data.video.mask_pictures` says. The connected parts of
         each mask (8 neighbours) are boxes; boxes of consecutive frames are linked by falling IoU,
         one to one, without gaps; each chain is a track. Not the annotators' tracks: touching
         objects are one. Say so beside figures that are measured with them.
@@ -33,16 +33,16 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from data_prep import command
-from vadjax import replacing
-from vadjax.data.boxes import component_boxes, link, one_thread
-from vadjax.data.masks import ORDERS, MaskFile, Masks, open_masks
-from vadjax.data.object_masks import ObjectMasks, object_tracks
+from data_prep.lib import command
+from vadjax.data.video.boxes import component_boxes, link, one_thread
+from vadjax.data.video.masks import ORDERS, MaskFile, Masks, open_masks
+from vadjax.data.video.object_masks import ObjectMasks, object_tracks
 from vadjax.formats.columns import layout
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.names import check_name
 from vadjax.formats.tracks import TRACKS, read_tracks
 from vadjax.metrics.region_files import frame_counts
+from vadjax.runtime import replacing
 
 FLAGS = ("--columns", "--first_frame")
 REMEDY = (
@@ -66,7 +66,7 @@ def from_masks(
       min_area: parts of fewer pixels are left out.
       min_iou: smallest overlap of linked boxes.
       counts: number of frames of every video, or of all together; None if unknown.
-      order: of arrays, a name of `vadjax.data.masks.ORDERS`; None decides by `counts`.
+      order: of arrays, a name of `vadjax.data.video.masks.ORDERS`; None decides by `counts`.
       objects: values are numbers of objects; each is a track.
 
     Returns:

@@ -20,7 +20,7 @@ Videos of one name in several classes are named CLASS_NAME.
 With two lists of training and test videos instead (S3R's CSV, .list files of RTFM, UR-DMU or
 PEL4VAD, or --train_list and --test_list; vadjax/formats/lists.py), FOLDER holds features
 [tau, crops, D], VIDEO_i3d.npy or VIDEO.npy in any folders, or a file [tau, D] for each crop;
---truth names the labels of the test frames (data_prep/bag_labels.py; default: beside the lists).
+--truth names the labels of the test frames (data_prep/lib/bag_labels.py; default: beside the lists).
 Then --sampling makes 32 segments of a training video (`linear` as S3R, `mean` as RTFM); test
 videos keep all snippets.
 
@@ -31,16 +31,16 @@ Training videos keep their video-level label only. Where FOLDER says how its fea
 import pathlib
 from collections import Counter
 
-from data_prep import bags, command
-from data_prep.bag_reader import Reader, clip_intervals
-from data_prep.feature_files import find_features
-from vadjax.data import builder
+from data_prep.lib import bags, command
+from data_prep.lib.bag_reader import Reader, clip_intervals
+from data_prep.lib.feature_files import find_features
 from vadjax.data.bags import KIND, tfds_features
+from vadjax.data.store import builder
 from vadjax.formats import text
 from vadjax.formats.annotations import find_annotation, is_annotation, read_official
 from vadjax.formats.entries import Entry, shared_videos, some, unique_names
 from vadjax.formats.lists import LISTS, VIDEOS_JSON, file_in, read_four, read_videos_json
-from vadjax.scores import naming
+from vadjax.scores.files import naming
 
 __all__ = ["Entry", "Reader", "clip_intervals", "find_features", "prepare", "read_labels"]
 

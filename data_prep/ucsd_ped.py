@@ -16,10 +16,10 @@ Frames are taken by rank: it does not matter whether their names begin at 0 or a
 import pathlib
 import re
 
-from data_prep import command, frames
-from vadjax.data.frame_writer import SourceVideo
-from vadjax.data.masks import MaskFolder
-from vadjax.data.video import AS_IT_IS, FrameFolder, Reading
+from data_prep.lib import command, frames
+from vadjax.data.store.frame_writer import SourceVideo
+from vadjax.data.video.masks import MaskFolder
+from vadjax.data.video.reader import AS_IT_IS, FrameFolder, Reading
 from vadjax.formats.folders import visible
 from vadjax.formats.text import read_lines
 

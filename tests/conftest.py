@@ -109,7 +109,7 @@ def published(name: str) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def small_bags():
     """Recipe of a toy set that is read in no time."""
-    from vadjax.data.toy import ToyBags
+    from vadjax.data.toy.datasets import ToyBags
 
     return ToyBags(train=(12, 10), test=(5, 4), width=16)
 
@@ -117,7 +117,7 @@ def small_bags():
 @pytest.fixture(scope="session")
 def toy_bags(tmp_path_factory, small_bags) -> pathlib.Path:
     """That set on disk, in two shards; tests that change it copy it."""
-    from vadjax.data.toy import write_bags
+    from vadjax.data.toy.datasets import write_bags
 
     out = tmp_path_factory.mktemp("data") / "toy"
     write_bags(out, small_bags, shards=2)
@@ -127,7 +127,7 @@ def toy_bags(tmp_path_factory, small_bags) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def small_scenes():
     """Recipe of street scenes that are rendered in no time."""
-    from vadjax.data.scenes import ToyScenes
+    from vadjax.data.toy.scenes import ToyScenes
 
     return ToyScenes(train=2, test=2, frames=20, height=48, width=64)
 
@@ -135,7 +135,7 @@ def small_scenes():
 @pytest.fixture(scope="session")
 def toy_scenes(tmp_path_factory, small_scenes) -> pathlib.Path:
     """That set on disk, in two shards; tests that change it copy it."""
-    from vadjax.data.toy import write_scenes
+    from vadjax.data.toy.datasets import write_scenes
 
     out = tmp_path_factory.mktemp("data") / "scenes"
     write_scenes(out, small_scenes, shards=2)

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from tests.accelerator_cases import NAMES, PLATFORMS, PRECISIONS, SMALL, cases
+from tests.helpers.accelerator_cases import NAMES, PLATFORMS, PRECISIONS, SMALL, cases
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from tests.helpers.places import ROOT
 
 
 def run(*arguments: str) -> None:
@@ -20,7 +20,7 @@ def run(*arguments: str) -> None:
 @pytest.mark.whole
 def test_every_speed_is_beside_its_baseline(tmp_path):
     pytest.importorskip("torch")
-    run("tests.benchmarks.all", "--systems", "mil", "--runs=1", f"--json={tmp_path / 'all.json'}")
+    run("benchmarks.all", "--systems", "mil", "--runs=1", f"--json={tmp_path / 'all.json'}")
     rows = {row["what"]: row for row in json.loads((tmp_path / "all.json").read_text())}
     assert list(rows) == ["training", "scoring", "input"]
     for row in rows.values():
@@ -41,7 +41,7 @@ class Hidden:
 
 @pytest.mark.parametrize("system", ["mil", "s3r"])
 def test_without_torch_the_speeds_are_measured_without_it(system, monkeypatch, capsys):
-    from tests.benchmarks import all as benchmarks
+    from benchmarks import all as benchmarks
 
     for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
         monkeypatch.delitem(sys.modules, name)
@@ -58,7 +58,7 @@ def test_without_torch_the_speeds_are_measured_without_it(system, monkeypatch, c
 
 
 def test_another_package_that_is_missing_is_no_missing_baseline(monkeypatch):
-    from tests.benchmarks import all as benchmarks
+    from benchmarks import all as benchmarks
 
     def baseline():
         import no_such_package  # noqa: F401
@@ -69,7 +69,7 @@ def test_another_package_that_is_missing_is_no_missing_baseline(monkeypatch):
 
 def test_costs_by_analysis_are_those_of_the_network(tmp_path):
     file = tmp_path / "costs.json"
-    run("tests.benchmarks.accelerators", "--systems", "mil", f"--json={file}")
+    run("benchmarks.accelerators", "--systems", "mil", f"--json={file}")
     rows = [row for row in json.loads(file.read_text()) if row["what"].startswith("score")]
     assert [row["precision"] for row in rows] == ["float32", "bfloat16"]
     products = 512 * 32 * (2048 * 512 + 512 * 32 + 32)  # bags × segments × the ranker's layers

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from conftest import ROOT
+from tests.helpers.places import ROOT
 from vadjax.system import load
 
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "common")

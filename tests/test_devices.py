@@ -7,10 +7,11 @@ import numpy as np
 import optax
 import pytest
 
-from vadjax import evaluate, mesh
-from vadjax.checkpoint import Checkpoints
-from vadjax.data.loader import Shard, iterate
-from vadjax.data.records import Dataset
+from vadjax import evaluate
+from vadjax.data.store.loader import Shard, iterate
+from vadjax.data.store.records import Dataset
+from vadjax.runtime import mesh
+from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load
 from vadjax.train import Loop
 
@@ -27,7 +28,7 @@ CONFIGS = {
 }
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
 SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
-WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/test_lgn_units.py has LGN-Net's loss
+WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/lgn/test_units.py has LGN-Net's loss
 TRAINED = [
     pytest.param(
         name, marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.whole] * (name in WHOLE)
@@ -39,9 +40,9 @@ TRAINED = [
 @pytest.fixture(scope="module")
 def data(toy_bags, tmp_path_factory) -> dict[str, Dataset]:
     """A toy set of every kind; the scenes are small, for what a convolution takes to compile."""
-    from vadjax.data.scenes import ToyScenes
-    from vadjax.data.toy import write_images, write_scenes
-    from vadjax.data.toy_images import ToyImages
+    from vadjax.data.toy.datasets import write_images, write_scenes
+    from vadjax.data.toy.images import ToyImages
+    from vadjax.data.toy.scenes import ToyScenes
 
     work = tmp_path_factory.mktemp("data")
     write_scenes(work / "scenes", ToyScenes(train=2, test=2, frames=12, height=32, width=40))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vadjax import evaluate
-from vadjax.scores import Scores
+from vadjax.scores.files import Scores
 
 
 class Forgetful:

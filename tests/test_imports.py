@@ -4,30 +4,35 @@ import ast
 
 import pytest
 
-from conftest import ROOT
+from tests.helpers.places import ROOT
 
 MODULES = sorted(path for path in (ROOT / "vadjax").rglob("*.py"))
 LEAVES = ("ops", "backbones")
 JAX = ("jax", "flax", "optax", "orbax", "grain")
 NO_MODELS = ("metrics", "report", "scores", "score_checks", "command", "provenance", "terminal")
 # What draws over frames must read them; datasets bring JAX, so it imports those two late.
-FRAMES = ("vadjax.data.decode", "vadjax.data.video", "vadjax.data.clips", "vadjax.data.records")
-OVERLAY = ("vadjax.progress", "vadjax.data.pictures", *FRAMES)
+FRAMES = (
+    "vadjax.data.video.decode",
+    "vadjax.data.video.reader",
+    "vadjax.data.clips",
+    "vadjax.data.store.records",
+)
+OVERLAY = ("vadjax.runtime.progress", "vadjax.data.video.pictures", *FRAMES)
 MARKED = (
-    "vadjax.progress",
-    "vadjax.data.boxes",
-    "vadjax.data.pictures",
+    "vadjax.runtime.progress",
+    "vadjax.data.video.boxes",
+    "vadjax.data.video.pictures",
 )  # its boxes are those that the metrics count
 EXPANSION = "vadjax.data.segments"
 # How programs end, shared by all of them, and the lines that they print.
-COMMAND = ("vadjax.command", "vadjax.progress")
+COMMAND = ("vadjax.runtime.command", "vadjax.runtime.progress")
 # How files are put into their place, and what is said where they cannot be; no NumPy in them.
-FILES = ("vadjax.replacing", "vadjax.lock", "vadjax.space")
+FILES = ("vadjax.runtime.replacing", "vadjax.runtime.lock", "vadjax.runtime.space")
 # Files of boxes, tracks and masks, which the region-level metrics read; no JAX in them.
 DECODING = tuple(f"vadjax.data.{one}" for one in ("decode", "deinterlace", "frame_times", "video"))
 TRUTH = (
-    *("vadjax.data.boxes", "vadjax.data.masks", "vadjax.data.mask_pictures"),
-    *("vadjax.data.object_masks", "vadjax.data.pictures", *DECODING),
+    *("vadjax.data.video.boxes", "vadjax.data.video.masks", "vadjax.data.video.mask_pictures"),
+    *("vadjax.data.video.object_masks", "vadjax.data.video.pictures", *DECODING),
 )
 
 
@@ -51,9 +56,9 @@ def allowed(module: str, target: str) -> bool:
     if top in ("configs", "data_prep", "tests"):
         return False
     if top == "orbax":
-        return module == "vadjax.checkpoint"
+        return module == "vadjax.runtime.checkpoint"
     if top == "tensorboard":
-        return module == "vadjax.writers"
+        return module == "vadjax.runtime.metric_writers"
     part = module.split(".")[1] if "." in module else ""
     if target.startswith("vadjax.formats") and "." in module:  # what is read, checked: for all
         return True
@@ -65,7 +70,7 @@ def allowed(module: str, target: str) -> bool:
         return False
     if top != "vadjax" or "." not in target or target in FILES:
         return part not in ("formats", *LEAVES) or target not in FILES
-    if module in FILES or module == "vadjax.checksums":
+    if module in FILES or module == "vadjax.runtime.checksums":
         return False
     to = target.split(".")[1]
     if part == "formats":
@@ -110,30 +115,30 @@ def test_the_walk_would_find_a_wrong_arrow():
         ("vadjax.data.bags", "vadjax.train"),
         ("vadjax.ops.conv", "vadjax.data.bags"),
         ("vadjax.train", "orbax.checkpoint"),
-        ("vadjax.data.source", "data_prep.toy"),
+        ("vadjax.data.store.source", "data_prep.toy"),
         ("vadjax.report.page", "vadjax.data.clips"),
         ("vadjax.metrics.region", "vadjax.data.clips"),
-        ("vadjax.data.boxes", "jax.numpy"),
+        ("vadjax.data.video.boxes", "jax.numpy"),
         ("vadjax.formats.text", "jax"),
-        ("vadjax.formats.npy", "vadjax.data.records"),
-        ("vadjax.formats.names", "vadjax.scores"),
-        ("vadjax.backbones.provenance", "vadjax.data.records"),
-        ("vadjax.convert.arrays", "vadjax.data.records"),
-        ("vadjax.formats.table", "vadjax.data.boxes"),
+        ("vadjax.formats.npy", "vadjax.data.store.records"),
+        ("vadjax.formats.names", "vadjax.scores.files"),
+        ("vadjax.backbones.provenance", "vadjax.data.store.records"),
+        ("vadjax.convert.arrays", "vadjax.data.store.records"),
+        ("vadjax.formats.table", "vadjax.data.video.boxes"),
         ("vadjax.formats.coco", "vadjax.metrics.region"),
-        ("vadjax.report.overlay", "vadjax.data.loader"),
+        ("vadjax.report.overlay", "vadjax.data.store.loader"),
         ("vadjax.report.marked", "vadjax.data.clips"),
-        ("vadjax.report.explain", "vadjax.data.boxes"),
-        ("vadjax.command", "jax"),
-        ("vadjax.command", "vadjax.train"),
-        ("vadjax.scores", "vadjax.data.bags"),
+        ("vadjax.report.explain", "vadjax.data.video.boxes"),
+        ("vadjax.runtime.command", "jax"),
+        ("vadjax.runtime.command", "vadjax.train"),
+        ("vadjax.scores.files", "vadjax.data.bags"),
         ("vadjax.formats.labels", "jax"),
         ("vadjax.formats.labels", "vadjax.metrics.frame"),
         ("vadjax.formats.labels", "vadjax.data.bags"),
-        ("vadjax.formats.labels", "vadjax.replacing"),
-        ("vadjax.replacing", "numpy"),
-        ("vadjax.replacing", "vadjax.writers"),
-        ("vadjax.space", "vadjax.command"),
-        ("vadjax.checksums", "vadjax.checkpoint"),
+        ("vadjax.formats.labels", "vadjax.runtime.replacing"),
+        ("vadjax.runtime.replacing", "numpy"),
+        ("vadjax.runtime.replacing", "vadjax.runtime.metric_writers"),
+        ("vadjax.runtime.space", "vadjax.runtime.command"),
+        ("vadjax.runtime.checksums", "vadjax.runtime.checkpoint"),
     ):
         assert not allowed(module, target), (module, target)

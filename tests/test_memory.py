@@ -5,10 +5,10 @@ import sys
 
 import numpy as np
 
-from conftest import ROOT
-from tests.benchmarks import memory
+from benchmarks import memory
+from tests.helpers.places import ROOT
 
-SHOW = "from tests.benchmarks import memory; print(memory.peak())"
+SHOW = "from benchmarks import memory; print(memory.peak())"
 
 
 def test_peak_is_that_of_the_process_alone():

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from conftest import ROOT
+from tests.helpers.places import ROOT
 
 BAGS = {"ucf_mil", "shanghaitech_s3r"}  # the others show frames
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-import commands
-from vadjax.data.scenes import ToyScenes
-from vadjax.data.toy import ToyBags, write_bags, write_scenes
+from tests.helpers import commands
+from vadjax.data.toy.datasets import ToyBags, write_bags, write_scenes
+from vadjax.data.toy.scenes import ToyScenes
 
 CASES = {
     "mil": ("ucf_mil", "bags", {"train.steps": 100, "train.batch": 16}),

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from tests.helpers.places import ROOT
 
 
 def test_no_source_file_is_ignored():

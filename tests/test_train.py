@@ -11,15 +11,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from commands import Program
-from conftest import ROOT
-from run_files import assert_same_figures, measured
-from vadjax import evaluate, train, writers
-from vadjax.data import source
-from vadjax.data.toy import write_bags
+from tests.helpers.commands import Program
+from tests.helpers.places import ROOT
+from tests.helpers.run_files import assert_same_figures, measured
+from vadjax import evaluate, train
+from vadjax.data.store import source
+from vadjax.data.toy.datasets import write_bags
 from vadjax.report import page
+from vadjax.runtime import metric_writers
+from vadjax.runtime.workdir import open_for
 from vadjax.systems.mil.system import System
-from vadjax.workdir import open_for
 
 
 def figures(workdir) -> dict:
@@ -53,7 +54,7 @@ def test_a_run_leaves_everything_behind(finished, small_bags):
     config, workdir = finished
     assert len(list((workdir / "scores").glob("*.npz"))) == sum(small_bags.test)
     assert (workdir / "report" / "index.html").stat().st_size > 50_000
-    rows = writers.read(workdir)
+    rows = metric_writers.read(workdir)
     losses = [row for row in rows if "loss" in row]
     assert [row["step"] for row in losses] == list(range(1, config.train.steps + 1))
     assert {"hinge", "sparsity", "smoothness", "margin"} <= set(losses[0])
@@ -174,7 +175,7 @@ def test_selection_on_the_test_split_takes_the_best_step_and_says_so(
     mil_config.train.steps, mil_config.train.evaluate_every = 12, 2
     mil_config.optim.learning_rate = 0.05  # so that the figure goes up and down
     train.run(mil_config, tmp_path)
-    rows = [row for row in writers.read(tmp_path) if "test/auc" in row and row["step"]]
+    rows = [row for row in metric_writers.read(tmp_path) if "test/auc" in row and row["step"]]
     best = max(rows, key=lambda row: row["test/auc"])
     summary = figures(tmp_path)
     assert summary["selected_on_test"] and summary["metrics"]["auc"] == best["test/auc"]
@@ -188,7 +189,7 @@ def test_selection_on_held_out_training_videos(mil_config, tmp_path, capsys):
     mil_config.train.steps, mil_config.train.evaluate_every = 12, 2
     mil_config.optim.learning_rate = 0.05  # so that the figure goes up and down
     train.run(mil_config, tmp_path)
-    rows = [row for row in writers.read(tmp_path) if "held_out/auc" in row and row["step"]]
+    rows = [row for row in metric_writers.read(tmp_path) if "held_out/auc" in row and row["step"]]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
     best = max(row["held_out/auc"] for row in rows)
     chosen = figures(tmp_path)["step"]
@@ -329,9 +330,11 @@ def test_a_wrong_dataset_leaves_the_folder_free(mil_config, tmp_path, toy_bags):
 
 def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, small_bags, drawn):
     from configs import ucf_mil
-    from vadjax.data import toy
+    from vadjax.data.toy import datasets
 
-    monkeypatch.setitem(toy.WRITERS, "features", lambda out: toy.write_bags(out, small_bags))
+    monkeypatch.setitem(
+        datasets.WRITERS, "features", lambda out: datasets.write_bags(out, small_bags)
+    )
     train.run(ucf_mil.get_config("smoke"), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == lines[-1] == source.TOY_NOTICE
@@ -354,7 +357,7 @@ def start(workdir, data, *more) -> Program:
 
 def wait_for_step(process, workdir, step: int) -> None:
     while process.poll() is None:
-        rows = writers.read(workdir)
+        rows = metric_writers.read(workdir)
         if rows and rows[-1]["step"] >= step:
             return
         time.sleep(0.005)

@@ -11,23 +11,23 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import (
+from vadjax.data.store import source
+from vadjax.data.store.records import MANIFEST, Dataset, sha256
+from vadjax.metrics import frame, region, region_files
+from vadjax.report import page, table
+from vadjax.runtime import (
     lock,
     mesh,
+    metric_writers,
     processes,
     progress,
     provenance,
-    scores,
     space,
     workdir,
-    writers,
 )
-from vadjax.checkpoint import Checkpoints
-from vadjax.data import source
-from vadjax.data.records import MANIFEST, Dataset, sha256
-from vadjax.metrics import frame, region, region_files
-from vadjax.report import page, table
-from vadjax.scores import Scores
+from vadjax.runtime.checkpoint import Checkpoints
+from vadjax.scores import files
+from vadjax.scores.files import Scores
 from vadjax.system import System, load
 
 FREE = ("eval.", "report.", "data.", "train.devices", "train.keep")
@@ -162,7 +162,7 @@ def measure(
         provenance.KEY: made_with(config, data),
     }
     if processes.is_first():
-        writers.write_json(out / "metrics.json", summary)
+        metric_writers.write_json(out / "metrics.json", summary)
         table.print_table(summary)
         if results:
             shown = config.report
@@ -233,9 +233,9 @@ def _through_files(
     """The scores of all processes, each of its own videos, by way of the files in `folder`."""
     with _replacing(folder) as new:
         for done, result in enumerate(system.score(state, own) if len(own) else (), 1):
-            scores.write(new, result)
+            files.write(new, result)
             tell(done)
-    return scores.read_folder(folder)
+    return files.read_folder(folder)
 
 
 def _share(system: System, videos: Sequence) -> Sequence:
@@ -252,9 +252,9 @@ def _replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """`scores.replacing` for all processes together."""
     with contextlib.ExitStack() as first:
         if processes.is_first():
-            first.enter_context(scores.replacing(folder, "scores"))
+            first.enter_context(files.replacing(folder, "scores"))
         processes.wait("scores begin")
-        yield scores.unfinished(folder)
+        yield files.unfinished(folder)
         processes.wait("scores end")
     processes.wait("scores there")
 
@@ -322,7 +322,7 @@ def measure_state(
 
 def untrained(folder: pathlib.Path) -> dict[str, float]:
     """Figures of the run's first state, from its `metrics.jsonl`; empty if it was not scored."""
-    first = [row for row in writers.read(folder) if row["step"] == 0]
+    first = [row for row in metric_writers.read(folder) if row["step"] == 0]
     return {
         name.split("/", 1)[1]: value for row in first for name, value in row.items() if "/" in name
     }

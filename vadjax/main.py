@@ -17,7 +17,7 @@ import traceback
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vadjax import command
+from vadjax.runtime import command
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:VARIANT] in configs/, and fields.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
@@ -45,8 +45,10 @@ def main(argv: list[str]) -> None:
     check_flags()
     import jax  # after the flags: --help is instant
 
-    from vadjax import evaluate, predict, processes, progress, space, train
-    from vadjax.data.video import Reading
+    from vadjax import evaluate, train
+    from vadjax.data.video.reader import Reading
+    from vadjax.predict import run as predict
+    from vadjax.runtime import processes, progress, space
 
     try:
         if _DISTRIBUTED.value:

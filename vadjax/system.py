@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset, Description
-from vadjax.parts import Part
-from vadjax.scores import Scores
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset, Description
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Part
 
 State = Any  # one pytree of arrays, saved and restored as a whole
 

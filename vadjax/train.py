@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from vadjax import checkpoint, evaluate, mesh, processes, progress, workdir, writers
-from vadjax.checkpoint import Checkpoints
-from vadjax.data import loader, source
+from vadjax import evaluate
+from vadjax.data.store import loader, source
+from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
+from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load
 
 FINITE = "finite"
@@ -31,8 +32,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
       FloatingPointError: the loss is not finite; names the step and the last good checkpoint.
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
-      vadjax.lock.Held: another run is in the folder.
-      vadjax.space.NotWritten: the disk is full, or cannot be written.
+      vadjax.runtime.lock.Held: another run is in the folder.
+      vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
     """
     folder = workdir.open_for(folder, config)
     with workdir.hold(folder):
@@ -68,7 +69,9 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
         if batches is not None:
             batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
         _print_start(config, folder, data, devices, state, step)
-        writer = writers.Writer(folder, step) if processes.is_first() else writers.Silent()
+        writer = (
+            metric_writers.Writer(folder, step) if processes.is_first() else metric_writers.Silent()
+        )
         with contextlib.closing(writer):
             workdir.add_provenance(folder, {"from_step": step, **evaluate.made_with(config, data)})
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)

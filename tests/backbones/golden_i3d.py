@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import REAL_DATA
+from tests.helpers.places import REAL_DATA
 
 TOLERANCE = 1e-4  # of each array's largest value, as the README says
 QUICK = 300_000  # pixels of a clip, over which a case is slow

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import onnx_case
+from tests.helpers import onnx_files
 from vadjax.backbones import detector
 from vadjax.backbones.dnn_detector import LAYOUTS, guess
 
@@ -39,7 +39,7 @@ def case(layout: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(layout, tmp_path):
-    path = onnx_case.write(tmp_path / "a.onnx", **case(layout))
+    path = onnx_files.write(tmp_path / "a.onnx", **case(layout))
     detect = detector.open(path, layout=layout, input_size=SIZE, threshold=0.3)
     found = detect(FRAME)
     np.testing.assert_allclose(found.boxes, BOXES[:2] * (100, 50, 100, 50), atol=1e-4)
@@ -59,14 +59,14 @@ def test_layouts(layout, tmp_path):
 
 def test_several_outputs_are_one_after_the_other(tmp_path):
     rows = case("yolo5")["out"]
-    path = onnx_case.write(tmp_path / "a.onnx", low=rows[:, :2], high=rows[:, 2:])
+    path = onnx_files.write(tmp_path / "a.onnx", low=rows[:, :2], high=rows[:, 2:])
     found = detector.open(path, layout="yolo5", input_size=SIZE, threshold=0.3)(FRAME)
     assert len(found.boxes) == 2
 
 
 def test_colours_logits_and_labels(tmp_path):
     logits = np.log(SCORES / (1 - SCORES))
-    path = onnx_case.write(tmp_path / "a.onnx", boxes=BOXES[None], scores=logits[None] - 1)
+    path = onnx_files.write(tmp_path / "a.onnx", boxes=BOXES[None], scores=logits[None] - 1)
     (tmp_path / "names.txt").write_text("dog\ncat\n")
     options = {"layout": "ssd", "input_size": SIZE, "outputs": "logits", "threshold": 0.3,
                "labels": str(tmp_path / "names.txt")}  # fmt: skip
@@ -103,7 +103,7 @@ def test_layouts_that_shapes_tell():
 
 
 def test_networks_and_settings_that_do_not_fit(tmp_path):
-    path = onnx_case.write(tmp_path / "a.onnx", out=np.zeros((1, 80, 3, 3)))
+    path = onnx_files.write(tmp_path / "a.onnx", out=np.zeros((1, 80, 3, 3)))
     with pytest.raises(ValueError, match=r"a.onnx: outputs \(1, 80, 3, 3\) are of no layout"):
         detector.open(path, input_size=SIZE)
     with pytest.raises(ValueError, match=r"\(1, 80, 3, 3\) are not of --layout yolo8; known are"):

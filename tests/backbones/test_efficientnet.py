@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from conftest import published
 from data_prep import weights
+from tests.helpers.places import published
 from vadjax.backbones import efficientnet
 from vadjax.backbones.efficientnet import EfficientNetLite0
-from vadjax.features import load_appearance
+from vadjax.extractors.exemplar_networks import load_appearance
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,16 @@
 import functools
 import json
 
-import golden_i3d
 import jax
 import numpy as np
 import pytest
 
 from data_prep import weights
+from tests.backbones import golden_i3d
 from vadjax.backbones import i3d, i3d_weights
 from vadjax.backbones.i3d import InceptionI3D
-from vadjax.clip_features import load_i3d
-from vadjax.features import digest_of
+from vadjax.extractors.clips import load_i3d
+from vadjax.extractors.exemplar_networks import digest_of
 
 PACKAGE = "i3d_rgb_kinetics400"
 

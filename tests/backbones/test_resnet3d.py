@@ -2,11 +2,11 @@
 
 import functools
 
-import golden_i3d
 import jax
 import numpy as np
 import pytest
 
+from tests.backbones import golden_i3d
 from vadjax.backbones import resnet3d, resnet3d_weights
 from vadjax.backbones.resnet3d import ResNet50I3D
 

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from conftest import published
 from data_prep import weights
+from tests.helpers.places import published
 from vadjax.backbones import ssd
 from vadjax.backbones.detection import overlaps, suppress
 

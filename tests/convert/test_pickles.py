@@ -8,7 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-import special_files
+from tests.helpers import special_files
 from vadjax.convert import arrays, pickles
 
 

@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vadjax.data import bags, loader
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data import bags
+from vadjax.data.store import loader
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset
 
 WHOLE = Shard()
 

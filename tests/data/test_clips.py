@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from vadjax.data import loader
-from vadjax.data.boxes import read_boxes
 from vadjax.data.clips import Frames, Videos, Windows, window_batches
-from vadjax.data.frame_writer import SourceVideo, write_frames
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
-from vadjax.data.video import Picture
+from vadjax.data.store import loader
+from vadjax.data.store.frame_writer import SourceVideo, write_frames
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.boxes import read_boxes
+from vadjax.data.video.reader import Picture
 
 SIZE = (24, 36)
 ALONE = Shard()

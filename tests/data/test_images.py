@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from vadjax.data import images
-from vadjax.data.records import Dataset
-from vadjax.data.scene_drawing import Canvas
-from vadjax.data.toy import write_images
-from vadjax.data.toy_images import CLASSES, LEAST_SEEN, UNKNOWN, ToyImages, _place, ground
+from vadjax.data.store.records import Dataset
+from vadjax.data.toy.datasets import write_images
+from vadjax.data.toy.drawing import Canvas
+from vadjax.data.toy.images import CLASSES, LEAST_SEEN, UNKNOWN, ToyImages, _place, ground
 
 SMALL = ToyImages(train=40, test=12, size=32)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vadjax.data.clips import Frames
-from vadjax.data.grid import Grid
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.grid import Grid
 from vadjax.data.volumes import NUMBERS, STILL, Volumes, grid_targets, training_order
 from vadjax.ops.flow import METHODS, make_flow, targets, video_flow
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 
 from data_prep.extract_features import extract
-from data_prep.extractor import Extractor
-from vadjax.clip_features import BATCH, SnippetFeatures
-from vadjax.data.snippets import Snippets
-from vadjax.data.video import AS_IT_IS, find_videos
+from data_prep.lib.extractor import Extractor
+from vadjax.data.video.reader import AS_IT_IS, find_videos
+from vadjax.data.video.snippets import Snippets
+from vadjax.extractors.clips import BATCH, SnippetFeatures
 
 
 class Net:

@@ -7,7 +7,7 @@ import scipy.io
 
 from data_prep import avenue
 from vadjax.data.clips import Videos
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 
 def write_video(path, count: int) -> None:

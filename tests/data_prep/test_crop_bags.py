@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import bag_labels, bags, shanghaitech_features, ucf_crime
+from data_prep import shanghaitech_features, ucf_crime
+from data_prep.lib import bag_labels, bags
 from vadjax.data import segments
 from vadjax.data.bags import Bags
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 CROPS, WIDTH = 3, 5
 TRAIN = {"01_001": (1, 40), "01_0014": (1, 7), "02_001": (0, 32), "02_002": (0, 33)}

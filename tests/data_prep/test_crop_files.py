@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from data_prep import bags, feature_files, shanghaitech_features, ucf_crime
-from data_prep.feature_files import OURS, RTFM, crops_axis, read_array
+from data_prep import shanghaitech_features, ucf_crime
+from data_prep.lib import bags, feature_files
+from data_prep.lib.feature_files import OURS, RTFM, crops_axis, read_array
 from vadjax.data.bags import Bags
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 SPLITS = ("train", "test")
 

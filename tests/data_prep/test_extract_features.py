@@ -8,19 +8,19 @@ import wave
 import cv2
 import numpy as np
 import pytest
-from extract_cases import Net, grey_levels, run, write_video
 
+from benchmarks.extract import peak_of
 from data_prep import extract_features, ucf_crime, weights
 from data_prep.extract_features import extract
-from data_prep.extractor import Extractor
-from tests.benchmarks.extract import peak_of
-from vadjax import clip_features
-from vadjax.clip_features import SnippetFeatures
-from vadjax.data.loader import ahead
-from vadjax.data.pictures import Levels
-from vadjax.data.snippets import Snippets
-from vadjax.data.video import Reading, find_videos
-from video_files import cut, write, write_interlaced
+from data_prep.lib.extractor import Extractor
+from tests.data_prep.extract_cases import Net, grey_levels, run, write_video
+from tests.helpers.video_files import cut, write, write_interlaced
+from vadjax.data.store.loader import ahead
+from vadjax.data.video.pictures import Levels
+from vadjax.data.video.reader import Reading, find_videos
+from vadjax.data.video.snippets import Snippets
+from vadjax.extractors import clips as clip_features
+from vadjax.extractors.clips import SnippetFeatures
 
 
 @pytest.fixture

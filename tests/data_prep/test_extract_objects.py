@@ -5,16 +5,17 @@ import shutil
 import numpy as np
 import pytest
 
-import onnx_case
-from data_prep import extract_objects, frames, ucsd_ped
+from data_prep import extract_objects, ucsd_ped
+from data_prep.lib import frames
+from tests.helpers import onnx_files
 from vadjax.backbones import detector
 from vadjax.backbones.detection import overlaps
-from vadjax.data.boxes import BOX_COLUMNS, read_boxes
 from vadjax.data.clips import Videos
-from vadjax.data.crops import cut, rectangles
-from vadjax.data.frame_writer import SourceVideo, box_table, write_frames
-from vadjax.data.records import Dataset
-from vadjax.data.video import Picture
+from vadjax.data.store.frame_writer import SourceVideo, box_table, write_frames
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.boxes import BOX_COLUMNS, read_boxes
+from vadjax.data.video.crops import cut, rectangles
+from vadjax.data.video.reader import Picture
 
 
 def float16(content: bytes) -> np.ndarray:
@@ -45,12 +46,12 @@ def teacher(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     boxes = np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1.0]])
     rows = np.concatenate([boxes, [[0.6], [0.7]], [[3], [4]]], 1)
-    onnx_case.write(folder / "rows.onnx", ("out",), out=rows[None])
+    onnx_files.write(folder / "rows.onnx", ("out",), out=rows[None])
     grid = np.stack(np.meshgrid([0, 0.5], [0, 0.5]), -1).reshape(-1, 2)
     grid = np.concatenate([grid, grid + 0.5], 1)
     scores = np.array([[1, 3], [2, 4], [5, 1], [6, 2]]) / 10
-    onnx_case.write(folder / "ssd.onnx", ("boxes",), boxes=grid[None], scores=scores[None])
-    onnx_case.write(folder / "classes.onnx", out=np.arange(5.0)[None])
+    onnx_files.write(folder / "ssd.onnx", ("boxes",), boxes=grid[None], scores=scores[None])
+    onnx_files.write(folder / "classes.onnx", out=np.arange(5.0)[None])
     return folder
 
 

@@ -5,7 +5,7 @@ import pytest
 from data_prep import labelled_images
 from data_prep.labelled_images import fit, is_test, prepare
 from vadjax.data import images
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 CLASSES = ("dog", "tree")
 
@@ -34,7 +34,7 @@ def test_a_folder_becomes_a_dataset(folder, tmp_path, capsys):
         ["--data", str(folder), "--out", str(out), "--classes", *CLASSES, "--size", "16x12",
          "--test_share", "0.3"]
     )  # fmt: skip
-    assert "configs/eval_appearance.py:cpu" in capsys.readouterr().out
+    assert "configs/exemplar_appearance_network.py:cpu" in capsys.readouterr().out
     data = Dataset(out)
     train, test = (images.open_split(data, split, CLASSES) for split in ("train", "test"))
     assert len(train) + len(test) == 40 and 4 < len(test) < 22

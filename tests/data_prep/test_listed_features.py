@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data_prep import labelled_images, shanghaitech_features, ucf_crime, ucsd_ped
-from vadjax import scores
 from vadjax.data.bags import Bags
-from vadjax.data.records import Dataset
-from vadjax.data.video import find_videos
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.reader import find_videos
+from vadjax.scores import files
 
 
 def save(path, *shape):
@@ -155,7 +155,7 @@ def test_same_names_in_classes(tmp_path):
     assert names == ["Fighting_test_001", "Robbery_test_001", "Normal_test_001"]
     assert names_of(data, "train")[0] == "Fighting_train_001"
     for name in names:  # they are names of files of scores
-        scores.write(tmp_path / "scores", scores.Scores(name, np.zeros(4)))
+        files.write(tmp_path / "scores", files.Scores(name, np.zeros(4)))
     assert len([*(tmp_path / "scores").glob("*.npz")]) == 3
 
 

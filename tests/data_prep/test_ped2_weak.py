@@ -8,7 +8,7 @@ from configs import ped2_mil
 from data_prep import ped2_weak
 from vadjax import train
 from vadjax.data import bags, segments
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 RNG = np.random.default_rng(0)
 WIDTH = 8

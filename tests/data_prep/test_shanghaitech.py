@@ -6,7 +6,7 @@ import pytest
 
 from data_prep import shanghaitech
 from vadjax.data.clips import Videos
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 LABELS = {"01_0014": [0, 0, 1, 1, 1, 0, 0], "02_0128": [0, 0, 1, 1, 1]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from data_prep import street_scene
 from vadjax.data.clips import Videos
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 TRUTH = "001.jpg 0 20.5 10 9 6\n002.jpg 0 21 10 8 6\n004.jpg 2 18 12 36 24\n"
 TRACKS = [[0, 0, 16, 7, 24, 12], [0, 1, 17, 7, 24, 12], [2, 3, 0, 0, 35, 23]]

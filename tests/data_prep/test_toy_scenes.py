@@ -1,7 +1,7 @@
 import pytest
 
 from data_prep import toy
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 SMALL = ["--size", "48x64", "--frames", "12", "--train", "1", "--test", "1"]
 

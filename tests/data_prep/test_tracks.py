@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data_prep import tracks
-from vadjax.data.boxes import read_tracks
+from vadjax.data.video.boxes import read_tracks
 
 
 def test_masks_of_ped2_give_its_tracks(ped2, tmp_path, capsys):

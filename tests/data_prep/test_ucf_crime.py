@@ -6,8 +6,8 @@ import pytest
 
 from data_prep import ucf_crime
 from vadjax.data import bags
-from vadjax.data.records import Dataset
 from vadjax.data.segments import pool_clips
+from vadjax.data.store.records import Dataset
 
 RNG = np.random.default_rng(0)
 TRAIN = {"normal": ["Normal/N1", "Normal/N2", "Normal/N1"], "anomaly": ["Abuse/A1", "Arson/B1"]}

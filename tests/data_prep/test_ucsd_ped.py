@@ -6,7 +6,7 @@ import pytest
 
 from data_prep import ucsd_ped
 from vadjax.data.clips import Videos, Windows
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
 
 LENGTHS = [180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_prep import avenue, shanghaitech, ucsd_ped
+from tests.helpers.video_files import cut, moving, write, write_interlaced
 from vadjax.data.clips import Videos
-from vadjax.data.records import Dataset
-from video_files import cut, moving, write, write_interlaced
+from vadjax.data.store.records import Dataset
 
 LAYOUTS = {  # program → its folders of training and of test videos
     ucsd_ped: ("train/frames", "test/frames"),

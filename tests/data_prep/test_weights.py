@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from data_prep import weights
-from vadjax.data.records import sha256
+from vadjax.data.store.records import sha256
 
 NAME = "efficientnet_lite0"
 

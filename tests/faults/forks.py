@@ -21,7 +21,7 @@ import warnings
 
 SYSTEMS = ("mil", "s3r", "lgn", "ssmtl", "exemplar", "exemplar_networks")
 IMPORTED = (
-    *("vadjax.train", "vadjax.predict", "scipy.io", "sklearn.linear_model"),
+    *("vadjax.train", "vadjax.predict.run", "scipy.io", "sklearn.linear_model"),
     *(f"vadjax.systems.{system}.system" for system in SYSTEMS),
     *("vadjax.report.marked", "vadjax.systems.s3r.dictionary", "data_prep.ucf_crime"),
     *("data_prep.avenue", "data_prep.extract_objects", "data_prep.labelled_images"),

@@ -8,12 +8,12 @@ import cv2
 import jax
 import numpy as np
 
-from tests import onnx_case
 from tests.faults.inputs import Input, crop_features, mil_options, mil_run, toy_bags, toy_scenes
 from tests.faults.jobs import exemplar_run
 from tests.faults.process import ROOT, Worker
+from tests.helpers import onnx_files
 from vadjax.backbones import efficientnet
-from vadjax.checkpoint import Checkpoints
+from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.systems.mil.convert import NAMES
 from vadjax.systems.mil.model import WIDTHS
 
@@ -83,7 +83,7 @@ def onnx_detector(folder: pathlib.Path, worker: Worker) -> None:
     toy_scenes(folder, worker)
     boxes = np.zeros((9, 6))
     boxes[:2] = [[10, 10, 8, 10, 0.1, 0.9], [25, 12, 12, 8, 0.7, 0.2]]
-    onnx_case.write(folder / "net.onnx", still=("out",), out=boxes.T[None])
+    onnx_files.write(folder / "net.onnx", still=("out",), out=boxes.T[None])
     (folder / "labels.txt").write_text("person\ncar\n", "utf-8")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-import special_files
+from tests.helpers import special_files
 from vadjax.formats.files import list_files
 from vadjax.formats.tracks import read_tracks
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from vadjax import predict, scores
 from vadjax.formats import coco, numbering
+from vadjax.predict import run as predict
+from vadjax.scores import files
 
 IMAGE = {"id": 1, "file_name": "x/001.jpg"}
 
@@ -40,8 +41,8 @@ def test_names_of_the_command_line(tmp_path, name, live):
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "x" * 240, "\udce9"])
 def test_names_of_score_files(tmp_path, name):
     path = tmp_path / "v.npz"
-    scores.write(tmp_path, scores.Scores("v", [0.5, 0.25]))
+    files.write(tmp_path, files.Scores("v", [0.5, 0.25]))
     path.rename(tmp_path / f"{name}.npz")
     with pytest.raises(ValueError, match="video name .* cannot be the name of a file") as caught:
-        scores.read_folder(tmp_path)
+        files.read_folder(tmp_path)
     assert str(caught.value).split("(/")[0].isprintable()

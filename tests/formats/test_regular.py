@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-import special_files
-from vadjax import scores
+from tests.helpers import special_files
 from vadjax.convert import arrays
-from vadjax.data import mask_pictures, video
-from vadjax.data.records import sha256
+from vadjax.data.store.records import sha256
+from vadjax.data.video import mask_pictures, reader
 from vadjax.formats import coco, labels, lists, mat, npy, text
 from vadjax.formats.regular import read_bytes
+from vadjax.scores import files
 
 READERS = {
     "a.txt": text.read_text,
@@ -18,12 +18,12 @@ READERS = {
     "videos.json": lists.read_videos_json,
     "a.npy": npy.read_npy,
     "a.npz": npy.read_npz,
-    "score.npz": scores.read,
+    "score.npz": files.read,
     "a.mat": mat.read_mat,
-    "a.png": video.read_picture,
-    "a.jpg": video.decode_file,
+    "a.png": reader.read_picture,
+    "a.jpg": reader.decode_file,
     "mask.png": mask_pictures.read_mask,
-    "a.mp4": video.VideoFile,
+    "a.mp4": reader.VideoFile,
     "w.pkl": arrays.read,
     "w.pth": arrays.read,
     "shard": sha256,
@@ -73,7 +73,7 @@ def test_a_picture_of_more_pixels_than_memory(tmp_path):
             content = bytearray(_tiff(30_000))
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name}: not a readable image: a picture of"):
-            video.decode_file(tmp_path / name)
+            reader.decode_file(tmp_path / name)
 
 
 def _tiff(side: int) -> bytes:

@@ -13,13 +13,13 @@ import numpy as np
 import optax
 
 from tests.gradients import plain
-from vadjax import mesh
-from vadjax.data import toy
-from vadjax.data.loader import Shard, iterate
-from vadjax.data.records import Dataset
-from vadjax.data.scenes import ToyScenes
-from vadjax.data.toy import ToyBags
-from vadjax.data.toy_images import ToyImages
+from vadjax.data.store.loader import Shard, iterate
+from vadjax.data.store.records import Dataset
+from vadjax.data.toy import datasets
+from vadjax.data.toy.datasets import ToyBags
+from vadjax.data.toy.images import ToyImages
+from vadjax.data.toy.scenes import ToyScenes
+from vadjax.runtime import mesh
 from vadjax.system import load
 from vadjax.train import Loop
 
@@ -119,16 +119,16 @@ def trained() -> list[Case]:
 
 
 def _scenes(**recipe) -> Callable:
-    return lambda out: toy.write_scenes(out, ToyScenes(train=2, test=1, **recipe))
+    return lambda out: datasets.write_scenes(out, ToyScenes(train=2, test=1, **recipe))
 
 
 def _images(side: int) -> Callable:
-    return lambda out: toy.write_images(out, ToyImages(train=16, test=4, size=side))
+    return lambda out: datasets.write_images(out, ToyImages(train=16, test=4, size=side))
 
 
 def _bags(segments: int, width: int) -> Callable:
     recipe = ToyBags(train=(30, 30), test=(1, 1), width=width, segments=segments)
-    return lambda out: toy.write_bags(out, recipe)
+    return lambda out: datasets.write_bags(out, recipe)
 
 
 class Recorded(NamedTuple):

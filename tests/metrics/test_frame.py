@@ -7,10 +7,10 @@ import scipy.io
 import scipy.stats
 import sklearn.metrics
 
-from vadjax import scores as score_files
 from vadjax.data.segments import expand_seed, frame_labels
 from vadjax.metrics import frame
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 
 def by_video(case) -> list[Scores]:

@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from vadjax import scores as score_files
 from vadjax.formats.detections import DETECTIONS
 from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import compute_auc, region, region_boxes
 from vadjax.metrics.region_files import frame_counts, read_videos
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 LAYOUTS = (DETECTIONS, TRACKS)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_region import HIT, TRACK, figures_of, folders  # noqa: F401
 
-from vadjax import scores as score_files
 from vadjax.metrics import region
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 FRAMES = 100
 MARKED = range(20, 60)

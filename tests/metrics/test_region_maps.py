@@ -5,11 +5,11 @@ import pytest
 import scipy.ndimage
 from test_region import folders, plain_iou, plain_truth  # noqa: F401
 
-from vadjax import scores as score_files
-from vadjax.data.boxes import cell_edges
-from vadjax.data.masks import open_masks
+from vadjax.data.video.boxes import cell_edges
+from vadjax.data.video.masks import open_masks
 from vadjax.metrics import frame, pixel, region, region_boxes, region_maps
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 
 def parts(case, name) -> list:

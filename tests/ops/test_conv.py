@@ -6,7 +6,6 @@ import pytest
 from jax import export, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vadjax.ops import pieces
 from vadjax.ops.conv import (
     LAYOUTS,
     conv,
@@ -15,6 +14,7 @@ from vadjax.ops.conv import (
     conv_inference,
     conv_transpose,
 )
+from vadjax.ops.cpu import pieces
 from vadjax.ops.pool import max_pool
 
 CASES = {  # input, kernel, strides, padding

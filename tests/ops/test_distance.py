@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from jax import export
 
-from vadjax import mesh
 from vadjax.ops.distance import (
     COMPONENTS,
     VERSIONS,
@@ -17,6 +16,7 @@ from vadjax.ops.distance import (
     select,
     selection,
 )
+from vadjax.runtime import mesh
 
 SIZES, SCALES = (40, 5, 3, 1), (8.0, 4.0, 2.0, 1.0)
 METRIC = Metric(SIZES, SCALES)

@@ -4,12 +4,13 @@ import re
 import matplotlib.image
 import numpy as np
 import pytest
-from reason_example import check_layout, told
 
-from vadjax import scores as score_files
+from tests.report.reason_example import check_layout, told
 from vadjax.report import __main__ as command
-from vadjax.report import attributes, curves, explain, page
-from vadjax.scores import Examples, Scores
+from vadjax.report import curves, explain, page
+from vadjax.report import panels as attributes
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Examples, Scores
 
 SIZE = (48, 64)
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from vadjax.report import curves, intervals
-from vadjax.scores import Scores
+from vadjax.scores.files import Scores
 
 
 def spans(scores, fps, **options):

@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vadjax import scores as score_files
-from vadjax.data import video as decoding
+from vadjax.data.video import reader as decoding
 from vadjax.report import marked, overlay, reasons
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 SIZE, FACTOR = (40, 60), 9  # 40 rows become 360
 GREY = np.full((*SIZE, 3), 100, np.uint8)

@@ -10,13 +10,13 @@ import re
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from reason_example import told
 
-from conftest import ROOT
-from vadjax import provenance
+from tests.helpers.places import ROOT
+from tests.report.reason_example import told
 from vadjax.report import __main__ as command
 from vadjax.report import explain, markup, overlay, page
-from vadjax.scores import Examples, Pictures, Scores
+from vadjax.runtime import provenance
+from vadjax.scores.files import Examples, Pictures, Scores
 
 HOSTILE = [
     "<script>alert(1)<!--",

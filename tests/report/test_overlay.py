@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vadjax import scores as score_files
-from vadjax.data import video as decoding
+from vadjax.data.video import reader as decoding
 from vadjax.report import heat, overlay
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 FRAMES, SIZE = 6, (40, 60)
 FACTOR = 9  # 40 rows become 360
@@ -181,7 +181,8 @@ def test_a_folder_of_pictures_and_a_video_file_give_the_same_overlay(tmp_path):
 
 
 def test_a_prepared_dataset_gives_the_video_of_that_name(tmp_path, toy_scenes, toy_bags):
-    from vadjax.data import clips, records
+    from vadjax.data import clips
+    from vadjax.data.store import records
 
     video = clips.Videos(records.Dataset(toy_scenes), "test")[1]
     source = overlay.open_source(toy_scenes, video.name)

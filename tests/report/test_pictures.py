@@ -3,10 +3,10 @@ import re
 import numpy as np
 import pytest
 
-from vadjax import scores as score_files
 from vadjax.report import __main__ as command
 from vadjax.report import heat, page, pictures
-from vadjax.scores import Pictures, Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Pictures, Scores
 
 SIZE = (16, 24, 3)
 

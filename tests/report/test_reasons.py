@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from reason_example import check_layout, places, told
 
-from vadjax.report import attributes, reasons, sheet
+from tests.report.reason_example import check_layout, places, told
+from vadjax.report import panels, reasons, sheet
 
 NOTHING = reasons.read({})
 
@@ -33,7 +33,7 @@ def test_what_is_something_else_counts_as_missing(odd):
     found = reasons.read(odd)
     assert found.text == json.dumps(odd)
     assert found._replace(text="") == NOTHING._replace(text="")
-    assert not attributes.panels(found) and not found.covers(5)
+    assert not panels.panels(found) and not found.covers(5)
 
 
 def test_a_frame_without_an_interval_is_an_interval_and_the_other_way_round():
@@ -84,31 +84,31 @@ def attributes_colour(bar):
 
 def column(reason):
     """The panels of a reason, drawn."""
-    found = attributes.panels(reason)
-    drawn, top = sheet.Sheet(3.4, sum(p.height + attributes.GAP for p in found)), 0
+    found = panels.panels(reason)
+    drawn, top = sheet.Sheet(3.4, sum(p.height + panels.GAP for p in found)), 0
     for panel in found:
         panel.draw(drawn, 0.1, top)
-        top += panel.height + attributes.GAP
+        top += panel.height + panels.GAP
     return drawn
 
 
 def test_the_dominant_term_is_the_dark_one():
     drawn = column(reasons.read(told()))
     assert bars(drawn, "Distance to the closest normal: 1.73") == [
-        (0.31, attributes.OTHER), (0.42, attributes.ALSO), (0.78, attributes.WHY),
-        (0.22, attributes.OTHER),
+        (0.31, panels.OTHER), (0.42, panels.ALSO), (0.78, panels.WHY),
+        (0.22, panels.OTHER),
     ]  # fmt: skip
     labels = drawn.figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in labels if label.get_weight() == "bold"] == ["speed"]
     never = column(reasons.read(told(dominant="background", also=[], never_moved=True)))
-    dark = [colour == attributes.WHY for _, colour in bars(never, "Distance")]
+    dark = [colour == panels.WHY for _, colour in bars(never, "Distance")]
     assert dark == [False, False, False, True]
     assert any("nothing" in text.get_text() for text in never.figure.texts)
 
 
 def test_here_and_normal_stand_side_by_side_in_their_colours():
     drawn = column(reasons.read(told()))
-    here, normal = attributes.HERE, attributes.NORMAL
+    here, normal = panels.HERE, panels.NORMAL
     assert bars(drawn, "Class") == [(0.83, here), (0, normal), (0.61, here), (0.93, normal)]
     motion = [axes for axes in drawn.figure.axes[1:3]]
     widths = [[bar.get_width() for bar in axes.patches] for axes in motion]

@@ -5,11 +5,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from vadjax import scores as score_files
 from vadjax.metrics import frame
 from vadjax.report import __main__ as command
 from vadjax.report import curves, page, table
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 
 def video(name, labels, frame_scores):

@@ -8,9 +8,9 @@ import grain
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from vadjax.data import loader
-from vadjax.data.records import MEND, Dataset, Description
 from vadjax.data.segments import frame_labels
+from vadjax.data.store import loader
+from vadjax.data.store.records import MEND, Dataset, Description
 from vadjax.formats.names import check_name
 
 KIND = "features"

@@ -4,7 +4,7 @@ A dataset of kind `"frames"` holds one record a frame, in order, video after vid
 lists the videos of every split with their lengths and labels; boxes of objects and tracks of
 anomalies lie beside the shards as text (`boxes/SPLIT/VIDEO.csv`, `tracks/SPLIT/VIDEO.txt`).
 Masks, boxes and tracks are in pixels of the source frame, also where the stored frames are
-resized. `vadjax.data.frame_writer` writes such a dataset.
+resized. `vadjax.data.store.frame_writer` writes such a dataset.
 """
 
 import collections
@@ -15,9 +15,9 @@ import cv2
 import grain
 import numpy as np
 
-from vadjax.data import loader
-from vadjax.data.boxes import read_boxes, read_tracks
-from vadjax.data.records import MEND, Dataset
+from vadjax.data.store import loader
+from vadjax.data.store.records import MEND, Dataset
+from vadjax.data.video.boxes import read_boxes, read_tracks
 
 KIND = "frames"
 UNKNOWN = -1  # label of a frame whose label is not known

@@ -2,7 +2,7 @@
 
 A dataset of kind `"images"` holds one record an image, all of one size, with one 0 or 1 a class;
 the manifest lists the classes. In place of records the manifest may hold a recipe
-(`vadjax.data.toy_images`): then every image is drawn when it is asked for.
+(`vadjax.data.toy.images`): then every image is drawn when it is asked for.
 """
 
 import math
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from vadjax.data import builder
-from vadjax.data.pictures import Levels
-from vadjax.data.records import MANIFEST, MEND, Dataset
-from vadjax.data.toy_images import DRAWN, ToyImages
+from vadjax.data.store import builder
+from vadjax.data.store.records import MANIFEST, MEND, Dataset
+from vadjax.data.toy.images import DRAWN, ToyImages
+from vadjax.data.video.pictures import Levels
 
 KIND = "images"
 
@@ -132,7 +132,7 @@ def write_images(
       count: how many images there are, if known: too little room is found before the work.
 
     Raises:
-      FileExistsError, ValueError: as `vadjax.data.builder.write_dataset`.
+      FileExistsError, ValueError: as `vadjax.data.store.builder.write_dataset`.
     """
     return builder.write_dataset(
         out,

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.data.boxes import read_boxes
 from vadjax.data.clips import Frames, Video, Videos
-from vadjax.data.crops import SIDE, rectangles, scale
-from vadjax.data.records import Dataset, Description
+from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.boxes import read_boxes
+from vadjax.data.video.crops import SIDE, rectangles, scale
 
 KIND = "objects"
 HELD = 2**30  # bytes of frames in memory

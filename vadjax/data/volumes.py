@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from vadjax import replacing
 from vadjax.data import clips
 from vadjax.data.clips import Frames, Video
-from vadjax.data.grid import Grid, motion_of, motion_sums
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.grid import Grid, motion_of, motion_sums
 from vadjax.formats.npy import read_npy
 from vadjax.ops.flow import BINS, make_flow, video_flow
+from vadjax.runtime import replacing
 
 STILL = 0.98  # share of still pixels from which a volume counts as still (spec eval §3.2)
 NUMBERS = 2 * BINS + 1

@@ -11,9 +11,9 @@ import pathlib
 
 import numpy as np
 
-from vadjax import command
 from vadjax.formats.npy import read_npy
 from vadjax.metrics.region_boxes import area
+from vadjax.runtime import command
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
     python -m vadjax.metrics.frame SCORES_DIR [--labels FILE] [--threshold 0.5] [--json]
 
-`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores`). Videos with scores
+`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores.files`). Videos with scores
 but no labels, or labels but no scores, are an error unless `--allow_missing` leaves them out (the
 figure left_out_videos then says how many). Every figure is computed in float64; the name of a
 figure says its convention, since figures of different conventions cannot be compared:
@@ -29,11 +29,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vadjax import command
-from vadjax import scores as score_files
 from vadjax.data.segments import EXPANSIONS
 from vadjax.formats.labels import read_labels
-from vadjax.scores import Scores
+from vadjax.runtime import command
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from vadjax.data.boxes import cell_edges
+from vadjax.data.video.boxes import cell_edges
 
 SHARE = 0.4  # of its anomalous pixels that must be found in an anomalous frame
 BLOCK = 1 << 22

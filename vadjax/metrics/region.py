@@ -6,7 +6,7 @@ DETECTIONS is one of
 
 table    a folder of one text file a video (`.txt`, `.csv`), a row a box:
          frame_id,x_min,y_min,x_max,y_max,score
-scores   a folder of score files `VIDEO.npz` (`vadjax.scores`) with `boxes` or with a `map`
+scores   a folder of score files `VIDEO.npz` (`vadjax.scores.files`) with `boxes` or with a `map`
 coco     COCO's results, a `.json` of image_id, bbox (x, y, w, h in pixels) and score; --images
          names the JSON of the images that they refer to, whose file_name is VIDEO/NUMBER.jpg, or
          which have video_id and frame_id
@@ -56,8 +56,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vadjax import command, replacing
-from vadjax.data.masks import Masks, open_masks
+from vadjax.data.video.masks import Masks, open_masks
 from vadjax.formats.columns import layout
 from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
 from vadjax.formats.text import note, notes_last
@@ -65,6 +64,7 @@ from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import frame, pixel, region_boxes, region_maps
 from vadjax.metrics.region_boxes import TIES, Curve
 from vadjax.metrics.region_files import Videos, frame_counts, read_videos
+from vadjax.runtime import command, replacing
 
 UNLIKE = 4  # times as wide and as high as the other side: not the same pictures
 STORED = {

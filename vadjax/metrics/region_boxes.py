@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vadjax.data.boxes import iou
+from vadjax.data.video.boxes import iou
 from vadjax.formats.boxes import degenerate
 
 TIES = ("order", "group")

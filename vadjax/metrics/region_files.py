@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vadjax import scores as score_files
-from vadjax.data.video import list_images
+from vadjax.data.video.reader import list_images
 from vadjax.formats import tracks as track_files
 from vadjax.formats.boxes import check_shares, degenerate
 from vadjax.formats.columns import Layout
@@ -19,7 +18,8 @@ from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.folders import visible
 from vadjax.formats.table import Table
 from vadjax.formats.text import read_lines
-from vadjax.scores import Scores
+from vadjax.scores import files as score_files
+from vadjax.scores.files import Scores
 
 PIXELS = Layout(("frame", "x0", "y0", "x1", "y1", "score"), "score")  # of boxes in score files
 

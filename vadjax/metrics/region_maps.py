@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vadjax.data.boxes import cell_edges, component_boxes, iou, one_thread
+from vadjax.data.video.boxes import cell_edges, component_boxes, iou, one_thread
 from vadjax.metrics.region_boxes import Curve, Truth, check_shares, gather
 
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from vadjax.ops.pieces import in_pieces
+from vadjax.ops.cpu.pieces import in_pieces
 
 WINOGRAD = (  # of the three taps of a column, for each of the six sums of input rows
     (1 / 4, 0, 0),
@@ -100,8 +100,8 @@ def conv_inference(
     """As `conv`, where 1e-5 of the output's spread does not matter.
 
     On CPU wide 3×3 and 3×3×3 kernels take Winograd's minimal filtering F(4, 3) along the height
-    (Lavin and Gray, CVPR 2016), half the multiplications (scoring in `tests.benchmarks.lgn_step`,
-    features in `tests.benchmarks.i3d`).
+    (Lavin and Gray, CVPR 2016), half the multiplications (scoring in `benchmarks.lgn_step`,
+    features in `benchmarks.i3d`).
     """
     same = set(strides) == {1} and set(padding) == {(1, 1)}
     if not (_saves_by_winograd(x.shape, w.shape) and same and x.dtype == jnp.float32):

@@ -7,14 +7,15 @@ python -m vadjax.report SCORES_DIR [--out REPORT_DIR] [--labels FILE] [--allow_m
 import argparse
 import pathlib
 
-from vadjax import command, scores
 from vadjax.metrics import frame
 from vadjax.report import page, table
+from vadjax.runtime import command
+from vadjax.scores import files
 
 
 def run(args: argparse.Namespace) -> tuple[pathlib.Path, dict]:
     """Reads, measures and draws; the path of the page, and what was measured."""
-    videos = scores.read_folder(args.scores, args.expansion)
+    videos = files.read_folder(args.scores, args.expansion)
     videos, left_out = frame.match_labels(videos, args.labels, args.allow_missing)
     summary = page.summarize(args.scores, videos, left_out)
     out = args.out or args.scores.parent / "report"

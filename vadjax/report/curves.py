@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
 from vadjax.report.intervals import Interval
-from vadjax.scores import Scores
-from vadjax.terminal import visible
+from vadjax.runtime.terminal import visible
+from vadjax.scores.files import Scores
 
 SCORE, TRUTH, CHANCE, HIGH = "#1f5fa8", "#e8a33d", "#8a8a8a", "#c02626"
 DPI = 110  # of a figure in a PNG file

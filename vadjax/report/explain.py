@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from vadjax.report import attributes, reasons
+from vadjax.report import panels as attributes
+from vadjax.report import reasons
 from vadjax.report.reasons import Reason
 from vadjax.report.sheet import FAINT, Sheet, height, wrap
-from vadjax.scores import Scores
+from vadjax.scores.files import Scores
 
 WIDTH, EDGE, BETWEEN = 8.8, 0.1, 0.22  # inches: the figure, its margin, between columns
 FRAME, CROP = (0.9, 3.0), 1.4  # inches: height of a frame, from and to; of a crop, from

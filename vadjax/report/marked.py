@@ -19,14 +19,15 @@ import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from vadjax import command, progress, scores
-from vadjax.data.boxes import cell_edges, component_boxes
+from vadjax.data.video.boxes import cell_edges, component_boxes
 from vadjax.report import overlay, reasons
 from vadjax.report.curves import DPI
 from vadjax.report.overlay import HEIGHT, Source
 from vadjax.report.reasons import Reason
 from vadjax.report.sheet import Sheet, height, wrap
-from vadjax.scores import Scores
+from vadjax.runtime import command, progress
+from vadjax.scores import files
+from vadjax.scores.files import Scores
 
 TINT, BOX, COVER = (213, 94, 0), (213, 94, 0), 0.4  # RGB; share of the tint
 SIZE, EDGE = 9.0, 0.08  # of the sentence, points and inches around it
@@ -193,7 +194,7 @@ def write(
     overlay.check_source(video, source)
     if film:
         overlay.check_film(film, fps)
-    with scores.replacing(out, "marked") as work:
+    with files.replacing(out, "marked") as work:
         frames = _written(video, source, threshold, every, work)
         if film:
             overlay.film(frames, source.count, film, fps, f"mark {video.video}")
@@ -226,7 +227,7 @@ def _written(
 
 def run(args: argparse.Namespace) -> tuple[int, int]:
     """Reads the scores and the frames, and writes what is marked; numbers of marked and of all."""
-    video = scores.read(args.scores)
+    video = files.read(args.scores)
     source = overlay.open_source(args.frames, video.video, args.split, overlay.reading(args))
     count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
     return count, len(video.frame_scores)

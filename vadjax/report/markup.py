@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import LiteralString
 
-from vadjax.terminal import visible
+from vadjax.runtime.terminal import visible
 
 
 class Html(str):

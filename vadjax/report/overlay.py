@@ -28,13 +28,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from vadjax import command, progress, replacing, scores, space
-from vadjax.data import decode
-from vadjax.data import video as decoding
-from vadjax.data.pictures import add_levels_flag
+from vadjax.data.video import decode
+from vadjax.data.video import reader as decoding
+from vadjax.data.video.pictures import add_levels_flag
 from vadjax.report import curves, heat
-from vadjax.scores import Scores
-from vadjax.terminal import visible
+from vadjax.runtime import command, progress, replacing, space
+from vadjax.runtime.terminal import visible
+from vadjax.scores import files
+from vadjax.scores.files import Scores
 
 CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
 SLOWEST = 0.05  # frames a second of a film; blocks of WebM last 32 s at most
@@ -362,7 +363,8 @@ def open_source(
 
 
 def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
-    from vadjax.data import clips, records  # not above: they bring JAX
+    from vadjax.data import clips
+    from vadjax.data.store import records  # not above: they bring JAX
 
     data = records.Dataset(path, verify="size")
     if data.kind != clips.KIND:
@@ -386,7 +388,7 @@ def reading(args: argparse.Namespace) -> decoding.Reading:
 
 def run(args: argparse.Namespace) -> pathlib.Path:
     """Reads the scores and the frames, and writes the overlay."""
-    video = scores.read(args.scores)
+    video = files.read(args.scores)
     source = open_source(args.frames, video.video, args.split, reading(args))
     return write(video, source, args.out or args.scores.with_suffix(".mp4"), args.fps)
 

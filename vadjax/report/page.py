@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from vadjax import provenance
 from vadjax.metrics import frame
 from vadjax.report import curves, explain, markup, pictures, table
 from vadjax.report.markup import Html, html, join
-from vadjax.scores import Scores, replacing
+from vadjax.runtime import provenance
+from vadjax.scores.files import Scores, replacing
 
 COUNTS = ("videos", "anomalous_videos", "frames", "anomalous_frames")
 STYLE = """

@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from vadjax.report import heat
-from vadjax.scores import Scores
-from vadjax.terminal import visible
+from vadjax.runtime.terminal import visible
+from vadjax.scores.files import Scores
 
 WIDTH = 8.8  # inches of a row of four panels
 TITLES, HEIGHTS = 0.6, (0.9, 3.2)  # inches for the titles; of a panel, at least and at most

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from vadjax.report.curves import DPI
-from vadjax.terminal import visible
+from vadjax.runtime.terminal import visible
 
 INK, FAINT = "#1d2530", "#5a6675"
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from vadjax import command, terminal
 from vadjax.report import comparison
 from vadjax.report.comparison import SPLIT, Run
+from vadjax.runtime import command, terminal
 
 WIDTH = 140  # letters of a line where there is no terminal
 FIGURES = {

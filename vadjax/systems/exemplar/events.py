@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vadjax.data.clips import Video
-from vadjax.scores import Examples
+from vadjax.scores.files import Examples
 
 NEAR = 3  # rows and columns of the grid
 

@@ -10,8 +10,14 @@ import numpy as np
 
 import vadjax
 from vadjax.data.clips import Video
-from vadjax.data.grid import Grid
-from vadjax.features import SOURCES, Appearance, MotionNetworks, load_appearance, load_motion
+from vadjax.data.video.grid import Grid
+from vadjax.extractors.exemplar_networks import (
+    SOURCES,
+    Appearance,
+    MotionNetworks,
+    load_appearance,
+    load_motion,
+)
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import files, volumes
@@ -93,7 +99,7 @@ class Extractor:
             raise ValueError(
                 f"{self.motion.weights}: trained on volumes of {networks.window} (frames, height, "
                 f"width), volume.window is {self.window}; name other weights "
-                "(configs/eval_motion.py trains them) or that window"
+                "(configs/exemplar_motion_network.py trains them) or that window"
             )
         return networks
 

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vadjax import replacing
 from vadjax.formats import json_files
-from vadjax.scores import read_arrays
+from vadjax.runtime import replacing
+from vadjax.scores.files import read_arrays
 
 FORMAT = 1  # of the files; a change that old files do not survive adds one
 

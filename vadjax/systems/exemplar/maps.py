@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vadjax.data.grid import Grid
+from vadjax.data.video.grid import Grid
 
 RULES = ("max", "mean")  # of the volumes that cover a pixel
 

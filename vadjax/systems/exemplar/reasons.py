@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vadjax.data.grid import Grid
+from vadjax.data.video.grid import Grid
 from vadjax.systems.exemplar.features import Features
 from vadjax.systems.exemplar.model import Model, from_bytes
 from vadjax.systems.exemplar.scoring import VolumeScores

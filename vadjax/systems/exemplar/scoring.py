@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from scipy.ndimage import gaussian_filter1d
 
-from vadjax.data.grid import Grid
+from vadjax.data.video.grid import Grid
 from vadjax.ops import distance
 from vadjax.ops.distance import Metric
 

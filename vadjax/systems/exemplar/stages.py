@@ -15,12 +15,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import mesh, processes, progress
 from vadjax.data.clips import Video, Videos
-from vadjax.data.grid import Grid
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.grid import Grid
 from vadjax.formats.names import check_name
 from vadjax.ops.distance import Exemplars
+from vadjax.runtime import mesh, processes, progress
 from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
 from vadjax.systems.exemplar.model import MEND, Model

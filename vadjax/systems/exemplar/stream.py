@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from vadjax.data.grid import Grid
-from vadjax.data.loader import Counted
-from vadjax.parts import Part
+from vadjax.data.store.loader import Counted
+from vadjax.data.video.grid import Grid
+from vadjax.scores.streaming import Part
 from vadjax.systems.exemplar import features, maps, scoring
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer

@@ -11,13 +11,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax import processes, workdir
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset, Description
-from vadjax.parts import Part
-from vadjax.scores import Scores
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset, Description
+from vadjax.runtime import processes, workdir
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Part
 from vadjax.systems.exemplar import events, maps, scoring, stream
 from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
@@ -165,7 +165,7 @@ class System:
         found = self._first.merged_cameras()
         if not found:
             raise FileNotFoundError(
-                f"{self._folder}: no merged exemplars of any camera; run: python -m vadjax.stages "
+                f"{self._folder}: no merged exemplars of any camera; run: python -m vadjax.systems.exemplar "
                 "merge --config=… --workdir=…"
             )
         return found

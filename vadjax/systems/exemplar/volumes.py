@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vadjax.data.grid import Grid, motion_of, motion_sums
+from vadjax.data.video.grid import Grid, motion_of, motion_sums
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 

@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from vadjax.backbones.appearance import build, normalise, read_resnext50, resize
-from vadjax.data import images, loader
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data import images
+from vadjax.data.store import loader
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset
 from vadjax.system import at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import labels_loss
 

@@ -10,9 +10,10 @@ import ml_collections
 import numpy as np
 
 from vadjax.backbones.motion import MotionNets, prepare
-from vadjax.data import clips, loader
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data import clips
+from vadjax.data.store import loader
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset
 from vadjax.data.volumes import STILL, Volumes, training_order
 from vadjax.ops.flow import BINS, Motion
 from vadjax.system import at_least_float32, precision

@@ -8,8 +8,8 @@ import jax
 import ml_collections
 import optax
 
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset
 from vadjax.systems.exemplar_networks import appearance, motion
 
 NETWORKS = {"appearance": appearance.Training, "motion": motion.Training}

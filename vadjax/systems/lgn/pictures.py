@@ -3,7 +3,7 @@
 import numpy as np
 
 from vadjax.data.clips import Video
-from vadjax.scores import Pictures
+from vadjax.scores.files import Pictures
 
 MOST = 2000  # predictions held while a video is scored; of longer ones every second, fourth …
 APART = 10  # frames between two pictures of a kind, at least

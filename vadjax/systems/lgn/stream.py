@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from vadjax import mesh
+from vadjax.runtime import mesh
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.loss import compactness
 from vadjax.systems.lgn.model import FramePredictor, check_frames

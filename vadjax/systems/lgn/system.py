@@ -12,14 +12,14 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import optim
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset, Description
-from vadjax.data.video import to_float
-from vadjax.parts import Part, join
-from vadjax.scores import Scores
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.reader import to_float
+from vadjax.ops import optim
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Part, join
 from vadjax.system import at_least_float32, first_variables, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build

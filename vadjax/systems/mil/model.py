@@ -67,7 +67,7 @@ def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then.
     With sums of blocks the largest error of a layer like the ranker's first, D = 2,048, is below
-    1.2e-6 (tests/systems/test_mil_precision.py).
+    1.2e-6 (tests/systems/mil/test_precision.py).
     """
     if jnp.result_type(x, kernel) != jnp.float32:
         return jnp.dot(x, kernel)

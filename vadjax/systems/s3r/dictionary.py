@@ -22,10 +22,10 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vadjax import command, progress, replacing
 from vadjax.convert import arrays
 from vadjax.data.bags import Bags
-from vadjax.data.records import Dataset
+from vadjax.data.store.records import Dataset
+from vadjax.runtime import command, progress, replacing
 from vadjax.systems.s3r.fit import batches, fit, start
 from vadjax.systems.s3r.omp import omp
 

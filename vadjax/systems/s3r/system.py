@@ -14,16 +14,19 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import mesh, optim, parts
-from vadjax.clip_features import AHEAD, SnippetFeatures, of_run
-from vadjax.data import bags, loader
+from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
-from vadjax.data.loader import Shard
-from vadjax.data.records import Dataset, Description
 from vadjax.data.segments import check_expansion, expand
-from vadjax.data.snippets import FRAMES as SNIPPET
-from vadjax.parts import Part
-from vadjax.scores import Scores
+from vadjax.data.store import loader
+from vadjax.data.store.loader import Shard
+from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.snippets import FRAMES as SNIPPET
+from vadjax.extractors.clips import AHEAD, SnippetFeatures, of_run
+from vadjax.ops import optim
+from vadjax.runtime import mesh
+from vadjax.scores import streaming
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Part
 from vadjax.system import precision
 from vadjax.systems.s3r import convert
 from vadjax.systems.s3r.model import Network, build
@@ -192,7 +195,7 @@ class System:
         counted = loader.Counted(frames)
         rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
         scores = self._live(state, rows) if live else self._windows(state, rows)
-        yield from parts.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
+        yield from streaming.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
 
     def _windows(self, state: State, rows: Iterator[np.ndarray]) -> Iterator[float]:
         """Scores of snippets with features [C, D] each, a window at a time."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from vadjax.backbones import detector
 from vadjax.backbones.detection import Detector
-from vadjax.data.crops import rectangles
-from vadjax.data.records import Description
+from vadjax.data.store.records import Description
+from vadjax.data.video.crops import rectangles
 from vadjax.systems.ssmtl.stream import Seen
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import grain
 import numpy as np
 
-from vadjax.data import loader
 from vadjax.data.objects import OUTPUTS, Cutter, ObjectVideo, Source
+from vadjax.data.store import loader
 from vadjax.systems.ssmtl import tasks
 
 MIDDLE = tasks.REACH

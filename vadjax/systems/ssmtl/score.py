@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from vadjax.data.crops import rectangles
+from vadjax.data.video.crops import rectangles
 
 DISTILLATION_SPACES = {"logits": lambda x: x, "probabilities": jax.nn.sigmoid}
 GAUSSIANS = ("centred", "offset")

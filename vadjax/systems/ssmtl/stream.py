@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.data.crops import cut
-from vadjax.parts import Part
+from vadjax.data.video.crops import cut
+from vadjax.scores.streaming import Part
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.score import highest_of_frames
 from vadjax.systems.ssmtl.tasks import LENGTH, REACH

@@ -13,14 +13,14 @@ import ml_collections
 import numpy as np
 import optax
 
-from vadjax import mesh, processes, workdir, writers
 from vadjax.data import clips
-from vadjax.data.loader import Shard, ahead
 from vadjax.data.objects import ObjectVideo, Source, outputs_of
-from vadjax.data.records import Dataset, Description, read_manifest
-from vadjax.ops.pieces import in_pieces
-from vadjax.parts import Part, join
-from vadjax.scores import Scores
+from vadjax.data.store.loader import Shard, ahead
+from vadjax.data.store.records import Dataset, Description, read_manifest
+from vadjax.ops.cpu.pieces import in_pieces
+from vadjax.runtime import mesh, metric_writers, processes, workdir
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Part, join
 from vadjax.system import at_least_float32, first_variables, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
@@ -352,7 +352,7 @@ class System:
                     "name another --workdir"
                 )
             if processes.is_first():
-                writers.write_json(kept, own)
+                metric_writers.write_json(kept, own)
 
 
 def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[str, ...]:

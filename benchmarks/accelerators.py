@@ -1,0 +1,112 @@
+"""What every step costs by the compiler's analysis, and what a roofline makes of it.
+
+    python -m benchmarks.accelerators [--systems mil s3r …] [--memory] [--json FILE]
+
+Nothing runs: the published sizes are lowered for TPU (plain convolutions) and counted. FLOP are of
+all operations; bytes are at least those of arguments and results, at most those of every operation
+by itself, with nothing fused. With --memory each is also compiled, for the CPU, which takes
+minutes: the temporary memory is that of its compiler.
+
+The roofline is max(FLOP / peak, bytes / bandwidth) of one chip for the least and the most bytes,
+with the vendors' dense peaks, so a PREDICTION of the shortest possible times, not a measurement.
+"""
+
+import argparse
+import json
+import pathlib
+from typing import NamedTuple
+
+import jax
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tests.helpers.accelerator_cases import NAMES, PRECISIONS, PUBLISHED, bytes_of, cases
+
+
+class Chip(NamedTuple):
+    """Data sheet of a chip: FLOP/s by precision, bytes/s.
+
+    Products of float32 are as JAX does them by default: TF32 on the GPU, one pass of bfloat16 on
+    the TPU.
+    """
+
+    name: str
+    peak: dict[str, float]
+    bandwidth: float
+
+
+CHIPS = (
+    Chip("H100", {"float32": 494e12, "bfloat16": 989e12}, 3.35e12),
+    Chip("TPU v5e", {"float32": 197e12, "bfloat16": 197e12}, 819e9),
+)
+
+
+def cost(case, precision: str, memory: bool) -> dict:
+    """The figures of a case."""
+    lowered = jax.jit(case.function).trace(*case.arguments).lower(lowering_platforms=("tpu",))
+    counted = lowered.cost_analysis()
+    results = bytes_of(jax.eval_shape(case.function, *case.arguments))
+    flop, most = counted["flops"], counted["bytes accessed"]
+    least = bytes_of(case.arguments) + results
+    row = {"system": case.name, "what": case.what, "precision": precision, "flop": flop,
+           "bytes_least": least, "bytes_most": most}  # fmt: skip
+    for chip in CHIPS:
+        for bound, moved in (("least", least), ("most", most)):
+            seconds = max(flop / chip.peak[precision], moved / chip.bandwidth)
+            row[f"{chip.name} {bound}"] = seconds
+    if memory:
+        compiled = jax.jit(case.function).lower(*case.arguments).compile()
+        row["temporary"] = compiled.memory_analysis().temp_size_in_bytes
+    return row
+
+
+def show(rows: list[dict]) -> None:
+    """Prints the table."""
+    table = Table(title="per step, by analysis; times are predictions", title_justify="left")
+    table.add_column("system")
+    table.add_column("what")
+    heads = ["precision", "GFLOP", "GB, least … most", "FLOP a byte"]
+    heads += [f"{chip.name}, ms" for chip in CHIPS]
+    if "temporary" in rows[0]:
+        heads.append("temporary GB (CPU)")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row in rows:
+        least, most = row["bytes_least"], row["bytes_most"]
+        cells = [row["system"], row["what"], row["precision"], f"{row['flop'] / 1e9:,.1f}",
+                 f"{least / 1e9:.3f} … {most / 1e9:.2f}",
+                 f"{row['flop'] / most:.1f} … {row['flop'] / least:,.0f}"]  # fmt: skip
+        cells += [
+            f"{1e3 * row[f'{chip.name} least']:.3f} … {1e3 * row[f'{chip.name} most']:.2f}"
+            for chip in CHIPS
+        ]
+        if "temporary" in row:
+            cells.append(f"{row['temporary'] / 1e9:.2f}")
+        table.add_row(*cells)
+    Console(width=170).print(table)
+
+
+def main() -> None:
+    """Parses the command line, counts, prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--systems", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--memory", action="store_true", help="compile too, for the memory")
+    parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
+    args = parser.parse_args()
+    found = [
+        (case, precision)
+        for name in args.systems
+        for precision in PRECISIONS
+        for case in cases(name, PUBLISHED, precision)
+    ]
+    rows = [cost(case, precision, args.memory) for case, precision in track(found, "steps")]
+    show(rows)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

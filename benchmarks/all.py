@@ -1,0 +1,324 @@
+"""One table of speeds: every system's training, scoring and input beside a baseline. Run it alone.
+
+    python -m benchmarks.all [--systems mil s3r …] [--runs 3] [--json FILE]
+
+Every system has a process of its own, one after the other: ours first, alone, for the compile time
+(of XLA, for all that the row needs, nothing kept from before) and the peak memory of the process so
+far, then in turns with the baseline. Without torch its baselines are left out, with a note. Sizes
+are those of the published runs but for the batches of S3R (8 + 8 bags), LGN-Net and MNAD (one
+window) and SSMTL (64 objects, shallow and narrow trunk). Both cores, LGN-Net and MNAD one.
+docs/performance.md tells what each number is.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import memory, table
+from vadjax.runtime import command
+
+OPTIONAL = ("torch",)  # packages that only baselines need
+MISSING = "not installed"
+
+
+class Work(NamedTuple):
+    """What is timed.
+
+    Attributes:
+      what: `"training"`, `"scoring"` or another word for the table.
+      amount: units done in one call.
+      unit: their name.
+      ours: makes the function to call.
+      baseline: makes that of the baseline; None where there is none.
+      name: of the baseline.
+    """
+
+    what: str
+    amount: float
+    unit: str
+    ours: Callable[[], Callable]
+    baseline: Callable[[], Callable] | None = None
+    name: str = ""
+
+
+def mil() -> Iterator[Work]:
+    """30 + 30 bags × 32 × 2048; a test split of 290 videos."""
+    from benchmarks import mil_step as own
+
+    rng = np.random.default_rng(0)
+    shape = own.PAIRS, own.SEGMENTS, own.WIDTH
+    batch = {name: rng.standard_normal(shape, np.float32) for name in ("anomalous", "normal")}
+    videos = rng.standard_normal((own.VIDEOS, own.SEGMENTS, own.WIDTH), np.float32)
+    yield Work(
+        "training", 2 * own.PAIRS, "bags", lambda: own.our_step(batch),
+        lambda: own.torch_step(batch, False), "torch",
+    )  # fmt: skip
+    yield Work(
+        "scoring", own.VIDEOS, "videos", lambda: own.scoring(videos)["one batched call (ours)"],
+        lambda: own.torch_scoring(videos), "torch, video by video",
+    )  # fmt: skip
+    folder = tempfile.TemporaryDirectory()
+    yield Work(
+        "input", 2 * own.PAIRS, "bags",
+        lambda: own.reading(pathlib.Path(folder.name))["array_record, 0 threads"],
+    )  # fmt: skip
+    folder.cleanup()
+
+
+def s3r() -> Iterator[Work]:
+    """8 + 8 bags × 10 crops × 32 × 2048; a video of 200 snippets."""
+    from benchmarks import s3r_step as own
+
+    rng, pairs = np.random.default_rng(0), 8
+    shape = pairs, own.CROPS, own.SEGMENTS, own.WIDTH
+    batch = {label: rng.random(shape, np.float32) for label in ("normal", "anomalous")}
+    atoms = rng.random((own.ATOMS, own.WIDTH), np.float32)
+    video = rng.random((own.CROPS, own.SNIPPETS, own.WIDTH), np.float32)
+    yield Work(
+        "training", 2 * pairs, "bags", lambda: own.our_step(batch, atoms),
+        lambda: own.torch_step(batch, atoms), "torch",
+    )  # fmt: skip
+    yield Work(
+        "scoring", own.SNIPPETS, "snippets", lambda: own.our_scoring(video, atoms),
+        lambda: own.torch_scoring(video, atoms), "torch",
+    )  # fmt: skip
+
+
+def predictor(model: str) -> Callable[[], Iterator[Work]]:
+    """One window of 256 × 256; four windows scored. One core."""
+
+    def works() -> Iterator[Work]:
+        from benchmarks import lgn_step as own
+
+        def maker(program: str) -> Callable[[], Callable]:
+            return lambda: own.make(program, model, 256, 1)[0]
+
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # torch's threads wait busily
+        for what, program, amount in (("training", "train", 1), ("scoring", "score", 4)):
+            ours, torch = maker(f"ours_{program}"), maker(f"torch_{program}")
+            yield Work(what, amount, "windows", ours, torch, "torch")
+        yield Work("input", 4, "windows", windows)
+
+    return works
+
+
+def windows() -> Callable:
+    """Reads four windows of five frames of 256 × 256."""
+    from vadjax.data.clips import window_batches
+    from vadjax.data.store import loader
+    from vadjax.data.store.records import Dataset
+    from vadjax.data.toy.datasets import write_scenes
+    from vadjax.data.toy.scenes import ToyScenes
+
+    folder = tempfile.TemporaryDirectory()
+    out = pathlib.Path(folder.name) / "scenes"
+    write_scenes(out, ToyScenes(train=2, test=1, frames=40, height=256, width=256))
+    batches = loader.iterate(window_batches(Dataset(out), "train", 5, 4, 0, loader.Shard()), 0)
+    return lambda held=folder: next(batches)
+
+
+def ssmtl() -> Iterator[Work]:
+    """64 objects, four tasks, shallow and narrow trunk."""
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks import ssmtl as own
+
+    trunk, count = "shallow_narrow", 64
+    batch = own.batch_of(count)
+    system, state = own.system_of(trunk)
+    system.config.eval.batch = count
+    detector = batch["teachers"][:, : own.OUTPUTS["detector"]]
+
+    def torch(which: int) -> Callable:
+        return own.torch_programs(state, jax.tree.map(jnp.asarray, batch))[which]
+
+    yield Work(
+        "training", count, "objects", lambda: own.our_step(trunk, batch), lambda: torch(0), "torch"
+    )
+    yield Work(
+        "scoring", count, "objects", lambda: lambda: system._judge(state, batch["crops"], detector),
+        lambda: torch(2), "torch",
+    )  # fmt: skip
+    yield Work("input", 64, "objects", crops)
+
+
+def crops() -> Callable:
+    """Cuts 64 objects from frames of 240 × 360, for training."""
+    from vadjax.data.objects import Source
+    from vadjax.data.store.records import Dataset
+    from vadjax.data.toy.datasets import write_scenes
+    from vadjax.data.toy.scenes import ToyScenes
+    from vadjax.systems.ssmtl.samples import Samples
+
+    folder = tempfile.TemporaryDirectory()
+    out = pathlib.Path(folder.name) / "scenes"
+    write_scenes(out, ToyScenes(train=2, test=1, frames=80, height=240, width=360))
+    samples = Samples(Source(Dataset(out), ""), "train", 64, 0, False)
+    places = np.random.default_rng(0).integers(0, len(samples), 64)
+    return lambda held=folder: samples.batch(np.zeros(64, int), places)
+
+
+def exemplar() -> Iterator[Work]:
+    """187 regions × 507 volumes × 153 features, about 13 exemplars a region; flow of 240 × 360."""
+    from benchmarks import exemplars as own
+    from vadjax.ops.distance import Metric, largest_distances, nearest, select
+    from vadjax.ops.flow import make_flow, video_flow
+
+    threshold, volumes = 0.8, 507
+    x = own.clusters(own.REGIONS, volumes, 1)
+    metric = Metric(
+        own.SIZES, tuple(largest_distances(x.reshape(-1, x.shape[-1])[::25], own.SIZES))
+    )
+    yield Work(
+        "selection", own.REGIONS * volumes, "volumes", lambda: lambda: select(x, metric, threshold),
+        lambda: lambda: own.select_by_loop(x, metric, threshold), "numpy, one at a time",
+    )  # fmt: skip
+    found = select(x, metric, threshold)
+    spans = zip(found.offsets, found.offsets[1:], strict=False)
+    sets = [x[r, found.index[a:b]] for r, (a, b) in enumerate(spans)]
+    test, exemplars = own.clusters(own.REGIONS, own.TEST, 2), np.concatenate(sets)
+    yield Work(
+        "scoring", own.REGIONS * own.TEST, "volumes",
+        lambda: lambda: nearest(test, exemplars, found.offsets, metric).score,
+        lambda: lambda: own.score_by_calls(test, sets, metric, own.cdist), "scipy, a call a region",
+    )  # fmt: skip
+    frames = np.random.default_rng(0).integers(0, 256, (11, 240, 360, 3), np.uint8)
+    yield Work(
+        "input (optical flow)", 10, "frames",
+        lambda: lambda: list(video_flow(frames, make_flow("dis"))),
+    )  # fmt: skip
+
+
+def i3d() -> Iterator[Work]:
+    """Four clips of 16 × 224 × 224."""
+    from benchmarks import i3d as own
+
+    yield Work(
+        "features", 4, "clips", lambda: own.make("ours", 4, 2), lambda: own.make("torch", 4, 2),
+        "torch",
+    )  # fmt: skip
+
+
+SYSTEMS: dict[str, Callable[[], Iterator[Work]]] = {
+    "mil": mil, "s3r": s3r, "lgn": predictor("lgn"), "mnad": predictor("mnad"), "ssmtl": ssmtl,
+    "exemplar": exemplar, "i3d": i3d,
+}  # fmt: skip
+
+
+def measure(name: str, runs: int) -> list[dict]:
+    """Rows of a system, measured in this process."""
+    from jax import monitoring
+
+    alone, compiled = [], []
+
+    def heard(event: str, seconds: float, **_) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    monitoring.register_event_duration_secs_listener(heard)
+    for work in SYSTEMS[name]():
+        compiled.clear()
+        ours = work.ours()
+        ours()
+        row = {"system": name, "what": work.what, "unit": work.unit,
+               "compile": sum(compiled), "peak_gb": memory.peak()}  # fmt: skip
+        alone.append((work, ours, row))
+    return [row | beside(work, ours, runs) for work, ours, row in alone]
+
+
+def beside(work: Work, ours: Callable, runs: int) -> dict:
+    """Rates, in turns with the baseline."""
+    baseline = open_baseline(work)
+    programs = {work.name: baseline} if baseline is not None else {}
+    times = table.in_turns({**programs, "ours": ours}, runs, warm=1)
+    rate = {name: work.amount / statistics.median(own) for name, own in times.items()}
+    found = {"rate": rate["ours"]}
+    if work.baseline is not None:
+        found["baseline"] = work.name if baseline is not None else f"{work.name} ({MISSING})"
+    if baseline is not None:
+        found["baseline_rate"] = rate[work.name]
+        pairs = zip(times[work.name], times["ours"], strict=True)
+        found["ratio"] = statistics.median(base / own for base, own in pairs)
+    return found
+
+
+def open_baseline(work: Work) -> Callable | None:
+    """The baseline's function; None where there is none, or its package is not installed."""
+    if work.baseline is None:
+        return None
+    try:
+        return work.baseline()
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        print(f"note: {error.name} is {MISSING}: {work.what} has no baseline", file=sys.stderr)
+        return None
+
+
+def show(rows: list[dict]) -> None:
+    """Prints the table."""
+    printed = Table(title="speeds, medians", title_justify="left")
+    for head in ("system", "what"):
+        printed.add_column(head)
+    for head in ("rate", "baseline", "its rate", "ratio", "compile s", "peak GB"):
+        printed.add_column(head, justify="right")
+
+    def number(value: Any, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    def rate(value: Any) -> str:
+        return number(value, ",.3g" if value is not None and value < 10 else ",.1f")
+
+    for row in rows:
+        printed.add_row(
+            row["system"], row["what"], f"{rate(row['rate'])} {row['unit']}/s",
+            row.get("baseline", "–"), rate(row.get("baseline_rate")),
+            number(row.get("ratio"), ".2f"), f"{row['compile']:.1f}", f"{row['peak_gb']:.2f}",
+        )  # fmt: skip
+    Console(width=120).print(printed)
+
+
+def main() -> None:
+    """Measures every system in a process of its own and prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
+    parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        print("rows", json.dumps(measure(args.worker, args.runs)))
+        return
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    rows = []
+    for name in track(args.systems, "systems"):
+        command = [sys.executable, "-m", "benchmarks.all", "--worker", name]
+        done = subprocess.run(
+            [*command, "--runs", str(args.runs)], env=environment, text=True, stdout=subprocess.PIPE
+        )
+        if done.returncode:
+            sys.exit(f"error: {name}: the process of this system failed")
+        last = next(line for line in done.stdout.splitlines() if line.startswith("rows "))
+        rows.extend(json.loads(last.removeprefix("rows ")))
+    show(rows)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,184 @@
+"""LGN-Net or MNAD: a training step and scoring, against the torch form, in CPU seconds.
+
+    python -m benchmarks.lgn_step [--model lgn] [--size 256] [--batch 1] [--runs 3]
+
+Each program runs in a process of its own on one core, one at a time in turns: so CPU seconds and
+peak memory are its own. Training is the loop's compiled update (forward, losses, backward, Adam,
+memory) on uint8 windows; scoring is a stretch of consecutive windows with the same weights in
+both, and the largest difference of their PSNRs is printed. The torch form does each window alone,
+as the original does.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import memory, table
+from configs import ped2_lgn, ped2_mnad
+from vadjax.runtime import mesh
+from vadjax.systems.lgn import convert
+from vadjax.systems.lgn.step import Beside
+from vadjax.systems.lgn.stream import Stream
+from vadjax.systems.lgn.system import State, System
+from vadjax.train import Loop
+
+PROGRAMS = ("torch_train", "ours_train", "torch_score", "ours_score")
+CONFIGS = {"lgn": ped2_lgn, "mnad": ped2_mnad}
+
+
+def weights(system: System) -> dict[str, np.ndarray]:
+    """The same seeded weights for both, by their published names."""
+    shapes, found = convert.variable_shapes(system.model), {}
+    rng = np.random.default_rng(0)
+    for name, (collection, *path), axes in convert.weight_names(system.model):
+        leaf = shapes[collection]
+        for key in path:
+            leaf = leaf[key]
+        shape = tuple(leaf.shape[axis] for axis in np.argsort(axes))
+        if len(shape) > 1:
+            bound = np.sqrt(6 / np.prod(shape[1:]))
+            found[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+        else:
+            positive = name.endswith("running_var") or path[-1] == "scale"
+            found[name] = np.full(shape, float(positive), np.float32)
+    return found
+
+
+def make(program: str, model: str, size: int, batch: int):
+    """A function without arguments that does the program's work once; and its compile time."""
+    config = CONFIGS[model].get_config()
+    config.train.batch = batch
+    system, rng = System(config), np.random.default_rng(1)
+    state = weights(system)
+    items = rng.random((10, 512)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    windows = rng.integers(0, 256, (batch, 5, size, size, 3), np.uint8)
+    frames = rng.integers(0, 256, (config.eval.batch + 4, size, size, 3), np.uint8)
+    if program.startswith("torch"):
+        return torch_program(program, config, state, items, windows, frames), 0.0
+    variables = jax.tree.map(jnp.asarray, convert.to_variables(state, system.model, "here")[0])
+    if program == "ours_score":
+        stream = Stream(system.model, variables, items, chunk=config.eval.batch)
+        floats = frames.astype(np.float32) / 127.5 - 1
+        return (lambda: stream.video(floats).psnr.tolist()), 0.0
+    params = variables["params"]
+    beside = Beside(variables["batch_stats"], jnp.asarray(items))
+    grid = mesh.make(batch, 1)
+    first = State(params, system.optimizer.init(params), beside, jnp.zeros((2, 2)))
+    held = [mesh.put_state(grid, first)]
+    loop = Loop(config, system, None, grid)
+    data, key = mesh.put_batch(grid, {"frames": windows[..., ::-1]}), jax.random.key(1)
+    start = time.perf_counter()
+    update = loop.compile(held[0], data, key)
+    seconds = time.perf_counter() - start
+
+    def step():
+        held[0], scalars = update(held[0], data, key)
+        return float(scalars["loss"])
+
+    return step, seconds
+
+
+def torch_program(program, config, state, items, windows, frames):
+    """The same work in torch."""
+    import torch
+
+    from benchmarks import lgn_torch
+
+    torch.set_num_threads(1)  # as measured for the spec; waiting threads would count as work
+    trained = program == "torch_train"
+    tensors = {
+        name: torch.from_numpy(value).requires_grad_(trained and "running" not in name)
+        for name, value in state.items()
+    }
+    net = lgn_torch.Network(tensors, torch.from_numpy(items), config.model.variant == "lgn")
+    if not trained:
+        return lambda: lgn_torch.psnrs(net, frames, config.eval.gamma)
+    loss = config.loss.compactness_weight, config.loss.separateness_weight
+    step = lgn_torch.train_step(net, loss)
+    return lambda: step(windows)
+
+
+def work(program: str, model: str, size: int, batch: int) -> None:
+    """Does the work for every line of the standard input; prints what it took as JSON."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    run, compile_seconds = make(program, model, size, batch)
+    for _ in sys.stdin:
+        start = time.process_time()
+        result = run()
+        cpu = time.process_time() - start
+        answer = {"cpu": cpu, "peak": memory.peak(), "compile": compile_seconds, "result": result}
+        print("answer", json.dumps(answer), flush=True)
+
+
+class Worker:
+    """A program in a process of its own."""
+
+    def __init__(self, program: str, args: argparse.Namespace):
+        command = [sys.executable, "-m", "benchmarks.lgn_step", "--worker", program]
+        command += [f"--{name}={getattr(args, name)}" for name in ("model", "size", "batch")]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self) -> dict:
+        """One turn: CPU seconds, peak GB so far, compile seconds, and the result."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line.removeprefix("answer "))
+        raise RuntimeError(f"{self.process.args}: ended without an answer")
+
+    def close(self) -> None:
+        """Lets the process end."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Prints the two tables, peak memory, compile time and the largest difference."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=CONFIGS, default="lgn")
+    parser.add_argument("--size", type=int, default=256, help="height and width (256)")
+    parser.add_argument("--batch", type=int, default=1, help="windows a training step (1)")
+    parser.add_argument("--runs", type=int, default=3, help="timed turns of each program (3)")
+    parser.add_argument("--worker", choices=PROGRAMS, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.worker:
+        return work(args.worker, args.model, args.size, args.batch)
+    scored = CONFIGS[args.model].get_config().eval.batch
+    for kind, windows in (("train", args.batch), ("score", scored)):
+        workers, first = {}, {}
+        for name in PROGRAMS:
+            if name.endswith(kind):  # one after the other: each compiles alone
+                workers[name] = Worker(name, args)
+                first[name] = workers[name].run()
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(args.runs):
+            for name, worker in workers.items():
+                last = worker.run()
+                times[name].append(last["cpu"] / windows)
+                first[name]["peak"] = last["peak"]
+        for worker in workers.values():
+            worker.close()
+        title = f"{args.model} {kind}: CPU time of a window of {args.size} × {args.size}"
+        table.show(f"{title}, {windows} at once", times, f"torch_{kind}", 1, "windows")
+        for name, answer in first.items():
+            print(f"{name}: peak {answer['peak']:.2f} GB", end="")
+            print(f", compiled in {answer['compile']:.0f} s" if answer["compile"] else "")
+        ours, theirs = (np.array(first[f"{who}_{kind}"]["result"]) for who in ("ours", "torch"))
+        what = "PSNRs, dB" if kind == "score" else "losses of the first step"
+        print(f"largest difference of the {what}: {np.abs(ours - theirs).max():.1e}\n")
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Frames of videos through Apache Beam, for the programs that write datasets of frames.
+
+The machines of the pipeline read, resize and encode the frames and masks, a video at a time. The
+one that begins finds the videos, compares their lengths (which counts the frames of video files)
+and writes the shards in the order of the videos, as without Beam.
+"""
+
+import functools
+import pathlib
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from data_prep.lib import beam
+from vadjax.data.store.frame_writer import (
+    Encoder,
+    SourceVideo,
+    StoredFrame,
+    StoredVideos,
+    write_frames,
+)
+
+
+def write(
+    splits: Mapping[str, Iterable[SourceVideo]],
+    out: str | pathlib.Path,
+    beam_options: str,
+    **options,
+) -> dict:
+    """Writes the dataset `out`, the same as `write_frames`, and returns its manifest.
+
+    Args:
+      splits: as for `write_frames`.
+      out: as for `write_frames`; all machines see the folder that it lies in.
+      beam_options: as on a command line.
+      **options: as for `write_frames`.
+
+    Raises:
+      FileExistsError, ImportError, ValueError: as `write_frames` and `store`.
+    """
+    with beam.folder_beside(out) as shared:
+        made = functools.partial(store, shared=shared, options=shlex.split(beam_options))
+        return write_frames(out, splits, store=made, **options)
+
+
+def store(
+    encoder: Encoder,
+    splits: Mapping[str, Iterable[SourceVideo]],
+    *,
+    shared: str | pathlib.Path,
+    options: Sequence[str] = (),
+) -> dict[str, StoredVideos]:
+    """The videos of each split with their frames; as `one_by_one`, but made before it returns.
+
+    Args:
+      encoder: how frames are stored.
+      splits: split name → its videos, whose files all machines see.
+      shared: as for `beam.in_order`.
+      options: as for `beam.in_order`.
+
+    Raises:
+      ImportError, ValueError: as `beam.in_order`.
+    """
+    listed = {split: [*videos] for split, videos in splits.items()}
+    videos = [video for own in listed.values() for video in own]
+    made = iter(beam.in_order(videos, functools.partial(_maker, encoder), shared, options))
+    return {
+        split: [(video, (StoredFrame(**arrays) for arrays in next(made))) for video in own]
+        for split, own in listed.items()
+    }
+
+
+def _maker(encoder: Encoder) -> beam.Maker:
+    return lambda video: (frame._asdict() for frame in encoder.frames(video))

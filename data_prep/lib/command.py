@@ -1,0 +1,101 @@
+"""What the command lines of all preparing programs share."""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from absl import logging
+
+from vadjax.data.store.records import FORMATS
+from vadjax.runtime import command
+from vadjax.runtime.command import run  # noqa: F401  (programs end with command.run(main))
+
+
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--out`, `--format` and `--shards`."""
+    parser.add_argument("--out", required=True, help="folder to write; must not exist yet")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the shards")
+    parser.add_argument("--shards", type=int, help="shards per split (default: by size)")
+
+
+def add_beam_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--beam`."""
+    text = "share the videos out by Apache Beam, with these options for it"
+    parser.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
+
+
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--deinterlace` and `--strict` (`vadjax.data.video.reader.Reading`)."""
+    add = parser.add_argument
+    add("--deinterlace", action="store_true", help="make whole frames of interlaced video")
+    add("--strict", action="store_true", help="a video that is cut short or damaged is an error")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW` → (H, W).
+
+    Raises:
+      ValueError: other text, or a size below 1.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(map(int, match.groups())) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 256x256")
+    return int(match[1]), int(match[2])
+
+
+def parse_columns(text: str) -> tuple[str, ...]:
+    """Names of columns, parted by commas."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def report_errors(function: Callable, *args, **kwargs) -> Any:
+    """As `vadjax.runtime.command.report_errors`, without what checkpoints warn of on purpose."""
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
+    return command.report_errors(function, *args, **kwargs)
+
+
+CONFIGS = {
+    "features": "configs/ucf_mil.py",
+    "frames": "configs/ped2_lgn.py",
+    "images": "configs/exemplar_appearance_network.py:cpu",
+    "objects": "configs/ped2_ssmtl.py",
+}
+
+
+def print_summary(out: str, manifest: Mapping) -> None:
+    """Prints what was written and the command that uses it."""
+    for name, split in manifest["splits"].items():
+        size = sum(shard["bytes"] for shard in split["shards"]) / 1e6
+        print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
+    print(f"Wrote {manifest['name']} to {out} ({manifest['format']}).")
+    where = f"--config.data.dir={out}"
+    if manifest["kind"] == "objects":
+        where = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
+    print(
+        f"Train on it: python -m vadjax.main --config={_config(manifest)} {where} "
+        "--workdir=runs/NAME"
+    )
+
+
+def _config(manifest: Mapping) -> str:
+    """A config that trains on such a dataset; bags of crops are S3R's, or RTFM's."""
+    if "sampling" not in manifest:
+        return CONFIGS[manifest["kind"]]
+    place = "shanghaitech" if manifest["name"].startswith("shanghaitech") else "ucf"
+    return f"configs/{place}_{'s3r' if manifest['sampling']['rule'] == 'linear' else 'rtfm'}.py"
+
+
+def _describe(split: Mapping) -> str:
+    if "objects" in next(iter(split.get("videos", [])), ()):
+        frames = sum(video["frames"] for video in split["videos"])
+        return f"{len(split['videos'])} videos, {frames:,} frames, {split['records']:,} objects"
+    if "images" in split:
+        shown = ", ".join(f"{name} {count:,}" for name, count in split["images"].items())
+        return f"{split['records']:,} images ({shown})"
+    counts = f"{split['anomalous']:,} anomalous, {split['normal']:,} normal"
+    if "videos" not in split:
+        return f"{split['records']} videos ({counts})"
+    if split["unlabelled"]:
+        counts += f", {split['unlabelled']:,} without label"
+    return f"{len(split['videos'])} videos, {split['records']:,} frames ({counts})"

@@ -1,0 +1,187 @@
+"""Teachers of objects: whose class outputs the network learns to foresee (spec ssmtl §3)."""
+
+import abc
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import cv2
+import jax
+import numpy as np
+
+from vadjax.backbones import detector, efficientnet, ssd
+from vadjax.backbones.detection import Detector
+from vadjax.backbones.dnn_detector import read_net
+from vadjax.backbones.provenance import check_folder
+from vadjax.data.store.records import sha256
+from vadjax.data.video.crops import cut, rectangles
+from vadjax.extractors import exemplar_networks
+
+LITE0 = "efficientnet_lite0"
+BATCH = 64  # crops at once
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
+SIDE = 224  # pixels, of what classifiers of ImageNet were trained on
+
+
+class Classifier(abc.ABC):
+    """Class outputs of crops, before the softmax.
+
+    Args:
+      side: pixels of the crops.
+
+    Attributes:
+      side: the same.
+      classes: how many outputs there are.
+      settings: what the outputs depend on; JSON can hold it.
+    """
+
+    classes: int
+    settings: dict
+
+    def __init__(self, side: int):
+        if side < 8:
+            raise ValueError(f"--teacher_size {side}; expected at least 8 pixels")
+        self.side = side
+
+    @abc.abstractmethod
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Outputs float32 [n, classes] of crops float32 [n, side, side, 3], RGB in 0 … 255."""
+
+    def crops(self, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Crops of boxes float [n, 4] of a frame, float32 [n, side, side, 3] in 0 … 255."""
+        shape = (0, self.side, self.side, 3)
+        found = [cut([frame], box, self.side) for box in rectangles(boxes, frame.shape[:2])]
+        return np.concatenate([np.zeros(shape, np.float32), *found]) * np.float32(255)
+
+
+class Lite0(Classifier):
+    """EfficientNet-Lite0 with its published weights.
+
+    Args:
+      weights: folder of `data_prep.weights`.
+      side: pixels of the crops.
+
+    Raises:
+      FileNotFoundError, ValueError: no such weights there.
+    """
+
+    classes = len(efficientnet.CLASSES)
+
+    def __init__(self, weights: str | pathlib.Path, side: int = SIDE):
+        super().__init__(side)
+        folder, net = check_folder(weights, LITE0), efficientnet.EfficientNetLite0()
+
+        def apply(variables, images):
+            return net.apply(variables, efficientnet.normalise(images))[1]
+
+        # On CPU a small batch stays in the cache: 64 objects a second and core, against 38
+        batch = 2 * jax.device_count() if jax.default_backend() == "cpu" else BATCH
+        variables = exemplar_networks.restore(folder, efficientnet.variable_shapes(), batch)
+        self._run = exemplar_networks.Batches(apply, variables, batch)
+        self.settings = {"name": LITE0, "weights": str(folder.absolute()), "teacher_size": side}
+        self.settings["sha256"] = exemplar_networks.digest_of(variables, self.settings["name"])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """As `Classifier`."""
+        return self._run(images)
+
+
+class OnnxClassifier(Classifier):
+    """An image classifier in an ONNX file, through OpenCV, one crop after the other.
+
+    Args:
+      path: the file; its one output is [1, M], before the softmax.
+      side: pixels of the crops.
+      mean: of the colours 0 … 255 of its training, RGB; default: of ImageNet.
+      deviation: the same.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: OpenCV cannot read it, or it has another output.
+    """
+
+    def __init__(
+        self,
+        path: str | pathlib.Path,
+        side: int = SIDE,
+        mean: Sequence[float] = MEAN,
+        deviation: Sequence[float] = DEVIATION,
+    ):
+        super().__init__(side)
+        path = pathlib.Path(path)
+        self._net, self._path = read_net(path), path
+        self._mean, self._deviation = np.array(mean, np.float32), np.array(deviation, np.float32)
+        self.settings = {
+            "name": str(path.absolute()),
+            "teacher_size": side,
+            "classifier_mean": list(mean),
+            "classifier_std": list(deviation),
+            "sha256": sha256(path),
+        }
+        found = self._run(np.zeros((side, side, 3), np.float32))
+        if found.ndim != 2 or len(found) != 1:
+            raise ValueError(f"{path}: output {found.shape}, expected [1, classes] of a classifier")
+        self.classes = found.shape[1]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """As `Classifier`."""
+        return np.concatenate([self._run(image) for image in images])
+
+    def _run(self, image: np.ndarray) -> np.ndarray:
+        blob = np.moveaxis((image - self._mean) / self._deviation, -1, 0)[None]
+        self._net.setInput(np.ascontiguousarray(blob, np.float32))
+        try:
+            return self._net.forward().copy()
+        except cv2.error as error:
+            raise ValueError(
+                f"{self._path}: does not run on {self.side} x {self.side} pixels; is "
+                f"--teacher_size right? OpenCV says {error}"
+            ) from error
+
+
+CLASSIFIERS = {LITE0: Lite0}
+DETECTORS = (ssd.NAME,)  # those that have class outputs
+
+
+def parse(text: str) -> dict[str, str]:
+    """`NAME=WEIGHTS,NAME=WEIGHTS` → name → weights.
+
+    Raises:
+      ValueError: other text, or an unknown name.
+    """
+    found = {}
+    for part in text.split(","):
+        name, mark, weights = part.strip().partition("=")
+        known = [*DETECTORS, *CLASSIFIERS]
+        if not mark or not weights or name not in known:
+            raise ValueError(
+                f"--teachers {part!r}; expected NAME=WEIGHTS with a name of {', '.join(known)}"
+            )
+        found[name] = weights
+    return found
+
+
+def open_teachers(
+    named: Mapping[str, str], file: str | None = None, **options
+) -> tuple[Detector | None, Classifier | None]:
+    """The detector and the classifier among the teachers, where there is one.
+
+    Args:
+      named: name → weights, of `parse`.
+      file: ONNX file of a classifier.
+      **options: of the classifier: `side`, and of a file `mean` and `deviation`.
+
+    Raises:
+      FileNotFoundError, ValueError: weights that are not there or of something else, two
+        classifiers, or options without one.
+    """
+    makers = [functools.partial(CLASSIFIERS[n], w) for n, w in named.items() if n in CLASSIFIERS]
+    makers += [functools.partial(OnnxClassifier, file)] if file else []
+    if len(makers) > 1:
+        raise ValueError("--teachers and --classifier name two classifiers; leave one out")
+    if not makers and options:
+        raise ValueError("--teacher_size, --classifier_mean and --classifier_std need a classifier")
+    if not file and set(options) - {"side"}:
+        raise ValueError("--classifier_mean and --classifier_std are for --classifier FILE.onnx")
+    detectors = [detector.open(n, weights=w) for n, w in named.items() if n in DETECTORS]
+    return next(iter(detectors), None), makers[0](**options) if makers else None

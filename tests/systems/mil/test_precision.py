@@ -1,0 +1,122 @@
+"""How precise MIL's steps in float32 are: beside our own float64, as the loop compiles them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import ucf_mil
+from tests.systems.mil.test_system import recipe_features, recipe_masks, recipe_params, torch_layout
+from vadjax.runtime import mesh
+from vadjax.systems.mil.loss import highest
+from vadjax.systems.mil.model import dot, sigmoid
+from vadjax.systems.mil.system import State, System
+from vadjax.train import Loop
+
+WIDTH, PAIRS, STEPS = 2048, 30, 5
+SEEDS = (4, 101, 102, 103, 104)
+FURTHEST = 1e-6
+
+
+class Masked(System):
+    """A system whose dropout masks come with the batch, under `keep`."""
+
+    def update(self, state, batch, rng):
+        """As `System.update`."""
+        self.masks = [batch["keep"]["anomalous"], batch["keep"]["normal"]]
+        bags = {kind: batch[kind] for kind in ("anomalous", "normal")}
+        return super().update(state, bags, rng)
+
+    def _keep(self, rng, rows):
+        return self.masks.pop(0)
+
+
+def batch_of(seed: int, step: int) -> dict:
+    """Features and masks of a step, by the golden README."""
+    first, second = recipe_masks(seed + 200 + step, PAIRS)
+    keep = {
+        "anomalous": (first[:, :32], second[:, :32]),
+        "normal": (first[:, 32:], second[:, 32:]),
+    }
+    return {**recipe_features(seed + 100 + step, PAIRS, WIDTH), "keep": keep}
+
+
+def trained(precision: str) -> dict:
+    """Seed → first gradients (absolute, with decay) and parameters after all steps."""
+    config = ucf_mil.get_config()
+    config.train.precision = precision
+    system, grid, found, step = Masked(config), mesh.make(PAIRS, 1), {}, None
+    for seed in SEEDS:
+        params, first = recipe_params(seed, WIDTH, precision), None
+        state = mesh.put_state(grid, State(params, system.optimizer.init(params)))
+        for number in range(STEPS):
+            batch = mesh.put_batch(grid, batch_of(seed, number))
+            step = step or Loop(config, system, None, grid).compile(state, batch, jax.random.key(0))
+            state, _ = step(state, batch, jax.random.key(0))
+            if first is None:
+                first = jax.tree.map(np.sqrt, state.optimizer.sum_of_squares)
+        found[seed] = torch_layout(first), torch_layout(state.params)
+    return found
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[dict, dict]:
+    """`trained` in float32 and in float64."""
+    with jax.enable_x64(True):
+        double = trained("float64")
+    return trained("float32"), double
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_five_steps_stay_with_float64(both, seed):
+    """Where the first gradient is clear: the first Adagrad step is a sign function."""
+    (_, single), (gradient, double) = (found[seed] for found in both)
+    for name, expected in double.items():
+        assert expected.dtype == np.float64 and single[name].dtype == np.float32
+        part = (slice(None, None, 16), slice(None, None, 32)) if name == "W1" else ...
+        clear = gradient[name][part] >= 1e-7
+        difference = np.abs(single[name] - expected)[part][clear]
+        assert difference.max() <= FURTHEST, (name, difference.max())
+        assert clear.mean() > 0.99
+    moved = double["W1"] - torch_layout(recipe_params(seed, WIDTH))["W1"]
+    assert 1e-3 < np.abs(moved).max() <= STEPS * 1.001e-3
+
+
+def test_sums_of_many_products():
+    rng = np.random.default_rng(0)
+    for columns in (WIDTH, 1000, 17):
+        x = np.maximum(rng.standard_normal((96, columns)), 0).astype(np.float32) / 2
+        kernel = (rng.standard_normal((columns, 512)) * 0.028).astype(np.float32)
+        exact = x.astype(np.float64) @ kernel.astype(np.float64)
+        difference = np.abs(jax.jit(dot)(x, kernel) - exact)
+        assert difference.max() < 1.2e-6
+
+
+def test_gradients_of_sums_of_many_products():
+    rng = np.random.default_rng(1)
+    x, kernel, g = (rng.standard_normal(s) for s in ((3, 5, 700), (700, 6), (3, 5, 6)))
+    with jax.enable_x64(True):
+        expected = jax.vjp(jnp.dot, x, kernel)[1](g)
+    single = [np.float32(a) for a in (x, kernel, g)]
+    found = jax.vjp(dot, *single[:2])[1](single[2])
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_derivative_of_the_score_near_1():
+    x = np.linspace(-16, 16, 65, dtype=np.float32)
+    y = 1 / (1 + np.exp(-x.astype(np.float64)))
+    slope = jax.vmap(jax.grad(sigmoid))(x)
+    np.testing.assert_allclose(slope, y / (1 + np.exp(x.astype(np.float64))), rtol=1e-6)
+    np.testing.assert_allclose(sigmoid(x), y, rtol=1e-6)
+
+
+def test_gradient_of_the_highest_score_goes_by_its_place():
+    scores = np.random.default_rng(2).random((4, 30)).astype(np.float32)
+    scores[1, 7] = scores[1, 20] = 2  # the first of equals
+    weights = np.array([1, -2, 3, 0.5], np.float32)
+    value, gradient = jax.value_and_grad(lambda s: jnp.vdot(highest(s), weights))(scores)
+    expected = np.zeros_like(scores)
+    expected[np.arange(4), scores.argmax(1)] = weights
+    np.testing.assert_array_equal(gradient, expected)
+    assert gradient[1, 7] == -2 and value == pytest.approx(scores.max(1) @ weights)

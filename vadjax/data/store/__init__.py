@@ -1,0 +1,1 @@
+"""Datasets on disk: written, read, checked, handed to the training loop."""

@@ -1,0 +1,412 @@
+"""Writing a dataset of frames: every frame once, with what is known of it (`vadjax.data.clips`)."""
+
+import collections
+import dataclasses
+import functools
+import io
+import itertools
+import pathlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vadjax.data.clips import KIND, UNKNOWN
+from vadjax.data.store import builder
+from vadjax.data.video.boxes import BOX_COLUMNS, TRACK_COLUMNS
+from vadjax.data.video.reader import Picture, resize
+from vadjax.formats.names import check_name
+
+ENCODINGS = ("raw", "jpeg")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceVideo:
+    """A video as a preparing program finds it.
+
+    Attributes:
+      name: name, unique in its split.
+      frames: its frames in order; those of a `FrameFolder` are counted before they are read.
+      labels: uint8 [T], 1 = anomalous; a single 0 or 1 for all frames; None takes them from the
+        masks, if there are any.
+      masks: one picture a frame, any channel above 0 = anomalous, of the size of the frames.
+      boxes: boxes of all objects, float [n, 6] (`boxes.BOX_COLUMNS`).
+      tracks: tracks of the anomalies, int [n, 6] (`boxes.TRACK_COLUMNS`).
+      kinds: track id → kind of anomaly.
+    """
+
+    name: str
+    frames: Iterable[Picture]
+    labels: np.ndarray | int | None = None
+    masks: Iterable[Picture] | None = None
+    boxes: np.ndarray | None = None
+    tracks: np.ndarray | None = None
+    kinds: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def check_ahead(self) -> None:
+        """Compares, before any frame is read, what can be compared (`check`).
+
+        The frames of a video file are only counted, which decodes it, if there is a need.
+        """
+        known = (self.masks, self.boxes, self.tracks)
+        needed = np.ndim(self.labels) or any(part is not None for part in known)
+        if needed and hasattr(self.frames, "__len__"):
+            self.check(len(self.frames))
+
+    def check(self, frames: int) -> None:
+        """Compares everything that has a length with the number of frames.
+
+        Raises:
+          ValueError: names the video and gives both numbers.
+        """
+        for what in ("labels", "masks"):
+            found = getattr(self, what)
+            if hasattr(found, "__len__") and len(found) != frames:
+                raise ValueError(
+                    f"video {self.name}: {len(found):,} {what} for {frames:,} frames; "
+                    "each frame needs one. Are some frames or labels missing?"
+                )
+        if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
+            raise ValueError(f"video {self.name}: labels other than 0 and 1 (1 = anomalous)")
+        for what, column in (("boxes", 0), ("tracks", 1)):
+            rows = getattr(self, what)
+            if rows is None or not len(rows):
+                continue
+            low, high = int(rows[:, column].min()), int(rows[:, column].max())
+            if low < 0 or high >= frames:
+                raise ValueError(
+                    f"video {self.name}: {what} of frames {low} to {high}, but its {frames:,} "
+                    f"frames are 0 to {frames - 1}; frames are counted from 0"
+                )
+
+
+class StoredFrame(NamedTuple):
+    """A frame as it is stored; only arrays.
+
+    Attributes:
+      size: int [2], H and W of the source.
+      image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG.
+      mask: bytes uint8 [n] of a PNG; n is 0 where there is no mask.
+      shown: label by the mask; `UNKNOWN` where there is none.
+    """
+
+    size: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+    shown: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """How frames are stored.
+
+    Attributes:
+      encoding: a name of `ENCODINGS`.
+      size: (H, W) as stored.
+      resize: whether frames of other sizes are brought to it.
+      quality: of the JPEGs that are made here, 1 to 100.
+    """
+
+    encoding: str
+    size: tuple[int, int]
+    resize: bool
+    quality: int
+
+    def frames(self, video: SourceVideo) -> Iterator[StoredFrame]:
+        """The frames of a video, made as they are asked for.
+
+        Raises:
+          ValueError: a frame or mask that cannot be used; the message names the file.
+        """
+        for rank, (picture, mask) in enumerate(_with_masks(video)):
+            if not rank:
+                _check_stored_size(picture, self)
+            size, png = np.array(picture.pixels.shape[:2]), np.zeros(0, np.uint8)
+            shown = UNKNOWN if mask is None else mask.any()
+            png = png if mask is None else _mask_png(mask)
+            yield StoredFrame(size, self.image(picture), png, np.int64(shown))
+
+    def image(self, picture: Picture) -> np.ndarray:
+        """`StoredFrame.image` of a frame."""
+        pixels = resize(picture.pixels, self.size)
+        if self.encoding == "jpeg" and pixels is picture.pixels and picture.jpeg:
+            return np.frombuffer(picture.jpeg, np.uint8)
+        red, green, blue = cv2.split(pixels)
+        if np.array_equal(red, green) and np.array_equal(red, blue):
+            pixels = red[..., None]
+        if self.encoding == "raw":
+            return pixels
+        if pixels.shape[2] == 3:
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+
+
+Videos = Iterable[SourceVideo]
+StoredVideos = Iterable[tuple[SourceVideo, Iterable[StoredFrame]]]
+
+
+def one_by_one(encoder: Encoder, splits: Mapping[str, Videos]) -> dict[str, StoredVideos]:
+    """The videos of each split with their frames, made as they are asked for."""
+    return {
+        split: ((video, encoder.frames(video)) for video in videos)
+        for split, videos in splits.items()
+    }
+
+
+def write_frames(
+    out: str | pathlib.Path,
+    splits: Mapping[str, Videos],
+    *,
+    name: str,
+    size: tuple[int, int] | None = None,
+    encoding: str = "raw",
+    quality: int = 95,
+    file_format: str = "array_record",
+    shards: int | None = None,
+    extra: Mapping | None = None,
+    store: Callable[[Encoder, Mapping[str, Videos]], dict[str, StoredVideos]] = one_by_one,
+) -> dict:
+    """Writes a dataset of frames and returns its manifest.
+
+    Args:
+      out: folder to make; must not exist.
+      splits: split name → its videos; may be a generator.
+      name: name of the set, shown in reports.
+      size: (H, W) to resize to; None stores the frames as they are.
+      encoding: `"raw"` (uint8, one channel where all three are equal) or `"jpeg"` (the file's
+        own bytes where the source is a JPEG of the stored size).
+      quality: of the JPEGs that are made here, 1 to 100.
+      file_format: `"array_record"` or `"tfrecord"`.
+      shards: shards per split; None lets TFDS choose by size.
+      extra: more entries for the manifest.
+      store: makes the frames as they are stored; another function may do this elsewhere.
+
+    Raises:
+      FileExistsError: `out` exists.
+      ValueError: a video that cannot be used; the message names the file.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
+    builder.check_target(out, file_format, shards)
+    frames = sum(map(_known_frames, splits.values()))
+    splits = {split: iter(videos) for split, videos in splits.items()}
+    stored, splits = (size, splits) if size else _first_size(splits)
+    notes = {split: FrameNotes(split) for split in splits}
+    videos = store(Encoder(encoding, stored, bool(size), quality), splits)
+    return builder.write_dataset(
+        out,
+        name=name,
+        kind=KIND,
+        features=tfds_features(encoding, stored),
+        splits={split: _examples(videos[split], notes[split]) for split in splits},
+        file_format=file_format,
+        shards=shards,
+        extra={"encoding": encoding, "size": list(stored), **(extra or {})},
+        notes=notes,
+        size=frames * stored[0] * stored[1] if encoding == "raw" else None,  # if all are grey
+    )
+
+
+def _known_frames(videos: Videos) -> int:
+    """Frames of the videos whose number is known without decoding them."""
+    if not isinstance(videos, Sequence):
+        return 0
+    return sum(len(video.frames) for video in videos if hasattr(video.frames, "__len__"))
+
+
+def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
+    """TFDS feature connectors of a frame of `size` (H, W)."""
+    import tensorflow_datasets as tfds  # only writers need it
+
+    image = tfds.features.Image(shape=(*size, 3), encoding_format="jpeg")
+    if encoding == "raw":
+        as_bytes = tfds.features.Encoding.BYTES
+        image = tfds.features.Tensor(shape=(*size, None), dtype=np.uint8, encoding=as_bytes)
+    mask = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
+    return {
+        "video": tfds.features.Text(),
+        "frame": tfds.features.Scalar(np.int64),
+        "label": tfds.features.Scalar(np.int64),
+        "image": image,
+        "mask": tfds.features.Sequence(mask),  # none or one
+    }
+
+
+class FrameNotes:
+    """Lists the videos of a split for the manifest, and their boxes and tracks as text."""
+
+    def __init__(self, split: str):
+        self.split = split
+        self._videos: list[dict] = []
+        self._labels: list[list[int]] = []
+        self._files: dict[str, bytes] = {}
+
+    def start(self, video: SourceVideo, source_size: Iterable[int]) -> None:
+        """Begins the next video.
+
+        Raises:
+          ValueError: a name that the split already has, or that cannot be that of a file.
+        """
+        check_name(video.name, f"split {self.split!r}")
+        if any(video.name == seen["name"] for seen in self._videos):
+            raise ValueError(f"split {self.split!r} has two videos named {video.name!r}")
+        self._videos.append(
+            {
+                "name": video.name,
+                "source_size": [int(side) for side in source_size],
+                "masks": video.masks is not None,
+                "boxes": video.boxes is not None,
+                "tracks": video.tracks is not None,
+                "kinds": {str(track): kind for track, kind in video.kinds.items()},
+            }
+        )
+        self._labels.append([])
+        if video.boxes is not None:
+            self._files[f"boxes/{self.split}/{video.name}.csv"] = box_table(video.boxes)
+        if video.tracks is not None:
+            self._files[f"tracks/{self.split}/{video.name}.txt"] = _table(video.tracks, "%d")
+
+    def add(self, example: Mapping) -> None:
+        """Notes one frame of the current video."""
+        self._labels[-1].append(example["label"])
+
+    def entries(self) -> dict:
+        """Counts of the frames and the list of videos; labels as one hexadecimal byte a frame."""
+        count = collections.Counter(itertools.chain.from_iterable(self._labels))
+        return {
+            "records": count.total(),
+            "anomalous": count[1],
+            "normal": count[0],
+            "unlabelled": count[UNKNOWN],
+            "videos": [
+                {
+                    **video,
+                    "frames": len(labels),
+                    "labels": None if UNKNOWN in labels else bytes(labels).hex(),
+                }
+                for video, labels in zip(self._videos, self._labels, strict=True)
+            ],
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """Boxes and tracks of the videos that have them."""
+        return self._files
+
+
+def box_table(boxes: np.ndarray) -> bytes:
+    """Text of boxes [n, 6] (`boxes.BOX_COLUMNS`) that `boxes.read_boxes` reads as they are."""
+    return _table(boxes, "%.9g", ",".join(BOX_COLUMNS))
+
+
+def _table(rows: np.ndarray, number: str, header: str = "") -> bytes:
+    text = io.StringIO()
+    rows = np.asarray(rows).reshape(-1, len(TRACK_COLUMNS))
+    np.savetxt(text, rows, number, delimiter=",", header=header, comments="")
+    return text.getvalue().encode()
+
+
+def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, int], dict]:
+    """Size of the very first frame, and the splits with nothing taken out."""
+    split, videos = next(iter(splits.items()), ("", iter(())))
+    video = next(videos, None)
+    if video is None:
+        raise ValueError(f"split {split!r} has no video; nothing was written")
+    picture = next(iter(video.frames))
+    return picture.pixels.shape[:2], {**splits, split: itertools.chain([video], videos)}
+
+
+def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> np.ndarray:
+    done, content = cv2.imencode(kind, pixels, options)
+    if not done:
+        raise ValueError(f"{pixels.dtype} {pixels.shape}: OpenCV cannot write this as {kind}")
+    return content
+
+
+def _examples(videos: StoredVideos, notes: FrameNotes) -> Iterator[dict]:
+    for video, frames in videos:
+        video.check_ahead()
+        rank = unlike = 0
+        for rank, frame in enumerate(frames, 1):
+            if rank == 1:
+                notes.start(video, frame.size)
+            label = _label(video, rank - 1, int(frame.shown))
+            unlike += frame.shown not in (UNKNOWN, label)
+            yield {
+                "video": video.name,
+                "frame": rank - 1,
+                "label": label,
+                "image": frame.image if frame.image.ndim > 1 else io.BytesIO(frame.image),
+                "mask": [io.BytesIO(frame.mask)] if len(frame.mask) else [],
+            }
+        video.check(rank)
+        if unlike:
+            warnings.warn(
+                f"video {video.name}: the labels of {unlike:,} of {rank:,} frames are not those "
+                "of their masks; both are kept as they are",
+                stacklevel=2,
+            )
+
+
+def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None]]:
+    """The frames, each with its mask if there are masks; all of one size."""
+    masks = None if video.masks is None else iter(video.masks)
+    rank, first = 0, None
+    for rank, picture in enumerate(video.frames, 1):
+        first = first or picture
+        _check_size(picture, first.pixels.shape[:2], f"the first frame {first.source}")
+        yield picture, None if masks is None else _next_mask(video, masks, rank - 1, picture)
+    if not rank:
+        raise ValueError(f"video {video.name}: no frames")
+    if masks is not None and next(masks, None) is not None:
+        raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
+
+
+def _check_stored_size(picture: Picture, encode: Encoder) -> None:
+    size = picture.pixels.shape[:2]
+    if size != tuple(encode.size) and not encode.resize:
+        raise ValueError(
+            f"{picture.source}: {_by(size)} pixels, but the first video has {_by(encode.size)}; "
+            f"bring all to one size, for example with --size {encode.size[0]}x{encode.size[1]}"
+        )
+
+
+def _check_size(picture: Picture, size: tuple[int, int], what: str) -> None:
+    found = picture.pixels.shape[:2]
+    if found != size:
+        raise ValueError(
+            f"{picture.source}: {_by(found)} pixels (H x W), expected {_by(size)} as in {what}; "
+            "the frames and masks of a video have one size. Extract them again"
+        )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture) -> np.ndarray:
+    mask = next(masks, None)
+    if mask is None:
+        raise ValueError(f"video {video.name}: {rank:,} masks for more frames; each needs one")
+    _check_size(mask, picture.pixels.shape[:2], f"its frame {picture.source}")
+    if mask.pixels.ndim == 2:
+        return mask.pixels > 0
+    return functools.reduce(np.bitwise_or, cv2.split(mask.pixels)) > 0
+
+
+def _mask_png(mask: np.ndarray) -> np.ndarray:
+    """Mask as a PNG of one bit a pixel."""
+    return _encode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+
+
+def _label(video: SourceVideo, rank: int, shown: int) -> int:
+    if video.labels is None:
+        return shown
+    if np.ndim(video.labels) == 0:
+        return int(video.labels)
+    if rank >= len(video.labels):
+        raise ValueError(
+            f"video {video.name}: {len(video.labels):,} labels for more than {rank:,} frames"
+        )
+    return int(video.labels[rank])

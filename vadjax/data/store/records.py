@@ -1,0 +1,328 @@
+"""Datasets on disk: shards, their manifest, and random access to the records.
+
+A dataset is a folder that `tfds.builder_from_directory` opens (`dataset_info.json`,
+`features.json`, shards) with a `manifest.json` beside it: kind, counts, and size and SHA-256 of
+every shard, and of the text files beside them if there are any. Shards are ArrayRecord or
+TFRecord; both are read here without TensorFlow.
+"""
+
+import contextlib
+import hashlib
+import pathlib
+import struct
+from collections.abc import Iterator, Sequence
+
+import google_crc32c
+import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
+
+from vadjax.data.store import manifest as manifests
+from vadjax.formats.regular import check_regular, open_regular
+
+FORMATS = ("array_record", "tfrecord")
+MANIFEST = "manifest.json"
+MEND = "copy the dataset again or prepare it again (data_prep/)"
+
+
+class Description:
+    """What is known of a dataset without its files, so that a run can be used far from them.
+
+    Args:
+      folder: where the dataset is, or was.
+      manifest: of the dataset; of each split only the counts are needed.
+      digest: SHA-256 of the whole manifest.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, manifest: dict, digest: str):
+        self.folder, self.manifest, self.digest = pathlib.Path(folder), manifest, digest
+
+    @property
+    def name(self) -> str:
+        """Name that the preparing program gave the set."""
+        return self.manifest["name"]
+
+    @property
+    def kind(self) -> str:
+        """What a record holds: `"features"`, `"frames"`, `"images"` or `"objects"`."""
+        return self.manifest["kind"]
+
+    @property
+    def splits(self) -> dict:
+        """Split name → its counts, and its shards if there are any, as in the manifest."""
+        return self.manifest["splits"]
+
+    def to_json(self) -> dict:
+        """What `from_json` takes: without shards and lists of videos."""
+        splits = {
+            name: {key: value for key, value in split.items() if isinstance(value, int)}
+            for name, split in self.splits.items()
+        }
+        manifest = {**self.manifest, "splits": splits}
+        manifest.pop("files", None)
+        return {"folder": str(self.folder.absolute()), "manifest": manifest, "digest": self.digest}
+
+    @classmethod
+    def from_json(cls, found: dict) -> "Description":
+        """The dataset that `to_json` described."""
+        return cls(**found)
+
+    @classmethod
+    def from_file(cls, path: pathlib.Path) -> "Description":
+        """The dataset that `to_json` described in a file.
+
+        Raises:
+          OSError, ValueError: it cannot be read (`manifest.read_description`).
+        """
+        return cls.from_json(manifests.read_description(path))
+
+
+class Dataset(Description):
+    """A dataset folder, checked when it is opened.
+
+    Args:
+      folder: folder with `manifest.json` and the shards.
+      verify: `"checksum"` reads every shard and compares its SHA-256, `"size"` compares only the
+        sizes (for sets of hundreds of gigabytes).
+
+    Raises:
+      FileNotFoundError: no such folder, no manifest, or a shard is missing.
+      ValueError: a shard is not the one that was written.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, verify: str = "checksum"):
+        folder = pathlib.Path(folder)
+        super().__init__(folder, read_manifest(folder), sha256(folder / MANIFEST))
+        if verify not in ("checksum", "size"):
+            raise ValueError(f"data.verify is {verify!r}; expected 'checksum' or 'size'")
+        verify_shards(self.folder, self.manifest, checksum=verify == "checksum")
+
+    def records(self, split: str) -> Sequence[dict]:
+        """Random access to the records of `split`, each a dict of NumPy values.
+
+        Raises:
+          ValueError: the dataset has no such split, or it is empty.
+        """
+        if split not in self.splits:
+            raise ValueError(
+                f"{self.folder}: no split {split!r}; this dataset has {', '.join(self.splits)}"
+            )
+        if not self.splits[split]["records"]:
+            raise ValueError(f"{self.folder}: split {split!r} is empty; prepare the dataset again")
+        return _Records(self.folder, self.manifest, split)
+
+
+def read_manifest(folder: pathlib.Path) -> dict:
+    """The manifest of a dataset folder.
+
+    Raises:
+      FileNotFoundError: the folder or its manifest is missing.
+      ValueError: a manifest that cannot be used (`manifest.read`).
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such dataset folder. Prepare one with the programs in data_prep/, "
+            "for example: python -m data_prep.ucf_crime --help"
+        )
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder}: no {MANIFEST}, so this is not a prepared dataset. "
+            "Prepare one with the programs in data_prep/, for example: "
+            f"python -m data_prep.ucf_crime --features {folder} --out {folder}_records"
+        )
+    try:
+        return manifests.read(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {MEND}") from error
+
+
+def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
+    """Compares every shard and file with the manifest: size, and SHA-256 if `checksum`.
+
+    Raises:
+      FileNotFoundError: a shard is missing.
+      ValueError: a shard differs from the one that was written.
+    """
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    for shard in shards + manifest.get("files", []):
+        path = folder / shard["file"]
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: shard is missing; {MEND}")
+        size = check_regular(path).stat().st_size
+        if size != shard["bytes"]:
+            raise ValueError(
+                f"{path}: {size:,} bytes, the manifest says {shard['bytes']:,}: truncated or "
+                f"overwritten; {MEND}"
+            )
+        if checksum and (got := sha256(path)) != shard["sha256"]:
+            raise ValueError(
+                f"{path}: SHA-256 {got[:12]}…, the manifest says {shard['sha256'][:12]}…: "
+                f"the shard is corrupt; {MEND}"
+            )
+
+
+def sha256(path: pathlib.Path) -> str:
+    """SHA-256 of a regular file, as hexadecimal text."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Records:
+    """Random access over the shards of one split; decodes with the types of `features.json`.
+
+    Raises:
+      ValueError: shards that cannot be read, or with another number of records than the manifest
+        says.
+    """
+
+    def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
+        self._label = f"{folder} ({split})"
+        paths = [folder / shard["file"] for shard in manifest["splits"][split]["shards"]]
+        try:
+            if manifest["format"] == "array_record":
+                self._source = ArrayRecordDataSource([str(path) for path in paths])
+            else:
+                self._source = TFRecordSource(paths)
+        except Exception as error:
+            raise ValueError(f"{self._label}: shards cannot be read ({error}); {MEND}") from error
+        wanted = manifest["splits"][split]["records"]
+        if len(self._source) != wanted:
+            raise ValueError(
+                f"{self._label}: its shards hold {len(self._source):,} records, the manifest says "
+                f"{wanted:,}; {MEND}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict:
+        with self._naming(int(index)):
+            return decode(self._source[int(index)])
+
+    def find_bytes(self, index: int, key: str) -> memoryview:
+        """The bytes feature `key` of a record, without decoding the others (`find_bytes`)."""
+        with self._naming(int(index)):
+            return find_bytes(self._source[int(index)], key)
+
+    @contextlib.contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise ValueError(
+                f"{self._label}: record {index} cannot be read ({error}); {MEND}"
+            ) from error
+
+
+def decode(serialized: bytes) -> dict:
+    """One serialized `tf.train.Example` → dict of bytes, int64 [n] or float32 [n]."""
+    feature = tf_example_pb2.Example.FromString(serialized).features.feature
+    values = {}
+    for key, value in feature.items():
+        match value.WhichOneof("kind"):
+            case "bytes_list":
+                values[key] = value.bytes_list.value[0] if value.bytes_list.value else b""
+            case "int64_list":
+                values[key] = np.array(value.int64_list.value, np.int64)
+            case "float_list":
+                values[key] = np.array(value.float_list.value, np.float32)
+            case None:
+                values[key] = np.zeros(0, np.int64)
+    return values
+
+
+def find_bytes(serialized: bytes, key: str) -> memoryview:
+    """First value of a bytes feature of a serialized `tf.train.Example`, not copied.
+
+    Walks the wire format: in an Example everything down to the value is length-delimited. For
+    records of many kilobytes this is several times faster than parsing them.
+
+    Args:
+      serialized: the Example.
+      key: name of the feature.
+
+    Returns:
+      The value; empty where the feature has none.
+
+    Raises:
+      ValueError: the example has no such feature, or is corrupt.
+    """
+    data, wanted = memoryview(serialized), key.encode()
+    for _, start, stop in _fields(data, 0, len(data)):  # Example.features
+        for _, entry, end in _fields(data, start, stop):  # Features.feature: a map
+            (_, name, name_end), (_, feature, feature_end) = _fields(data, entry, end)
+            if data[name:name_end] != wanted:
+                continue
+            for _, values, values_end in _fields(data, feature, feature_end):  # Feature.bytes_list
+                for _, value, value_end in _fields(data, values, values_end):
+                    return data[value:value_end]
+            return data[:0]
+    raise ValueError(f"no feature {key!r}")
+
+
+def _fields(data: memoryview, at: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Tag, first and last position of the length-delimited fields in `data[at:stop]`."""
+    while at < stop:
+        tag, size, shift = data[at], 0, 0
+        while data[at := at + 1] >= 128 and shift < 64:
+            size |= (data[at] & 127) << shift
+            shift += 7
+        size |= data[at] << shift
+        at += 1
+        if at + size > stop:
+            raise ValueError("a field ends past the record")
+        yield tag, at, at + size
+        at += size
+
+
+class TFRecordSource:
+    """Random access to TFRecord files: positions are found once, both CRCs are checked."""
+
+    def __init__(self, paths: Sequence[pathlib.Path]):
+        self._paths = list(paths)
+        self._positions = [(i, at) for i, path in enumerate(paths) for at in _record_starts(path)]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> bytes:
+        shard, start = self._positions[index]
+        with self._paths[shard].open("rb") as file:
+            file.seek(start)
+            head = file.read(12)
+            _check_crc(head[:8], head[8:], self._paths[shard])
+            body = file.read(struct.unpack("<Q", head[:8])[0])
+            _check_crc(body, file.read(4), self._paths[shard])
+        return body
+
+
+def _record_starts(path: pathlib.Path) -> list[int]:
+    starts, size, at = [], path.stat().st_size, 0
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(12)
+            _check_crc(head[:8], head[8:], path)
+            starts.append(at)
+            at += 16 + struct.unpack("<Q", head[:8])[0]
+    return starts
+
+
+def masked_crc(data: bytes) -> bytes:
+    """CRC-32C of `data` in the masked form of TFRecord, little-endian."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _check_crc(data: bytes, crc: bytes, path: pathlib.Path) -> None:
+    if masked_crc(data) != crc:
+        raise ValueError(f"{path}: wrong CRC, the file is corrupt")
+
+
+def write_tfrecord(path: pathlib.Path, records: Sequence[bytes]) -> None:
+    """Writes serialized records as a TFRecord file."""
+    with path.open("wb") as file:
+        for record in records:
+            head = struct.pack("<Q", len(record))
+            file.write(head + masked_crc(head) + record + masked_crc(record))

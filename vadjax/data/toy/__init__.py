@@ -1,0 +1,1 @@
+"""Built-in data: small sets that are drawn when they are needed."""

@@ -1,0 +1,319 @@
+"""Video files and streams → frames, by PyAV: right pixels and times, or what is wrong with them.
+
+with Decoder("street.mp4") as video:
+    for frame in video:      # uint8 [H, W, 3], RGB, and its time in seconds from 0
+        ...
+    if video.shortfall: ...  # "48 of 100 frames can be decoded; …"
+"""
+
+import pathlib
+import shlex
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from vadjax.data.video.deinterlace import Deinterlacer
+from vadjax.data.video.frame_times import MOST_FPS, Times, decide, like
+
+REMEDY = "the file is cut short or damaged, or its header wrong; copy or record it again"
+
+
+class Frame(NamedTuple):
+    """One decoded frame.
+
+    Attributes:
+      pixels: uint8 [H, W, 3], RGB, upright.
+      time: seconds since the first frame, rising; None where unknown.
+    """
+
+    pixels: np.ndarray
+    time: float | None
+
+
+class Decoder(Iterable[Frame]):
+    """The frames of a video file or stream, once, in order.
+
+    Pixels equal those of OpenCV's reader for ordinary files. The rotation that the file names is
+    applied. Packets that cannot be decoded, and those that a file cuts short, are passed over and
+    counted. `close` may be called from another thread; iterating then ends.
+
+    Args:
+      source: path of a file, or address of a stream (`"rtsp://…"`).
+      deinterlace: make whole frames of interlaced ones (FFmpeg's bwdif), as many as there are.
+      options: of FFmpeg's demuxer, `{"rtsp_transport": "tcp"}`.
+      timeout: seconds to wait for a stream to open and for its next packet, one number or both;
+        None: for ever.
+
+    Raises:
+      ValueError: it cannot be opened, holds no video, or video of an unknown codec; while
+        iterating: no frame can be decoded, or one is interlaced and `deinterlace` is not set.
+
+    Attributes:
+      codec: name of the codec, `"h264"`.
+      seconds: duration by the header; None where it does not say.
+      count: frames that were decoded so far.
+      lost: packets so far that could not be decoded.
+      damaged: frames so far that FFmpeg decoded with errors.
+      ended: why a stream or file broke off; empty at its regular end.
+    """
+
+    def __init__(
+        self,
+        source: str | pathlib.Path,
+        *,
+        deinterlace: bool = False,
+        options: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ):
+        self.source = str(source)
+        self._is_stream = isinstance(source, str) and "://" in source
+        self._lock, self._over = threading.Lock(), False
+        self._container = self._open(dict(options or {}), timeout)
+        try:
+            self._stream = self._choose()
+        except ValueError:
+            self._container.close()
+            raise
+        self._stream.thread_type = "SLICE" if self._is_stream else "AUTO"  # AUTO delays frames
+        self.codec = self._stream.codec_context.codec.canonical_name
+        self._deinterlacer = Deinterlacer() if deinterlace else None
+        self.count, self.lost, self.damaged, self.ended = 0, 0, 0, ""
+        self._cut: int | None = None
+        # What the header says is read now: nothing can be asked of a container that is closed.
+        self._format, self._frames = self._container.format.name, self._stream.frames
+        self._header_fps = _rate(self._stream)
+        self.seconds = _seconds(self._container, self._stream)
+        self._times = Times(self._header_fps)
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        reformatter = VideoReformatter()  # one for all: each holds buffers and threads of its own
+        try:
+            for frame, time in self.frames():
+                bgr = reformatter.reformat(
+                    frame, format="bgr24", interpolation="BICUBIC", threads=1
+                )
+                pixels = cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB)
+                yield Frame(upright(pixels, frame), time)
+        finally:
+            self.close()
+
+    def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The frames as FFmpeg has them, which costs less than pixels, with their times."""
+        for frame in self._whole():
+            self.count += 1
+            self.damaged += frame.is_corrupt
+            yield frame, self._times.rising(frame.time)
+        if not self.count and not self._over:
+            told = f"{self.source}: no frame of its {self.codec} video can be decoded"
+            if self._is_stream:
+                raise ValueError(f"{told} ({self.ended or 'it ended'})")
+            raise ValueError(
+                f"{told}; is the file whole? Else convert it: {converting(self.source)}"
+            )
+
+    def close(self) -> None:
+        """Lets the file or stream go: at once, or when the thread that reads it next looks."""
+        self._over = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._container.close()
+            finally:
+                self._lock.release()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second: by the header, but by the frames' own times where these disagree."""
+        return decide(self._header_fps, self._times.rate)
+
+    @property
+    def listed(self) -> int:
+        """Frames that the header promises, duration × rate or their number; 0: it does not say."""
+        if self.fps and self.seconds and not self._is_stream:
+            return round(self.seconds * self.fps)
+        return self._frames
+
+    @property
+    def shortfall(self) -> str:
+        """What is missing or damaged of a file that was decoded to its end; empty if nothing is.
+
+        What is missing is duration × rate less the frames there are, unless they are all that a
+        list in the header has. The rate is the mean of their own times, which finds an end that is
+        cut off; holes, of more than 8 frames and 2 %, are found by the header's rate where it is
+        the usual one of the frames. Frames that a stream copy hides do not count.
+        """
+        promised, reasons = max(self._promised(), self.count + self.lost), []
+        if promised > self.count:
+            reasons.append(f"{self.count:,} of {promised:,} frames can be decoded")
+        if self.damaged:
+            reasons.append(f"{self.damaged:,} of {self.count:,} frames were decoded with errors")
+        return f"{' and '.join(reasons)}; {REMEDY}" if reasons else ""
+
+    def _promised(self) -> int:
+        """Frames by duration × rate, where these are notably more than there are; else those."""
+        times, listed = self._times, self._frames
+        mean = times.rate or self._header_fps
+        if not self.seconds or not mean or (listed and self.count >= listed):
+            return self.count
+        by_mean, hole = round(self.seconds * mean), max(8, self.count // 50)
+        # Without a list of the frames the duration may be that of the sound.
+        cut_off = by_mean - self.count > (1 if listed else hole)
+        promised = by_mean
+        if self._header_fps and like(self._header_fps, times.usual):
+            promised = max(by_mean, round(self.seconds * self._header_fps))
+        return promised if cut_off or promised - self.count > hole else self.count
+
+    def own_rate(self) -> float | None:
+        """Frames a second as `fps`, by the times of all packets; reads the file, decodes nothing.
+
+        Nothing can be decoded afterwards.
+        """
+        if "mp4" in self._format:
+            return self.fps  # its header holds the times
+        ticks = set()
+        for packet in self._packets():
+            tick = packet.dts if self._format == "avi" else packet.pts
+            if packet.size and tick is not None and not packet.is_discard:
+                ticks.add(tick)
+        span = (max(ticks) - min(ticks)) * self._stream.time_base if ticks else 0
+        return decide(self._header_fps, float((len(ticks) - 1) / span) if span > 0 else None)
+
+    def _open(self, options: dict[str, str], timeout: float | tuple[float, float] | None):
+        # An absolute path is never taken for an address.
+        name = self.source if self._is_stream else str(pathlib.Path(self.source).absolute())
+        try:
+            return av.open(name, options=options, timeout=timeout, metadata_errors="replace")
+        except (av.FFmpegError, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            if self._is_stream:
+                raise ValueError(f"{self.source}: cannot be opened: {reason}") from error
+            raise ValueError(
+                f"{self.source}: no video can be read from it ({reason}); is the file whole? "
+                f"Copy it again, or see what it is: ffprobe {shlex.quote(self.source)}"
+            ) from error
+
+    def _choose(self):
+        """The video stream; raises ValueError where there is none that can be decoded."""
+        streams = self._container.streams
+        found = streams.best("video") or next(iter(streams.video), None)
+        if found is None:
+            kinds = ", ".join(_kind(stream) for stream in streams) or "nothing"
+            raise ValueError(f"{self.source}: holds no video stream, but {kinds}")
+        if found.codec_context is None:
+            raise ValueError(
+                f"{self.source}: its video has a codec that FFmpeg does not know; convert it with "
+                f"the program that made it. To see what it is: ffprobe {shlex.quote(self.source)}"
+            )
+        return found
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """The packets of the stream; the last is empty."""
+        try:
+            yield from self._container.demux(self._stream)
+        except (av.FFmpegError, OSError) as error:
+            self.lost += not self._is_stream
+            self.ended = getattr(error, "strerror", None) or str(error)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        packets = self._packets()
+        while not self._over:
+            with self._lock:
+                frames = None if self._over else self._next(packets)
+            if frames is None:
+                break
+            for frame in frames:
+                if self._format == "avi":
+                    frame.pts = frame.dts  # the times of AVI are in the order of decoding
+                if self._cut is None or frame.pts is None or frame.pts < self._cut:
+                    yield frame
+        if self._over:
+            self.close()  # another thread could not
+
+    def _next(self, packets: Iterator[av.Packet]) -> list[av.VideoFrame] | None:
+        """What the next packet brings; None after the last one."""
+        packet = next(packets, None)
+        if packet is None:
+            return None
+        last = packet.pts is None and packet.dts is None
+        if not packet.size and not last:
+            return []
+        # A file that is cut off ends within a packet; of a stream or TS some always are incomplete.
+        # Frames that are shown after that packet's time of decoding may have a gap before them.
+        if packet.is_corrupt and not (self._is_stream or "mpegts" in self._format):
+            self.lost += 1
+            self._cut = packet.dts
+            return []
+        try:
+            return packet.decode()
+        except (av.FFmpegError, OSError):
+            self.lost += 1
+            return []
+
+    def _whole(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames that are not interlaced, or were made whole."""
+        for frame in self._decoded():
+            if self._deinterlacer:
+                yield from self._deinterlacer(frame)
+            elif frame.interlaced_frame:
+                raise ValueError(
+                    f"{self.source}: frame {self.count} is interlaced ({self.codec}): it shows two "
+                    "moments in alternate lines. Say --deinterlace to make whole frames of them"
+                )
+            else:
+                yield frame
+        if self._deinterlacer:
+            yield from self._deinterlacer(None)
+
+
+def _rate(stream) -> float | None:
+    """Frames a second by the header."""
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate and 0 < rate < MOST_FPS else None
+
+
+def _seconds(container, stream) -> float | None:
+    """Duration by the header, of the video if that is known."""
+    if container.format.name == "avi":  # a file without its index has a duration by guess
+        return float(stream.frames * stream.time_base) or None
+    if stream.duration is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    whole = container.duration
+    return whole / av.time_base if whole is not None and whole > 0 else None
+
+
+def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Pixels [H, W, 3] turned and mirrored as the frame's display matrix says, in quarter turns."""
+    if "DISPLAYMATRIX" not in {side.type.name for side in frame.side_data}:
+        return pixels
+    matrix = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), np.int32).reshape(3, 3)
+    (a, b), (c, d) = matrix[:2, :2]
+    if abs(int(b)) > abs(int(a)):  # x is shown along y
+        pixels, across, down = pixels.swapaxes(0, 1), c, b
+    else:
+        across, down = a, d
+    return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+
+def converting(source: str) -> str:
+    """A command that makes H.264 of a file; frames stay what and as many as they are."""
+    path = pathlib.Path(source)
+    out = path.with_name(f"{path.stem}_h264.mp4" if path.suffix == ".mp4" else f"{path.stem}.mp4")
+    return (
+        f"ffmpeg -i {shlex.quote(source)} -map 0:v:0 -fps_mode passthrough -c:v libx264 -crf 10 "
+        f"-pix_fmt yuv420p {shlex.quote(str(out))} (and move the first file elsewhere)"
+    )
+
+
+def _kind(stream) -> str:
+    context = stream.codec_context
+    return f"{stream.type} ({context.name})" if context else stream.type

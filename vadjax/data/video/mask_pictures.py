@@ -1,0 +1,122 @@
+"""Pictures of masks, read unchanged; a pixel above 0 is anomalous. No JAX.
+
+grey      of any depth: 8 and 16 bits, also numbers of objects
+colour    any channel above 0
+palette   index 0 is the background, whatever its colour
+alpha     the drawing, if the picture has one colour and is not opaque throughout; not read, if it
+          is the same everywhere; refused, if colours and alpha say different things
+JPEG      values of 128 and more, because JPEG spreads small values around every edge
+"""
+
+import functools
+import io
+import pathlib
+import sys
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vadjax.data.video import pictures
+from vadjax.data.video.reader import Picture
+
+HALF = 128  # of the range of a JPEG
+BLACK = 16  # what rounding in a JPEG can make of a picture that is black throughout
+
+
+def read_mask(path: pathlib.Path) -> Picture:
+    """One mask from a picture file (module docstring); `pixels` is bool [H, W].
+
+    Raises:
+      ValueError: not a readable picture, or one that can be understood in two ways.
+    """
+    content = pictures.read_bytes(path)
+    if content.startswith(pictures.JPEG):
+        with pictures.naming(path):
+            pixels = pictures.decode(content)
+        return Picture(_above_half(pixels, path), str(path))
+    values = read_values(content, path)
+    if values.ndim == 3 and values.shape[2] == 4:
+        return Picture(_without_alpha(values, path), str(path))
+    return Picture(values > 0 if values.ndim == 2 else (values > 0).any(2), str(path))
+
+
+def read_values(content: bytes, path: pathlib.Path) -> np.ndarray:
+    """Values of a picture as they are stored: [H, W], or [H, W, C], BGR and alpha.
+
+    Raises:
+      ValueError: not a readable picture, or a palette whose background is not clear.
+    """
+    with pictures.naming(path):
+        pictures.check_size(content)
+    if not pictures.is_whole(content):
+        raise ValueError(f"{path}: cut short ({len(content):,} bytes); copy it again")
+    values = _palette_index(content, path)
+    if values is None:
+        values = pictures.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError(f"{path}: not a readable mask ({len(content):,} bytes); copy it again")
+    return values
+
+
+def _palette_index(content: bytes, path: pathlib.Path) -> np.ndarray | None:
+    """Index of every pixel's colour, [H, W]; None for a picture without a palette."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode != "P":
+                return None
+            index, colours = np.asarray(image), image.getpalette("RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None  # OpenCV knows more kinds
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{path}: not a readable mask ({error}); copy it again") from error
+    known = np.array(colours).reshape(-1, 3)
+    black = [i for i in np.unique(index) if 0 < i < len(known) and not known[i].any()]
+    if black and known[0].any():
+        raise ValueError(
+            f"{path}: a palette whose entry 0 is the colour {tuple(map(int, known[0]))} and whose "
+            f"entry {black[0]} is black; either may be the background. Save the mask as a grey "
+            "picture with 0 for the background"
+        )
+    return index
+
+
+def _without_alpha(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
+    """Anomalous pixels of a picture [H, W, 4], bool [H, W]."""
+    coloured, alpha = (values[..., :3] > 0).any(2), values[..., 3]
+    if alpha.flat[0] > 0 and (alpha == alpha.flat[0]).all():
+        return coloured
+    opaque = alpha > 0
+    if (values[..., :3] == values[0, 0, :3]).all() or (coloured == opaque).all():
+        return opaque
+    raise ValueError(
+        f"{path}: {int(coloured.sum()):,} pixels have a colour above 0, but "
+        f"{int(opaque.sum()):,} are not transparent; which are anomalous is not clear. Save the "
+        "mask as a grey picture with 0 for the background"
+    )
+
+
+def _above_half(pixels: np.ndarray | None, path: pathlib.Path) -> np.ndarray:
+    """Anomalous pixels of a JPEG [H, W, 3], bool [H, W]."""
+    if pixels is None:
+        raise ValueError(f"{path}: not a readable JPEG, or cut short; copy it again")
+    brightest = pixels.max(2)
+    if 0 < brightest.max() < HALF:
+        if brightest.max() > BLACK or brightest.min() != brightest.max():
+            raise ValueError(
+                f"{path}: a JPEG mask whose largest value is {brightest.max()}, expected black and "
+                "white (0 and 255): JPEG changes small values. Save the masks as PNG from their "
+                "source"
+            )
+    _note_jpeg()
+    return brightest >= HALF
+
+
+@functools.cache
+def _note_jpeg() -> None:
+    """Says once what was assumed."""
+    print(
+        f"note: masks in JPEG: values of {HALF} and more count as anomalous, because JPEG blurs "
+        "edges",
+        file=sys.stderr,
+    )

@@ -1,0 +1,278 @@
+"""Masks of anomalous pixels: a folder of pictures, or an `.npy`, a video. No JAX."""
+
+import functools
+import pathlib
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from vadjax.data.video.mask_pictures import read_mask
+from vadjax.data.video.object_masks import ANNOTATIONS, TRACKS, ObjectMasks, read_objects
+from vadjax.data.video.reader import FrameFolder, Picture
+from vadjax.formats.folders import visible
+from vadjax.formats.npy import read_npy
+
+ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames
+BLOCK = 64  # frames that are read at once where they are the last axis
+GROUND_TRUTH = "_gt"  # ends the name of a folder of masks beside VIDEO
+AS_PICTURES = "All its sides fit; save the masks as pictures, VIDEO/*.png"
+
+
+class MaskFolder(FrameFolder):
+    """The masks of a folder of pictures, taken by rank: `pixels` is bool [H, W]."""
+
+    def __iter__(self) -> Iterator[Picture]:
+        return map(read_mask, self.paths)
+
+    def values(self) -> Iterator[np.ndarray]:
+        """Every mask as numbers of objects, [H, W], 0 = none."""
+        return map(read_objects, self.paths)
+
+
+class ArrayMasks:
+    """Masks in one array, [T, H, W] or [H, W, T].
+
+    Args:
+      array: the masks, above 0 = anomalous.
+      source: where they are from, for messages.
+      frames: the frames that they belong to, or only their number; None if unknown.
+      order: a name of `ORDERS`; None decides by `frames`.
+      remedy: what to do where both orders fit, for messages.
+
+    Attributes:
+      shape: of the array.
+      order: as given, or as set before the first mask is asked for.
+
+    Raises:
+      ValueError: an array of other dimensions, or not of numbers.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        source: str,
+        frames: Iterable[Picture] | int | None = None,
+        order: str | None = None,
+        remedy: str = AS_PICTURES,
+    ):
+        if array.ndim != 3 or array.dtype.kind not in "buif" or not array.size:
+            raise ValueError(
+                f"{source}: {array.dtype} {array.shape}; expected [frames, H, W] or [H, W, frames]"
+            )
+        self.shape = array.shape
+        self._array, self._source, self._frames = array, source, frames
+        self.order, self._remedy = order, remedy
+
+    @functools.cached_property
+    def axis(self) -> int:
+        """Axis of the frames, 0 or 2.
+
+        Raises:
+          ValueError: none fits the frames, or both do.
+        """
+        if self.order is not None:
+            return ORDERS[self.order]
+        return time_axis(self.shape, self._source, self._frames, self._remedy)
+
+    def __len__(self) -> int:
+        return self.shape[self.axis]
+
+    def __iter__(self) -> Iterator[Picture]:
+        for rank, mask in enumerate(self.values()):
+            yield Picture(mask > 0, f"{self._source}#{rank}")
+
+    def values(self) -> Iterator[np.ndarray]:
+        """Every mask as it is stored, [H, W]."""
+        if self.axis == 0:
+            yield from map(np.asarray, self._array)
+            return
+        for start in range(0, len(self), BLOCK):  # a frame is spread over the whole file
+            yield from np.moveaxis(np.array(self._array[..., start : start + BLOCK]), 2, 0)
+
+
+class MaskFile(ArrayMasks):
+    """Masks in an `.npy` file; a copy, on another machine too, opens the file again.
+
+    Args and Raises: as `ArrayMasks`; also a file that cannot be read.
+    """
+
+    def __init__(self, path: pathlib.Path, *known, **options):
+        super().__init__(read_npy(path), str(path), *known, **options)
+        self._given = (path, *known)
+
+    def __reduce__(self):
+        return MaskFile, self._given
+
+
+def time_axis(
+    shape: tuple[int, ...],
+    source: str,
+    frames: Iterable[Picture] | int | None,
+    remedy: str = AS_PICTURES,
+) -> int:
+    """Which axis of masks [T, H, W] or [H, W, T] holds the frames: 0 or 2.
+
+    Args:
+      shape: of the array.
+      source: where it is from, for messages.
+      frames: the frames that they belong to, or only their number; None if unknown.
+      remedy: what to do where both orders fit, for messages.
+
+    Raises:
+      ValueError: none fits the frames, or both do.
+    """
+    count = frames if frames is None or isinstance(frames, int) else len(frames)
+    fits = [axis for axis in (0, 2) if count in (None, shape[axis])]
+    if len(fits) == 2 and isinstance(frames, Iterable):
+        folder = isinstance(frames, FrameFolder)
+        size = frames.size if folder else next(iter(frames)).pixels.shape[:2]
+        sizes = {0: shape[1:], 2: shape[:2]}
+        fits = [axis for axis in fits if sizes[axis] == size]
+        count = f"{count:,} ({size[0]} x {size[1]} pixels)"
+    if not fits:
+        raise ValueError(
+            f"{source}: masks of shape {shape}, number of frames {count}; expected [frames, H, W] "
+            "or [H, W, frames], one for each frame"
+        )
+    if len(fits) == 2:
+        raise ValueError(
+            f"{source}: masks of shape {shape} may be [frames, H, W] or [H, W, frames], the order "
+            f"of MATLAB. {remedy}"
+        )
+    return fits[0]
+
+
+class Masks:
+    """The masks of a video, one a frame, read one at a time: bool [H, W].
+
+    Args:
+      name: of the video.
+      masks: one a frame; a `MaskFolder`, a `MaskFile` or `ObjectMasks`.
+    """
+
+    def __init__(self, name: str, masks: MaskFolder | MaskFile | ObjectMasks):
+        self.name, self.source = name, masks
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Every mask, bool [H, W].
+
+        Raises:
+          ValueError: a mask of another size than the first.
+        """
+        first = None
+        for mask in self.source:
+            first = first or mask
+            if mask.pixels.shape != first.pixels.shape:
+                raise ValueError(
+                    f"{mask.source}: a mask of shape {mask.pixels.shape}, expected "
+                    f"{first.pixels.shape} as {first.source}"
+                )
+            yield mask.pixels
+
+
+def open_video(
+    path: pathlib.Path,
+    frames: Iterable[Picture] | int | None = None,
+    order: str | None = None,
+    remedy: str = AS_PICTURES,
+) -> MaskFolder | MaskFile | ObjectMasks:
+    """The masks of one video: a folder of pictures, UBnormal's `VIDEO_annotations`, or an `.npy`.
+
+    Args:
+      path: folder or file.
+      frames: as for `ArrayMasks`.
+      order: as for `ArrayMasks`.
+      remedy: as for `ArrayMasks`.
+
+    Raises:
+      ValueError: no such pictures, or not such an array.
+    """
+    if not path.is_dir():
+        return MaskFile(path, frames, order, remedy)
+    if path.name.endswith(ANNOTATIONS) or next(path.glob(f"*{TRACKS}"), None):
+        return ObjectMasks(path, frames)
+    return MaskFolder(path)
+
+
+def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Name of the video and path of its masks, in a folder of any of the published forms.
+
+    `VIDEO/*.png` and `VIDEO.npy`; or, among other things, `VIDEO_gt/*.bmp` (UCSD) and
+    `VIDEO_annotations/*_gt.png`, also in folders `Scene…` (UBnormal).
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: nothing there, or something else.
+    """
+    paths = visible(folder)
+    scenes = [path for path in paths if is_scene(path)]
+    folders = [path for path in paths if path.is_dir()]
+    folders += [path for scene in scenes for path in visible(scene) if path.is_dir()]
+    for ending in (ANNOTATIONS, GROUND_TRUTH):
+        if marked := [path for path in folders if path.name.endswith(ending)]:
+            _note_others(folders, marked, ending)
+            return _named({path: path.name.removesuffix(ending) for path in marked})
+    for path in paths:
+        if not path.is_dir() and path.suffix != ".npy":
+            raise ValueError(f"{path}: neither a folder of masks nor an .npy; move it elsewhere")
+    if not paths:
+        raise ValueError(f"{folder}: empty; expected a folder of masks, or an .npy, a video")
+    return _named({path: path.name if path.is_dir() else path.stem for path in paths})
+
+
+def is_scene(path: pathlib.Path) -> bool:
+    """Whether this is a folder of UBnormal with the videos of one scene, `Scene1`."""
+    return path.is_dir() and re.fullmatch(r"Scene\d+", path.name) is not None
+
+
+def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
+    found: dict[str, pathlib.Path] = {}
+    for path, name in names.items():
+        if name in found:
+            raise ValueError(f"{found[name]} and {path}: both are masks of {name}; move one away")
+        found[name] = path
+    return found
+
+
+def _note_others(folders: list[pathlib.Path], marked: list[pathlib.Path], ending: str) -> None:
+    """Says which folders are taken as frames, because others are named as masks."""
+    masks = {path.name for path in marked}
+    others = [path for path in folders if path not in marked and not is_scene(path)]
+    if alone := [path.name for path in others if f"{path.name}{ending}" not in masks]:
+        print(
+            f"note: passed over, without masks VIDEO{ending} beside: {', '.join(alone[:5])}"
+            f"{', …' if alone[5:] else ''}",
+            file=sys.stderr,
+        )
+
+
+def open_masks(
+    folder: pathlib.Path,
+    counts: Mapping[str, int] | None = None,
+    order: str | None = None,
+    remedy: str = AS_PICTURES,
+) -> dict[str, Masks]:
+    """The masks of every video in a folder, as `find_masks` finds them.
+
+    Args:
+      folder: of the masks.
+      counts: number of frames of the videos for which it is known, to which masks are compared.
+      order: as for `ArrayMasks`.
+      remedy: as for `ArrayMasks`.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: nothing there, something else, or another number of masks than frames.
+    """
+    found = {}
+    for name, path in find_masks(folder).items():
+        count = None if counts is None else counts.get(name)
+        found[name] = Masks(name, open_video(path, count, order, remedy))
+        if count is not None and len(found[name]) != count:
+            raise ValueError(f"{path}: {len(found[name]):,} masks for {count:,} frames")
+    return found

@@ -1,0 +1,1 @@
+"""Frozen networks as functions from pixels to features."""

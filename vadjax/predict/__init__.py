@@ -1,0 +1,1 @@
+"""New video and cameras, scored by a finished run."""

@@ -1,0 +1,180 @@
+"""Scoring as the frames come: a line for every snippet, and nothing else kept."""
+
+import csv
+import datetime
+import io
+import itertools
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vadjax.data.video.reader import Picture
+from vadjax.data.video.snippets import FRAMES as SNIPPET
+from vadjax.formats.names import check_name
+from vadjax.predict.restore import Clock, Trained
+from vadjax.report.intervals import clock as hours
+from vadjax.runtime import replacing, space
+from vadjax.runtime.terminal import visible
+from vadjax.scores.streaming import Part
+
+NO_SCORE = "too few frames for a score"  # between two gaps, or in all
+WARM_UP = 64  # frames; enough for a first score of any system
+
+
+def warm_up(trained: Trained, name: str) -> None:
+    """Compiles what scoring needs, so that the first frames of a camera are not lost to it."""
+    height, width = trained.size or (240, 320)
+    frame = np.zeros((height, width, 3), np.uint8)
+    blank = (Picture(frame, "warm-up") for _ in range(WARM_UP))
+    for _ in trained.parts(name, Clock(blank, 25.0), live=True):
+        break
+
+
+class Row(NamedTuple):
+    """A line of at most 16 frames without a gap, with the columns of the file."""
+
+    clock: str
+    seconds: str
+    first_frame: int
+    last_frame: int
+    score: str
+    missing: int
+    reason: str
+
+    @classmethod
+    def of(cls, part: Part, first: int, times: list[tuple[float, int]]) -> "Row":
+        """The row of a part whose first frame is number `first`, and of its `Clock.times`."""
+        now = datetime.datetime.now().isoformat(timespec="milliseconds")
+        high = float(part.frame_scores.max())
+        reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
+        reason = visible(reason)  # has names of the training videos in it
+        score = f"{high:.5g}"
+        if math.isnan(high):
+            score, reason = "", NO_SCORE
+        seconds, missing = f"{times[0][0]:.3f}", sum(count for _, count in times)
+        return cls(now, seconds, first, first + len(times) - 1, score, missing, reason)
+
+    def __str__(self) -> str:
+        score = f"score {float(self.score):.4f}" if self.score else "no score"
+        gap = f"  ({self.missing:,} frames missing)" if self.missing else ""
+        start = f"{hours(float(self.seconds))}  frames {self.first_frame}-{self.last_frame}"
+        return f"{start}  {score}{gap}  {self.reason}".rstrip()
+
+
+class Pace:
+    """Says once, at the first gap, how many of a camera's frames are processed.
+
+    Args:
+      name: of the camera.
+    """
+
+    def __init__(self, name: str):
+        self._name, self._lost, self._said = name, 0, False
+
+    def note(self, row: Row) -> None:
+        """Takes the next row; the frames before its first one, and the missing ones, are past."""
+        self._lost += row.missing
+        seconds, taken = float(row.seconds), row.first_frame
+        if self._said or not row.missing or not taken or not seconds > 0:
+            return
+        self._said, given = True, taken + self._lost
+        print(
+            f"{self._name}: processing {taken / seconds:.3g} of {given / seconds:.3g} frames a "
+            "second; scoring begins anew after each gap",
+            flush=True,
+        )
+
+
+def watch(
+    trained: Trained,
+    name: str,
+    pictures: Iterable[Picture],
+    fps: float,
+    out: pathlib.Path,
+    trust: bool = True,
+) -> int:
+    """Prints a line for every 16 frames as soon as they are scored, until the video ends.
+
+    A score is of the frames so far alone (`System.stream`), the highest of the 16. The lines are
+    appended to `out/NAME.live.csv` too. Where frames are missing a line ends early and scoring
+    begins anew (`Trained.runs`).
+
+    Args:
+      trained: the run.
+      name: of the video.
+      pictures: its frames.
+      fps: frames a second, where the pictures do not know their times.
+      trust: as for `Clock`.
+      out: where to write.
+
+    Returns:
+      How many frames came.
+
+    Raises:
+      ValueError: a name that cannot be that of a file.
+      KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
+    """
+    check_name(name, "--live")
+    path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
+    pace = Pace(name)
+    with _Lines(path) as lines:
+        try:
+            for run in trained.runs(name, clock, live=True):
+                for part in by_snippet(run, done):
+                    row = Row.of(part, done, clock.times(len(part.frame_scores)))
+                    lines.add(row)
+                    pace.note(row)
+                    print(row, flush=True)
+                    done = row.last_frame + 1
+        except KeyboardInterrupt:
+            print(f"Lines: {path}")
+            raise
+    print(f"Lines: {path}")
+    return done
+
+
+class _Lines:
+    """Adds lines to a file of lines, which begins with the names of the columns."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+        with space.naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+            if not path.stat().st_size:
+                self.add(Row._fields)
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+
+    def add(self, row: Sequence) -> None:
+        """Adds a line, which is in the file when this returns."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerow(row)
+        with space.naming(self._path):
+            replacing.append(self._file, text.getvalue().encode())
+
+
+def by_snippet(parts: Iterator[Part], first: int = 0) -> Iterator[Part]:
+    """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer.
+
+    Args:
+      parts: of frames without a gap.
+      first: number of the first of them.
+    """
+    waiting, reasons = np.zeros(0, np.float32), []
+    for part in itertools.chain(parts, [None]):
+        if part is not None:
+            waiting = np.concatenate([waiting, part.frame_scores])
+            reasons += part.reasons
+        while len(waiting) >= SNIPPET or (part is None and len(waiting)):
+            first += len(waiting[:SNIPPET])
+            own = [one for one in reasons if one["frame"] < first or part is None]
+            yield Part(waiting[:SNIPPET], reasons=tuple(own))
+            waiting, reasons = waiting[SNIPPET:], [one for one in reasons if one not in own]

@@ -1,0 +1,302 @@
+"""Any video, folder of frames or camera → scores, curve, film, and when it was."""
+
+import array
+import dataclasses
+import math
+import pathlib
+import re
+import warnings
+from typing import NamedTuple
+
+import cv2
+import jax
+import ml_collections
+import numpy as np
+
+from vadjax.data.video.camera import Camera, is_camera
+from vadjax.data.video.pictures import not_for
+from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
+from vadjax.data.video.snippets import FRAMES as SNIPPET
+from vadjax.formats import json_files
+from vadjax.formats.names import check_name
+from vadjax.predict import live
+from vadjax.predict.restore import Clock, Trained, restore
+from vadjax.report import curves, intervals, overlay
+from vadjax.runtime import metric_writers, progress, provenance, replacing
+from vadjax.scores import files
+from vadjax.scores.files import Scores
+from vadjax.scores.streaming import Whole
+
+FPS = 25.0  # of what says nothing of it
+MAP_BYTES = 64 << 20  # a score file's map; of a video that needs more it is left out
+REASONS = 2000  # of one video that are kept
+TOP = 5  # intervals that are named
+
+
+class Rate(NamedTuple):
+    """Frames a second, and where that is from: `file`, `flag` or `assumed`."""
+
+    fps: float
+    source: str
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    folder: str | pathlib.Path,
+    video: str,
+    out: str | pathlib.Path | None = None,
+    *,
+    as_it_comes: bool = False,
+    film: bool = True,
+    fps: float | None = None,
+    name: str | None = None,
+    reading: Reading = AS_IT_IS,
+) -> dict[str, str]:
+    """Scores video with the finished run in `folder`.
+
+    Args:
+      config: as for `trained.restore`.
+      folder: workdir of the run.
+      video: file, folder of frames, folder of such, or camera (`camera.is_camera`).
+      out: where to write; `folder/predict` if None.
+      as_it_comes: as `live.watch`; always so for a camera.
+      film: write the overlay too.
+      fps: frames a second; a file's own if None. Not for cameras.
+      name: of the video; its own if None. Only for one.
+      reading: how video is read, but for rate and levels, which are those of the training.
+
+    Returns:
+      Name and reason of the videos that could not be used, or of the camera that ended.
+
+    Raises:
+      FileNotFoundError: no finished run, or no such video.
+      ValueError: another system's run, or nothing can be scored.
+    """
+    if name is not None:
+        check_name(name, "--name")
+    folder = pathlib.Path(folder)
+    out = pathlib.Path(out or folder / "predict")
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps {fps:g}; expected more than 0, and finite")
+    if is_camera(video):
+        if fps is not None:
+            raise ValueError("--fps is not for a camera; its frames come when they come")
+        return _camera(config, folder, video, out, name, reading.deinterlace)
+    videos = _named(find_videos(video))
+    if name is not None:
+        if len(videos) > 1:
+            raise ValueError(f"--name is for one video; {video} holds {len(videos):,}")
+        videos = dict.fromkeys([name], *videos.values())
+    if not as_it_comes:
+        _check_free(videos, out)
+    trained, failed = restore(config, folder), {}
+    for own, path in videos.items():
+        try:
+            fitted = as_trained(trained, path, fps, reading)
+            rate = _rate(path, fps, fitted)
+            if as_it_comes:
+                frames = open_frames(path, fitted)
+                live.watch(trained, own, frames, rate.fps, out, rate.source != "flag")
+            else:
+                write(trained, own, path, rate, out, film, fitted)
+        except (ValueError, OSError, cv2.error) as error:
+            if len(videos) == 1 and not isinstance(error, cv2.error):
+                raise
+            failed[own] = str(error).strip()
+            print(f"{own}: {failed[own]}")
+    return failed
+
+
+def _camera(
+    config,
+    folder: pathlib.Path,
+    video: str,
+    out: pathlib.Path,
+    name: str | None,
+    deinterlace: bool,
+) -> dict:
+    name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
+    with Camera(video, deinterlace) as source:
+        trained = restore(config, folder)
+        if trained.levels:
+            raise ValueError(not_for(f"camera {video}", trained.levels))
+        if rate := trained_rate(trained):
+            print(f"{name}: frames as they come; the run was trained on {rate:g} a second")
+        live.warm_up(trained, name)
+        count = live.watch(trained, name, source, FPS, out)
+    if not source.ended:
+        return {}
+    print(f"Camera {video} {source.ended} after {count:,} frames.")
+    return {name: source.ended}
+
+
+def trained_rate(trained: Trained) -> float | None:
+    """Frames a second to which the video of the training was resampled; None if it was not."""
+    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
+
+
+def as_trained(
+    trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading
+) -> Reading:
+    """How a video is read for a run: at the levels and the rate of what it was trained on.
+
+    Args:
+      trained: the run.
+      path: of the video.
+      fps: frames a second that the user declares.
+      reading: what else is to be heeded.
+
+    Raises:
+      ValueError: pictures that are not declared to have that rate, or a rate declared of a file.
+    """
+    reading = dataclasses.replace(reading, levels=trained.levels)
+    rate = trained_rate(trained)
+    if rate is None or (path.is_dir() and fps == rate):
+        return reading
+    trained_on = f"the run was trained on video that was resampled to {rate:g} frames a second"
+    if path.is_dir():
+        raise ValueError(
+            f"{path}: {trained_on}, and pictures have no times. Give the video file, or pictures "
+            f"that have this rate, and say so: --fps={rate:g}"
+        )
+    if fps is not None:
+        raise ValueError(f"{path}: {trained_on}, by the times in the file; leave out --fps")
+    print(f"{path}: resampled to {rate:g} frames a second, as in the training")
+    return dataclasses.replace(reading, rate=rate)
+
+
+def _rate(path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    if fps is not None:
+        return Rate(fps, "flag")
+    own = getattr(open_frames(path, reading), "fps", None)
+    return Rate(own, "file") if own else Rate(FPS, "assumed")
+
+
+def _named(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+    """Videos by their own names where these differ, else with their folders' behind."""
+    found: dict[str, pathlib.Path] = {}
+    alone = {name.rsplit("/", 1)[-1] for name in videos}
+    for name, path in videos.items():
+        *folders, short = name.split("/")
+        if len(alone) < len(videos):
+            short = "_".join([short, *folders])
+        if short in found:
+            raise ValueError(f"{found[short]} and {path} would both be {short}; rename one of them")
+        found[short] = path
+    return found
+
+
+def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
+    """Raises ValueError if the folder holds the scores of another video of the same name."""
+    for name, path in videos.items():
+        file = out / f"{name}.json"
+        there = str(path)
+        if file.exists():
+            there = json_files.read(file, {"video": str}, nan=True)["video"]
+        if there != str(path):
+            raise ValueError(
+                f"{file}: is of {there}, not of {path}; name another --out, or the video (--name)"
+            )
+
+
+def write(
+    trained: Trained,
+    name: str,
+    path: pathlib.Path,
+    rate: Rate,
+    out: pathlib.Path,
+    film: bool,
+    reading: Reading = AS_IT_IS,
+) -> None:
+    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.webm`.
+
+    Raises:
+      ValueError: it cannot be decoded, or is too short to be scored.
+    """
+    result = score(trained, name, open_frames(path, reading), rate)
+    files.write(out / "scores", result)
+    found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
+    summary = {
+        "video": str(path),
+        "frames": len(result.frame_scores),
+        "fps": rate.fps,
+        "fps_source": rate.source,
+        "seconds": round(float(result.times[-1]) + 1 / rate.fps, 3),
+        "box_size": trained.size,
+        "median": round(float(np.median(result.counted().frame_scores)), 4),
+        "intervals": [_row(one, result, rate.fps) for one in found],
+        provenance.KEY: provenance.made_with(jax.devices(), trained.data),
+    }
+    metric_writers.write_json(out / f"{name}.json", summary)
+    curve = curves.draw_predicted(result, found, rate.fps)
+    replacing.write(out / f"{name}.png", curves.to_png(curve))
+    _print(name, summary)
+    if film:
+        frames = (picture.pixels for picture in open_frames(path, reading))
+        source = overlay.Source(frames, len(result.frame_scores))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # was said at the first reading
+            overlay.write(result, source, out / f"{name}.webm", rate.fps)
+    ends = ".png, .json, .webm" if film else ".png, .json"
+    print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
+
+
+def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
+    """Scores of a video, with the times of its frames.
+
+    Args:
+      trained: the run.
+      name: of the video.
+      source: a `VideoFile`, or any other frames with a length.
+      rate: its frames a second.
+
+    Raises:
+      ValueError: it cannot be decoded, or is too short to be scored.
+    """
+    total = source.listed if isinstance(source, VideoFile) else len(source)
+    whole, times, seen = Whole(MAP_BYTES, REASONS), array.array("f"), 0
+    with progress.bar(f"score {name}", total) as bar:
+
+        def see(number: int) -> None:
+            nonlocal seen
+            seen = number
+            if number % SNIPPET == 0 or number == total:
+                bar.update(number, {})
+
+        clock = Clock(source, rate.fps, see, trust=rate.source != "flag")
+        for part in trained.parts(name, clock):
+            whole.add(part)
+            times.extend(time for time, _ in clock.times(len(part.frame_scores)))
+    if not len(whole):
+        raise ValueError(f"{name}: {seen} frames are too few to be scored")
+    if whole.given_up:
+        print(f"{name}: too long for a map in the score file, which has none")
+    if whole.left_out:
+        print(f"{name}: of its reasons the {REASONS:,} strongest are kept, {whole.left_out:,} not")
+    return trained.system.settle(trained.state, whole.scores(name, np.array(times, np.float32)))
+
+
+def _row(one: intervals.Interval, result: Scores, fps: float) -> dict:
+    """An interval as JSON can hold it, with its strongest reason."""
+    own = [reason for reason in result.reasons if one.start <= reason["frame"] < one.stop]
+    best = max(own, key=lambda reason: reason["score"], default=None)
+    return {
+        "start": round(float(result.times[one.start]), 3),
+        "stop": round(float(result.times[one.stop - 1]) + 1 / fps, 3),
+        "frames": [one.start, one.stop],
+        "peak": one.peak,
+        "score": round(one.score, 4),
+        **({"reason": best["text"]} if best else {}),
+    }
+
+
+def _print(name: str, summary: dict) -> None:
+    print(f"\n{name}: {summary['frames']:,} frames, median score {summary['median']:.3f}")
+    if not summary["intervals"]:
+        print("  the score is the same everywhere")
+    for row in summary["intervals"]:
+        first, stop = row["frames"]
+        span = f"{intervals.clock(row['start'])} to {intervals.clock(row['stop'])}"
+        print(f"  {span}   frames {first:,}-{stop - 1:,}   score {row['score']:.3f}")
+        if "reason" in row:
+            print(f"      {row['reason']}")

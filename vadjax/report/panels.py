@@ -1,0 +1,178 @@
+"""Panels of a reason: the terms of its score, and the attributes of two places side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from vadjax.report.reasons import BINS, Attributes, Reason
+from vadjax.report.sheet import FAINT, INK, Sheet, height, wrap
+from vadjax.runtime.terminal import visible
+
+# Orange and blue that all eyes tell apart (Okabe and Ito); the term that says why, and the others
+HERE, NORMAL = "#d55e00", "#0072b2"
+WHY, ALSO, OTHER = "#1d2530", "#7c8794", "#cfd5db"
+PLAIN = {"angle": "angle (direction)", "background": "background (still)"}
+NEVER = (
+    "All that is normal here stands still, so angle, speed and background say one thing: "
+    "something moves where nothing ever did."
+)
+CLASSES = 4  # at most
+WIDE, LABELS, ROSE = 3.15, 1.42, 1.1  # inches: the panels, names beside bars, the rose
+TITLE, BAR, GAP = 0.24, 0.2, 0.2  # inches: title of a panel, one bar, between panels
+NUMBER = 0.42  # inches for the number behind a bar
+
+
+class Panel(NamedTuple):
+    """A panel that is still to be drawn.
+
+    Attributes:
+      height: inches.
+      draw: draws it on a sheet, with its left and top edge in inches.
+    """
+
+    height: float
+    draw: Callable[[Sheet, float, float], None]
+
+
+def panels(reason: Reason) -> list[Panel]:
+    """The panels for which the reason says something."""
+    here, normal = reason.here, reason.normal
+    found = []
+    if reason.terms:
+        found.append(_terms(reason))
+    if any(value is not None for one in (here, normal) for value in (one.moving, one.speed)):
+        found.append(_motion(here, normal))
+    if any(one.directions or one.direction or one.still for one in (here, normal)):
+        found.append(_rose(here, normal))
+    if here.probability or normal.probability:
+        found.append(_classes(here.probability, normal.probability))
+    return found
+
+
+def _terms(reason: Reason) -> Panel:
+    notes = wrap(NEVER, WIDE, 7) if reason.never_moved else []
+    bars = BAR * len(reason.terms)
+
+    def draw(sheet: Sheet, left: float, top: float) -> None:
+        score = "" if reason.score is None else f": {reason.score:.2f}"
+        sheet.text(left, top, f"Distance to the closest normal{score}", weight="bold")
+        axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, bars)
+        colours = [_strength(reason, name) for name in reason.terms]
+        _bars(axes, list(reason.terms.values()), colours, "{:.2f}", 1)
+        names = [PLAIN.get(name, name) for name in reason.terms]
+        _names(axes, range(len(names)), names, FAINT)
+        for name, label in zip(reason.terms, axes.get_yticklabels(), strict=True):
+            if name == reason.dominant:
+                label.set(weight="bold", color=WHY)
+        sheet.text(left, top + TITLE + bars + 0.05, "\n".join(notes), 7, color=FAINT)
+
+    return Panel(TITLE + bars + (0.05 + height(notes, 7) if notes else 0), draw)
+
+
+def _strength(reason: Reason, name: str) -> str:
+    return WHY if name == reason.dominant else ALSO if name in reason.also else OTHER
+
+
+def _motion(here: Attributes, normal: Attributes) -> Panel:
+    measures = {
+        "Pixels that move, %": ((here.moving, normal.moving), "{:.0f}", 10),
+        "Speed, pixels a frame": ((here.speed, normal.speed), "{:.1f}", 1),
+    }
+
+    def draw(sheet: Sheet, left: float, top: float) -> None:
+        for place, (title, (values, form, least)) in enumerate(measures.items()):
+            at = left + place * (WIDE + 0.1) / 2
+            sheet.text(at, top, title, weight="bold")
+            axes = sheet.axes(at, top + TITLE, (WIDE - 0.1) / 2 - NUMBER, 2 * BAR)
+            _bars(axes, values, (HERE, NORMAL), form, least)
+
+    return Panel(TITLE + 2 * BAR, draw)
+
+
+def _classes(here: Mapping[str, float], normal: Mapping[str, float]) -> Panel:
+    names = sorted({**here, **normal}, key=lambda name: (-here.get(name, 0), -normal.get(name, 0)))
+    names = names[:CLASSES]
+    tall = 2 * BAR * 0.85 * len(names)
+
+    def draw(sheet: Sheet, left: float, top: float) -> None:
+        sheet.text(left, top, "Class, probability", weight="bold")
+        axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, tall)
+        values = [one.get(name) for name in names for one in (here, normal)]
+        _bars(axes, values, (HERE, NORMAL) * len(names), "{:.2f}", 1)
+        _names(axes, np.arange(len(names)) * 2 + 0.5, names, "black")
+
+    return Panel(TITLE + tall, draw)
+
+
+def _bars(
+    axes: Axes,
+    values: Sequence[float | None],
+    colours: Sequence[str],
+    form: str,
+    least: float,
+) -> None:
+    """Horizontal bars from the top down, each with its number, or a dash where it has none.
+
+    The scale ends at the greatest value, or at `least`, so that little never looks like much.
+    """
+    known = [value or 0 for value in values]
+    axes.barh(range(len(values)), known, 0.78, color=colours)
+    axes.set(xlim=(0, max([least, *known])), ylim=(len(values) - 0.5, -0.5), xticks=[])
+    axes.set_yticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.spines["left"].set_color(OTHER)
+    for place, value in enumerate(values):
+        axes.annotate(
+            "–" if value is None else form.format(value), (value or 0, place), (3, 0),
+            textcoords="offset points", va="center_baseline", fontsize=8, color=INK,
+        )  # fmt: skip
+
+
+def _names(axes: Axes, places: Sequence[float], names: Sequence[str], colour: str) -> None:
+    """Names from a score file beside bars; a dollar is a dollar."""
+    axes.set_yticks(places, [visible(name) for name in names], parse_math=False)
+    axes.tick_params(left=False, labelsize=8, labelcolor=colour)
+
+
+def _rose(here: Attributes, normal: Attributes) -> Panel:
+    sides = {"Here": (here, HERE), "Closest normal": (normal, NORMAL)}
+    roses = [(one.directions, colour) for one, colour in sides.values() if not one.still]
+    roses = [(shares, colour) for shares, colour in roses if shares and any(shares)]
+    beside, tall = (ROSE + 0.75, ROSE + 0.32) if roses else (0, 0.34)
+
+    def draw(sheet: Sheet, left: float, top: float) -> None:
+        sheet.text(left, top, "Directions of the moving pixels", weight="bold")
+        if roses:
+            place = left + 0.2, top + TITLE + 0.16, ROSE, ROSE
+            _compass(sheet.axes(*place, projection="polar", theta_direction=-1), roses)
+        for place, (name, (one, colour)) in enumerate(sides.items()):
+            across, down = (0, 0.4 + 0.42 * place) if roses else (place * (WIDE + 0.1) / 2, 0)
+            at = left + beside + across, top + TITLE + down
+            sheet.text(*at, name, color=colour, weight="bold")
+            sheet.text(at[0], at[1] + 0.15, _way(one))
+
+    return Panel(TITLE + tall, draw)
+
+
+def _compass(axes: Axes, roses: Sequence[tuple[Sequence[float], str]]) -> None:
+    """Bars of shares [BINS] by direction, side by side; arrows to four sides, no numbers."""
+    axes.set_axisbelow(True)
+    wide = 2 * np.pi / BINS / len(roses)
+    for place, (shares, colour) in enumerate(roses):
+        middles = 2 * np.pi / BINS * np.arange(BINS) + (place + 0.5) * wide
+        axes.bar(middles, shares, wide, color=colour)
+    top = max(max(shares) for shares, _ in roses)
+    axes.set_ylim(0, top)
+    axes.set_yticks([top / 2, top], [])
+    axes.set_xticks(np.deg2rad([0, 90, 180, 270]), ["→", "↓", "←", "↑"])
+    axes.tick_params(labelsize=9, pad=-3, labelcolor=FAINT)
+    axes.grid(color=OTHER, linewidth=0.6)
+    axes.spines["polar"].set_color(OTHER)
+
+
+def _way(one: Attributes) -> str:
+    if one.still:
+        return "not moving"
+    return f"mostly {one.direction}" if one.direction else "unknown"

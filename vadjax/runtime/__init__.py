@@ -1,0 +1,1 @@
+"""How a run runs: devices, processes, checkpoints, files, progress; no method knows them."""

@@ -1,0 +1,182 @@
+"""What all command-line programs share: how they end, and errors and warnings in one line each."""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from vadjax.runtime import progress, space, terminal
+
+NO_MEMORY = {"JaxRuntimeError": "RESOURCE_EXHAUSTED", "error": "(-4:Insufficient memory)"}
+ASKED = re.compile(r"allocat(?:e|ing) (?:(\d+) bytes|([\d.]+ [A-Za-z]+) for an array)")
+READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | head -1`
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Runs the main function of a program: the last line of every `__main__`.
+
+    What it prints has no control characters, and any letters on any terminal (`vadjax.runtime.terminal`).
+
+    Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
+    code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130
+    and one line. A thread whose `abandoned` is true hangs in a call that nothing can interrupt:
+    then the interpreter is not wound up, which would abort it, but left at once.
+
+    Args:
+      main: reads `sys.argv`, and raises SystemExit where something is wrong.
+    """
+    sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
+    threading.excepthook = _thread_failed
+    try:
+        _run(main)
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    if any(getattr(thread, "abandoned", False) for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run(main: Callable[[], Any]) -> None:
+    """Runs it and writes out all that was printed; SystemExit has a number."""
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):  # an error's line, which the interpreter would print later
+            print(end.code, file=sys.stderr)
+            raise SystemExit(1) from None
+        raise
+    except Exception as error:  # a full disk or memory ends every program in one line
+        if (said := space.told(error) or memory_told(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
+        terminated = isinstance(stop, Terminated)
+        print("Stopped by SIGTERM." if terminated else "Stopped.", file=sys.stderr)
+        number = signal.SIGTERM if terminated else signal.SIGINT
+        raise SystemExit(128 + number) from None
+    finally:  # not at the interpreter's end, where a closed pipe ends in a message
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Says why a thread ended, unless the disk is full: then the program says so in its line."""
+    if space.told(failed.exc_value) is None:
+        threading.__excepthook__(failed)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is handled as Ctrl-C is."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that files and cameras are closed; exit code 143.
+
+    Only for the main thread.
+    """
+
+    def stop(number, frame):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Output(io.FileIO):
+    """A stream whose closed reader ends the program.
+
+    SystemExit and not BrokenPipeError, which is an OSError: programs handle those as errors of
+    their input, or note them and go on with the next video.
+    """
+
+    def write(self, data) -> int:
+        """As `FileIO.write`."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            self._give_up()
+            raise SystemExit(READER_GONE) from None
+        except OSError as error:
+            if error.errno not in space.REASONS:
+                raise
+            self._give_up()
+            raise SystemExit(
+                f"error: what the program prints could not be written: {error.strerror}"
+            ) from None
+
+    def _give_up(self) -> None:
+        """What is still in the buffer goes nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+def _ending(stream: TextIO | None) -> TextIO | None:
+    """The stream, with `_Output` below it if it is a file, a pipe or a terminal."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    return terminal.stream(_Output(stream.fileno(), "w", closefd=False), stream)
+
+
+def report_errors(function: Callable, *args, **kwargs) -> Any:
+    """Calls `function`; an error of the input ends the program with one line, not a traceback.
+
+    Warnings become lines too.
+    """
+    try:
+        with progress.warnings_as_lines():
+            return function(*args, **kwargs)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(line(error))
+
+
+def memory_told(error: BaseException) -> str | None:
+    """The line for memory that is used up, of Python, NumPy, OpenCV or XLA; None for other errors.
+
+    It says how much was asked for and what part of the program did, where either is known.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not _is_of_memory(cause):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    asked = ASKED.search(str(cause))
+    amount = f": {space.size(int(asked[1])) if asked[1] else asked[2]} more" if asked else ""
+    own = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith(("vadjax.", "data_prep."))
+        and frame.f_globals["__name__"] != __name__
+    ]
+    place = f", in {own[-1].f_globals['__name__']}" if own else ""
+    return (
+        f"there is not enough memory{amount}{place}. Are the sizes in the config or in the input "
+        "as they should be? If they are, take smaller batches, or a machine with more memory"
+    )
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether an error says itself that there is no memory left."""
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ in NO_MEMORY and NO_MEMORY[type(error).__name__] in str(error)
+    )
+
+
+def line(error: Exception) -> str:
+    """The line that an error ends a program with."""
+    return f"error: {space.told(error) or error}"

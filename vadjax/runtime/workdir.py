@@ -1,0 +1,247 @@
+"""The folder of a run: it belongs to one config."""
+
+import contextlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import ml_collections
+
+from vadjax.data.store.records import Dataset, Description
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
+from vadjax.runtime import lock, processes, provenance, space
+from vadjax.runtime.metric_writers import write_json
+from vadjax.runtime.provenance import HARMLESS
+
+FILE = "config.json"
+DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
+CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
+LOCK = "lock"  # who is writing here; the file goes with the program
+PASSING = "evaluating"  # folder of scores that several processes tell each other
+DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
+COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers count, and say no size
+LARGEST = 1 << 20  # size in a config of a stranger
+
+
+def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
+    """The folder for a run of `config`, made if it is not there.
+
+    It becomes this config's with `claim`, once there is something to resume.
+
+    Raises:
+      ValueError: it belongs to another config (the message names the fields), or is a file.
+    """
+    workdir = pathlib.Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"{workdir} is a file; --workdir names a folder")
+    if (workdir / FILE).is_file():
+        check(workdir, config)
+    elif (workdir / "checkpoints").is_dir() and any((workdir / "checkpoints").iterdir()):
+        raise ValueError(f"{workdir}: has checkpoints but no {FILE}; name another --workdir")
+    with space.naming(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    return workdir
+
+
+@contextlib.contextmanager
+def hold(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of the folder; the first process does it for all of them.
+
+    A kill sets it free. On a file system without locks a line says that nothing keeps it out.
+
+    Raises:
+      vadjax.runtime.lock.Held: another run is in it; says which, and since when.
+      vadjax.runtime.space.NotWritten: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+
+        def take() -> None:
+            with space.naming(workdir):
+                locked = held.enter_context(lock.held(workdir / LOCK, str(workdir)))
+            if not locked:
+                print(f"{workdir}: no locks on this file system; start no second run there")
+            shutil.rmtree(workdir / PASSING, ignore_errors=True)
+
+        processes.once(take, lock.Held, space.NotWritten)
+        yield
+
+
+def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
+    """Notes that the folder belongs to `config` and to this very dataset."""
+    if processes.is_first() and not (workdir / FILE).is_file():
+        write_json(workdir / DESCRIPTION, data.to_json())
+        write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
+
+
+def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
+    """Adds an entry to `provenance.json` of the run: of a resumed run the versions may differ.
+
+    Of stages that begin at the same moment on several machines an entry may be lost, not the file.
+
+    Args:
+      workdir: folder of the run.
+      entry: `provenance.made_with`, and what else belongs to this beginning.
+
+    Raises:
+      ValueError: there is such a file that cannot be read.
+    """
+    if not processes.is_first():
+        return
+    path = workdir / provenance.FILE
+    try:
+        before = json_files.read(path) if is_there(path) else []
+    except ValueError as error:
+        raise ValueError(f"{error}; move it away") from error
+    if not isinstance(before, list):
+        raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
+    write_json(path, [*before, entry])
+
+
+def check(
+    workdir: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    data: Dataset | None = None,
+    free: tuple[str, ...] = (),
+) -> None:
+    """Compares `config`, and the dataset if given, with those the folder belongs to.
+
+    Args:
+      workdir: folder of the run.
+      config: config of this call.
+      data: the dataset that was opened for it.
+      free: first parts of the names of fields that may differ, such as `"eval."`.
+
+    Raises:
+      FileNotFoundError: the folder has no config.
+      ValueError: they differ; the message names the fields with both values.
+    """
+    differ = differences(workdir, config, data)
+    lines = [f"  {name}: {a!r} there, {b!r} here" for name, (a, b) in differ.items()
+             if not name.startswith(free)]  # fmt: skip
+    if lines:
+        raise ValueError(
+            f"{workdir} belongs to a run with another config or dataset:\n"
+            + "\n".join(lines)
+            + "\n"
+            "Name another --workdir, or give the same config to resume"
+        )
+
+
+def adopt(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, free: tuple[str, ...]
+) -> tuple[ml_collections.ConfigDict, list[str]]:
+    """A copy of `config` as the run in the folder has it, and the fields that had to change.
+
+    Args:
+      config: of the same system.
+      workdir: folder of the run.
+      free: first parts of the names of fields that stay as `config` has them.
+
+    Raises:
+      FileNotFoundError: no run there.
+      ValueError: a run of another system, or of an older vadjax, whose configs have other fields.
+    """
+    theirs, config = saved(workdir), config.copy_and_resolve_references()
+    if theirs["system"] != config.system:
+        raise ValueError(
+            f"{workdir}: a run of system {theirs['system']!r}, the config is of {config.system!r}"
+        )
+    changed = []
+    for name, (there, here) in differences(workdir, config).items():
+        if name == "data.dir" or not name.startswith(free):
+            if "absent" in (there, here):
+                raise ValueError(f"{workdir}: {name} is {there!r} there, {here!r} here")
+            *sections, field = name.split(".")
+            part = config
+            for section in sections:
+                part = part[section]
+            if too_large := _too_large(name, there):
+                raise ValueError(
+                    f"{workdir / FILE}: {name} is {too_large}; expected whole numbers up to "
+                    f"{LARGEST:,}"
+                )
+            kind = tuple if isinstance(part[field], tuple) else lambda value: value
+            if not _alike(there, here):
+                raise ValueError(
+                    f"{workdir / FILE}: {name} is {there!r:.80}, the config here has {here!r:.80}; "
+                    "expected a value of the same type"
+                )
+            with part.ignore_type(), part.unlocked():
+                part[field] = kind(there)
+            if name != "data.dir":
+                changed.append(name)
+    return config, changed
+
+
+def _too_large(name: str, value: object) -> str:
+    """A value that no size of a network, a picture or a window has; empty if there is none.
+
+    XLA ends the whole program where a shape overflows, without an error that could be handled.
+    """
+    if name.startswith(COUNTED) or name.endswith("seed"):
+        return ""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    return next((f"{n!r:.40}" for n in numbers if type(n) is int and abs(n) > LARGEST), "")
+
+
+def _alike(there: object, here: object) -> bool:
+    """Whether two values of JSON can stand for the same field: None, or of one type."""
+    kinds = {
+        float if type(value) in (int, float) else type(value)
+        for value in (there, here)
+        if value is not None
+    }
+    return len(kinds) < 2
+
+
+def differences(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset | None = None
+) -> dict[str, tuple]:
+    """Fields of the folder's config that differ from `config`: name → (there, here).
+
+    Those that change no number (`HARMLESS`) do not count.
+    """
+    then, now = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
+    now[DATASET] = data.digest if data else then.get(DATASET)
+    return {
+        name: (then.get(name, "absent"), now.get(name, "absent"))
+        for name in sorted(then.keys() | now.keys())
+        if name not in HARMLESS and then.get(name) != now.get(name)
+    }
+
+
+def saved(workdir: pathlib.Path) -> dict:
+    """The config that the folder belongs to.
+
+    Raises:
+      FileNotFoundError: it belongs to none.
+      ValueError: a file that cannot be read, or is no config.
+    """
+    path = workdir / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{workdir}: no run here (no {FILE}); train first")
+    return json_files.read(path, CONFIG)
+
+
+def trained_on(workdir: pathlib.Path) -> Description:
+    """What is known of the dataset that the run in the folder was trained on.
+
+    Raises:
+      FileNotFoundError: there is no run, or one of an older vadjax.
+    """
+    path = workdir / DESCRIPTION
+    if not path.is_file():
+        saved(workdir)
+        raise FileNotFoundError(f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
+                                "train it again in another folder")  # fmt: skip
+    return Description.from_file(path)
+
+
+def _flat(tree: dict) -> dict:
+    """Nested fields by dotted name; the dataset's folder as an absolute path."""
+    flat = provenance.flatten(tree)
+    if flat.get("data.dir"):
+        flat["data.dir"] = str(pathlib.Path(flat["data.dir"]).absolute())
+    return flat

@@ -1,0 +1,1 @@
+"""Score files, and scores as they come; no JAX."""

@@ -1,0 +1,130 @@
+"""Scores of a video part by part, as its frames come, and the whole that they make."""
+
+import array
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from vadjax.data.store.loader import Counted
+from vadjax.scores.files import Scores
+
+
+class Part(NamedTuple):
+    """Scores of the next frames of a video that is still going on.
+
+    Attributes:
+      frame_scores: float32 [n], from these frames and those before alone, or a few after.
+      alternatives: name → float32 [n], as in `Scores`.
+      map: float [n, h, w], as in `Scores`; None if there is none.
+      boxes: float [k, 6], as in `Scores`, with the frame numbers of the whole video; None as `map`.
+      reasons: as in `Scores`, with the frame numbers of the whole video.
+    """
+
+    frame_scores: np.ndarray
+    alternatives: Mapping[str, np.ndarray] = {}
+    map: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    reasons: tuple[dict, ...] = ()
+
+
+class Whole:
+    """Collects the parts of a video: four bytes a frame and series of scores, and 24 a box.
+
+    Args:
+      map_bytes: a map that would need more is given up; None keeps it whatever it needs.
+      reasons: so many of the highest-scoring reasons are kept; None keeps all.
+
+    Attributes:
+      given_up: whether the map was given up.
+      left_out: reasons that were not kept.
+    """
+
+    def __init__(self, map_bytes: int | None = None, reasons: int | None = None):
+        self._series: dict[str, array.array] = {}
+        self._map: list[np.ndarray] = []
+        self._boxes: list[np.ndarray] = []
+        self._reasons: list[tuple] = []  # a heap, the lowest score first, once it is full
+        self._most_bytes, self._most_reasons = map_bytes, reasons
+        self._rank = itertools.count()
+        self.given_up, self.left_out = False, 0
+
+    def __len__(self) -> int:
+        return len(self._series.get("", ()))
+
+    def add(self, part: Part) -> None:
+        """Takes the next part."""
+        for name, values in {"": part.frame_scores, **part.alternatives}.items():
+            own = self._series.setdefault(name, array.array("f"))
+            own.frombytes(np.asarray(values, np.float32).tobytes())
+        if part.map is not None and not self.given_up:
+            self._map.append(np.array(part.map))
+            if self._most_bytes is not None:
+                self.given_up = sum(own.nbytes for own in self._map) > self._most_bytes
+        if self.given_up:
+            self._map.clear()
+        if part.boxes is not None:
+            self._boxes.append(np.asarray(part.boxes, np.float32))
+        for reason in part.reasons:
+            row = (reason.get("score", 0.0), -next(self._rank), reason)
+            if self._most_reasons is None or len(self._reasons) < self._most_reasons:
+                heapq.heappush(self._reasons, row)
+            else:
+                heapq.heappushpop(self._reasons, row)
+                self.left_out += 1
+
+    def scores(self, name: str, times: np.ndarray | None = None) -> Scores:
+        """The scores of the video so far, its reasons in the order in which they came.
+
+        Args:
+          name: of the video.
+          times: as in `Scores`.
+
+        Raises:
+          ValueError: there is no frame.
+        """
+        if not len(self):
+            raise ValueError(f"{name}: no frame could be scored")
+        series = {key: np.array(own, np.float32) for key, own in self._series.items()}
+        return Scores(
+            name,
+            series.pop(""),
+            alternatives=series,
+            times=times,
+            map=np.concatenate(self._map) if self._map else None,
+            boxes=np.concatenate(self._boxes) if self._boxes else None,
+            reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
+        )
+
+
+def of_snippets(scores: Iterable[float], frames: Counted, step: int, length: int) -> Iterator[Part]:
+    """Parts from the scores of snippets: a frame has that of the first that ends with it or later.
+
+    Args:
+      scores: of the snippets, in order.
+      frames: the frames that they were made from; all are taken once the last score is.
+      step: frames from the start of one snippet to the start of the next.
+      length: frames of a snippet.
+    """
+    done, score = 0, None
+    for number, score in enumerate(scores):
+        stop = min(number * step + length, frames.count)
+        if stop > done:
+            yield Part(np.full(stop - done, score, np.float32))
+            done = stop
+    if score is not None and frames.count > done:  # between the last snippet and the end
+        yield Part(np.full(frames.count - done, score, np.float32))
+
+
+def join(name: str, parts: Iterable[Part]) -> Scores:
+    """The scores of a whole video, every part kept.
+
+    Raises:
+      ValueError: there is no frame.
+    """
+    whole = Whole()
+    for part in parts:
+        whole.add(part)
+    return whole.scores(name)

@@ -1,0 +1,178 @@
+r"""The stages of the exemplar system as programs of their own, resumable through files (eval §1).
+
+    python -m vadjax.systems.exemplar STAGE --config=configs/ped2_exemplar.py --config.data.dir=DATASET \
+        --workdir=RUN [--idx=N] [--split=train|test]
+
+STAGE is one of, in this order:
+  features   features of every video: RUN/features/SPLIT/VIDEO.npz (of both splits, or --split)
+  select     exemplars of every training video: RUN/clusters_VERSION/VIDEO.npz, VIDEO_counts.npz
+  merge      the model of the scene: RUN/exemplars_VERSION_merged.npz; prints every region's number
+  score      scores of every test video: RUN/anomaly_scores_VERSION/VIDEO.npy, VIDEO_detail.npz
+  evaluate   score files, figures, report, curves (RUN/region_bbox_fpr.npy …, VERSION_frame_fpr.npy …)
+  show       frames with what scores --thresh or more marked: RUN/viz/VERSION/VIDEO/FRAME.png
+
+`python -m vadjax.main` with the same config and workdir does all but the last, through the same
+files. --idx=N takes only the video of that rank (from 0, by name), so that many machines can share
+a stage. What is written already is not made again; files that were made with another geometry,
+version or threshold are refused. VERSION is model.version.
+"""  # noqa: E501  (one line a stage)
+
+import contextlib
+import functools
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from vadjax import evaluate
+from vadjax.data.clips import Video
+from vadjax.data.store import source
+from vadjax.data.store.records import Dataset
+from vadjax.main import parse_flags
+from vadjax.metrics import frame
+from vadjax.report import marked
+from vadjax.report.overlay import Source
+from vadjax.runtime import command, progress, workdir
+from vadjax.scores import files as scores
+from vadjax.system import System, load
+from vadjax.systems.exemplar import files
+from vadjax.systems.exemplar.model import describe
+
+_IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
+_SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
+_THRESH = flags.DEFINE_float("thresh", 2.0, "Score from which a pixel is marked (stage show).")
+
+
+def features(system: System, data: Dataset) -> None:
+    """Stage 1."""
+    for split in [_SPLIT.value] if _SPLIT.value else ["train", system.config.eval.split]:
+        _each(system, data, split, "features", lambda stages, video: stages.features(video, data))
+
+
+def select(system: System, data: Dataset) -> None:
+    """Stage 2a."""
+    _each(system, data, "train", "select", lambda stages, video: stages.clusters(video, data))
+
+
+def merge(system: System, data: Dataset) -> None:
+    """Stage 2b."""
+    for camera in system.cameras(data, "train"):
+        stages = system.stages(camera)
+        found = stages.merge(data)
+        columns = len(stages.extractor.grid(tuple(data.manifest["size"])).columns)
+        print(f"Exemplars of {camera}:\n{describe(found.offsets, columns, by_row=False)}")
+
+
+def score(system: System, data: Dataset) -> None:
+    """Stage 3."""
+    read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # each once
+    _each(
+        system, data, system.config.eval.split, "score",
+        lambda stages, video: stages.scores(video, data, read(stages.camera)),
+    )  # fmt: skip
+
+
+def evaluate_all(system: System, data: Dataset) -> None:
+    """Stages 4 and 4b."""
+    cameras = system.cameras(data, system.config.eval.split)
+    state = {name: system.stages(name).read_model(data).state() for name in cameras}
+    folder = system.stages(next(iter(cameras))).folder
+    evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
+    points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
+    version = system.config.model.version
+    files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
+    files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
+
+
+def show(system: System, data: Dataset) -> None:
+    """Stage 3b: pictures of what stage `evaluate` scored."""
+
+    def one(stages, video):
+        path = stages.folder / "scores" / f"{video.name}.npz"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no scores of this video; run: python -m vadjax.systems.exemplar evaluate "
+                "--config=… --workdir=…"
+            )
+        out = stages.path("viz/{version}", video.name)
+        marked.write(scores.read(path), Source(video, video.num_frames), out, _THRESH.value)
+
+    _each(system, data, system.config.eval.split, "show", one)
+
+
+STAGES = {
+    "features": features,
+    "select": select,
+    "merge": merge,
+    "score": score,
+    "evaluate": evaluate_all,
+    "show": show,
+}
+TAKES = {  # flags → the stages that they are for
+    "idx": ("features", "select", "score", "show"),
+    "split": ("features",),
+    "thresh": ("show",),
+    "mode": (),
+    "step": (),
+}
+
+
+def _each(system: System, data: Dataset, split: str, title: str, work) -> None:
+    """Calls `work(stages, video)` for the videos of a split, or the one that --idx names."""
+    found: list[tuple[str, Video]] = [
+        (camera, video)
+        for camera, videos in system.cameras(data, split).items()
+        for video in videos
+    ]
+    found.sort(key=lambda row: row[1].name)
+    if _IDX.value is not None:
+        if not 0 <= _IDX.value < len(found):
+            raise ValueError(f"--idx is {_IDX.value}; split {split!r} has {len(found)} videos")
+        found = [found[_IDX.value]]
+    stages = {camera: system.stages(camera) for camera, _ in found}
+    with progress.bar(f"{title} {split}", len(found)) as bar:
+        for done, (camera, video) in enumerate(found, 1):
+            work(stages[camera], video)
+            bar.update(done, {})
+
+
+def run(stage: str) -> None:
+    """Opens what the flags name and runs a stage.
+
+    Raises:
+      ValueError, FileNotFoundError: a flag that the stage would not heed, or a config, dataset or
+        file of a stage that cannot be used.
+    """
+    for name, takers in TAKES.items():
+        if flags.FLAGS[name].present and stage not in takers:
+            known = f"only for {', '.join(takers)}" if takers else "for no stage"
+            raise ValueError(f"--{name} is not for stage {stage!r}, but {known}")
+    config, folder = flags.FLAGS.config, pathlib.Path(flags.FLAGS.workdir)
+    if config.system != "exemplar":
+        raise ValueError(f"config.system is {config.system!r}; only 'exemplar' has stages")
+    workdir.open_for(folder, config)
+    if source.is_toy(config):
+        print(source.TOY_NOTICE)
+    system = load(config, folder)
+    data = source.open_dataset(config, system.kind, folder)
+    workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
+    whole = workdir.hold(folder) if stage == "evaluate" else contextlib.nullcontext()
+    with whole:  # the other stages are shared by many machines
+        STAGES[stage](system, data)
+    if source.is_toy(config):
+        print(source.TOY_NOTICE)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the stage that is named; bad input ends in one line."""
+    logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
+    if len(argv) != 2 or argv[1] not in STAGES:
+        sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")
+    try:
+        run(argv[1])
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(command.line(error))
+
+
+if __name__ == "__main__":
+    command.run(lambda: app.run(main, flags_parser=parse_flags))
