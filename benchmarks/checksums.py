@@ -2,8 +2,9 @@
 
     python -m benchmarks.checksums [--mb 200] [--runs 7] [--dir /tmp/vadjax_checksums]
 
-Saves random numbers, which do not compress, through `vadjax.runtime.checkpoint`, and the same with the
-writing of the sums left out, in turns; then times the sums alone on the files that were written.
+Saves random numbers, which do not compress, through `vadjax.runtime.checkpoint`, and the same with
+the writing of the sums left out, in turns; then times the sums alone on the files that were
+written.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""Do the reasons of the exemplar system name what is really unusual? On toy scenes, where we know.
+r"""Do the reasons of the exemplar system name what is really unusual? On toy scenes, where we know.
 
-    python -m vadjax.main --config=configs/exemplar_appearance_network.py:cpu --workdir=runs/appearance
+    python -m vadjax.main --config=configs/exemplar_appearance_network.py:cpu \
+        --workdir=runs/appearance
     python -m benchmarks.explanations --weights runs/appearance [--videos 30]
     python -m benchmarks.explanations             # without a network: no unusual objects
 

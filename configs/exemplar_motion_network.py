@@ -1,7 +1,8 @@
-"""EVAL's motion networks: directions, speeds and the still share of volumes (spec eval §3.2).
+r"""EVAL's motion networks: directions, speeds and the still share of volumes (spec eval §3.2).
 
     python -m data_prep.ucsd_ped --data UCSD_PED2 --out data/ped2
-    python -m vadjax.main --config=configs/exemplar_motion_network.py --config.data.dir=data/ped2 --workdir=RUN
+    python -m vadjax.main --config=configs/exemplar_motion_network.py \
+        --config.data.dir=data/ped2 --workdir=RUN
 
 Three 3-D CNNs on RGB volumes learn what optical flow measures on normal video. 10,000 steps at the
 full width need a GPU. `:cpu` has a quarter of the channels on volumes of 32 × 32: 500 steps of 64

@@ -18,7 +18,8 @@ variants, thresholds and rules were made on these very videos: Ped2 has no other
     :both                                                           0.936       0.662   0.889
 
 Variants (`:appearance` and `:both` need `--config.appearance.weights`, `:networks` needs
-`--config.motion.weights`: runs of configs/exemplar_appearance_network.py:cpu and configs/exemplar_motion_network.py:cpu):
+`--config.motion.weights`: runs of configs/exemplar_appearance_network.py:cpu and of
+configs/exemplar_motion_network.py:cpu):
     (none)       robust speeds from optical flow, no network; exemplars shared with the 3 × 3
                  neighbouring regions; all volumes kept; maps are means
     :motion      robust speeds, directions in shares of all pixels, still share

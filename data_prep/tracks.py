@@ -8,10 +8,10 @@ writes `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_ma
 from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
 
 masks   FOLDER/VIDEO/*.png or FOLDER/VIDEO_gt/*.bmp, a mask a frame, above 0 = anomalous (UCSD Ped1
-        and Ped2, ShanghaiTech), read as `vadjax.data.video.mask_pictures` says. The connected parts of
-        each mask (8 neighbours) are boxes; boxes of consecutive frames are linked by falling IoU,
-        one to one, without gaps; each chain is a track. Not the annotators' tracks: touching
-        objects are one. Say so beside figures that are measured with them.
+        and Ped2, ShanghaiTech), read as `vadjax.data.video.mask_pictures` says. The connected
+        parts of each mask (8 neighbours) are boxes; boxes of consecutive frames are linked by
+        falling IoU, one to one, without gaps; each chain is a track. Not the annotators' tracks:
+        touching objects are one. Say so beside figures that are measured with them.
         FOLDER/VIDEO.npy is [T, H, W] or, as MATLAB has it, [H, W, T]: the number of frames
         (--num_frames) decides, or --mask_order.
         FOLDER/VIDEO_annotations/*_gt.png or FOLDER/Scene*/VIDEO_annotations (UBnormal): values are

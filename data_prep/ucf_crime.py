@@ -20,7 +20,8 @@ Videos of one name in several classes are named CLASS_NAME.
 With two lists of training and test videos instead (S3R's CSV, .list files of RTFM, UR-DMU or
 PEL4VAD, or --train_list and --test_list; vadjax/formats/lists.py), FOLDER holds features
 [tau, crops, D], VIDEO_i3d.npy or VIDEO.npy in any folders, or a file [tau, D] for each crop;
---truth names the labels of the test frames (data_prep/lib/bag_labels.py; default: beside the lists).
+--truth names the labels of the test frames (data_prep/lib/bag_labels.py; default: beside
+the lists).
 Then --sampling makes 32 segments of a training video (`linear` as S3R, `mean` as RTFM); test
 videos keep all snippets.
 

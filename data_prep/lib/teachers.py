@@ -15,7 +15,7 @@ from vadjax.backbones.dnn_detector import read_net
 from vadjax.backbones.provenance import check_folder
 from vadjax.data.store.records import sha256
 from vadjax.data.video.crops import cut, rectangles
-from vadjax.extractors import exemplar_networks
+from vadjax.extractors import batched
 
 LITE0 = "efficientnet_lite0"
 BATCH = 64  # crops at once
@@ -76,10 +76,10 @@ class Lite0(Classifier):
 
         # On CPU a small batch stays in the cache: 64 objects a second and core, against 38
         batch = 2 * jax.device_count() if jax.default_backend() == "cpu" else BATCH
-        variables = exemplar_networks.restore(folder, efficientnet.variable_shapes(), batch)
-        self._run = exemplar_networks.Batches(apply, variables, batch)
+        variables = weights.restore(folder, efficientnet.variable_shapes(), batch)
+        self._run = batched.Batches(apply, variables, batch)
         self.settings = {"name": LITE0, "weights": str(folder.absolute()), "teacher_size": side}
-        self.settings["sha256"] = exemplar_networks.digest_of(variables, self.settings["name"])
+        self.settings["sha256"] = batched.digest_of(variables, self.settings["name"])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """As `Classifier`."""

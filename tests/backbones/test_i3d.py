@@ -11,8 +11,8 @@ from data_prep import weights
 from tests.backbones import golden_i3d
 from vadjax.backbones import i3d, i3d_weights
 from vadjax.backbones.i3d import InceptionI3D
+from vadjax.extractors.batched import digest_of
 from vadjax.extractors.clips import load_i3d
-from vadjax.extractors.exemplar_networks import digest_of
 
 PACKAGE = "i3d_rgb_kinetics400"
 

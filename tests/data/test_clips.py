@@ -1,4 +1,3 @@
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.helpers.places import ROOT
 from vadjax.data.clips import Frames, Videos, Windows, window_batches
 from vadjax.data.store import loader
 from vadjax.data.store.frame_writer import SourceVideo, write_frames
@@ -246,13 +246,13 @@ def test_truncated_shard_and_changed_tracks(dataset, tmp_path):
 def test_same_examples_same_bytes_in_another_process(dataset, tmp_path):
     """The order of the features in a record must not depend on the process."""
     code = (
-        "import sys, json; sys.path[:0] = sys.argv[2:]; import test_clips as t\n"
+        "import sys, json; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.data import test_clips as t\n"
         "t.write_frames(sys.argv[1], t.make_splits(), name='random', shards=2,"
         f" file_format={dataset.manifest['format']!r})"
     )
-    here = pathlib.Path(__file__).parent
-    paths = [str(here), str(here.parents[1])]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "set"), *paths], check=True)
+    given = [str(tmp_path / "set"), str(ROOT)]
+    subprocess.run([sys.executable, "-c", code, *given], check=True)
     assert Dataset(tmp_path / "set").splits == dataset.splits
 
 

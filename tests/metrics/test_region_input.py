@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from test_region import HIT, TRACK, figures_of, folders  # noqa: F401
 
+from tests.metrics.test_region import HIT, TRACK, figures_of, folders  # noqa: F401
 from vadjax.metrics import region
 from vadjax.scores import files as score_files
 from vadjax.scores.files import Scores

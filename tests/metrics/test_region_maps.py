@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 import scipy.ndimage
-from test_region import folders, plain_iou, plain_truth  # noqa: F401
 
+from tests.metrics.test_region import folders, plain_iou, plain_truth  # noqa: F401
 from vadjax.data.video.boxes import cell_edges
 from vadjax.data.video.masks import open_masks
 from vadjax.metrics import frame, pixel, region, region_boxes, region_maps

@@ -243,10 +243,10 @@ def test_an_output_that_is_full_is_one_line(tmp_path):
 
 LIMITED = """
 import json, pathlib, resource, signal, sys, threading
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-import test_full_disk
+sys.path.insert(0, {root!r})
+from tests.runtime import test_full_disk
 import vadjax.runtime.command
-from data_prep import command
+from data_prep.lib import command
 threading.excepthook = vadjax.runtime.command._thread_failed  # as `command.run` does
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1))

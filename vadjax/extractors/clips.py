@@ -22,7 +22,7 @@ from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data.segments import normalize_rows
 from vadjax.data.store import loader
 from vadjax.data.video.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
-from vadjax.extractors.exemplar_networks import Batches, digest_of, restore
+from vadjax.extractors.batched import Batches, digest_of
 from vadjax.formats import json_files
 
 OWN = {  # network → the normalisation that its weights were trained with
@@ -134,6 +134,8 @@ def load_i3d(
     def apply(variables, clips):
         features = net.apply(variables, clips)["features"]
         return features.reshape(len(clips), *(features.shape[1:-1] or (1, 1, 1)), width)
+
+    from vadjax.extractors.weights import restore  # Orbax, where weights are read
 
     variables = restore(folder, shapes, batch)
     about = {"network": network, "stream": stream}

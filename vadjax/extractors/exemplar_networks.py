@@ -4,16 +4,14 @@
     features, probabilities = appearance(images)          # uint8 [N, h, w, 3]
     motion, features = load_motion("runs/motion")(volumes)   # uint8 [N, t, h, w, 3]
 
-A folder is the workdir of a run of `configs/exemplar_appearance_network.py` or `configs/exemplar_motion_network.py`, or
-what `python -m data_prep.weights` made of published weights. Batches have one size, so that each
-network is compiled once for a size of image, and their rows are spread over all devices.
+A folder is the workdir of a run of `configs/exemplar_appearance_network.py` or
+`configs/exemplar_motion_network.py`, or what `python -m
+data_prep.weights` made of published weights. Batches have one size, so that each network is
+compiled once for a size of image, and their rows are spread over all devices.
 """
 
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,12 +19,11 @@ import numpy as np
 from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
 from vadjax.backbones.provenance import check_folder
+from vadjax.extractors.batched import Batches, digest_of
+from vadjax.extractors.weights import restore
 from vadjax.formats import json_files
 from vadjax.ops.flow import Motion
-from vadjax.runtime import mesh
-from vadjax.runtime.checkpoint import Checkpoints
 
-BATCH = 64  # the fastest on CPU
 SYSTEM = "exemplar_networks"
 SOURCES = (*appearance.ARCHITECTURES, "efficientnet_lite0")
 
@@ -148,8 +145,8 @@ def load_motion(weights: str | pathlib.Path) -> MotionNetworks:
       FileNotFoundError, ValueError: as `load_appearance`.
     """
     command = (
-        "python -m vadjax.main --config=configs/exemplar_motion_network.py:cpu --config.data.dir=DATASET "
-        f"--workdir={weights}"
+        "python -m vadjax.main --config=configs/exemplar_motion_network.py:cpu "
+        f"--config.data.dir=DATASET --workdir={weights}"
     )
     model = _saved_model(weights, "motion", command)
     net, size, window = MotionNets(model["width"]), model["size"], tuple(model["window"])
@@ -203,54 +200,3 @@ def _saved_model(folder: str | pathlib.Path, network: str, command: str) -> dict
 def _restore(folder: str | pathlib.Path, net, example: jax.ShapeDtypeStruct) -> dict:
     """The network's variables from the newest checkpoint of the folder."""
     return restore(folder, jax.eval_shape(net.init, jax.random.key(0), example))
-
-
-def restore(folder: str | pathlib.Path, shapes: Mapping, batch: int = BATCH) -> dict:
-    """Variables of these shapes from the newest checkpoint of the folder.
-
-    Raises:
-      FileNotFoundError: there is no checkpoint.
-      ValueError: it is of another network.
-    """
-    target = mesh.abstract(mesh.make(batch, here=True), shapes)
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        return checkpoints.restore_part(target)
-
-
-def digest_of(variables: dict, about: Mapping) -> str:
-    """SHA-256 of the settings and of every weight."""
-    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        total.update(jax.tree_util.keystr(path).encode())
-        total.update(np.ascontiguousarray(leaf))
-    return total.hexdigest()
-
-
-class Batches:
-    """A function of `batch` rows, over all devices, for any number of rows."""
-
-    def __init__(self, apply: Callable, variables: dict, batch: int = BATCH):
-        self._batch, self._devices = batch, mesh.make(batch, here=True)
-        same, rows = mesh.replicated(self._devices), mesh.by_row(self._devices)
-        self._variables = mesh.put_state(self._devices, variables)
-        self._apply = jax.jit(apply, in_shardings=(same, rows), out_shardings=rows)
-
-    def __call__(self, rows: np.ndarray) -> Any:
-        """Outputs for all rows, as NumPy arrays; the last batch is filled up."""
-        found, running = [], None
-        for start in range(0, max(len(rows), 1), self._batch):
-            part = rows[start : start + self._batch]
-            full = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
-            full[: len(part)] = part
-            before, running = running, self._start(full, len(part))
-            if before:
-                found.append(_fetch(*before))
-        found.append(_fetch(*running))
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
-
-    def _start(self, full: np.ndarray, count: int) -> tuple[Any, int]:
-        return self._apply(self._variables, mesh.put_batch(self._devices, full)), count
-
-
-def _fetch(outputs: Any, count: int) -> Any:
-    return jax.tree.map(lambda a: np.asarray(a, np.float32)[:count], outputs)

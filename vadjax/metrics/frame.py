@@ -2,9 +2,9 @@
 
     python -m vadjax.metrics.frame SCORES_DIR [--labels FILE] [--threshold 0.5] [--json]
 
-`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores.files`). Videos with scores
-but no labels, or labels but no scores, are an error unless `--allow_missing` leaves them out (the
-figure left_out_videos then says how many). Every figure is computed in float64; the name of a
+`SCORES_DIR` holds one `VIDEO.npz` per video from any program (`vadjax.scores.files`). Videos with
+scores but no labels, or labels but no scores, are an error unless `--allow_missing` leaves them out
+(the figure left_out_videos then says how many). Every figure is computed in float64; the name of a
 figure says its convention, since figures of different conventions cannot be compared:
 
 auc                 pooled (micro): all frames of all videos in one ROC curve

@@ -14,12 +14,11 @@ import numpy as np
 
 from vadjax import evaluate
 from vadjax.data import clips
-from vadjax.data.store.loader import Counted
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, workdir
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import Counted, Part
 from vadjax.system import State, System, load
 
 FREE = (*evaluate.FREE, "features.", "objects.")  # fields that may differ from the run's

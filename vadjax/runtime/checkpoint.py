@@ -1,8 +1,8 @@
 """Checkpoints: the state of a system after a number of steps. The only user of orbax.
 
-A saved step holds the CRC-32C of its files (`vadjax.runtime.checksums`), a finished state the SHA-256. They
-are written before the folder is renamed into its place, so no kill leaves a step without; only a
-step of an older vadjax has none, which is said when it is read.
+A saved step holds the CRC-32C of its files (`vadjax.runtime.checksums`), a finished state the
+SHA-256. They are written before the folder is renamed into its place, so no kill leaves a step
+without; only a step of an older vadjax has none, which is said when it is read.
 """
 
 import asyncio
@@ -127,7 +127,8 @@ class Checkpoints(contextlib.AbstractContextManager):
         """Saves in the background; a step counts only once its save has finished.
 
         Raises:
-          vadjax.runtime.space.NotWritten: the disk is full or cannot be written, at this save or the last.
+          vadjax.runtime.space.NotWritten: the disk is full or cannot be written, at this save or
+            the last.
         """
         if step in self._manager.all_steps():
             return

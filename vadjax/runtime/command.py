@@ -21,7 +21,8 @@ READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | he
 def run(main: Callable[[], Any]) -> None:
     """Runs the main function of a program: the last line of every `__main__`.
 
-    What it prints has no control characters, and any letters on any terminal (`vadjax.runtime.terminal`).
+    What it prints has no control characters, and any letters on any terminal
+    (`vadjax.runtime.terminal`).
 
     Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
     code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130

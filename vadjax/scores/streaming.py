@@ -4,12 +4,27 @@ import array
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vadjax.data.store.loader import Counted
 from vadjax.scores.files import Scores
+
+
+class Counted(Iterator):
+    """The same items.
+
+    Attributes:
+      count: how many were taken so far.
+    """
+
+    def __init__(self, items: Iterable):
+        self._items, self.count = iter(items), 0
+
+    def __next__(self) -> Any:
+        item = next(self._items)
+        self.count += 1
+        return item
 
 
 class Part(NamedTuple):

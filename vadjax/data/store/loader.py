@@ -7,7 +7,7 @@ it stopped with any number of processes, and no element of a pass is lost or com
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -78,22 +78,6 @@ def iterate(
     prefetch = max(prefetch, threads) if threads else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     return iter(dataset[first:].to_iter_dataset(options))
-
-
-class Counted(Iterator):
-    """The same items.
-
-    Attributes:
-      count: how many were taken so far.
-    """
-
-    def __init__(self, items: Iterable):
-        self._items, self.count = iter(items), 0
-
-    def __next__(self) -> Any:
-        item = next(self._items)
-        self.count += 1
-        return item
 
 
 def ahead(items: Iterator, depth: int) -> Iterator:

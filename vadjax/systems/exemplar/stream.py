@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from vadjax.data.store.loader import Counted
 from vadjax.data.video.grid import Grid
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import Counted, Part
 from vadjax.systems.exemplar import features, maps, scoring
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer

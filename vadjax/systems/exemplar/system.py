@@ -165,8 +165,8 @@ class System:
         found = self._first.merged_cameras()
         if not found:
             raise FileNotFoundError(
-                f"{self._folder}: no merged exemplars of any camera; run: python -m vadjax.systems.exemplar "
-                "merge --config=… --workdir=…"
+                f"{self._folder}: no merged exemplars of any camera; run: "
+                "python -m vadjax.systems.exemplar merge --config=… --workdir=…"
             )
         return found
 

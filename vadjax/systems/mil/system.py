@@ -17,7 +17,6 @@ import optax
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
 from vadjax.data.segments import check_expansion, expand
-from vadjax.data.store import loader
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
@@ -143,7 +142,7 @@ class System:
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
-        counted = loader.Counted(frames)
+        counted = streaming.Counted(frames)
         rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
         scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
         yield from streaming.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
