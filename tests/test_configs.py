@@ -4,7 +4,7 @@ import re
 import pytest
 
 from tests.helpers.places import ROOT
-from vadjax.system import load
+from vadjax.system import load_system
 
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "common")
 
@@ -15,7 +15,7 @@ def test_every_variant_that_a_config_names_makes_a_system(name):
     variants = {"", *re.findall(r"[ `]:(\w+)", module.__doc__)}
     assert "smoke" in variants
     for variant in variants:
-        system = load(module.get_config(variant))
+        system = load_system(module.get_config(variant))
         assert system.kind in ("features", "frames", "images")
     with pytest.raises(ValueError, match="no variant :nope of this config"):
         module.get_config("nope")

@@ -5,9 +5,10 @@ import pytest
 
 from vadjax import evaluate
 from vadjax.scores.files import Scores
+from vadjax.system import System
 
 
-class Forgetful:
+class Forgetful(System):
     """Scores every video but those that are called `lost`."""
 
     def score(self, state, videos):
@@ -23,7 +24,7 @@ def videos(*names):
 
 
 def test_every_video_is_scored(tmp_path):
-    found = evaluate.write_scores(Forgetful(), None, videos("b", "a"), "test", tmp_path)
+    found = evaluate.write_scores(Forgetful(None), None, videos("b", "a"), "test", tmp_path)
     assert [one.video for one in found] == ["a", "b"]
 
 
@@ -36,4 +37,4 @@ def test_every_video_is_scored(tmp_path):
 )
 def test_videos_that_were_not_scored_are_named(tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
-        evaluate.write_scores(Forgetful(), None, videos(*names), "test", tmp_path)
+        evaluate.write_scores(Forgetful(None), None, videos(*names), "test", tmp_path)

@@ -13,7 +13,9 @@ JAX = ("jax", "flax", "optax", "orbax", "grain")
 # How files are put into their place, and what is said where they cannot be; no NumPy in them.
 PLACES = tuple(f"runtime.{one}" for one in ("lock", "replacing", "space"))
 # How programs end, and the lines that they print; no JAX in them.
-PROGRAMS = tuple(f"runtime.{one}" for one in ("command", "progress", "provenance", "terminal"))
+PROGRAMS = tuple(f"runtime.{one}" for one in (
+    "command", "policy", "progress", "provenance", "terminal",
+))  # fmt: skip
 # Videos and pictures, boxes and masks; no JAX in them. Datasets bring JAX, so `report` imports
 # those two late.
 VIDEO = tuple(f"data.video.{one}" for one in (
@@ -33,6 +35,7 @@ ALLOWED = {
     "runtime.terminal": (),
     "runtime.progress": ("runtime.terminal",),
     "runtime.provenance": (),
+    "runtime.policy": (),
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
     "runtime.mesh": (),
     "runtime.checksums": ("formats",),
@@ -40,17 +43,22 @@ ALLOWED = {
     "runtime.processes": ("runtime.command", "runtime.terminal"),
     "runtime.checkpoint": ("runtime.checksums", "runtime.processes", *PLACES),
     "runtime.workdir": ("runtime", "data", "formats"),
+    "runtime.cache": ("runtime", "data", "formats"),
     "data": ("ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "report": ("scores", "metrics", "formats", *VIDEO, *DATASETS, *PLACES, *PROGRAMS),
     "extractors": ("backbones", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
-    "system": ("data", "scores"),
+    "system": ("data", "scores", "runtime.cache"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
-        *("runtime", "metrics", "report"),
+        *("runtime.mesh", "runtime.progress"),
     ),
-    "predict": ("system", "evaluate", "data", "formats", "scores", "report", "runtime"),
+    "systems.s3r.dictionary": (  # a program too
+        *("systems.s3r", "data", "convert", "runtime.command", "runtime.progress"),
+        "runtime.replacing",
+    ),
+    "predict": ("system", "data", "formats", "scores", "report", "runtime"),
     "evaluate": ("system", "data", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "runtime"),
     "main": ("train", "evaluate", "predict", "data", "runtime"),
@@ -59,7 +67,8 @@ ALLOWED = {
 }
 WITHOUT_JAX = ("formats", "scores", "metrics", "report", *PLACES, *PROGRAMS, *VIDEO)
 FOLDERS = ("", "runtime", "data", "data.store", "data.video", "scores", "systems")  # empty packages
-PROGRAM_OF_A_SYSTEM = ("main", "evaluate")  # what its `__main__` may import beside
+# What the `__main__` of a system may import beside.
+PROGRAM_OF_A_SYSTEM = ("main", "evaluate", "metrics", "report", "runtime")
 
 
 def name_of(path) -> str:
@@ -121,6 +130,12 @@ def test_no_arrow_points_back(path):
     ("vadjax.metrics.region", "vadjax.data.clips"),
     ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
     ("vadjax.systems.mil.system", "vadjax.evaluate"),
+    ("vadjax.systems.ssmtl.system", "vadjax.runtime.workdir"),
+    ("vadjax.systems.exemplar.files", "vadjax.runtime.replacing"),
+    ("vadjax.systems.exemplar.system", "vadjax.report.page"),
+    ("vadjax.systems.exemplar_networks.motion", "vadjax.metrics.frame"),
+    ("vadjax.predict.restore", "vadjax.evaluate"),
+    ("vadjax.runtime.policy", "jax"),
     ("vadjax.data.bags", "vadjax.train"),
     ("vadjax.data.video.boxes", "jax.numpy"),
     ("vadjax.data.store.source", "data_prep.toy"),

@@ -8,20 +8,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import jax
 import ml_collections
 import numpy as np
 
-from vadjax import evaluate
 from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, workdir
+from vadjax.runtime.cache import Cache
 from vadjax.scores.streaming import Counted, Part
-from vadjax.system import State, System, load
+from vadjax.system import State, System, load_system
 
-FREE = (*evaluate.FREE, "features.", "objects.")  # fields that may differ from the run's
 STRETCH = 1.05  # from which another aspect is warned of
 
 
@@ -157,12 +155,12 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
       FileNotFoundError: no finished run there.
       ValueError: a run of another system, or of one that scores no videos.
     """
-    config, changed = workdir.adopt(config, folder, FREE)
+    config, changed = workdir.adopt(config, folder)
     if changed:
         print(f"As in the run: {', '.join(changed)}")
-    data, system = workdir.trained_on(folder), load(config, folder)
-    if not evaluate.scores_videos(system):
+    data = workdir.trained_on(folder)
+    system = load_system(config, Cache(folder), any_module=True)
+    if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    first = jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
-    target = mesh.abstract(mesh.make(1), first)
+    target = mesh.abstract(mesh.make(1), system.abstract_state(data))
     return Trained(system, checkpoint.read_finished(folder, target), data)
