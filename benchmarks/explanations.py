@@ -29,9 +29,10 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.runtime.cache import Cache
+from vadjax.systems.exemplar.cameras import ONE
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import COMPONENTS, Explainer
-from vadjax.systems.exemplar.stages import ONE, Stages
+from vadjax.systems.exemplar.stages import Stages
 from vadjax.systems.exemplar.system import System
 
 APPEARANCE, ANGLE, SPEED, BACKGROUND = COMPONENTS

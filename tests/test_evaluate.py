@@ -1,9 +1,12 @@
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
-from vadjax import evaluate
+from docs.examples.frame_difference import config as example
+from vadjax import evaluate, train
+from vadjax.predict import run as predict
 from vadjax.scores.files import Scores
 from vadjax.system import System
 
@@ -38,3 +41,21 @@ def test_every_video_is_scored(tmp_path):
 def test_videos_that_were_not_scored_are_named(tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
         evaluate.write_scores(Forgetful(None), None, videos(*names), "test", tmp_path)
+
+
+def test_no_program_changes_its_callers_config(toy_scenes, tmp_path, without_reports):
+    """An empty `data.dir` is filled in, for evaluation and prediction, but in a copy."""
+    config, run = example.get_config(), tmp_path / "run"
+    config.data.dir = str(toy_scenes)
+    before = config.copy_and_resolve_references()
+    train.run(config, run)
+    assert config == before
+    config.data.dir = before.data.dir = ""
+    evaluate.run(config, run)
+    assert config == before
+    (tmp_path / "new").mkdir()
+    for number in range(3):
+        picture = np.full((48, 64, 3), 40 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / "new" / f"{number}.png"), picture)
+    assert predict.run(config, run, str(tmp_path / "new"), tmp_path / "out", film=False) == {}
+    assert config == before
