@@ -13,7 +13,7 @@ def test_no_source_file_is_ignored():
         pytest.skip("not a git checkout")
     sources = [
         path
-        for folder in ("vadjax", "configs", "data_prep", "tests", "notebooks")
+        for folder in ("vadjax", "configs", "data_prep", "tests", "benchmarks", "notebooks")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".ipynb") and "__pycache__" not in path.parts
     ]
@@ -25,15 +25,9 @@ def test_no_source_file_is_ignored():
 
 def test_files_that_the_readme_names_are_there():
     text = (ROOT / "README.md").read_text()
-    named = re.findall(r"(?:vadjax|configs|data_prep|tests|notebooks)/[\w/]+\.\w+", text)
-    modules = re.findall(r"python -m ((?:vadjax|data_prep|tests)[\w.]+)", text)
+    named = re.findall(r"(?:vadjax|configs|data_prep|tests|benchmarks|notebooks)/[\w/]+\.\w+", text)
+    modules = re.findall(r"python -m ((?:vadjax|data_prep|tests|benchmarks)[\w.]+)", text)
     assert named and modules
     for path in [*named, *(module.replace(".", "/") for module in modules)]:
         found = ROOT / path
         assert found.exists() or found.with_suffix(".py").exists(), path
-
-
-def test_every_test_file_has_a_name_of_its_own():
-    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
-    names = [name for name in names if name != "__main__.py"]  # programs, named by their folders
-    assert sorted(names) == sorted(set(names))  # pytest imports them by it

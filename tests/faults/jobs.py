@@ -125,12 +125,12 @@ JOBS: Sequence[Job] = (
     _train("ped2_lgn", scenes),
     _train("ped2_ssmtl", scenes, "--config.model.size=16"),
     _train("ped2_exemplar", scenes, weight=4),
-    _train("eval_motion", scenes, weight=2),
+    _train("exemplar_motion_network", scenes, weight=2),
     Job(
-        "train eval_appearance, built-in set",
+        "train exemplar_appearance_network, built-in set",
         nothing,
         "vadjax.main",
-        (f"--config={ROOT}/configs/eval_appearance.py:smoke", "--workdir={out}/run"),
+        (f"--config={ROOT}/configs/exemplar_appearance_network.py:smoke", "--workdir={out}/run"),
     ),
     Job(
         "evaluate ucf_mil",

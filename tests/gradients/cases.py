@@ -66,10 +66,12 @@ def published() -> list[Case]:
         size, fields = f"{side} × {side}", {"train.batch": 4, "model.size": side}
         motion = {**fields, "data.step": (5, 40, 40), "eval.held_out": 1}
         found.append(Case("ssmtl", size, "ped2_ssmtl", scenes, fields))
-        found.append(Case("motion", size, "eval_motion", scenes, motion))
-        found.append(Case("appearance", size, "eval_appearance", _images(side), fields))
+        found.append(Case("motion", size, "exemplar_motion_network", scenes, motion))
+        found.append(Case("appearance", size, "exemplar_appearance_network", _images(side), fields))
         small = {**fields, "model.architecture": "small"}
-        found.append(Case("appearance small", size, "eval_appearance", _images(side), small))
+        found.append(
+            Case("appearance small", size, "exemplar_appearance_network", _images(side), small)
+        )
     for bags, segments in ((30, 32), (7, 32), (5, 37)):
         size, fields = f"{bags} + {bags} bags of {segments}", {"train.batch": bags}
         found.append(Case("mil", size, "ucf_mil", _bags(segments, 1024), fields))
@@ -96,8 +98,8 @@ def small() -> list[Case]:
         Case("lgn", "40 × 56", "ped2_lgn", scenes, narrow),
         Case("mnad", "40 × 56", "ped2_mnad", scenes, narrow),
         Case("ssmtl", "32 × 32", "ped2_ssmtl", scenes, ssmtl),
-        Case("motion", "32 × 32", "eval_motion", scenes, motion),
-        Case("appearance small", "32 × 32", "eval_appearance", _images(32), images),
+        Case("motion", "32 × 32", "exemplar_motion_network", scenes, motion),
+        Case("appearance small", "32 × 32", "exemplar_appearance_network", _images(32), images),
         Case("mil", "3 + 3 bags of 33", "ucf_mil", _bags(33, 32), few),
         Case("s3r", "3 + 3 bags of 20", "shanghaitech_s3r", _bags(20, 32), few),
         Case("rtfm", "3 + 3 bags of 20", "shanghaitech_rtfm", _bags(20, 32), few),
@@ -113,8 +115,8 @@ def trained() -> list[Case]:
         Case("mnad", "64 × 64", "ped2_mnad:short", frames[64], {}),
         Case("mnad cpu", "128 × 128", "ped2_mnad:cpu", frames[128], {}),
         Case("ssmtl", "64 × 64", "ped2_ssmtl:short", street, {}),
-        Case("motion", "32 × 32", "eval_motion:cpu", street, {"eval.held_out": 1}),
-        Case("appearance", "64 × 64", "eval_appearance:cpu", _images(64), {}),
+        Case("motion", "32 × 32", "exemplar_motion_network:cpu", street, {"eval.held_out": 1}),
+        Case("appearance", "64 × 64", "exemplar_appearance_network:cpu", _images(64), {}),
     ]
 
 
