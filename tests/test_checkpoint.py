@@ -1,7 +1,9 @@
 """Saved states: nothing is restored but what was saved, and a damaged step is not in the way."""
 
+import json
 import os
 import pathlib
+import re
 import shutil
 
 import jax
@@ -172,6 +174,25 @@ def test_a_step_without_sums_is_restored_and_said_to_be_unchecked(saved, tmp_pat
     checkpoint.read_finished(copy, TARGET)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and all("not checked, of an older vadjax" in line for line in lines)
+
+
+def test_a_damaged_sum_is_told_from_a_damaged_file(saved, tmp_path):
+    """The line names both files, and shows the digits that differ, at the end too."""
+    copy = shutil.copytree(saved, tmp_path / "run")
+    path = copy / "finished" / checksums.FILE
+    found = json.loads(path.read_text())
+    name, (size, whole) = next(iter(found["files"].items()))
+    wrong = whole[:-1] + ("0" if whole[-1] != "0" else "1")
+    for sums, message in (
+        ([size, wrong], f"{name} has SHA-256 …{whole[-5:]}…, checksums.json says …{wrong[-5:]}…"),
+        ([size + 1, whole], f"{name} has {size:,} bytes, checksums.json says {size + 1:,}"),
+    ):
+        path.write_text(json.dumps({**found, "files": {name: sums}}))
+        with pytest.raises(Damaged, match=re.escape(message)):
+            checkpoint.read_finished(copy, TARGET)
+    path.write_text(json.dumps({**found, "files": {"x": [1, "0"]}}))
+    with pytest.raises(Damaged, match="x is missing, which checksums.json has"):
+        checkpoint.read_finished(copy, TARGET)
 
 
 def test_sums_that_lead_out_of_the_folder_are_refused(saved, tmp_path):
