@@ -7,6 +7,7 @@ step of an older vadjax has none, which is said when it is read.
 
 import asyncio
 import contextlib
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,12 +19,23 @@ import orbax.checkpoint as ocp
 
 from vadjax import checksums, processes, replacing, space
 from vadjax.checksums import Damaged
+from vadjax.formats import json_files
+from vadjax.formats.text import read_text
 
 FINISHED = "finished"  # folder of the state of a finished run
 SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 DAMAGED = "damaged_{}"  # folder that a damaged step is moved to
 # What orbax itself writes after the sums. It holds times and names, nothing of the state.
 UNSUMMED = ("_CHECKPOINT_METADATA", "commit_success.txt")
+_NAMES, _TIME = (dict, None), (int, None)
+NOTES = {  # fields of the first of them
+    "item_handlers?": (dict, str, None),
+    "metrics?": _NAMES,
+    "performance_metrics?": _NAMES,
+    "custom_metadata?": _NAMES,
+    "init_timestamp_nsecs?": _TIME,
+    "commit_timestamp_nsecs?": _TIME,
+}
 HALF = ".orbax-checkpoint-tmp"  # in the names of folders that orbax has not finished
 PACKED = 0.75  # the least share of a state's bytes that its compressed checkpoint takes
 
@@ -229,7 +241,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         damaged = {}
         for step in self._on_disk():
             try:
-                checksums.check(self.folder / str(step))
+                _check_files(self.folder / str(step))
                 break
             except Damaged as error:
                 damaged[step] = error
@@ -251,7 +263,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         again = f"Remove {self.folder} to train again from the start"
         for step in self._on_disk():
             with self._naming(step, None if self._read_only else again):
-                checksums.check(self.folder / str(step), "metrics/")
+                _check_files(self.folder / str(step), "metrics/")
 
     def _once(self, check: Callable[[], bool | None]) -> int:
         """Where checkpoints are written, the first process checks and all come to the same end.
@@ -277,12 +289,36 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         folder = self.folder / str(step)
         with self._naming(step):
-            if not self._once(lambda: checksums.check(folder)):
+            if not self._once(lambda: _check_files(folder)):
                 print(f"{folder}: not checked, of an older vadjax: it has no {checksums.FILE}")
             return ocp.StandardCheckpointHandler().metadata(folder / "state").tree
 
     def _naming(self, step: int, mend: str | None = None) -> contextlib.AbstractContextManager:
         return _naming(self.folder / str(step), mend or self._mend)
+
+
+def _check_files(folder: pathlib.Path, below: str = "") -> bool:
+    """As `checksums.check`, and of orbax's notes, which have no sum, whether orbax can use them.
+
+    Notes that a kill cut short are passed over, as orbax does: they hold nothing of the state.
+    """
+    found, path = checksums.check(folder, below), folder / UNSUMMED[0]
+    try:
+        if path.is_file() and _is_json(text := read_text(path)):
+            json_files.check_fields(json_files.parse(text, path), (NOTES, None), path)
+    except ValueError as error:
+        raise Damaged(str(error).removeprefix(f"{folder}/")) from error
+    return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    except RecursionError:  # it is for `json_files` to refuse
+        pass
+    return True
 
 
 def size_of(state: Any) -> int:
@@ -332,7 +368,7 @@ def read_finished(workdir: str | pathlib.Path, target: Any) -> Any:
             "end, which goes on where it stopped"
         )
     with _naming(path, MAKE_ANEW), ocp.StandardCheckpointer() as reader:
-        if not checksums.check(path):
+        if not _check_files(path):
             print(f"{path}: not checked, of an older vadjax: it has no {checksums.FILE}")
         saved = reader.metadata(path).item_metadata.tree
     check_shapes(saved, target, path)

@@ -120,3 +120,23 @@ def test_a_tensor_of_more_numbers_than_its_file(tmp_path):
         arrays.read(path)
     torch.save({"a": torch.ones(3, dtype=torch.bfloat16)}, path)
     np.testing.assert_array_equal(arrays.read(path)["a"], np.ones(3, np.float32))
+
+
+DAMAGE = [
+    (b"\x80\x02\xf0.", r"an instruction 240 that is unknown or not allowed, at byte 3\)"),
+    (b"\x80\x02]\xb5.", r"an instruction 181 that is unknown or not allowed, at byte 4\)"),
+    (b"\x80\x02", r"it ends early \(.*\), at byte 2\)"),
+    (b"\x80\x020.", r"it takes a value that is not there \(.*\), at byte 3\)"),
+    (b"\x80\x02G\x00\x00", r"it ends within a number \(.*\), at byte 5\)"),
+    (b"\x80\x02X\x01\x00\x00\x00\xff.", r"text that is none \(.*\), at byte 8\)"),
+    (b"\x80\x02h\x05.", r"Memo value not found at index 5, at byte 4\)"),
+    (b"\x80\x04\x95\x0a\0\0\0\0\0\0\0NNN\xf0NNNNN.", r"an instruction 240 .*, at byte 15\)"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGE)
+def test_damage_is_said_in_words_and_with_its_place(tmp_path, content, message):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"x\.pkl: refused, .*\({message}"):
+        arrays.read_pickle(path)

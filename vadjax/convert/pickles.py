@@ -9,6 +9,7 @@ import mmap
 import pathlib
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def load(path: pathlib.Path) -> Any:
       ValueError, and whatever a damaged pickle raises: anything else.
     """
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Opener().open(_ArrayUnpickler(data, encoding="latin1").load())
+        return _Opener().open(_run(_ArrayUnpickler(data, encoding="latin1"), data))
 
 
 def load_listed(path: pathlib.Path, start: int) -> np.ndarray:
@@ -47,7 +48,8 @@ def load_listed(path: pathlib.Path, start: int) -> np.ndarray:
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         data.seek(start)
         opener = _Opener(objects=True)
-        return np.array(opener.open(_ArrayUnpickler(data, encoding="latin1").load()), np.float32)
+        found = opener.open(_run(_ArrayUnpickler(data, encoding="latin1"), data))
+        return np.array(found, np.float32)
 
 
 def scan(data: Any, count: int = 1) -> None:
@@ -61,7 +63,33 @@ def scan(data: Any, count: int = 1) -> None:
       ValueError, and whatever a damaged pickle raises: they go beyond the bounds.
     """
     for _ in range(count):
-        _Opener().open(_Scanner(data, encoding="latin1").load())
+        _Opener().open(_run(_Scanner(data, encoding="latin1"), data))
+
+
+def _run(unpickler: "_Checked", data: Any) -> Any:
+    """What the unpickler makes of an open file.
+
+    Raises:
+      UnpicklingError: whatever went wrong, in words, and at which byte of the file.
+    """
+    try:
+        return unpickler.load()
+    except Exception as error:
+        # Of a frame, which is read at once, the rest has not been used
+        frame = unpickler._unframer.current_frame
+        at = data.tell() - (len(frame.getbuffer()) - frame.tell() if frame else 0)
+        raise pickle.UnpicklingError(f"{_in_words(error)}, at byte {at:,}") from error
+
+
+def _in_words(error: Exception) -> str:
+    """What an error of an unpickler says, or for what it stands where that is only a number."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
+    if isinstance(error, KeyError):  # a byte that is no instruction
+        return f"an instruction {said} that is unknown or not allowed"
+    known = {EOFError: "it ends early", IndexError: "it takes a value that is not there"}
+    known |= {struct.error: "it ends within a number", UnicodeDecodeError: "text that is none"}
+    words = next((text for kind, text in known.items() if isinstance(error, kind)), "")
+    return f"{words} ({said})" if words else said
 
 
 class _Dtype:
