@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import onnx_case
+import tflite_case
 from vadjax.backbones import detector, net_trial
 from vadjax.backbones.dnn_detector import LAYOUTS, guess
 
@@ -143,6 +144,16 @@ def test_a_damaged_name_is_one_line_and_nothing_else(name, tmp_path, capfd):
         detector.open(str(path), layout="yolo8", input_size=SIZE)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_of_tensorflow(tmp_path):
+    rows = case("yolo8")["out"]
+    path = tflite_case.write(tmp_path / "net.tflite", SIZE, rows)
+    detect = detector.open(path, layout="yolo8", input_size=SIZE, threshold=0.3)
+    found = detect(FRAME)
+    np.testing.assert_allclose(found.boxes, BOXES[:2] * (100, 50, 100, 50), atol=1e-4)
+    np.testing.assert_allclose(found.scores, [0.9, 0.7], rtol=1e-5)
+    np.testing.assert_array_equal(found.classes, [1, 0])
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3" * 40, b"\x1c\0\0\0TFL3" + bytes(64)])

@@ -14,7 +14,7 @@ import vadjax.systems.s3r.convert
 import vadjax.systems.s3r.model
 from tests import tflite_case
 from tests.faults.inputs import Input, toy_bags, toy_scenes
-from tests.faults.jobs import i3d_file
+from tests.faults.jobs import i3d_file, scenes
 from tests.faults.process import ROOT, Worker
 from vadjax.backbones import appearance, i3d, i3d_weights
 from vadjax.convert.torch import AXES, PARTS
@@ -56,7 +56,7 @@ def lgn_weights(folder: pathlib.Path, worker: Worker) -> None:
     """LGN-Net's state dict, and a dataset of frames."""
     import torch
 
-    toy_scenes(folder, worker)
+    scenes(folder, worker)
     model = vadjax.systems.lgn.model.build("lgn", width=8)
     convert = vadjax.systems.lgn.convert
     numbers = drawn(convert.variable_shapes(model), 9)
@@ -109,7 +109,7 @@ def _scored(name: str, build: Callable, file: str, config: str, *more: str) -> I
         "--config.train.steps=0",
         *more,
     )
-    return Input(f"weights, {name}", build, (file,), "vadjax.main", options, 2)
+    return Input(f"weights, {name}", build, (file,), "vadjax.main", options, 1)
 
 
 def _imported(name: str, build: Callable, file: str) -> Input:
