@@ -8,6 +8,7 @@ here.
 """
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ ONNX = ".onnx"
 SECONDS = 300  # for reading a network and running it once
 READ = "read\n"  # is printed between the two
 MOST_LETTERS = 300  # of what OpenCV says
+LOGGED = re.compile(r"^\[ *[A-Z]+:\S+\] global \S+ ")  # before what OpenCV logs: kind, time, place
 
 
 def read(path: str, engine: int | None) -> cv2.dnn.Net:
@@ -50,7 +52,9 @@ def check(
     numbers = [*size] if engine is None else [*size, engine]
     command = [sys.executable, "-P", __file__, str(path.absolute()), *map(str, numbers)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS
+        )
     except subprocess.TimeoutExpired as error:
         raise ValueError(
             f"{path}: OpenCV {cv2.__version__} could not read and run it in {SECONDS} seconds"
@@ -68,7 +72,8 @@ def check(
 
 def _reason(errors: str, code: int) -> str:
     """One line of what a process printed before it ended: the last that names an error."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [LOGGED.sub("", line).strip() for line in errors.splitlines()]
+    lines = [line for line in lines if line]
     named = [line for line in lines if "error" in line.lower()] or lines
     ended = f"it was ended by signal {-code}" if code < 0 else f"exit code {code}"
     return named[-1][:MOST_LETTERS] if named else ended

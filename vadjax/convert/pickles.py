@@ -229,6 +229,9 @@ class _Scanner(_Checked):
         return _Inert()
 
 
+CONTAINERS = {dict, list, tuple, set, frozenset, _Inert, _Array}
+
+
 class _Opened(NamedTuple):
     """A container with its arrays in their place.
 
@@ -257,27 +260,30 @@ class _Opener:
         self._opened: dict[int, _Opened] = {}
         self._encoded: dict[int, tuple[str, bytes]] = {}
 
-    def open(self, value: Any, depth: int = 0) -> Any:
+    def open(self, value: Any) -> Any:
         """The value with its arrays; what is named many times is made once.
 
         Raises:
           UnpicklingError: too many values or too deep, or arrays that are refused.
           ValueError: an array whose bytes are not those of its shape.
         """
-        return self._walk(value, depth).value
+        return self._walk(value, 1).value if type(value) in CONTAINERS else value
 
     def _walk(self, value: Any, depth: int) -> _Opened:
+        """A container that is the `depth`-th of those in each other."""
         if known := self._opened.get(id(value)):
-            self._add(again=known.count, depth=depth + known.height)
+            self._add(again=known.count, depth=depth + known.height - 1)
             return known
-        self._add(new=1, depth=depth)
         inner = self._inner(value)
-        if inner is None:
-            return _Opened(value, value, 1, 0)
-        parts = [self._walk(part, depth + 1) for part in inner]
-        made = self._made(value, [part.value for part in parts])
-        count = 1 + sum(part.count for part in parts)
-        found = _Opened(value, made, count, 1 + max((part.height for part in parts), default=0))
+        self._add(new=len(inner), depth=depth)
+        values, count, height = [], 1 + len(inner), 1
+        for part in inner:
+            if type(part) in CONTAINERS:
+                found = self._walk(part, depth + 1)
+                part, count = found.value, count + found.count - 1
+                height = max(height, found.height + 1)
+            values.append(part)
+        found = _Opened(value, self._made(value, values), count, height)
         self._opened[id(value)] = found
         return found
 
@@ -294,17 +300,15 @@ class _Opener:
                 f"more than {MOST_AGAIN:,} values in containers that are named again"
             )
 
-    def _inner(self, value: Any) -> Collection | None:
-        """The values in a container, in order; None for other values."""
+    def _inner(self, value: Any) -> Collection:
+        """The values in a container, in order."""
         if isinstance(value, dict):
             return value.values()
-        if isinstance(value, list | tuple | set | frozenset):
-            return value
         if isinstance(value, _Inert):
             return (value.held,)
         if isinstance(value, _Array):
             return (value.state[4],) if self._of_objects(value.state) else ()
-        return None
+        return value
 
     def _made(self, value: Any, parts: list) -> Any:
         """What a container becomes, of its opened values."""
