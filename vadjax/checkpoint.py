@@ -81,6 +81,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         read_only: bool = False,
     ):
         self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
+        self._bytes: int | None = None  # of the state that was saved last
         self._read_only, self._mend = read_only, MAKE_ANEW if read_only else REMOVE
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
@@ -115,7 +116,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     def __exit__(self, kind: type[BaseException] | None, *error) -> None:
         failed = kind is not None and issubclass(kind, Exception)
         if not failed or processes.count() == 1:  # else it would wait for a process that has gone
-            with space.naming(self.folder):
+            with space.naming(self.folder, needed=self._bytes):
                 self._manager.close()
 
     @property
@@ -143,7 +144,8 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         if step in self._manager.all_steps():
             return
-        with space.naming(self.folder, "checkpoint", size_of(state)):
+        self._bytes = size_of(state)
+        with space.naming(self.folder, "checkpoint", self._bytes):
             self._manager.save(
                 step,
                 metrics=None if figure is None else {SELECT: float(figure)},
@@ -157,7 +159,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         Raises:
           vadjax.space.NotWritten: as `save`.
         """
-        with space.naming(self.folder, "checkpoint"):
+        with space.naming(self.folder, "checkpoint", self._bytes):
             self._manager.wait_until_finished()
 
     def check_room(self, state: Any, count: int) -> None:
