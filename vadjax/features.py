@@ -23,7 +23,7 @@ from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
 from vadjax.backbones.provenance import check_folder
 from vadjax.checkpoint import Checkpoints, size_of
-from vadjax.convert.torch import check_finite
+from vadjax.convert.torch import check_numbers
 from vadjax.formats import json_files
 from vadjax.ops.flow import Motion
 
@@ -259,7 +259,8 @@ def restore(folder: str | pathlib.Path, shapes: Mapping, batch: int = BATCH) -> 
     with Checkpoints(folder, read_only=True) as checkpoints:
         found, step = checkpoints.restore_part(target), checkpoints.newest
     for path, leaf in jax.tree_util.tree_leaves_with_path(found):
-        check_finite(np.asarray(leaf), jax.tree_util.keystr(path), f"{folder}/checkpoints/{step}")
+        name, source = jax.tree_util.keystr(path), f"{folder}/checkpoints/{step}"
+        check_numbers(np.asarray(leaf), name, source, name.endswith("['var']"))
     return found
 
 
