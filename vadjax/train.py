@@ -29,7 +29,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     """Trains (or resumes), evaluates and reports; everything is written to `folder`.
 
     Raises:
-      FloatingPointError: the loss is not finite; names the step and the last good checkpoint.
+      FloatingPointError: the loss is not finite; names the step, the last good checkpoint and the
+        weights that the run began with.
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
       vadjax.runtime.lock.Held: another run is in the folder.
@@ -217,9 +218,15 @@ class Loop:
                     f"loss is {row['loss']} and the state {'' if finite else 'not '}finite at step "
                     f"{step:,}; last good checkpoint: {where}. "
                     "Lower optim.learning_rate, or train in float32 (train.precision)"
+                    f"{self._begun()}"
                 )
             self.shown["loss"] = row["loss"]
         self.waiting = []
+
+    def _begun(self) -> str:
+        """What to do about the weights that the run began with; empty if it began with none."""
+        weights = self.config.model.get("weights")
+        return f"; or get {weights} again, if the weights in it may be damaged" if weights else ""
 
     def _evaluate(self, step: int, state) -> float | None:
         """Writes the figures of the test split, and of what is held out; the one that selects."""

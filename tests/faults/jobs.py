@@ -169,6 +169,13 @@ JOBS: Sequence[Job] = (
         weight=2,
     ),
     _prepare("ucsd_ped", inputs.frame_folders),
+    Job(
+        "data_prep.ped2_weak",
+        inputs.ped2_clips,
+        "data_prep.ped2_weak",
+        ("--data", "{in}/frames", "--features", "{in}/features", "--out", "{out}/data"),
+        weight=2,
+    ),
     _prepare("avenue", inputs.avenue),
     _prepare("shanghaitech", inputs.shanghaitech),
     _prepare("street_scene", inputs.street_scene),

@@ -17,11 +17,12 @@ from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
-from vadjax.runtime import checkpoint, mesh, workdir
+from vadjax.runtime import checkpoint, mesh, space, workdir
 from vadjax.scores.streaming import Counted, Part
 from vadjax.system import State, System, load
 
 FREE = (*evaluate.FREE, "features.", "objects.")  # fields that may differ from the run's
+MOST_BYTES = 1 << 36  # of a state
 STRETCH = 1.05  # from which another aspect is warned of
 
 
@@ -155,7 +156,8 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
 
     Raises:
       FileNotFoundError: no finished run there.
-      ValueError: a run of another system, or of one that scores no videos.
+      ValueError: a run of another system, of one that scores no videos, or of one whose state no
+        memory holds.
     """
     config, changed = workdir.adopt(config, folder, FREE)
     if changed:
@@ -164,5 +166,10 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     if not evaluate.scores_videos(system):
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
     first = jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
+    if (needed := checkpoint.size_of(first)) > MOST_BYTES:
+        raise ValueError(
+            f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "
+            f"{space.size(needed)}; expected {space.size(MOST_BYTES)} at most"
+        )
     target = mesh.abstract(mesh.make(1), first)
     return Trained(system, checkpoint.read_finished(folder, target), data)

@@ -207,14 +207,17 @@ def stage(path: pathlib.Path, video: Video, extractor: Extractor, data: str) -> 
       data: digest of the dataset.
 
     Raises:
-      ValueError: the file was made of other data or with other settings.
+      ValueError: the file was made of other data or with other settings, or is damaged.
     """
-    made_with = meta(video, extractor.settings(video.size), data)
+    made_with, grid = meta(video, extractor.settings(video.size), data), extractor.grid(video.size)
     if path.is_file():
-        arrays = files.read(path, made_with, "Remove the folder to make features anew, or give "
-                            "the same settings")  # fmt: skip
+        mend = "Remove the folder to make features anew, or give the same settings"
+        arrays = files.read(path, made_with, mend, Features._fields)
+        times = len(grid.times(video.num_frames))
+        sides = dict.fromkeys(Features._fields, (times, grid.regions)) | {"t_start": (times,)}
+        files.check_lengths(path, arrays, sides)
         return Features(**{name: arrays[name] for name in Features._fields})
-    found, grid = extractor.extract(video), extractor.grid(video.size)
+    found = extractor.extract(video)
     places = {"y_start": grid.rows, "x_start": grid.columns, "window": np.array(grid.window)}
     numbers = {"frame_size": np.array(grid.frame_size), "n_frames": np.array(video.num_frames)}
     files.write(

@@ -138,9 +138,24 @@ def read_clusters(folder: pathlib.Path, name: str, meta: dict) -> tuple[Exemplar
     Raises:
       FileNotFoundError, ValueError: as `files.read`.
     """
-    own = files.read(folder / f"{name}.npz", meta, MEND)
-    counts = files.read(counts_path(folder, name), meta, MEND)
+    path, counts_of = folder / f"{name}.npz", counts_path(folder, name)
+    own = files.read(path, meta, MEND, (*READABLE, "source_t", "offsets", "index"))
+    counts = files.read(counts_of, meta, MEND, ("count",))
+    total = own["index"].size
+    files.check_lengths(path, own, dict.fromkeys((*READABLE, "source_t", "index"), (total,)))
+    files.check_lengths(counts_of, counts, {"count": (total,)})
+    check_offsets(path, own["offsets"], total)
     return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own
+
+
+def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
+    """Raises ValueError unless the offsets of a stage file part `total` exemplars into regions."""
+    parted = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
+    if not parted or offsets[0] != 0 or offsets[-1] != total or (offsets[1:] <= offsets[:-1]).any():
+        raise ValueError(
+            f"{path}: offsets {offsets.dtype} {list(offsets.shape)}; expected whole numbers that "
+            f"rise from 0 to {total:,}. Remove it to make it anew"
+        )
 
 
 def merge(

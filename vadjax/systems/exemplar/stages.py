@@ -19,7 +19,7 @@ from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.grid import Grid
 from vadjax.formats.names import check_name
-from vadjax.ops.distance import Exemplars
+from vadjax.ops.distance import COMPONENTS, Exemplars
 from vadjax.runtime import mesh, processes, progress
 from vadjax.systems.exemplar import features, files, maps, model, scoring
 from vadjax.systems.exemplar.features import Extractor, Features
@@ -143,7 +143,9 @@ class Stages:
         path = self.path("scales_{version}{camera}.npz")
         meta = self.made_with(data) | {"seed": self.config.seed}  # of the draw
         if path.is_file():
-            return files.read(path, meta, MEND)["Z"]
+            arrays = files.read(path, meta, MEND, ("Z",))
+            files.check_lengths(path, arrays, {"Z": (len(COMPONENTS),)})
+            return arrays["Z"]
         drawn, sizes = self._draw(data)
         found = self.space.scales(drawn, sizes)
         files.write(path, {"Z": found}, meta)
@@ -243,7 +245,11 @@ class Stages:
             )
         meta = self.made_with(data) | {"threshold": self.threshold}
         del meta["data"]
-        arrays = files.read(self.merged_path, meta, MEND)
+        arrays = files.read(self.merged_path, meta, MEND, Model._fields)
+        rows = (*model.READABLE, "count", "source_sequence", "source_t")
+        total = arrays["count"].size
+        files.check_lengths(self.merged_path, arrays, dict.fromkeys(rows, (total,)))
+        model.check_offsets(self.merged_path, arrays["offsets"], total)
         return Model(**{name: arrays[name] for name in Model._fields})
 
     # Stage 3
@@ -260,7 +266,8 @@ class Stages:
             "model": model.digest(found),
         }
         if detail.is_file() and array.is_file():
-            arrays = files.read(detail, meta, MEND)
+            arrays = files.read(detail, meta, MEND, VolumeScores._fields)
+            self._check_detail(detail, arrays, video, found)
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
         places, learnt = self.extractor.grid(video.size), len(found.offsets) - 1
         if learnt != places.regions:
@@ -278,6 +285,17 @@ class Stages:
         files.write_array(array, by_frame)
         files.write(detail, scores._asdict(), meta)
         return scores
+
+    def _check_detail(self, path: pathlib.Path, arrays: dict, video: Video, found: Model) -> None:
+        """Raises ValueError unless the arrays are of the volumes of a video and of that model."""
+        places = self.extractor.grid(video.size)
+        sides = len(places.times(video.num_frames)), places.regions
+        files.check_lengths(path, arrays, dict.fromkeys(VolumeScores._fields, sides))
+        nearest, total = arrays["nearest"], len(found.count)
+        if nearest.dtype.kind not in "iu" or not ((nearest >= 0) & (nearest < total)).all():
+            raise ValueError(
+                f"{path}: nearest is not of the {total:,} exemplars. Remove it to make it anew"
+            )
 
     def nearest(self, own: Features, found: Model, places: Grid) -> VolumeScores:
         """Distances of volumes to the exemplars of a model."""
