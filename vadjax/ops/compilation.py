@@ -1,6 +1,10 @@
-"""How programs are compiled: with the compiler's own choices, but for what a CPU needs."""
+"""How programs are compiled: with the compiler's own choices, but for what a CPU needs.
 
-import contextlib
+JAX takes options of the compiler only for a program that is compiled by itself, not for a part of
+one that is being traced. So a function that may call `run_once` gives its shapes through `shapes`,
+not `jax.eval_shape`.
+"""
+
 import contextvars
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +13,7 @@ import jax
 
 from vadjax.ops.cpu import compiler
 
+# Whether `shapes` asks, for which nothing is compiled.
 _shapes_alone = contextvars.ContextVar("shapes_alone", default=False)
 
 
@@ -32,15 +37,9 @@ def run_once(function: Callable, *arguments) -> Any:
 
 def shapes(function: Callable, *arguments) -> Any:
     """`jax.eval_shape` of a function that may `run_once` a part of itself: nothing is compiled."""
-    with _without_compiling():
-        return jax.eval_shape(function, *arguments)
-
-
-@contextlib.contextmanager
-def _without_compiling():
     before = _shapes_alone.set(True)
     try:
-        yield
+        return jax.eval_shape(function, *arguments)
     finally:
         _shapes_alone.reset(before)
 
