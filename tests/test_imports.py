@@ -25,6 +25,7 @@ DATASETS = ("data.clips", "data.store.records")
 ALLOWED = {
     "formats": (),
     "ops": (),
+    "ops.cpu": ("ops.plain",),
     "convert": ("formats",),
     "backbones": ("ops", "convert", "formats"),
     "runtime.lock": (),
@@ -59,15 +60,17 @@ ALLOWED = {
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
         *("runtime", "metrics", "report"),
     ),
-    "predict": ("system", "evaluate", "data", "formats", "scores", "report", "runtime"),
-    "evaluate": ("system", "data", "scores", "metrics", "report", "runtime"),
-    "train": ("system", "evaluate", "data", "runtime"),
+    "predict": ("system", "evaluate", "data", "formats", "ops", "scores", "report", "runtime"),
+    "evaluate": ("system", "data", "ops", "scores", "metrics", "report", "runtime"),
+    "train": ("system", "evaluate", "data", "ops", "runtime"),
     "main": ("train", "evaluate", "predict", "data", "runtime"),
     "config": (),
     "": (),
 }
 WITHOUT_JAX = ("formats", "scores", "metrics", "report", *PLACES, *PROGRAMS, *VIDEO)
-FOLDERS = ("", "runtime", "data", "data.store", "data.video", "scores", "systems")  # empty packages
+# Empty packages.
+FOLDERS = ("", "ops", "runtime", "data", "data.store", "data.video", "scores", "systems")
+DOORS = {"ops.cpu": "ops"}  # folders that only the one around them may import
 PROGRAM_OF_A_SYSTEM = ("main", "evaluate")  # what its `__main__` may import beside
 
 
@@ -111,6 +114,8 @@ def allowed(module: str, target: str) -> bool:
     to = target.removeprefix("vadjax").removeprefix(".")
     if top != "vadjax" or to in FOLDERS:
         return True
+    if any(within(to, room) and not within(own, door) for room, door in DOORS.items()):
+        return False
     rule = rule_of(own)
     places = (rule, *ALLOWED[rule])
     if rule == "systems" and own.count(".") >= 2:  # not another system
@@ -134,6 +139,10 @@ def test_no_arrow_points_back(path):
     ("vadjax.data.video.boxes", "jax.numpy"),
     ("vadjax.data.store.source", "data_prep.toy"),
     ("vadjax.ops.conv", "vadjax.data.bags"),
+    ("vadjax.systems.s3r.layers", "vadjax.ops.cpu.temporal"),
+    ("vadjax.backbones.layers", "vadjax.ops.cpu"),
+    ("vadjax.train", "vadjax.ops.cpu.compiler"),
+    ("vadjax.ops.cpu.patches", "vadjax.ops.conv"),
     ("vadjax.train", "orbax.checkpoint"),
     ("vadjax.report.page", "vadjax.data.volumes"),
     ("vadjax.report.page", "vadjax.runtime.checkpoint"),

@@ -14,6 +14,7 @@ import numpy as np
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
+from vadjax.ops import compilation
 from vadjax.report import page, table
 from vadjax.runtime import (
     lock,
@@ -59,7 +60,7 @@ def run(
     data = source.open_dataset(config, system.kind, folder)
     devices = mesh.of_run(config)
     target = mesh.abstract(
-        devices, jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
+        devices, compilation.shapes(lambda: system.init(jax.random.key(config.seed), data))
     )
     chosen = "newest checkpoint" if step is None else "chosen step"
     selection = selects(config, system)

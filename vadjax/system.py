@@ -2,7 +2,7 @@
 
 import importlib
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import grain
@@ -124,16 +124,6 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
 def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
     """The type of inputs, sums and losses of a network that computes in `dtype`."""
     return jnp.promote_types(dtype, jnp.float32)
-
-
-def first_variables(init: Callable, rng: jax.Array, *inputs) -> Any:
-    """What a module's `init` gives, compiled.
-
-    So many drawings take long to compile on CPU; level 1 gives the same bits sooner.
-    """
-    alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
-    options = {"xla_backend_optimization_level": 1} if alone else None
-    return jax.jit(init, compiler_options=options)(rng, *inputs)
 
 
 def load(config: ml_collections.ConfigDict, folder: pathlib.Path | None = None) -> System:

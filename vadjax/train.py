@@ -1,8 +1,6 @@
 """THE loop: resume, step, log, evaluate, save. One for all systems."""
 
 import contextlib
-import ctypes
-import os
 import pathlib
 import signal
 import sys
@@ -15,6 +13,7 @@ import numpy as np
 
 from vadjax import evaluate
 from vadjax.data.store import loader, source
+from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load
@@ -124,12 +123,6 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
         workdir.check(folder, config, data)
 
 
-def compiler_options() -> dict:
-    """On CPU, operations in an order that needs little memory, not one that runs many at once."""
-    on_cpu = jax.default_backend() == "cpu"
-    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if on_cpu else {}
-
-
 class Loop:
     """The steps between two evaluations, saves and log lines, in one fixed order."""
 
@@ -155,15 +148,8 @@ class Loop:
         return state, {**scalars, FINITE: _all_finite(state)}
 
     def compile(self, state, batch, rng: jax.Array) -> Callable:
-        """`update` compiled for arguments like these; the compiler's memory is given back.
-
-        Without that its heap stays with the process for the whole run.
-        """
-        compiled = self.update.lower(state, batch, rng).compile(compiler_options())
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-        if trim is not None:  # glibc has it
-            trim(0)
-        return compiled
+        """`update` compiled for arguments like these."""
+        return compilation.compile_step(self.update, state, batch, rng)
 
     def run(self, state, batches: Iterator, first: int, rng: jax.Array):
         """Updates `state` from step `first` to `train.steps`."""

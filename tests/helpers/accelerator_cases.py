@@ -12,6 +12,7 @@ import numpy as np
 
 from vadjax.backbones import i3d
 from vadjax.data.store.records import Description
+from vadjax.ops import compilation
 from vadjax.ops.distance import kernels
 from vadjax.system import load
 from vadjax.systems.exemplar_networks.motion import prepare
@@ -223,7 +224,7 @@ def configured(module: str, size: Size, precision: str):
 
 def first_state(system, data: Description) -> Any:
     """Shapes of the first state."""
-    return jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+    return compilation.shapes(lambda: system.init(jax.random.key(0), data))
 
 
 def train_case(name: str, system, data: Description, batch, what: str) -> Case:

@@ -17,6 +17,7 @@ from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
+from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, space, workdir
 from vadjax.scores.streaming import Counted, Part
 from vadjax.system import State, System, load
@@ -165,7 +166,7 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     data, system = workdir.trained_on(folder), load(config, folder)
     if not evaluate.scores_videos(system):
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    first = jax.eval_shape(lambda: system.init(jax.random.key(config.seed), data))
+    first = compilation.shapes(lambda: system.init(jax.random.key(config.seed), data))
     if (needed := checkpoint.size_of(first)) > MOST_BYTES:
         raise ValueError(
             f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "
