@@ -62,6 +62,16 @@ def test_files_and_programs_that_a_page_names_are_there(page):
 
 
 @page_ids
+def test_files_in_the_table_of_a_folder_are_there(page):
+    tables = re.findall(
+        r"^\| file in `(vadjax/[\w/]*)` .*\n\|.*\n((?:\|.*\n)+)", page.read_text(), re.M
+    )
+    for folder, rows in tables:
+        names = re.findall(r"`(\w+\.py)`", " ".join(row.split("|")[1] for row in rows.splitlines()))
+        assert names and not [name for name in names if not (ROOT / folder / name).is_file()]
+
+
+@page_ids
 def test_configs_and_variants_that_a_page_names_are_there(page):
     for name, variant in re.findall(r"configs/(\w+)\.py(?::(\w+))?", page.read_text()):
         config = importlib.import_module(f"configs.{name}")
