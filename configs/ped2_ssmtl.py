@@ -22,8 +22,8 @@ Variants:
     :demo   400 steps of 32 objects in 32 × 32 pixels, for the toy scenes
     :smoke  3 steps, for tests
 
-Fields (quirks of the original, and what is not known of it, each with its default:
-docs/systems/ssmtl.md):
+Fields (quirks of the original, and what is not known of it, each with its default: README.md of
+vadjax/systems/ssmtl):
     data        objects (dataset of objects; "" = the boxes that the frames come with, and no
                 distillation)
     objects     for video of one's own: detector and its weights, teacher (weights of the detector

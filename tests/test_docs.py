@@ -1,5 +1,6 @@
 """The documentation builds, its references lead somewhere, its figures are the measured ones."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -133,6 +134,16 @@ def test_every_result_names_a_config():
         name, _, variant = row["config"].partition(":")
         assert (ROOT / "configs" / name).is_file(), row
         assert not variant or f":{variant}" in (ROOT / "configs" / name).read_text(), row
+
+
+def test_docstrings_of_configs_show_the_measured_results():
+    shown, measured = 0, (DOCS / "results.json").read_text()
+    for path in texts("configs", suffixes=(".py",)):
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        for mean, deviation in re.findall(r"(0\.\d{3})\s+±\s+(0\.\d{3})", docstring):
+            assert f"{mean} ± {deviation}" in measured, f"{path.name}: {mean} ± {deviation}"
+            shown += 1
+    assert shown > 5
 
 
 @pytest.mark.slow

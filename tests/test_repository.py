@@ -14,7 +14,7 @@ def test_no_source_file_is_ignored():
         pytest.skip("not a git checkout")
     sources = [
         path
-        for folder in ("vadjax", "configs", "data_prep", "tests", "notebooks")
+        for folder in ("vadjax", "configs", "data_prep", "tests", "benchmarks", "notebooks")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".ipynb") and "__pycache__" not in path.parts
     ]
