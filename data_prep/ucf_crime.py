@@ -11,7 +11,8 @@ CLASS may lie in other folders, as in the parts of UCF-Crime's archive.
 `--labels WHERE` is one of; by default it is looked for in FOLDER and beside it:
   four lists   a folder with train_normal.txt, train_anomaly.txt, test_normalv2.txt or
                test_normal.txt, and test_anomalyv2.txt or test_anomaly.txt (spec mil §4)
-  videos.json  videos with their split, class, label, frames and intervals (README)
+  videos.json  videos with their split, class, label, frames and intervals
+               (docs/features.md)
   official     Temporal_Anomaly_Annotation.txt, and Anomaly_Train.txt beside it (or --train_list).
                It has no numbers of frames: --frames FILE, a line NAME FRAMES each, or those that
                the rows cover, where these are clips of 16 frames (--pool)

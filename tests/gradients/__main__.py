@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         "--of",
         choices=SETS,
         default="published",
-        help="narrow forms; published widths at three sizes; those of the README's figures",
+        help="narrow forms; published widths at three sizes; those of docs/results.md",
     )
     keep = parser.add_mutually_exclusive_group()
     keep.add_argument("--save", type=pathlib.Path, help="keep the compiled gradients here")

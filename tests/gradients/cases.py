@@ -108,7 +108,7 @@ def small() -> list[Case]:
 
 
 def trained() -> list[Case]:
-    """The steps by which the README's figures were trained, at their sizes and batches."""
+    """The steps that trained the figures of docs/results.md, at their sizes and batches."""
     frames = {side: _scenes(frames=12, height=side, width=side) for side in (64, 128)}
     street = _scenes(frames=24, height=96, width=128)
     return [
