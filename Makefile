@@ -1,17 +1,21 @@
 # make demo   own .venv, install, train and report on the built-in toy set
 # make test   own .venv, install with dev extras, lint, whole test suite
+# make docs   own .venv, install with the docs extra, build the documentation into build/site
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format clean
+.PHONY: demo test docs lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m vadjax.main --config=configs/ucf_mil.py:demo --workdir=runs/demo
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -31,6 +35,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(PIP) --editable '.[dev,torch]'
+	touch $@ $(VENV)/.installed $(VENV)/.installed-docs
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
 	touch $@ $(VENV)/.installed
 
 clean:

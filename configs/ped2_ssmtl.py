@@ -11,7 +11,7 @@ r"""SSMTL on UCSD Ped2: four tasks on objects (Georgescu et al., CVPR 2021; spec
 30 epochs of the deep and wide trunk need a GPU; `:short` is for two CPU cores.
 
     figure            paper     original program   here
-    micro AUC, Ped2   97.5 %    -                  README.md, section SSMTL
+    micro AUC, Ped2   97.5 %    -                  docs/results.md
     macro AUC         99.8 %    -                  the same
     RBDC, TBDC        72.8, 91.2 %                 the same (on derived tracks)
 
@@ -41,7 +41,7 @@ vadjax/systems/ssmtl):
                 over time, flag (deviations above normal objects from which an object gets a reason)
 
 Ablation: each task alone, each left out, and all (a task that is not in use has no parameters); its
-table stands in the README, section "Objects":
+table stands in docs/systems/ssmtl.md:
     for tasks in "'arrow'," "'irregularity'," "'middle'," "'distillation'," \
         "'irregularity','middle','distillation'" "'arrow','middle','distillation'" \
         "'arrow','irregularity','distillation'" "'arrow','irregularity','middle'" \

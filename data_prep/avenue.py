@@ -19,6 +19,7 @@ from data_prep.lib import command, frames
 from data_prep.lib.avenue_masks import LazyMasks
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.reader import Reading
+from vadjax.formats.regular import is_there
 
 MASKS = "testing_label_mask"
 
@@ -58,7 +59,7 @@ def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.
         root.parent,
         root.parent / "ground_truth_demo",
     ):
-        if (parent / MASKS).is_dir():
+        if is_there(parent / MASKS):
             return parent / MASKS
     return None
 

@@ -119,7 +119,8 @@ def prepare(
     folder = pathlib.Path(data)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (--data)")
-    rows = read_rows(folder, pathlib.Path(labels or folder / "labels.csv"), classes)
+    labels = pathlib.Path(labels or folder / "labels.csv")
+    rows = read_rows(folder, labels, classes)
     splits = {
         split: [row for row in rows if is_test(row.name, test_share) == (split == "test")]
         for split in ("train", "test")
@@ -127,8 +128,8 @@ def prepare(
     for cls in classes:
         if not any(cls in row.shown for row in splits["train"]):
             raise ValueError(
-                f"no training image shows {cls!r}; add some, or name the classes that there are "
-                "with --classes"
+                f"{labels}: no training image shows {cls!r}; add some, or name the classes that "
+                "there are with --classes"
             )
     return write_images(
         out,

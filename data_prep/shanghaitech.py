@@ -42,7 +42,7 @@ def read_splits(
         for video in frames.list_videos(test, reading)
     ]
     found = frames.find_labels(root, labels)
-    if found is None and (test.parent / "test_frame_mask").is_dir():
+    if found is None and is_there(test.parent / "test_frame_mask"):
         videos = [add_labels(video, test.parent / "test_frame_mask") for video in videos]
     else:
         videos = frames.label_videos(videos, root, found)

@@ -32,7 +32,7 @@ from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.reader import FrameFolder
 from vadjax.formats.boxes import say_assumed
 from vadjax.formats.columns import Layout
-from vadjax.formats.folders import visible
+from vadjax.formats.folders import subfolders
 from vadjax.formats.table import parse, words
 from vadjax.formats.tracks import TRACKS
 
@@ -49,8 +49,7 @@ def list_sequences(folder: pathlib.Path) -> list[SourceVideo]:
     """
     found = [
         SourceVideo(path.name, FrameFolder(path, besides=TRUTH))
-        for path in visible(folder)
-        if path.is_dir()
+        for path in subfolders(folder, rf"{folder.name}\d+")
     ]
     if not found:
         raise ValueError(f"{folder}: no sequences; expected a folder {folder.name}001 of frames, …")

@@ -11,7 +11,8 @@ CLASS may lie in other folders, as in the parts of UCF-Crime's archive.
 `--labels WHERE` is one of; by default it is looked for in FOLDER and beside it:
   four lists   a folder with train_normal.txt, train_anomaly.txt, test_normalv2.txt or
                test_normal.txt, and test_anomalyv2.txt or test_anomaly.txt (spec mil §4)
-  videos.json  videos with their split, class, label, frames and intervals (README)
+  videos.json  videos with their split, class, label, frames and intervals
+               (docs/features.md)
   official     Temporal_Anomaly_Annotation.txt, and Anomaly_Train.txt beside it (or --train_list).
                It has no numbers of frames: --frames FILE, a line NAME FRAMES each, or those that
                the rows cover, where these are clips of 16 frames (--pool)
@@ -31,6 +32,7 @@ Training videos keep their video-level label only. Where FOLDER says how its fea
 
 import pathlib
 from collections import Counter
+from dataclasses import replace
 
 from data_prep.lib import bags, command
 from data_prep.lib.bag_reader import Reader, clip_intervals
@@ -123,18 +125,21 @@ def prepare(
     reader = Reader(found, segments, pool, normalize, axes)
     extraction = reader.extraction()
     where = find_labels(folder, labels)
+    listed = named_lists(where)
     splits = read_labels(where, pathlib.Path(train_list) if train_list else None)
     # Names before videos are left out: they do not depend on which features are there
-    names = {
-        (split, entry.path): unique
-        for split, entries in splits.items()
-        for entry, unique in zip(entries, unique_names(entries, split), strict=True)
-    }
-    splits = reader.check_files(splits, skip_missing)
-    _check_splits(splits, folder)
+    with naming(listed):
+        names = {
+            (split, entry.path): unique
+            for split, entries in splits.items()
+            for entry, unique in zip(entries, unique_names(entries, split), strict=True)
+        }
+        splits = reader.check_files(splits, skip_missing, listed)
+        _check_splits(splits, folder)
     reader.check_shapes(splits)
-    with naming(where / VIDEOS_JSON if (where / VIDEOS_JSON).is_file() else where):
-        splits["test"] = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
+    with naming(listed):
+        test = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
+        splits["test"] = [replace(entry, intervals=tuple(clip_intervals(entry))) for entry in test]
     first = reader.read(splits["train"][0])
     extra = {"streams": dict(zip(found.streams, reader.widths, strict=True))}
     if extraction:
@@ -153,6 +158,18 @@ def prepare(
         extra=extra,
         size=len(splits["train"]) * first.nbytes,
     )
+
+
+def named_lists(where: pathlib.Path) -> str:
+    """The files that `read_labels` reads, as messages about their content name them."""
+    if where.is_file():
+        return str(where)
+    if path := file_in(where, VIDEOS_JSON):
+        return str(path)
+    if not file_in(where, *LISTS["train_normal"]) and (path := find_annotation(where)):
+        return f"{path} and its list of training videos"
+    names = [path.name for options in LISTS.values() if (path := file_in(where, *options))]
+    return f"{where}: {', '.join(names)}"
 
 
 def _check_splits(splits: dict[str, list[Entry]], folder: pathlib.Path) -> None:

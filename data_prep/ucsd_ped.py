@@ -20,7 +20,7 @@ from data_prep.lib import command, frames
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.masks import MaskFolder
 from vadjax.data.video.reader import AS_IT_IS, FrameFolder, Reading
-from vadjax.formats.folders import visible
+from vadjax.formats.folders import subfolders, visible
 from vadjax.formats.text import read_lines
 
 
@@ -54,13 +54,12 @@ def read_original(folder: pathlib.Path) -> frames.Splits:
     """
     train = [
         SourceVideo(path.name, FrameFolder(path))
-        for path in visible(folder / "Train")
-        if path.is_dir()
+        for path in subfolders(folder / "Train", r"Train\d+")
     ]
     test = frames.find_folder(folder, ["Test"])
     videos = []
-    for path in visible(test):
-        if path.is_dir() and not path.name.endswith("_gt"):
+    for path in subfolders(test, r"Test\d+(_gt)?"):
+        if not path.name.endswith("_gt"):
             masks = path.with_name(f"{path.name}_gt")
             found = MaskFolder(masks) if masks.is_dir() else None
             videos.append(SourceVideo(path.name, FrameFolder(path), masks=found))

@@ -38,8 +38,7 @@ from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data.store.records import sha256
 from vadjax.formats.regular import check_regular, read_bytes
-from vadjax.runtime import replacing
-from vadjax.runtime.checkpoint import Checkpoints
+from vadjax.runtime import checkpoint, replacing, space
 from vadjax.runtime.metric_writers import write_json
 
 
@@ -168,7 +167,7 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
         source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
         contents = entry.read(path)
         made = work / "made"
-        _write(contents, made)
+        _write(contents, made, out)
         provenance = {"name": name, **source, **entry.about}
         if entry.about:
             provenance["classes"] = _classes(contents)
@@ -177,10 +176,15 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
     return provenance
 
 
-def _write(contents: dict, folder: pathlib.Path) -> None:
-    """Variables become a checkpoint; the bytes of files become those files."""
+def _write(contents: dict, folder: pathlib.Path, out: pathlib.Path) -> None:
+    """Variables become a checkpoint; the bytes of files become those files.
+
+    Raises:
+      vadjax.runtime.space.NotWritten: the disk that `out` will be on has too little room.
+    """
     if not all(isinstance(content, bytes) for content in contents.values()):
-        with Checkpoints(folder) as checkpoints:
+        space.check(out, int(checkpoint.PACKED * checkpoint.size_of(contents)), "the weights")
+        with checkpoint.Checkpoints(folder) as checkpoints:
             checkpoints.save(0, contents, None)
         return
     folder.mkdir()

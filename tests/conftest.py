@@ -21,7 +21,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 
 import pytest  # noqa: E402
 
-from tests.helpers.places import REAL_DATA, published  # noqa: E402
+from tests.helpers.places import published, real_data  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -68,19 +68,13 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def ucf_mini() -> pathlib.Path:
     """Real features of 40 UCF-Crime videos; skips where they are absent."""
-    folder = REAL_DATA / "ucf_crime_mini"
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}")
-    return folder
+    return real_data("ucf_crime_mini")
 
 
 @pytest.fixture(scope="session")
 def ped2() -> pathlib.Path:
     """Real UCSD Ped2: frames, masks, intervals, boxes, tracks; skips where it is absent."""
-    folder = REAL_DATA / "ucsd_ped2"
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}")
-    return folder
+    return real_data("ucsd_ped2")
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ CONFIGS = {
     "mnad": "ped2_mnad",
     "lgn": "ped2_lgn",
     "ssmtl": "ped2_ssmtl",
-    "appearance": "eval_appearance",
-    "motion": "eval_motion",
+    "appearance": "exemplar_appearance_network",
+    "motion": "exemplar_motion_network",
 }
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
 SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}

@@ -27,6 +27,7 @@ DATASETS = ("data.clips", "data.store.records")
 ALLOWED = {
     "formats": (),
     "ops": (),
+    "ops.cpu": ("ops.plain",),
     "convert": ("formats",),
     "backbones": ("ops", "convert", "formats"),
     "runtime.lock": (),
@@ -41,32 +42,43 @@ ALLOWED = {
     "runtime.checksums": ("formats",),
     "runtime.metric_writers": ("formats", *PLACES),
     "runtime.processes": ("runtime.command", "runtime.terminal"),
-    "runtime.checkpoint": ("runtime.checksums", "runtime.processes", *PLACES),
+    "runtime.checkpoint": (
+        "formats",
+        "runtime.checksums",
+        "runtime.command",
+        "runtime.processes",
+        *PLACES,
+    ),
     "runtime.workdir": ("runtime", "data", "formats"),
     "runtime.cache": ("runtime", "data", "formats"),
     "data": ("ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "report": ("scores", "metrics", "formats", *VIDEO, *DATASETS, *PLACES, *PROGRAMS),
-    "extractors": ("backbones", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
-    "system": ("data", "scores", "runtime.cache"),
+    "extractors": (
+        *("backbones", "convert", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
+        *PLACES,
+    ),
+    "system": ("data", "ops", "scores", "runtime.cache"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
         *("runtime.mesh", "runtime.progress"),
     ),
     "systems.s3r.dictionary": (  # a program too
-        *("systems.s3r", "data", "convert", "runtime.command", "runtime.progress"),
-        "runtime.replacing",
+        *("systems.s3r", "data", "convert", "formats", "scores"),
+        *("runtime.command", "runtime.progress", "runtime.replacing"),
     ),
     "predict": ("system", "data", "formats", "scores", "report", "runtime"),
     "evaluate": ("system", "data", "scores", "metrics", "report", "runtime"),
-    "train": ("system", "evaluate", "data", "runtime"),
+    "train": ("system", "evaluate", "data", "ops", "runtime"),
     "main": ("train", "evaluate", "predict", "data", "runtime"),
     "config": (),
     "": (),
 }
 WITHOUT_JAX = ("formats", "scores", "metrics", "report", *PLACES, *PROGRAMS, *VIDEO)
-FOLDERS = ("", "runtime", "data", "data.store", "data.video", "scores", "systems")  # empty packages
+# Empty packages.
+FOLDERS = ("", "ops", "runtime", "data", "data.store", "data.video", "scores", "systems")
+DOORS = {"ops.cpu": "ops"}  # folders that only the one around them may import
 # What the `__main__` of a system may import beside.
 PROGRAM_OF_A_SYSTEM = ("main", "evaluate", "metrics", "report", "runtime")
 
@@ -111,6 +123,8 @@ def allowed(module: str, target: str) -> bool:
     to = target.removeprefix("vadjax").removeprefix(".")
     if top != "vadjax" or to in FOLDERS:
         return True
+    if any(within(to, room) and not within(own, door) for room, door in DOORS.items()):
+        return False
     rule = rule_of(own)
     places = (rule, *ALLOWED[rule])
     if rule == "systems" and own.count(".") >= 2:  # not another system
@@ -140,6 +154,10 @@ def test_no_arrow_points_back(path):
     ("vadjax.data.video.boxes", "jax.numpy"),
     ("vadjax.data.store.source", "data_prep.toy"),
     ("vadjax.ops.conv", "vadjax.data.bags"),
+    ("vadjax.systems.s3r.layers", "vadjax.ops.cpu.temporal"),
+    ("vadjax.backbones.layers", "vadjax.ops.cpu"),
+    ("vadjax.train", "vadjax.ops.cpu.compiler"),
+    ("vadjax.ops.cpu.patches", "vadjax.ops.conv"),
     ("vadjax.train", "orbax.checkpoint"),
     ("vadjax.report.page", "vadjax.data.volumes"),
     ("vadjax.report.page", "vadjax.runtime.checkpoint"),

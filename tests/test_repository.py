@@ -1,5 +1,6 @@
 """What a clone must hold."""
 
+import importlib
 import re
 import subprocess
 
@@ -13,7 +14,7 @@ def test_no_source_file_is_ignored():
         pytest.skip("not a git checkout")
     sources = [
         path
-        for folder in ("vadjax", "configs", "data_prep", "tests", "notebooks")
+        for folder in ("vadjax", "configs", "data_prep", "tests", "benchmarks", "notebooks")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".ipynb") and "__pycache__" not in path.parts
     ]
@@ -23,17 +24,60 @@ def test_no_source_file_is_ignored():
     assert len(sources) > 50 and not ignored.stdout
 
 
-def test_files_that_the_readme_names_are_there():
-    text = (ROOT / "README.md").read_text()
-    named = re.findall(r"(?:vadjax|configs|data_prep|tests|notebooks)/[\w/]+\.\w+", text)
-    modules = re.findall(r"python -m ((?:vadjax|data_prep|tests)[\w.]+)", text)
-    assert named and modules
-    for path in [*named, *(module.replace(".", "/") for module in modules)]:
-        found = ROOT / path
-        assert found.exists() or found.with_suffix(".py").exists(), path
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "vadjax").rglob("*.md")),
+]
+FOLDERS = "vadjax|configs|data_prep|tests|notebooks|benchmarks|docs"
+page_ids = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def test_every_test_file_has_a_name_of_its_own():
-    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
-    names = [name for name in names if name != "__main__.py"]  # programs, named by their folders
-    assert sorted(names) == sorted(set(names))  # pytest imports them by it
+def paths_of(text):
+    """Files and folders of the repository that a text names; NAME stands for any name."""
+    files = re.findall(rf"(?<![\w/.])(?:{FOLDERS})/[\w/]+\.(?:py|md|ipynb|json|png)\b", text)
+    folders = re.findall(rf"`((?:{FOLDERS})/(?:[a-z_]\w*/)*)`", text)
+    return [path for path in files + folders if "NAME" not in path]
+
+
+def programs_of(text):
+    """Modules of the repository that a text starts with `python -m`."""
+    return re.findall(rf"python -m ((?:{FOLDERS})[\w.]+\w)", text)
+
+
+def test_names_in_a_text_are_found():
+    text = "See `tests/golden/` and docs/a/b.md (not x/docs/c.md): python -m vadjax.main --x"
+    assert paths_of(text) == ["docs/a/b.md", "tests/golden/"]
+    assert programs_of(text) == ["vadjax.main"]
+
+
+@page_ids
+def test_files_and_programs_that_a_page_names_are_there(page):
+    for path in paths_of(page.read_text()):
+        assert (ROOT / path).exists(), path
+    for module in programs_of(page.read_text()):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+@page_ids
+def test_files_in_the_table_of_a_folder_are_there(page):
+    tables = re.findall(
+        r"^\| file in `(vadjax/[\w/]*)` .*\n\|.*\n((?:\|.*\n)+)", page.read_text(), re.M
+    )
+    for folder, rows in tables:
+        names = re.findall(r"`(\w+\.py)`", " ".join(row.split("|")[1] for row in rows.splitlines()))
+        assert names and not [name for name in names if not (ROOT / folder / name).is_file()]
+
+
+@page_ids
+def test_configs_and_variants_that_a_page_names_are_there(page):
+    for name, variant in re.findall(r"configs/(\w+)\.py(?::(\w+))?", page.read_text()):
+        config = importlib.import_module(f"configs.{name}")
+        config.get_config(variant or "")
+
+
+def test_every_folder_of_tests_is_a_package():
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]

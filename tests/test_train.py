@@ -217,6 +217,10 @@ def test_imported_weights_are_scored_by_zero_steps(mil_config, tmp_path):
     summary = figures(tmp_path / "run")
     assert summary["step"] == 0
     assert summary["metrics"] == summary["untrained"]
+    # Where a training that was begun with them fails, their file is named
+    mil_config.train.steps, mil_config.optim.learning_rate = 9, 1e30
+    with pytest.raises(FloatingPointError, match=rf"get {tmp_path}/head\.pth again, if"):
+        train.run(mil_config, tmp_path / "again")
 
 
 @pytest.mark.parametrize(("what", "at"), [("loss", 5), ("parameters", 6)])

@@ -28,6 +28,7 @@ from vadjax.runtime import (
 from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
+from vadjax.scores.figures import labels
 from vadjax.scores.files import Scores
 from vadjax.system import System, load_system
 
@@ -156,6 +157,7 @@ def measure(
         "seed": config.seed,
         "selected_on_test": chosen == BEST,
         "metrics": found,
+        "labels": labels(found),
         "untrained": dict(before),
         provenance.KEY: made_with(config, data),
     }
@@ -290,7 +292,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
     )
     region.write_curves(out, points)
     said = {"tracks": config.eval.tracks} if config.eval.tracks else {}
-    return {"rbdc": points.rbdc, "tbdc": points.tbdc, **said}
+    return region.areas(points, config.eval.tracks) | said
 
 
 def measure_state(
@@ -323,7 +325,7 @@ def untrained(folder: pathlib.Path) -> dict[str, float]:
 
 def check_figure(name: str) -> None:
     """Raises ValueError unless `name` is a figure that can select a checkpoint."""
-    known = [figure for figure in table.FIGURES if figure.startswith(("auc", "ap", "pr"))]
+    known = [figure for figure in frame.FIGURES if figure.startswith(("auc", "ap", "pr"))]
     if name not in known:
         raise ValueError(f"eval.select_by is {name!r}; expected one of {', '.join(known)}")
 

@@ -4,7 +4,7 @@ r"""Trains, evaluates and reports one config.
         --config.data.dir=DATASET [--mode=evaluate] [--config.train.steps=300]
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
-resumes; see the README for what a workdir holds. With --mode=predict --video=WHAT the finished run
+resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address).
 
 Several processes run one training or evaluation together with --distributed=auto (TPU pods, Slurm),

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
@@ -13,6 +13,7 @@ import numpy as np
 
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.ops import compilation
 from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part
@@ -75,13 +76,14 @@ class System:
     def abstract_state(self, description: Description) -> State:
         """Shapes and types of the state, without data and without learning anything.
 
-        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
-        than the description reads them from what the run has stored (`cache`).
+        Default: those of what `init` would give (`compilation.shapes`). A system whose shapes
+        depend on more than the description reads them from what the run has stored (`cache`).
 
         Args:
           description: of the dataset that the state is used on, or was trained on.
         """
-        return jax.eval_shape(lambda: self.init(jax.random.key(self.config.seed), description))
+        key = jax.random.key(self.config.seed)
+        return compilation.shapes(lambda: self.init(key, description))
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -171,16 +173,6 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
 def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
     """The type of inputs, sums and losses of a network that computes in `dtype`."""
     return jnp.promote_types(dtype, jnp.float32)
-
-
-def first_variables(init: Callable, rng: jax.Array, *inputs) -> Any:
-    """What a module's `init` gives, compiled.
-
-    So many drawings take long to compile on CPU; level 1 gives the same bits sooner.
-    """
-    alone = jax.default_backend() == "cpu" and not isinstance(rng, jax.core.Tracer)
-    options = {"xla_backend_optimization_level": 1} if alone else None
-    return jax.jit(init, compiler_options=options)(rng, *inputs)
 
 
 def load_system(

@@ -1,8 +1,6 @@
 """THE loop: resume, step, log, evaluate, save. One for all systems."""
 
 import contextlib
-import ctypes
-import os
 import pathlib
 import signal
 import sys
@@ -15,6 +13,7 @@ import numpy as np
 
 from vadjax import evaluate
 from vadjax.data.store import loader, source
+from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
 from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
@@ -30,7 +29,8 @@ def run(config: ml_collections.ConfigDict, folder: str | pathlib.Path) -> None:
     """Trains (or resumes), evaluates and reports; everything is written to `folder`.
 
     Raises:
-      FloatingPointError: the loss is not finite; names the step and the last good checkpoint.
+      FloatingPointError: the loss is not finite; names the step, the last good checkpoint and the
+        weights that the run began with.
       SystemExit: stopped by SIGTERM or SIGINT, after saving.
       ValueError, FileNotFoundError: the config, the data or the folder cannot be used.
       vadjax.runtime.lock.Held: another run is in the folder.
@@ -129,12 +129,6 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
         workdir.check(folder, config, data)
 
 
-def compiler_options() -> dict:
-    """On CPU, operations in an order that needs little memory, not one that runs many at once."""
-    on_cpu = jax.default_backend() == "cpu"
-    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if on_cpu else {}
-
-
 class Loop:
     """The steps between two evaluations, saves and log lines, in one fixed order."""
 
@@ -160,15 +154,8 @@ class Loop:
         return state, {**scalars, FINITE: _all_finite(state)}
 
     def compile(self, state, batch, rng: jax.Array) -> Callable:
-        """`update` compiled for arguments like these; the compiler's memory is given back.
-
-        Without that its heap stays with the process for the whole run.
-        """
-        compiled = self.update.lower(state, batch, rng).compile(compiler_options())
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-        if trim is not None:  # glibc has it
-            trim(0)
-        return compiled
+        """`update` compiled for arguments like these."""
+        return compilation.compile_step(self.update, state, batch, rng)
 
     def run(self, state, batches: Iterator, first: int, rng: jax.Array):
         """Updates `state` from step `first` to `train.steps`."""
@@ -223,9 +210,15 @@ class Loop:
                     f"loss is {row['loss']} and the state {'' if finite else 'not '}finite at step "
                     f"{step:,}; last good checkpoint: {where}. "
                     "Lower optim.learning_rate, or train in float32 (train.precision)"
+                    f"{self._begun()}"
                 )
             self.shown["loss"] = row["loss"]
         self.waiting = []
+
+    def _begun(self) -> str:
+        """What to do about the weights that the run began with; empty if it began with none."""
+        weights = self.config.model.get("weights")
+        return f"; or get {weights} again, if the weights in it may be damaged" if weights else ""
 
     def _evaluate(self, step: int, state) -> float | None:
         """Writes the figures of the test split, and of what is held out; the one that selects."""

@@ -18,7 +18,7 @@ from data_prep.lib.feature_files import (
     shape_of,
 )
 from data_prep.lib.feature_index import Files
-from vadjax.data.bags import UNKNOWN_LENGTH, Bag
+from vadjax.data.bags import MAX_FRAMES, UNKNOWN_LENGTH, Bag
 from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
 from vadjax.formats import text
 from vadjax.formats.annotations import read_frames
@@ -51,9 +51,14 @@ class Reader:
         return self._files[entry.path]
 
     def check_files(
-        self, splits: dict[str, list[Entry]], skip_missing: bool
+        self, splits: dict[str, list[Entry]], skip_missing: bool, lists: object
     ) -> dict[str, list[Entry]]:
         """Drops entries without files if `skip_missing`, else refuses them; names other files.
+
+        Args:
+          splits: the entries of each.
+          skip_missing: leave out those without files.
+          lists: where they are listed, for messages.
 
         Raises:
           FileNotFoundError: a listed file is not there.
@@ -67,7 +72,7 @@ class Reader:
             if not files
         ]
         if missing:
-            _report_missing(missing, self.features.folder, skip_missing)
+            _report_missing(missing, self.features.folder, skip_missing, lists)
         kept = {
             split: [entry for entry in entries if all(self.files(entry))]
             for split, entries in splits.items()
@@ -142,10 +147,9 @@ class Reader:
         return [dataclasses.replace(entry, num_frames=count(entry)) for entry in entries]
 
     def bags(self, split: str, entries: list[Entry], names: Sequence[str]) -> Iterator[dict]:
-        """The bags of a split as examples, in the order of the lists."""
+        """The bags of a split as examples, in the order of the lists; intervals are checked."""
         for entry, name in zip(entries, names, strict=True):
-            train = split == "train"
-            intervals = () if train else clip_intervals(entry)
+            intervals = () if split == "train" else entry.intervals
             yield Bag(
                 video=name,
                 label=entry.label,
@@ -235,10 +239,14 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
     """The intervals of a test video, clipped to its length with a warning (spec mil §4).
 
     Raises:
-      ValueError: the length is unknown, or an interval begins past the end.
+      ValueError: the length is unknown or too large, or an interval begins past the end.
     """
     if entry.num_frames is None:
         raise ValueError(f"{entry.name}: a test video needs its number of frames")
+    if entry.num_frames > MAX_FRAMES:
+        raise ValueError(
+            f"{entry.name}: {entry.num_frames:,} frames; expected {MAX_FRAMES:,} at most"
+        )
     if entry.label and not entry.intervals:
         raise ValueError(f"{entry.name}: an anomalous test video needs its intervals")
     clipped = []
@@ -257,7 +265,9 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
     return clipped
 
 
-def _report_missing(missing: list[pathlib.Path], folder: pathlib.Path, skip: bool) -> None:
+def _report_missing(
+    missing: list[pathlib.Path], folder: pathlib.Path, skip: bool, lists: object
+) -> None:
     """Says which files are not there; refuses that unless their videos are to be left out."""
     if skip:
         names = some([path.name for path in missing])
@@ -267,8 +277,8 @@ def _report_missing(missing: list[pathlib.Path], folder: pathlib.Path, skip: boo
     more = f"\n  and {len(missing) - 5:,} more" if len(missing) > 5 else ""
     raise FileNotFoundError(
         f"{len(missing):,} listed feature files are not there:\n  {names}{more}\nnor in other "
-        f"folders of their class below {folder}. Add them, mend the lists, or leave those videos "
-        "out with --skip_missing"
+        f"folders of their class below {folder}. Add them, mend the lists ({lists}), or leave "
+        "those videos out with --skip_missing"
     )
 
 

@@ -146,7 +146,7 @@ def find_video_masks(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     inside = [f"{name}{ending}" for ending in ("", "_gt", ANNOTATIONS, ".npy")]
     paths = [folder / "masks" / name for name in inside]
     paths += [folder / "frames" / f"{name}{ANNOTATIONS}"]
-    found = [path for path in paths if path.exists()]
+    found = [path for path in paths if is_there(path)]
     found += sorted(folder.glob(f"frames/Scene*/{glob.escape(name)}{ANNOTATIONS}"))
     if len(found) > 1:
         raise ValueError(f"{found[0]} and {found[1]}: both are masks of {name}; move one elsewhere")

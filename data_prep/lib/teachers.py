@@ -5,7 +5,6 @@ import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import cv2
 import jax
 import numpy as np
 
@@ -109,7 +108,7 @@ class OnnxClassifier(Classifier):
     ):
         super().__init__(side)
         path = pathlib.Path(path)
-        self._net, self._path = read_net(path), path
+        self._net = read_net(path, (side, side), flag="--teacher_size")
         self._mean, self._deviation = np.array(mean, np.float32), np.array(deviation, np.float32)
         self.settings = {
             "name": str(path.absolute()),
@@ -130,13 +129,7 @@ class OnnxClassifier(Classifier):
     def _run(self, image: np.ndarray) -> np.ndarray:
         blob = np.moveaxis((image - self._mean) / self._deviation, -1, 0)[None]
         self._net.setInput(np.ascontiguousarray(blob, np.float32))
-        try:
-            return self._net.forward().copy()
-        except cv2.error as error:
-            raise ValueError(
-                f"{self._path}: does not run on {self.side} x {self.side} pixels; is "
-                f"--teacher_size right? OpenCV says {error}"
-            ) from error
+        return self._net.forward().copy()
 
 
 CLASSIFIERS = {LITE0: Lite0}

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.places import REAL_DATA
+from tests.helpers.places import real_data
 
 TOLERANCE = 1e-4  # of each array's largest value, as the README says
 QUICK = 300_000  # pixels of a clip, over which a case is slow
@@ -59,9 +59,7 @@ class Case:
             return random_weights(json.load(file)[self.network])
 
     def _ped2_clip(self) -> np.ndarray:
-        folder = REAL_DATA / "ucsd_ped2" / "testing" / "frames" / self._case["ped2_test"]
-        if not folder.is_dir():
-            pytest.skip(f"no real data at {folder}")
+        folder = real_data("ucsd_ped2/testing/frames/" + self._case["ped2_test"])
         first, frames = self._case["first_frame"], []
         for index in range(first, first + self._case["frames"]):
             image = cv2.cvtColor(cv2.imread(str(folder / f"{index:03d}.jpg")), cv2.COLOR_BGR2RGB)

@@ -1,10 +1,12 @@
 """Detectors in ONNX files: outputs of every layout, and those of none."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
-from tests.helpers import onnx_files
-from vadjax.backbones import detector
+from tests.helpers import onnx_files, tflite_files
+from vadjax.backbones import detector, net_trial
 from vadjax.backbones.dnn_detector import LAYOUTS, guess
 
 FRAME = np.zeros((50, 100, 3), np.uint8)  # black: the mean colour adds nothing
@@ -123,3 +125,60 @@ def test_networks_and_settings_that_do_not_fit(tmp_path):
         detector.open("ssd_mobilenet_v2")
     with pytest.raises(ValueError, match="came from files.* name a detector"):
         detector.open("boxes", boxes="stored")
+
+
+DAMAGED = {  # what is replaced by a letter of no text → what is said
+    b"GlobalAveragePool": "cannot read it: .*lobalAveragePool",  # a segmentation fault in OpenCV 5
+    b"Conv": "cannot read it: ",
+    b"image": "cannot read it: ",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_name_is_one_line_and_nothing_else(name, tmp_path, capfd):
+    path = tmp_path / "net.onnx"
+    content = pathlib.Path(onnx_files.write(path, **case("yolo8"))).read_bytes()
+    path.write_bytes(content.replace(name, b"\xe9" + name[1:], 1))
+    with pytest.raises(ValueError, match=rf"net\.onnx: OpenCV .* {DAMAGED[name]}") as caught:
+        detector.open(str(path), layout="yolo8", input_size=SIZE)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_of_tensorflow(tmp_path):
+    rows = case("yolo8")["out"]
+    path = tflite_files.write(tmp_path / "net.tflite", SIZE, rows)
+    detect = detector.open(path, layout="yolo8", input_size=SIZE, threshold=0.3)
+    found = detect(FRAME)
+    np.testing.assert_allclose(found.boxes, BOXES[:2] * (100, 50, 100, 50), atol=1e-4)
+    np.testing.assert_allclose(found.scores, [0.9, 0.7], rtol=1e-5)
+    np.testing.assert_array_equal(found.classes, [1, 0])
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3" * 40, b"\x1c\0\0\0TFL3" + bytes(64)])
+def test_damaged_networks_of_tensorflow(content, tmp_path, capfd):
+    path = tmp_path / "net.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"net\.tflite: OpenCV .* cannot read it") as caught:
+        detector.open(str(path), input_size=SIZE)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_that_cannot_be_run_is_one_line(tmp_path, capfd):
+    """A reshaping of 72 numbers to 66."""
+    content = pathlib.Path(onnx_files.write(tmp_path / "a.onnx", **case("rows6"))).read_bytes()
+    shape = np.array([1, 12, 6], np.int64).tobytes()
+    assert shape in content
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content.replace(shape, np.array([1, 11, 6], np.int64).tobytes()))
+    with pytest.raises(ValueError, match=r"net\.onnx: .*OpenCV") as caught:
+        detector.open(str(path), layout="rows6", input_size=SIZE)
+    assert "\n" not in str(caught.value) and capfd.readouterr() == ("", "")
+
+
+def test_a_network_that_hangs_is_given_up(tmp_path, monkeypatch):
+    path = onnx_files.write(tmp_path / "a.onnx", **case("yolo8"))
+    monkeypatch.setattr(net_trial, "SECONDS", 0.001)
+    with pytest.raises(ValueError, match=r"a\.onnx: OpenCV .* could not read and run it in 0.001"):
+        detector.open(path, layout="yolo8", input_size=SIZE)

@@ -148,3 +148,43 @@ def test_weights_are_finite(value):
         arrays.to_variables(bad, shapes, lambda path: "b", "from here")
     with pytest.raises(ValueError, match="from here: b: 1 of 3 values are not finite"):
         torch.Weights(bad, "from here").take("b", (3,))
+
+
+@pytest.mark.parametrize("value", [-2e8, 2e8, 1e30])
+def test_weights_have_sizes_that_training_makes(value):
+    """A byte that was changed in a file without checksums is most often seen by them."""
+    shapes = {"params": {"bias": np.zeros(3, np.float32)}}
+    bad, told = (
+        {"b": np.array([1.0, value, 3.0])},
+        r"from here: b: 1 of 3 values are beyond ±1e\+08",
+    )
+    with pytest.raises(ValueError, match=told):
+        arrays.to_variables(bad, shapes, lambda path: "b", "from here")
+    with pytest.raises(ValueError, match=told):
+        torch.Weights(bad, "from here").take("b", (3,))
+    fine = {"b": np.array([1.0, np.sign(value) * 1e7, 3.0])}
+    torch.Weights(fine, "from here").take("b", (3,))
+    arrays.to_variables(fine, shapes, lambda path: "b", "from here")
+
+
+def test_variances_are_not_below_0():
+    shapes = {"batch_stats": {"var": np.zeros(2, np.float32)}}
+    bad, told = {"a.running_var": np.array([1.0, -0.5])}, "1 of 2 values are below 0"
+    with pytest.raises(ValueError, match=f"from here: a.running_var: {told}"):
+        arrays.to_variables(bad, shapes, lambda path: "a.running_var", "from here")
+    with pytest.raises(ValueError, match=f"from here: a.running_var: {told}"):
+        torch.Weights(bad, "from here").take("a.running_var", (2,))
+    torch.Weights({"a.weight": np.array([1.0, -0.5])}, "from here").take("a.weight", (2,))
+
+
+def test_a_changed_byte_in_a_torch_file_without_checksums(tmp_path):
+    """The highest bit of an exponent: 0.5 becomes 2e38."""
+    torch_ = pytest.importorskip("torch", reason="torch is not installed")
+    path = tmp_path / "old.pth"
+    torch_.save({"a": torch_.full((64,), 0.5)}, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(np.full(64, 0.5, "f").tobytes()) + 7] ^= 0x40
+    path.write_bytes(content)
+    weights = torch.Weights(torch.load_state(path), str(path))
+    with pytest.raises(ValueError, match=r"old\.pth: a: 1 of 64 values are beyond"):
+        weights.take("a", (64,))

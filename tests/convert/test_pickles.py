@@ -1,7 +1,10 @@
 """Pickles are bounded: in the number of values, in depth, in what is made of them."""
 
+import contextlib
 import io
 import pickle
+import time
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -11,14 +14,18 @@ import pytest
 from tests.helpers import special_files
 from vadjax.convert import arrays, pickles
 
+TRACED = 2.0  # so many times as long it takes, at the most, where memory is traced
+
 
 def doubled(kind: bytes, times: int = 40) -> bytes:
-    """A pickle of a list or tuple that holds two of the one before, so many times."""
+    """A pickle of a list, tuple or dict that holds two of the one before, so many times."""
     content = b"]" if kind == b"l" else b"K\x01"
     for i in range(times):
         memo = bytes([i])
         if kind == b"l":  # (x x l
             content += b"q" + memo + b"0(h" + memo + b"h" + memo + b"l"
+        elif kind == b"d":  # {"a": x, "b": x}
+            content += b"q" + memo + b"0(U\x01ah" + memo + b"U\x01bh" + memo + b"d"
         else:
             content += b"q" + memo + b"h" + memo + b"\x86"
     return content
@@ -27,6 +34,18 @@ def doubled(kind: bytes, times: int = 40) -> bytes:
 BOMBS = {
     "lists": b"\x80\x02" + doubled(b"l") + b".",
     "tuples": b"\x80\x02" + doubled(b"t") + b".",
+    "dicts": b"\x80\x02" + doubled(b"d") + b".",
+    "tuples behind a million values": b"\x80\x02]("
+    + 1_000_000 * b"N"
+    + b"e0"
+    + doubled(b"t")
+    + b".",
+    "arguments": b"\x80\x02c_codecs\nencode\nq\x00("
+    + 200_000 * b"N"
+    + b"tq\x01"
+    + 100_000 * b"h\x00h\x01R"
+    + b".",
+    "arguments that are a list": b"\x80\x02c_codecs\nencode\n]R.",
     "a key": b"\x80\x02}" + doubled(b"t") + b"K\x01s.",
     "keys": b"\x80\x02}(" + doubled(b"t") + b"K\x01u.",
     "keys of the old kind": b"\x80\x02(" + doubled(b"t") + b"K\x01d.",
@@ -46,11 +65,66 @@ BOMBS = {
 def test_pickles_without_end(tmp_path, name):
     path = tmp_path / "w.pkl"
     path.write_bytes(BOMBS[name])
-    with (
-        special_files.within(60),
-        pytest.raises(ValueError, match=r"w\.pkl: refused, not a pickle"),
-    ):
+    with bounded(), pytest.raises(ValueError, match=r"w\.pkl: refused, not a pickle"):
         arrays.read_pickle(path)
+
+
+@contextlib.contextmanager
+def bounded(seconds: float = 2.0, megabytes: float = 200.0):
+    """Fails where the block works longer, or takes more memory at a time."""
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        with special_files.within(60):
+            yield
+        assert time.process_time() - start < seconds * TRACED
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 1e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_named_again_counts_again(tmp_path):
+    """As often as it is named, with all that it holds; and so does not take memory again."""
+    path = tmp_path / "w.pkl"
+    part = list(range(1000))
+    path.write_bytes(pickle.dumps([part] * 99))
+    found = arrays.read_pickle(path)
+    assert found == [part] * 99 and found[0] is found[98]
+    path.write_bytes(pickle.dumps([part] * 102))
+    with pytest.raises(ValueError, match=r"w\.pkl: refused, .*100,000 values in containers"):
+        arrays.read_pickle(path)
+    path.write_bytes(pickle.dumps([[*part] for _ in range(102)]))
+    assert arrays.read_pickle(path) == [part] * 102
+
+
+def test_depth_counts_what_was_walked_before(tmp_path):
+    """A chain of 60 that is named at a depth of 50."""
+    deep = inner = []
+    for _ in range(60):
+        inner.append(inner := [])
+    outer = [deep]
+    for _ in range(50):
+        outer = [outer]
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps([deep, [deep]]))
+    assert arrays.read_pickle(path) == [deep, [deep]]
+    path.write_bytes(pickle.dumps([deep, outer]))
+    with pytest.raises(ValueError, match=r"w\.pkl: refused, .*100 containers in each other"):
+        arrays.read_pickle(path)
+
+
+def test_one_text_in_many_arrays_is_made_into_bytes_once(tmp_path):
+    """As Python 2 wrote arrays: a text of a megabyte, and a thousand arrays of it."""
+    head = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntU\x01btR"
+    kind = b"cnumpy\ndtype\n(U\x02u1I0\nI1\ntR(I3\nU\x01|NNNI-1\nI-1\nI0\ntbq\x01"
+    text = b"T" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b"q\x00"
+    first = head + b"(I1\n(I1048576\nt" + kind + b"I0\n" + text + b"tb"
+    more = head + b"(I1\n(I1048576\nth\x01I0\nh\x00tb"
+    path = tmp_path / "w.pkl"
+    path.write_bytes(b"\x80\x02(" + first + 999 * more + b"l.")
+    with bounded():
+        found = arrays.read_pickle(path)
+    assert len(found) == 1000 and all(array.shape == (1 << 20,) for array in found)
 
 
 def test_one_text_named_often_is_made_into_bytes_once():
@@ -79,12 +153,14 @@ def test_arrays_of_objects_are_bounded_too(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.array([[1.0, 2.0], [3.0, 4.0]], object), allow_pickle=True)
     np.testing.assert_array_equal(arrays.read_npy(path), np.float32([[1, 2], [3, 4]]))
+    np.save(path, np.zeros((3, 0), object), allow_pickle=True)
+    path.write_bytes(path.read_bytes().replace(b"K\x03K\x00\x86", b"J\x00\x00\x00\x08K\x00\x86"))
+    with bounded():  # 134 million lists of nothing
+        assert arrays.read_npy(path).size == 0
+    np.save(path, np.array([[1.0, 2.0], [3.0, 4.0]], object), allow_pickle=True)
     start = path.read_bytes().index(b"\n") + 1
     path.write_bytes(path.read_bytes()[:start] + BOMBS["lists"])
-    with (
-        special_files.within(60),
-        pytest.raises(ValueError, match=r"a\.npy: refused"),
-    ):
+    with bounded(), pytest.raises(ValueError, match=r"a\.npy: refused"):
         arrays.read_npy(path)
 
 
@@ -104,10 +180,7 @@ def test_torch_files_without_end(tmp_path, old):
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, BOMBS["a key"] if name.endswith("data.pkl") else content)
-    with (
-        special_files.within(60),
-        pytest.raises(ValueError, match=r"w\.pth: refused"),
-    ):
+    with bounded(), pytest.raises(ValueError, match=r"w\.pth: refused"):
         arrays.read(path)
 
 
@@ -120,3 +193,23 @@ def test_a_tensor_of_more_numbers_than_its_file(tmp_path):
         arrays.read(path)
     torch.save({"a": torch.ones(3, dtype=torch.bfloat16)}, path)
     np.testing.assert_array_equal(arrays.read(path)["a"], np.ones(3, np.float32))
+
+
+DAMAGE = [
+    (b"\x80\x02\xf0.", r"an instruction 240 that is unknown or not allowed, at byte 3\)"),
+    (b"\x80\x02]\xb5.", r"an instruction 181 that is unknown or not allowed, at byte 4\)"),
+    (b"\x80\x02", r"it ends early \(.*\), at byte 2\)"),
+    (b"\x80\x020.", r"it takes a value that is not there \(.*\), at byte 3\)"),
+    (b"\x80\x02G\x00\x00", r"it ends within a number \(.*\), at byte 5\)"),
+    (b"\x80\x02X\x01\x00\x00\x00\xff.", r"text that is none \(.*\), at byte 8\)"),
+    (b"\x80\x02h\x05.", r"Memo value not found at index 5, at byte 4\)"),
+    (b"\x80\x04\x95\x0a\0\0\0\0\0\0\0NNN\xf0NNNNN.", r"an instruction 240 .*, at byte 15\)"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGE)
+def test_damage_is_said_in_words_and_with_its_place(tmp_path, content, message):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"x\.pkl: refused, .*\({message}"):
+        arrays.read_pickle(path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vadjax.data import bags
-from vadjax.data.store import loader
+from vadjax.data.store import builder, loader
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 
@@ -108,3 +108,34 @@ def test_held_out_bags_are_the_last_of_each_label_and_in_no_batch(toy_bags):
     seen = {row.tobytes() for i in range(8) for kind in order[i].values() for row in kind}
     kept = {bag.features.tobytes() for bag in bags.Bags(data, "train") if bag.video not in held}
     assert seen == kept
+
+
+def scored_set(folder, frames: list[int], value: float = 0.5):
+    """A dataset of test videos of so many frames, two segments each."""
+    found = [
+        bags.Bag(f"v{i}", 0, "n", count, np.zeros((0, 2)), np.full((1, 2, 4), value))
+        for i, count in enumerate(frames)
+    ]
+    builder.write_dataset(
+        folder,
+        name="x",
+        kind=bags.KIND,
+        features=bags.tfds_features(4),
+        splits={"test": [bag.to_example() for bag in found]},
+        extra={"streams": {"features": 4}},
+    )
+    return bags.Bags(Dataset(folder), "test")
+
+
+def test_frames_that_no_shards_stand_for(tmp_path):
+    """Each is below the limit of a video; together they would take gigabytes to score."""
+    found = scored_set(tmp_path / "data", [5_000_000] * 4)
+    assert [found[i].num_frames for i in (0, 1, 0, 1)] == [5_000_000] * 4
+    with pytest.raises(ValueError, match=r"data \(test\): record 2 .*15,000,000 with .* 900.0 MB"):
+        found[2]
+
+
+def test_scored_features_that_are_not_finite(tmp_path):
+    found = scored_set(tmp_path / "data", [32], np.nan)
+    with pytest.raises(ValueError, match=r"data \(test\): record 0 .*8 of 8 features are NaN"):
+        found[0]

@@ -72,7 +72,7 @@ def test_bad_lines_are_named(folder, tmp_path, line, error, message):
 
 
 def test_other_bad_input(folder, tmp_path):
-    with pytest.raises(ValueError, match="no training image shows 'cat'"):
+    with pytest.raises(ValueError, match="labels.csv: no training image shows 'cat'"):
         prepare(str(folder), str(tmp_path / "set"), classes=(*CLASSES, "cat"))
     with pytest.raises(ValueError, match="a class stands there twice"):
         prepare(str(folder), str(tmp_path / "set"), classes=("dog", "dog"))

@@ -260,6 +260,7 @@ def test_bad_lines_name_file_and_line(two_stream, tmp_path, file, line, message)
 
 
 VIDEO = {"name": "v", "class_name": "c", "anomalous": True, "split": "train"}
+TEST = {**VIDEO, "split": "test", "frames": 600, "intervals": [[3, 9]]}
 
 
 def write_videos(folder, text: str):
@@ -286,11 +287,29 @@ def write_videos(folder, text: str):
             json.dumps([VIDEO, {**VIDEO, "split": "test", "intervals": [[3, 9]]}]),
             r"v: a test video needs its number of frames.*videos.json\)",
         ),
+        ('[{"name": "v", "name": "w"}]', "the key 'name' is there twice"),
+        (
+            json.dumps([VIDEO, {**TEST, "intervals": [[700, 900]]}]),
+            r"v: interval \[700, 900\) outside",
+        ),
+        (json.dumps([VIDEO, {**TEST, "frames": 1 << 70}]), "frames; expected 20,000,000 at most"),
+        (json.dumps([VIDEO, TEST, TEST]), "v is listed twice among the test videos"),
+        (json.dumps([TEST]), "split 'train' is empty"),
+        (json.dumps([VIDEO, {**TEST, "name": "w"}]), "feature files are not there"),
+        (json.dumps([VIDEO, {**TEST, "name": "n" * 250}]), "cannot be the name of a video"),
     ],
 )
 def test_unusable_videos_json_is_named(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         prepare(write_videos(tmp_path, text), tmp_path / "out")
+    assert str(tmp_path / "videos.json") in str(caught.value)
+
+
+def test_unusable_lists_are_named(two_stream, tmp_path):
+    path = two_stream[0] / "test_anomalyv2.txt"
+    path.write_text(f"{TEST_ANOMALY}.mp4|320|[400, 500]\n")
+    with pytest.raises(ValueError, match=r"interval \[399, 500\) outside .*test_anomalyv2.txt"):
+        prepare(two_stream[0], tmp_path / "out")
 
 
 def test_training_videos_need_no_frames_and_no_intervals(tmp_path):

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tests.faults import inputs as files
-from tests.faults import mutations, network_inputs, outcomes
+from tests.faults import mutations, network_inputs, outcomes, weight_inputs
 from tests.faults.inputs import Input
 from tests.faults.outcomes import Outcome
 from tests.faults.process import Ended, Worker
 
-INPUTS = (*files.INPUTS, *network_inputs.INPUTS)
+INPUTS = (*files.INPUTS, *network_inputs.INPUTS, *weight_inputs.INPUTS)
 
 
 class Reference(NamedTuple):

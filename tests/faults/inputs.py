@@ -157,6 +157,21 @@ def frame_folders(folder: pathlib.Path, worker: Worker | None = None) -> None:
         (folder / "tracks" / f"{name}.txt").write_text("0,1,2,2,9,9\n0,2,3,2,10,9\n", "utf-8")
 
 
+def ped2_clips(folder: pathlib.Path, worker: Worker | None = None) -> None:
+    """The 28 clips of UCSD Ped2 as folders of 33 tiny pictures each, and their features."""
+    rng = np.random.default_rng(5)
+    for part, count in (("training", 16), ("testing", 12)):
+        for number in range(1, count + 1):
+            name = f"{part}/frames/{number:02d}"
+            for t in range(33):
+                grey(folder / "frames" / name / f"{t:03d}.png", t, (4, 4))
+            path = folder / "features" / f"{name}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, rng.random((2, 8)).astype(np.float32))
+    spans = json.dumps({f"{number:02d}": [[number, number + 5]] for number in range(1, 13)})
+    (folder / "frames" / "testing" / "anomalous_frames.json").write_text(spans, "utf-8")
+
+
 def original_ped2(folder: pathlib.Path, worker: Worker | None = None) -> None:
     """UCSD Ped2 as published: TIFF pictures, BMP masks, intervals in MATLAB's text."""
     for part in ("Train", "Test"):
@@ -400,6 +415,14 @@ INPUTS: Sequence[Input] = (
         "ucsd_ped",
     ),
     _prepared("Ped2 as published", original_ped2, ("*/*/*", "Test/*.m"), "ucsd_ped"),
+    Input(
+        "clips of Ped2 with features",
+        ped2_clips,
+        ("features/testing/frames/*", "frames/testing/*.json"),
+        "data_prep.ped2_weak",
+        ("--data", "{in}/frames", "--features", "{in}/features", "--out", "{out}/d", "--split=3"),
+        1,
+    ),
     _prepared("videos and .mat masks", avenue, ("*/*.avi", "*/*/*.mat"), "avenue"),
     _prepared(
         "arrays of masks",

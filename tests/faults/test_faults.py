@@ -26,7 +26,7 @@ FUZZED, KILLED = 30, 4
 
 BAD_PROGRAM = """
 import os, sys, time
-from vadjax import command
+from vadjax.runtime import command
 def main():
     kind, folder = sys.argv[1:3]
     if kind == "traceback":

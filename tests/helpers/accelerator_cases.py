@@ -201,8 +201,8 @@ SYSTEMS = {
     "lgn": (predictor_cases, "ped2_lgn"),
     "mnad": (predictor_cases, "ped2_mnad"),
     "ssmtl": (object_cases, "ped2_ssmtl"),
-    "appearance": (network_cases, "eval_appearance"),
-    "motion": (network_cases, "eval_motion"),
+    "appearance": (network_cases, "exemplar_appearance_network"),
+    "motion": (network_cases, "exemplar_motion_network"),
 }
 NAMES = (*SYSTEMS, "exemplar", "i3d")
 

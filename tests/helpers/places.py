@@ -7,7 +7,18 @@ import tempfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-REAL_DATA = ROOT.parent / "shared" / "data"
+# Absolute, as tests change the working folder; without the variable, a place that is not there.
+REAL_DATA = pathlib.Path(os.environ.get("VADJAX_DATA") or ROOT / "VADJAX_DATA is not set").resolve()
+
+
+def real_data(name: str, folder: pathlib.Path = REAL_DATA) -> pathlib.Path:
+    """A file or folder of the real data, which `$VADJAX_DATA` names; skips where it is absent."""
+    path = folder / name
+    if not os.environ.get("VADJAX_DATA"):
+        pytest.skip(f"no real data for {name}: set VADJAX_DATA to the folder that holds them")
+    if not path.exists():
+        pytest.skip(f"no real data at {path}: set VADJAX_DATA to the folder that holds them")
+    return path
 
 
 def published(name: str) -> pathlib.Path:

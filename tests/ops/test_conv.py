@@ -11,10 +11,8 @@ from vadjax.ops.conv import (
     conv,
     conv_frames,
     conv_general_dilated,
-    conv_inference,
     conv_transpose,
 )
-from vadjax.ops.cpu import pieces
 from vadjax.ops.pool import max_pool
 
 CASES = {  # input, kernel, strides, padding
@@ -81,20 +79,6 @@ def test_forward_and_gradients_equal_the_plain_form(case, dtype):
         close(ours, with_gradients(lambda x, w: plain(x, w, strides, padding), x, w), dtype)
 
 
-@pytest.mark.parametrize("channels", [5, 24])
-@pytest.mark.parametrize("samples", [1, 3, 6])
-def test_volumes_in_pieces(samples, channels, monkeypatch):
-    """The same whether all of a batch is treated at once or some samples at a time."""
-    x, w = draw((6, 4, 8, 7, channels), (3, 3, 3, channels, 4), dtype="float32")
-    one = 4 * 8 * 7 * 3 * channels * 4  # bytes: three temporal taps
-    monkeypatch.setattr(pieces, "CACHE", samples * one)
-    ours = lambda x, w: conv(x, w, (1, 1, 1), ((1, 1),) * 3)  # noqa: E731
-    loops = str(jax.make_jaxpr(ours)(x, w)).count("scan[")
-    assert loops == (samples < 6)
-    theirs = with_gradients(lambda x, w: plain(x, w, (1, 1, 1), ((1, 1),) * 3), x, w)
-    close(with_gradients(ours, x, w), theirs, "float32")
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_frames_with_named_neighbours(dtype):
     with jax.enable_x64(dtype == "float64"):
@@ -104,38 +88,6 @@ def test_frames_with_named_neighbours(dtype):
         close([ours(x, w)], [exact], dtype)
         text = export.export(ours, platforms=["cuda"])(x, w).mlir_module()
     assert text.count("stablehlo.convolution") == 1 and "x3x8x7x5x" in text  # three frames each
-
-
-@pytest.mark.parametrize(
-    ("shape", "features", "saves"),
-    [
-        ((2, 8, 10, 128), 136, True),
-        ((1, 32, 9, 256), 128, True),
-        ((1, 6, 8, 128), 128, False),  # rows that are no multiple of four
-        ((1, 8, 8, 64), 128, False),
-        ((1, 8, 8, 128), 64, False),
-        ((2, 3, 12, 10, 64), 128, True),
-        ((1, 2, 14, 9, 96), 128, True),
-        ((1, 2, 7, 7, 96), 128, False),
-        ((1, 2, 16, 9, 32), 128, False),
-    ],
-)
-def test_convolution_of_inference(shape, features, saves):
-    axes = len(shape) - 2
-    kernel = (*(3,) * axes, shape[-1], features)
-    x, w = draw(shape, kernel, dtype="float32")
-    arguments = (1,) * axes, ((1, 1),) * axes
-
-    def ours(x, w):
-        return conv_inference(x, w, *arguments)
-
-    exact = np.asarray(jax.jit(plain, static_argnums=(2, 3))(x, w, *arguments))
-    compiled = jax.jit(ours).lower(x, w).compile()
-    np.testing.assert_allclose(compiled(x, w), exact, atol=3e-5 * exact.std(), rtol=0)
-    multiplied = compiled.cost_analysis()["flops"]
-    assert (multiplied < 0.8 * 2 * 3**axes * shape[-1] * exact.size) == saves
-    text = export.export(jax.jit(ours), platforms=["cuda"])(x, w).mlir_module()
-    assert text.count("stablehlo.convolution") == 1  # one plain convolution there
 
 
 def test_bfloat16():

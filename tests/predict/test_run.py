@@ -461,6 +461,17 @@ def test_what_is_not_a_finished_run_is_refused(mil_config, tmp_path):
         predict.run(mil_config, tmp_path / "run", video, fps=float("inf"))
 
 
+def test_a_network_that_no_memory_holds_is_refused(predictor, tmp_path):
+    """The config of a run is a stranger's: 128 channels of theirs would be millions."""
+    config, folder = predictor
+    folder = shutil.copytree(folder, tmp_path / "run")
+    theirs = json.loads((folder / "config.json").read_text())
+    theirs["model"]["width"] = 1 << 20
+    (folder / "config.json").write_text(json.dumps(theirs))
+    with pytest.raises(ValueError, match=r"config\.json: .*, of a state of [0-9,.]+ TB; expected"):
+        restore(config, folder)
+
+
 def test_the_fields_of_the_run_count(exemplars, ranker, capsys):
     config, folder = exemplars
     asked = ped2_exemplar.get_config()

@@ -1,7 +1,9 @@
 """Saved states: nothing is restored but what was saved, and a damaged step is not in the way."""
 
+import json
 import os
 import pathlib
+import re
 import shutil
 
 import jax
@@ -119,6 +121,50 @@ def test_a_damaged_figure_of_an_older_step_is_not_used_to_select(saved, tmp_path
         Checkpoints(copy, select=True, newest=2)
 
 
+NOTES = [
+    ("[]", "a list of 0 items; expected a dict"),
+    ("5", "5; expected a dict"),
+    ('{"metrics": 5}', "metrics is 5; expected a dict"),
+    ('{"item_handlers": []}', "item_handlers is a list of 0 items"),
+    ('{"init_timestamp_nsecs": "x"}', "init_timestamp_nsecs is 'x'; expected a whole number"),
+    ("[" * 100_000, "nested too deep"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NOTES, ids=[one[0][:20] for one in NOTES])
+def test_notes_of_orbax_of_another_kind_are_damage_and_named(
+    saved, tmp_path, content, message, capsys
+):
+    copy = shutil.copytree(saved, tmp_path / "run")
+    for place in ("checkpoints/6", "finished"):
+        (copy / place / METADATA).write_text(content)
+    with pytest.raises(Damaged, match=rf"checkpoints/6: .*\({METADATA}: .*{message}"):
+        with Checkpoints(copy, select=True, read_only=True) as checkpoints:
+            checkpoints.restore(TARGET)
+    with pytest.raises(Damaged, match=rf"finished: .*\({METADATA}: .*{message}"):
+        checkpoint.read_finished(copy, TARGET)
+    with Checkpoints(copy, select=True, newest=2) as checkpoints:
+        assert f"checkpoints/6: damaged ({METADATA}: " in capsys.readouterr().out
+        assert checkpoints.restore(TARGET)[1] == 3
+
+
+def test_damaged_notes_of_an_older_step_are_named(saved, tmp_path):
+    copy = shutil.copytree(saved, tmp_path / "run")
+    (copy / "checkpoints/3" / METADATA).write_text("[]")
+    with pytest.raises(Damaged, match=rf"checkpoints/3: .*{METADATA}: a list"):
+        Checkpoints(copy, select=True, newest=2)
+
+
+@pytest.mark.parametrize("content", ["", '{"item_handlers": {', "null", "{}"])
+def test_notes_that_a_kill_cut_short_do_no_harm(saved, tmp_path, content):
+    copy = shutil.copytree(saved, tmp_path / "run")
+    for place in ("checkpoints/6", "finished"):
+        (copy / place / METADATA).write_text(content)
+    with Checkpoints(copy, select=True, newest=2) as checkpoints:
+        assert checkpoints.restore(TARGET)[1] == 6
+    assert np.array_equal(checkpoint.read_finished(copy, TARGET)["w"], state(9)["w"])
+
+
 def test_a_step_without_sums_is_restored_and_said_to_be_unchecked(saved, tmp_path, capsys):
     copy = shutil.copytree(saved, tmp_path / "run")
     (copy / "checkpoints/6" / checksums.FILE).unlink()
@@ -128,6 +174,25 @@ def test_a_step_without_sums_is_restored_and_said_to_be_unchecked(saved, tmp_pat
     checkpoint.read_finished(copy, TARGET)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and all("not checked, of an older vadjax" in line for line in lines)
+
+
+def test_a_damaged_sum_is_told_from_a_damaged_file(saved, tmp_path):
+    """The line names both files, and shows the digits that differ, at the end too."""
+    copy = shutil.copytree(saved, tmp_path / "run")
+    path = copy / "finished" / checksums.FILE
+    found = json.loads(path.read_text())
+    name, (size, whole) = next(iter(found["files"].items()))
+    wrong = whole[:-1] + ("0" if whole[-1] != "0" else "1")
+    for sums, message in (
+        ([size, wrong], f"{name} has SHA-256 …{whole[-5:]}…, checksums.json says …{wrong[-5:]}…"),
+        ([size + 1, whole], f"{name} has {size:,} bytes, checksums.json says {size + 1:,}"),
+    ):
+        path.write_text(json.dumps({**found, "files": {name: sums}}))
+        with pytest.raises(Damaged, match=re.escape(message)):
+            checkpoint.read_finished(copy, TARGET)
+    path.write_text(json.dumps({**found, "files": {"x": [1, "0"]}}))
+    with pytest.raises(Damaged, match="x is missing, which checksums.json has"):
+        checkpoint.read_finished(copy, TARGET)
 
 
 def test_sums_that_lead_out_of_the_folder_are_refused(saved, tmp_path):

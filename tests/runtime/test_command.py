@@ -60,7 +60,7 @@ def test_with_a_reader_nothing_is_lost(score_files):
 
 SLEEPS = """
 import sys, time
-from vadjax import command
+from vadjax.runtime import command
 def main():
     print("working", flush=True)
     time.sleep(60)
@@ -78,7 +78,7 @@ def test_ctrl_c_is_one_line_and_130():
 
 HANGS = """
 import atexit, sys, threading, time
-from vadjax import command
+from vadjax.runtime import command
 atexit.register(print, "wound up")
 thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
 thread.abandoned = {}
@@ -112,7 +112,7 @@ def test_an_error_is_one_line_and_warnings_are_lines(capsys):
 NO_MEMORY = """
 import sys
 import numpy as np
-from vadjax import command
+from vadjax.runtime import command
 def main():
     {}
 command.run(main)

@@ -6,7 +6,6 @@ The disk is a small one in memory of its own, or a limit on the size of files: t
 import contextlib
 import functools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -15,9 +14,9 @@ import numpy as np
 import pytest
 
 from data_prep import toy as toy_program
-from data_prep import tracks
+from data_prep import tracks, weights
 from data_prep.lib.extractor import _write as write_features
-from tests.helpers import commands
+from tests.helpers import commands, rights
 from tests.helpers.places import ROOT
 from vadjax.data import volumes
 from vadjax.data.toy import datasets
@@ -154,6 +153,37 @@ def said(write, place, capsys) -> str:
 THREAD = "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 
 
+MANY = """
+import pathlib, sys
+import numpy as np
+from data_prep import command
+from vadjax.runtime.checkpoint import Checkpoints
+
+def save():
+    rng = np.random.default_rng(0)
+    state = {f"w{n}": rng.standard_normal(50_000).astype("f") for n in range(150)}
+    with Checkpoints(pathlib.Path(sys.argv[1])) as checkpoints:
+        checkpoints.save(0, state)
+
+command.run(lambda: command.report_errors(save))
+"""
+
+
+def test_a_save_of_many_files_that_is_given_up_is_one_line(disk):
+    """The others fail or end after the first failed, each in a thread of TensorStore's."""
+    done = subprocess.run([sys.executable, "-c", MANY, str(disk)], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"error: {disk}/checkpoints: not written: no space left")
+    assert "30.0 MB or more are needed" in done.stderr
+
+
+def test_weights_are_refused_before_they_fill_the_disk(disk):
+    params = {"a": np.zeros(3_200_000, np.float32)}
+    with pytest.raises(space.NotWritten, match=r"out: the weights: .* 1\.\d MB are missing"):
+        weights._write({"params": params}, disk / ".out.tmp" / "made", disk / "out")
+    assert not [*disk.iterdir()]
+
+
 @pytest.mark.filterwarnings(THREAD)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_one_line_and_with_room_the_same_goes_on(name, disk, capfd):
@@ -185,12 +215,13 @@ def test_a_disk_that_is_read_only_is_one_line(name, disk, capfd):
 
 @pytest.fixture
 def closed(tmp_path):
-    """A folder in which nothing may be made; skips for root, who may."""
+    """A folder in which nothing may be made, not even by root."""
     place = tmp_path / "closed"
     place.mkdir(mode=0o555)
-    if os.access(place, os.W_OK):
-        pytest.skip("this user may write everywhere")
-    yield place
+    with rights.plain():
+        with pytest.raises(PermissionError):
+            (place / "file").touch()
+        yield place
     place.chmod(0o755)
 
 

@@ -26,7 +26,7 @@ def holding(path) -> subprocess.Popen:
     script = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from vadjax import lock
+from vadjax.runtime import lock
 with lock.held({str(path)!r}, "it"):
     print("held", flush=True)
     sys.stdin.read()

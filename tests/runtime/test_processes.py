@@ -17,7 +17,7 @@ from vadjax.runtime import metric_writers, processes
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
 SCENES = {"lgn": "ped2_mnad", "ssmtl": "ped2_ssmtl", "exemplar": "ped2_exemplar",
-          "exemplar_networks": "eval_motion"}  # fmt: skip
+          "exemplar_networks": "exemplar_motion_network"}  # fmt: skip
 BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
 LONG = {"s3r", "lgn", "exemplar_networks"}  # RTFM is S3R's system, SSMTL scores frames too
 SYSTEMS = [pytest.param(name, marks=[pytest.mark.whole] * (name in LONG)) for name in BAGS | SCENES]

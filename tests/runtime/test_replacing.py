@@ -77,7 +77,7 @@ def killed_everywhere(work: str, place: pathlib.Path) -> list[dict]:
 
 
 FOLDER = """
-from vadjax import replacing
+from vadjax.runtime import replacing
 
 def before(out):
     out.mkdir()
@@ -103,7 +103,7 @@ def test_a_folder_survives_a_kill_at_every_change(tmp_path):
 
 
 SCORES = """
-from vadjax import scores
+from vadjax.scores import files as scores
 
 def before(out):
     with scores.replacing(out, "scores") as new:
@@ -125,11 +125,12 @@ def test_a_kill_while_old_scores_are_replaced_refuses_nothing_for_ever(tmp_path)
 
 
 TOY = """
-from vadjax.data import source, toy
+from vadjax.data.store import source
+from vadjax.data.toy import datasets
 from vadjax.data.toy.images import ToyImages
 import types
 config = types.SimpleNamespace(data=types.SimpleNamespace(dir="", verify="size"), system="x")
-toy.WRITERS["images"] = lambda out: toy.write_images(out, ToyImages(train=4, test=4))
+datasets.WRITERS["images"] = lambda out: datasets.write_images(out, ToyImages(train=4, test=4))
 
 def before(out):
     out.mkdir()
@@ -147,7 +148,7 @@ def test_a_kill_while_the_toy_set_is_made_refuses_nothing_for_ever(tmp_path):
 
 
 FILE = """
-from vadjax import replacing
+from vadjax.runtime import replacing
 
 def before(out):
     out.write_text("old")

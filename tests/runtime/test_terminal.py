@@ -24,7 +24,9 @@ SHOWN = r"\x1b[2J\x1b]0;owned\x07\x9b1m\r\x00\u202e"
 @pytest.mark.parametrize("name", BRACKETS)
 def test_brackets_are_no_markup_in_tables(tmp_path, name, capsys):
     """In titles, names of figures and of runs, and their meanings."""
-    summary = {"title": name, "metrics": {f"auc:{name}": 0.5, "auc": 0.5}, "system": name}
+    figures = {f"auc:{name}": 0.5, "auc": 0.5}
+    labels = {f"auc:{name}": f"AUC of {name} alone", "auc": "AUC"}
+    summary = {"title": name, "metrics": figures, "labels": labels, "system": name}
     table.print_table(summary)
     out = capsys.readouterr().out
     assert out.startswith(name) and f" auc:{name} " in out and f"AUC of {name} alone" in out
@@ -37,14 +39,15 @@ def test_brackets_are_no_markup_in_tables(tmp_path, name, capsys):
     assert f" {name.replace('/', '|')} " in out
 
 
-def test_a_figure_of_an_unknown_kind_has_no_meaning(capsys):
-    table.print_table({"title": "t", "metrics": {"auc": 0.5, "strange:x": 0.25}})
-    assert "0.2500" in capsys.readouterr().out
+def test_figures_of_a_run_of_an_older_version_are_shown_without_labels(capsys):
+    table.print_table({"title": "t", "metrics": {"auc": 0.5, "strange:x": 0.25, "videos": 3}})
+    out = capsys.readouterr().out
+    assert "0.2500" in out and "videos" not in out
 
 
 PROGRAM = """
 import sys
-from vadjax import command, progress
+from vadjax.runtime import command, progress
 from vadjax.report import table
 name, escapes = {name!r}, {escapes!r}
 def main():

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from vadjax.backbones import net_trial
 from vadjax.backbones.detection import (
     Detections,
     Detector,
@@ -98,9 +99,9 @@ class DnnDetector(Detector):
                 text = ", ".join(filter(None, known))
                 raise ValueError(f"--{flag} {value!r}; expected one of {text}")
         path = pathlib.Path(name)
-        self._path, self._size, self._logits = path, tuple(input_size), outputs == "logits"
+        self._size, self._logits = tuple(input_size), outputs == "logits"
         self._blob = {"scalefactor": scale, "mean": tuple(mean), "swapRB": colours == "bgr"}
-        self._net = read_net(path)
+        self._net = read_net(path, self._size)
         self._outputs = self._net.getUnconnectedOutLayersNames()
         shapes = [found.shape for found in self._run(np.zeros((*input_size, 3), np.uint8))]
         names = _read_labels(labels)
@@ -144,13 +145,7 @@ class DnnDetector(Detector):
         size = self._size[::-1]
         image = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         self._net.setInput(cv2.dnn.blobFromImage(image, size=size, **self._blob))
-        try:
-            return list(self._net.forward(self._outputs))
-        except cv2.error as error:
-            raise ValueError(
-                f"{self._path}: does not run on {size[1]} x {size[0]} pixels (H x W); is "
-                f"--input_size right? OpenCV says {error}"
-            ) from error
+        return list(self._net.forward(self._outputs))
 
     def _arrange(self, found: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Boxes `x0, y0, x1, y1`, scores, classes and logits of the network's outputs."""
@@ -187,23 +182,36 @@ class DnnDetector(Detector):
         return sigmoid(outputs) if self._logits else outputs
 
 
-def read_net(path: pathlib.Path) -> cv2.dnn.Net:
-    """A network of an ONNX or TFLite file.
+def read_net(
+    path: pathlib.Path,
+    size: tuple[int, int],
+    engine: int | None = None,
+    flag: str = "--input_size",
+) -> cv2.dnn.Net:
+    """A network of an ONNX or TFLite file that was read and run once, in a process of its own.
+
+    Args:
+      path: the file.
+      size: (H, W) of its input.
+      engine: of OpenCV 5, if not its own choice.
+      flag: that sets the size, for messages.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: OpenCV cannot read it.
+      ValueError: OpenCV cannot read or run it.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file of a network")
     check_regular(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file {' or '.join(f'*{end}' for end in ENDINGS)}")
-    onnx = path.suffix.lower() == ".onnx"
+    net_trial.check(path, size, engine, flag)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        return (cv2.dnn.readNetFromONNX if onnx else cv2.dnn.readNetFromTFLite)(str(path))
-    except cv2.error as error:
-        raise ValueError(f"{path}: OpenCV {cv2.__version__} cannot read it: {error}") from error
+        return net_trial.read(str(path), engine)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def guess(shapes: Sequence[tuple[int, ...]], labels: int, what: str) -> str:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.ops.conv import conv_general_dilated, conv_general_inference
-from vadjax.ops.cpu.depthwise import depthwise
+from vadjax.ops.depthwise import depthwise
 from vadjax.ops.pool import max_pool
 
 MOMENTUM = 0.9  # of the running statistics

@@ -19,5 +19,5 @@ def check_folder(folder: str | pathlib.Path, name: str) -> pathlib.Path:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
     if (found := json_files.read(path, dict).get("name")) != name:
-        raise ValueError(f"{folder}: holds {found!r}, not {name!r}. Run: {command}")
+        raise ValueError(f"{path}: holds {found!r:.40}, not {name!r}. Run: {command}")
     return folder

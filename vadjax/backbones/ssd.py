@@ -23,6 +23,7 @@ from vadjax.backbones.detection import (
     choose,
     sigmoid,
 )
+from vadjax.backbones.dnn_detector import read_net
 from vadjax.backbones.provenance import check_folder
 from vadjax.formats.text import read_names
 
@@ -83,11 +84,8 @@ class Ssd(Detector):
             "keep": list(keep),
         }
         # The other engine of OpenCV 5 gives the last output alone
-        engine = [cv2.dnn.ENGINE_CLASSIC] if int(cv2.__version__.split(".")[0]) > 4 else []
-        try:
-            self._net = cv2.dnn.readNetFromTFLite(str(path), *engine)
-        except cv2.error as error:
-            raise ValueError(f"{path}: OpenCV {cv2.__version__} cannot read it: {error}") from error
+        engine = cv2.dnn.ENGINE_CLASSIC if int(cv2.__version__.split(".")[0]) > 4 else None
+        self._net = read_net(path, (SIDE, SIDE), engine)
         self._heads = _head_layers(path, self._net.getLayerNames())
         self._anchors = anchors()
 

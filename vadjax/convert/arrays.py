@@ -70,8 +70,8 @@ def to_variables(
       axes: number of dimensions → axes that turn theirs into ours.
 
     Raises:
-      ValueError: names or shapes differ; the message has the first of each. Or values that are
-        NaN or infinite.
+      ValueError: names or shapes differ; the message has the first of each. Or numbers that no
+        training makes (`torch.check_numbers`).
     """
     flat = traverse_util.flatten_dict(shapes)
     names = {path: name_of(path) for path in flat}
@@ -83,8 +83,9 @@ def to_variables(
     }
     arrays = {n: _flat_if_one(a) for n, a in arrays.items() if not n.endswith(COUNTER)}
     _compare({name: array.shape for name, array in arrays.items()}, wanted, source)
-    for name in wanted:
-        torch.check_finite(arrays[name], name, source)
+    for path, name in names.items():
+        if name:
+            torch.check_numbers(arrays[name], name, source, path[-1] == "var")
     found = {
         path: np.asarray(arrays[name], np.float32).transpose(turns[path])
         if (name := names[path])

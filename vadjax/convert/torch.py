@@ -13,6 +13,8 @@ from vadjax.formats.zips import check_zip
 MOST_BYTES = 1 << 36  # of the tensors of a file
 MOST_MEMBERS = 1_000_000
 PART_BYTES = 1 << 20  # that are read at once
+MOST_WEIGHT = 1e8  # of a weight; the largest published one that was seen is a variance of 566
+VARIANCE = "running_var"  # end of the names of variances
 OLD_PICKLES = 4  # magic number, version, system, content; the names of what follows are a fifth
 
 
@@ -102,12 +104,27 @@ def _tensor(value) -> np.ndarray:
     return value.detach().to(torch.float32 if wide else value.dtype).numpy()
 
 
-def check_finite(array: np.ndarray, name: str, source: str) -> None:
-    """Raises ValueError where a weight has values that are NaN or infinite, also in float32."""
+def check_numbers(array: np.ndarray, name: str, source: str, variance: bool = False) -> None:
+    """Raises ValueError where a weight has values that no training makes.
+
+    Those are NaN and infinite ones, also in float32, ones beyond ±`MOST_WEIGHT`, and variances
+    below 0. Formats without checksums do not show a damaged byte in another way.
+
+    Args:
+      array: the weight.
+      name: of it, and
+      source: where it comes from, for messages.
+      variance: whether it is the variance of a norm.
+    """
     with np.errstate(over="ignore"):
-        bad = array.size - int(np.isfinite(np.asarray(array, np.float32)).sum())
-    if bad:
-        raise ValueError(f"{source}: {name}: {bad:,} of {array.size:,} values are not finite")
+        values = np.asarray(array, np.float32)
+    for bad, what in (
+        (~np.isfinite(values), "are not finite"),
+        (np.abs(values) > MOST_WEIGHT, f"are beyond ±{MOST_WEIGHT:.0e}, as no training makes them"),
+        (values < (0 if variance else -np.inf), "are below 0, and variances"),
+    ):
+        if count := int(bad.sum()):
+            raise ValueError(f"{source}: {name}: {count:,} of {array.size:,} values {what}")
 
 
 class Weights:
@@ -130,7 +147,8 @@ class Weights:
         """The weight `name`, float32, which must have `shape`.
 
         Raises:
-          ValueError: it is not there (or was taken), has another shape, or is not finite.
+          ValueError: it is not there (or was taken), has another shape, or numbers that no
+            training makes (`check_numbers`).
         """
         if name not in self._left:
             have = ", ".join(sorted(self._left)[:8]) or "nothing more"
@@ -140,7 +158,7 @@ class Weights:
             raise ValueError(f"{self._source}: {name} is no array of numbers")
         if array.shape != shape:
             raise ValueError(f"{self._source}: {name} is {array.shape}, this model needs {shape}")
-        check_finite(array, name, self._source)
+        check_numbers(array, name, self._source, name.endswith(VARIANCE))
         return np.asarray(array, np.float32)
 
     def dense(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:

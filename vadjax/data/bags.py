@@ -12,10 +12,14 @@ from vadjax.data.segments import frame_labels
 from vadjax.data.store import loader
 from vadjax.data.store.records import MEND, Dataset, Description
 from vadjax.formats.names import check_name
+from vadjax.runtime import space
 
 KIND = "features"
 UNKNOWN_LENGTH = -1
 MAX_FRAMES = 20_000_000  # of a video
+FRAME_BYTES = 60  # of memory that a frame takes while figures are computed
+LITTLE = 3 << 28  # bytes that the frames of a split may take in any case: of 13 million
+USUAL_RATIO = 200  # times the bytes of the shards that they may take beyond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +85,9 @@ class Bags(Sequence):
 
     Raises:
       ValueError: no such split or modality, or no bag of that label.
+
+    Attributes:
+      label: folder and split, for messages.
     """
 
     def __init__(
@@ -91,10 +98,12 @@ class Bags(Sequence):
         label: int | None = None,
         chosen: slice = slice(None),
     ):
-        self._records, self._label = data.records(split), f"{data.folder} ({split})"
+        self._records, self.label = data.records(split), f"{data.folder} ({split})"
         self._columns = stream_columns(data, modality)
         self._width = sum(data.manifest["streams"].values())
         self._labels = bytes.fromhex(data.splits[split]["labels"])
+        self._bytes = sum(shard["bytes"] for shard in data.splits[split]["shards"])
+        self._frames: dict[int, int] = {}  # of the videos that were read, where known
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -109,7 +118,7 @@ class Bags(Sequence):
             return self._bag(record, number)
         except (ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
             raise ValueError(
-                f"{self._label}: record {number} is no bag ({error}); {MEND}"
+                f"{self.label}: record {number} is no bag ({error}); {MEND}"
             ) from error
 
     def _bag(self, record: dict, number: int) -> Bag:
@@ -125,14 +134,30 @@ class Bags(Sequence):
         label, num_frames = (_one_number(record, name) for name in ("label", "num_frames"))
         if label != self._labels[number]:
             raise ValueError(f"label {label}, the manifest says {self._labels[number]}")
+        intervals = _intervals(record["intervals"], num_frames)
+        if num_frames != UNKNOWN_LENGTH:
+            self._check_scored(number, num_frames, features)
         return Bag(
             video=check_name(record["video"].decode(), "its fields"),
             label=label,
             class_name=record["class_name"].decode(),
             num_frames=num_frames,
-            intervals=_intervals(record["intervals"], num_frames),
+            intervals=intervals,
             features=features[..., self._columns],
         )
+
+    def _check_scored(self, number: int, num_frames: int, features: np.ndarray) -> None:
+        """Raises ValueError where a video that is scored has features or frames that cannot be."""
+        if bad := features.size - int(np.isfinite(features).sum()):
+            raise ValueError(f"{bad:,} of {features.size:,} features are NaN or infinite")
+        self._frames[number] = num_frames
+        frames = sum(self._frames.values())
+        if (needed := FRAME_BYTES * frames) > max(LITTLE, USUAL_RATIO * self._bytes):
+            raise ValueError(
+                f"num_frames {num_frames:,}, {frames:,} with those of the records before, which "
+                f"need {space.size(needed)} of memory, but the shards have "
+                f"{space.size(self._bytes)}; expected {USUAL_RATIO} times as much at most"
+            )
 
 
 def _one_number(record: dict, name: str) -> int:

@@ -119,10 +119,11 @@ class Source:
             rows = rows[np.argsort(rows[:, 0], kind="stable")]
         else:
             rows = read_boxes(self._own.folder / "boxes" / video.split / f"{video.name}.csv")
+        folder = (self._own or self.data).folder
         if len(rows) and not 0 <= rows[0, 0] <= rows[-1, 0] < video.num_frames:
             raise ValueError(
-                f"video {video.name}: boxes of frames {rows[0, 0]:.0f} to {rows[-1, 0]:.0f}, but "
-                f"it has {video.num_frames:,} frames"
+                f"{folder}/boxes/{video.split}/{video.name}.csv: boxes of frames {rows[0, 0]:.0f} "
+                f"to {rows[-1, 0]:.0f}, but it has {video.num_frames:,} frames"
             )
         return of_rows(rows, video.size, video.source_size)
 
@@ -161,6 +162,7 @@ class Teachers:
     def __init__(self, found: Dataset | None, split: str, outputs: dict[str, int]):
         self._outputs = {name: count for name, count in outputs.items() if count}
         self._records = found.records(split) if self._outputs else None
+        self._label = f"{found.folder} ({split})" if self._outputs else ""
 
     def read(self, objects: Iterable[int], names: Sequence[str] = OUTPUTS) -> np.ndarray | None:
         """Outputs of the teachers `names` for the objects of those numbers, float32 [n, K].
@@ -181,7 +183,7 @@ class Teachers:
         found = np.frombuffer(self._records.find_bytes(int(number), name), np.float16)
         if len(found) != self._outputs[name]:
             raise ValueError(
-                f"{self._records!r}: object {number} has {len(found)} outputs of the {name}, "
+                f"{self._label}: object {number} has {len(found)} outputs of the {name}, "
                 f"expected {self._outputs[name]}"
             )
         return found.astype(np.float32)

@@ -31,6 +31,7 @@ OWN = {  # network → the normalisation that its weights were trained with
     "resnet50_i3d_nonlocal": "kinetics",
 }
 BATCH = 4  # clips at once
+MOST_CLASSES = 100_000  # of a network
 AHEAD = 4  # batches that are decoded before they are needed
 
 
@@ -112,10 +113,16 @@ def load_i3d(
     path = pathlib.Path(folder) / PROVENANCE
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    found = json_files.read(path, {"network?": object, "stream?": str, "classes?": int})
+    found = json_files.read(path, {"network?": (str, None)})
     network = found.get("network")
     if network not in OWN:
-        raise ValueError(f"{folder}: holds {found.get('name')!r}, not an I3D. Run: {command}")
+        raise ValueError(f"{path}: holds {found.get('name')!r:.40}, not an I3D. Run: {command}")
+    json_files.check_fields(found, {"stream": str, "classes": int}, path)
+    if found["stream"] not in i3d.CHANNELS or not 0 < found["classes"] <= MOST_CLASSES:
+        raise ValueError(
+            f"{path}: stream {found['stream']!r:.40} and {found['classes']:,} classes; expected "
+            f"{' or '.join(i3d.CHANNELS)} and 1 to {MOST_CLASSES:,}"
+        )
     normalisation = normalisation or OWN[network]
     if normalisation not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)

@@ -19,13 +19,22 @@ import numpy as np
 from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
 from vadjax.backbones.provenance import check_folder
-from vadjax.extractors.batched import Batches, digest_of
+from vadjax.extractors.batched import BATCH, Batches, digest_of
 from vadjax.extractors.weights import restore
 from vadjax.formats import json_files
 from vadjax.ops.flow import Motion
+from vadjax.runtime import space
+from vadjax.runtime.checkpoint import size_of
 
 SYSTEM = "exemplar_networks"
 SOURCES = (*appearance.ARCHITECTURES, "efficientnet_lite0")
+CONFIG = "config.json"  # of a run
+MODELS = {  # network → fields of section `model` of its config
+    "appearance": {"architecture": str, "classes": [str], "size": int, "blocks": int},
+    "motion": {"width": float, "size": int, "window": [int]},
+}
+LARGEST = {"size": 1 << 12, "window": 1 << 12, "blocks": 100, "width": 64}  # of such fields
+MOST_BYTES = 1 << 33  # of a network of a run, and of a batch of its inputs
 
 
 class Appearance:
@@ -109,7 +118,8 @@ def load_appearance(source: str, weights: str | pathlib.Path) -> Appearance:
 
     Raises:
       FileNotFoundError: there is nothing of the kind.
-      ValueError: no such source, or the folder holds another network.
+      ValueError: no such source, the folder holds another network, or one of sizes or weights that
+        cannot be used.
     """
     if source not in SOURCES:
         raise ValueError(f"appearance network {source!r}; expected one of {', '.join(SOURCES)}")
@@ -122,7 +132,7 @@ def load_appearance(source: str, weights: str | pathlib.Path) -> Appearance:
     model = _saved_model(weights, "appearance", command)
     if model["architecture"] != source:
         raise ValueError(
-            f"{weights}: holds the network {model['architecture']!r}, not {source!r}. "
+            f"{_config(weights)}: holds the network {model['architecture']!r:.40}, not {source!r}. "
             f"Name another folder, or train one: {command}"
         )
     classes, size = tuple(model["classes"]), model["size"]
@@ -183,20 +193,54 @@ def _saved_model(folder: str | pathlib.Path, network: str, command: str) -> dict
       FileNotFoundError: no run there.
       ValueError: a run of something else.
     """
-    path = pathlib.Path(folder) / "config.json"
+    path = _config(folder)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder}: no trained networks here (no config.json). Run: {command}"
-        )
+        raise FileNotFoundError(f"{folder}: no trained networks here (no {CONFIG}). Run: {command}")
     config = json_files.read(path, {"system": str, "model": dict})
     if config["system"] != SYSTEM or config["model"].get("network") != network:
-        held = f"{config['system']!r}"
+        held = f"{config['system']!r:.40}"
         if config["system"] == SYSTEM:
-            held = f"{config['model']['network']!r} networks"
-        raise ValueError(f"{folder}: holds {held}, not {network!r} networks. Run: {command}")
+            held = f"{config['model'].get('network')!r:.40} networks"
+        raise ValueError(f"{path}: holds {held}, not {network!r} networks. Run: {command}")
+    json_files.check_fields(config, {"model": MODELS[network]}, path)
+    _check_sizes(config["model"], path)
     return config["model"]
+
+
+def _config(folder: str | pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(folder) / CONFIG
+
+
+def _check_sizes(model: Mapping, path: pathlib.Path) -> None:
+    """Raises ValueError unless the sizes of a network are such that memory can hold a batch."""
+    for name, largest in LARGEST.items():
+        sizes = model.get(name, 1)
+        sizes = sizes if isinstance(sizes, list) else [sizes]
+        if not all(0 < size <= largest for size in sizes):
+            raise ValueError(
+                f"{path}: model.{name} is {model[name]!r:.40}; expected more than 0 and up to "
+                f"{largest:,}"
+            )
+    window = model.get("window", [1, 1, 1])
+    if len(window) != 3:
+        raise ValueError(
+            f"{path}: model.window is {window!r:.40}; expected [frames, height, width]"
+        )
+    frames, height, width = window
+    pixels = BATCH * frames * (height * width + 4 * model["size"] ** 2)  # uint8, then float32
+    _check_bytes(3 * pixels, "a batch of inputs", path)
+
+
+def _check_bytes(needed: int, what: str, path: pathlib.Path) -> None:
+    if needed > MOST_BYTES:
+        raise ValueError(
+            f"{path}: {what} of section `model` would take {space.size(needed)}; expected "
+            f"{space.size(MOST_BYTES)} at most"
+        )
 
 
 def _restore(folder: str | pathlib.Path, net, example: jax.ShapeDtypeStruct) -> dict:
     """The network's variables from the newest checkpoint of the folder."""
-    return restore(folder, jax.eval_shape(net.init, jax.random.key(0), example))
+    shapes = jax.eval_shape(net.init, jax.random.key(0), example)
+    _check_bytes(size_of(shapes), "the network", _config(folder))
+    return restore(folder, shapes)

@@ -33,8 +33,7 @@ def find_annotation(folder: pathlib.Path) -> pathlib.Path | None:
       ValueError: several.
     """
     pattern = re.compile(PATTERN.replace(".", r"\.").replace("*", ".*"))
-    files = (path for path in folder.glob("*") if not path.is_dir())
-    found = sorted(path for path in files if pattern.fullmatch(path.name.lower()))
+    found = sorted(path for path in folder.glob("*") if pattern.fullmatch(path.name.lower()))
     if len(found) > 1:
         raise ValueError(f"{folder}: {', '.join(p.name for p in found)}; keep one of them there")
     return found[0] if found else None

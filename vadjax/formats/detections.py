@@ -50,9 +50,7 @@ def format_of(path: Path) -> str:
         raise ValueError(
             f"{path}: a file; expected a folder of one file a video, or COCO's results as .json"
         )
-    files = [
-        entry for entry in visible(path) if not entry.is_dir() and not ABOUT.search(entry.stem)
-    ]
+    files = [entry for entry in visible(path) if not ABOUT.search(entry.stem)]
     endings = {entry.suffix.lower() for entry in files}
     if SCORES in endings:
         return "scores"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vadjax.formats.columns import canonical, frame_number, heading
 from vadjax.formats.folders import visible
+from vadjax.formats.regular import check_regular
 from vadjax.formats.text import COMMENTS, note, read_lines
 
 TEXT = (".txt", ".csv")
@@ -26,11 +27,12 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
 
     Raises:
       FileNotFoundError: no such folder, or none in it.
-      ValueError: files of different kinds, as two of the same video.
+      ValueError: files of different kinds, as two of the same video; or a folder with the name of
+        a file.
     """
-    # What is no file but looks like one is refused where it is read
     paths = [path for path in visible(folder) if path.suffix.lower() in endings]
-    paths = [path for path in paths if not path.is_dir()]
+    for path in filter(Path.is_dir, paths):  # other things are refused where they are read
+        check_regular(path)
     about = [path for path in paths if ABOUT.search(path.stem) and not holds_rows(path)]
     for path in about:
         note(f"{path}: holds no row of numbers, so it is passed over; it is no video")

@@ -22,6 +22,24 @@ def visible(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(found, key=natural)
 
 
+def subfolders(folder: pathlib.Path, named: str) -> list[pathlib.Path]:
+    """The folders in a folder, in natural order; files beside them are passed over.
+
+    Args:
+      folder: where.
+      named: regular expression of the names that only folders may have.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: something else has such a name.
+    """
+    found = visible(folder)
+    for path in found:
+        if not path.is_dir() and re.fullmatch(named, path.name):
+            raise ValueError(f"{path}: no folder; expected one of pictures. Copy it again")
+    return [path for path in found if path.is_dir()]
+
+
 def natural(path: pathlib.Path) -> list:
     """Sorting key: text as it is, numbers by value; equals text order for padded numbers."""
     parts = re.split(r"(\d+)", path.name)

@@ -12,6 +12,7 @@ import numpy as np
 
 from vadjax.formats import numbering
 from vadjax.formats.columns import Layout
+from vadjax.formats.entries import some
 from vadjax.formats.files import ABOUT, holds_rows
 from vadjax.formats.folders import visible
 from vadjax.formats.table import BEYOND, Table, kept_lines, numbers, quickly
@@ -72,6 +73,9 @@ def _files(folder: Path) -> list[Path]:
     """The text files of all frames; what is about the others is passed over, and said."""
     found = [path for sub in visible(folder) if sub.is_dir() for path in visible(sub)]
     found += [path for path in visible(folder) if not path.is_dir()]
+    files = [path for path in found if path.parent == folder and not path.suffix]
+    if others := [path.name for path in files if not ABOUT.search(path.name)]:
+        note(f"{folder}: neither folders of videos nor *{ENDING}, passed over: {some(others)}")
     found = [path for path in found if path.suffix.lower() == ENDING]
     about = [path for path in found if ABOUT.search(path.stem) and not holds_rows(path)]
     for path in about:

@@ -22,10 +22,11 @@ false_alarm_rate    share of frames of normal videos with a score at or above th
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,7 +34,10 @@ from vadjax.data.segments import EXPANSIONS
 from vadjax.formats.labels import read_labels
 from vadjax.runtime import command
 from vadjax.scores import files as score_files
+from vadjax.scores.figures import Figure
 from vadjax.scores.files import Scores
+
+NAN = float("nan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,10 +214,88 @@ def pooled(videos: Sequence[Scores]) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.concatenate([np.asarray(v.frame_scores, np.float64) for v in videos])
 
 
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Labelled scores, and what several figures are made from.
+
+    Attributes:
+      videos: in the order of their names, only the frames that count.
+      threshold: from which a score is an alarm.
+      pairings: independent drawings of pairs.
+      seed: of the drawings.
+    """
+
+    videos: Sequence[Scores]
+    threshold: float
+    pairings: int
+    seed: int
+
+    @functools.cached_property
+    def points(self) -> Curve:
+        """Curve of all frames."""
+        return curve(*pooled(self.videos))
+
+    @functools.cached_property
+    def anomalous(self) -> list[Scores]:
+        """Videos with an anomalous frame."""
+        return [video for video in self.videos if video.labels.any()]
+
+    @functools.cached_property
+    def pairs(self) -> np.ndarray:
+        """`pair_aucs` of the videos."""
+        return pair_aucs(self.videos, self.pairings, self.seed)
+
+
+def anomalous_auc(of: Measured) -> float:
+    """AUC of the videos with an anomalous frame, pooled; NaN if all of their frames are."""
+    labels, scores = pooled(of.anomalous)
+    return NAN if labels.all() else auc(labels, scores)
+
+
+def minmax_auc(videos: Sequence[Scores]) -> float:
+    """Pooled AUC of scores that are first scaled to [0, 1] within each video."""
+    scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
+    return auc(*pooled(scaled))
+
+
+# Name → label, and the figure of `Measured`. Tables and pages show them in this order.
+FIGURES: dict[str, tuple[str, Callable[[Measured], float]]] = {
+    "auc": ("AUC, all frames pooled (micro)", lambda of: area(of.points)),
+    "auc_anomalous": ("AUC, anomalous videos only", anomalous_auc),
+    "auc_macro": (
+        "AUC, mean of videos (macro; one-class videos left out)",
+        lambda of: macro_auc(of.videos),
+    ),
+    "auc_macro_padded": (
+        "AUC, mean of videos (macro; padded)",
+        lambda of: macro_auc(of.videos, padded=True),
+    ),
+    "auc_pairs": (
+        "AUC, mean of random video pairs",
+        lambda of: float(of.pairs.mean()) if len(of.pairs) else NAN,
+    ),
+    "auc_pairs_deviation": (
+        "its deviation over the drawings of pairs",
+        lambda of: float(of.pairs.std()) if len(of.pairs) else NAN,
+    ),
+    "auc_minmax": ("AUC, pooled after per-video min-max", lambda of: minmax_auc(of.videos)),
+    "ap": ("Average precision", lambda of: average_precision(of.points)),
+    "pr_auc": ("Precision-recall AUC (trapezoid)", lambda of: pr_auc(of.points)),
+    "eer": ("Equal error rate", lambda of: equal_error_rate(of.points)),
+    "false_alarm_rate": (
+        "False-alarm rate on normal videos, score ≥ {threshold:g}",
+        lambda of: false_alarm_rate(of.videos, of.threshold),
+    ),
+}
+
+
 def evaluate(
     videos: Sequence[Scores], threshold: float = 0.5, pairings: int = 10, seed: int = 0
 ) -> dict[str, float]:
     """All frame-level figures of labelled scores; the module docstring explains the names.
+
+    Returns:
+      name → `Figure`, and the threshold and counts as plain numbers.
 
     Raises:
       ValueError: a video without labels, or only one class in all of them.
@@ -224,48 +306,35 @@ def evaluate(
         if video.scored is not None and not np.any(video.scored):
             raise ValueError(f"{video.video}: none of its frames counts (scored is 0 throughout)")
     videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
-    videos = [video.counted() for video in videos]
-    points = curve(*pooled(videos))
-    scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in videos]
-    anomalous = [video for video in videos if video.labels.any()]
-    labels = pooled(anomalous)[0]
-    pairs = pair_aucs(videos, pairings, seed)
-    nan = float("nan")
+    of = Measured([video.counted() for video in videos], threshold, pairings, seed)
+    found = {
+        name: Figure(measure(of), label.format(threshold=threshold))
+        for name, (label, measure) in FIGURES.items()
+    }
     return {
-        "auc": area(points),
-        "auc_anomalous": nan if labels.all() else auc(*pooled(anomalous)),
-        "auc_minmax": auc(*pooled(scaled)),
-        "auc_macro": macro_auc(videos),
-        "auc_macro_padded": macro_auc(videos, padded=True),
-        "auc_pairs": float(pairs.mean()) if len(pairs) else nan,
-        "auc_pairs_deviation": float(pairs.std()) if len(pairs) else nan,
-        "ap": average_precision(points),
-        "pr_auc": pr_auc(points),
-        "eer": equal_error_rate(points),
-        "false_alarm_rate": false_alarm_rate(videos, threshold),
+        **found,
         "threshold": threshold,
-        "videos": len(videos),
-        "anomalous_videos": len(anomalous),
-        "frames": int(points.false_positives[-1] + points.true_positives[-1]),
-        "anomalous_frames": int(points.true_positives[-1]),
-        **alternative_aucs(videos),
+        "videos": len(of.videos),
+        "anomalous_videos": len(of.anomalous),
+        "frames": int(of.points.false_positives[-1] + of.points.true_positives[-1]),
+        "anomalous_frames": int(of.points.true_positives[-1]),
+        **alternative_aucs(of.videos),
     }
 
 
-def alternative_aucs(videos: Sequence[Scores]) -> dict[str, float]:
+def alternative_aucs(videos: Sequence[Scores]) -> dict[str, Figure]:
     """Pooled AUCs of the alternative scores: `auc:NAME`, `auc_minmax:NAME`.
 
     NaN for a score that not all videos have.
     """
     found = {}
     for name in dict.fromkeys(name for video in videos for name in video.alternatives):
-        if not all(name in video.alternatives for video in videos):
-            found[f"auc:{name}"] = found[f"auc_minmax:{name}"] = float("nan")
-            continue
-        other = [dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos]
-        scaled = [dataclasses.replace(v, frame_scores=minmax(v.frame_scores)) for v in other]
-        found[f"auc:{name}"] = auc(*pooled(other))
-        found[f"auc_minmax:{name}"] = auc(*pooled(scaled))
+        alone = scaled = NAN
+        if all(name in video.alternatives for video in videos):
+            other = [dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos]
+            alone, scaled = auc(*pooled(other)), minmax_auc(other)
+        found[f"auc:{name}"] = Figure(alone, f"AUC of {name} alone, pooled")
+        found[f"auc_minmax:{name}"] = Figure(scaled, "the same after per-video min-max")
     return found
 
 

@@ -65,6 +65,7 @@ from vadjax.metrics import frame, pixel, region_boxes, region_maps
 from vadjax.metrics.region_boxes import TIES, Curve
 from vadjax.metrics.region_files import Videos, frame_counts, read_videos
 from vadjax.runtime import command, replacing
+from vadjax.scores.figures import Figure
 
 UNLIKE = 4  # times as wide and as high as the other side: not the same pictures
 STORED = {
@@ -108,6 +109,21 @@ def measure(
     return region_maps.curve(videos.maps, videos.tracks, levels, alpha, beta, min_area, frame_size)
 
 
+def areas(points: Curve, tracks: str = "") -> dict[str, Figure]:
+    """RBDC and TBDC.
+
+    Args:
+      points: the curves.
+      tracks: where the tracks are from, for the labels.
+    """
+    where = f" ({tracks})" if tracks else ""
+    label = "RBDC: area under the share of regions found, up to 1 false positive a frame"
+    return {
+        "rbdc": Figure(points.rbdc, f"{label}{where}"),
+        "tbdc": Figure(points.tbdc, f"TBDC: the same of tracks{where}"),
+    }
+
+
 def figures(videos: Videos, points: Curve) -> dict[str, float]:
     """Areas, last rates and counts; the module docstring explains the names."""
     truth = region_boxes.gather(videos.tracks)
@@ -116,8 +132,7 @@ def figures(videos: Videos, points: Curve) -> dict[str, float]:
     if videos.maps is None:
         counts["detections"] = sum(map(len, videos.detections))
     return {
-        "rbdc": points.rbdc,
-        "tbdc": points.tbdc,
+        **areas(points),
         **{name: float(rate[-1]) if len(rate) else 0.0 for name, rate in last.items()},
         **counts,
         "curve_points": len(points.fpr),

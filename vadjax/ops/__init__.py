@@ -1,1 +1,1 @@
-"""Kernels worth a benchmark of their own."""
+"""The operations that models and the loop are made of; each chooses its form for the device."""

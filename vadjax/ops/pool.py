@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Padding = tuple[tuple[int, int], ...]
+from vadjax.ops.cpu import pool as on_cpu
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -105,12 +105,7 @@ def max_pool3d(
     strides: tuple[int, int, int],
     padding: str | Sequence[tuple[int, int]] = "VALID",
 ) -> jax.Array:
-    """Maximum of every window of a volume, written for XLA on CPU; the plain form elsewhere.
-
-    XLA:CPU looks at every place of a window on its own. A window that spans frames is done faster
-    as one pass over each axis, the larger of shifted slices; one that spans none is left as it
-    is, since passes over large pictures lose. Both forms agree to the bit; the gradient is that
-    of the plain form.
+    """Maximum of every window of a volume; values and gradient are the same on every device.
 
     Args:
       x: [B, T, H, W, C].
@@ -129,11 +124,11 @@ def max_pool3d(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool3d(x, window, strides, padding):
-    plain = functools.partial(_plain, window=window, strides=strides, padding=padding)
-    if window[0] == 1:
+    size = {"window": window, "strides": strides, "padding": padding}
+    plain = functools.partial(_plain, **size)
+    if not on_cpu.saves(window):
         return plain(x)
-    passes = functools.partial(_passes, window=window, strides=strides, padding=padding)
-    return lax.platform_dependent(x, cpu=passes, default=plain)
+    return lax.platform_dependent(x, cpu=functools.partial(on_cpu.passes, **size), default=plain)
 
 
 def _max_pool3d_forward(x, window, strides, padding):
@@ -157,14 +152,3 @@ def _plain(x, window, strides, padding):
         (1, *strides, 1),
         ((0, 0), *padding, (0, 0)),
     )
-
-
-def _passes(x, window, strides, padding):
-    """One axis after the other."""
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
-    for axis in (3, 2, 1):
-        size, stride = window[axis - 1], strides[axis - 1]
-        last = (x.shape[axis] - size) // stride * stride + 1
-        shifted = [lax.slice_in_dim(x, k, k + last, stride, axis) for k in range(size)]
-        x = functools.reduce(jnp.maximum, shifted)
-    return x

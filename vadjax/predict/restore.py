@@ -15,11 +15,12 @@ from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
-from vadjax.runtime import checkpoint, mesh, workdir
+from vadjax.runtime import checkpoint, mesh, space, workdir
 from vadjax.runtime.cache import Cache
 from vadjax.scores.streaming import Counted, Part
 from vadjax.system import State, System, load_system
 
+MOST_BYTES = 1 << 36  # of a state
 STRETCH = 1.05  # from which another aspect is warned of
 
 
@@ -153,7 +154,8 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
 
     Raises:
       FileNotFoundError: no finished run there.
-      ValueError: a run of another system, or of one that scores no videos.
+      ValueError: a run of another system, of one that scores no videos, or of one whose state no
+        memory holds.
     """
     config, changed = workdir.adopt(config, folder)
     if changed:
@@ -162,5 +164,11 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     system = load_system(config, Cache(folder), any_module=True)
     if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    target = mesh.abstract(mesh.make(1), system.abstract_state(data))
+    state = system.abstract_state(data)
+    if (needed := checkpoint.size_of(state)) > MOST_BYTES:
+        raise ValueError(
+            f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "
+            f"{space.size(needed)}; expected {space.size(MOST_BYTES)} at most"
+        )
+    target = mesh.abstract(mesh.make(1), state)
     return Trained(system, checkpoint.read_finished(folder, target), data)

@@ -30,6 +30,7 @@ MADE = {"config?": (dict, None), "dataset?": (MADE_OF, None), "objects?": (MADE_
 SUMMARY = {
     "title": str,
     "metrics": {"tracks?": str, ...: FIGURE},
+    "labels?": {...: str},
     "untrained?": ({...: FIGURE}, None),
     f"{KEY}?": (MADE, None),
 }

@@ -20,60 +20,25 @@ from vadjax.report.comparison import SPLIT, Run
 from vadjax.runtime import command, terminal
 
 WIDTH = 140  # letters of a line where there is no terminal
-FIGURES = {
-    "auc": "AUC, all frames pooled (micro)",
-    "auc_anomalous": "AUC, anomalous videos only",
-    "auc_macro": "AUC, mean of videos (macro; one-class videos left out)",
-    "auc_macro_padded": "AUC, mean of videos (macro; padded)",
-    "auc_pairs": "AUC, mean of random video pairs",
-    "auc_pairs_deviation": "its deviation over the drawings of pairs",
-    "auc_minmax": "AUC, pooled after per-video min-max",
-    "ap": "Average precision",
-    "pr_auc": "Precision-recall AUC (trapezoid)",
-    "eer": "Equal error rate",
-    "false_alarm_rate": "False-alarm rate on normal videos",
-    "rbdc": "RBDC: area under the share of regions found, up to 1 false positive a frame",
-    "tbdc": "TBDC: the same of tracks",
-    "direction": "Main direction right, share of the moving volumes",
-    "direction_baseline": "the same of the most frequent direction",
-    "direction_near": "Main direction within 30 degrees, share of the moving volumes",
-    "direction_near_baseline": "the same of the best constant",
-    "speed_error": "Mean error of the speed of moving volumes, pixels a frame",
-    "speed_error_baseline": "the same of the mean speed",
-    "still_error": "Mean error of the share of still pixels",
-    "still_error_baseline": "the same of the mean share",
-    "mean_precision": "Average precision, mean of the classes",
-    "mean_precision_grey": "the same without colour",
-    "mean_precision_baseline": "the same of a guess",
-}
 
 
 def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
-    """Rows (name, meaning, value, untrained value) of a summary; absent values as a dash."""
+    """Rows (name, label, value, untrained value) of a summary; absent values as a dash."""
     trained, untrained = summary["metrics"], summary.get("untrained") or {}
-    found = []
-    for name, meaning in _meanings(untrained | trained).items():
-        if name == "false_alarm_rate" and "threshold" in trained:
-            meaning = f"{meaning}, score ≥ {trained['threshold']:g}"
-        if name in ("rbdc", "tbdc") and "tracks" in trained:
-            meaning = f"{meaning} ({trained['tracks']})"
-        found.append((name, meaning, number(trained.get(name)), number(untrained.get(name))))
-    return found
+    return [
+        (name, label, number(trained.get(name)), number(untrained.get(name)))
+        for name, label in _labels(summary).items()
+    ]
 
 
-def _meanings(figures: Mapping) -> dict[str, str]:
-    """Name → meaning of the figures that are there; those of a system's own explain themselves."""
-    if "auc" not in figures:
-        return {name: FIGURES.get(name, "") for name in figures}
-    known = {name: meaning for name, meaning in FIGURES.items() if name in figures}
-    return known | _alternatives(figures)
+def _labels(summary: Mapping) -> dict[str, str]:
+    """Name → label of the figures of a run and of its first state.
 
-
-def _alternatives(figures: Mapping) -> dict[str, str]:
-    """Name → meaning of the figures of alternative scores."""
-    meanings = {"auc": "AUC of {} alone, pooled", "auc_minmax": "the same after per-video min-max"}
-    parts = {name: name.split(":", 1) for name in figures if ":" in name}
-    return {name: meanings.get(kind, "").format(of) for name, (kind, of) in parts.items()}
+    Those of an older vadjax, which says none, have an empty one.
+    """
+    figures, first = summary["metrics"], summary.get("untrained") or {}
+    known = {name: "" for name, value in figures.items() if isinstance(value, float)}
+    return summary.get("labels", known) | {name: "" for name in first if name not in figures}
 
 
 def number(value: float | None) -> str:
@@ -89,8 +54,8 @@ def print_table(summary: Mapping) -> None:
     table.add_column("value", justify="right")
     if summary.get("untrained"):
         table.add_column("untrained", justify="right")
-    for name, meaning, value, untrained in rows(summary):
-        table.add_row(name, meaning, value, *([untrained] if summary.get("untrained") else []))
+    for name, label, value, untrained in rows(summary):
+        table.add_row(name, label, value, *([untrained] if summary.get("untrained") else []))
     terminal.console(width=WIDTH).print(table)
 
 
@@ -113,7 +78,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     for name in ("mean ± deviation", "untrained") if not differ else ():
         table.add_column(name, justify="right", style="bold" if name != "untrained" else "")
     every = [[run.summary["metrics"], run.summary.get("untrained") or {}] for run in runs]
-    for name in _meanings({key: 0 for trained, _ in every for key in trained}):
+    for name in dict.fromkeys(name for run in runs for name in _labels(run.summary)):
         trained, untrained = ([one.get(name) for one in side] for side in zip(*every, strict=True))
         spread = [] if differ else [_spread(trained), _spread(untrained)]
         table.add_row(name, *map(number, trained), *spread)

@@ -7,6 +7,7 @@ without; only a step of an older vadjax has none, which is said when it is read.
 
 import asyncio
 import contextlib
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vadjax.formats import json_files
+from vadjax.formats.text import read_text
 from vadjax.runtime import checksums, processes, replacing, space
 from vadjax.runtime.checksums import Damaged
 
@@ -24,6 +27,15 @@ SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 DAMAGED = "damaged_{}"  # folder that a damaged step is moved to
 # What orbax itself writes after the sums. It holds times and names, nothing of the state.
 UNSUMMED = ("_CHECKPOINT_METADATA", "commit_success.txt")
+_NAMES, _TIME = (dict, None), (int, None)
+NOTES = {  # fields of the first of them
+    "item_handlers?": (dict, str, None),
+    "metrics?": _NAMES,
+    "performance_metrics?": _NAMES,
+    "custom_metadata?": _NAMES,
+    "init_timestamp_nsecs?": _TIME,
+    "commit_timestamp_nsecs?": _TIME,
+}
 HALF = ".orbax-checkpoint-tmp"  # in the names of folders that orbax has not finished
 PACKED = 0.75  # the least share of a state's bytes that its compressed checkpoint takes
 
@@ -69,6 +81,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         read_only: bool = False,
     ):
         self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
+        self._bytes: int | None = None  # of the state that was saved last
         self._read_only, self._mend = read_only, MAKE_ANEW if read_only else REMOVE
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
@@ -103,7 +116,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     def __exit__(self, kind: type[BaseException] | None, *error) -> None:
         failed = kind is not None and issubclass(kind, Exception)
         if not failed or processes.count() == 1:  # else it would wait for a process that has gone
-            with space.naming(self.folder):
+            with space.naming(self.folder, needed=self._bytes):
                 self._manager.close()
 
     @property
@@ -132,7 +145,8 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         if step in self._manager.all_steps():
             return
-        with space.naming(self.folder, "checkpoint", size_of(state)):
+        self._bytes = size_of(state)
+        with space.naming(self.folder, "checkpoint", self._bytes):
             self._manager.save(
                 step,
                 metrics=None if figure is None else {SELECT: float(figure)},
@@ -146,7 +160,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         Raises:
           vadjax.runtime.space.NotWritten: as `save`.
         """
-        with space.naming(self.folder, "checkpoint"):
+        with space.naming(self.folder, "checkpoint", self._bytes):
             self._manager.wait_until_finished()
 
     def check_room(self, state: Any, count: int) -> None:
@@ -230,7 +244,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         damaged = {}
         for step in self._on_disk():
             try:
-                checksums.check(self.folder / str(step))
+                _check_files(self.folder / str(step))
                 break
             except Damaged as error:
                 damaged[step] = error
@@ -252,7 +266,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         again = f"Remove {self.folder} to train again from the start"
         for step in self._on_disk():
             with self._naming(step, None if self._read_only else again):
-                checksums.check(self.folder / str(step), "metrics/")
+                _check_files(self.folder / str(step), "metrics/")
 
     def _once(self, check: Callable[[], bool | None]) -> int:
         """Where checkpoints are written, the first process checks and all come to the same end.
@@ -278,12 +292,36 @@ class Checkpoints(contextlib.AbstractContextManager):
         """
         folder = self.folder / str(step)
         with self._naming(step):
-            if not self._once(lambda: checksums.check(folder)):
+            if not self._once(lambda: _check_files(folder)):
                 print(f"{folder}: not checked, of an older vadjax: it has no {checksums.FILE}")
             return ocp.StandardCheckpointHandler().metadata(folder / "state").tree
 
     def _naming(self, step: int, mend: str | None = None) -> contextlib.AbstractContextManager:
         return _naming(self.folder / str(step), mend or self._mend)
+
+
+def _check_files(folder: pathlib.Path, below: str = "") -> bool:
+    """As `checksums.check`, and of orbax's notes, which have no sum, whether orbax can use them.
+
+    Notes that a kill cut short are passed over, as orbax does: they hold nothing of the state.
+    """
+    found, path = checksums.check(folder, below), folder / UNSUMMED[0]
+    try:
+        if path.is_file() and _is_json(text := read_text(path)):
+            json_files.check_fields(json_files.parse(text, path), (NOTES, None), path)
+    except ValueError as error:
+        raise Damaged(str(error).removeprefix(f"{folder}/")) from error
+    return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    except RecursionError:  # it is for `json_files` to refuse
+        pass
+    return True
 
 
 def size_of(state: Any) -> int:
@@ -333,7 +371,7 @@ def read_finished(workdir: str | pathlib.Path, target: Any) -> Any:
             "end, which goes on where it stopped"
         )
     with _naming(path, MAKE_ANEW), ocp.StandardCheckpointer() as reader:
-        if not checksums.check(path):
+        if not _check_files(path):
             print(f"{path}: not checked, of an older vadjax: it has no {checksums.FILE}")
         saved = reader.metadata(path).item_metadata.tree
     check_shapes(saved, target, path)

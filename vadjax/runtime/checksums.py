@@ -66,11 +66,13 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
             continue
         path = folder / name
         if not path.is_file():
-            raise Damaged(f"{name} is missing")
+            raise Damaged(f"{name} is missing, which {FILE} has")
         if (there := path.stat().st_size) != size:
-            raise Damaged(f"{name} has {there:,} bytes, {size:,} were saved")
+            raise Damaged(f"{name} has {there:,} bytes, {FILE} says {size:,}")
         if (found := _sum(path, kind)) != expected:
-            raise Damaged(f"{name} has {kind} {found[:24]}, {expected[:24]} was saved")
+            same = len(os.path.commonprefix([found, expected]))
+            shown = slice(max(same - 4, 0), max(same - 4, 0) + 24)  # where they differ
+            raise Damaged(f"{name} has {kind} …{found[shown]}…, {FILE} says …{expected[shown]}…")
     return True
 
 

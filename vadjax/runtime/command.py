@@ -33,7 +33,7 @@ def run(main: Callable[[], Any]) -> None:
       main: reads `sys.argv`, and raises SystemExit where something is wrong.
     """
     sys.stdout, sys.stderr = _ending(sys.stdout), _ending(sys.stderr)
-    threading.excepthook = _thread_failed
+    threading.excepthook, sys.unraisablehook = _thread_failed, _given_up
     try:
         _run(main)
         code = 0
@@ -74,6 +74,17 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     """Says why a thread ended, unless the disk is full: then the program says so in its line."""
     if space.told(failed.exc_value) is None:
         threading.__excepthook__(failed)
+
+
+def _given_up(failed: Any) -> None:
+    """Says what failed where nobody can be told; not that a save has ended that was given up.
+
+    Orbax gives it up at the first write that fails (a full disk), of which the program tells. The
+    other writes end later, and for each a thread of TensorStore would print a traceback.
+    """
+    error = failed.exc_value
+    if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
+        sys.__unraisablehook__(failed)
 
 
 class Terminated(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -195,7 +196,7 @@ def adopt(
             if too_large := _too_large(name, there):
                 raise ValueError(
                     f"{workdir / FILE}: {name} is {too_large}; expected whole numbers up to "
-                    f"{LARGEST:,}"
+                    f"{LARGEST:,}, together {LARGEST**2:.0e}"
                 )
             kind = tuple if isinstance(part[field], tuple) else lambda value: value
             if not _alike(there, here):
@@ -218,6 +219,9 @@ def _too_large(name: str, value: object) -> str:
     if name.startswith(COUNTED) or name.endswith("seed"):
         return ""
     numbers = value if isinstance(value, list | tuple) else [value]
+    whole = [abs(n) for n in numbers if type(n) is int]
+    if math.prod(whole) > LARGEST**2 and max(whole) <= LARGEST:
+        return f"{value!r:.40}, which would be {math.prod(whole):.0e} together"
     return next((f"{n!r:.40}" for n in numbers if type(n) is int and abs(n) > LARGEST), "")
 
 

@@ -298,7 +298,7 @@ def _warn(text: str) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: pathlib.Path) -> Iterator[None]:
+def naming(path: object) -> Iterator[None]:
     """Adds the file to the message of a ValueError."""
     try:
         yield

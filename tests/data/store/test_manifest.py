@@ -90,6 +90,7 @@ def test_splits_that_lead_out(scenes):
         ("splits.test.records", 39, "40 frames of its videos, but it says 39"),
         ("size", [48], r"size is \[48\], expected \[height, width\]"),
         ("size", [10**6, 64], r"size is \[1000000, 64\], expected"),
+        ("size", [1 << 14, 1 << 14], "size is .* of up to 134,217,728 pixels"),
         ("size", ..., "an object without 'size'"),
         ("encoding", "png", "encoding 'png'; expected raw or jpeg"),
     ],
@@ -104,6 +105,9 @@ def test_fields_of_frames(scenes, path, value, message):
     ("path", "value", "message"),
     [
         ("streams", {"rgb": "x"}, "streams.rgb is 'x'; expected a whole number"),
+        ("streams", {"rgb": 1 << 40}, "streams.rgb is 1,099,511,627,776; expected 1,048,576 at"),
+        ("extraction", {"crops": 5}, "extraction.crops is 5; expected text"),
+        ("extraction", {"levels": [1]}, r"levels \[1\]; expected two numbers"),
         ("splits.train.labels", "00" * 22, "0 1 in labels, but it says 10"),
         ("splits.train.labels", ..., "labels are 0 digits"),
         ("splits.train.normal", 3, "13 labels, but it says 22"),

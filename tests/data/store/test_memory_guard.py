@@ -11,10 +11,10 @@ from vadjax.data.store import memory_guard
 LIMITED = """
 import resource, sys
 sys.path.insert(0, {root!r})
-from vadjax import command
-from vadjax.data import standstill
+from vadjax.runtime import command
+from vadjax.data.store import memory_guard
 from vadjax.data.toy.datasets import ToyBags, write_bags
-taken = standstill._taken()
+taken = memory_guard._taken()
 assert taken > 1e8
 resource.setrlimit(resource.RLIMIT_AS, (taken + {more}, taken + {more}))
 command.run(lambda: command.report_errors(write_bags, sys.argv[1], ToyBags(train=(40, 40))))
@@ -23,10 +23,10 @@ command.run(lambda: command.report_errors(write_bags, sys.argv[1], ToyBags(train
 HANGS = """
 import resource, sys, threading
 sys.path.insert(0, {root!r})
-from vadjax.data import standstill
-standstill.SECONDS = 2
+from vadjax.data.store import memory_guard
+memory_guard.SECONDS = 2
 resource.setrlimit(resource.RLIMIT_AS, (8_000_000_000, -1))
-with standstill.guarded("data/mine"):
+with memory_guard.guarded("data/mine"):
     threading.Event().wait()
 """
 

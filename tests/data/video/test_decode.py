@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.places import REAL_DATA
+from tests.helpers.places import REAL_DATA, real_data
 from tests.helpers.video_files import cut, moving, write, write_interlaced
 from vadjax.data.video.decode import Decoder
 from vadjax.data.video.frame_times import Times, decide, resample
 from vadjax.data.video.reader import Reading, VideoFile, frames_of, open_frames
 
-CASES = REAL_DATA.parent / "cases"
+CASES = REAL_DATA.parent / "cases"  # recordings that users reported lie beside the real data
 REAL = (
     "cameras/lobby.mp4",
     "ucf_crime_mini/videos/RoadAccidents002_x264.mp4",
@@ -27,9 +27,7 @@ REAL = (
 
 def case(name):
     """A file of the cases from the field; skips where they are absent."""
-    if not (CASES / name).is_file():
-        pytest.skip(f"no {CASES / name}")
-    return CASES / name
+    return real_data(name, CASES)
 
 
 def pixels_of(path, **options):
@@ -75,9 +73,7 @@ def test_pixels_of_ordinary_files_are_those_of_opencv(tmp_path, name, codec, pix
 
 @pytest.mark.parametrize("name", REAL)
 def test_pixels_of_real_files_are_those_of_opencv(name):
-    if not (REAL_DATA / name).is_file():
-        pytest.skip(f"no real data at {REAL_DATA / name}")
-    same_as_opencv(REAL_DATA / name)
+    same_as_opencv(real_data(name))
 
 
 def test_colours_and_order(tmp_path):

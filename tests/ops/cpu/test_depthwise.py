@@ -1,11 +1,10 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vadjax.ops.cpu.depthwise import _plain, depthwise
+from vadjax.ops import plain
+from vadjax.ops.cpu.depthwise import shifted
 
 
 @pytest.mark.parametrize(
@@ -17,27 +16,16 @@ def test_equals_the_grouped_convolution(size, stride, padding):
     x = jnp.array(rng.standard_normal((2, 9, 8, 6)), jnp.float32)
     w = jnp.array(rng.standard_normal((*size, 1, 6)), jnp.float32)
     strides = (stride, stride)
-
-    def ours(x, w):
-        return depthwise(x, w, strides, padding, feature_group_count=6)
-
-    plain = functools.partial(_plain, strides=strides, padding=padding)
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads((9, 8), size, strides, padding)
 
     @jax.jit
     def both(x, w):
         results = []
-        for form in (ours, plain):
-            y, back = jax.vjp(form, x, w)
+        for form, more in ((shifted, ()), (plain.conv, (6,))):
+            y, back = jax.vjp(lambda x, w: form(x, w, strides, padding, *more), x, w)  # noqa: B023
             results.append((y, *back(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))))
         return results
 
     for found, expected in zip(*both(x, w), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_refuses_what_it_does_not_do():
-    x, w = jnp.zeros((1, 4, 4, 6)), jnp.zeros((3, 3, 1, 6))
-    with pytest.raises(ValueError, match="3 groups"):
-        depthwise(x, w, (1, 1), "SAME", feature_group_count=3)
-    with pytest.raises(ValueError, match="no dilation"):
-        depthwise(x, w, (1, 1), "SAME", rhs_dilation=(2, 2), feature_group_count=6)

@@ -255,6 +255,55 @@ def test_damaged_files_are_named(run, name, read):
         read(Stages(config(), Cache(folder)), data)
 
 
+@pytest.mark.parametrize(
+    ("name", "read", "array", "value", "message"),
+    [
+        ("features/train/a.npz", of_features, "ang", np.nan, "values are NaN or infinite"),
+        ("features/train/a.npz", of_features, "mag", np.inf, "values are NaN or infinite"),
+        ("scales_motion.npz", Stages.scales, "Z", np.nan, "Z: 4 of 4 values are NaN"),
+        ("clusters_motion/a.npz", of_clusters, "bkg", np.nan, "values are NaN or infinite"),
+        ("exemplars_motion_merged.npz", Stages.read_model, "Z", np.nan, "Z: 4 of 4 values"),
+        ("anomaly_scores_motion/x_detail.npz", of_scores, "score", np.nan, "values are NaN"),
+        ("anomaly_scores_motion/x_detail.npz", of_scores, "nearest", -1, "not of the .* exemplars"),
+        ("exemplars_motion_merged.npz", Stages.read_model, "offsets", 0, "that rise from 0 to"),
+        ("clusters_motion/a.npz", of_clusters, "offsets", 7, "that rise from 0 to"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(run, name, read, array, value, message):
+    folder, data = run
+    own = arrays(folder / name)[array]
+    rewrite(folder / name, **{array: np.full_like(own, value)})
+    with pytest.raises(ValueError, match=f"{name}: .*{message}.*Remove it to make it anew"):
+        read(Stages(config(), Cache(folder)), data)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "array"),
+    [
+        ("features/train/a.npz", of_features, "t_start"),
+        ("scales_motion.npz", Stages.scales, "Z"),
+        ("clusters_motion/a.npz", of_clusters, "index"),
+        ("clusters_motion/a_counts.npz", of_clusters, "count"),
+        ("exemplars_motion_merged.npz", Stages.read_model, "count"),
+        ("anomaly_scores_motion/x_detail.npz", of_scores, "terms"),
+    ],
+)
+def test_arrays_of_another_shape_or_none_are_named(run, name, read, array):
+    folder, data = run
+    own = arrays(folder / name)[array]
+    rewrite(folder / name, **{array: own[:1]})
+    with pytest.raises(ValueError, match=f"{name}: .*expected .*Remove it to make it anew"):
+        read(Stages(config(), Cache(folder)), data)
+    rewrite(folder / name, **{array: np.array(["text"])})
+    with pytest.raises(ValueError, match=f"{name}: {array} is <U4, expected numbers"):
+        read(Stages(config(), Cache(folder)), data)
+    left = dict(np.load(folder / name))
+    del left[array]
+    np.savez(folder / name, **left)
+    with pytest.raises(ValueError, match=f"{name}: no array '{array}'"):
+        read(Stages(config(), Cache(folder)), data)
+
+
 def finished_file(content: bytes, folder):
     path = folder / "whole.npz"
     path.write_bytes(content)

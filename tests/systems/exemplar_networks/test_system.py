@@ -138,7 +138,11 @@ def folders(tmp_path_factory, toy_scenes):
     root = tmp_path_factory.mktemp("runs")
     small = ("--config.model.size=32", "--config.eval.images=16")
     for name, more in (("appearance", small), ("motion", (f"--config.data.dir={toy_scenes}",))):
-        options = f"--workdir={root / name}", f"--config=configs/eval_{name}.py:smoke", *more
+        options = (
+            f"--workdir={root / name}",
+            f"--config=configs/exemplar_{name}_network.py:smoke",
+            *more,
+        )
         code, out, errors = commands.run("vadjax.main", *options)
         assert code == 0, errors
         assert ("built-in toy set" in out) == (name == "appearance") and "untrained" in out
@@ -173,7 +177,9 @@ def test_loaded_networks(folders):
     found, features = nets(np.zeros((3, 4, 32, 32, 3), np.uint8))
     assert found.ang.shape == found.mag.shape == (3, 12) and found.bkg.shape == (3,)
     assert features.shape == (3, 384) and found.bkg.dtype == np.float32
-    with pytest.raises(ValueError, match=r"trained for uint8 \['N', 4, 32, 32, 3\].*eval_motion"):
+    with pytest.raises(
+        ValueError, match=r"trained for uint8 \['N', 4, 32, 32, 3\].*exemplar_motion_network"
+    ):
         nets(np.zeros((3, 10, 40, 40, 3), np.uint8))
 
 
@@ -181,13 +187,17 @@ def test_loaded_networks(folders):
 def test_folders_of_something_else(folders, tmp_path):
     with pytest.raises(ValueError, match="'vgg'; expected one of small, resnext50, efficientnet"):
         load_appearance("vgg", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no trained networks .*eval_appearance.py:cpu"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no trained networks .*exemplar_appearance_network.py:cpu"
+    ):
         load_appearance("small", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no weights here .*data_prep.weights efficient"):
         load_appearance("efficientnet_lite0", tmp_path)
     with pytest.raises(ValueError, match="holds 'motion' networks, not 'appearance' networks"):
         load_appearance("small", folders / "motion")
-    with pytest.raises(ValueError, match="holds 'appearance' networks, not 'motion'.*eval_motion"):
+    with pytest.raises(
+        ValueError, match="holds 'appearance' networks, not 'motion'.*exemplar_motion_network"
+    ):
         load_motion(folders / "appearance")
     with pytest.raises(ValueError, match="holds the network 'small', not 'resnext50'"):
         load_appearance("resnext50", folders / "appearance")

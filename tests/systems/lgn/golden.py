@@ -10,10 +10,10 @@ import numpy as np
 import optax
 
 from vadjax.data.video.reader import to_float
+from vadjax.ops import compilation
 from vadjax.systems.lgn.convert import to_variables, weight_names
 from vadjax.systems.lgn.model import FramePredictor, build
 from vadjax.systems.lgn.step import Beside, window_loss
-from vadjax.train import compiler_options
 
 WEIGHTS = {"lgn": (10.0, 5.0), "mnad_prediction": (0.1, 0.1), "mnad_reconstruction": (0.01, 0.01)}
 RATE = 2e-4  # of Adam
@@ -73,7 +73,7 @@ def train(folder, variant: str, numbers: dict, steps: int, dtype=np.float32) -> 
         separateness_weight=WEIGHTS[variant][1],
     )
 
-    @functools.partial(jax.jit, compiler_options=compiler_options())
+    @functools.partial(jax.jit, compiler_options=compilation.step_options())
     def step(params, beside, state, batch):
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, (terms, beside)), gradients = gradient(params, beside, batch)

@@ -9,7 +9,6 @@ from configs import ucf_mil
 from tests.systems.mil.test_system import recipe_features, recipe_masks, recipe_params, torch_layout
 from vadjax.runtime import mesh
 from vadjax.systems.mil.loss import highest
-from vadjax.systems.mil.model import dot, sigmoid
 from vadjax.systems.mil.system import State, System
 from vadjax.train import Loop
 
@@ -80,35 +79,6 @@ def test_five_steps_stay_with_float64(both, seed):
         assert clear.mean() > 0.99
     moved = double["W1"] - torch_layout(recipe_params(seed, WIDTH))["W1"]
     assert 1e-3 < np.abs(moved).max() <= STEPS * 1.001e-3
-
-
-def test_sums_of_many_products():
-    rng = np.random.default_rng(0)
-    for columns in (WIDTH, 1000, 17):
-        x = np.maximum(rng.standard_normal((96, columns)), 0).astype(np.float32) / 2
-        kernel = (rng.standard_normal((columns, 512)) * 0.028).astype(np.float32)
-        exact = x.astype(np.float64) @ kernel.astype(np.float64)
-        difference = np.abs(jax.jit(dot)(x, kernel) - exact)
-        assert difference.max() < 1.2e-6
-
-
-def test_gradients_of_sums_of_many_products():
-    rng = np.random.default_rng(1)
-    x, kernel, g = (rng.standard_normal(s) for s in ((3, 5, 700), (700, 6), (3, 5, 6)))
-    with jax.enable_x64(True):
-        expected = jax.vjp(jnp.dot, x, kernel)[1](g)
-    single = [np.float32(a) for a in (x, kernel, g)]
-    found = jax.vjp(dot, *single[:2])[1](single[2])
-    for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
-
-
-def test_derivative_of_the_score_near_1():
-    x = np.linspace(-16, 16, 65, dtype=np.float32)
-    y = 1 / (1 + np.exp(-x.astype(np.float64)))
-    slope = jax.vmap(jax.grad(sigmoid))(x)
-    np.testing.assert_allclose(slope, y / (1 + np.exp(x.astype(np.float64))), rtol=1e-6)
-    np.testing.assert_allclose(sigmoid(x), y, rtol=1e-6)
 
 
 def test_gradient_of_the_highest_score_goes_by_its_place():

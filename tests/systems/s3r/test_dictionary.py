@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import sparse_encode
 
+from vadjax.data import bags
+from vadjax.data.store.builder import write_dataset
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import ToyBags, write_bags
 from vadjax.systems.s3r import dictionary, fit
@@ -333,6 +335,57 @@ def test_command_on_the_pickle_of_the_first_authors(tmp_path):
     means = np.stack([array.mean((0, 1)) for array in features.values()])
     expected = dictionary.learn(means, 4).astype(np.float32)
     close(dictionary.read(tmp_path / "d.npy"), expected, 1e-6)
+
+
+def _with_nan() -> np.ndarray:
+    found = np.ones((2, 4, 16), np.float32)
+    found[1, 2, 3] = np.nan
+    return found
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (_with_nan(), "'b': 1 of 128 values are NaN or infinite"),
+        (np.full((2, 4, 16), 1e300), "'b': 128 of 128 values are NaN or infinite"),
+        (np.ones((2, 4, 8)), r"'b' is \(2, 4, 8\); expected \[crops, segments, 16\]"),
+        (np.ones((0, 4, 16)), r"'b' is \(0, 4, 16\); expected \[crops, segments, 16\]"),
+        (np.ones((4, 16)), r"'b' is \(4, 16\)"),
+        ([1, 2], "'b' is no array of numbers"),
+    ],
+)
+@pytest.mark.parametrize("universal", [False, True])
+def test_features_in_pickles_that_cannot_be_used(tmp_path, array, message, universal):
+    path, memory = tmp_path / "features.pickle", tmp_path / "memory.npy"
+    path.write_bytes(pickle.dumps({"feature": {"a": np.ones((2, 4, 16)), "b": array}}))
+    np.save(memory, np.ones((4, 16)))
+    more = ("--universal", memory) if universal else ()
+    with pytest.raises(SystemExit, match=rf"features\.pickle: {message}"):
+        run("--data", path, "--out", tmp_path / "d.npy", *more)
+
+
+def test_features_that_nothing_can_be_learned_from_are_named(tmp_path):
+    path = tmp_path / "features.pickle"
+    path.write_bytes(pickle.dumps({"feature": {"a": np.zeros((2, 4, 16))}}))
+    with pytest.raises(SystemExit, match=r"all values are 0 \(.*features\.pickle\)"):
+        run("--data", path, "--out", tmp_path / "d.npy", "--ratio", "1")
+    np.save(tmp_path / "m.npy", np.ones((4, 8)))
+    with pytest.raises(SystemExit, match=r"of the same width \(.*m\.npy, .*features\.pickle\)"):
+        run("--data", path, "--out", tmp_path / "d.npy", "--universal", tmp_path / "m.npy")
+
+
+def test_features_of_a_dataset_that_are_not_finite_are_named(tmp_path):
+    bag = bags.Bag("v1", 0, "n", bags.UNKNOWN_LENGTH, np.zeros((0, 2)), _with_nan())
+    write_dataset(
+        tmp_path / "data",
+        name="x",
+        kind=bags.KIND,
+        features=bags.tfds_features(16),
+        splits={"train": [bag.to_example()]},
+        extra={"streams": {"features": 16}},
+    )
+    with pytest.raises(SystemExit, match=r"data \(train\): v1: 1 of 128 values are NaN"):
+        run("--data", tmp_path / "data", "--out", tmp_path / "d.npy")
 
 
 def test_command_without_normal_videos(tmp_path):

@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 from tests.systems.s3r.golden import Case
 from vadjax.ops.optim import adam
 from vadjax.systems.s3r import convert, loss
-from vadjax.systems.s3r.layers import Conv, Dropout, NonLocal, by_pairs, by_taps, draw_kept, in_turn
+from vadjax.systems.s3r.layers import Conv, Dropout, NonLocal
 from vadjax.systems.s3r.loss import Bags, training_loss
 from vadjax.systems.s3r.model import build
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
@@ -91,29 +91,6 @@ def test_convolution_is_a_convolution(rng):
             dimension_numbers=("NWC", "WIO", "NWC"),
         )  # fmt: skip
         np.testing.assert_allclose(conv.apply(params, x), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 4])
-@pytest.mark.parametrize("length", [9, 3])  # 3: fewer snippets than the taps of dilation 4 span
-def test_taps_in_turn_are_all_taps_at_once(rng, dilation, length):
-    x, kernel, towards = (
-        jnp.asarray(rng.standard_normal(shape), jnp.float32)
-        for shape in ((2, length, 5), (3, 5, 7), (2, length, 7))
-    )
-    found, pull = jax.vjp(lambda x, w: in_turn(x, w, dilation), x, kernel)
-    expected, pull_expected = jax.vjp(lambda x, w: by_taps(x, w, dilation), x, kernel)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    for ours, plain in zip(pull(towards), pull_expected(towards), strict=True):
-        np.testing.assert_allclose(ours, plain, atol=1e-5)
-
-
-def test_masks_keep_their_share_in_every_snippet_and_channel():
-    mask = draw_kept(jax.random.key(0), (300, 4, 31), 0.7)
-    assert mask.shape == (300, 4, 31) and mask.dtype == bool
-    np.testing.assert_allclose(mask.mean((0, 2)), 0.3, atol=0.02)
-    np.testing.assert_allclose(mask.mean((0, 1)), 0.3, atol=0.06)  # both halves of a draw
-    agree = (mask[:, 0] == mask[:, 1]).mean()
-    assert float(agree) == pytest.approx(0.3**2 + 0.7**2, abs=0.02)
 
 
 def test_both_orders_of_the_non_local_product_agree(rng):
@@ -215,12 +192,3 @@ def test_adam_is_that_of_torch(rng):
         updates, state = optimizer.update(jnp.asarray(gradient), state, ours)
         ours = optax.apply_updates(ours, updates)
         np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-6, err_msg=str(step))
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 4])
-def test_pairs_of_snippets_give_the_convolution(dilation):
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(2, 16, 8)).astype(np.float32)
-    kernel = rng.normal(size=(3, 8, 5)).astype(np.float32)
-    expected = by_taps(x, kernel, dilation)
-    np.testing.assert_allclose(by_pairs(x, kernel, dilation), expected, atol=1e-5)

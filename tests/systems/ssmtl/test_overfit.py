@@ -8,11 +8,11 @@ import optax
 import pytest
 
 from vadjax.data.video.crops import cut, rectangles
+from vadjax.ops import compilation
 from vadjax.systems.ssmtl import tasks
 from vadjax.systems.ssmtl.loss import training_loss
 from vadjax.systems.ssmtl.model import MultiTaskNet
 from vadjax.systems.ssmtl.score import object_scores, task_scores
-from vadjax.train import compiler_options
 
 FRAMES, SIZE, SIDE, STEPS = 24, (48, 96), 16, 100
 TASKS = ("arrow", "irregularity", "middle")
@@ -65,7 +65,7 @@ def test_two_clips_are_learnt(objects):
     first, _ = tasks.training_inputs(objects(0))
     variables = jax.jit(net.init)(jax.random.key(0), first)
 
-    @functools.partial(jax.jit, compiler_options=compiler_options())
+    @functools.partial(jax.jit, compiler_options=compilation.step_options())
     def update(variables, moments, batch):
         inputs, targets = tasks.training_inputs(batch)
 

@@ -4,6 +4,7 @@ The fields and their types by the kind of the dataset; names that cannot lead ou
 counts that agree with each other. No JAX.
 """
 
+import math
 import pathlib
 from collections.abc import Mapping
 
@@ -11,6 +12,8 @@ from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 
 MOST_SIDE = 1 << 15  # pixels of a side of a frame
+MOST_PIXELS = 1 << 27  # of a frame
+MOST_WIDTH = 1 << 20  # columns of features, outputs of a network
 MOST_FRAMES = 20_000_000  # of a video
 FILE = {"file": str, "bytes": int, "sha256": str}
 SPLIT = {"records": int, "shards": [FILE]}
@@ -20,9 +23,19 @@ SOURCE = {"source_size": [int], "masks": bool, "boxes": bool, "tracks": bool, "k
 OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None)}
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
 OF_OBJECTS |= {"outputs": {...: int}, "detector": dict}
+EXTRACTION = {  # how features were made, of what other programs act on
+    "weights?": str,
+    "crops?": str,
+    "step?": int,
+    "normalisation?": (str, None),
+    "flow?": (str, None),
+    "normalize?": bool,
+    "resample_fps?": (float, None),
+    "levels?": ([float], None),
+}
 KINDS = {  # kind → fields of the manifest, fields of a split
     "features": (
-        {"streams": {...: int}, "extraction?": (dict, None), "levels?": ([float], None)},
+        {"streams": {...: int}, "extraction?": (EXTRACTION, None), "levels?": ([float], None)},
         {"normal": int, "anomalous": int, "labels?": str},
     ),
     "frames": (OF_FRAMES, {"videos": [{**VIDEO, **SOURCE, "labels": (str, None)}]}),
@@ -74,8 +87,15 @@ def check(found: dict, where: object, splits: bool = True) -> None:
         _check_size(found["size"], f"{where}: size")
     if found.get("encoding", ENCODINGS[0]) not in ENCODINGS:
         raise ValueError(f"{where}: encoding {found['encoding']!r:.40}; expected raw or jpeg")
-    if found.get("levels") is not None and len(found["levels"]) != 2:
-        raise ValueError(f"{where}: levels {found['levels']!r:.40}; expected two numbers")
+    for levels in (found.get("levels"), (found.get("extraction") or {}).get("levels")):
+        if levels is not None and len(levels) != 2:
+            raise ValueError(f"{where}: levels {levels!r:.40}; expected two numbers")
+    for field in ("streams", "outputs"):
+        for name, width in found.get(field, {}).items():
+            if width > MOST_WIDTH:
+                raise ValueError(
+                    f"{where}: {field}.{name} is {width:,}; expected {MOST_WIDTH:,} at most"
+                )
 
 
 def read_description(path: pathlib.Path) -> dict:
@@ -122,5 +142,8 @@ def _check_sum(what: str, count: int, records: int, where: str) -> None:
 
 
 def _check_size(size: list, where: str) -> None:
-    if len(size) != 2 or not all(1 <= side <= MOST_SIDE for side in size):
-        raise ValueError(f"{where} is {size!r:.40}, expected [height, width] in pixels")
+    sides = len(size) == 2 and all(1 <= side <= MOST_SIDE for side in size)
+    if not sides or math.prod(size) > MOST_PIXELS:
+        raise ValueError(
+            f"{where} is {size!r:.40}, expected [height, width] of up to {MOST_PIXELS:,} pixels"
+        )

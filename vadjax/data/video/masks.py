@@ -11,8 +11,9 @@ import numpy as np
 from vadjax.data.video.mask_pictures import read_mask
 from vadjax.data.video.object_masks import ANNOTATIONS, TRACKS, ObjectMasks, read_objects
 from vadjax.data.video.reader import FrameFolder, Picture
-from vadjax.formats.folders import visible
+from vadjax.formats.folders import subfolders, visible
 from vadjax.formats.npy import read_npy
+from vadjax.formats.regular import check_regular
 
 ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames
 BLOCK = 64  # frames that are read at once where they are the last axis
@@ -215,9 +216,13 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     folders += [path for scene in scenes for path in visible(scene) if path.is_dir()]
     for ending in (ANNOTATIONS, GROUND_TRUTH):
         if marked := [path for path in folders if path.name.endswith(ending)]:
+            for where in (folder, *scenes):
+                subfolders(where, f".*{ending}")
             _note_others(folders, marked, ending)
             return _named({path: path.name.removesuffix(ending) for path in marked})
     for path in paths:
+        if path.is_dir() and path.suffix == ".npy":
+            check_regular(path)
         if not path.is_dir() and path.suffix != ".npy":
             raise ValueError(f"{path}: neither a folder of masks nor an .npy; move it elsewhere")
     if not paths:

@@ -249,6 +249,8 @@ def _walk(path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield path
         return
     entries = visible(path)
+    if not entries and path.suffix.lower() in VIDEOS:
+        raise ValueError(f"{path}: an empty folder; expected a video, or a folder of frames")
     inner = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEOS]
     if not inner and any(entry.suffix.lower() in IMAGES for entry in entries):
         yield path

@@ -1,1 +1,1 @@
-"""What is there because XLA is slow on CPU, behind one door: `vadjax.ops`."""
+"""What is there because XLA is slow or hungry on CPU. Only `vadjax.ops` may import it."""

@@ -17,7 +17,7 @@ is refused. Files are written under another name and renamed, so a half-written 
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -98,17 +98,21 @@ class StageFiles:
         self._cache.write_array(path, array)
 
 
-def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
+def read(
+    path: pathlib.Path, meta: Mapping, mend: str, names: Sequence[str]
+) -> dict[str, np.ndarray]:
     """The arrays of a stage file that was made with `meta`.
 
     Args:
       path: the `.npz`.
       meta: what it must have been made with; fields that are not named may be anything.
       mend: what to do about one that was made with something else.
+      names: of the arrays that it must have.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: damaged, or made with something else: the message gives both values.
+      ValueError: damaged, without one of the arrays, or with numbers in one that are not finite;
+        or made with something else: the message gives both values.
     """
     try:
         arrays = read_arrays(path)
@@ -122,7 +126,41 @@ def read(path: pathlib.Path, meta: Mapping, mend: str) -> dict[str, np.ndarray]:
     ]
     if differ:
         raise ValueError(f"{path}: made with {'; '.join(differ)}. {mend}")
+    for name in names:
+        _check_numbers(path, name, arrays.get(name))
     return arrays
+
+
+def _check_numbers(path: pathlib.Path, name: str, array: np.ndarray | None) -> None:
+    """Raises ValueError unless an array of a stage file is there and holds finite numbers."""
+    if array is None:
+        wrong = f"no array {name!r}"
+    elif array.dtype.kind not in "fiu":
+        wrong = f"{name} is {array.dtype}, expected numbers"
+    elif bad := array.size - int(np.isfinite(array).sum()):
+        wrong = f"{name}: {bad:,} of {array.size:,} values are NaN or infinite"
+    else:
+        return
+    raise ValueError(f"{path}: {wrong}. Remove it to make it anew")
+
+
+def check_lengths(path: pathlib.Path, arrays: Mapping[str, np.ndarray], lengths: Mapping) -> None:
+    """Compares the first sides of the arrays of a stage file with those that they must have.
+
+    Args:
+      path: of the file, for messages.
+      arrays: by name.
+      lengths: name → first sides of its shape; others may follow.
+
+    Raises:
+      ValueError: one differs; names the file and the array.
+    """
+    for name, sides in lengths.items():
+        if arrays[name].shape[: len(sides)] != tuple(sides):
+            raise ValueError(
+                f"{path}: {name} is {list(arrays[name].shape)}, expected {[*sides, '…']}. Remove "
+                "it to make it anew"
+            )
 
 
 def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:

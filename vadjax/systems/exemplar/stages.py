@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import pathlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ import numpy as np
 import vadjax
 from vadjax.data.clips import Video
 from vadjax.data.store.records import Dataset, Description
-from vadjax.ops.distance import Exemplars
+from vadjax.ops.distance import COMPONENTS, Exemplars
 from vadjax.runtime import progress
 from vadjax.system import Cache
 from vadjax.systems.exemplar import features, files, model
@@ -78,14 +79,18 @@ class Stages:
         """Features of one video.
 
         Raises:
-          ValueError: its file was made of other data or with other settings.
+          ValueError: its file was made of other data or with other settings, or is damaged.
         """
         path, extractor = self.files.features(video), self.extractor
+        grid = extractor.grid(video.size)
         meta = features.meta(video, extractor.settings(video.size), data.digest)
         if path.is_file():
-            arrays = files.read(path, meta, MEND_FEATURES)
+            arrays = files.read(path, meta, MEND_FEATURES, Features._fields)
+            times = len(grid.times(video.num_frames))
+            sides = dict.fromkeys(Features._fields, (times, grid.regions)) | {"t_start": (times,)}
+            files.check_lengths(path, arrays, sides)
             return Features(**{name: arrays[name] for name in Features._fields})
-        found, grid = extractor.extract(video), extractor.grid(video.size)
+        found = extractor.extract(video)
         places = {"y_start": grid.rows, "x_start": grid.columns, "window": np.array(grid.window)}
         places |= {
             "frame_size": np.array(grid.frame_size),
@@ -120,7 +125,9 @@ class Stages:
         path = self.files.scales
         meta = self.made_with(data) | {"seed": self.config.seed}  # of the draw
         if path.is_file():
-            return files.read(path, meta, MEND)["Z"]
+            arrays = files.read(path, meta, MEND, ("Z",))
+            files.check_lengths(path, arrays, {"Z": (len(COMPONENTS),)})
+            return arrays["Z"]
         own = self.all_features(data, TRAIN)
         found = self.method.scales(own, self.videos(data, TRAIN), data)
         self.files.write(path, {"Z": found}, meta)
@@ -133,9 +140,7 @@ class Stages:
         meta = self.made_with(data) | {"threshold": self.method.threshold, "video": video.name}
         meta |= {"Z": scales.tolist()}
         if path.is_file():
-            own = files.read(path, meta, MEND)
-            count = files.read(counts, meta, MEND)["count"]
-            return Exemplars(own.pop("offsets"), own.pop("index"), count), own
+            return _read_clusters(path, counts, meta)
         found, own = self.method.select(video.name, self.features(video, data), scales)
         # First the counts, then the exemplars, by which the stage is complete.
         self.files.write(counts, {"count": found.count}, meta)
@@ -195,7 +200,11 @@ class Stages:
             )
         meta = self.made_with(data) | {"threshold": self.method.threshold}
         del meta["data"]
-        arrays = files.read(path, meta, MEND)
+        arrays = files.read(path, meta, MEND, Model._fields)
+        rows = (*model.READABLE, "count", "source_sequence", "source_t")
+        total = arrays["count"].size
+        files.check_lengths(path, arrays, dict.fromkeys(rows, (total,)))
+        model.check_offsets(path, arrays["offsets"], total)
         return Model(**{name: arrays[name] for name in Model._fields})
 
     # Stage 3
@@ -209,7 +218,8 @@ class Stages:
             "model": model.digest(learnt),
         }
         if detail.is_file() and by_frame.is_file():
-            arrays = files.read(detail, meta, MEND)
+            arrays = files.read(detail, meta, MEND, VolumeScores._fields)
+            self._check_detail(detail, arrays, video, learnt)
             return VolumeScores(**{name: arrays[name] for name in VolumeScores._fields})
         self.method.check_regions(video, learnt)
         own = self.features(video, data)
@@ -217,3 +227,32 @@ class Stages:
         self.files.write_array(by_frame, self.method.frame_scores(video, own.t_start, found))
         self.files.write(detail, found._asdict(), meta)
         return found
+
+    def _check_detail(self, path: pathlib.Path, arrays: dict, video: Video, learnt: Model) -> None:
+        """Raises ValueError unless the arrays are of the volumes of a video and of that model."""
+        places = self.extractor.grid(video.size)
+        sides = len(places.times(video.num_frames)), places.regions
+        files.check_lengths(path, arrays, dict.fromkeys(VolumeScores._fields, sides))
+        nearest, total = arrays["nearest"], len(learnt.count)
+        if nearest.dtype.kind not in "iu" or not ((nearest >= 0) & (nearest < total)).all():
+            raise ValueError(
+                f"{path}: nearest is not of the {total:,} exemplars. Remove it to make it anew"
+            )
+
+
+def _read_clusters(
+    path: pathlib.Path, counts_of: pathlib.Path, meta: dict
+) -> tuple[Exemplars, dict[str, np.ndarray]]:
+    """The two files of stage 2a of a video.
+
+    Raises:
+      FileNotFoundError, ValueError: as `files.read`.
+    """
+    own = files.read(path, meta, MEND, (*model.READABLE, "source_t", "offsets", "index"))
+    counts = files.read(counts_of, meta, MEND, ("count",))
+    total = own["index"].size
+    rows = (*model.READABLE, "source_t", "index")
+    files.check_lengths(path, own, dict.fromkeys(rows, (total,)))
+    files.check_lengths(counts_of, counts, {"count": (total,)})
+    model.check_offsets(path, own["offsets"], total)
+    return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own

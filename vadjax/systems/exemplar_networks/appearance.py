@@ -15,6 +15,7 @@ from vadjax.data import images
 from vadjax.data.store import loader
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
+from vadjax.scores.figures import Figure
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import labels_loss
 
@@ -135,13 +136,16 @@ def compare(
 
     share = truth.mean(0)
     figures = {
-        "images": float(len(truth)),
-        "mean_precision": mean_precision(colour),
-        "mean_precision_grey": mean_precision(grey),
-        "mean_precision_baseline": float(share[shown].mean()) if shown else float("nan"),
+        "images": Figure(len(truth), "Images that were measured"),
+        "mean_precision": Figure(mean_precision(colour), "Average precision, mean of the classes"),
+        "mean_precision_grey": Figure(mean_precision(grey), "the same without colour"),
+        "mean_precision_baseline": Figure(
+            share[shown].mean() if shown else float("nan"), "the same of a guess"
+        ),
     }
     right = ((colour >= 0.5) == (truth >= 0.5)).mean(0)
     for c, name in enumerate(classes):
-        figures[f"accuracy_{name}"] = float(right[c])
-        figures[f"accuracy_{name}_baseline"] = float(max(share[c], 1 - share[c]))
+        figures[f"accuracy_{name}"] = Figure(right[c], f"Accuracy: is there a {name} or not")
+        constant = max(share[c], 1 - share[c])
+        figures[f"accuracy_{name}_baseline"] = Figure(constant, "the same of a constant answer")
     return figures

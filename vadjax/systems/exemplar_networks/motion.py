@@ -15,9 +15,22 @@ from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 from vadjax.data.volumes import STILL, Volumes, training_order
 from vadjax.ops.flow import BINS, Motion
+from vadjax.scores.figures import Figure
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
 
+LABELS = {  # of the figures
+    "volumes": "Volumes that were measured",
+    "moving": "of which move",
+    "direction": "Main direction right, share of the moving volumes",
+    "direction_baseline": "the same of the most frequent direction",
+    "direction_near": "Main direction within 30 degrees, share of the moving volumes",
+    "direction_near_baseline": "the same of the best constant",
+    "speed_error": "Mean error of the speed of moving volumes, pixels a frame",
+    "speed_error_baseline": "the same of the mean speed",
+    "still_error": "Mean error of the share of still pixels",
+    "still_error_baseline": "the same of the mean share",
+}
 FLIP_X = (5 - np.arange(BINS, dtype=np.int32)) % BINS  # the direction that bin b turns into
 FLIP_Y = (11 - np.arange(BINS, dtype=np.int32)) % BINS
 JITTER = 0.2  # of contrast (a factor) and of brightness (of half the range)
@@ -163,7 +176,7 @@ def compare(found: Motion, truth: Motion, known: Motion) -> dict[str, float]:
     """
     moves, knew = truth.bkg < STILL, known.bkg < STILL
     if not moves.any():
-        return {"volumes": float(len(truth.bkg)), "moving": 0.0}
+        return _labelled({"volumes": len(truth.bkg), "moving": 0})
     main, right = found.ang[moves].argmax(-1), truth.ang[moves].argmax(-1)
     often = np.bincount(known.ang[knew].argmax(-1), minlength=BINS)
     near = [sum(often[(b + d) % BINS] for d in (-1, 0, 1)) for b in range(BINS)]
@@ -180,7 +193,11 @@ def compare(found: Motion, truth: Motion, known: Motion) -> dict[str, float]:
         "still_error": np.abs(found.bkg - truth.bkg).mean(),
         "still_error_baseline": np.abs(known.bkg.mean() - truth.bkg).mean(),
     }
-    return {name: float(value) for name, value in figures.items()}
+    return _labelled(figures)
+
+
+def _labelled(figures: dict) -> dict[str, Figure]:
+    return {name: Figure(value, LABELS[name]) for name, value in figures.items()}
 
 
 def speeds(motion: Motion) -> np.ndarray:

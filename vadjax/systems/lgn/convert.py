@@ -45,7 +45,7 @@ def read_items(path: str | pathlib.Path) -> np.ndarray:
     is_array = isinstance(items, np.ndarray) and items.dtype.kind in "fiu"
     if not is_array or items.ndim != 2 or items.shape[1] != PUBLISHED:
         raise ValueError(f"{path}: not a tensor of memory items [M, {PUBLISHED}]")
-    torch.check_finite(items, "memory items", str(path))
+    torch.check_numbers(items, "memory items", str(path))
     return np.asarray(items, np.float32)
 
 

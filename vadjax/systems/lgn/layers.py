@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops import conv as ops
+from vadjax.ops.conv import conv, conv_inference, conv_transpose
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -51,7 +51,7 @@ class Conv(nn.Module):
 def convolve(x: jax.Array, kernel: jax.Array, train: bool, stride: int = 1) -> jax.Array:
     """Convolution of x [B, H, W, C] with a square kernel [k, k, C, F], padded by k // 2."""
     pad = kernel.shape[0] // 2
-    form = ops.conv if train else ops.conv_inference
+    form = conv if train else conv_inference
     return form(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
 
 
@@ -66,7 +66,7 @@ class Upsample(nn.Module):
         init = torch_uniform(9 * self.features)  # torch takes the output channels here
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
-        y = ops.conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+        y = conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
         return nn.relu(BatchNorm(self.features, name="norm")(y, train))
 
 

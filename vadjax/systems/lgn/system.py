@@ -17,10 +17,10 @@ from vadjax.data.clips import Video, Videos
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.reader import to_float
-from vadjax.ops import optim
+from vadjax.ops import compilation, optim
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part, join
-from vadjax.system import Cache, at_least_float32, first_variables, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
@@ -92,7 +92,7 @@ class System(system.System):
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            variables = first_variables(self.model.init, for_params, frames, items)
+            variables = compilation.run_once(self.model.init, for_params, frames, items)
         params = variables["params"]
         beside = Beside(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vadjax.ops import dropout, precise
+
 WIDTHS = (512, 32, 1)
-SUMMED = 512  # products that one sum adds up in turn
 
 
 class Ranker(nn.Module):
@@ -28,7 +29,7 @@ class Ranker(nn.Module):
         h = self._dense("squeeze", WIDTHS[1], h)
         h = h if keep is None else h * keep[1]
         score = self._dense("score", WIDTHS[2], h)[..., 0]
-        return sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
+        return precise.sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
 
     def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
         bound = 1 / np.sqrt(x.shape[-1])
@@ -40,64 +41,12 @@ class Ranker(nn.Module):
             bias_init=lambda key, shape, dtype: jax.random.uniform(
                 key, shape, dtype, -bound, bound
             ),
-            dot_general=_dot_general,
+            dot_general=precise.dot_general,
         )(x)
-
-
-@jax.custom_jvp
-def sigmoid(x: jax.Array) -> jax.Array:
-    """`1 / (1 + exp(-x))`, with a derivative that is as precise where the result is nearly 1.
-
-    The usual derivative `y (1 - y)` takes the rounding of y, 6e-8 in float32, as part of 1 - y:
-    at a score of 0.9999 that is an error of 6e-4. The bags' highest scores get there soon.
-    """
-    return nn.sigmoid(x)
-
-
-@sigmoid.defjvp
-def _sigmoid_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    y = sigmoid(x)
-    return y, dx * y * nn.sigmoid(-x)
-
-
-@jax.custom_vjp
-def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Product [..., F] of x [..., D] and kernel [D, F], in float32 as sums of `SUMMED` products.
-
-    XLA:CPU adds the D products in turn, and every sum is rounded at the size that it has by then.
-    With sums of blocks the largest error of a layer like the ranker's first, D = 2,048, is below
-    1.2e-6 (tests/systems/mil/test_precision.py).
-    """
-    if jnp.result_type(x, kernel) != jnp.float32:
-        return jnp.dot(x, kernel)
-    starts = range(0, len(kernel), SUMMED)
-    return sum(jnp.dot(x[..., i : i + SUMMED], kernel[i : i + SUMMED]) for i in starts)
-
-
-def _dot_forward(x, kernel):
-    return dot(x, kernel), (x, kernel)
-
-
-def _dot_backward(residuals, gradient):
-    """That of one product: the gradients of the blocks would be put together again."""
-    return jax.vjp(jnp.dot, *residuals)[1](gradient)
-
-
-dot.defvjp(_dot_forward, _dot_backward)
-
-
-def _dot_general(x: jax.Array, kernel: jax.Array, dimensions, precision=None) -> jax.Array:
-    """`dot` as `flax.linen.Dense` asks for it: the last axis of x with the first of the kernel."""
-    del dimensions, precision
-    return dot(x, kernel)
 
 
 def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.Array, ...]:
     """Dropout masks of the two hidden layers: 0 with probability `rate`, else 1 / (1 - rate).
-
-    The probability is rounded to 1 / 65,536, so that one random word serves two units:
-    drawing the words takes a visible part of a training step on CPU.
 
     Args:
       rng: key.
@@ -107,10 +56,8 @@ def keep_masks(rng: jax.Array, rows: tuple[int, ...], rate: float) -> tuple[jax.
     Returns:
       float32 [*rows, 512] and [*rows, 32].
     """
-    kept = round((1 - rate) * 2**16)  # of so many values of a 16-bit word
-    masks = []
-    for key, width in zip(jax.random.split(rng), WIDTHS[:2], strict=True):
-        words = jax.random.bits(key, (*rows, width // 2), jnp.uint32)
-        halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(*rows, width)
-        masks.append(jnp.where(halves < kept, jnp.float32(2**16 / kept), 0))
-    return tuple(masks)
+    keys = jax.random.split(rng)
+    return tuple(
+        dropout.scaled(key, (*rows, width), rate)
+        for key, width in zip(keys, WIDTHS[:2], strict=True)
+    )

@@ -25,7 +25,9 @@ from threadpoolctl import threadpool_limits
 from vadjax.convert import arrays
 from vadjax.data.bags import Bags
 from vadjax.data.store.records import Dataset
+from vadjax.formats.names import shorten
 from vadjax.runtime import command, progress, replacing
+from vadjax.scores.files import naming
 from vadjax.systems.s3r.fit import batches, fit, start
 from vadjax.systems.s3r.omp import omp
 
@@ -177,14 +179,13 @@ def read(path: str | pathlib.Path, width: int | None = None) -> np.ndarray:
     if not isinstance(found, np.ndarray) or found.ndim != 2 or not found.size:
         shape = found.shape if isinstance(found, np.ndarray) else type(found).__name__
         raise ValueError(f"{path}: {shape}; a dictionary is [rows, width]")
-    if bad := found.size - np.isfinite(found).sum():
-        raise ValueError(f"{path}: {bad:,} of {found.size:,} values are NaN or infinite")
+    found = _finite(found, str(path))
     if width is not None and found.shape[1] != width:
         raise ValueError(
             f"{path}: {found.shape[0]} rows of width {found.shape[1]}, but the features have "
             f"{width} columns; learn one from them: python -m vadjax.systems.s3r.dictionary"
         )
-    return found.astype(np.float32)
+    return found
 
 
 def normal_bags(
@@ -199,7 +200,8 @@ def normal_bags(
 
     Raises:
       FileNotFoundError: no such dataset.
-      ValueError: no normal training video, or not a dataset of features.
+      ValueError: no normal training video, not a dataset of features, or features that are not
+        finite; names the file and the video.
     """
     if not isinstance(data, Dataset) and pathlib.Path(data).suffix in PICKLES:
         return _pickled_bags(pathlib.Path(data))
@@ -218,7 +220,7 @@ def _once(bags: Bags) -> Iterator[np.ndarray]:
     for bag in bags:
         if bag.video not in seen:
             seen.add(bag.video)
-            yield bag.features
+            yield _finite(bag.features, f"{bags.label}: {bag.video}")
 
 
 def _pickled_bags(path: pathlib.Path) -> Iterator[np.ndarray]:
@@ -226,10 +228,29 @@ def _pickled_bags(path: pathlib.Path) -> Iterator[np.ndarray]:
     found = content.get("feature") if isinstance(content, dict) else None
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{path}: no features of videos; expected {{'feature': {{video: array}}}}")
+    width = None
     for video, features in found.items():
-        if not isinstance(features, np.ndarray) or features.ndim != 3:
-            raise ValueError(f"{path}: {video} is not an array [crops, segments, D]")
-        yield features.astype(np.float32)
+        where = f"{path}: {shorten(video)}"
+        if not isinstance(features, np.ndarray) or features.dtype.kind not in "fiu":
+            raise ValueError(f"{where} is no array of numbers [crops, segments, D]")
+        if (
+            features.ndim != 3
+            or not features.size
+            or features.shape[2] != (width := width or features.shape[2])
+        ):
+            raise ValueError(
+                f"{where} is {features.shape}; expected [crops, segments, {width or 'D'}]"
+            )
+        yield _finite(features, where)
+
+
+def _finite(values: np.ndarray, where: str) -> np.ndarray:
+    """The values in float32; raises ValueError where one is not finite there."""
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    if bad := found.size - int(np.isfinite(found).sum()):
+        raise ValueError(f"{where}: {bad:,} of {found.size:,} values are NaN or infinite")
+    return found
 
 
 def normal_means(
@@ -252,11 +273,12 @@ def make(args: argparse.Namespace) -> np.ndarray:
     if args.universal:
         memory = read(args.universal)
         segments = [features.mean(0) for features in normal_bags(args.data, args.modality)]
-        return universal(np.concatenate(segments), memory)
+        with naming(f"{args.universal}, {args.data}"):
+            return universal(np.concatenate(segments), memory)
     means = normal_means(args.data, args.modality)
     atoms = count_atoms(len(means), args.ratio)
     print(f"{len(means)} normal training videos of width {means.shape[1]}: {atoms} atoms")
-    with progress.bar("dictionary", ITERATIONS) as bar:
+    with progress.bar("dictionary", ITERATIONS) as bar, naming(args.data):
         return learn(means, atoms, layout=args.layout, watch=lambda step: bar.update(step, {}))
 
 

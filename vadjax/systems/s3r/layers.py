@@ -4,7 +4,6 @@ Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] 
 snippets of a video from those that it is filled up with; only when not training.
 """
 
-import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.backbones.layers import UnbiasedBatchNorm
+from vadjax.ops import dropout, temporal
 
 EPSILON = 1e-5
 GROUPS = 8
@@ -69,7 +69,7 @@ def wide(x: jax.Array) -> jax.Array:
 
 
 class Conv(nn.Module):
-    """Convolution over time with zeros around ("same"), as a sum of matrix products.
+    """Convolution over time with zeros around ("same").
 
     Attributes:
       features: channels out.
@@ -93,133 +93,13 @@ class Conv(nn.Module):
         if self.size == 1:
             y = x @ kernel[0]
         elif isinstance(x, Mixture):
-            y = by_taps(only(x, valid), kernel, self.dilation)
+            y = temporal.by_taps(only(x, valid), kernel, self.dilation)
         else:
-            y = convolve(only(x, valid), kernel, self.dilation, train)
+            convolve = temporal.conv if train else temporal.conv_inference
+            y = convolve(only(x, valid), kernel, self.dilation)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
-
-
-def convolve(x: jax.Array, kernel: jax.Array, dilation: int, train: bool) -> jax.Array:
-    """Convolution [R, T, F] of x [R, T, C] with kernel [taps, C, F].
-
-    On CPU `by_pairs` where that fits, but `in_turn` in training: the sums of pairs would all be
-    kept for the gradient.
-    """
-    plain = functools.partial(by_taps, dilation=dilation)
-    if train:
-        return in_turn(x, kernel, dilation)
-    if len(kernel) != 3 or x.shape[1] % (2 * dilation):
-        return plain(x, kernel)
-    pairs = functools.partial(by_pairs, dilation=dilation)
-    return jax.lax.platform_dependent(x, kernel, cpu=pairs, default=plain)
-
-
-def by_taps(x: Rows, kernel: jax.Array, dilation: int) -> jax.Array:
-    """`convolve` as one product for each tap.
-
-    The products are moved in time, not x: the gradient then needs no moved copies of x.
-    """
-    offsets = [dilation * (tap - len(kernel) // 2) for tap in range(len(kernel))]
-    taps = [(o, tap) for o, tap in zip(offsets, kernel, strict=True) if abs(o) < x.shape[1]]
-    return sum(earlier(x @ tap, offset) for offset, tap in taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def in_turn(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """`by_taps`; on CPU a loop, so that forward and backward hold the product of one tap.
-
-    Without the loop XLA:CPU has all products in memory to add them at once, a moved cotangent for
-    each tap, and keeps its copies of the kernel's slices from the forward pass to the backward.
-    """
-    plain = functools.partial(by_taps, dilation=dilation)
-    loop = functools.partial(_add_in_turn, dilation=dilation)
-    return jax.lax.platform_dependent(x, kernel, cpu=loop, default=plain)
-
-
-def _in_turn_forward(x, kernel, dilation):
-    return in_turn(x, kernel, dilation), (x, kernel)
-
-
-def _in_turn_backward(dilation, residuals, gy):
-    def on_cpu(x, kernel, gy):
-        (taps, channels, features), length = kernel.shape, gy.shape[1]
-        margin = dilation * (taps // 2)
-        padded = jnp.pad(gy, [(0, 0), (margin, margin), (0, 0)])
-        rows = x.reshape(-1, channels)
-
-        def add(tap, totals):
-            gx, gradient = totals
-            moved = jax.lax.dynamic_slice_in_dim(padded, 2 * margin - tap * dilation, length, 1)
-            moved = moved.reshape(-1, features)
-            return gx + moved @ kernel[tap].T, gradient.at[tap].set(rows.T @ moved)
-
-        zeros = _zeros(rows.shape, kernel[0, :, 0]), 0 * kernel
-        gx, gradient = jax.lax.fori_loop(0, taps, add, zeros)
-        return gx.reshape(x.shape), gradient
-
-    def plain(x, kernel, gy):
-        return jax.vjp(functools.partial(by_taps, dilation=dilation), x, kernel)[1](gy)
-
-    return jax.lax.platform_dependent(*residuals, gy, cpu=on_cpu, default=plain)
-
-
-in_turn.defvjp(_in_turn_forward, _in_turn_backward)
-
-
-def _add_in_turn(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """Adds the products with the taps [C, F] one by one, into a sum with margins in time."""
-    (taps, channels, features), (size, length, _) = kernel.shape, x.shape
-    margin = dilation * (taps // 2)
-    rows = x.reshape(-1, channels)
-
-    def add(tap, total):
-        start = 2 * margin - tap * dilation
-        part = (rows @ kernel[tap]).reshape(size, length, features)
-        part += jax.lax.dynamic_slice_in_dim(total, start, length, 1)
-        return jax.lax.dynamic_update_slice_in_dim(total, part, start, 1)
-
-    total = _zeros((size, length + 2 * margin, features), kernel[0, 0])
-    return jax.lax.fori_loop(0, taps, add, total)[:, margin : margin + length]
-
-
-def _zeros(shape: tuple[int, ...], channels: jax.Array) -> jax.Array:
-    """Zeros that are no constant: XLA:CPU would share one among all loops, and copy it for each."""
-    return jnp.broadcast_to(0 * channels, shape)
-
-
-def by_pairs(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """`convolve` of 3 taps as four products for two snippets, by Winograd's F(2, 3).
-
-    With a snippet `a` and the one `dilation` later, `b`, of each pair, and taps f, g, h:
-
-        y_a = b' f + a g + b h = b' f - b f + m + n,   m = (a + b) (f + g + h) / 2
-        y_b = a f + b g + a" h = a" h - a h + m - n,   n = (b - a) (f - g + h) / 2
-
-    where b' is of the pair before and a" of the pair behind.
-
-    Args:
-      x: [R, T, C], T a multiple of `2 * dilation`.
-      kernel: [3, C, F].
-      dilation: snippets from one tap to the next.
-    """
-    rows, length, channels = x.shape
-    pairs = x.reshape(rows, -1, 2, dilation, channels)
-    a, b = (pairs[:, :, n].reshape(rows, length // 2, channels) for n in range(2))
-    f, g, h = kernel
-    m = (a + b) @ ((f + h + g) / 2)
-    n = (b - a) @ ((f + h - g) / 2)
-    last, next_ = b @ f, a @ h
-    y_a = earlier(last, -dilation) - last + m + n
-    y_b = earlier(next_, dilation) - next_ + m - n
-    y = jnp.stack([part.reshape(rows, -1, dilation, kernel.shape[-1]) for part in (y_a, y_b)], 2)
-    return y.reshape(rows, length, -1)
-
-
-def earlier(x: jax.Array, snippets: int) -> jax.Array:
-    """Moves x [R, T, C] to earlier snippets (negative: later); zeros come in."""
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-snippets, snippets, 0), (0, 0, 0)])
 
 
 class ConvNorm(nn.Module):
@@ -313,32 +193,12 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Of x of any shape; x itself when not training."""
+        """Of x [R, C] or [R, T, C]; x itself when not training."""
         if not train or not self.rate:
             return x
         if self.has_variable(KEEP, "kept"):
             kept = self.get_variable(KEEP, "kept")
         else:
-            kept = draw_kept(self.make_rng("dropout"), x.shape, self.rate)
+            draw = dropout.kept if x.ndim == 2 else dropout.kept_in_time
+            kept = draw(self.make_rng("dropout"), x.shape, self.rate)
         return jnp.where(kept, x / (1 - self.rate), 0)
-
-
-def draw_kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
-    """Bool mask [R, C] or [R, T, C], True with probability `1 - rate`, rounded to 1 / 65,536.
-
-    One draw of 32 bits serves two values: drawing takes a visible part of a step on CPU. There
-    the snippets' masks are drawn in a loop: else XLA:CPU keeps the draws for the gradient, not
-    the mask.
-    """
-    *rows, channels = shape
-
-    def draw(key: jax.Array) -> jax.Array:
-        pairs = jax.random.bits(key, (rows[0], -(-channels // 2)), jnp.uint32)
-        bits = jax.lax.bitcast_convert_type(pairs, jnp.uint16).reshape(rows[0], -1)
-        return bits[:, :channels] < round((1 - rate) * 2**16)
-
-    if len(rows) == 1:
-        return draw(rng)
-    loop = functools.partial(jax.lax.map, draw)
-    keys = jax.random.split(rng, rows[1])
-    return jax.lax.platform_dependent(keys, cpu=loop, default=jax.vmap(draw)).swapaxes(0, 1)

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vadjax.systems.s3r.layers import KEEP, draw_kept, wide
+from vadjax.ops import dropout
+from vadjax.systems.s3r.layers import KEEP, wide
 from vadjax.systems.s3r.loss import Bags, training_loss
 from vadjax.systems.s3r.model import Network, Outputs
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
@@ -189,6 +190,6 @@ def _draw_selection(batch: Mapping, rng: jax.Array, rate: float) -> dict:
         return {}
     bags, _, snippets, _ = batch[LABELS[0]].shape
     return {
-        label: draw_kept(jax.random.fold_in(rng, number), (bags, snippets), rate)
+        label: dropout.kept(jax.random.fold_in(rng, number), (bags, snippets), rate)
         for number, label in enumerate(LABELS)
     }

@@ -21,7 +21,7 @@ from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.extractors.clips import AHEAD, SnippetFeatures, of_run
-from vadjax.ops import optim
+from vadjax.ops import compilation, optim
 from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
@@ -109,13 +109,17 @@ class System(system.System):
     def abstract_state(self, description: Description) -> State:
         """Shapes of the state; no dictionary is learned for them."""
         width = bags.feature_width(description, self.config.data.modality)
-        dictionary = None
-        if self.model.en_normal:
-            dictionary = np.zeros((self._atoms(description, width), width), np.float32)
+        rows = self._atoms(description, width) if self.model.en_normal else None
         key = jax.random.key(self.config.seed)
-        return jax.eval_shape(lambda: self._first(key, width, dictionary))
 
-    def _first(self, rng: jax.Array, width: int, dictionary: np.ndarray | None) -> State:
+        def first() -> State:
+            return self._first(key, width, None if rows is None else jnp.zeros((rows, width)))
+
+        return compilation.shapes(first)
+
+    def _first(
+        self, rng: jax.Array, width: int, dictionary: jax.Array | np.ndarray | None
+    ) -> State:
         """The first state with a given dictionary, rows [S, C]; None without en-Normal."""
         if dictionary is not None:
             dictionary = jnp.asarray(dictionary, jnp.float32)

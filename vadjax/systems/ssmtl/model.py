@@ -156,9 +156,10 @@ class MultiTaskNet(nn.Module):
       middle_output: `"linear"` or `"sigmoid"`.
       statistics: of the trunk's batch norms in training: `"joint"`, of the passes of all tasks
         together, or `"pass"`, of each pass by itself. The running statistics are the same for all
-        passes, so that a trunk trained with `"pass"` sees other numbers when it scores (README).
+        passes, so that a trunk trained with `"pass"` sees other numbers when it scores
+        (docs/systems/ssmtl.md).
       momentum: share of the running statistics that an update keeps. With 0.99 they are a hundred
-        updates late, which a short training must not end with (README).
+        updates late, which a short training must not end with (the same page).
       dtype: type of the arithmetic; parameters are float32.
     """
 

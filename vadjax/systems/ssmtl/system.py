@@ -17,11 +17,11 @@ from vadjax.data import clips
 from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.loader import Shard, ahead
 from vadjax.data.store.records import Dataset, Description
-from vadjax.ops.cpu.pieces import in_pieces
+from vadjax.ops import compilation, pieces
 from vadjax.runtime import mesh
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part, join
-from vadjax.system import Cache, at_least_float32, first_variables, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
@@ -117,7 +117,7 @@ class System(system.System):
         """Fresh parameters."""
         side = self.config.model.size
         crops = {task: jnp.zeros((1, 1, side, side, 3)) for task in self.model.tasks}
-        variables = first_variables(self.model.init, rng, crops)
+        variables = compilation.run_once(self.model.init, rng, crops)
         params, statistics = variables["params"], variables["batch_stats"]
         normal = jnp.tile(jnp.array([0.0, 1.0]), (len(self.scored), 1))
         size = jnp.array(data.manifest["size"], jnp.int32)
@@ -287,13 +287,11 @@ class System(system.System):
         return {TOTAL: total, **found}
 
     def _score_outputs(self, variables: dict, crops: jax.Array) -> dict:
-        """What the network says; on CPU a few objects go through all of it before the next."""
+        """What the network says of each object."""
         apply = functools.partial(self.model.apply, variables, method="score_outputs")
         channels = 3 * TRUNKS[self.model.trunk][0][0]  # of each temporal tap of the first layer
         size = crops[0, ..., 0].size * channels * crops.dtype.itemsize
-        return jax.lax.platform_dependent(
-            crops, cpu=lambda crops: in_pieces(apply, crops, size), default=apply
-        )
+        return pieces.by_sample(apply, crops, size)
 
     def _samples(self, data: Dataset) -> samples.Samples:
         """The training objects."""

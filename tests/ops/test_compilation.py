@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vadjax.ops import compilation
+from vadjax.ops.cpu import compiler
+
+
+def first(key):
+    return {"w": jax.random.normal(key, (3, 4)), "b": jnp.zeros(4)}
+
+
+def test_run_once_gives_the_same_bits():
+    found, expected = (
+        compilation.run_once(first, jax.random.key(0)),
+        jax.jit(first)(jax.random.key(0)),
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_shapes_of_what_is_compiled_with_options_of_its_own():
+    found = compilation.shapes(lambda: compilation.run_once(first, jax.random.key(0)))
+    assert jax.tree.map(lambda leaf: leaf.shape, found) == {"w": (3, 4), "b": (4,)}
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(found))
+
+
+def test_options_come_back_after_an_error(monkeypatch):
+    def broken():
+        raise ValueError("no shapes")
+
+    with pytest.raises(ValueError, match="no shapes"):
+        compilation.shapes(broken)
+    monkeypatch.setattr(compiler, "ONCE", {"xla_of_nobody": 1})
+    with pytest.raises(Exception, match="xla_of_nobody"):
+        compilation.run_once(first, jax.random.key(1))
+
+
+def test_only_cpu_has_options(monkeypatch):
+    assert compilation.step_options() == compiler.STEP
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compilation.step_options() == {}
+
+
+def test_a_step_is_compiled_with_its_options_and_the_heap_is_trimmed(monkeypatch):
+    calls = []
+    monkeypatch.setattr(compiler, "trim_heap", lambda: calls.append("trimmed"))
+    step = compilation.compile_step(jax.jit(lambda state, x: state + x), jnp.ones(2), jnp.ones(2))
+    assert step(jnp.ones(2), jnp.ones(2)).tolist() == [2, 2] and calls == ["trimmed"]
+    monkeypatch.setattr(compiler, "STEP", {"xla_of_nobody": 1})
+    with pytest.raises(Exception, match="xla_of_nobody"):
+        compilation.compile_step(jax.jit(lambda x: x), jnp.ones(2))

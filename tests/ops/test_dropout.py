@@ -1,0 +1,44 @@
+import jax
+import numpy as np
+import pytest
+
+from vadjax.ops import dropout
+
+
+def test_masks_keep_their_share_in_every_snippet_and_channel():
+    mask = dropout.kept_in_time(jax.random.key(0), (300, 4, 31), 0.7)
+    assert mask.shape == (300, 4, 31) and mask.dtype == bool
+    np.testing.assert_allclose(mask.mean((0, 2)), 0.3, atol=0.02)
+    np.testing.assert_allclose(mask.mean((0, 1)), 0.3, atol=0.06)  # both halves of a draw
+    agree = (mask[:, 0] == mask[:, 1]).mean()
+    assert float(agree) == pytest.approx(0.3**2 + 0.7**2, abs=0.02)
+
+
+def test_each_snippet_has_a_key_of_its_own():
+    key = jax.random.key(3)
+    mask = dropout.kept_in_time(key, (5, 4, 7), 0.4)
+    for snippet, own in enumerate(jax.random.split(key, 4)):
+        np.testing.assert_array_equal(mask[:, snippet], dropout.kept(own, (5, 7), 0.4))
+
+
+def test_factors_keep_the_mean():
+    key = jax.random.key(0)
+    factors = dropout.scaled(key, (1000, 64), 0.6)
+    assert factors.dtype == np.float32
+    np.testing.assert_allclose(np.unique(factors), [0, 2.5], rtol=1e-4)
+    np.testing.assert_array_equal(factors > 0, dropout.kept(key, (1000, 64), 0.6))
+    assert float(factors.mean()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("mask", [
+    lambda key: dropout.kept_in_time(key, (5, 4, 7), 0.4),
+    lambda key: dropout.scaled(key, (5, 4, 6), 0.4),
+])  # fmt: skip
+def test_a_seed_means_the_same_masks_everywhere(mask):
+    """What is drawn and compared is the same on all devices; on CPU it may be in a loop."""
+    texts = [
+        jax.export.export(jax.jit(mask), platforms=[p])(jax.random.key(0)).mlir_module()
+        for p in ("cpu", "cuda", "tpu")
+    ]
+    for text in texts:
+        assert "ui16" in text and "stablehlo.compare" in text

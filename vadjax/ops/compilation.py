@@ -1,0 +1,48 @@
+"""How programs are compiled: with the compiler's own choices, but for what a CPU needs.
+
+JAX takes options of the compiler only for a program that is compiled by itself, not for a part of
+one that is being traced. So a function that may call `run_once` gives its shapes through `shapes`,
+not `jax.eval_shape`.
+"""
+
+import contextvars
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from vadjax.ops.cpu import compiler
+
+# Whether `shapes` asks, for which nothing is compiled.
+_shapes_alone = contextvars.ContextVar("shapes_alone", default=False)
+
+
+def compile_step(jitted: Callable, *arguments) -> Callable:
+    """A jitted step, compiled for arguments like these; the compiler's memory is given back."""
+    compiled = jitted.lower(*arguments).compile(step_options())
+    compiler.trim_heap()
+    return compiled
+
+
+def step_options() -> dict:
+    """Options of the compiler for a training step on this machine's devices."""
+    return _on_cpu(compiler.STEP)
+
+
+def run_once(function: Callable, *arguments) -> Any:
+    """What `function` gives, compiled to be run this one time: sooner on CPU, to the same bits."""
+    options = None if _shapes_alone.get() else _on_cpu(compiler.ONCE)
+    return jax.jit(function, compiler_options=options)(*arguments)
+
+
+def shapes(function: Callable, *arguments) -> Any:
+    """`jax.eval_shape` of a function that may `run_once` a part of itself: nothing is compiled."""
+    before = _shapes_alone.set(True)
+    try:
+        return jax.eval_shape(function, *arguments)
+    finally:
+        _shapes_alone.reset(before)
+
+
+def _on_cpu(options: dict) -> dict:
+    return options if jax.default_backend() == "cpu" else {}

@@ -1,0 +1,91 @@
+"""Winograd's minimal filtering F(4, 3) along the height (Lavin and Gray, CVPR 2016).
+
+Wide 3×3 convolutions run at the cores' peak on CPU; this takes half the multiplications. It is
+less precise, so only inference takes it (scoring in `benchmarks.lgn_step`, features in
+`benchmarks.i3d`).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from vadjax.ops import plain
+from vadjax.ops.plain import Padding
+
+WINOGRAD = (  # of the three taps of a column, for each of the six sums of input rows
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+LEAST, MOST = 128, 256  # channels for which it saves time
+LEAST_3D = 64
+
+
+def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
+    """Whether it can do this convolution, and saves time: wide kernels, and pictures high enough.
+
+    Args:
+      x: [B, (T,) H, W, C].
+      w: kernel [(kt,) kh, kw, C, F].
+      strides: one for each spatial dimension.
+      padding: (before, after) for each spatial dimension.
+    """
+    if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
+        return False
+    size, (channels, features) = w.shape[:-2], w.shape[-2:]
+    if size == (3, 3, 3):  # rows are filled up to fours
+        return channels >= LEAST_3D and features >= LEAST and x.shape[2] > 8
+    wide = size == (3, 3) and LEAST <= channels <= MOST
+    return wide and features >= LEAST and x.shape[1] % 4 == 0
+
+
+def conv(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Convolution 3×3 or 3×3×3 to the same size [B, (T,) H, W, F]."""
+    if w.ndim == 4:
+        return _by_taps(x[:, None], w[None])[:, 0]
+    return _by_taps(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]), w)
+
+
+def _by_taps(x, w):
+    """Six sums of rows for every four, 1×3 kernels on them.
+
+    Of x [B, T + taps - 1, H, W, C] and w [taps, 3, 3, C, F] → [B, T, H, W, F].
+    """
+    batch, times, height, width, channels = x.shape
+    taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
+    x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
+    r = [x[:, :, i : i + 4 * rows : 4] for i in range(6)]
+    sums = (
+        4 * r[0] - 5 * r[2] + r[4],
+        -4 * (r[1] + r[2]) + (r[3] + r[4]),
+        4 * (r[1] - r[2]) - (r[3] - r[4]),
+        2 * (r[3] - r[1]) + (r[4] - r[2]),
+        2 * (r[1] - r[3]) + (r[4] - r[2]),
+        4 * r[1] - 5 * r[3] + r[5],
+    )
+    transform = jnp.asarray(WINOGRAD, w.dtype)
+    kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
+
+    def convolve(part, kernel):
+        shape = batch * times, rows, width, channels
+        moments = [part[:, t : t + times].reshape(shape) for t in range(taps)]
+        padding = (0, 0), (1, 1)
+        return sum(
+            plain.conv(p, k[None], (1, 1), padding) for p, k in zip(moments, kernel, strict=True)
+        )
+
+    m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
+    inner, inner_odd = m[1] + m[2], m[1] - m[2]
+    outer, outer_odd = m[3] + m[4], m[3] - m[4]
+    four = (
+        m[0] + inner + outer,
+        inner_odd + 2 * outer_odd,
+        inner + 4 * outer,
+        inner_odd + 8 * outer_odd + m[5],
+    )
+    y = jnp.stack(four, 2).reshape(batch, times, 4 * rows, width, -1)
+    return y[:, :, :height]

@@ -1,0 +1,107 @@
+"""Convolutions and kernel gradients as products of patches and a matrix."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from vadjax.ops.plain import Padding
+
+BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
+
+
+def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
+    """As `plain.conv`: patches times a matrix."""
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    size = w.shape[:-2]
+    out = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], size, strides, strict=True)]
+    return _patches(x, size, out, strides) @ w.reshape(-1, w.shape[-1])
+
+
+def kernel_gradient(
+    x: jax.Array, gy: jax.Array, size: Sequence[int], strides: Sequence[int], padding: Padding
+) -> jax.Array:
+    """Gradient of the kernel of `plain.conv`: blocks of cotangents times patches.
+
+    Args:
+      x: [B, (T,) H, W, C].
+      gy: cotangent [B, (T',) H', W', F].
+      size: of the kernel, (kt,) kh, kw.
+      strides: one for each spatial dimension.
+      padding: (before, after) for each spatial dimension.
+
+    Returns:
+      [*size, C, F].
+    """
+    channels, features = x.shape[-1], gy.shape[-1]
+    x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    block = _block_shape(gy.shape[:-1])
+    blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
+
+    def of_block(part, cotangent):
+        rows = _patches(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
+        return cotangent.reshape(-1, features).T @ rows
+
+    def add_block(i, total):
+        corner = _corner(i, block, blocks)
+        start = [p * s for p, s in zip(corner, (1, *strides), strict=True)]
+        inner = zip(block[1:], strides, size, strict=True)
+        extent = block[0], *((b - 1) * s + k for b, s, k in inner), channels
+        part = _positive_slice(x, (*start, 0), extent)
+        return total + of_block(part, _positive_slice(gy, (*corner, 0), (*block, features)))
+
+    if math.prod(blocks) == 1:
+        total = of_block(x, gy)
+    else:
+        start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
+        total = lax.fori_loop(0, math.prod(blocks), add_block, start)
+    return total.T.reshape(*size, channels, features)
+
+
+def _patches(x, size: Sequence[int], out: Sequence[int], strides):
+    """Patches [B, *out, prod(size) * C] of an input that is already padded."""
+    last = [(o - 1) * s + 1 for o, s in zip(out, strides, strict=True)]
+    shifted = [
+        lax.slice(
+            x,
+            (0, *offset, 0),
+            (x.shape[0], *(k + n for k, n in zip(offset, last, strict=True)), x.shape[-1]),
+            (1, *strides, 1),
+        )
+        for offset in np.ndindex(*size)
+    ]
+    return jnp.concatenate(shifted, -1)
+
+
+def _corner(i: jax.Array, block: Sequence[int], blocks: Sequence[int]) -> list:
+    """First position of block number i; little arithmetic, which takes long to compile."""
+    corner, left = [0] * len(block), math.prod(blocks)
+    for axis in reversed(range(len(block))):
+        if blocks[axis] > 1:
+            left //= blocks[axis]
+            corner[axis] = (lax.rem(i, blocks[axis]) if left > 1 else i) * block[axis]
+            i = lax.div(i, blocks[axis]) if left > 1 else i
+    return corner
+
+
+def _positive_slice(x, start, size):
+    """`lax.dynamic_slice` from indices that are known to be positive: less to compile."""
+    return lax.dynamic_slice(x, start, size, allow_negative_indices=False)
+
+
+def _block_shape(out: Sequence[int]) -> tuple[int, ...]:
+    """Whole rows of [B, (T,) H, W], as many as divide the height and stay within `BLOCK_ROWS`.
+
+    Where an image is within it, whole images; where all frames of a sample are, whole samples.
+    """
+    block = [1] * (len(out) - 1) + [out[-1]]
+    for axis in reversed(range(len(out) - 1)):
+        count, unit = out[axis], math.prod(out[axis + 1 :])
+        fits = [b for b in range(1, count + 1) if count % b == 0 and b * unit <= BLOCK_ROWS]
+        block[axis] = max(fits, default=1)
+        if block[axis] < count:
+            break
+    return tuple(block)

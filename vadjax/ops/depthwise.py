@@ -1,0 +1,51 @@
+"""Depthwise convolution of pictures: each channel by a kernel of its own."""
+
+import functools
+
+import jax
+from jax import lax
+
+from vadjax.ops import plain
+from vadjax.ops.cpu.depthwise import shifted
+
+
+def depthwise(
+    lhs,
+    rhs,
+    window_strides,
+    padding,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count=1,
+    **options,
+) -> jax.Array:
+    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)` of two dimensions.
+
+    Args:
+      lhs: x [B, H, W, C].
+      rhs: kernel [kh, kw, 1, C].
+      window_strides: one per dimension.
+      padding: "SAME", "VALID", or (before, after) per dimension.
+      lhs_dilation: none is known here.
+      rhs_dilation: none is known here.
+      dimension_numbers: ignored; the layout is the one above.
+      feature_group_count: C.
+      **options: ignored, further ones of Flax.
+
+    Returns:
+      [B, H', W', C].
+
+    Raises:
+      ValueError: a dilation, or another number of groups than channels.
+    """
+    del dimension_numbers, options
+    if any(d != 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ()))):
+        raise ValueError("depthwise: no dilation here; take vadjax.ops.conv")
+    if not feature_group_count == lhs.shape[-1] == rhs.shape[-1]:
+        raise ValueError(f"depthwise: {feature_group_count} groups, kernel {rhs.shape}")
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    size = {"strides": tuple(window_strides), "padding": tuple(map(tuple, padding))}
+    default = functools.partial(plain.conv, groups=lhs.shape[-1], **size)
+    return lax.platform_dependent(lhs, rhs, cpu=functools.partial(shifted, **size), default=default)

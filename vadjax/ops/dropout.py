@@ -1,0 +1,34 @@
+"""Which values dropout keeps. The probability to keep is rounded to 1 / 65,536, on every device."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from vadjax.ops.cpu import words
+
+
+def kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
+    """Bool mask of that shape, True with probability `1 - rate`."""
+    return words.draw(rng, shape) < _kept_words(rate)
+
+
+def kept_in_time(rng: jax.Array, shape: tuple[int, int, int], rate: float) -> jax.Array:
+    """As `kept` of shape [R, T, C], each of the T snippets drawn with a key of its own."""
+    rows, length, channels = shape
+    draw = functools.partial(kept, shape=(rows, channels), rate=rate)
+    keys = jax.random.split(rng, length)
+    # On CPU in a loop: else the words are kept for the gradient, not the mask.
+    loop = functools.partial(lax.map, draw)
+    return lax.platform_dependent(keys, cpu=loop, default=jax.vmap(draw)).swapaxes(0, 1)
+
+
+def scaled(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
+    """Factors, float32 of that shape: 0 with probability `rate`, else one over that of keeping."""
+    return jnp.where(kept(rng, shape, rate), jnp.float32(words.COUNT / _kept_words(rate)), 0)
+
+
+def _kept_words(rate: float) -> int:
+    """How many of the words mean that a value is kept."""
+    return round((1 - rate) * words.COUNT)

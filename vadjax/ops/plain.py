@@ -1,0 +1,63 @@
+"""Operations as XLA has them: what GPU and TPU get, and what the forms for CPU are made of.
+
+Models take the operations of `vadjax.ops.conv` and its neighbours, which choose the form.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Padding = tuple[tuple[int, int], ...]  # (before, after) of each spatial dimension
+
+LAYOUTS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+
+def conv(
+    x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding, groups: int = 1
+) -> jax.Array:
+    """Convolution [B, (T',) H', W', F] of x [B, (T,) H, W, C], kernel [(kt,) kh, kw, C/groups, F].
+
+    Args:
+      x: the input.
+      w: the kernel.
+      strides: one for each spatial dimension.
+      padding: (before, after) for each spatial dimension.
+      groups: of channels that do not see one another.
+    """
+    layout = LAYOUTS[w.ndim - 2]
+    return lax.conv_general_dilated(
+        x, w, strides, padding, dimension_numbers=layout, feature_group_count=groups
+    )
+
+
+def conv_transpose(x: jax.Array, w: jax.Array) -> jax.Array:
+    """Transposed convolution [B, 2 H, 2 W, F] of x [B, H, W, C] with a kernel [3, 3, C, F]."""
+    return lax.conv_general_dilated(
+        x, w[::-1, ::-1], (1, 1), ((1, 2),) * 2, (2, 2), dimension_numbers=LAYOUTS[2]
+    )
+
+
+def conv_frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
+    """3×3×3 convolution [B, M, H, W, F] of the frames of x [B, T, H, W, C] that `triples` names.
+
+    Args:
+      x: the frames.
+      w: kernel [3, 3, 3, C, F].
+      triples: int [M, 3]; -1 is a frame of zeros.
+    """
+    volumes = with_zeros(x)[:, triples].reshape(-1, triples.shape[1], *x.shape[2:])
+    y = conv(volumes, w, (1, 1, 1), ((0, 0), (1, 1), (1, 1)))
+    return y.reshape(len(x), len(triples), *y.shape[2:])
+
+
+def with_zeros(x: jax.Array) -> jax.Array:
+    """Frames [B, T + 1, ...] of [B, T, ...]: the last one, which -1 names, is zeros."""
+    return jnp.pad(x, [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))
+
+
+def earlier(x: jax.Array, snippets: int) -> jax.Array:
+    """Moves x [R, T, C] to earlier snippets (negative: later); zeros come in."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (-snippets, snippets, 0), (0, 0, 0)])
