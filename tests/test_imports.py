@@ -35,6 +35,7 @@ ALLOWED = {
     "runtime.progress": ("runtime.terminal",),
     "runtime.provenance": (),
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
+    "runtime.arguments": ("config", "runtime.provenance"),
     "runtime.mesh": (),
     "runtime.checksums": ("formats",),
     "runtime.metric_writers": ("formats", *PLACES),
@@ -47,7 +48,7 @@ ALLOWED = {
         *PLACES,
     ),
     "runtime.workdir": ("runtime", "data", "formats"),
-    "data": ("ops", "formats", "backbones", *PLACES),
+    "data": ("config", "ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "report": ("scores", "metrics", "formats", *VIDEO, *DATASETS, *PLACES, *PROGRAMS),
@@ -61,13 +62,17 @@ ALLOWED = {
         *("config", "runtime", "metrics", "report"),
     ),
     "predict": ("system", "evaluate", "data", "formats", "ops", "scores", "report", "runtime"),
-    "evaluate": ("system", "data", "ops", "scores", "metrics", "report", "runtime"),
+    "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "ops", "runtime"),
+    "stages": ("runtime.command",),  # says what it is called now
     "main": ("train", "evaluate", "predict", "data", "runtime"),
     "config": (),  # finds the presets of a system by its name
     "": (),
 }
-WITHOUT_JAX = ("config", "formats", "scores", "metrics", "report", *PLACES, *PROGRAMS, *VIDEO)
+WITHOUT_JAX = (
+    *("config", "formats", "scores", "metrics", "report", "runtime.arguments"),
+    *(*PLACES, *PROGRAMS, *VIDEO),
+)
 # Empty packages.
 FOLDERS = ("", "ops", "runtime", "data", "data.store", "data.video", "scores", "systems")
 DOORS = {"ops.cpu": "ops"}  # folders that only the one around them may import
@@ -157,6 +162,8 @@ def test_no_arrow_points_back(path):
     ("vadjax.backbones.provenance", "vadjax.data.store.records"),
     ("vadjax.convert.arrays", "vadjax.data.store.records"),
     ("vadjax.runtime.command", "jax"),
+    ("vadjax.runtime.arguments", "vadjax.system"),
+    ("vadjax.stages", "vadjax.systems.exemplar.stages"),
     ("vadjax.runtime.command", "vadjax.train"),
     ("vadjax.runtime.replacing", "numpy"),
     ("vadjax.runtime.replacing", "vadjax.runtime.metric_writers"),
