@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import pkgutil
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from vadjax import systems
+from vadjax.config import expect_one_of, suggestion
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.scores.files import Scores
@@ -113,9 +116,7 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     Raises:
       ValueError: none of `PRECISIONS`.
     """
-    if config.train.precision not in PRECISIONS:
-        have = ", ".join(PRECISIONS)
-        raise ValueError(f"train.precision is {config.train.precision!r}; expected one of {have}")
+    expect_one_of("train.precision", config.train.precision, PRECISIONS)
     if config.train.precision == "float64" and not jax.config.jax_enable_x64:
         raise ValueError("train.precision is 'float64', which needs JAX_ENABLE_X64=1")
     return jnp.dtype(config.train.precision)
@@ -142,5 +143,7 @@ def load(config: ml_collections.ConfigDict, folder: pathlib.Path | None = None) 
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
             raise
-        raise ValueError(f"config.system is {config.system!r}; there is no {name}") from error
+        known = [one.name for one in pkgutil.iter_modules(systems.__path__)]
+        hint = suggestion(config.system, known)
+        raise ValueError(f"config.system is {config.system!r}; there is no {name}{hint}") from error
     return module.System(config, folder)

@@ -15,6 +15,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from vadjax.config import expect_one_of
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.grid import Grid
@@ -323,8 +324,7 @@ def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
     Raises:
       ValueError: no such rule or split, or a name without an underscore.
     """
-    if rule not in CAMERAS:
-        raise ValueError(f"data.cameras is {rule!r}; expected one of {', '.join(CAMERAS)}")
+    expect_one_of("data.cameras", rule, CAMERAS)
     found: dict[str, list[Video]] = {}
     for video in sorted(Videos(data, split), key=lambda video: video.name):
         try:
@@ -388,4 +388,4 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
             "or None"
         )
-    maps.check_rule(config.eval.map_rule)
+    expect_one_of("eval.map_rule", config.eval.map_rule, maps.RULES)

@@ -8,6 +8,7 @@ import jax
 import ml_collections
 import optax
 
+from vadjax.config import expect_one_of
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 from vadjax.systems.exemplar_networks import appearance, motion
@@ -27,9 +28,7 @@ class System:
     """Appearance or motion networks; `vadjax.system.System` tells what each method is for."""
 
     def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        if config.model.network not in NETWORKS:
-            have = " or ".join(NETWORKS)
-            raise ValueError(f"model.network is {config.model.network!r}; expected {have}")
+        expect_one_of("model.network", config.model.network, NETWORKS)
         self.training = NETWORKS[config.model.network](config, folder)
         self.kind: str = self.training.kind
         rate = optax.cosine_decay_schedule(config.optim.learning_rate, max(config.train.steps, 1))

@@ -14,9 +14,10 @@ import ml_collections
 import numpy as np
 import optax
 
+from vadjax.config import expect_one_of
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
-from vadjax.data.segments import check_expansion, expand
+from vadjax.data.segments import EXPANSIONS, expand
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
@@ -48,7 +49,7 @@ class System:
         del folder  # nothing is kept beside the state
         if not 0 <= config.model.dropout < 1:
             raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
-        check_expansion(config.eval.expansion)
+        expect_one_of("eval.expansion", config.eval.expansion, EXPANSIONS)
         self.config = config
         self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
