@@ -11,7 +11,7 @@ from ml_collections import config_flags
 from tests.helpers.places import ROOT
 from vadjax.config import FIELDS, apply_variant, base, descriptions, expect_one_of
 from vadjax.runtime.provenance import flatten
-from vadjax.system import load
+from vadjax.system import load_system
 
 PATHS = sorted((ROOT / "configs").glob("[a-z]*.py"))
 NAMES = [path.stem for path in PATHS]
@@ -43,7 +43,7 @@ def test_every_variant_makes_a_system(name):
     told = set(re.findall(r"[ `]:(\w+)", module_of(name).__doc__))
     assert "smoke" in told <= set(variants_of(name))
     for variant in variants_of(name):
-        system = load(module_of(name).get_config(variant))
+        system = load_system(module_of(name).get_config(variant))
         assert system.kind in ("features", "frames", "images")
 
 

@@ -12,7 +12,7 @@ from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset
 from vadjax.runtime import mesh
 from vadjax.runtime.checkpoint import Checkpoints
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.train import Loop
 
 STEPS, BATCH = 20, 8
@@ -65,7 +65,7 @@ def start(config, data, first=None):
 
     Adam would turn rounding noise into whole steps.
     """
-    system = load(config)
+    system = load_system(config)
     own = data[system.kind]
     config.data.dir = str(own.folder)
     system.optimizer = optax.sgd(RATES.get(config.system, 1e-3))
@@ -89,11 +89,11 @@ def steps(system, loop, state, first: int = 0, last: int = STEPS):
 def figures(name: str, devices: int, state, data) -> dict:
     """Figures of a state, every video scored once by so many devices."""
     config = config_of(name, devices)
-    system = load(config)
+    system = load_system(config)
     own = data[system.kind]
     config.data.dir = str(own.folder)
     final = system.finalize(mesh.local(state), own)
-    if not evaluate.scores_videos(system):
+    if not system.scores_videos:
         return system.figures(final, own)
     videos = system.videos(own, "test")
     found = list(system.score(final, videos))

@@ -1,13 +1,17 @@
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
-from vadjax import evaluate
+from docs.examples.frame_difference import config as example
+from vadjax import evaluate, train
+from vadjax.predict import run as predict
 from vadjax.scores.files import Scores
+from vadjax.system import System
 
 
-class Forgetful:
+class Forgetful(System):
     """Scores every video but those that are called `lost`."""
 
     def score(self, state, videos):
@@ -23,7 +27,7 @@ def videos(*names):
 
 
 def test_every_video_is_scored(tmp_path):
-    found = evaluate.write_scores(Forgetful(), None, videos("b", "a"), "test", tmp_path)
+    found = evaluate.write_scores(Forgetful(None), None, videos("b", "a"), "test", tmp_path)
     assert [one.video for one in found] == ["a", "b"]
 
 
@@ -36,4 +40,22 @@ def test_every_video_is_scored(tmp_path):
 )
 def test_videos_that_were_not_scored_are_named(tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
-        evaluate.write_scores(Forgetful(), None, videos(*names), "test", tmp_path)
+        evaluate.write_scores(Forgetful(None), None, videos(*names), "test", tmp_path)
+
+
+def test_no_program_changes_its_callers_config(toy_scenes, tmp_path, without_reports):
+    """An empty `data.dir` is filled in, for evaluation and prediction, but in a copy."""
+    config, run = example.get_config(), tmp_path / "run"
+    config.data.dir = str(toy_scenes)
+    before = config.copy_and_resolve_references()
+    train.run(config, run)
+    assert config == before
+    config.data.dir = before.data.dir = ""
+    evaluate.run(config, run)
+    assert config == before
+    (tmp_path / "new").mkdir()
+    for number in range(3):
+        picture = np.full((48, 64, 3), 40 * number, np.uint8)
+        cv2.imwrite(str(tmp_path / "new" / f"{number}.png"), picture)
+    assert predict.run(config, run, str(tmp_path / "new"), tmp_path / "out", film=False) == {}
+    assert config == before

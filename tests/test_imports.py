@@ -13,7 +13,9 @@ JAX = ("jax", "flax", "optax", "orbax", "grain")
 # How files are put into their place, and what is said where they cannot be; no NumPy in them.
 PLACES = tuple(f"runtime.{one}" for one in ("lock", "replacing", "space"))
 # How programs end, and the lines that they print; no JAX in them.
-PROGRAMS = tuple(f"runtime.{one}" for one in ("command", "progress", "provenance", "terminal"))
+PROGRAMS = tuple(f"runtime.{one}" for one in (
+    "command", "policy", "progress", "provenance", "terminal",
+))  # fmt: skip
 # Videos and pictures, boxes and masks; no JAX in them. Datasets bring JAX, so `report` imports
 # those two late.
 VIDEO = tuple(f"data.video.{one}" for one in (
@@ -34,6 +36,7 @@ ALLOWED = {
     "runtime.terminal": (),
     "runtime.progress": ("runtime.terminal",),
     "runtime.provenance": (),
+    "runtime.policy": (),
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
     "runtime.arguments": ("config", "runtime.provenance"),
     "runtime.mesh": (),
@@ -48,6 +51,7 @@ ALLOWED = {
         *PLACES,
     ),
     "runtime.workdir": ("runtime", "data", "formats"),
+    "runtime.cache": ("runtime", "data", "formats"),
     "data": ("config", "ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
@@ -56,12 +60,16 @@ ALLOWED = {
         *("backbones", "convert", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
         *PLACES,
     ),
-    "system": ("config", "data", "scores"),
+    "system": ("config", "data", "ops", "scores", "runtime.cache"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
-        *("config", "runtime", "metrics", "report"),
+        *("config", "runtime.mesh", "runtime.progress"),
     ),
-    "predict": ("system", "evaluate", "data", "formats", "ops", "scores", "report", "runtime"),
+    "systems.s3r.dictionary": (  # a program too
+        *("systems.s3r", "config", "data", "convert", "formats", "scores", "runtime.command"),
+        *("runtime.progress", "runtime.replacing"),
+    ),
+    "predict": ("system", "data", "formats", "ops", "scores", "report", "runtime"),
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "ops", "runtime"),
     "stages": ("runtime.command",),  # says what it is called now
@@ -76,7 +84,8 @@ WITHOUT_JAX = (
 # Empty packages.
 FOLDERS = ("", "ops", "runtime", "data", "data.store", "data.video", "scores", "systems")
 DOORS = {"ops.cpu": "ops"}  # folders that only the one around them may import
-PROGRAM_OF_A_SYSTEM = ("main", "evaluate")  # what its `__main__` may import beside
+# What the `__main__` of a system may import beside.
+PROGRAM_OF_A_SYSTEM = ("main", "evaluate", "metrics", "report", "runtime")
 
 
 def name_of(path) -> str:
@@ -142,6 +151,12 @@ def test_no_arrow_points_back(path):
     ("vadjax.metrics.region", "vadjax.data.clips"),
     ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
     ("vadjax.systems.mil.system", "vadjax.evaluate"),
+    ("vadjax.systems.ssmtl.system", "vadjax.runtime.workdir"),
+    ("vadjax.systems.exemplar.files", "vadjax.runtime.replacing"),
+    ("vadjax.systems.exemplar.system", "vadjax.report.page"),
+    ("vadjax.systems.exemplar_networks.motion", "vadjax.metrics.frame"),
+    ("vadjax.predict.restore", "vadjax.evaluate"),
+    ("vadjax.runtime.policy", "jax"),
     ("vadjax.data.bags", "vadjax.train"),
     ("vadjax.data.video.boxes", "jax.numpy"),
     ("vadjax.data.store.source", "data_prep.toy"),

@@ -15,7 +15,6 @@ from vadjax.config import expect_one_of
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
-from vadjax.ops import compilation
 from vadjax.report import page, table
 from vadjax.runtime import (
     lock,
@@ -27,13 +26,13 @@ from vadjax.runtime import (
     space,
     workdir,
 )
+from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.scores.figures import labels
 from vadjax.scores.files import Scores
-from vadjax.system import System, load
+from vadjax.system import System, load_system
 
-FREE = ("eval.", "report.", "data.", "train.devices", "train.keep")
 BEST = "best step on the TEST split"
 HELD_OUT = "best step on held-out training videos"
 
@@ -44,8 +43,8 @@ def run(
     """Scores a checkpoint of the run in `folder` again, into a new folder `evaluate_STEP` there.
 
     Args:
-      config: the run's config; `eval.*`, `report.*` and `data.*` may differ. An empty `data.dir`
-        means the run's own dataset.
+      config: the run's config; `vadjax.runtime.policy` says what may differ. An empty `data.dir`
+        means the run's own dataset. It stays as it is.
       folder: workdir of the run.
       step: which checkpoint; the newest, or the best if one was selected, if None.
 
@@ -53,16 +52,14 @@ def run(
       FileNotFoundError, ValueError: no such run or checkpoint, or the config differs.
     """
     folder = pathlib.Path(folder)
+    config = config.copy_and_resolve_references()
     config.data.dir = config.data.dir or workdir.saved(folder)["data"]["dir"]
-    workdir.check(folder, config, free=FREE)
+    workdir.check(folder, config, use="evaluate")
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load(config, folder)
+    system = load_system(config, Cache(folder), any_module=True)
     data = source.open_dataset(config, system.kind, folder)
-    devices = mesh.of_run(config)
-    target = mesh.abstract(
-        devices, compilation.shapes(lambda: system.init(jax.random.key(config.seed), data))
-    )
+    target = mesh.abstract(mesh.of_run(config), system.abstract_state(data))
     chosen = "newest checkpoint" if step is None else "chosen step"
     selection = selects(config, system)
     with Checkpoints(folder, bool(selection), read_only=True) as checkpoints:
@@ -143,7 +140,7 @@ def measure(
     With several processes each scores its share of the videos; the first writes the rest.
     """
     split = config.eval.split
-    if scores_videos(system):
+    if system.scores_videos:
         videos = system.videos(data, split)
         results = write_scores(system, state, videos, split, out)
         found = figures(config, results)
@@ -193,12 +190,7 @@ def selects(config: ml_collections.ConfigDict, system: System) -> str | None:
     """How the step that is reported is selected: `BEST`, `HELD_OUT`, or None for the last."""
     if config.eval.select_on_test:
         return BEST
-    return HELD_OUT if hasattr(system, "held_out") and config.eval.held_out else None
-
-
-def scores_videos(system: System) -> bool:
-    """Whether the system scores videos, or else trains a part of another one."""
-    return hasattr(system, "score")
+    return HELD_OUT if system.validates and config.eval.held_out else None
 
 
 def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -> list[Scores]:
@@ -246,7 +238,7 @@ def _share(system: System, videos: Sequence) -> Sequence:
     """The videos that this process scores."""
     if processes.count() == 1:
         return videos
-    if getattr(system, "in_order", False):
+    if system.in_order:
         return videos if processes.is_first() else []
     return processes.own(videos)
 
@@ -308,7 +300,7 @@ def measure_state(
     config: ml_collections.ConfigDict, system: System, data: Dataset, state, folder: pathlib.Path
 ) -> dict:
     """Figures of a finalized state; `folder` is for what several processes tell each other."""
-    if not scores_videos(system):
+    if not system.scores_videos:
         return system.figures(state, data)
     videos = system.videos(data, config.eval.split)
     if processes.count() == 1:

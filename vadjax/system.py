@@ -1,10 +1,10 @@
 """The contract of a system, and finding one by name."""
 
 import importlib
-import pathlib
 import pkgutil
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -16,42 +16,76 @@ from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.ops import compilation
+from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part
 
 State = Any  # one pytree of arrays, saved and restored as a whole
+NAME = re.compile(r"[a-z_0-9]+")  # of a folder in vadjax/systems
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)  # dotted path of a user's module
 
 
-class System(Protocol):
-    """What `vadjax.systems.NAME.system.System` offers; the loop knows nothing else.
+class System:
+    """What a system offers; the loop knows nothing else. The defaults are what most systems need.
 
-    A system that trains a part of another one (networks for features) scores no video: instead of
-    `videos` and `score` it has `figures(state, data) -> dict[str, float]`, measured on data that
-    it was not trained on.
+    A system that trains a part of another one (networks for features) scores no video: it sets
+    `scores_videos` to False and has `figures` instead of `videos`, `score` and `stream`.
+
+    Args:
+      config: of the run; a system reads its own sections.
+      cache: keeps what is expensive to make; None keeps nothing after the program.
 
     Attributes:
-      kind: kind of dataset it reads (`Dataset.kind`).
-      window: frames that one score is of; fewer are filled up, or have none. Only for `stream`.
-      in_order: optional, whether the scores of a video depend on the videos before: then they are
-        not shared out among several processes.
+      kind: kind of dataset that it reads (`Dataset.kind`).
+      scores_videos: whether it scores videos, or trains a part of another system.
+      validates: whether `validate` measures anything, so that it can select a step.
+      in_order: whether the scores of a video depend on the videos before it. If so, the videos are
+        not divided among several processes.
+      window: number of frames that one score is computed from. Only `stream` needs it: a video
+        with fewer frames is filled up, or has no scores.
     """
 
     kind: str
+    scores_videos = True
+    validates = False
+    in_order = False
+    window = 1
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        """Reads its sections of the config; `folder` (the workdir) is for what saves it work."""
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        self.config, self.cache = config, cache or Cache()
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset | None:
         """Endless training batches: this process's share of each global batch.
 
-        None for a system that learns all it does in `init`.
+        Default: None, for a system that learns all it does in `init`.
         """
+        del data, shard
+        return None
+
+    def facts(self, data: Dataset) -> dict[str, Description]:
+        """Further datasets that the run is trained on, by name. Default: none.
+
+        The loop keeps each as NAME.json in the workdir, where `cache.fact` finds it when the run
+        is used without them, and refuses to resume with others.
+        """
+        del data
+        return {}
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
-        """First state; may pass over the training split, keeping files in the workdir.
+        """First state; may pass over the training split, and keep files in the cache."""
+        raise NotImplementedError(f"{type(self).__module__} has no init")
 
-        For the shapes alone (`jax.eval_shape`) of a finished run, `data` may be a `Description`.
+    def abstract_state(self, description: Description) -> State:
+        """Shapes and types of the state, without data and without learning anything.
+
+        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
+        than the description reads them from what the run has stored (`cache`).
+
+        Args:
+          description: of the dataset that the state is used on, or was trained on.
         """
+        return compilation.shapes(lambda: self.init(jax.random.key(self.config.seed), description))
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -59,24 +93,35 @@ class System(Protocol):
         """A gradient step, or any other "state, batch → state", with scalars to log.
 
         Pure: the loop compiles it over the mesh and donates `state`. `loss` must be among the
-        scalars.
+        scalars. Not called for a system without batches.
         """
+        raise NotImplementedError(f"{type(self).__module__} is not trained by steps")
 
     def finalize(self, state: State, data: Dataset) -> State:
-        """After the last update: identity for most."""
+        """The state after the last update. Default: unchanged."""
+        del data
+        return state
 
-    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
-        """Optional: figures on the training videos that `eval.held_out` keeps out of `batches`.
+    def validate(self, state: State, data: Dataset) -> dict[str, float]:
+        """Figures on the training videos that `eval.held_out` keeps out of `batches`.
 
         The highest `auc`, or the lowest `loss` where there is none, selects the step that is
-        reported, without a look at the test split.
+        reported, without a look at the test split. Default: none (`validates` is False).
         """
+        del state, data
+        return {}
 
-    def videos(self, data: Dataset, split: str) -> Iterable[Any]:
+    def figures(self, state: State, data: Dataset) -> dict[str, float]:
+        """Figures of a system that scores no videos, on data that it was not trained on."""
+        raise NotImplementedError(f"{type(self).__module__} scores videos, or has no figures")
+
+    def videos(self, data: Dataset, split: str) -> Sequence[Any]:
         """The videos of a split in the form that `score` takes."""
+        raise NotImplementedError(f"{type(self).__module__} scores no videos")
 
-    def score(self, state: State, videos: Iterable[Any]) -> Iterator[Scores]:
+    def score(self, state: State, videos: Sequence[Any]) -> Iterator[Scores]:
         """Scores of each video, in the order of `videos`, batched as suits the system."""
+        raise NotImplementedError(f"{type(self).__module__} scores no videos")
 
     def stream(
         self,
@@ -102,9 +147,12 @@ class System(Protocol):
           live: each score as soon as it can be had, rather than many at once.
           first: number of the first frame in the whole video, for boxes and reasons.
         """
+        raise NotImplementedError(f"{type(self).__module__} scores no new video")
 
-    def settle(self, state: State, scores: Scores) -> Scores:
-        """The scores of a whole video from those of its parts: the same for most."""
+    def postprocess(self, state: State, scores: Scores) -> Scores:
+        """The scores of a whole video from those of its parts. Default: unchanged."""
+        del state
+        return scores
 
 
 PRECISIONS = ("float32", "bfloat16", "float64")
@@ -127,23 +175,51 @@ def at_least_float32(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def load(config: ml_collections.ConfigDict, folder: pathlib.Path | None = None) -> System:
+def load_system(
+    config: ml_collections.ConfigDict, cache: Cache | None = None, *, any_module: bool = False
+) -> System:
     """The system that `config.system` names: class `System` of `vadjax.systems.NAME.system`.
 
     Args:
       config: of the run.
-      folder: workdir of the run; None keeps no files.
+      cache: as for `System`.
+      any_module: whether `config.system` may also be the dotted path of a module, which is then
+        imported. Only for a config that the user gives; never for one that is read from the folder
+        of a run, because a folder may come from a stranger.
 
     Raises:
       ValueError: there is no such system.
     """
-    name = f"vadjax.systems.{config.system}.system"
+    name = str(config.system)
+    if NAME.fullmatch(name):
+        module = f"vadjax.systems.{name}.system"
+    elif any_module and MODULE.fullmatch(name):
+        module = name
+    else:
+        also = ", or the dotted path of a module" if any_module else ""
+        raise ValueError(
+            f"config.system is {name!r:.80}; expected the name of a folder in vadjax/systems "
+            f"(a-z, 0-9 and _){also}"
+        )
+    return _class_of(module, name)(config, cache)
+
+
+def _class_of(module: str, name: str) -> type[System]:
+    """Class `System` of a module.
+
+    Raises:
+      ValueError: there is no such module, or it has no such class.
+    """
     try:
-        module = importlib.import_module(name)
+        found = vars(importlib.import_module(module)).get("System")
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        known = [one.name for one in pkgutil.iter_modules(systems.__path__)]
-        hint = suggestion(config.system, known)
-        raise ValueError(f"config.system is {config.system!r}; there is no {name}{hint}") from error
-    return module.System(config, folder)
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, but what it imports is not
+        hint = suggestion(name, [one.name for one in pkgutil.iter_modules(systems.__path__)])
+        raise ValueError(f"config.system is {name!r}; there is no {module}{hint}") from error
+    if not isinstance(found, type) or not issubclass(found, System):
+        raise ValueError(
+            f"config.system is {name!r}; {module} has no class System that is a "
+            "vadjax.system.System"
+        )
+    return found

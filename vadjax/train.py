@@ -15,8 +15,9 @@ from vadjax import evaluate
 from vadjax.data.store import loader, source
 from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
+from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
-from vadjax.system import load
+from vadjax.system import load_system
 
 FINITE = "finite"
 PROFILE = "profile"  # folder of the trace in the workdir
@@ -44,20 +45,25 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     """As `run`, in a folder that is held."""
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load(config, folder)
+    system = load_system(config, Cache(folder), any_module=True)
     with processes.first_then_others("dataset"):
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
     devices = mesh.of_run(config)
     with processes.first_then_others("input"):
         batches = system.batches(data, loader.this_process())
+    workdir.keep_facts(folder, system.facts(data))
     root = jax.random.key(config.seed)
-    state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
         step = checkpoints.newest
+        resumes = step is not None
+        if resumes:  # what was learned is in the checkpoint
+            state = system.abstract_state(data)
+        else:
+            state = system.init(jax.random.fold_in(root, INIT_STREAM), data)
         checkpoints.check_room(state, most_checkpoints(config, bool(selection)))
-        if step is not None:
+        if resumes:
             target = mesh.abstract(devices, state, config.train.fsdp)
             state, step = checkpoints.restore(target, step)
         else:
@@ -113,7 +119,7 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
     if config.eval.batch < 1:
         raise ValueError(f"eval.batch is {config.eval.batch}; expected at least 1")
     evaluate.check_figure(config.eval.select_by)
-    if evaluate.scores_videos(system):
+    if system.scores_videos:
         system.videos(data, config.eval.split)
     elif config.eval.select_on_test:
         raise ValueError(
@@ -227,7 +233,7 @@ class Loop:
             return figures[self.config.eval.select_by]
         if self.selection is None:
             return None
-        own = self.system.held_out(final, self.data)
+        own = self.system.validate(final, self.data)
         self.writer.write(step, {f"held_out/{name}": value for name, value in own.items()})
         return own["auc"] if "auc" in own else -own["loss"]
 

@@ -21,7 +21,7 @@ from vadjax.data.toy.datasets import ToyBags
 from vadjax.data.toy.images import ToyImages
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.runtime import mesh
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.train import Loop
 
 NOISE = 0.01  # added to all first parameters: some begin as zero, and hide what is behind them
@@ -235,7 +235,7 @@ class Gradients:
                 "train.devices": 1,
             }
         )
-        system = load(config)
+        system = load_system(config)
         system.optimizer = recording(system.optimizer)
         return system, config
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from vadjax.backbones import i3d
 from vadjax.data.store.records import Description
-from vadjax.ops import compilation
 from vadjax.ops.distance import kernels
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.exemplar_networks.motion import prepare
 from vadjax.systems.lgn.stream import Past, needed_frames, score_windows
 
@@ -81,7 +80,7 @@ def described(kind: str, **manifest) -> Description:
 def bags_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
     """MIL, S3R and RTFM."""
     config = configured(module, size, precision)
-    system = load(config)
+    system = load_system(config)
     data = described("features", streams={"rgb": size.width})
     count = size.batch[name]
     crops = () if name == "mil" else (size.crops,)
@@ -105,7 +104,7 @@ def bags_cases(name: str, module: str, size: Size, precision: str) -> Iterator[C
 def predictor_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
     """LGN-Net and MNAD."""
     config = configured(module, size, precision)
-    system = load(config)
+    system = load_system(config)
     data, count = described("frames", size=list(size.frame)), size.batch[name]
     windows = {"frames": shape(count, 5, *size.frame, 3, kind=np.uint8)}
     yield train_case(name, system, data, windows, f"{count} windows")
@@ -129,7 +128,7 @@ def object_cases(name: str, module: str, size: Size, precision: str) -> Iterator
     """SSMTL without teachers: three tasks."""
     config = configured(module, size, precision)
     config.model.tasks = tuple(task for task in config.model.tasks if task != "distillation")
-    system = load(config)
+    system = load_system(config)
     data, count, side = (
         described("frames", size=list(size.frame)),
         size.batch[name],
@@ -147,7 +146,7 @@ def object_cases(name: str, module: str, size: Size, precision: str) -> Iterator
 def network_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
     """The appearance and motion networks of EVAL."""
     config = configured(module, size, precision)
-    system, count = load(config), size.batch[name]
+    system, count = load_system(config), size.batch[name]
     own = system.training
     if name == "appearance":
         images = shape(count, own.size, own.size, 3, kind=np.uint8)
@@ -224,7 +223,7 @@ def configured(module: str, size: Size, precision: str):
 
 def first_state(system, data: Description) -> Any:
     """Shapes of the first state."""
-    return compilation.shapes(lambda: system.init(jax.random.key(0), data))
+    return system.abstract_state(data)
 
 
 def train_case(name: str, system, data: Description, batch, what: str) -> Case:

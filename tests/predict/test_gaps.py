@@ -22,7 +22,7 @@ from vadjax.extractors import clips as clip_features
 from vadjax.predict import live
 from vadjax.predict.restore import Clock, Trained, restore
 from vadjax.scores.streaming import join
-from vadjax.system import load
+from vadjax.system import load_system
 
 LOST = 48  # frames
 AT = 17  # number of the first frame after the gap
@@ -49,7 +49,7 @@ def make(toy_scenes, toy_bags, tmp_path_factory, without_reports):
             folder = tmp_path_factory.mktemp("runs") / "run"
             train.run(config, folder)
             return restore(config, folder)
-        system, dataset = load(config), Dataset(data)
+        system, dataset = load_system(config), Dataset(data)
         state = system.init(jax.random.key(0), dataset)
         return Trained(system, system.finalize(state, dataset), dataset)
 
@@ -147,7 +147,7 @@ def test_quiet_frames_with_a_gap_score_as_quiet(tmp_path):
     config, data = ped2_exemplar.get_config("smoke"), Dataset(tmp_path / "long")
     config.data.dir, config.train.devices = str(data.folder), 1
     config.volume.step = (2, 40, 40)
-    system = load(config)
+    system = load_system(config)
     trained = Trained(system, system.init(jax.random.key(0), data), data)
     quiet = list(Videos(data, "train")[0])
     assert scored(trained, quiet).frame_scores.max() < 0.1

@@ -27,9 +27,10 @@ from vadjax.predict import run as predict
 from vadjax.predict.restore import Clock, Trained, restore
 from vadjax.report import page
 from vadjax.runtime import workdir
+from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
 from vadjax.scores.streaming import Part
-from vadjax.system import load
+from vadjax.system import load_system
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -501,7 +502,7 @@ def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path,
         predict.run(config, folder, str(frames), tmp_path, film=False)
     finally:
         away.rename(toy_scenes)
-    assert load(config, folder) is not None
+    assert load_system(config, Cache(folder)) is not None
 
 
 def test_pictures_of_16_bits_follow_the_levels_of_the_training(

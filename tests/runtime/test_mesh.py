@@ -4,12 +4,12 @@ import pytest
 from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset
 from vadjax.runtime import mesh
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.train import Loop
 
 
 def test_gradients_are_summed_over_the_devices(mil_config, toy_bags):
-    data, system = Dataset(toy_bags), load(mil_config)
+    data, system = Dataset(toy_bags), load_system(mil_config)
     grid = mesh.make(8, 8)
     state = mesh.put_state(grid, system.init(jax.random.key(0), data))
     batch = mesh.put_batch(grid, next(iterate(system.batches(data, Shard()))))

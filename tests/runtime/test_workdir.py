@@ -50,7 +50,7 @@ def test_fields_of_another_type_are_not_taken(tmp_path, model, message):
     theirs = {**CONFIG, "model": {**CONFIG["model"], **model}}
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     with pytest.raises(ValueError, match=rf"config\.json: {re.escape(message)}"):
-        workdir.adopt(config(), tmp_path, ())
+        workdir.adopt(config(), tmp_path)
 
 
 @pytest.mark.parametrize("hidden", [[8, 10**9], [-(10**9)], [1 << 70]])
@@ -60,9 +60,9 @@ def test_sizes_that_no_network_has_are_not_taken(tmp_path, hidden):
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     message = rf"config\.json: model.hidden is {hidden[-1]}; expected whole numbers up to 1,048,576"
     with pytest.raises(ValueError, match=message):
-        workdir.adopt(config(), tmp_path, ())
+        workdir.adopt(config(), tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "seed": 10**12}))
-    assert workdir.adopt(config(), tmp_path, ())[0].seed == 10**12
+    assert workdir.adopt(config(), tmp_path)[0].seed == 10**12
 
 
 def test_sizes_that_are_too_large_together_are_not_taken(tmp_path):
@@ -75,7 +75,7 @@ def test_sizes_that_are_too_large_together_are_not_taken(tmp_path):
 def test_fields_of_the_same_type_are(tmp_path):
     theirs = {**CONFIG, "model": {"hidden": [16], "dropout": 1, "w": "x"}}
     (tmp_path / "config.json").write_text(json.dumps(theirs))
-    found, changed = workdir.adopt(config(), tmp_path, ())
+    found, changed = workdir.adopt(config(), tmp_path)
     assert found.model.hidden == (16,) and found.model.dropout == 1 and found.model.w == "x"
     assert changed == ["model.dropout", "model.hidden", "model.w"]
 

@@ -85,9 +85,10 @@ class Source:
             _check_made_of(self._own, data)
         self.outputs = outputs_of(self._own)
 
-    def to_json(self) -> dict | None:
-        """What is known of the dataset of objects (`Description.to_json`); None without one."""
-        return self._own and self._own.to_json()
+    @property
+    def described(self) -> Description | None:
+        """The dataset of objects; None where the frames' own boxes are taken."""
+        return self._own
 
     def videos(self, split: str) -> list["ObjectVideo"]:
         """The videos of a split with their objects.

@@ -8,21 +8,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import jax
 import ml_collections
 import numpy as np
 
-from vadjax import evaluate
 from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
-from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, space, workdir
+from vadjax.runtime.cache import Cache
 from vadjax.scores.streaming import Counted, Part
-from vadjax.system import State, System, load
+from vadjax.system import State, System, load_system
 
-FREE = (*evaluate.FREE, "features.", "objects.")  # fields that may differ from the run's
 MOST_BYTES = 1 << 36  # of a state
 STRETCH = 1.05  # from which another aspect is warned of
 
@@ -160,13 +157,14 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
       ValueError: a run of another system, of one that scores no videos, or of one whose state no
         memory holds.
     """
-    config, changed = workdir.adopt(config, folder, FREE)
+    config, changed = workdir.adopt(config, folder)
     if changed:
         print(f"As in the run: {', '.join(changed)}")
-    data, system = workdir.trained_on(folder), load(config, folder)
-    if not evaluate.scores_videos(system):
+    data = workdir.trained_on(folder)
+    system = load_system(config, Cache(folder), any_module=True)
+    if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    first = compilation.shapes(lambda: system.init(jax.random.key(config.seed), data))
+    first = system.abstract_state(data)
     if (needed := checkpoint.size_of(first)) > MOST_BYTES:
         raise ValueError(
             f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "

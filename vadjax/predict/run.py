@@ -273,7 +273,8 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
         print(f"{name}: too long for a map in the score file, which has none")
     if whole.left_out:
         print(f"{name}: of its reasons the {REASONS:,} strongest are kept, {whole.left_out:,} not")
-    return trained.system.settle(trained.state, whole.scores(name, np.array(times, np.float32)))
+    found = whole.scores(name, np.array(times, np.float32))
+    return trained.system.postprocess(trained.state, found)
 
 
 def _row(one: intervals.Interval, result: Scores, fps: float) -> dict:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
-from vadjax.runtime.provenance import HARMLESS, KEY, flatten
+from vadjax.runtime.policy import HARMLESS
+from vadjax.runtime.provenance import KEY, flatten
 
 # First parts of the names of fields that may differ: compared in another way, or harmless
 OF_ONE_RUN = (

@@ -39,17 +39,6 @@ PACKAGES = (
     "pillow",
     "torch",
 )
-HARMLESS = (  # fields of a config that change no number of a run, so that it may go on with others
-    "data.prefetch",
-    "data.threads",
-    "data.verify",
-    "train.devices",
-    "train.fsdp",
-    "train.keep",
-    "train.log_every",
-    "train.profile",
-    "train.save_every",
-)
 GIT_SECONDS = 10
 
 

@@ -5,21 +5,21 @@ import json
 import math
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import ml_collections
 
 from vadjax.data.store.records import Dataset, Description
 from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
-from vadjax.runtime import lock, processes, provenance, space
+from vadjax.runtime import lock, policy, processes, provenance, space
 from vadjax.runtime.metric_writers import write_json
-from vadjax.runtime.provenance import HARMLESS
 
 FILE = "config.json"
 DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
 CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
 LOCK = "lock"  # who is writing here; the file goes with the program
+OWN_FILES = (FILE, DESCRIPTION, provenance.FILE, "metrics.json")  # no fact has these names
 PASSING = "evaluating"  # folder of scores that several processes tell each other
 DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
 COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers count, and say no size
@@ -76,6 +76,37 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Datase
         write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
 
 
+def keep_facts(workdir: pathlib.Path, facts: Mapping[str, Description]) -> None:
+    """Keeps what `System.facts` gave beside the state: each as NAME.json.
+
+    Raises:
+      ValueError: the run in the folder began with others, or a name is taken.
+    """
+    began = (workdir / FILE).is_file()
+    for name, fact in facts.items():
+        if f"{name}.json" in OWN_FILES:
+            raise ValueError(f"a system has a fact {name!r}; the run has a file of this name")
+        content = fact.to_json()
+        before = read_fact(workdir, name) if began else None
+        if before is not None and before.digest != fact.digest:
+            raise ValueError(
+                f"{content['folder']}: not the {name} that the run in {workdir} began with; "
+                "name another --workdir"
+            )
+        if processes.is_first():
+            write_json(workdir / f"{name}.json", content)
+
+
+def read_fact(workdir: pathlib.Path, name: str) -> Description | None:
+    """A fact that `keep_facts` has kept; None if there is none of this name.
+
+    Raises:
+      OSError, ValueError: the file cannot be read.
+    """
+    path = workdir / f"{name}.json"
+    return Description.from_file(path) if path.is_file() else None
+
+
 def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
     """Adds an entry to `provenance.json` of the run: of a resumed run the versions may differ.
 
@@ -104,7 +135,7 @@ def check(
     workdir: pathlib.Path,
     config: ml_collections.ConfigDict,
     data: Dataset | None = None,
-    free: tuple[str, ...] = (),
+    use: policy.Use = "resume",
 ) -> None:
     """Compares `config`, and the dataset if given, with those the folder belongs to.
 
@@ -112,15 +143,18 @@ def check(
       workdir: folder of the run.
       config: config of this call.
       data: the dataset that was opened for it.
-      free: first parts of the names of fields that may differ, such as `"eval."`.
+      use: what the run is opened for, which says what may differ (`policy.RULES`).
 
     Raises:
       FileNotFoundError: the folder has no config.
       ValueError: they differ; the message names the fields with both values.
     """
     differ = differences(workdir, config, data)
-    lines = [f"  {name}: {a!r} there, {b!r} here" for name, (a, b) in differ.items()
-             if not name.startswith(free)]  # fmt: skip
+    lines = [
+        f"  {name}: {there!r} there, {here!r} here"
+        for name, (there, here) in differ.items()
+        if not policy.may_differ(name, use)
+    ]
     if lines:
         raise ValueError(
             f"{workdir} belongs to a run with another config or dataset:\n"
@@ -131,14 +165,15 @@ def check(
 
 
 def adopt(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, free: tuple[str, ...]
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> tuple[ml_collections.ConfigDict, list[str]]:
     """A copy of `config` as the run in the folder has it, and the fields that had to change.
+
+    Those that may differ for prediction (`policy.RULES`) stay as `config` has them.
 
     Args:
       config: of the same system.
       workdir: folder of the run.
-      free: first parts of the names of fields that stay as `config` has them.
 
     Raises:
       FileNotFoundError: no run there.
@@ -151,7 +186,7 @@ def adopt(
         )
     changed = []
     for name, (there, here) in differences(workdir, config).items():
-        if name == "data.dir" or not name.startswith(free):
+        if not policy.may_differ(name, "predict"):
             if "absent" in (there, here):
                 raise ValueError(f"{workdir}: {name} is {there!r} there, {here!r} here")
             *sections, field = name.split(".")
@@ -205,14 +240,14 @@ def differences(
 ) -> dict[str, tuple]:
     """Fields of the folder's config that differ from `config`: name → (there, here).
 
-    Those that change no number (`HARMLESS`) do not count.
+    Those that change no number (`policy.HARMLESS`) do not count.
     """
     then, now = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
     now[DATASET] = data.digest if data else then.get(DATASET)
     return {
         name: (then.get(name, "absent"), now.get(name, "absent"))
         for name in sorted(then.keys() | now.keys())
-        if name not in HARMLESS and then.get(name) != now.get(name)
+        if name not in policy.HARMLESS and then.get(name) != now.get(name)
     }
 
 

@@ -32,8 +32,9 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.video.grid import Grid
 from vadjax.metrics import region
 from vadjax.report import page
+from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.exemplar import features, files, model, scoring
 from vadjax.systems.exemplar.maps import pixel_maps
 from vadjax.systems.exemplar.space import Space
@@ -124,18 +125,23 @@ def test_scales_are_the_largest_distances_in_training(finished):
         np.testing.assert_allclose(scale, apart.max(), 1e-6)
 
 
+def drawn(stages, data):
+    own = stages.all_features(data, "train")
+    return stages.method.draw(own, stages.videos(data, "train"), data)
+
+
 def test_many_volumes_are_drawn_for_the_scales_by_the_seed(data, tmp_path):
     found = {}
     for seed in (0, 0, 1):
         made = config(data, model__z_volumes=20)
         made.seed = seed
         stages = Stages(made)
-        rows, sizes = stages._draw(Dataset(data))
+        rows, sizes = drawn(stages, Dataset(data))
         assert rows.shape == (20, sum(sizes))
         found.setdefault(seed, rows)
         np.testing.assert_array_equal(found[seed], rows)
     assert not np.array_equal(found[0], found[1])
-    everything, _ = Stages(config(data))._draw(Dataset(data))
+    everything, _ = drawn(Stages(config(data)), Dataset(data))
     assert len(everything) == 8 * 9 and {*map(bytes, found[0])} <= {*map(bytes, everything)}
 
 
@@ -409,7 +415,7 @@ def test_scores_of_another_split_are_its_own(tmp_path):
 
 def test_a_run_without_a_folder_leaves_nothing_behind(data, finished, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    system = load(config(data))
+    system = load_system(config(data))
     found = list(
         system.score(system.init(None, Dataset(data)), system.videos(Dataset(data), "test"))
     )
@@ -585,7 +591,7 @@ def test_a_dataset_without_training_videos(tmp_path):
 
 
 def test_files_that_are_read_back_are_what_was_measured(data, tmp_path):
-    stages = Stages(config(data), tmp_path)
+    stages = Stages(config(data), Cache(tmp_path))
     x = Videos(Dataset(data), "test")[1]
     made = stages.features(x, Dataset(data))
     read = stages.features(x, Dataset(data))

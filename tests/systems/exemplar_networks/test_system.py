@@ -17,7 +17,7 @@ from vadjax.data.toy.datasets import write_images
 from vadjax.data.toy.images import ToyImages
 from vadjax.extractors.exemplar_networks import load_appearance, load_motion
 from vadjax.ops.flow import Motion, targets
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.exemplar_networks import appearance, motion
 from vadjax.systems.exemplar_networks.loss import labels_loss, motion_losses
 
@@ -126,7 +126,7 @@ def test_figures_of_appearance_by_hand():
 def test_half_of_every_batch_moves_on_average(toy_scenes):
     config = exemplar_motion_network.get_config("smoke")
     config.model.window, config.data.step, config.train.batch = (4, 24, 16), (3, 12, 16), 16
-    system = load(config)
+    system = load_system(config)
     batches = iterate(system.batches(Dataset(toy_scenes), Shard()), 0, 0)
     moving = [np.mean(next(batches)["bkg"] < 0.98) for _ in range(20)]
     assert np.mean(moving) >= 0.45

@@ -16,7 +16,7 @@ from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.lgn import score
 
 FRAMES = 12
@@ -85,22 +85,22 @@ def test_a_stopped_run_ends_with_the_same_bits(finished, config, tmp_path, monke
 def test_held_out_videos_are_not_trained_on_and_give_the_limits(config, scenes):
     data = Dataset(scenes)
     config.eval.held_out = 1
-    system = load(config)
+    system = load_system(config)
     batches = iterate(system.batches(data, Shard(0, 1)))
     assert {int(v) for _ in range(20) for v in next(batches)["video"]} == {0}
     state = system.init(jax.random.key(0), data)
     held = system.finalize(state, data).limits
     config.eval.held_out = 0
     config.eval.limit_videos = 2
-    both = load(config).finalize(state, data).limits
+    both = load_system(config).finalize(state, data).limits
     config.eval.limit_videos = 1
-    first = load(config).finalize(state, data).limits
+    first = load_system(config).finalize(state, data).limits
     joined = np.stack([np.minimum(held, first)[:, 0], np.maximum(held, first)[:, 1]], 1)
     np.testing.assert_allclose(joined, both, rtol=1e-6)
     assert not np.array_equal(held, first)
     config.eval.held_out = 2
     with pytest.raises(ValueError, match="2 of 2 videos cannot be left out"):
-        load(config).batches(data, Shard(0, 1))
+        load_system(config).batches(data, Shard(0, 1))
 
 
 def test_frames_of_a_size_that_the_network_cannot_take_are_refused(config, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from configs import shanghaitech_s3r, ucf_s3r
 from vadjax.runtime import mesh
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.s3r.system import State
 from vadjax.train import Loop
 
@@ -21,7 +21,7 @@ MOST = 16e9  # bytes
 def test_the_published_step_fits_16_gb_and_lowers_for_accelerators(config):
     """32 + 32 bags × 10 crops × 32 × 2048; 3.8 GB here, by the analysis of the CPU's compiler."""
     videos, config = NORMAL[config], config.get_config()
-    system = load(config)
+    system = load_system(config)
     rows = jax.ShapeDtypeStruct((int(videos * config.model.dictionary_ratio), WIDTH), np.float32)
     bag = jax.ShapeDtypeStruct((config.train.batch, CROPS, SEGMENTS, WIDTH), np.float32)
     batch = {"normal": bag, "anomalous": bag}

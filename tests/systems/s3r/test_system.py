@@ -20,7 +20,7 @@ from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import Snippets
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.s3r import convert, dictionary
 from vadjax.systems.s3r import system as s3r
 from vadjax.systems.s3r.step import accumulated, pair_loss
@@ -109,7 +109,7 @@ def test_a_run_scores_every_frame(config, crops, finished):
     folder = finished(config.model.variant)
     figures = json.loads((folder / "metrics.json").read_text())["metrics"]
     assert figures["videos"] == 4 and 0 <= figures["auc"] <= 1
-    data, system = Dataset(crops), load(config)
+    data, system = Dataset(crops), load_system(config)
     for bag, found in zip(
         bags.Bags(data, "test"), files.read_folder(folder / "scores"), strict=True
     ):
@@ -130,7 +130,7 @@ def test_a_stopped_run_ends_with_the_same_bits(config, finished, tmp_path, monke
 
 def test_the_dictionary_is_learned_from_the_normal_videos_and_stays(crops, learned):
     config = of("s3r", crops)
-    data, system = Dataset(crops), load(config)
+    data, system = Dataset(crops), load_system(config)
     state = system.init(jax.random.key(0), data)
     (means, rows, options), *more = learned
     normal = [bag for bag in bags.Bags(data, "train") if not bag.label]
@@ -141,7 +141,7 @@ def test_the_dictionary_is_learned_from_the_normal_videos_and_stays(crops, learn
     batch = next(iterate(system.batches(data, Shard())))
     after, _ = jax.jit(system.update)(state, batch, jax.random.key(0))
     np.testing.assert_array_equal(after.dictionary, state.dictionary)
-    shapes = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+    shapes = system.abstract_state(data)
     assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, state)
     assert len(learned) == 1  # shapes alone need no learning
 
@@ -150,16 +150,16 @@ def test_a_dictionary_is_read_from_its_file(crops, learned, tmp_path):
     config = of("s3r", crops)
     config.model.dictionary = str(tmp_path / "atoms.npy")
     np.save(config.model.dictionary, np.ones((7, WIDTH)))
-    state = load(config).init(jax.random.key(0), Dataset(crops))
+    state = load_system(config).init(jax.random.key(0), Dataset(crops))
     assert state.dictionary.shape == (7, WIDTH) and not learned
     np.save(config.model.dictionary, np.ones((7, WIDTH + 1)))
     with pytest.raises(ValueError, match="atoms.npy: 7 rows of width 33, but the features have 32"):
-        load(config).init(jax.random.key(0), Dataset(crops))
+        load_system(config).init(jax.random.key(0), Dataset(crops))
 
 
 @pytest.mark.slow
 def test_videos_scored_together_have_the_scores_they_have_alone(config, crops):
-    data, system = Dataset(crops), load(config)
+    data, system = Dataset(crops), load_system(config)
     state = system.init(jax.random.key(0), data)
     rng = np.random.default_rng(0)
     state = state._replace(
@@ -195,7 +195,7 @@ def test_as_long_as_few_compilations_need():
 def test_training_bags_that_cannot_be_used(shapes, message, tmp_path):
     folder = write(tmp_path / "data", shapes, [(3, 5)])
     with pytest.raises(ValueError, match=message):
-        load(of("rtfm", folder)).batches(Dataset(folder), Shard())
+        load_system(of("rtfm", folder)).batches(Dataset(folder), Shard())
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_training_bags_that_cannot_be_used(shapes, message, tmp_path):
 )
 def test_no_normal_training_video(name, message, tmp_path):
     folder = write(tmp_path / "data", [(CROPS, 8)], [(CROPS, 5)])  # one anomalous video
-    data, system = Dataset(folder), load(of(name, folder))
+    data, system = Dataset(folder), load_system(of(name, folder))
     with pytest.raises(ValueError, match=message):
         system.init(jax.random.key(0), data)
         system.batches(data, Shard())
@@ -215,19 +215,19 @@ def test_no_normal_training_video(name, message, tmp_path):
 
 def test_weights_of_rtfm_are_not_those_of_s3r(crops, tmp_path):
     torch = pytest.importorskip("torch")
-    rtfm, config = load(of("rtfm", crops)), of("s3r", crops)
+    rtfm, config = load_system(of("rtfm", crops)), of("s3r", crops)
     state = rtfm.init(jax.random.key(0), Dataset(crops))
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     theirs = convert.to_state(variables, rtfm.model, WIDTH)
     config.model.weights = str(tmp_path / "rtfm.pth")
     torch.save({name: torch.tensor(array) for name, array in theirs.items()}, config.model.weights)
     with pytest.raises(ValueError, match="rtfm.pth: these are not the weights of this network"):
-        load(config).init(jax.random.key(0), Dataset(crops))
+        load_system(config).init(jax.random.key(0), Dataset(crops))
 
 
 def test_test_bags_that_cannot_be_used(tmp_path):
     folder = write(tmp_path / "data", [(3, 8)] * 8, [(3, 5), (2, 5)])
-    data, system = Dataset(folder), load(of("rtfm", folder))
+    data, system = Dataset(folder), load_system(of("rtfm", folder))
     state = system.init(jax.random.key(0), data)
     with pytest.raises(ValueError, match="test_1: features of 2 crops; test_0 has 3"):
         list(system.score(state, system.videos(data, "test")))
@@ -267,9 +267,9 @@ def test_fields_that_cannot_be_used(field, value, message, crops):
     section, name = field.split(".")
     config[section][name] = value
     with pytest.raises(ValueError, match=message):
-        system = load(config)
+        system = load_system(config)
         data = Dataset(crops)
-        state = jax.eval_shape(lambda: system.init(jax.random.key(0), data))
+        state = system.abstract_state(data)
         bag = jax.ShapeDtypeStruct((4, CROPS, 8, WIDTH), np.float32)
         batch = {"normal": bag, "anomalous": bag}
         jax.eval_shape(system.update, state, batch, jax.random.key(0))
@@ -291,7 +291,7 @@ class Rows:
 
 @pytest.mark.slow
 def test_video_is_scored_as_a_whole_in_windows_or_live(config, crops):
-    system, data = load(config), Dataset(crops)
+    system, data = load_system(config), Dataset(crops)
     state = system.init(jax.random.key(0), data)
     system._features = rows = Rows(7)
 
@@ -319,14 +319,14 @@ def test_video_is_scored_as_a_whole_in_windows_or_live(config, crops):
 def test_held_out_videos_are_in_no_batch_and_no_dictionary(crops):
     config = of("s3r", crops)
     config.eval.held_out, config.train.batch = 0.25, 3
-    system, data = load(config), Dataset(crops)
+    system, data = load_system(config), Dataset(crops)
     state = system.init(jax.random.key(0), data)
-    assert set(system.held_out(state, data)) == {"auc"}
+    assert set(system.validate(state, data)) == {"auc"}
     full = of("s3r", crops)
-    all_rows = load(full).init(jax.random.key(0), data).dictionary
+    all_rows = load_system(full).init(jax.random.key(0), data).dictionary
     assert len(state.dictionary) < len(all_rows)
     described = Description.from_json(data.to_json())
-    shapes = jax.eval_shape(lambda: system.init(jax.random.key(0), described))
+    shapes = system.abstract_state(described)
     assert shapes.dictionary.shape == state.dictionary.shape
 
 
@@ -334,7 +334,7 @@ def test_held_out_videos_are_in_no_batch_and_no_dictionary(crops):
 def test_parts_of_a_batch_give_the_loss_and_gradient_of_the_whole_on_less(crops):
     config = of("s3r", crops)
     config.model.dropout = config.model.selection_dropout = 0.0
-    system, data = load(config), Dataset(crops)
+    system, data = load_system(config), Dataset(crops)
     state = system.init(jax.random.key(0), data)
     batch = next(iter(system.batches(data, Shard())))
     options = {
@@ -366,4 +366,4 @@ def test_parts_of_a_batch_give_the_loss_and_gradient_of_the_whole_on_less(crops)
         assert memory[1] < memory[0]
     config.train.accumulate = 3
     with pytest.raises(ValueError, match="train.accumulate is 3; 4 bags of a label"):
-        load(config).update(state, batch, jax.random.key(1))
+        load_system(config).update(state, batch, jax.random.key(1))

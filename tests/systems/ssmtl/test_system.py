@@ -23,7 +23,7 @@ from vadjax.data.video.crops import cut
 from vadjax.predict import run as predict
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.systems.ssmtl import score, tasks
 from vadjax.systems.ssmtl.samples import Samples
 from vadjax.systems.ssmtl.stream import windows
@@ -161,16 +161,16 @@ def test_samples_are_those_of_the_draws(scenes, taught):
 
 def test_every_epoch_has_every_object_once(scenes):
     config = of(scenes)
-    data, system = Dataset(scenes), load(config)
+    data, system = Dataset(scenes), load_system(config)
     count = len(Samples(objects.Source(data), "train", SIDE, 0, False))
     config.train.batch = count
-    batches = iterate(load(config).batches(data, Shard()))
+    batches = iterate(load_system(config).batches(data, Shard()))
     one, two = next(batches), next(batches)
     sums = [np.sort(batch["crops"].sum((1, 2, 3, 4))) for batch in (one, two)]
     np.testing.assert_allclose(*sums, rtol=1e-6)
     assert not np.array_equal(one["crops"], two["crops"])
     config.eval.held_out = 0.5
-    assert system._trained_on(system._samples(data)) < count
+    assert system.objects.trained_on(system._samples(data)) < count
 
 
 def test_windows_repeat_the_ends():
@@ -211,7 +211,7 @@ def test_new_video_has_the_scores_of_the_dataset(scenes, tmp_path):
 
 def test_new_video_needs_a_detector(scenes, taught):
     config = of(scenes, taught)
-    system, data = load(config), Dataset(scenes)
+    system, data = load_system(config), Dataset(scenes)
     state = system.init(jax.random.key(0), data)
     with pytest.raises(ValueError, match="came from files.*--config.objects.detector"):
         list(system.stream(state, "v", iter([np.zeros((48, 64, 3), np.uint8)] * 9), data, False))
@@ -221,7 +221,7 @@ def test_a_frame_without_objects_scores_0_and_the_ends_are_scored(scenes):
     """Objects of the first and last frames are scored, not trained on (spec §3)."""
     config = of(scenes)
     config.eval.sigma, config.eval.length, config.eval.filter = 0.01, 1, 1
-    data, system = Dataset(scenes), load(config)
+    data, system = Dataset(scenes), load_system(config)
     state = system.init(jax.random.key(0), data)
     video = system.videos(data, "test")[0]
     rows = np.array([[0, 1, 2, 9, 12, 1], [FRAMES - 1, -5, 3, 8, 20, 1], [4, 10, 10, 10, 12, 1]])
@@ -236,15 +236,15 @@ def test_a_frame_without_objects_scores_0_and_the_ends_are_scored(scenes):
 
 
 def test_distillation_is_off_without_teachers(scenes, taught, capsys):
-    system = load(of(scenes))
-    system.init(jax.random.key(0), Dataset(scenes))
+    system = load_system(of(scenes))
+    system.batches(Dataset(scenes), Shard())
     assert "Distillation is off" in capsys.readouterr().out
     assert "distillation" not in system.model.tasks
     config = of(scenes)
     config.model.tasks = ("distillation",)
     with pytest.raises(ValueError, match="nothing to learn without teachers"):
-        load(config)
-    assert load(of(scenes, taught)).scored == tasks_of(None)
+        load_system(config)
+    assert load_system(of(scenes, taught)).scored == tasks_of(None)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_fields_that_cannot_be_used(field, value, message, scenes, taught):
     section, name = field.split(".")
     config[section][name] = value
     with pytest.raises(ValueError, match=message):
-        system, data = load(config), Dataset(scenes)
+        system, data = load_system(config), Dataset(scenes)
         system.batches(data, Shard())
         system.finalize(system.init(jax.random.key(0), data), data)
 
@@ -277,34 +277,34 @@ def test_fields_that_cannot_be_used(field, value, message, scenes, taught):
 def test_objects_that_cannot_be_used(scenes, taught, tmp_path):
     other = tmp_path / "other"
     write_scenes(other, ToyScenes(train=1, test=1, frames=9, height=48, width=64))
-    system = load(of(other, taught))
+    system = load_system(of(other, taught))
     with pytest.raises(ValueError, match="objects of the frames in .*scenes .* not of .*other"):
         system.batches(Dataset(other), Shard())
     with pytest.raises(ValueError, match="holds 'frames' records; data.objects takes 'objects'"):
         objects.Source(Dataset(scenes), str(other))
     with pytest.raises(FileNotFoundError, match="no such dataset"):
-        load(of(scenes, tmp_path / "none"))
+        load_system(of(scenes, tmp_path / "none"))
     data = Dataset(other)
     data.splits["train"]["videos"][0]["boxes"] = False
     with pytest.raises(ValueError, match="no boxes of objects for video .*extract_objects"):
-        load(of(other)).batches(data, Shard())
+        load_system(of(other)).batches(data, Shard())
     data = Dataset(other)
     data.splits["train"]["videos"][0]["frames"] = 6
     with pytest.raises(ValueError, match="boxes of frames 0 to 8, but it has 6 frames"):
-        load(of(other)).batches(data, Shard())
+        load_system(of(other)).batches(data, Shard())
 
 
 def test_videos_too_short_to_train_on(tmp_path):
     write_scenes(tmp_path / "short", ToyScenes(train=1, test=1, frames=6, height=48, width=64))
     with pytest.raises(ValueError, match="none in a frame with 3 frames before and after it"):
-        load(of(tmp_path / "short")).batches(Dataset(tmp_path / "short"), Shard())
+        load_system(of(tmp_path / "short")).batches(Dataset(tmp_path / "short"), Shard())
 
 
 def test_the_lowest_held_out_loss_selects(scenes, taught):
     config = of(scenes, taught)
     config.eval.held_out = 0.5
-    system, data = load(config), Dataset(scenes)
-    found = system.held_out(system.init(jax.random.key(0), data), data)
+    system, data = load_system(config), Dataset(scenes)
+    found = system.validate(system.init(jax.random.key(0), data), data)
     assert "auc" not in found and {"loss", "arrow_accuracy", *tasks_of(config)} <= set(found)
 
 

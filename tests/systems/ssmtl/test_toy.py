@@ -15,7 +15,7 @@ from vadjax.data.video.boxes import iou
 from vadjax.data.video.crops import cut, rectangles
 from vadjax.metrics.frame import auc
 from vadjax.runtime import mesh
-from vadjax.system import load
+from vadjax.system import load_system
 from vadjax.train import Loop
 
 STEPS, OUTPUTS = 80, 24
@@ -72,7 +72,7 @@ def test_a_task_alone_is_better_than_chance(task, street):
     config.data.dir, config.data.objects = str(street / "frames"), str(street / "objects")
     config.model.tasks, config.train.steps = (task,), STEPS
     config.model.size = 16  # pixels
-    data, system = Dataset(config.data.dir), load(config)
+    data, system = Dataset(config.data.dir), load_system(config)
     state = trained(config, system, data)
     videos = system.videos(data, "test")
     scores = np.concatenate([scored(system, state, video) for video in videos])

@@ -33,9 +33,9 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import Source
 from vadjax.runtime import command, progress, workdir
+from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
-from vadjax.system import System, load
-from vadjax.systems.exemplar import files
+from vadjax.system import System, load_system
 from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
@@ -59,7 +59,7 @@ def merge(system: System, data: Dataset) -> None:
     for camera in system.cameras(data, "train"):
         stages = system.stages(camera)
         found = stages.merge(data)
-        columns = len(stages.extractor.grid(tuple(data.manifest["size"])).columns)
+        columns = len(stages.method.grid(data).columns)
         print(f"Exemplars of {camera}:\n{describe(found.offsets, columns, by_row=False)}")
 
 
@@ -76,25 +76,26 @@ def evaluate_all(system: System, data: Dataset) -> None:
     """Stages 4 and 4b."""
     cameras = system.cameras(data, system.config.eval.split)
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
-    folder = system.stages(next(iter(cameras))).folder
+    stage_files = system.stages(next(iter(cameras))).files
+    folder = stage_files.folder
     evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
     points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
     version = system.config.model.version
-    files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
-    files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
+    stage_files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
+    stage_files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
 
 
 def show(system: System, data: Dataset) -> None:
     """Stage 3b: pictures of what stage `evaluate` scored."""
 
     def one(stages, video):
-        path = stages.folder / "scores" / f"{video.name}.npz"
+        path = stages.files.folder / "scores" / f"{video.name}.npz"
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no scores of this video; run: python -m vadjax.systems.exemplar evaluate "
                 "--config=… --workdir=…"
             )
-        out = stages.path("viz/{version}", video.name)
+        out = stages.files.path("viz/{version}", video.name)
         marked.write(scores.read(path), Source(video, video.num_frames), out, _THRESH.value)
 
     _each(system, data, system.config.eval.split, "show", one)
@@ -153,7 +154,7 @@ def run(stage: str) -> None:
     workdir.open_for(folder, config)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load(config, folder)
+    system = load_system(config, Cache(folder))
     data = source.open_dataset(config, system.kind, folder)
     workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
     whole = workdir.hold(folder) if stage == "evaluate" else contextlib.nullcontext()

@@ -1,14 +1,12 @@
 """Stage 1: features of all volumes of a video (spec eval §3, §4)."""
 
 import functools
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import ml_collections
 import numpy as np
 
-import vadjax
 from vadjax.config import expect_one_of
 from vadjax.data.clips import Video
 from vadjax.data.video.grid import Grid
@@ -21,7 +19,7 @@ from vadjax.extractors.exemplar_networks import (
 )
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
-from vadjax.systems.exemplar import files, volumes
+from vadjax.systems.exemplar import volumes
 
 MOTION_SOURCES = ("flow", "networks")
 
@@ -189,34 +187,3 @@ def check_finite(name: str, found: Features) -> None:
 def meta(video: Video, settings: dict, data: str) -> dict:
     """With what a video's features are made; `data` is the digest of its dataset."""
     return {"video": video.name, "n_frames": video.num_frames, "data": data, **settings}
-
-
-def stage(path: pathlib.Path, video: Video, extractor: Extractor, data: str) -> Features:
-    """The features of a video: from its file, which is made if it is not there.
-
-    Args:
-      path: the stage-1 file.
-      video: the video.
-      extractor: makes the features.
-      data: digest of the dataset.
-
-    Raises:
-      ValueError: the file was made of other data or with other settings, or is damaged.
-    """
-    made_with, grid = meta(video, extractor.settings(video.size), data), extractor.grid(video.size)
-    if path.is_file():
-        mend = "Remove the folder to make features anew, or give the same settings"
-        arrays = files.read(path, made_with, mend, Features._fields)
-        times = len(grid.times(video.num_frames))
-        sides = dict.fromkeys(Features._fields, (times, grid.regions)) | {"t_start": (times,)}
-        files.check_lengths(path, arrays, sides)
-        return Features(**{name: arrays[name] for name in Features._fields})
-    found = extractor.extract(video)
-    places = {"y_start": grid.rows, "x_start": grid.columns, "window": np.array(grid.window)}
-    numbers = {"frame_size": np.array(grid.frame_size), "n_frames": np.array(video.num_frames)}
-    files.write(
-        path,
-        found._asdict() | places | numbers,
-        made_with | {"classes": extractor.classes, "software": f"vadjax {vadjax.__version__}"},
-    )
-    return found

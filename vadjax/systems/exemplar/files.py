@@ -21,25 +21,81 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vadjax.data.clips import Video
 from vadjax.formats import json_files
-from vadjax.runtime import replacing
 from vadjax.scores.files import read_arrays
+from vadjax.system import Cache
+from vadjax.systems.exemplar.cameras import ONE
 
 FORMAT = 1  # of the files; a change that old files do not survive adds one
+TEST = "test"
 
 
-def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping) -> None:
-    """Writes arrays and `meta` as one `.npz`, in one move."""
-    text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)
-    size = sum(np.asarray(array).nbytes for array in arrays.values())
-    with replacing.file(path, size) as new, new.open("wb") as out:
-        np.savez(out, **arrays, meta=np.array(text))
+class StageFiles:
+    """The files of the stages of one camera: where they are, and writing them.
 
+    Args:
+      cache: of the run.
+      version: `model.version`, which is in most names.
+      camera: name of the camera.
+      features: folder of the features of stage 1; "" is that of the run.
+    """
 
-def write_array(path: pathlib.Path, array: np.ndarray) -> None:
-    """Writes one array as `.npy`, in one move."""
-    with replacing.file(path, array.nbytes) as new, new.open("wb") as out:
-        np.save(out, array)
+    def __init__(self, cache: Cache, version: str, camera: str = ONE, features: str = ""):
+        self._cache, self._version, self._features = cache, version, features
+        self._ending = "" if camera == ONE else f"_{camera}"
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where they lie: the workdir, or a temporary folder."""
+        return self._cache.folder
+
+    def path(self, name: str, *below: str) -> pathlib.Path:
+        """A file or folder of a stage; `{version}` and `{camera}` in its name are filled in."""
+        filled = name.format(version=self._version, camera=self._ending)
+        return self.folder.joinpath(filled, *below)
+
+    def features(self, video: Video) -> pathlib.Path:
+        """Stage 1 of a video."""
+        folder = pathlib.Path(self._features or self.path("features"))
+        return folder / video.split / f"{video.name}.npz"
+
+    @property
+    def scales(self) -> pathlib.Path:
+        """Z of the components."""
+        return self.path("scales_{version}{camera}.npz")
+
+    def clusters(self, video: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """Stage 2a of a training video: exemplars, by which it is complete, and their counts."""
+        folder = self.path("clusters_{version}")
+        return folder / f"{video}.npz", folder / f"{video}_counts.npz"
+
+    @property
+    def merged(self) -> pathlib.Path:
+        """Stage 2b: the model."""
+        return self.path("exemplars_{version}_merged{camera}.npz")
+
+    def merged_cameras(self) -> list[str]:
+        """Names of the cameras whose models the folder holds, sorted."""
+        start = f"exemplars_{self._version}_merged"
+        names = [path.stem.removeprefix(start) for path in self.folder.glob(f"{start}*.npz")]
+        return sorted(name.removeprefix("_") or ONE for name in names)
+
+    def scores(self, video: Video) -> tuple[pathlib.Path, pathlib.Path]:
+        """Stage 3 of a video: scores of its volumes, by which it is complete, and of its frames."""
+        folder = self.path("anomaly_scores_{version}")
+        if video.split != TEST:  # videos of two splits may have the same name
+            folder = folder / video.split
+        return folder / f"{video.name}_detail.npz", folder / f"{video.name}.npy"
+
+    def write(self, path: pathlib.Path, arrays: Mapping[str, np.ndarray], meta: Mapping) -> None:
+        """Writes arrays and `meta` as one `.npz`, in one move."""
+        text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)
+        self._cache.write_arrays(path, {**arrays, "meta": np.array(text)})
+
+    def write_array(self, path: pathlib.Path, array: np.ndarray) -> None:
+        """Writes one array as `.npy`, in one move."""
+        self._cache.write_array(path, array)
 
 
 def read(
@@ -105,6 +161,16 @@ def check_lengths(path: pathlib.Path, arrays: Mapping[str, np.ndarray], lengths:
                 f"{path}: {name} is {list(arrays[name].shape)}, expected {[*sides, '…']}. Remove "
                 "it to make it anew"
             )
+
+
+def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
+    """Raises ValueError unless the offsets of a stage file part `total` exemplars into regions."""
+    parted = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
+    if not parted or offsets[0] != 0 or offsets[-1] != total or (offsets[1:] <= offsets[:-1]).any():
+        raise ValueError(
+            f"{path}: offsets {offsets.dtype} {list(offsets.shape)}; expected whole numbers that "
+            f"rise from 0 to {total:,}. Remove it to make it anew"
+        )
 
 
 def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:

@@ -1,7 +1,6 @@
 """Stage 2: exemplars of each training video, merged into the model of the scene (spec eval §6)."""
 
 import hashlib
-import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,12 +9,10 @@ from jax.sharding import NamedSharding
 
 from vadjax.ops import distance
 from vadjax.ops.distance import Exemplars, Metric
-from vadjax.systems.exemplar import files
 from vadjax.systems.exemplar.features import Features
 from vadjax.systems.exemplar.space import Space
 
 READABLE = ("app", "ang", "mag", "bkg", "app_prob", "speeds", "hidden")  # kept of an exemplar
-MEND = "Remove these files (and those of later stages) to make them anew, or give the same settings"
 
 
 class Model(NamedTuple):
@@ -118,44 +115,6 @@ def select(
     region = np.repeat(np.arange(len(found.offsets) - 1), np.diff(found.offsets))
     own = {name: getattr(features, name)[found.index, region] for name in READABLE}
     return found, own | {"source_t": features.t_start[found.index]}
-
-
-def write_clusters(folder: pathlib.Path, name: str, found: Exemplars, own: dict, meta: dict):
-    """The two files of stage 2a: first the counts, then the exemplars, by which it is complete."""
-    files.write(counts_path(folder, name), {"count": found.count}, meta)
-    arrays = own | {"offsets": found.offsets, "index": found.index}
-    files.write(folder / f"{name}.npz", arrays, meta)
-
-
-def counts_path(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Where stage 2a writes how many volumes each exemplar of a video stands for."""
-    return folder / f"{name}_counts.npz"
-
-
-def read_clusters(folder: pathlib.Path, name: str, meta: dict) -> tuple[Exemplars, dict]:
-    """What `write_clusters` wrote.
-
-    Raises:
-      FileNotFoundError, ValueError: as `files.read`.
-    """
-    path, counts_of = folder / f"{name}.npz", counts_path(folder, name)
-    own = files.read(path, meta, MEND, (*READABLE, "source_t", "offsets", "index"))
-    counts = files.read(counts_of, meta, MEND, ("count",))
-    total = own["index"].size
-    files.check_lengths(path, own, dict.fromkeys((*READABLE, "source_t", "index"), (total,)))
-    files.check_lengths(counts_of, counts, {"count": (total,)})
-    check_offsets(path, own["offsets"], total)
-    return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own
-
-
-def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
-    """Raises ValueError unless the offsets of a stage file part `total` exemplars into regions."""
-    parted = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
-    if not parted or offsets[0] != 0 or offsets[-1] != total or (offsets[1:] <= offsets[:-1]).any():
-        raise ValueError(
-            f"{path}: offsets {offsets.dtype} {list(offsets.shape)}; expected whole numbers that "
-            f"rise from 0 to {total:,}. Remove it to make it anew"
-        )
 
 
 def merge(

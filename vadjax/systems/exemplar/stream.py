@@ -8,9 +8,9 @@ import numpy as np
 from vadjax.data.video.grid import Grid
 from vadjax.scores.streaming import Counted, Part
 from vadjax.systems.exemplar import features, maps, scoring
+from vadjax.systems.exemplar.method import Method, on_grid
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import Stages, on_grid
 
 TOGETHER = 4  # times whose volumes are compared at once
 
@@ -18,7 +18,7 @@ TOGETHER = 4  # times whose volumes are compared at once
 def parts(
     name: str,
     frames: Iterable[np.ndarray],
-    stages: Stages,
+    method: Method,
     model: Model,
     places: Grid,
     live: bool = False,
@@ -29,20 +29,20 @@ def parts(
     Args:
       name: of the video, for messages.
       frames: uint8 [H, W, 3], RGB.
-      stages: of the video's camera.
+      method: as the config has it.
       model: of the camera.
       places: grid of the volumes.
       live: compare the volumes of each time as soon as they are there.
       first: number of the first frame in the whole video, by which reasons name frames.
     """
-    config, length = stages.config, places.window[0]
+    config, length = method.config, places.window[0]
     explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
     counted, recent, done = Counted(frames), [], 0
-    volumes = stages.extractor.stream(counted, places)
+    volumes = method.extractor.stream(counted, places)
     while group := list(itertools.islice(volumes, 1 if live else TOGETHER)):
         own = features.join(group)
         features.check_finite(name, own)
-        found = stages.nearest(own, model, places)
+        found = method.nearest(own, model, places)
         recent += zip(own.t_start.tolist(), on_grid(found.score, places), strict=True)
         stop = recent[-1][0] + 1  # the next volume may begin there
         numbered = own._replace(t_start=own.t_start + first)

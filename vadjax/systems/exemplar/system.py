@@ -4,68 +4,62 @@
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
 import numpy as np
 
+from vadjax import system
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
-from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
-from vadjax.runtime import processes, workdir
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part
+from vadjax.system import Cache
 from vadjax.systems.exemplar import events, maps, scoring, stream
+from vadjax.systems.exemplar.cameras import ONE, camera_of, cameras
+from vadjax.systems.exemplar.method import Method, on_grid
 from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
-from vadjax.systems.exemplar.stages import ONE, TRAIN, Stages, camera_of, cameras, on_grid
+from vadjax.systems.exemplar.stages import TRAIN, Stages
 
 State = dict[str, Model]  # of every camera
 
 
-class System:
+class System(system.System):
     """EVAL (spec eval); `vadjax.system.System` tells what each method is for."""
 
     kind = clips.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        self.config, self._folder = config, folder
-        self._first = Stages(config, folder)  # checks the config; all cameras share its extractor
-
-    def batches(self, data: Dataset, shard: Shard) -> None:
-        """None: all is learnt in `init`."""
-        del data, shard
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
+        self.method = Method(config)  # checks the config; all cameras share its networks
+        self.window = self.method.extractor.window[0]
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
-        """The exemplars of the training videos of every camera.
-
-        A finished run keeps its own, so that it can score videos of another dataset.
-        """
+        """The exemplars of the training videos of every camera."""
         del rng  # nothing is random but the draw for Z, which has the config's seed
-        if self._finished:
-            return {
-                camera: self.stages(camera).read_model(data).state() for camera in self._learnt()
-            }
-        columns = len(self._first.extractor.grid(tuple(data.manifest["size"])).columns)
+        columns = len(self.method.grid(data).columns)
         for camera in self.cameras(data, TRAIN):
             self.stages(camera).share(data)
-        with processes.first_then_others("exemplars"):
+        with self.cache.first_then_others("exemplars"):
             found = {name: self.stages(name).merge(data) for name in self.cameras(data, TRAIN)}
         for camera, model in found.items():
             print(f"Exemplars of {camera}:\n{describe(model.offsets, columns)}")
         return {camera: model.state() for camera, model in found.items()}
 
-    def update(self, state: State, batch, rng: jax.Array):
-        """Never called: `train.steps` is 0."""
-        raise NotImplementedError("exemplars are selected, not trained by steps")
+    def abstract_state(self, description: Description) -> State:
+        """Shapes of the exemplars, which depend on the training videos: of the run's files.
 
-    def finalize(self, state: State, data: Dataset) -> State:
-        """Nothing to do."""
-        del data
-        return state
+        Raises:
+          FileNotFoundError: the run has no merged exemplars.
+          ValueError: they are of another geometry, version or threshold.
+        """
+        found = {
+            camera: self.stages(camera).read_model(description).state() for camera in self._learnt()
+        }
+        return jax.eval_shape(lambda: found)
 
     def videos(self, data: Dataset, split: str) -> Videos:
         """The videos of the split."""
@@ -82,9 +76,10 @@ class System:
         of_video = {
             video.name: camera for camera, own in self.cameras(data, split).items() for video in own
         }
-        make = self.stages if self._owns(data) else self._elsewhere
+        owned = self.cache.owns(data)
+        make = self.stages if owned else self._elsewhere
         stages = {name: make(name) for name in models}
-        training = _training(data) if self._owns(data) else {}  # else not those of the exemplars
+        training = _training(data) if owned else {}  # else not those of the exemplars
         for video in videos:
             camera = of_video[video.name]
             _check_camera(video.name, camera, models)
@@ -106,23 +101,17 @@ class System:
         """
         camera = camera_of(name, self.config.data.cameras)
         _check_camera(name, camera, state)
-        places = self._first.extractor.grid(tuple(data.manifest["size"]))
-        own = self._elsewhere(camera)
-        yield from stream.parts(name, frames, own, Model.of(state[camera]), places, live, first)
+        model, places = Model.of(state[camera]), self.method.grid(data)
+        yield from stream.parts(name, frames, self.method, model, places, live, first)
 
-    @property
-    def window(self) -> int:
-        """Frames that a score is of."""
-        return self._first.extractor.window[0]
-
-    def settle(self, state: State, scores: Scores) -> Scores:
+    def postprocess(self, state: State, scores: Scores) -> Scores:
         """Smoothed over time."""
         del state
         smoothed = scoring.smooth(scores.frame_scores, self.config.eval.sigma)
         return dataclasses.replace(scores, frame_scores=smoothed)
 
     def _score(self, video: Video, stages: Stages, model: Model, data: Dataset, training) -> Scores:
-        config, places = self.config, stages.extractor.grid(video.size)
+        config, places = self.config, self.method.extractor.grid(video.size)
         found, own = stages.scores(video, data, model), stages.features(video, data)
         by_frame = maps.frame_scores(
             on_grid(found.score, places), own.t_start, places.window[0], video.num_frames,
@@ -145,34 +134,26 @@ class System:
         return cameras(data, split, self.config.data.cameras)
 
     def stages(self, camera: str) -> Stages:
-        """The stages of a camera in the run's folder; without one, all share a temporary one."""
-        return Stages(self.config, self._first.folder, camera, self._first.extractor)
+        """The stages of a camera, through the files of the run."""
+        return Stages(self.config, self.cache, camera, self.method)
 
     def _elsewhere(self, camera: str) -> Stages:
         """The stages of a camera for another dataset than the run's, whose files stay untouched."""
         config = self.config.copy_and_resolve_references()
         config.features.dir = ""
-        return Stages(config, None, camera, self._first.extractor)
-
-    @property
-    def _finished(self) -> bool:
-        return self._folder is not None and (self._folder / workdir.FILE).is_file()
+        return Stages(config, Cache(), camera, self.method)
 
     def _learnt(self) -> list[str]:
-        """The cameras that a finished run has exemplars of."""
+        """The cameras that the run has exemplars of."""
         if self.config.data.cameras == "one":
             return [ONE]
-        found = self._first.merged_cameras()
+        found = self.stages(ONE).files.merged_cameras()
         if not found:
             raise FileNotFoundError(
-                f"{self._folder}: no merged exemplars of any camera; run: "
+                f"{self.cache.folder}: no merged exemplars of any camera; run: "
                 "python -m vadjax.systems.exemplar merge --config=… --workdir=…"
             )
         return found
-
-    def _owns(self, data: Dataset) -> bool:
-        """Whether files about `data` belong to the run's folder."""
-        return not self._finished or workdir.saved(self._folder)[workdir.DATASET] == data.digest
 
 
 def _check_camera(video: str, camera: str, models: Mapping) -> None:

@@ -1,6 +1,5 @@
 """Training of the appearance network: several classes at once (spec eval §3.1)."""
 
-import pathlib
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from vadjax.data.store import loader
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 from vadjax.scores.figures import Figure
-from vadjax.system import at_least_float32, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import labels_loss
 
 GREY_SHARE = 0.4  # of the training images lose their colour: surveillance video may have none
@@ -36,8 +35,8 @@ class Training:
 
     kind = images.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None):
-        del folder  # nothing is kept
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
+        del cache  # nothing is kept
         model = config.model
         expect_one_of("model.architecture", model.architecture, ARCHITECTURES)
         if model.size < 32:

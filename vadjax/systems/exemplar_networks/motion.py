@@ -1,6 +1,5 @@
 """Training of the motion networks on what optical flow measures (spec eval §3.2)."""
 
-import pathlib
 from typing import Any
 
 import grain
@@ -18,7 +17,7 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.volumes import STILL, Volumes, training_order
 from vadjax.ops.flow import BINS, METHODS, Motion
 from vadjax.scores.figures import Figure
-from vadjax.system import at_least_float32, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
 
 LABELS = {  # of the figures
@@ -48,14 +47,14 @@ class Training:
 
     kind = clips.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None):
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
         model = config.model
         expect_one_of("model.flow", model.flow, METHODS)
         if model.size < 16 or model.size % 16:
             raise ValueError(f"model.size is {model.size}; expected a multiple of 16")
         if model.tau <= 0:
             raise ValueError(f"model.tau is {model.tau}; expected pixels a frame above 0")
-        self.config, self.folder, self.size = config, folder, model.size
+        self.config, self.cache, self.size = config, cache, model.size
         self.net = MotionNets(model.width, precision(config))
         self._apply = jax.jit(lambda v, x: self.net.apply(v, prepare(x, self.size))[0].motion)
         self._volumes: Volumes | None = None
@@ -75,7 +74,7 @@ class Training:
             config, model = self.config, self.config.model
             self._volumes = Volumes(
                 data, "train", tuple(model.window), tuple(config.data.step), model.tau, model.flow,
-                self.folder,
+                self.cache.workdir,
             )  # fmt: skip
             print(f"Motion of {len(self._volumes):,} volumes by optical flow ({model.flow}).")
         return self._volumes

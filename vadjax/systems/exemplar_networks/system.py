@@ -1,6 +1,5 @@
 """The feature networks of EVAL as a system that is trained by itself (spec eval §3)."""
 
-import pathlib
 from typing import NamedTuple
 
 import grain
@@ -8,9 +7,11 @@ import jax
 import ml_collections
 import optax
 
+from vadjax import system
 from vadjax.config import expect_one_of
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
+from vadjax.system import Cache
 from vadjax.systems.exemplar_networks import appearance, motion
 
 NETWORKS = {"appearance": appearance.Training, "motion": motion.Training}
@@ -24,12 +25,15 @@ class State(NamedTuple):
     optimizer: optax.OptState
 
 
-class System:
+class System(system.System):
     """Appearance or motion networks; `vadjax.system.System` tells what each method is for."""
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
+    scores_videos = False
+
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
         expect_one_of("model.network", config.model.network, NETWORKS)
-        self.training = NETWORKS[config.model.network](config, folder)
+        self.training = NETWORKS[config.model.network](config, self.cache)
         self.kind: str = self.training.kind
         rate = optax.cosine_decay_schedule(config.optim.learning_rate, max(config.train.steps, 1))
         self.optimizer = optax.adam(rate)
@@ -56,11 +60,6 @@ class System:
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(params, stats, optimizer), {"loss": value, **terms}
-
-    def finalize(self, state: State, data: Dataset) -> State:
-        """Nothing to do."""
-        del data
-        return state
 
     def figures(self, state: State, data: Dataset) -> dict[str, float]:
         """Figures on data that was not trained on."""

@@ -1,7 +1,6 @@
 """LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
 
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from vadjax import system
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.loader import Shard
@@ -20,7 +20,7 @@ from vadjax.data.video.reader import to_float
 from vadjax.ops import compilation, optim
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part, join
-from vadjax.system import at_least_float32, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
@@ -47,14 +47,13 @@ class State(NamedTuple):
     limits: jax.Array
 
 
-class System:
+class System(system.System):
     """LGN-Net or MNAD (spec lgn_net); `vadjax.system.System` tells what each method is for."""
 
     kind = clips.KIND
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        del folder  # nothing is kept beside the state
-        self.config = config
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
         fields = {name: value for name, value in config.model.items() if name not in NOT_FIELDS}
         self.model = build(config.model.variant, dtype=precision(config), **fields)
         self.optimizer = optax.adam(
@@ -62,6 +61,7 @@ class System:
             if config.optim.epochs
             else config.optim.learning_rate
         )
+        self.window = needed_frames(self.model)
         self.in_order = config.eval.test_update == "stream"  # the memory goes on learning
         self._stream: Stream | None = None
 
@@ -148,7 +148,7 @@ class System:
         for video in videos:
             predictions = Predictions(needed_frames(self.model) - 1)
             parts = self._parts(state, stream, iter(video), predictions)
-            whole = self.settle(state, join(video.name, parts))
+            whole = self.postprocess(state, join(video.name, parts))
             show = self.config.report.windows
             yield dataclasses.replace(
                 whole,
@@ -169,12 +169,7 @@ class System:
         del name, data, live, first  # few frames are taken at once anyway; there are no reasons
         yield from self._parts(state, self._start(state), frames)
 
-    @property
-    def window(self) -> int:
-        """Frames that a score is of."""
-        return needed_frames(self.model)
-
-    def settle(self, state: State, scores: Scores) -> Scores:
+    def postprocess(self, state: State, scores: Scores) -> Scores:
         """Scores by the limits of the video itself; on-line ones beside (spec lgn_net §4).
 
         Those of the frames before the first prediction repeat it and do not count.

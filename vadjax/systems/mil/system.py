@@ -1,7 +1,6 @@
 """The MIL ranker as a system: paired bags in, segment scores spread over frames out."""
 
 import itertools
-import pathlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from vadjax import system
 from vadjax.config import expect_one_of
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
@@ -27,7 +27,7 @@ from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part
-from vadjax.system import precision
+from vadjax.system import Cache, precision
 from vadjax.systems.mil.convert import read_ranker
 from vadjax.systems.mil.loss import ranking_loss
 from vadjax.systems.mil.model import Ranker, keep_masks
@@ -40,17 +40,18 @@ class State(NamedTuple):
     optimizer: optax.OptState
 
 
-class System:
+class System(system.System):
     """MIL ranker (spec mil §5-7); `vadjax.system.System` tells what each method is for."""
 
     kind = bags.KIND
+    validates = True
+    window = SNIPPET
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        del folder  # nothing is kept beside the state
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
         if not 0 <= config.model.dropout < 1:
             raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
         expect_one_of("eval.expansion", config.eval.expansion, EXPANSIONS)
-        self.config = config
         self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
             config.optim.learning_rate, config.optim.milestones, config.optim.gamma
@@ -98,12 +99,7 @@ class System:
         rate = self.config.model.dropout
         return keep_masks(rng, rows, rate) if rate else None
 
-    def finalize(self, state: State, data: Dataset) -> State:
-        """Nothing to do."""
-        del data
-        return state
-
-    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+    def validate(self, state: State, data: Dataset) -> dict[str, float]:
         """AUC of the held-out training videos by their highest scores."""
         chosen = bags.held_out(data, self.config.data.modality, self.config.eval.held_out)
         scored = (
@@ -147,16 +143,6 @@ class System:
         rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
         scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
         yield from streaming.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
-
-    @property
-    def window(self) -> int:
-        """Frames that a score is of."""
-        return SNIPPET
-
-    def settle(self, state: State, scores: Scores) -> Scores:
-        """Nothing to do."""
-        del state
-        return scores
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
         """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""

@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import pathlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from vadjax import system
 from vadjax.config import expect_one_of
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
@@ -27,7 +27,7 @@ from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part
-from vadjax.system import precision
+from vadjax.system import Cache, precision
 from vadjax.systems.s3r import convert
 from vadjax.systems.s3r.model import Network, build
 from vadjax.systems.s3r.step import accumulated, pair_loss
@@ -52,13 +52,15 @@ class State(NamedTuple):
     dictionary: jax.Array | None
 
 
-class System:
+class System(system.System):
     """S3R or RTFM (spec s3r); `vadjax.system.System` tells what each method is for."""
 
     kind = bags.KIND
+    validates = True
+    window = SNIPPET
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        del folder  # nothing is kept beside the state
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
         model = config.model
         if not 0 <= model.selection_dropout < 1:
             raise ValueError(
@@ -69,7 +71,6 @@ class System:
         if model.top_k < 1:
             raise ValueError(f"model.top_k is {model.top_k}; expected at least 1")
         expect_one_of("eval.expansion", config.eval.expansion, EXPANSIONS)
-        self.config = config
         fields = {name: model[name] for name in NETWORK}
         self.model: Network = build(model.variant, dtype=precision(config), **fields)
         self.optimizer = optim.adam(config.optim.learning_rate, config.optim.weight_decay)
@@ -103,10 +104,22 @@ class System:
           ValueError: features, weights or dictionary do not fit.
         """
         width = bags.feature_width(data, self.config.data.modality)
+        dictionary = self._dictionary(data, width) if self.model.en_normal else None
+        return self._first(rng, width, dictionary)
+
+    def abstract_state(self, description: Description) -> State:
+        """Shapes of the state; no dictionary is learned for them."""
+        width = bags.feature_width(description, self.config.data.modality)
         dictionary = None
         if self.model.en_normal:
-            learn = not isinstance(rng, jax.core.Tracer)  # or only shapes are asked for
-            dictionary = jnp.asarray(self._dictionary(data, width, learn), jnp.float32)
+            dictionary = np.zeros((self._atoms(description, width), width), np.float32)
+        key = jax.random.key(self.config.seed)
+        return jax.eval_shape(lambda: self._first(key, width, dictionary))
+
+    def _first(self, rng: jax.Array, width: int, dictionary: np.ndarray | None) -> State:
+        """The first state with a given dictionary, rows [S, C]; None without en-Normal."""
+        if dictionary is not None:
+            dictionary = jnp.asarray(dictionary, jnp.float32)
         if self.config.model.weights:
             path = self.config.model.weights
             variables, _ = convert.read_network(path, self.model, width)
@@ -116,20 +129,29 @@ class System:
         params = variables["params"]
         return State(params, variables["batch_stats"], self.optimizer.init(params), dictionary)
 
-    def _dictionary(self, data: Dataset, width: int, learn: bool) -> np.ndarray:
+    def _dictionary(self, data: Dataset, width: int) -> np.ndarray:
         """Rows [S, C] from `model.dictionary`, or learned from the normal training videos."""
         from vadjax.systems.s3r import dictionary  # RTFM needs none
 
         model = self.config.model
         if model.dictionary:
             return dictionary.read(model.dictionary, width)
-        chosen = bags.kept(data, "train", 0, self.config.eval.held_out)
-        rows = max(1, dictionary.count_atoms(chosen.stop, model.dictionary_ratio))
-        if not learn:
-            return np.zeros((rows, width), np.float32)
-        means = dictionary.normal_means(data, self.config.data.modality, chosen)
+        means = dictionary.normal_means(data, self.config.data.modality, self._normal(data))
         seed, layout = model.dictionary_seed, model.dictionary_layout
-        return dictionary.learn(means, rows, seed=seed, layout=layout)
+        return dictionary.learn(means, self._atoms(data, width), seed=seed, layout=layout)
+
+    def _atoms(self, data: Description, width: int) -> int:
+        """How many rows the dictionary has."""
+        from vadjax.systems.s3r import dictionary
+
+        model = self.config.model
+        if model.dictionary:
+            return len(dictionary.read(model.dictionary, width))
+        return max(1, dictionary.count_atoms(self._normal(data).stop, model.dictionary_ratio))
+
+    def _normal(self, data: Description) -> slice:
+        """Which of the normal training videos are trained on."""
+        return bags.kept(data, "train", 0, self.config.eval.held_out)
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
@@ -150,12 +172,7 @@ class System:
         params = optax.apply_updates(state.params, updates)
         return State(params, batch_stats, optimizer, state.dictionary), {"loss": total, **terms}
 
-    def finalize(self, state: State, data: Dataset) -> State:
-        """Nothing to do."""
-        del data
-        return state
-
-    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+    def validate(self, state: State, data: Dataset) -> dict[str, float]:
         """AUC of the held-out training videos by their highest scores."""
         chosen = bags.held_out(data, self.config.data.modality, self.config.eval.held_out)
         scored = ((bag.label, self.snippet_scores(state, [bag])[0].max()) for bag in chosen)
@@ -212,16 +229,6 @@ class System:
     def _scores_of(self, state: State, rows: Iterable[np.ndarray]) -> np.ndarray:
         bag = Bag("", 0, "", bags.UNKNOWN_LENGTH, np.zeros((0, 2), np.int32), np.stack(rows, 1))
         return self.snippet_scores(state, [bag])[0]
-
-    @property
-    def window(self) -> int:
-        """Frames that a score is of."""
-        return SNIPPET
-
-    def settle(self, state: State, scores: Scores) -> Scores:
-        """Nothing to do."""
-        del state
-        return scores
 
     def snippet_scores(self, state: State, group: list[Bag]) -> list[np.ndarray]:
         """Scores float32 [T] of bags with as many crops, filled up to one length."""

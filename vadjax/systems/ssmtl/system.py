@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -13,25 +12,25 @@ import ml_collections
 import numpy as np
 import optax
 
+from vadjax import system
 from vadjax.config import expect_one_of
 from vadjax.data import clips
-from vadjax.data.objects import ObjectVideo, Source, outputs_of
+from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.loader import Shard, ahead
-from vadjax.data.store.records import Dataset, Description, read_manifest
+from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import compilation, pieces
-from vadjax.runtime import mesh, metric_writers, processes, workdir
+from vadjax.runtime import mesh
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import Part, join
-from vadjax.system import at_least_float32, precision
+from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.loss import training_loss
 from vadjax.systems.ssmtl.model import SMALLEST, TRUNKS, MultiTaskNet
+from vadjax.systems.ssmtl.object_data import FACT, ObjectData
 from vadjax.systems.ssmtl.reasons import Reasons
-from vadjax.systems.ssmtl.samples import Samples
 from vadjax.systems.ssmtl.stream import TOTAL, Chunk, Seen, chunks, parts
 
-FILE = "objects.json"  # in the workdir: what is known of the dataset of objects
 FEW = 16  # objects at once where each frame is scored as it comes
 NOT_FIELDS = ("size",)  # of config.model: not fields of the network
 SCHEDULES = ("constant", "cosine")
@@ -56,13 +55,15 @@ class State(NamedTuple):
     size: jax.Array
 
 
-class System:
+class System(system.System):
     """SSMTL (spec ssmtl); `vadjax.system.System` tells what each method is for."""
 
     kind = clips.KIND
+    validates = True
+    window = tasks.LENGTH
 
-    def __init__(self, config: ml_collections.ConfigDict, folder: pathlib.Path | None = None):
-        self.config, self._folder = config, folder
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
         if config.model.size < SMALLEST or config.model.size % SMALLEST:
             raise ValueError(
                 f"model.size is {config.model.size}; expected a multiple of {SMALLEST} pixels"
@@ -71,8 +72,8 @@ class System:
         expect_one_of("eval.object_score", config.eval.object_score, score.OBJECT_SCORES)
         expect_one_of("eval.gaussian", config.eval.gaussian, score.GAUSSIANS)
         score.gaussian(*self._smoothing)  # checks it
-        self.described = _described(config.data.objects, folder)
-        self.outputs = outputs_of(self.described)
+        self.objects = ObjectData(config, self.cache.fact(FACT))
+        self.outputs = self.objects.outputs
         fields = {name: own for name, own in config.model.items() if name not in NOT_FIELDS}
         fields["tasks"] = _tasks(config, self.outputs)
         self.model = MultiTaskNet(
@@ -83,7 +84,6 @@ class System:
             rate = optax.cosine_decay_schedule(rate, max(config.train.steps, 1))
         self.optimizer = optax.adam(rate)
         self._scored = mesh.Spread(self._task_scores, config.train.devices)
-        self._sources: dict[str, Source] = {}  # of each dataset of frames, by its digest
         self._finder: Finder | None = None  # opened when a video is to be scored
 
     @property
@@ -97,16 +97,19 @@ class System:
         return tuple(task for task in self.model.tasks if task != "distillation" or known)
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
-        """Batches of objects; see `samples.Samples`."""
+        """Batches of objects; see `samples.Samples`. Says if distillation is left out."""
+        self._tell_distillation()
         chosen, config = self._samples(data), self.config
-        return samples.batches(
-            chosen, self._trained_on(chosen), config.train.batch, config.seed, shard
-        )
+        trained_on = self.objects.trained_on(chosen)
+        return samples.batches(chosen, trained_on, config.train.batch, config.seed, shard)
+
+    def facts(self, data: Dataset) -> dict[str, Description]:
+        """The dataset of objects, if there is one beside that of the frames."""
+        found = self.objects.source(data).described
+        return {} if found is None else {FACT: found}
 
     def init(self, rng: jax.Array, data: Description) -> State:
         """Fresh parameters."""
-        if isinstance(data, Dataset) and not isinstance(rng, jax.core.Tracer):
-            self._note(data)
         side = self.config.model.size
         crops = {task: jnp.zeros((1, 1, side, side, 3)) for task in self.model.tasks}
         variables = compilation.run_once(self.model.init, rng, crops)
@@ -140,26 +143,27 @@ class System:
         They are spread evenly over the training videos that are held out, or else over all.
         """
         chosen = self._samples(data)
-        first = self._trained_on(chosen) % len(chosen)
+        first = self.objects.trained_on(chosen) % len(chosen)
         places = _spread(first, len(chosen), self.config.eval.normal_objects)
         found = self._judge(state, *chosen.plain(places))
         rows = [[found[task].mean(), found[task].std()] for task in self.scored]
         return state._replace(normal=jnp.array(rows, jnp.float32))
 
-    def held_out(self, state: State, data: Dataset) -> dict[str, float]:
+    def validate(self, state: State, data: Dataset) -> dict[str, float]:
         """Losses on `eval.held_out_objects` objects of the held-out videos, and two accuracies."""
         chosen = self._samples(data)
-        places = _spread(self._trained_on(chosen), len(chosen), self.config.eval.held_out_objects)
+        first, most = self.objects.trained_on(chosen), self.config.eval.held_out_objects
+        places = _spread(first, len(chosen), most)
         size, sums = self.config.eval.batch, {}
         for start in range(0, len(places), size):
             own = places[start : start + size]
-            found = self._held_out(state, chosen.batch(np.zeros(len(own), int), own))
+            found = self._figures_of(state, chosen.batch(np.zeros(len(own), int), own))
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(own)
         return {name: value / len(places) for name, value in sums.items()}
 
     @functools.cached_property
-    def _held_out(self):
+    def _figures_of(self):
         def figures(state: State, batch: dict) -> dict:
             inputs, targets = tasks.training_inputs(batch)
             variables = {"params": state.params, "batch_stats": state.batch_stats}
@@ -181,7 +185,7 @@ class System:
           ValueError: a video whose boxes are not known, or objects with other teachers than those
             of the training.
         """
-        return self._source(data).videos(split)
+        return self.objects.source(data).videos(split)
 
     def score(self, state: State, videos: Iterable[ObjectVideo]) -> Iterator[Scores]:
         """Scores of each video, with the boxes of its objects and reasons."""
@@ -189,7 +193,7 @@ class System:
             find = functools.partial(_find, video)
             pieces = self._chunks(iter(video.video), find, self.config.eval.batch)
             found = join(video.name, self._parts(state, ahead(pieces, 2)))
-            whole = self._settled(found, video.source_size)
+            whole = self._smoothed(found, video.source_size)
             yield dataclasses.replace(whole, labels=video.labels)
 
     def stream(
@@ -208,21 +212,16 @@ class System:
         """
         del name, data
         if self._finder is None:
-            self._finder = Finder(self.config.objects, self.described, self.outputs["detector"])
+            self._finder = self.objects.finder()
         self._finder.restart()
         size = 0 if live else self.config.eval.batch
         yield from self._parts(state, self._chunks(frames, self._finder, size, first))
 
-    @property
-    def window(self) -> int:
-        """Frames that a score is of."""
-        return tasks.LENGTH
-
-    def settle(self, state: State, scores: Scores) -> Scores:
+    def postprocess(self, state: State, scores: Scores) -> Scores:
         """Scores of frames from the boxes (spec ssmtl §7)."""
-        return self._settled(scores, tuple(np.asarray(state.size).tolist()))
+        return self._smoothed(scores, tuple(np.asarray(state.size).tolist()))
 
-    def _settled(self, scores: Scores, size: tuple[int, int]) -> Scores:
+    def _smoothed(self, scores: Scores, size: tuple[int, int]) -> Scores:
         """Objects → volume → mean → highest → Gaussian; each task's highest object, smoothed."""
         boxes, count = scores.boxes, len(scores.frame_scores)
         raw = score.frame_scores(
@@ -289,45 +288,12 @@ class System:
         size = crops[0, ..., 0].size * channels * crops.dtype.itemsize
         return pieces.by_sample(apply, crops, size)
 
-    def _source(self, data: Dataset) -> Source:
-        """The objects of a dataset of frames, checked once.
-
-        Raises:
-          FileNotFoundError, ValueError: as `Source`; also if they have other teachers than those
-            of the training.
-        """
-        if data.digest not in self._sources:
-            found = Source(data, self.config.data.objects, self.config.data.verify)
-            if found.outputs != self.outputs:
-                raise ValueError(
-                    f"{self.config.data.objects or data.folder}: the teachers have {found.outputs} "
-                    f"outputs, those of the training {self.outputs}"
-                )
-            self._sources[data.digest] = found
-        return self._sources[data.digest]
-
-    def _samples(self, data: Dataset) -> Samples:
+    def _samples(self, data: Dataset) -> samples.Samples:
         """The training objects."""
-        distills = "distillation" in self.model.tasks
-        return Samples(
-            self._source(data), "train", self.config.model.size, self.config.seed, distills
-        )
+        return self.objects.samples(data, "distillation" in self.model.tasks)
 
-    def _trained_on(self, chosen: Samples) -> int:
-        """How many of the objects are trained on: those of the last videos are held out."""
-        videos = int(chosen.video[-1]) + 1
-        share = self.config.eval.held_out
-        kept = videos - (max(1, round(share * videos)) if share else 0)
-        if kept < 1 or not (count := chosen.before(kept)):
-            raise ValueError(f"eval.held_out is {share}: none of {videos} videos would be left")
-        return count
-
-    def _note(self, data: Dataset) -> None:
-        """Keeps what is known of the objects beside the state, and says what is missing.
-
-        Raises:
-          ValueError: the run in the folder began with other objects.
-        """
+    def _tell_distillation(self) -> None:
+        """Says why distillation, which the config asks for, is not trained or not scored."""
         wanted = set(self.config.model.tasks)
         if "distillation" in wanted - set(self.model.tasks):
             print(
@@ -336,16 +302,6 @@ class System:
             )
         elif "distillation" in wanted - set(self.scored):
             print("Distillation is trained, not scored: the detector has no class outputs.")
-        if self._folder is not None and (own := self._source(data).to_json()):
-            kept = self._folder / FILE
-            began = (self._folder / workdir.FILE).is_file() and kept.is_file()
-            if began and Description.from_file(kept).digest != own["digest"]:
-                raise ValueError(
-                    f"{own['folder']}: not the objects that the run in {self._folder} began with; "
-                    "name another --workdir"
-                )
-            if processes.is_first():
-                metric_writers.write_json(kept, own)
 
 
 def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[str, ...]:
@@ -361,15 +317,6 @@ def _tasks(config: ml_collections.ConfigDict, outputs: dict[str, int]) -> tuple[
             "(python -m data_prep.extract_objects --teachers …)"
         )
     return tuple(known)
-
-
-def _described(folder: str, workdir: pathlib.Path | None) -> Description | None:
-    """What is known of the dataset of objects: what the run keeps of it, or else its manifest."""
-    if workdir is not None and (kept := workdir / FILE).is_file():
-        return Description.from_file(kept)
-    if not folder:
-        return None
-    return Description(folder, read_manifest(pathlib.Path(folder)), "")
 
 
 def _find(video: ObjectVideo, frame: int, picture: np.ndarray) -> Seen:
