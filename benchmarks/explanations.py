@@ -23,12 +23,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from configs import ped2_exemplar
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.runtime.cache import Cache
+from vadjax.systems.exemplar import presets
 from vadjax.systems.exemplar.cameras import ONE
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import COMPONENTS, Explainer
@@ -54,7 +54,7 @@ def scenes(kinds: tuple[str, ...], videos: int, seed: int) -> tuple[ToyScenes, T
 
 def make_config(weights: str):
     """Motion as the specification has it, and appearance if there are weights."""
-    config = ped2_exemplar.exemplar_config((10, 40, 40), (5, 20, 20), tau=0.3)
+    config = presets.exemplar((10, 40, 40), (5, 20, 20), tau=0.3)
     config.model.threshold = 0.4
     if weights:
         config.appearance = {"source": "small", "weights": weights}

@@ -16,9 +16,11 @@ configs/ped2_exemplar.py.
 
 import ml_collections
 
-from configs import ped2_exemplar
+from vadjax.config import apply_variant
+from vadjax.systems.exemplar import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Windows of 96 × 96 pixels of frames of 360 × 640, or a variant."""
-    return ped2_exemplar.elsewhere(variant, window=(10, 96, 96), step=(5, 48, 48), tau=0.5)
+    config = presets.exemplar(window=(10, 96, 96), step=(5, 48, 48), tau=0.5)
+    return apply_variant(config, variant, presets.VARIANTS)

@@ -16,11 +16,12 @@ Variants: `:demo`, `:smoke` as in `configs/ped2_lgn.py`, whose quirks this has t
 
 import ml_collections
 
-from configs import ped2_lgn
+from vadjax.config import apply_variant
+from vadjax.systems.lgn import presets
 
 WINDOWS = 15328 - 16 * 4  # of five frames in the training videos
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    return ped2_lgn.elsewhere(variant, WINDOWS, epochs=60)
+    return apply_variant(presets.lgn(WINDOWS, epochs=60), variant, presets.VARIANTS)

@@ -23,13 +23,13 @@ Variants:
 
 import ml_collections
 
-from vadjax import config as common
 from vadjax.backbones.appearance import CLASSES
+from vadjax.config import apply_variant, base
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The run of the specification, or `:cpu`, `:smoke`."""
-    config = common.base("exemplar_networks")
+    config = base("exemplar_networks")
     config.model = {
         "network": "appearance",
         "architecture": "resnext50",
@@ -42,12 +42,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.train.steps, config.train.batch, config.train.save_every = 20000, 64, 1000
     config.eval.split = "test"
     config.eval.batch, config.eval.images = 64, 4000
-    common.variant(variant, {"": _published, "cpu": _cpu, "smoke": _smoke})(config)
-    return config
-
-
-def _published(config: ml_collections.ConfigDict) -> None:
-    """As `get_config` has it."""
+    return apply_variant(config, variant, {"cpu": _cpu, "smoke": _smoke})
 
 
 def _cpu(config: ml_collections.ConfigDict) -> None:

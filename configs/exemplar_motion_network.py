@@ -23,13 +23,6 @@ On the built-in scenes, where speeds differ more, 300 steps (7 minutes of one co
 --config.eval.held_out=1` give 0.584 (best constant 0.344), 0.933 (0.618), 0.099 (0.298) and 0.028
 (0.161); 793 of 2,496 volumes move.
 
-model.window  (t, h, w) of the volumes, in frames and pixels: that of the exemplar system
-model.tau     pixels a frame from which a pixel moves: 0.3 on Ped1 and Ped2, 0.5 on Avenue and
-              ShanghaiTech, 1.0 on Street Scene
-model.flow    "dis" (milliseconds a frame) or "tvl1" (about a second; what the paper has)
-data.step     (t, y, x) between the volumes to train on
-eval.held_out  so many of the last training videos are kept for the figures
-
 Variants:
     :cpu    as above
     :smoke  2 steps, for tests
@@ -37,12 +30,12 @@ Variants:
 
 import ml_collections
 
-from vadjax import config as common
+from vadjax.config import apply_variant, base
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The run of the specification, or `:cpu`, `:smoke`."""
-    config = common.base("exemplar_networks")
+    config = base("exemplar_networks")
     config.data.step = (5, 20, 20)
     config.model = {
         "network": "motion",
@@ -57,12 +50,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.eval.split = "held out"
     config.eval.batch = 64
     config.eval.held_out, config.eval.volumes = 2, 8192
-    common.variant(variant, {"": _published, "cpu": _cpu, "smoke": _smoke})(config)
-    return config
-
-
-def _published(config: ml_collections.ConfigDict) -> None:
-    """As `get_config` has it."""
+    return apply_variant(config, variant, {"cpu": _cpu, "smoke": _smoke})
 
 
 def _cpu(config: ml_collections.ConfigDict) -> None:

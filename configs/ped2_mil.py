@@ -40,28 +40,23 @@ Variants: `:smoke`, 6 steps, for tests.
 
 import ml_collections
 
-from configs import ucf_mil
-from vadjax import config as common
+from vadjax.config import apply_variant, small_report
+from vadjax.systems.mil import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The run of one split, or `:smoke`."""
-    config = ucf_mil.get_config()
+    config = presets.ranker()
     config.loss.segments_used = 32
     config.train.steps = 300
     config.train.batch = 4
     config.train.evaluate_every = config.train.save_every = 0
     config.eval.expansion = "even"
-    common.variant(variant, {"": _whole, "smoke": _smoke})(config)
-    return config
-
-
-def _whole(config: ml_collections.ConfigDict) -> None:
-    """As `get_config` has it."""
+    return apply_variant(config, variant, {"smoke": _smoke})
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
-    common.small_report(config)
+    small_report(config)
     config.train.steps = 6
     config.train.log_every = 2
     config.train.evaluate_every = config.train.save_every = 3

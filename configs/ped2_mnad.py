@@ -17,13 +17,13 @@ channels, the prediction is a correction of the last frame, and the score is its
 
 import ml_collections
 
-from configs import ped2_lgn
-from vadjax import config as common
+from vadjax.config import apply_variant
+from vadjax.systems.lgn import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published prediction run, or a variant."""
-    config = ped2_lgn.get_config()
+    config = presets.lgn(presets.PED2_WINDOWS, epochs=60)
     config.model = {
         "variant": "mnad_prediction",
         "memory_items": 10,
@@ -34,10 +34,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "width": 64,
     }
     config.loss.compactness_weight = config.loss.separateness_weight = 0.1
-    ped2_lgn.length(config, windows=ped2_lgn.WINDOWS, epochs=60, batch=4)
+    presets.length(config, presets.PED2_WINDOWS, epochs=60, batch=4)
     config.eval.gamma = 0.01
-    common.variant(variant, VARIANTS)(config)
-    return config
+    own = {"reconstruction": _reconstruction, "cpu": _cpu}
+    return apply_variant(config, variant, presets.PED2_VARIANTS | own)
 
 
 def _reconstruction(config: ml_collections.ConfigDict) -> None:
@@ -49,10 +49,7 @@ def _reconstruction(config: ml_collections.ConfigDict) -> None:
 
 def _cpu(config: ml_collections.ConfigDict) -> None:
     """For frames of 128 × 128."""
-    ped2_lgn.quick(config)
+    presets.quick(config)
     config.optim.epochs = 0  # constant rate
     config.train.steps, config.train.save_every = 2000, 500
     config.eval.score_weight, config.eval.test_update = 1.0, "off"
-
-
-VARIANTS = ped2_lgn.VARIANTS | {"reconstruction": _reconstruction, "cpu": _cpu}

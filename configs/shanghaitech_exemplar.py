@@ -17,12 +17,12 @@ Variants: `:smoke` and the others of configs/ped2_exemplar.py.
 
 import ml_collections
 
-from configs import ped2_exemplar
+from vadjax.config import apply_variant
+from vadjax.systems.exemplar import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Windows of 96 × 96 pixels of frames of 480 × 856, or a variant."""
-    config = ped2_exemplar.elsewhere(variant, window=(10, 96, 96), step=(5, 48, 48), tau=0.5)
-    if variant != "smoke":  # the toy scenes have one camera
-        config.data.cameras = "prefix"
-    return config
+    config = presets.exemplar(window=(10, 96, 96), step=(5, 48, 48), tau=0.5)
+    config.data.cameras = "prefix"
+    return apply_variant(config, variant, presets.VARIANTS)

@@ -17,11 +17,12 @@ Variants: `:demo`, `:smoke` as in `configs/ped2_lgn.py`, whose quirks this has t
 
 import ml_collections
 
-from configs import ped2_lgn
+from vadjax.config import apply_variant
+from vadjax.systems.lgn import presets
 
 WINDOWS = 274515 - 330 * 4  # of five frames in the training videos
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    return ped2_lgn.elsewhere(variant, WINDOWS, epochs=10)
+    return apply_variant(presets.lgn(WINDOWS, epochs=10), variant, presets.VARIANTS)

@@ -14,14 +14,10 @@ parts of a video as segments, where S3R resizes: that is done when the dataset i
 
 import ml_collections
 
-from configs import shanghaitech_s3r
-from vadjax import config as common
+from vadjax.config import apply_variant
+from vadjax.systems.s3r import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    config = shanghaitech_s3r.get_config()
-    shanghaitech_s3r.rtfm(config)
-    config.seed = 0  # the original sets none
-    common.variant(variant, shanghaitech_s3r.VARIANTS)(config)
-    return config
+    return apply_variant(presets.rtfm(), variant, presets.VARIANTS)

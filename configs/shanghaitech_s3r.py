@@ -34,102 +34,10 @@ model.de_normal); parts to change: model.norm, model.norm_first.
 
 import ml_collections
 
-from vadjax import config as common
+from vadjax.config import apply_variant
+from vadjax.systems.s3r import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or `:demo`, `:smoke`."""
-    config = common.base("s3r")
-    config.seed = 823
-    config.data.modality = "TWO"
-    config.model = {
-        "variant": "s3r",
-        "weights": "",
-        "en_normal": True,
-        "de_normal": True,
-        "attention_scaling": False,
-        "norm": "group",
-        "norm_first": True,
-        "dropout": 0.7,
-        "top_k": 3,
-        "selection_dropout": 0.7,
-        "dictionary": "",  # a file; "" = learned from the normal training videos
-        "dictionary_layout": "codes",
-        "dictionary_ratio": 0.9,  # rows for each of these videos
-        "dictionary_seed": 42,
-    }
-    config.loss = {
-        "margin": 100.0,
-        "magnitude": 1e-4,
-        "magnitude_form": "absolute",
-        "sparsity": 8e-3,
-        "smoothness": 8e-4,
-        "scope": "batch",
-        "macro": 1.0,
-    }
-    config.optim = {"learning_rate": 1e-3, "weight_decay": 0.005}
-    config.train.steps = 15_000
-    config.train.batch = 32
-    config.train.accumulate = 1  # parts of a batch, of which one is in memory at a time
-    config.train.evaluate_every = 500
-    config.train.save_every = 1000
-    config.train.keep = 1  # 675 MB each
-    config.features = {**common.features(), "crops": "ten", "normalisation": "pm1"}
-    config.eval.held_out = 0.1
-    config.eval.window = 1024  # snippets of a video of one's own that are scored together
-    config.eval.batch = 1
-    config.eval.expansion = "repeat"
-    common.variant(variant, VARIANTS)(config)
-    return config
-
-
-def rtfm(config: ml_collections.ConfigDict) -> None:
-    """The baseline: one aggregation with batch norms, no dictionary, no gate, no macro branch."""
-    config.model.variant = "rtfm"
-    config.model.en_normal = config.model.de_normal = config.model.norm_first = False
-    config.model.norm = "batch"
-
-
-def _published(config: ml_collections.ConfigDict) -> None:
-    """As `get_config` has it."""
-
-
-def _demo(config: ml_collections.ConfigDict) -> None:
-    """Minutes on a CPU, on the toy bags."""
-    config.train.steps = 300
-    config.train.batch = 16
-    config.train.evaluate_every = config.train.save_every = 100
-    config.eval.batch = 16
-    config.eval.expansion = "seed"
-
-
-def mini(config: ml_collections.ConfigDict) -> None:
-    """40 real videos of UCF-Crime with C3D features of one crop (spec mil §9)."""
-    config.train.steps = 100
-    config.train.batch = 10
-    config.train.evaluate_every = config.train.save_every = 0
-    config.eval.batch = 16
-    config.eval.expansion = "seed"
-    config.eval.held_out = 0.0
-
-
-def ped2(config: ml_collections.ConfigDict) -> None:
-    """A weak split of UCSD Ped2, whose clips are short (configs/ped2_mil.py)."""
-    config.train.steps = 300
-    config.train.batch = 4
-    config.train.evaluate_every = config.train.save_every = 0
-    config.eval.expansion = "even"
-    config.eval.held_out = 0.0
-
-
-def _smoke(config: ml_collections.ConfigDict) -> None:
-    _demo(config)
-    common.small_report(config)
-    config.train.steps = 4
-    config.train.batch = 8
-    config.train.log_every = 1
-    config.train.evaluate_every = config.train.save_every = 2
-
-
-VARIANTS = {"": _published, "demo": _demo, "smoke": _smoke}
-SMALL = {**VARIANTS, "mini": mini, "ped2": ped2}  # of the configs of UCF-Crime
+    return apply_variant(presets.s3r(), variant, presets.VARIANTS)

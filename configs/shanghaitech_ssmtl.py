@@ -14,16 +14,17 @@ are 30 × objects / 128 steps, --config.train.steps. It needs a GPU.
     micro, macro AUC     82.4, 89.3 %      -                  not measured
     RBDC, TBDC           42.8, 83.9 %      -                  not measured
 
-Variants: `:demo`, `:smoke` as in `configs/ped2_ssmtl.py`, where the fields are told.
+Variants: `:demo`, `:smoke` as in `configs/ped2_ssmtl.py`.
 """
 
 import ml_collections
 
-from configs import ped2_ssmtl
+from vadjax.config import apply_variant
+from vadjax.systems.ssmtl import presets
 
 STEPS = 240_000  # for a million objects; take fewer frames with --every
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or `:demo`, `:smoke`."""
-    return ped2_ssmtl.elsewhere(variant, STEPS)
+    return apply_variant(presets.ssmtl(STEPS), variant, presets.VARIANTS)

@@ -16,9 +16,11 @@ for both parts. Variants: `:smoke` and the others of configs/ped2_exemplar.py.
 
 import ml_collections
 
-from configs import ped2_exemplar
+from vadjax.config import apply_variant
+from vadjax.systems.exemplar import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Windows of 128 × 128 pixels of frames of 720 × 1280, or a variant."""
-    return ped2_exemplar.elsewhere(variant, window=(10, 128, 128), step=(5, 64, 64), tau=1.0)
+    config = presets.exemplar(window=(10, 128, 128), step=(5, 64, 64), tau=1.0)
+    return apply_variant(config, variant, presets.VARIANTS)

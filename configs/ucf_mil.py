@@ -29,44 +29,18 @@ original keeps the best epoch on the test split; off here).
 
 import ml_collections
 
-from vadjax import config as common
+from vadjax.config import apply_variant, small_report
+from vadjax.systems.mil import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or `:mini`, `:demo`, `:smoke`."""
-    config = common.base("mil")
-    config.data.modality = "TWO"
-    config.features = common.features()
-    config.model = {
-        "dropout": 0.6,
-        "weights": "",
-    }
-    config.loss = {
-        "pairing": "diagonal",
-        "segments_used": 30,
-        "sparsity": 8e-5,
-        "smoothness": 8e-5,
-    }
-    config.optim = {
-        "learning_rate": 1e-3,
-        "weight_decay": 0.0010000000474974513,
-        "eps": 1e-10,
-        "milestones": (25 * 27, 50 * 27),
-        "gamma": 0.1,
-    }
+    config = presets.ranker()
     config.train.steps = 75 * 27
     config.train.batch = 30
     config.train.evaluate_every = 5 * 27
     config.train.save_every = 5 * 27
-    config.train.keep = 15  # all of them: 13 MB each
-    config.eval.expansion = "seed"
-    config.eval.held_out = 0.0
-    common.variant(variant, {"": _published, "mini": _mini, "demo": _demo, "smoke": _smoke})(config)
-    return config
-
-
-def _published(config: ml_collections.ConfigDict) -> None:
-    """As `get_config` has it."""
+    return apply_variant(config, variant, {"mini": _mini, "demo": _demo, "smoke": _smoke})
 
 
 def _mini(config: ml_collections.ConfigDict) -> None:
@@ -82,7 +56,7 @@ def _demo(config: ml_collections.ConfigDict) -> None:
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
-    common.small_report(config)
+    small_report(config)
     config.train.steps = 6
     config.train.batch = 8
     config.train.log_every = 2

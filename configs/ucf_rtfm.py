@@ -13,12 +13,10 @@ Variants: `:demo`, `:smoke` as in `configs/shanghaitech_s3r.py`, `:mini`, `:ped2
 
 import ml_collections
 
-from configs import shanghaitech_rtfm, shanghaitech_s3r
-from vadjax import config as common
+from vadjax.config import apply_variant
+from vadjax.systems.s3r import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    config = shanghaitech_rtfm.get_config()
-    common.variant(variant, shanghaitech_s3r.SMALL)(config)
-    return config
+    return apply_variant(presets.rtfm(), variant, presets.UCF_VARIANTS)

@@ -24,14 +24,13 @@ Over several seeds, mean ± deviation of every figure (without `:mini` the publi
 
 import ml_collections
 
-from configs import shanghaitech_s3r
-from vadjax import config as common
+from vadjax.config import apply_variant
+from vadjax.systems.s3r import presets
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published run, or a variant."""
-    config = shanghaitech_s3r.get_config()
+    config = presets.s3r()
     config.seed = 49
     config.model.dictionary_ratio = 0.5
-    common.variant(variant, shanghaitech_s3r.SMALL)(config)
-    return config
+    return apply_variant(config, variant, presets.UCF_VARIANTS)

@@ -15,11 +15,12 @@ import dataclasses
 import pathlib
 import re
 
-from data_prep.lib import command, frames
-from data_prep.lib.avenue_masks import LazyMasks
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.reader import Reading
 from vadjax.formats.regular import is_there
+
+from .lib import command, frames
+from .lib.avenue_masks import LazyMasks
 
 MASKS = "testing_label_mask"
 

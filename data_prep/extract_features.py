@@ -37,8 +37,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from data_prep.lib import beam, command
-from data_prep.lib.extractor import Extractor, Pooling, Unusable, decode
 from vadjax.data.segments import POOLINGS
 from vadjax.data.store import loader
 from vadjax.data.video.pictures import add_levels_flag
@@ -47,6 +45,9 @@ from vadjax.data.video.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
 from vadjax.extractors.clips import AHEAD, BATCH, SnippetFeatures
 from vadjax.ops.flow import METHODS
 from vadjax.runtime import progress
+
+from .lib import beam, command
+from .lib.extractor import Extractor, Pooling, Unusable, decode
 
 
 def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[str, str]:

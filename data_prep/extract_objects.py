@@ -42,11 +42,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from data_prep.lib import beam_objects, command, teachers
-from data_prep.lib.beam import folder_beside
-from data_prep.lib.command import parse_columns, parse_size
-from data_prep.lib.object_boxes import STORED, UNITS
-from data_prep.lib.object_extractor import Extract, open_extractor, open_frames
 from vadjax.backbones import detector, dnn_detector
 from vadjax.data.clips import Videos
 from vadjax.data.store import builder
@@ -54,6 +49,12 @@ from vadjax.data.store.object_writer import VideoObjects, write_objects
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.boxes import BOX_COLUMNS
 from vadjax.runtime import progress
+
+from .lib import beam_objects, command, teachers
+from .lib.beam import folder_beside
+from .lib.command import parse_columns, parse_size
+from .lib.object_boxes import STORED, UNITS
+from .lib.object_extractor import Extract, open_extractor, open_frames
 
 
 def objects(data: Dataset, extract: Extract) -> dict[str, Iterator[VideoObjects]]:

@@ -18,14 +18,15 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from data_prep.lib import command
-from data_prep.lib.command import parse_size
 from vadjax.backbones.appearance import CLASSES, SIZE
 from vadjax.data.images import write_images
 from vadjax.data.video.pictures import Levels, add_levels_flag
 from vadjax.data.video.reader import read_picture
 from vadjax.formats.names import check_name
 from vadjax.formats.text import read_text, split
+
+from .lib import command
+from .lib.command import parse_size
 
 HEADING = ["file", "class"]
 

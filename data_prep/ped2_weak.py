@@ -12,7 +12,8 @@ features of the clip UCSD_PED2/PATH are FEATURES/PATH.npy, float [n, D], or of s
 
 Of 16 normal and 12 anomalous clips, 4 and 6 that are drawn at random are for training, the rest
 is for testing; the mean of ten draws is reported (Zhong et al., CVPR 2019). The papers' draws are
-not published; ours are in `ped2_weak.json`: numbers of the clips from 1, split N drawn with seed N.
+not published; ours are in lib/ped2_weak.json: numbers of the clips from 1, split N drawn with
+seed N.
 
 Training bags have 32 segments, pooled as in spec mil §3. A clip of Ped2 has 7 to 11 snippets of 16
 frames, so test bags have the snippets themselves (`--pool`: segments as well); spread their scores
@@ -28,9 +29,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep import ucsd_ped
-from data_prep.lib import command
-from data_prep.lib.feature_files import (
+from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
+from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
+from vadjax.data.store import builder
+from vadjax.data.store.frame_writer import SourceVideo
+from vadjax.runtime import replacing
+
+from . import ucsd_ped
+from .lib import command
+from .lib.feature_files import (
     AXES,
     OURS,
     crops_axis,
@@ -39,14 +46,9 @@ from data_prep.lib.feature_files import (
     read_array,
     read_settings,
 )
-from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
-from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
-from vadjax.data.store import builder
-from vadjax.data.store.frame_writer import SourceVideo
-from vadjax.runtime import replacing
 
 SEGMENTS = 32  # of a training bag
-LISTS = pathlib.Path(__file__).with_suffix(".json")
+LISTS = pathlib.Path(__file__).parent / "lib" / "ped2_weak.json"
 SOURCES = {"normal": ("train", "Train", 16), "anomalous": ("test", "Test", 12)}
 
 

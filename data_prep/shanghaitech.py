@@ -16,12 +16,13 @@ much space. Features of the weakly-supervised split: data_prep.shanghaitech_feat
 import dataclasses
 import pathlib
 
-from data_prep.lib import command, frames
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.masks import MaskFile
 from vadjax.data.video.reader import Reading
 from vadjax.formats.labels import read_row
 from vadjax.formats.regular import is_there
+
+from .lib import command, frames
 
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
 TEST = ("testing/frames", "test/frames")

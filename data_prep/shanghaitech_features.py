@@ -18,7 +18,7 @@ all snippets, and their labels are padded with the last to whole snippets.
 
 import pathlib
 
-from data_prep.lib import bags, command
+from .lib import bags, command
 
 
 def prepare(

@@ -27,7 +27,6 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from data_prep.lib import command, frames
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.reader import FrameFolder
 from vadjax.formats.boxes import say_assumed
@@ -35,6 +34,8 @@ from vadjax.formats.columns import Layout
 from vadjax.formats.folders import subfolders
 from vadjax.formats.table import parse, words
 from vadjax.formats.tracks import TRACKS
+
+from .lib import command, frames
 
 COLUMNS = ("frame", "track", "cx", "cy", "w", "h")
 ASSUMED = dataclasses.replace(TRACKS, columns=COLUMNS)

@@ -8,11 +8,12 @@ python -m data_prep.toy --kind scenes --out data/scenes --size 240x360 --train 1
 import argparse
 from typing import Any
 
-from data_prep.lib import command
-from data_prep.lib.command import parse_size
 from vadjax.data.store.frame_writer import ENCODINGS
 from vadjax.data.toy.datasets import ToyBags, write_bags, write_scenes
 from vadjax.data.toy.scenes import KINDS, LANES, ON_REQUEST, ToyScenes
+
+from .lib import command
+from .lib.command import parse_size
 
 RECIPES = {"bags": ToyBags, "scenes": ToyScenes}
 FLAGS = {

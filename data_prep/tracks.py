@@ -33,7 +33,6 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from data_prep.lib import command
 from vadjax.data.video.boxes import component_boxes, link, one_thread
 from vadjax.data.video.masks import ORDERS, MaskFile, Masks, open_masks
 from vadjax.data.video.object_masks import ObjectMasks, object_tracks
@@ -43,6 +42,8 @@ from vadjax.formats.names import check_name
 from vadjax.formats.tracks import TRACKS, read_tracks
 from vadjax.metrics.region_files import frame_counts
 from vadjax.runtime import replacing
+
+from .lib import command
 
 FLAGS = ("--columns", "--first_frame")
 REMEDY = (
@@ -162,22 +163,6 @@ def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
             np.savetxt(work / f"{name}.txt", rows, "%.15g", delimiter=",")
 
 
-def describe(tracks: dict[str, np.ndarray]) -> str:
-    """Counts and ranges, by which a wrong order of columns shows."""
-    rows = np.concatenate([np.zeros((0, 6)), *tracks.values()])
-    count = sum(len(np.unique(found[:, 0])) for found in tracks.values())
-    text = f"{len(tracks)} videos, {count} tracks, {len(rows):,} boxes"
-    if not len(rows):
-        return text
-    low, high = rows.min(0), rows.max(0)
-    twice = len(rows) - sum(len(np.unique(found[:, :2], axis=0)) for found in tracks.values())
-    again = f"; {twice:,} rows repeat a track and frame: is the order of columns right?"
-    return (
-        f"{text}; frames {low[1]:g} to {high[1]:g}, x {low[2]:g} to {high[4]:g}, "
-        f"y {low[3]:g} to {high[5]:g}{again if twice else ''}"
-    )
-
-
 def prepare(args: argparse.Namespace) -> None:
     """Reads, writes and says what was found."""
     if args.kind == "masks":
@@ -189,7 +174,7 @@ def prepare(args: argparse.Namespace) -> None:
         given = (args.columns, args.first_frame, args.drop_degenerate, args.frame_size)
         tracks = from_text(args.folder, *given)
     write(tracks, args.out)
-    print(f"Wrote {args.out}: {describe(tracks)}.")
+    print(f"Wrote {args.out}: {command.describe_tracks(tracks)}.")
 
 
 def main(argv: list[str] | None = None) -> None:

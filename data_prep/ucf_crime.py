@@ -34,9 +34,6 @@ import pathlib
 from collections import Counter
 from dataclasses import replace
 
-from data_prep.lib import bags, command
-from data_prep.lib.bag_reader import Reader, clip_intervals
-from data_prep.lib.feature_files import find_features
 from vadjax.data.bags import KIND, tfds_features
 from vadjax.data.store import builder
 from vadjax.formats import text
@@ -44,6 +41,10 @@ from vadjax.formats.annotations import find_annotation, is_annotation, read_offi
 from vadjax.formats.entries import Entry, shared_videos, some, unique_names
 from vadjax.formats.lists import LISTS, VIDEOS_JSON, file_in, read_four, read_videos_json
 from vadjax.scores.files import naming
+
+from .lib import bags, command
+from .lib.bag_reader import Reader, clip_intervals
+from .lib.feature_files import find_features
 
 __all__ = ["Entry", "Reader", "clip_intervals", "find_features", "prepare", "read_labels"]
 

@@ -16,12 +16,13 @@ Frames are taken by rank: it does not matter whether their names begin at 0 or a
 import pathlib
 import re
 
-from data_prep.lib import command, frames
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.video.masks import MaskFolder
 from vadjax.data.video.reader import AS_IT_IS, FrameFolder, Reading
 from vadjax.formats.folders import subfolders, visible
 from vadjax.formats.text import read_lines
+
+from .lib import command, frames
 
 
 def find_original(root: pathlib.Path) -> pathlib.Path | None:

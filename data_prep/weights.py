@@ -33,13 +33,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
-from data_prep.lib import command, sdist
 from vadjax.backbones import efficientnet, i3d_weights, resnet3d_weights, ssd
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data.store.records import sha256
 from vadjax.formats.regular import check_regular, read_bytes
 from vadjax.runtime import checkpoint, replacing, space
 from vadjax.runtime.metric_writers import write_json
+
+from .lib import command, sdist
 
 
 @dataclasses.dataclass(frozen=True)

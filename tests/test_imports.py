@@ -38,6 +38,7 @@ ALLOWED = {
     "runtime.provenance": (),
     "runtime.policy": (),
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
+    "runtime.arguments": ("config", "runtime.provenance"),
     "runtime.mesh": (),
     "runtime.checksums": ("formats",),
     "runtime.metric_writers": ("formats", *PLACES),
@@ -51,7 +52,7 @@ ALLOWED = {
     ),
     "runtime.workdir": ("runtime", "data", "formats"),
     "runtime.cache": ("runtime", "data", "formats"),
-    "data": ("ops", "formats", "backbones", *PLACES),
+    "data": ("config", "ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "report": ("scores", "metrics", "formats", *VIDEO, *DATASETS, *PLACES, *PROGRAMS),
@@ -59,23 +60,27 @@ ALLOWED = {
         *("backbones", "convert", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
         *PLACES,
     ),
-    "system": ("data", "ops", "scores", "runtime.cache"),
+    "system": ("config", "data", "ops", "scores", "runtime.cache"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
-        *("runtime.mesh", "runtime.progress"),
+        *("config", "runtime.mesh", "runtime.progress"),
     ),
     "systems.s3r.dictionary": (  # a program too
-        *("systems.s3r", "data", "convert", "formats", "scores"),
-        *("runtime.command", "runtime.progress", "runtime.replacing"),
+        *("systems.s3r", "config", "data", "convert", "formats", "scores", "runtime.command"),
+        *("runtime.progress", "runtime.replacing"),
     ),
-    "predict": ("system", "data", "formats", "scores", "report", "runtime"),
-    "evaluate": ("system", "data", "scores", "metrics", "report", "runtime"),
+    "predict": ("system", "data", "formats", "ops", "scores", "report", "runtime"),
+    "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "ops", "runtime"),
+    "stages": ("runtime.command",),  # says what it is called now
     "main": ("train", "evaluate", "predict", "data", "runtime"),
-    "config": (),
+    "config": (),  # finds the presets of a system by its name
     "": (),
 }
-WITHOUT_JAX = ("formats", "scores", "metrics", "report", *PLACES, *PROGRAMS, *VIDEO)
+WITHOUT_JAX = (
+    *("config", "formats", "scores", "metrics", "report", "runtime.arguments"),
+    *(*PLACES, *PROGRAMS, *VIDEO),
+)
 # Empty packages.
 FOLDERS = ("", "ops", "runtime", "data", "data.store", "data.video", "scores", "systems")
 DOORS = {"ops.cpu": "ops"}  # folders that only the one around them may import
@@ -112,7 +117,7 @@ def allowed(module: str, target: str) -> bool:
     own, top = module.removeprefix("vadjax").removeprefix("."), target.split(".")[0]
     if top in ("configs", "data_prep", "tests", "benchmarks"):
         return False
-    if top in JAX and within(own, *WITHOUT_JAX):
+    if top in JAX and (within(own, *WITHOUT_JAX) or own.endswith(".presets")):
         return False
     if top == "numpy" and within(own, *PLACES):
         return False
@@ -127,6 +132,8 @@ def allowed(module: str, target: str) -> bool:
         return False
     rule = rule_of(own)
     places = (rule, *ALLOWED[rule])
+    if rule == "systems" and own.endswith(".presets"):  # configs import it: no JAX
+        return to == "config" or to.startswith("config.")
     if rule == "systems" and own.count(".") >= 2:  # not another system
         places = (".".join(own.split(".")[:2]), *ALLOWED[rule])
         places += PROGRAM_OF_A_SYSTEM if own.endswith(".__main__") else ()
@@ -170,6 +177,8 @@ def test_no_arrow_points_back(path):
     ("vadjax.backbones.provenance", "vadjax.data.store.records"),
     ("vadjax.convert.arrays", "vadjax.data.store.records"),
     ("vadjax.runtime.command", "jax"),
+    ("vadjax.runtime.arguments", "vadjax.system"),
+    ("vadjax.stages", "vadjax.systems.exemplar.stages"),
     ("vadjax.runtime.command", "vadjax.train"),
     ("vadjax.runtime.replacing", "numpy"),
     ("vadjax.runtime.replacing", "vadjax.runtime.metric_writers"),
@@ -178,6 +187,12 @@ def test_no_arrow_points_back(path):
     ("vadjax.scores.files", "vadjax.data.bags"),
     ("vadjax.scores.streaming", "vadjax.data.store.loader"),
     ("vadjax.scores.files", "benchmarks.table"),
+    ("vadjax.config", "vadjax.system"),
+    ("vadjax.config", "jax"),
+    ("vadjax.systems.mil.presets", "vadjax.systems.mil.model"),
+    ("vadjax.systems.mil.presets", "vadjax.data.bags"),
+    ("vadjax.systems.mil.presets", "jax.numpy"),
+    ("vadjax.systems.mil.presets", "vadjax.systems.s3r.presets"),
 ])  # fmt: skip
 def test_the_walk_would_find_a_wrong_arrow(module, target):
     assert not allowed(module, target)

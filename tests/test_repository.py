@@ -1,6 +1,8 @@
 """What a clone must hold."""
 
+import ast
 import importlib
+import json
 import re
 import subprocess
 
@@ -81,3 +83,44 @@ def test_configs_and_variants_that_a_page_names_are_there(page):
 def test_every_folder_of_tests_is_a_package():
     folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+SOURCES = [
+    path
+    for folder in ("vadjax", "configs", "data_prep", "tests", "benchmarks", "docs", "notebooks")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".ipynb")
+]
+
+
+def code_of(path):
+    """Python of a file; of a notebook that of all its cells."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_imported_of_the_repository_lies_in_it(path):
+    """Another version that is installed must not stand in for what is no longer here."""
+    wanted = set()
+    for node in ast.walk(ast.parse(code_of(path))):
+        if isinstance(node, ast.Import):
+            wanted |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            wanted.add(node.module)
+            folder = ROOT / node.module.replace(".", "/")
+            face = folder / "__init__.py"
+            text = face.read_text("utf-8") if face.is_file() else ""
+            if folder.is_dir():
+                names = {alias.name for alias in node.names}
+                wanted |= {f"{node.module}.{name}" for name in names if name not in text}
+    own = [name for name in wanted if re.match(rf"(?:{FOLDERS})\b", name)]
+    assert not [name for name in own if not is_module(name)]

@@ -245,12 +245,12 @@ def test_a_step_that_is_not_finite_ends_the_run(mil_config, tmp_path, monkeypatc
     ("field", "value", "message"),
     [
         ("eval.select_by", "speed", "eval.select_by is 'speed'; expected one of auc"),
-        ("eval.expansion", "none", "expansion 'none'; expected one of seed"),
+        ("eval.expansion", "none", "eval.expansion is 'none'; expected one of seed"),
         ("eval.split", "train", "'train', which has video-level labels only"),
         ("eval.split", "val", "no split 'val'"),
         ("train.batch", 0, "train.batch is 0; expected at least 1"),
         ("model.dropout", 1.0, "model.dropout is 1.0"),
-        ("loss.pairing", "some", "'diagonal' or 'all'"),
+        ("loss.pairing", "some", "loss.pairing is 'some'; expected one of diagonal, all"),
         ("train.precision", "float64", "needs JAX_ENABLE_X64=1"),
     ],
 )
@@ -311,6 +311,9 @@ def test_an_unknown_system_modality_or_dataset(mil_config, tmp_path):
     config = mil_config.copy_and_resolve_references()
     config.system = "none"
     with pytest.raises(ValueError, match="'none'; there is no vadjax.systems.none.system"):
+        train.run(config, tmp_path / "a")
+    config.system = "s3rr"
+    with pytest.raises(ValueError, match="there is no .*; did you mean 's3r'"):
         train.run(config, tmp_path / "a")
     config = mil_config.copy_and_resolve_references()
     config.data.modality = "AUDIO"

@@ -1,28 +1,67 @@
-"""The sections that every config has; each file of `configs/` fills them in."""
+"""What all configs share: their sections, their variants, and what each field means.
 
-from collections.abc import Callable
+A file of `configs/` fills in the sections of `base`; what several files of one system share stands
+in `vadjax/systems/NAME/presets.py`. So a config file imports from `vadjax` alone, and can lie
+anywhere. This module and the presets import no JAX, so that `--help` is instant.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable, Collection, Mapping
 
 import ml_collections
 
+# Every field of the shared sections, and what it means.
+FIELDS = {
+    "system": "name of a folder of vadjax/systems",
+    "seed": "of everything that is drawn: parameters, order of the data, dropout",
+    "data.dir": 'folder of the dataset; "" = the built-in toy set',
+    "data.verify": "checksum (read every shard and compare) or size (of large datasets)",
+    "data.threads": "threads that read and decode",
+    "data.prefetch": "batches that are made ahead",
+    "train.steps": "training steps; 0 = none",
+    "train.batch": "examples of a step, over all devices and processes",
+    "train.precision": "type of the arithmetic: float32, bfloat16, or float64 (JAX_ENABLE_X64=1)",
+    "train.log_every": "steps between two lines of scalars",
+    "train.evaluate_every": "steps between two evaluations; 0 = only at the end",
+    "train.save_every": "steps between two checkpoints; 0 = only at the end",
+    "train.keep": "number of recent checkpoints to keep",
+    "train.fsdp": "whether the devices share out parameters and the optimiser's state too",
+    "train.profile": "whether a trace of a few steps is written to WORKDIR/profile",
+    "train.devices": "devices to use; 0 = all",
+    "eval.split": "split that is scored and measured",
+    "eval.batch": "videos that are scored at once",
+    "eval.select_on_test": "whether the test split selects the step that is reported",
+    "eval.select_by": "figure that selects the step",
+    "eval.threshold": "score from which a frame counts as flagged",
+    "eval.pairings": "drawings of normal and anomalous videos for the AUC of pairs",
+    "eval.pair_seed": "of these drawings",
+    "eval.untrained": "whether the first state is scored too, for comparison",
+    "eval.alpha": "share of a track that must be found (spec metrics §3)",
+    "eval.beta": "overlap from which a region finds a box (spec metrics §3)",
+    "eval.thresholds": "thresholds of the curves over regions, where scores have maps or boxes",
+    "eval.min_area": "pixels of the smallest region that is made of a map",
+    "eval.tracks": "what the report says of where the tracks are from",
+    "report.videos": "curves of so many of the best and the worst videos",
+    "report.windows": "so many highest- and lowest-scoring pictures of predicted frames; 0 = none",
+    "report.reasons": "so many of the highest-scoring events are explained; 0 = none",
+}
+
+# The fields of the systems that learn from bags of features.
+BAG_FIELDS = {
+    "data.modality": "columns of the features: TWO (all), or one stream of the dataset: RGB, FLOW",
+    "features.weights": 'network for new video (data_prep.weights): a folder; "RGB,FLOW" for two',
+    "features.crops": "of new video, where the dataset does not say: centre, ten, …",
+    "features.step": "frames between two snippets of new video, where the dataset does not say",
+    "features.normalisation": 'of new video, where the dataset does not say; "" = the network\'s',
+    "features.flow": 'optical flow of new video, where the dataset does not say; "" = the default',
+    "eval.expansion": "rule from scores of snippets to scores of frames",
+    "eval.held_out": "share of the training videos of each label that selects the step; 0 = none",
+}
+
 
 def base(system: str) -> ml_collections.ConfigDict:
-    """A config of `system` with the shared sections.
-
-    data     dir ("" = the built-in toy set), verify (checksum | size), threads, prefetch
-    train    steps, batch (global), precision (float32 | bfloat16), log/evaluate/save_every (steps;
-             0 = only at the end), keep (so many of the newest checkpoints), devices (0 = all),
-             fsdp (the devices share out parameters and the state of the optimiser too),
-             profile (a trace of five steps goes to WORKDIR/profile)
-    eval     split, batch (videos at once), select_on_test, select_by, threshold, pairings,
-             pair_seed, untrained (score the first state too, for comparison); where scores have
-             maps or boxes and the dataset has tracks: alpha, beta (spec metrics §3), thresholds,
-             min_area (of maps), tracks (what the report says of where the tracks are from).
-             Systems that learn from bags have held_out: this share of the training videos of each
-             label is kept out, and selects the step that is reported (0 = none; the last)
-    report   videos (curves of the best and worst so many videos), windows (so many highest- and
-             lowest-scoring pictures, where the system predicts frames; 0 = none), reasons (why so
-             many of the highest-scoring events were flagged, where the system says it; 0 = none)
-    """
+    """A config of `system` with the shared sections; `FIELDS` says what each field means."""
     config = ml_collections.ConfigDict()
     config.system = system
     config.seed = 0
@@ -59,12 +98,7 @@ def base(system: str) -> ml_collections.ConfigDict:
 
 
 def features() -> dict:
-    """Section `features`: how new video becomes features (`--mode=predict`).
-
-    weights        folder of the network (python -m data_prep.weights); "RGB,FLOW" for two
-    crops, step, normalisation, flow: as the flags of data_prep.extract_features. They count only
-                   where the dataset does not say how its features were made
-    """
+    """Section `features` of a system of bags: how new video becomes features."""
     return {"weights": "", "crops": "centre", "step": 16, "normalisation": "", "flow": ""}
 
 
@@ -73,13 +107,57 @@ def small_report(config: ml_collections.ConfigDict) -> None:
     config.report = {"videos": 1, "windows": 1, "reasons": 1}
 
 
-def variant(name: str, known: dict) -> Callable:
-    """The function of `known` that a config's `:variant` names.
+def apply_variant(
+    config: ml_collections.ConfigDict, name: str, variants: Mapping[str, Callable]
+) -> ml_collections.ConfigDict:
+    """The config, changed by the variant that `--config=FILE:NAME` names.
+
+    Args:
+      config: as it is without a variant; it is changed in place.
+      name: of the variant; "" leaves the config as it is, unless `variants` has a function for it.
+      variants: name → function that changes a config.
 
     Raises:
-      ValueError: no variant of that name.
+      ValueError: no variant of that name; the message names the nearest.
     """
-    if name not in known:
-        have = ", ".join(f":{key}" for key in known if key)
-        raise ValueError(f"no variant :{name} of this config; it has {have}")
-    return known[name]
+    if name and name not in variants:
+        have = ", ".join(f":{known}" for known in variants if known)
+        hint = suggestion(name, variants, ":{}")
+        raise ValueError(f"no variant :{name} of this config; it has {have}{hint}")
+    if name in variants:
+        variants[name](config)
+    return config
+
+
+def descriptions(system: str) -> dict[str, str]:
+    """What each field of the system's configs means: dotted name → one line.
+
+    A system without presets has the shared fields alone.
+    """
+    name = f"vadjax.systems.{system}.presets"
+    try:
+        return FIELDS | importlib.import_module(name).FIELDS
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        return dict(FIELDS)
+
+
+def expect_one_of(field: str, value: str, known: Collection[str]) -> None:
+    """Raises ValueError unless a field's value is a known one; the message names the nearest.
+
+    Args:
+      field: dotted name of the field of a config.
+      value: what it is.
+      known: what it may be.
+    """
+    if value not in known:
+        raise ValueError(
+            f"{field} is {value!r}; expected one of {', '.join(known)}{suggestion(value, known)}"
+        )
+
+
+def suggestion(name: str, known: Collection[str], form: str = "{!r}") -> str:
+    """`"; did you mean 'NEAREST'?"`, or nothing where no known name is near."""
+    nearest = difflib.get_close_matches(str(name), known, 1)
+    return f"; did you mean {form.format(nearest[0])}?" if nearest else ""

@@ -11,6 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from vadjax.config import expect_one_of
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
@@ -326,8 +327,7 @@ def untrained(folder: pathlib.Path) -> dict[str, float]:
 def check_figure(name: str) -> None:
     """Raises ValueError unless `name` is a figure that can select a checkpoint."""
     known = [figure for figure in frame.FIGURES if figure.startswith(("auc", "ap", "pr"))]
-    if name not in known:
-        raise ValueError(f"eval.select_by is {name!r}; expected one of {', '.join(known)}")
+    expect_one_of("eval.select_by", name, known)
 
 
 def figures(config: ml_collections.ConfigDict, results: Sequence[Scores]) -> dict:

@@ -6,6 +6,7 @@ r"""Trains, evaluates and reports one config.
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
 resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address).
+--config=FILE --help lists the fields of a config, what each means and what it is.
 
 Several processes run one training or evaluation together with --distributed=auto (TPU pods, Slurm),
 or --distributed=HOST:PORT,COUNT,ID, an address of the first one, their number, and which this is.
@@ -18,6 +19,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from vadjax.runtime import command
+from vadjax.runtime.arguments import parse_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:VARIANT] in configs/, and fields.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
@@ -91,15 +93,6 @@ def check_flags() -> None:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "predict" and not _VIDEO.value:
         sys.exit("error: --mode=predict needs --video=FILE, FOLDER or CAMERA")
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """Reads the flags; a wrong one, a wrong config file, variant or field ends in one line."""
-    try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]  # a config file's error comes as a traceback
-        sys.exit(f"error: {reason} (--help lists the flags)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The contract of a system, and finding one by name."""
 
 import importlib
+import pkgutil
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from vadjax import systems
+from vadjax.config import expect_one_of, suggestion
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import compilation
@@ -76,14 +79,13 @@ class System:
     def abstract_state(self, description: Description) -> State:
         """Shapes and types of the state, without data and without learning anything.
 
-        Default: those of what `init` would give (`compilation.shapes`). A system whose shapes
-        depend on more than the description reads them from what the run has stored (`cache`).
+        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
+        than the description reads them from what the run has stored (`cache`).
 
         Args:
           description: of the dataset that the state is used on, or was trained on.
         """
-        key = jax.random.key(self.config.seed)
-        return compilation.shapes(lambda: self.init(key, description))
+        return compilation.shapes(lambda: self.init(jax.random.key(self.config.seed), description))
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -162,9 +164,7 @@ def precision(config: ml_collections.ConfigDict) -> jnp.dtype:
     Raises:
       ValueError: none of `PRECISIONS`.
     """
-    if config.train.precision not in PRECISIONS:
-        have = ", ".join(PRECISIONS)
-        raise ValueError(f"train.precision is {config.train.precision!r}; expected one of {have}")
+    expect_one_of("train.precision", config.train.precision, PRECISIONS)
     if config.train.precision == "float64" and not jax.config.jax_enable_x64:
         raise ValueError("train.precision is 'float64', which needs JAX_ENABLE_X64=1")
     return jnp.dtype(config.train.precision)
@@ -215,7 +215,8 @@ def _class_of(module: str, name: str) -> type[System]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module is there, but what it imports is not
-        raise ValueError(f"config.system is {name!r}; there is no {module}") from error
+        hint = suggestion(name, [one.name for one in pkgutil.iter_modules(systems.__path__)])
+        raise ValueError(f"config.system is {name!r}; there is no {module}{hint}") from error
     if not isinstance(found, type) or not issubclass(found, System):
         raise ValueError(
             f"config.system is {name!r}; {module} has no class System that is a "

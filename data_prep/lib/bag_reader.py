@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep.lib.feature_files import (
+from vadjax.data.bags import MAX_FRAMES, UNKNOWN_LENGTH, Bag
+from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
+from vadjax.formats import text
+from vadjax.formats.annotations import read_frames
+from vadjax.formats.entries import Entry, some
+
+from .feature_files import (
     Features,
     crops_axis,
     known_axes,
@@ -17,12 +23,7 @@ from data_prep.lib.feature_files import (
     read_video,
     shape_of,
 )
-from data_prep.lib.feature_index import Files
-from vadjax.data.bags import MAX_FRAMES, UNKNOWN_LENGTH, Bag
-from vadjax.data.segments import CLIP_FRAMES, normalize_rows, pool_clips
-from vadjax.formats import text
-from vadjax.formats.annotations import read_frames
-from vadjax.formats.entries import Entry, some
+from .feature_index import Files
 
 
 class Reader:

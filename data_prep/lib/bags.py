@@ -19,8 +19,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from data_prep.lib import bag_labels, command
-from data_prep.lib.feature_files import (
+from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
+from vadjax.data.segments import CLIP_FRAMES, SAMPLINGS
+from vadjax.data.store import builder
+from vadjax.formats import text
+from vadjax.formats.entries import Entry, shared_videos, some, unique_names
+from vadjax.formats.lists import COLUMNS, LABEL, read_list
+
+from . import bag_labels, command
+from .feature_files import (
     AXES,
     RTFM,
     Shape,
@@ -30,13 +37,7 @@ from data_prep.lib.feature_files import (
     read_video,
     shape_of,
 )
-from data_prep.lib.feature_index import Files, Index
-from vadjax.data.bags import KIND, UNKNOWN_LENGTH, Bag, tfds_features
-from vadjax.data.segments import CLIP_FRAMES, SAMPLINGS
-from vadjax.data.store import builder
-from vadjax.formats import text
-from vadjax.formats.entries import Entry, shared_videos, some, unique_names
-from vadjax.formats.lists import COLUMNS, LABEL, read_list
+from .feature_index import Files, Index
 
 # Anomalous and normal videos of the published lists, by split (spec s3r §1.2).
 PUBLISHED = {

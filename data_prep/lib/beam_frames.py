@@ -10,7 +10,6 @@ import pathlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from data_prep.lib import beam
 from vadjax.data.store.frame_writer import (
     Encoder,
     SourceVideo,
@@ -18,6 +17,8 @@ from vadjax.data.store.frame_writer import (
     StoredVideos,
     write_frames,
 )
+
+from . import beam
 
 
 def write(

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep.lib import beam, teachers
-from data_prep.lib.object_boxes import STORED
-from data_prep.lib.object_extractor import Extract, Extractor, open_extractor, open_frames
 from vadjax.backbones import detector
 from vadjax.backbones.detection import DEGENERATE, OUTSIDE
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.object_writer import VideoObjects
 from vadjax.data.store.records import Dataset
+
+from . import beam, teachers
+from .object_boxes import STORED
+from .object_extractor import Extract, Extractor, open_extractor, open_frames
 
 PATHS = ("boxes", "classifier", "detector", "labels", "weights")
 DROPPED = (DEGENERATE, OUTSIDE)

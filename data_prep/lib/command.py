@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from vadjax.data.store.records import FORMATS
@@ -99,3 +100,19 @@ def _describe(split: Mapping) -> str:
     if split["unlabelled"]:
         counts += f", {split['unlabelled']:,} without label"
     return f"{len(split['videos'])} videos, {split['records']:,} frames ({counts})"
+
+
+def describe_tracks(tracks: dict[str, np.ndarray]) -> str:
+    """Counts and ranges of tracks [n, 6], by which a wrong order of columns shows."""
+    rows = np.concatenate([np.zeros((0, 6)), *tracks.values()])
+    count = sum(len(np.unique(found[:, 0])) for found in tracks.values())
+    text = f"{len(tracks)} videos, {count} tracks, {len(rows):,} boxes"
+    if not len(rows):
+        return text
+    low, high = rows.min(0), rows.max(0)
+    twice = len(rows) - sum(len(np.unique(found[:, :2], axis=0)) for found in tracks.values())
+    again = f"; {twice:,} rows repeat a track and frame: is the order of columns right?"
+    return (
+        f"{text}; frames {low[1]:g} to {high[1]:g}, x {low[2]:g} to {high[4]:g}, "
+        f"y {low[3]:g} to {high[5]:g}{again if twice else ''}"
+    )

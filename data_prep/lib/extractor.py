@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import cv2
 import numpy as np
 
-from data_prep.lib.feature_files import SETTINGS, TWO_STREAM
 from vadjax.data.segments import check_pooling, pool
 from vadjax.data.video.reader import AS_IT_IS, Reading, frames_of
 from vadjax.extractors.clips import SnippetFeatures
@@ -15,6 +14,8 @@ from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
 from vadjax.runtime import replacing
 from vadjax.runtime.metric_writers import write_json
+
+from .feature_files import SETTINGS, TWO_STREAM
 
 SOURCES = "sources.json"  # name and path of every video
 

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from data_prep.lib.feature_index import Files, Index
 from vadjax.convert import arrays
 from vadjax.formats import json_files, text
 from vadjax.formats.entries import Entry
 from vadjax.formats.npy import read_npy
+
+from .feature_index import Files, Index
 
 SETTINGS = "settings.json"  # beside the files; data_prep.extract_features writes it
 TWO_STREAM = {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}

@@ -29,8 +29,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_prep.lib import beam_frames, command
-from data_prep.tracks import describe
 from vadjax.data.store.frame_writer import ENCODINGS, SourceVideo, write_frames
 from vadjax.data.video.boxes import read_boxes, read_tracks
 from vadjax.data.video.masks import is_scene, open_video
@@ -46,6 +44,8 @@ from vadjax.formats.labels import match_labels
 from vadjax.formats.regular import is_there
 from vadjax.formats.table import Table, parse
 from vadjax.formats.tracks import TRACKS
+
+from . import beam_frames, command
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
 Splits = dict[str, list[SourceVideo]]
@@ -332,7 +332,7 @@ def ranges(videos: Sequence[SourceVideo]) -> str:
     height, width = frame_size(videos[0])
     longest = max(len(video.frames) for video in videos)
     return (
-        f"tracks: {describe({video.name: video.tracks for video in videos})}\n"
+        f"tracks: {command.describe_tracks({video.name: video.tracks for video in videos})}\n"
         f"frames: 0 to {longest - 1} in the longest video, x 0 to {width - 1}, "
         f"y 0 to {height - 1}; the tracks should lie within"
     )

@@ -5,14 +5,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_prep.lib import teachers
-from data_prep.lib.object_boxes import STORED, Boxes, Detected, Files, Stored, scale_of
 from vadjax.backbones import detector
 from vadjax.backbones.detection import Detections, Detector, Filter
 from vadjax.data import clips
 from vadjax.data.clips import Video
 from vadjax.data.store.object_writer import VideoObjects
 from vadjax.data.store.records import Dataset
+
+from . import teachers
+from .object_boxes import STORED, Boxes, Detected, Files, Stored, scale_of
 
 TRAIN = "train"  # the split that classifiers look at, and from which frames may be left out
 # Flags of files of boxes → arguments of `Files`

@@ -109,7 +109,7 @@ def test_objects_of_other_frames_are_refused(data, described, tmp_path):
 
 def test_a_box_of_a_frame_that_the_video_has_not_is_refused(data, described, monkeypatch):
     monkeypatch.setattr(objects, "read_boxes", lambda path: rows((4, 0, 0, 9, 9, 1.0)))
-    with pytest.raises(ValueError, match="video a: boxes of frames 4 to 4, but it has 4 frames"):
+    with pytest.raises(ValueError, match="a.csv: boxes of frames 4 to 4, but it has 4 frames"):
         Source(data, str(described)).videos("train")
 
 

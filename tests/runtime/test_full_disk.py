@@ -156,7 +156,7 @@ THREAD = "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 MANY = """
 import pathlib, sys
 import numpy as np
-from data_prep import command
+from data_prep.lib import command
 from vadjax.runtime.checkpoint import Checkpoints
 
 def save():

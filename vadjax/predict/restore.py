@@ -164,11 +164,11 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     system = load_system(config, Cache(folder), any_module=True)
     if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    state = system.abstract_state(data)
-    if (needed := checkpoint.size_of(state)) > MOST_BYTES:
+    first = system.abstract_state(data)
+    if (needed := checkpoint.size_of(first)) > MOST_BYTES:
         raise ValueError(
             f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "
             f"{space.size(needed)}; expected {space.size(MOST_BYTES)} at most"
         )
-    target = mesh.abstract(mesh.make(1), state)
+    target = mesh.abstract(mesh.make(1), first)
     return Trained(system, checkpoint.read_finished(folder, target), data)

@@ -220,7 +220,12 @@ def test_a_stopped_run_ends_with_the_same_bits(toy_scenes, tmp_path, monkeypatch
 
 
 BAD = [
-    (exemplar_motion_network, "model.network", "sound", "'sound'; expected appearance or motion"),
+    (
+        exemplar_motion_network,
+        "model.network",
+        "sound",
+        "'sound'; expected one of appearance, motion",
+    ),
     (exemplar_motion_network, "model.size", 24, "model.size is 24; expected a multiple of 16"),
     (exemplar_motion_network, "model.tau", 0.0, "model.tau is 0.0"),
     (exemplar_motion_network, "model.flow", "magic", "magic"),

@@ -144,9 +144,12 @@ def test_whether_the_pixel_loss_reaches_the_encoder(options, reached):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"local_branch": "gru"}, "local branch 'gru'; expected one of stlstm, convlstm"),
+        (
+            {"local_branch": "gru"},
+            "model.local_branch is 'gru'; expected one of none, stlstm",
+        ),
         ({"decoder_input": "all"}, "model.decoder_input is 'all'"),
-        ({"output": "flow"}, "model.output is 'flow'; expected 'frame' or 'residual'"),
+        ({"output": "flow"}, "model.output is 'flow'; expected one of frame, residual"),
         ({"variant": "mnad_reconstruction", "output": "residual"}, "reconstructs its only input"),
     ],
 )

@@ -247,7 +247,7 @@ def test_atoms_in_the_space_of_the_features():
         (np.full((3, 8), np.nan), 2, "codes", "24 of 24 are NaN"),
         (np.zeros((3, 8)), 2, "atoms", "all values are 0"),
         (np.ones((3, 8)), 0, "codes", "0 atoms from 3 videos"),
-        (np.ones((3, 8)), 2, "words", "layout 'words'; expected one of codes, atoms"),
+        (np.ones((3, 8)), 2, "words", "dictionary_layout is 'words'; expected one of codes, atoms"),
     ],
 )
 def test_what_nothing_can_be_learned_from(means, atoms, layout, message):

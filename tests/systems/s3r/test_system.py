@@ -250,12 +250,16 @@ def test_test_bags_that_cannot_be_used(tmp_path):
         ("model.variant", "mgfn", "model.variant is 'mgfn'; expected one of s3r, rtfm"),
         ("model.selection_dropout", 1.0, "model.selection_dropout is 1.0"),
         ("model.top_k", 0, "model.top_k is 0; expected at least 1"),
-        ("model.norm", "layer", "model.norm is 'layer'; expected group or batch"),
+        ("model.norm", "layer", "model.norm is 'layer'; expected one of group, batch"),
         ("model.en_normal", False, "set both or none"),
         ("model.dropout", 1.0, "model.dropout is 1.0"),
-        ("loss.scope", "all", "loss.scope is 'all'; expected batch or bag"),
-        ("loss.magnitude_form", "paper", "loss.magnitude_form is 'paper'; expected absolute or"),
-        ("eval.expansion", "twice", "expansion 'twice'; expected one of"),
+        ("loss.scope", "all", "loss.scope is 'all'; expected one of batch, bag"),
+        (
+            "loss.magnitude_form",
+            "paper",
+            "loss.magnitude_form is 'paper'; expected one of absolute",
+        ),
+        ("eval.expansion", "twice", "eval.expansion is 'twice'; expected one of"),
     ],
 )
 def test_fields_that_cannot_be_used(field, value, message, crops):

@@ -235,12 +235,15 @@ def test_bfloat16_keeps_parameters_and_outputs_in_float32(batch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trunk": "deep"}, "model.trunk: 'deep'; expected one of shallow_narrow"),
-        ({"tasks": ("arrow", "jigsaw")}, "model.tasks: 'jigsaw'; expected one of arrow"),
-        ({"tasks": ()}, "model.tasks: ''"),
-        ({"time_pooling": "sum"}, "model.time_pooling: 'sum'"),
-        ({"middle_output": "tanh"}, "model.middle_output: 'tanh'"),
-        ({"statistics": "each"}, "model.statistics: 'each'; expected one of joint, pass"),
+        (
+            {"trunk": "deep"},
+            "model.trunk is 'deep'; expected one of .*; did you mean 'deep_wide'",
+        ),
+        ({"tasks": ("arrow", "jigsaw")}, "model.tasks is 'jigsaw'; expected one of arrow"),
+        ({"tasks": ()}, "model.tasks is ''"),
+        ({"time_pooling": "sum"}, "model.time_pooling is 'sum'"),
+        ({"middle_output": "tanh"}, "model.middle_output is 'tanh'"),
+        ({"statistics": "each"}, "model.statistics is 'each'; expected one of joint, pass"),
     ],
 )
 def test_settings_that_do_not_exist(changes, message, batch):

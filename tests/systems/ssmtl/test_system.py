@@ -251,10 +251,14 @@ def test_distillation_is_off_without_teachers(scenes, taught, capsys):
     ("field", "value", "message"),
     [
         ("model.size", 40, "model.size is 40; expected a multiple of 16"),
-        ("model.trunk", "wide", "model.trunk: 'wide'; expected one of"),
-        ("model.tasks", ("arow",), "model.tasks: 'arow'; expected one of"),
-        ("optim.schedule", "linear", "optim.schedule is 'linear'; expected constant or cosine"),
-        ("eval.gaussian", "left", "gaussian 'left'"),
+        ("model.trunk", "wide", "model.trunk is 'wide'; expected one of"),
+        ("model.tasks", ("arow",), "model.tasks is 'arow'; .*; did you mean 'arrow'"),
+        (
+            "optim.schedule",
+            "linear",
+            "optim.schedule is 'linear'; expected one of constant, cos",
+        ),
+        ("eval.gaussian", "left", "eval.gaussian is 'left'"),
         ("eval.object_score", "sum", "eval.object_score is 'sum'; expected one of mean, stand"),
         ("eval.held_out", 1.0, "none of 2 videos would be left"),
         ("eval.distillation_space", "p", "eval.distillation_space is 'p'"),

@@ -17,6 +17,7 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
+from vadjax.config import expect_one_of
 from vadjax.data.store import manifest as manifests
 from vadjax.formats.regular import check_regular, open_regular
 
@@ -93,8 +94,7 @@ class Dataset(Description):
     def __init__(self, folder: str | pathlib.Path, verify: str = "checksum"):
         folder = pathlib.Path(folder)
         super().__init__(folder, read_manifest(folder), sha256(folder / MANIFEST))
-        if verify not in ("checksum", "size"):
-            raise ValueError(f"data.verify is {verify!r}; expected 'checksum' or 'size'")
+        expect_one_of("data.verify", verify, ("checksum", "size"))
         verify_shards(self.folder, self.manifest, checksum=verify == "checksum")
 
     def records(self, split: str) -> Sequence[dict]:

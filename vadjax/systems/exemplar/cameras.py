@@ -1,5 +1,6 @@
 """Which camera a video is of: one model for all, or one for each camera that names say."""
 
+from vadjax.config import expect_one_of
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.formats.names import check_name
@@ -20,8 +21,7 @@ def cameras(data: Dataset, split: str, rule: str) -> dict[str, list[Video]]:
     Raises:
       ValueError: no such rule or split, or a name without an underscore.
     """
-    if rule not in CAMERAS:
-        raise ValueError(f"data.cameras is {rule!r}; expected one of {', '.join(CAMERAS)}")
+    expect_one_of("data.cameras", rule, CAMERAS)
     found: dict[str, list[Video]] = {}
     for video in sorted(Videos(data, split), key=lambda video: video.name):
         try:

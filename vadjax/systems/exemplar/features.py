@@ -7,6 +7,7 @@ from typing import NamedTuple
 import ml_collections
 import numpy as np
 
+from vadjax.config import expect_one_of
 from vadjax.data.clips import Video
 from vadjax.data.video.grid import Grid
 from vadjax.extractors.exemplar_networks import (
@@ -66,16 +67,9 @@ class Extractor:
                     "more in a window, all others 1 or more"
                 )
         self.motion = config.motion
-        if self.motion.source not in MOTION_SOURCES:
-            raise ValueError(
-                f"motion.source is {self.motion.source!r}; expected one of "
-                f"{', '.join(MOTION_SOURCES)}"
-            )
-        if config.appearance.source not in ("none", *SOURCES):
-            raise ValueError(
-                f"appearance.source is {config.appearance.source!r}; expected none or one of "
-                f"{', '.join(SOURCES)}"
-            )
+        expect_one_of("motion.source", self.motion.source, MOTION_SOURCES)
+        expect_one_of("motion.flow", self.motion.flow, flow.METHODS)
+        expect_one_of("appearance.source", config.appearance.source, ("none", *SOURCES))
         self.appearance = config.appearance
 
     @functools.cached_property

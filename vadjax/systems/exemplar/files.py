@@ -163,6 +163,16 @@ def check_lengths(path: pathlib.Path, arrays: Mapping[str, np.ndarray], lengths:
             )
 
 
+def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
+    """Raises ValueError unless the offsets of a stage file part `total` exemplars into regions."""
+    parted = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
+    if not parted or offsets[0] != 0 or offsets[-1] != total or (offsets[1:] <= offsets[:-1]).any():
+        raise ValueError(
+            f"{path}: offsets {offsets.dtype} {list(offsets.shape)}; expected whole numbers that "
+            f"rise from 0 to {total:,}. Remove it to make it anew"
+        )
+
+
 def read_meta(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> dict:
     """Takes `meta` out of the arrays of a file.
 

@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from vadjax.config import expect_one_of
 from vadjax.data.clips import Video
 from vadjax.data.store.records import Description
 from vadjax.data.video.grid import Grid
@@ -188,4 +189,4 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"motion.still_threshold is {still}; expected a share of the pixels above 0, up to 1, "
             "or None"
         )
-    maps.check_rule(config.eval.map_rule)
+    expect_one_of("eval.map_rule", config.eval.map_rule, maps.RULES)

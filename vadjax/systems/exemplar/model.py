@@ -1,7 +1,6 @@
 """Stage 2: exemplars of each training video, merged into the model of the scene (spec eval §6)."""
 
 import hashlib
-import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -116,16 +115,6 @@ def select(
     region = np.repeat(np.arange(len(found.offsets) - 1), np.diff(found.offsets))
     own = {name: getattr(features, name)[found.index, region] for name in READABLE}
     return found, own | {"source_t": features.t_start[found.index]}
-
-
-def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
-    """Raises ValueError unless the offsets of a stage file part `total` exemplars into regions."""
-    parted = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
-    if not parted or offsets[0] != 0 or offsets[-1] != total or (offsets[1:] <= offsets[:-1]).any():
-        raise ValueError(
-            f"{path}: offsets {offsets.dtype} {list(offsets.shape)}; expected whole numbers that "
-            f"rise from 0 to {total:,}. Remove it to make it anew"
-        )
 
 
 def merge(

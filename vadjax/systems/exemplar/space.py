@@ -14,6 +14,7 @@ import dataclasses
 import ml_collections
 import numpy as np
 
+from vadjax.config import expect_one_of
 from vadjax.ops.distance import VERSIONS, Metric, largest_distances
 from vadjax.ops.flow import SPEEDS
 from vadjax.systems.exemplar.features import Features
@@ -44,17 +45,12 @@ class Space:
           ValueError: a field that is none of the known ones, or does not fit another one.
         """
         model = config.model
-        for name, value, known in (
-            ("version", model.version, VERSIONS),
-            ("motion_feature", model.motion_feature, MOTION_FEATURES),
-        ):
-            if value not in known:
-                raise ValueError(f"model.{name} is {value!r}; expected one of {', '.join(known)}")
-        unknown = set(model.speeds) - set(SPEEDS)
-        if unknown or not len(model.speeds):
-            raise ValueError(
-                f"model.speeds is {tuple(model.speeds)}; expected some of {', '.join(SPEEDS)}"
-            )
+        expect_one_of("model.version", model.version, VERSIONS)
+        expect_one_of("model.motion_feature", model.motion_feature, MOTION_FEATURES)
+        if not len(model.speeds):
+            raise ValueError(f"model.speeds is (); expected some of {', '.join(SPEEDS)}")
+        for speed in model.speeds:
+            expect_one_of("model.speeds", speed, SPEEDS)
         needs = {"robust": "flow", "penultimate": "networks"}.get(model.motion_feature)
         if needs and config.motion.source != needs:
             raise ValueError(

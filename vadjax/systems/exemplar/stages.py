@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import pathlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,18 +78,18 @@ class Stages:
         """Features of one video.
 
         Raises:
-          ValueError: its file was made of other data or with other settings, or is damaged.
+          ValueError: its file was made of other data or with other settings.
         """
         path, extractor = self.files.features(video), self.extractor
-        grid = extractor.grid(video.size)
         meta = features.meta(video, extractor.settings(video.size), data.digest)
         if path.is_file():
             arrays = files.read(path, meta, MEND_FEATURES, Features._fields)
+            grid = extractor.grid(video.size)
             times = len(grid.times(video.num_frames))
             sides = dict.fromkeys(Features._fields, (times, grid.regions)) | {"t_start": (times,)}
             files.check_lengths(path, arrays, sides)
             return Features(**{name: arrays[name] for name in Features._fields})
-        found = extractor.extract(video)
+        found, grid = extractor.extract(video), extractor.grid(video.size)
         places = {"y_start": grid.rows, "x_start": grid.columns, "window": np.array(grid.window)}
         places |= {
             "frame_size": np.array(grid.frame_size),
@@ -140,12 +139,22 @@ class Stages:
         meta = self.made_with(data) | {"threshold": self.method.threshold, "video": video.name}
         meta |= {"Z": scales.tolist()}
         if path.is_file():
-            return _read_clusters(path, counts, meta)
+            return self._read_clusters(path, counts, meta)
         found, own = self.method.select(video.name, self.features(video, data), scales)
         # First the counts, then the exemplars, by which the stage is complete.
         self.files.write(counts, {"count": found.count}, meta)
         self.files.write(path, own | {"offsets": found.offsets, "index": found.index}, meta)
         return found, own
+
+    def _read_clusters(self, path, counts_path, meta) -> tuple[Exemplars, dict[str, np.ndarray]]:
+        own = files.read(path, meta, MEND, (*model.READABLE, "source_t", "offsets", "index"))
+        counts = files.read(counts_path, meta, MEND, ("count",))
+        total = own["index"].size
+        rows = (*model.READABLE, "source_t", "index")
+        files.check_lengths(path, own, dict.fromkeys(rows, (total,)))
+        files.check_lengths(counts_path, counts, {"count": (total,)})
+        files.check_offsets(path, own["offsets"], total)
+        return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own
 
     def all_clusters(self, data: Dataset) -> list[tuple[Exemplars, dict[str, np.ndarray]]]:
         """Stages 1 and 2a of all training videos."""
@@ -204,7 +213,7 @@ class Stages:
         rows = (*model.READABLE, "count", "source_sequence", "source_t")
         total = arrays["count"].size
         files.check_lengths(path, arrays, dict.fromkeys(rows, (total,)))
-        model.check_offsets(path, arrays["offsets"], total)
+        files.check_offsets(path, arrays["offsets"], total)
         return Model(**{name: arrays[name] for name in Model._fields})
 
     # Stage 3
@@ -228,31 +237,13 @@ class Stages:
         self.files.write(detail, found._asdict(), meta)
         return found
 
-    def _check_detail(self, path: pathlib.Path, arrays: dict, video: Video, learnt: Model) -> None:
+    def _check_detail(self, path, arrays: dict, video: Video, learnt: Model) -> None:
         """Raises ValueError unless the arrays are of the volumes of a video and of that model."""
-        places = self.extractor.grid(video.size)
-        sides = len(places.times(video.num_frames)), places.regions
+        grid = self.extractor.grid(video.size)
+        sides = len(grid.times(video.num_frames)), grid.regions
         files.check_lengths(path, arrays, dict.fromkeys(VolumeScores._fields, sides))
         nearest, total = arrays["nearest"], len(learnt.count)
         if nearest.dtype.kind not in "iu" or not ((nearest >= 0) & (nearest < total)).all():
             raise ValueError(
                 f"{path}: nearest is not of the {total:,} exemplars. Remove it to make it anew"
             )
-
-
-def _read_clusters(
-    path: pathlib.Path, counts_of: pathlib.Path, meta: dict
-) -> tuple[Exemplars, dict[str, np.ndarray]]:
-    """The two files of stage 2a of a video.
-
-    Raises:
-      FileNotFoundError, ValueError: as `files.read`.
-    """
-    own = files.read(path, meta, MEND, (*model.READABLE, "source_t", "offsets", "index"))
-    counts = files.read(counts_of, meta, MEND, ("count",))
-    total = own["index"].size
-    rows = (*model.READABLE, "source_t", "index")
-    files.check_lengths(path, own, dict.fromkeys(rows, (total,)))
-    files.check_lengths(counts_of, counts, {"count": (total,)})
-    model.check_offsets(path, own["offsets"], total)
-    return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own

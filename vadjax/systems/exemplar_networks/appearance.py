@@ -10,7 +10,8 @@ import ml_collections
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from vadjax.backbones.appearance import build, normalise, read_resnext50, resize
+from vadjax.backbones.appearance import ARCHITECTURES, build, normalise, read_resnext50, resize
+from vadjax.config import expect_one_of
 from vadjax.data import images
 from vadjax.data.store import loader
 from vadjax.data.store.loader import Shard
@@ -37,6 +38,7 @@ class Training:
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
         del cache  # nothing is kept
         model = config.model
+        expect_one_of("model.architecture", model.architecture, ARCHITECTURES)
         if model.size < 32:
             raise ValueError(f"model.size is {model.size}; expected 32 pixels or more")
         if model.weights and model.architecture != "resnext50":

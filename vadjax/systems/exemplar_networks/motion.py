@@ -9,12 +9,13 @@ import ml_collections
 import numpy as np
 
 from vadjax.backbones.motion import MotionNets, prepare
+from vadjax.config import expect_one_of
 from vadjax.data import clips
 from vadjax.data.store import loader
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 from vadjax.data.volumes import STILL, Volumes, training_order
-from vadjax.ops.flow import BINS, Motion
+from vadjax.ops.flow import BINS, METHODS, Motion
 from vadjax.scores.figures import Figure
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
@@ -48,6 +49,7 @@ class Training:
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
         model = config.model
+        expect_one_of("model.flow", model.flow, METHODS)
         if model.size < 16 or model.size % 16:
             raise ValueError(f"model.size is {model.size}; expected a multiple of 16")
         if model.tau <= 0:

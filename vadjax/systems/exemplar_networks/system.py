@@ -8,6 +8,7 @@ import ml_collections
 import optax
 
 from vadjax import system
+from vadjax.config import expect_one_of
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset
 from vadjax.system import Cache
@@ -31,9 +32,7 @@ class System(system.System):
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
         super().__init__(config, cache)
-        if config.model.network not in NETWORKS:
-            have = " or ".join(NETWORKS)
-            raise ValueError(f"model.network is {config.model.network!r}; expected {have}")
+        expect_one_of("model.network", config.model.network, NETWORKS)
         self.training = NETWORKS[config.model.network](config, self.cache)
         self.kind: str = self.training.kind
         rate = optax.cosine_decay_schedule(config.optim.learning_rate, max(config.train.steps, 1))

@@ -36,8 +36,6 @@ class LocalBranch(nn.Module):
 
     def setup(self):
         """Encoder, the kernels of four layers, up-sampler."""
-        if self.cell not in CELLS:
-            raise ValueError(f"local branch {self.cell!r}; expected one of {', '.join(CELLS)}")
         kernels, self.step = CELLS[self.cell]
         self.encoder = FrameEncoder(self.width)
         self.cells = [kernels(2 * self.width, name=f"layer{i + 1}") for i in range(LAYERS)]

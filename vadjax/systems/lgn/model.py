@@ -12,10 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vadjax.config import expect_one_of
 from vadjax.ops.pool import max_pool
 from vadjax.systems.lgn import memory
 from vadjax.systems.lgn.layers import Conv, ConvPair, Upsample
-from vadjax.systems.lgn.local import LocalBranch
+from vadjax.systems.lgn.local import CELLS, LocalBranch
 
 LEVELS = (1, 2, 4, 8)  # channels at full, half, quarter and eighth size, times `width`
 
@@ -91,8 +92,9 @@ class FramePredictor(nn.Module):
 
     def setup(self):
         """Encoder, decoder, and the local branch if there is one."""
-        _one_of("decoder_input", self.decoder_input, ("read", "query_and_read"))
-        _one_of("output", self.output, ("frame", "residual"))
+        expect_one_of("model.local_branch", self.local_branch, ("none", *CELLS))
+        expect_one_of("model.decoder_input", self.decoder_input, ("read", "query_and_read"))
+        expect_one_of("model.output", self.output, ("frame", "residual"))
         if self.output == "residual" and self.frames == 1:
             raise ValueError(
                 "model.output is 'residual', but this variant reconstructs its only input frame, "
@@ -230,14 +232,8 @@ def build(variant: str = "lgn", **options) -> FramePredictor:
     Raises:
       ValueError: no variant of that name.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"model.variant is {variant!r}; expected one of {', '.join(VARIANTS)}")
+    expect_one_of("model.variant", variant, VARIANTS)
     return FramePredictor(**VARIANTS[variant] | options)
-
-
-def _one_of(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"model.{field} is {value!r}; expected {' or '.join(map(repr, known))}")
 
 
 def check_frames(frames: jax.Array) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vadjax.config import expect_one_of
 from vadjax.runtime import mesh
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.loss import compactness
@@ -89,10 +90,7 @@ class Stream:
         keep: bool = False,
         devices: int = 1,
     ):
-        if test_update not in TEST_UPDATES:
-            raise ValueError(
-                f"eval.test_update is {test_update!r}; expected one of {', '.join(TEST_UPDATES)}"
-            )
+        expect_one_of("eval.test_update", test_update, TEST_UPDATES)
         self.model, self.test_update = model, test_update
         self.reset = test_update == "per_video_reset"
         self.chunk, self.keep = chunk, keep

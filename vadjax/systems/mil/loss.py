@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from vadjax.config import expect_one_of
 from vadjax.ops.pool import max_pool
 
 
@@ -36,8 +37,7 @@ def ranking_loss(
     Raises:
       ValueError: unknown pairing, or fewer segments than `segments_used`.
     """
-    if pairing not in ("diagonal", "all"):
-        raise ValueError(f"loss.pairing is {pairing!r}; expected 'diagonal' or 'all'")
+    expect_one_of("loss.pairing", pairing, ("diagonal", "all"))
     if not 0 < segments_used <= anomalous.shape[1]:
         raise ValueError(
             f"loss.segments_used is {segments_used}; a bag has {anomalous.shape[1]} segments"

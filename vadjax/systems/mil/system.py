@@ -14,9 +14,10 @@ import numpy as np
 import optax
 
 from vadjax import system
+from vadjax.config import expect_one_of
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
-from vadjax.data.segments import check_expansion, expand
+from vadjax.data.segments import EXPANSIONS, expand
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
@@ -50,7 +51,7 @@ class System(system.System):
         super().__init__(config, cache)
         if not 0 <= config.model.dropout < 1:
             raise ValueError(f"model.dropout is {config.model.dropout}; expected 0 to below 1")
-        check_expansion(config.eval.expansion)
+        expect_one_of("eval.expansion", config.eval.expansion, EXPANSIONS)
         self.ranker = Ranker(dtype=precision(config))
         schedule = optim.multistep(
             config.optim.learning_rate, config.optim.milestones, config.optim.gamma

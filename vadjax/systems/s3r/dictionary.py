@@ -22,6 +22,7 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from vadjax.config import expect_one_of
 from vadjax.convert import arrays
 from vadjax.data.bags import Bags
 from vadjax.data.store.records import Dataset
@@ -66,8 +67,7 @@ def learn(
     """
     means = np.asarray(means)
     _check_means(means, atoms)
-    if layout not in LAYOUTS:
-        raise ValueError(f"dictionary layout {layout!r}; expected one of {', '.join(LAYOUTS)}")
+    expect_one_of("model.dictionary_layout", layout, LAYOUTS)
     with threadpool_limits(1):  # the matrices are small: threads wait for each other
         return _learn(means, atoms, layout, iterations, np.random.RandomState(seed), watch)
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vadjax.config import expect_one_of
+
 LOWEST_LOG = -100.0  # where torch clamps the logarithms of its cross-entropy
 SCOPES = ("batch", "bag")
 FORMS = ("absolute", "hinge")
@@ -88,8 +90,7 @@ def magnitude_loss(
     Raises:
       ValueError: unknown form.
     """
-    if form not in FORMS:
-        raise ValueError(f"loss.magnitude_form is {form!r}; expected {' or '.join(FORMS)}")
+    expect_one_of("loss.magnitude_form", form, FORMS)
     low, high = norm(normal), norm(anomalous)
     if form == "hinge":
         return jax.nn.relu(margin - high + low).mean()
@@ -102,8 +103,7 @@ def score_terms(snippets: jax.Array, scope: str = "batch") -> dict[str, jax.Arra
     Raises:
       ValueError: unknown scope.
     """
-    if scope not in SCOPES:
-        raise ValueError(f"loss.scope is {scope!r}; expected {' or '.join(SCOPES)}")
+    expect_one_of("loss.scope", scope, SCOPES)
     rows = snippets.reshape(1, -1) if scope == "batch" else snippets
     differences = jnp.square(jnp.diff(rows)).sum(1)
     return {"sparsity": norm(rows).mean(), "smoothness": differences.mean()}

@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vadjax.config import expect_one_of
 from vadjax.systems.s3r.layers import (
     GROUPS,
     NORMS,
@@ -80,8 +81,7 @@ class Network(nn.Module):
 
     def setup(self):
         """Branches and heads."""
-        if self.norm not in NORMS:
-            raise ValueError(f"model.norm is {self.norm!r}; expected {' or '.join(NORMS)}")
+        expect_one_of("model.norm", self.norm, NORMS)
         if self.de_normal and not self.en_normal:
             raise ValueError(
                 "model.de_normal compares with what model.en_normal reconstructs; set both or none"
@@ -263,6 +263,5 @@ def build(variant: str = "s3r", **options) -> Network:
     Raises:
       ValueError: no variant of that name.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"model.variant is {variant!r}; expected one of {', '.join(VARIANTS)}")
+    expect_one_of("model.variant", variant, VARIANTS)
     return Network(**VARIANTS[variant] | options)

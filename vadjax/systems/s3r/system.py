@@ -14,9 +14,10 @@ import numpy as np
 import optax
 
 from vadjax import system
+from vadjax.config import expect_one_of
 from vadjax.data import bags
 from vadjax.data.bags import Bag, Bags
-from vadjax.data.segments import check_expansion, expand
+from vadjax.data.segments import EXPANSIONS, expand
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
@@ -69,7 +70,7 @@ class System(system.System):
             raise ValueError(f"train.accumulate is {config.train.accumulate}; expected at least 1")
         if model.top_k < 1:
             raise ValueError(f"model.top_k is {model.top_k}; expected at least 1")
-        check_expansion(config.eval.expansion)
+        expect_one_of("eval.expansion", config.eval.expansion, EXPANSIONS)
         fields = {name: model[name] for name in NETWORK}
         self.model: Network = build(model.variant, dtype=precision(config), **fields)
         self.optimizer = optim.adam(config.optim.learning_rate, config.optim.weight_decay)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vadjax.backbones.layers import ConvNorm, pool_volume
+from vadjax.config import expect_one_of
 from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes
 from vadjax.ops.pool import max_pool
 
@@ -174,12 +175,12 @@ class MultiTaskNet(nn.Module):
 
     def setup(self):
         """Trunk and heads."""
-        _one_of("trunk", self.trunk, TRUNKS)
-        _one_of("time_pooling", self.time_pooling, TIME_POOLINGS)
-        _one_of("middle_output", self.middle_output, MIDDLE_OUTPUTS)
-        _one_of("statistics", self.statistics, STATISTICS)
+        expect_one_of("model.trunk", self.trunk, TRUNKS)
+        expect_one_of("model.time_pooling", self.time_pooling, TIME_POOLINGS)
+        expect_one_of("model.middle_output", self.middle_output, MIDDLE_OUTPUTS)
+        expect_one_of("model.statistics", self.statistics, STATISTICS)
         for task in self.tasks or ("",):
-            _one_of("tasks", task, TASKS)
+            expect_one_of("model.tasks", task, TASKS)
         widths = TRUNKS[self.trunk]
         self.shared = Trunk(widths, self.time_pooling, self.momentum, self.dtype)
         if "arrow" in self.tasks:
@@ -279,8 +280,3 @@ def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str, form=None
     return ConvNorm(
         width, size, padding=1, momentum=of.momentum, form=form, dtype=of.dtype, name=name
     )
-
-
-def _one_of(field: str, value: str, known) -> None:
-    if value not in known:
-        raise ValueError(f"model.{field}: {value!r}; expected one of {', '.join(known)}")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from vadjax.config import expect_one_of
 from vadjax.data.video.crops import rectangles
 
 DISTILLATION_SPACES = {"logits": lambda x: x, "probabilities": jax.nn.sigmoid}
@@ -43,9 +44,7 @@ def task_scores(
     Raises:
       ValueError: no such space, or distillation without outputs of the detector.
     """
-    if distillation_space not in DISTILLATION_SPACES:
-        have = " or ".join(map(repr, DISTILLATION_SPACES))
-        raise ValueError(f"eval.distillation_space is {distillation_space!r}; expected {have}")
+    expect_one_of("eval.distillation_space", distillation_space, DISTILLATION_SPACES)
     found = {}
     for task, output in outputs.items():
         if task in ("arrow", "irregularity"):

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from vadjax import system
+from vadjax.config import expect_one_of
 from vadjax.data import clips
 from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.loader import Shard, ahead
@@ -67,15 +68,9 @@ class System(system.System):
             raise ValueError(
                 f"model.size is {config.model.size}; expected a multiple of {SMALLEST} pixels"
             )
-        if config.optim.schedule not in SCHEDULES:
-            raise ValueError(
-                f"optim.schedule is {config.optim.schedule!r}; expected {' or '.join(SCHEDULES)}"
-            )
-        if config.eval.object_score not in score.OBJECT_SCORES:
-            raise ValueError(
-                f"eval.object_score is {config.eval.object_score!r}; expected one of "
-                f"{', '.join(score.OBJECT_SCORES)}"
-            )
+        expect_one_of("optim.schedule", config.optim.schedule, SCHEDULES)
+        expect_one_of("eval.object_score", config.eval.object_score, score.OBJECT_SCORES)
+        expect_one_of("eval.gaussian", config.eval.gaussian, score.GAUSSIANS)
         score.gaussian(*self._smoothing)  # checks it
         self.objects = ObjectData(config, self.cache.fact(FACT))
         self.outputs = self.objects.outputs

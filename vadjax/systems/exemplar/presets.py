@@ -1,0 +1,129 @@
+"""What the configs of the exemplar system share, and what its fields mean (spec eval)."""
+
+import ml_collections
+
+from vadjax.config import base, small_report
+
+FIELDS = {
+    "data.cameras": "one, or prefix: a model for each text before the first underscore of a "
+    "video's name",
+    "volume.window": "(frames, height, width) of a volume",
+    "volume.step": "(frames, height, width) from one volume to the next",
+    "features.dir": 'where the features are written; "" = features/ in the workdir; runs may share '
+    "it",
+    "appearance.source": "none, small, resnext50 or efficientnet_lite0",
+    "appearance.weights": "folder of the appearance network",
+    "motion.source": "flow, or networks that were trained on it",
+    "motion.flow": "optical flow: dis (milliseconds a frame) or tvl1 (about a second)",
+    "motion.tau": "pixels a frame from which a pixel moves",
+    "motion.still_threshold": "share of still pixels from which direction and speed are 0; None = "
+    "never",
+    "motion.weights": "folder of the motion networks",
+    "model.version": "which terms count: appearance, motion, speed or appearance_motion",
+    "model.motion_feature": "outputs, robust or penultimate",
+    "model.speeds": "of robust: some of moving, fastest, p99, all",
+    "model.threshold": "distance from which a volume becomes a new exemplar",
+    "model.neighbours": "exemplars of regions up to so many away count too",
+    "model.z_volumes": "most volumes that are drawn for the scales of the features",
+    "eval.map_rule": "max or mean of the volumes that cover a pixel",
+    "eval.sigma": "of the smoothing over time, frames; 0 = none",
+    "eval.flag": "score from which a volume gets a reason",
+    "eval.examples": "reasons with pictures, of each video",
+}
+
+
+def exemplar(
+    window: tuple[int, int, int], step: tuple[int, int, int], tau: float
+) -> ml_collections.ConfigDict:
+    """The system with the values of spec eval, on optical flow.
+
+    Args:
+      window: frames, height and width of a volume.
+      step: from one volume to the next.
+      tau: pixels a frame from which a pixel moves.
+    """
+    config = base("exemplar")
+    config.train.steps, config.train.batch = 0, 1
+    config.data.cameras = "one"
+    config.volume = {"window": window, "step": step}
+    config.features = {"dir": ""}
+    config.appearance = {"source": "none", "weights": ""}
+    config.motion = {
+        "source": "flow",
+        "flow": "dis",
+        "tau": tau,
+        "still_threshold": 0.98,
+        "weights": "",
+    }
+    config.model = {
+        "version": "motion",
+        "motion_feature": "outputs",
+        "speeds": ("moving", "fastest", "all"),
+        "threshold": 0.8,
+        "neighbours": 0,
+        "z_volumes": 20_000,
+    }
+    config.eval.untrained = False  # there is nothing to score before the exemplars
+    config.eval.map_rule, config.eval.sigma = "max", 0.0
+    config.eval.flag, config.eval.examples = 2.0, 3
+    return config
+
+
+def literal(config: ml_collections.ConfigDict) -> None:
+    """As `exemplar` has it."""
+
+
+def sensitive(config: ml_collections.ConfigDict) -> None:
+    """Robust motion features, all volumes kept, neighbours shared, means as maps."""
+    config.model.motion_feature, config.model.threshold = "robust", 0.0
+    config.model.neighbours, config.eval.map_rule = 1, "mean"
+
+
+def flow_speed(config: ml_collections.ConfigDict) -> None:
+    """Only the speed counts."""
+    sensitive(config)
+    config.model.version, config.eval.flag = "speed", 0.3
+
+
+def motion(config: ml_collections.ConfigDict) -> None:
+    """Robust speeds, directions in shares of all pixels, still share."""
+    sensitive(config)
+    config.eval.flag = 0.6
+
+
+def networks(config: ml_collections.ConfigDict) -> None:
+    """Motion from networks."""
+    config.motion.source = "networks"
+
+
+def appearance(config: ml_collections.ConfigDict) -> None:
+    """Appearance alone."""
+    sensitive(config)
+    config.model.version, config.model.threshold = "appearance", 0.1
+    config.appearance.source = "small"
+
+
+def both(config: ml_collections.ConfigDict) -> None:
+    """Appearance and motion."""
+    sensitive(config)
+    config.model.version, config.model.threshold = "appearance_motion", 0.1
+    config.appearance.source = "small"
+
+
+def smoke(config: ml_collections.ConfigDict) -> None:
+    """Coarse volumes, for the toy scenes, which have one camera."""
+    small_report(config)
+    config.data.cameras = "one"
+    config.volume.window = config.volume.step = (10, 40, 40)
+    flow_speed(config)
+    config.eval.tracks = ""
+
+
+VARIANTS = {
+    "literal": literal,
+    "motion": motion,
+    "networks": networks,
+    "appearance": appearance,
+    "both": both,
+    "smoke": smoke,
+}

@@ -1,0 +1,23 @@
+"""What the fields of EVAL's feature networks mean (spec eval §3); no preset is shared."""
+
+FIELDS = {
+    "model.network": "appearance or motion",
+    "model.size": "side of the network's input, pixels",
+    "optim.learning_rate": "of Adam, annealed to 0",
+    "eval.batch": "images or volumes at once",
+    # appearance
+    "model.architecture": "small or resnext50",
+    "model.classes": "names of the classes that are learnt",
+    "model.blocks": "blocks of each stage of the small network",
+    "model.weights": 'file of the trunk that resnext50 begins from; "" = begin anew',
+    "eval.images": "most images that are measured",
+    # motion
+    "model.width": "channels, as a share of the published number",
+    "model.window": "(frames, height, width) of the volumes: that of the exemplar system",
+    "model.tau": "pixels a frame from which a pixel moves: 0.3 on Ped1 and Ped2, 0.5 on Avenue and "
+    "ShanghaiTech, 1.0 on Street Scene",
+    "model.flow": "dis (milliseconds a frame) or tvl1 (about a second; what the paper has)",
+    "data.step": "(frames, height, width) between the volumes to train on",
+    "eval.held_out": "so many of the last training videos are kept for the figures",
+    "eval.volumes": "most volumes of them that are measured",
+}
