@@ -157,7 +157,7 @@ def ssmtl() -> Iterator[Work]:
 
 def crops() -> Callable:
     """Cuts 64 objects from frames of 240 × 360, for training."""
-    from vadjax.data.objects import Source
+    from vadjax.data.objects import ObjectSource
     from vadjax.data.store.records import Dataset
     from vadjax.data.toy.datasets import write_scenes
     from vadjax.data.toy.scenes import ToyScenes
@@ -166,7 +166,7 @@ def crops() -> Callable:
     folder = tempfile.TemporaryDirectory()
     out = pathlib.Path(folder.name) / "scenes"
     write_scenes(out, ToyScenes(train=2, test=1, frames=80, height=240, width=360))
-    samples = Samples(Source(Dataset(out), ""), "train", 64, 0, False)
+    samples = Samples(ObjectSource(Dataset(out), ""), "train", 64, 0, False)
     places = np.random.default_rng(0).integers(0, len(samples), 64)
     return lambda held=folder: samples.batch(np.zeros(64, int), places)
 

@@ -25,7 +25,7 @@ from configs import ped2_lgn, ped2_mnad
 from vadjax.runtime import mesh
 from vadjax.systems.lgn import convert
 from vadjax.systems.lgn.step import Beside
-from vadjax.systems.lgn.stream import Stream
+from vadjax.systems.lgn.stream import StreamScorer
 from vadjax.systems.lgn.system import State, System
 from vadjax.train import Loop
 
@@ -65,7 +65,7 @@ def make(program: str, model: str, size: int, batch: int):
         return torch_program(program, config, state, items, windows, frames), 0.0
     variables = jax.tree.map(jnp.asarray, convert.to_variables(state, system.model, "here")[0])
     if program == "ours_score":
-        stream = Stream(system.model, variables, items, chunk=config.eval.batch)
+        stream = StreamScorer(system.model, variables, items, chunk=config.eval.batch)
         floats = frames.astype(np.float32) / 127.5 - 1
         return (lambda: stream.video(floats).psnr.tolist()), 0.0
     params = variables["params"]

@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks import table
 from configs import ped2_ssmtl
 from vadjax.backbones import layers
-from vadjax.data.objects import Source
+from vadjax.data.objects import ObjectSource
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import conv
 from vadjax.runtime import mesh
@@ -123,7 +123,7 @@ def torch_programs(state, batch: dict):
 
 def cutting(data: str, folder: str, count: int = 2000) -> None:
     """Prints how many objects a second are cut from prepared frames, in one thread."""
-    samples = Samples(Source(Dataset(data, "size"), folder), "train", SIDE, 0, False)
+    samples = Samples(ObjectSource(Dataset(data, "size"), folder), "train", SIDE, 0, False)
     places = np.random.default_rng(0).choice(len(samples), min(count, len(samples)), replace=False)
     for name, cut in (
         ("scoring", lambda: [samples.plain([i]) for i in places]),

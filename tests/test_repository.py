@@ -1,6 +1,7 @@
 """What a clone must hold."""
 
 import ast
+import collections
 import importlib
 import json
 import re
@@ -124,3 +125,15 @@ def test_what_is_imported_of_the_repository_lies_in_it(path):
                 wanted |= {f"{node.module}.{name}" for name in names if name not in text}
     own = [name for name in wanted if re.match(rf"(?:{FOLDERS})\b", name)]
     assert not [name for name in own if not is_module(name)]
+
+
+def test_one_name_for_one_thing():
+    """No class name stands twice in the package, but for those of the contract of a system."""
+    found = collections.Counter(
+        node.name
+        for path in (ROOT / "vadjax").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    twice = {name for name, count in found.items() if count > 1}
+    assert twice <= {"System", "State", "Config"}

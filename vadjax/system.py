@@ -19,7 +19,7 @@ from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import compilation
 from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 
 State = Any  # one pytree of arrays, saved and restored as a whole
 NAME = re.compile(r"[a-z_0-9]+")  # of a folder in vadjax/systems
@@ -131,7 +131,7 @@ class System:
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores of a video as its frames come, all of them in the end, in constant memory.
 
         A live camera may lose frames: this is called anew for what comes after a gap, and nothing

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from vadjax.data.store.frame_writer import (
-    Encoder,
+    FrameEncoding,
     SourceVideo,
     StoredFrame,
     StoredVideos,
@@ -44,7 +44,7 @@ def write(
 
 
 def store(
-    encoder: Encoder,
+    encoder: FrameEncoding,
     splits: Mapping[str, Iterable[SourceVideo]],
     *,
     shared: str | pathlib.Path,
@@ -70,5 +70,5 @@ def store(
     }
 
 
-def _maker(encoder: Encoder) -> beam.Maker:
+def _maker(encoder: FrameEncoding) -> beam.Maker:
     return lambda video: (frame._asdict() for frame in encoder.frames(video))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vadjax.data import objects
-from vadjax.data.objects import Cutter, Source, of_rows
+from vadjax.data.objects import Cutter, ObjectSource, of_rows
 from vadjax.data.store.frame_writer import SourceVideo, write_frames
 from vadjax.data.store.object_writer import VideoObjects, write_objects
 from vadjax.data.store.records import Dataset
@@ -55,17 +55,17 @@ def test_a_box_without_an_area_is_what_is_cut_for_it():
 
 
 def test_objects_of_the_frames_themselves_in_the_order_of_the_frames(data):
-    first, second = Source(data).videos("train")
+    first, second = ObjectSource(data).videos("train")
     assert (first.name, second.name) == ("a", "b")
     assert first.objects.frames.tolist() == [0, 2, 2] and len(second.objects) == 1
     assert first.rows(2) == slice(1, 3) and first.rows(1) == slice(1, 1)
     assert first.outputs(first.rows(2)) is None
-    assert Source(data).outputs == {"detector": 0, "classifier": 0}
+    assert ObjectSource(data).outputs == {"detector": 0, "classifier": 0}
 
 
 def test_without_boxes_the_program_that_finds_some_is_named(data):
     with pytest.raises(ValueError, match="no boxes of objects for video c.*extract_objects"):
-        Source(data).videos("test")
+        ObjectSource(data).videos("test")
 
 
 def found_objects(name: str, boxes: np.ndarray, first: float) -> VideoObjects:
@@ -90,7 +90,7 @@ def described(data, tmp_path_factory):
 
 
 def test_teachers_are_read_by_object(data, described):
-    source = Source(data, str(described))
+    source = ObjectSource(data, str(described))
     first, second = source.videos("train")
     assert source.outputs == {"detector": 2, "classifier": 0}
     assert first.outputs(first.rows(2)).tolist() == [[12, 13], [14, 15]]
@@ -102,15 +102,15 @@ def test_teachers_are_read_by_object(data, described):
 def test_objects_of_other_frames_are_refused(data, described, tmp_path):
     write_frames(tmp_path / "other", {"train": [source_video("a", 9, A)]}, name="other")
     with pytest.raises(ValueError, match="objects of the frames in .*, not of .*other"):
-        Source(Dataset(tmp_path / "other"), str(described))
+        ObjectSource(Dataset(tmp_path / "other"), str(described))
     with pytest.raises(ValueError, match="holds 'frames' records; data.objects takes 'objects'"):
-        Source(data, str(data.folder))
+        ObjectSource(data, str(data.folder))
 
 
 def test_a_box_of_a_frame_that_the_video_has_not_is_refused(data, described, monkeypatch):
     monkeypatch.setattr(objects, "read_boxes", lambda path: rows((4, 0, 0, 9, 9, 1.0)))
     with pytest.raises(ValueError, match="a.csv: boxes of frames 4 to 4, but it has 4 frames"):
-        Source(data, str(described)).videos("train")
+        ObjectSource(data, str(described)).videos("train")
 
 
 def test_the_same_rectangle_is_cut_out_of_several_frames(data):

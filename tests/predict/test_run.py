@@ -29,7 +29,7 @@ from vadjax.report import page
 from vadjax.runtime import workdir
 from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 from vadjax.system import load_system
 
 
@@ -302,8 +302,8 @@ def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_p
 def test_reasons_stand_in_the_line_of_their_frame():
     reason = [{"frame": frame, "score": 1.0, "text": str(frame)} for frame in (5, 20, 40, 99)]
     parts = [
-        Part(np.zeros(18, np.float32), reasons=tuple(reason[:3])),
-        Part(np.zeros(30, np.float32), reasons=tuple(reason[3:])),
+        PartialScores(np.zeros(18, np.float32), reasons=tuple(reason[:3])),
+        PartialScores(np.zeros(30, np.float32), reasons=tuple(reason[3:])),
     ]
     found = [[one["frame"] for one in part.reasons] for part in live.by_snippet(iter(parts))]
     assert found[0] == [5] and found[1] == [20] and 40 in found[2]

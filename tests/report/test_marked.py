@@ -189,6 +189,9 @@ def test_frames_of_another_size_are_refused_and_the_earlier_folder_stays(tmp_pat
     frames = [GREY] * 5 + [np.zeros((20, 60, 3), np.uint8)]
     with pytest.raises(ValueError, match="v: frame 5 is 20 × 60, frame 0 40 × 60"):
         marked.write(
-            score_files.read(inputs[0]), overlay.Source(frames, 6), tmp_path / "out", every=True
+            score_files.read(inputs[0]),
+            overlay.FrameSource(frames, 6),
+            tmp_path / "out",
+            every=True,
         )
     assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["000002.png"]

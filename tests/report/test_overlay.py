@@ -30,7 +30,7 @@ def hot_at_the_left():
 def written(tmp_path, video, name="v.mp4", frames=None, **more):
     """The frames of the overlay, read back, in RGB."""
     frames = frames or grey()
-    source = overlay.Source(frames, len(frames), **more)
+    source = overlay.FrameSource(frames, len(frames), **more)
     path = overlay.write(video, source, tmp_path / name)
     return [picture.pixels.astype(int) for picture in decoding.VideoFile(path)]
 
@@ -137,14 +137,14 @@ def test_a_map_without_contrast_gives_no_heat():
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path, count, name, fps, message):
     with pytest.raises(ValueError, match=message):
-        overlay.write(scored(), overlay.Source(grey(count), count), tmp_path / name, fps)
+        overlay.write(scored(), overlay.FrameSource(grey(count), count), tmp_path / name, fps)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.webm"])
 @pytest.mark.parametrize(("fps", "shown"), [(0.2, 0.2), (0.5, 0.5), (1 / 60, 0.05)])
 def test_films_of_slow_cameras_are_whole(tmp_path, capsys, name, fps, shown):
-    path = overlay.write(scored(), overlay.Source(grey(), FRAMES), tmp_path / name, fps)
+    path = overlay.write(scored(), overlay.FrameSource(grey(), FRAMES), tmp_path / name, fps)
     film = cv2.VideoCapture(str(path))
     assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(shown)
     middles = []
@@ -159,9 +159,9 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path):
     (tmp_path / "v.mp4").write_text("earlier")
     frames = [*grey(5), np.zeros((20, 60, 3), np.uint8)]
     with pytest.raises(ValueError, match="v: frame 5 is 20 × 60, frame 0 40 × 60"):
-        overlay.write(scored(), overlay.Source(frames, 6), tmp_path / "v.mp4")
+        overlay.write(scored(), overlay.FrameSource(frames, 6), tmp_path / "v.mp4")
     with pytest.raises(OSError, match=r"v\.mp4: 3 of 6 frames were written"):
-        overlay.write(scored(), overlay.Source(grey(3), 6), tmp_path / "v.mp4")
+        overlay.write(scored(), overlay.FrameSource(grey(3), 6), tmp_path / "v.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
     assert (tmp_path / "v.mp4").read_text() == "earlier"
 

@@ -22,10 +22,10 @@ from vadjax.data import volumes
 from vadjax.data.toy import datasets
 from vadjax.data.toy.images import ToyImages
 from vadjax.metrics import region
-from vadjax.metrics.region_boxes import Curve
+from vadjax.metrics.region_boxes import RegionCurve
 from vadjax.predict import live
 from vadjax.report import marked, overlay, page
-from vadjax.report.overlay import Source
+from vadjax.report.overlay import FrameSource
 from vadjax.runtime import checkpoint, command, metric_writers, space
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
@@ -85,7 +85,7 @@ def _log(place):
 
 
 def _curves(place):
-    points = Curve(*RNG.random((4, 20_000)))
+    points = RegionCurve(*RNG.random((4, 20_000)))
     region.write_curves(place / "curves", points)
 
 
@@ -133,8 +133,8 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
     "drawings": (lambda place: datasets.write_images(place / "i", ToyImages(train=4, test=4)), 0),
     "report": (_report, 60 * KB),
     "report, at once": (_report, 0),
-    "marked": (lambda p: marked.write(SCORED, Source(FRAMES, 20), p / "m", 0.0), 100 * KB),
-    "film": (lambda p: overlay.write(SCORED, Source(FRAMES, 20), p / "f.webm", 25), 4 * KB),
+    "marked": (lambda p: marked.write(SCORED, FrameSource(FRAMES, 20), p / "m", 0.0), 100 * KB),
+    "film": (lambda p: overlay.write(SCORED, FrameSource(FRAMES, 20), p / "f.webm", 25), 4 * KB),
     "live": (_lines, 40 * KB),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.backbones.layers import ConvNorm, Head
+from vadjax.backbones.layers import ConvNorm, FeatureHead
 from vadjax.convert import torch
 
 CLASSES = ("person", "car", "cyclist", "dog", "tree", "house", "skyscraper", "bridge")
@@ -81,7 +81,7 @@ class SmallAppearance(nn.Module):
                 stride = 1 if block or stage == len(self.widths) else 2
                 name = f"stage{stage}_{block}"
                 x = Residual(width, stride, self.dtype, name=name)(x, train)
-        return Head(FEATURES, self.classes, name="head")(x.mean((1, 2)))
+        return FeatureHead(FEATURES, self.classes, name="head")(x.mean((1, 2)))
 
 
 class Bottleneck(nn.Module):
@@ -121,7 +121,7 @@ class ResNeXt50(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Feature [B, 128] and logits [B, classes] of x [B, H, W, 3]."""
-        return Head(FEATURES, self.classes, name="head")(
+        return FeatureHead(FEATURES, self.classes, name="head")(
             ResNeXtTrunk(self.dtype, name="trunk")(x, train)
         )
 

@@ -128,7 +128,7 @@ class ConvNorm(nn.Module):
         )(y)
 
 
-class Head(nn.Module):
+class FeatureHead(nn.Module):
     """Dense layer with ReLU, the feature, and an output layer on it.
 
     Attributes:

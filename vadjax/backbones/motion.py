@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.backbones.appearance import resize
-from vadjax.backbones.layers import ConvNorm, Head, pool_volume
+from vadjax.backbones.layers import ConvNorm, FeatureHead, pool_volume
 from vadjax.ops.flow import BINS, Motion
 
 CHANNELS = (32, 64, 128, 128)
@@ -60,7 +60,7 @@ class Tower(nn.Module):
                 scaled(channels, self.width), (3, 3, 3), dtype=self.dtype, name=f"block{block}"
             )
             x = pool_volume(nn.relu(layer(x, train)), in_time=True)
-        return Head(FEATURES, self.outputs, name="head")(x.mean((1, 2, 3)))
+        return FeatureHead(FEATURES, self.outputs, name="head")(x.mean((1, 2, 3)))
 
 
 class MotionNets(nn.Module):

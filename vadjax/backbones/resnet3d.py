@@ -35,7 +35,7 @@ def norm(name: str, train: bool, **settings) -> nn.Module:
     )
 
 
-class Bottleneck(nn.Module):
+class Bottleneck3d(nn.Module):
     """(1 + 2t)×1×1, 1×3×3 and 1×1×1 convolution beside a shortcut (§B1).
 
     Attributes:
@@ -158,7 +158,7 @@ class ResNet50I3D(nn.Module):
         width, stride, temporal = LAYERS[name]
         for i, t in enumerate(temporal):
             block = f"{name}.{i}"
-            layer = Bottleneck(width, 1 if i else stride, t, not i, name=f"{name}_{i}")
+            layer = Bottleneck3d(width, 1 if i else stride, t, not i, name=f"{name}_{i}")
             x = found[block] = layer(x, train)
             if self.non_local and block in NON_LOCAL:
                 found[f"{block}.nl_in"] = x

@@ -60,7 +60,7 @@ def of_rows(rows: np.ndarray, size: tuple[int, int], source_size: tuple[int, int
     return Objects(frames, boxes, whole, numbers)
 
 
-class Source:
+class ObjectSource:
     """The objects of a dataset of frames.
 
     Args:
@@ -129,7 +129,7 @@ class Source:
 
 
 def outputs_of(found: Description | None) -> dict[str, int]:
-    """`Source.outputs` of a dataset of objects, or of boxes alone."""
+    """`ObjectSource.outputs` of a dataset of objects, or of boxes alone."""
     own = found.manifest["outputs"] if found else {}
     return {name: own.get(name, 0) for name in OUTPUTS}
 
@@ -156,7 +156,7 @@ class Teachers:
     Args:
       found: dataset of objects; None where there are boxes alone.
       split: name of the split.
-      outputs: as of `Source`.
+      outputs: as of `ObjectSource`.
     """
 
     def __init__(self, found: Dataset | None, split: str, outputs: dict[str, int]):

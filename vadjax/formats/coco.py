@@ -143,11 +143,11 @@ def _tables(
     found = {}
     for video, own in rows.items():
         values = np.array(own, np.float64).reshape(-1, 7)
-        found[video] = Table(path, layout, values[:, 1:], _Records(path, values[:, 0]))
+        found[video] = Table(path, layout, values[:, 1:], _Rows(path, values[:, 0]))
     return found
 
 
-class _Records:
+class _Rows:
     """Where the rows of a table stand in the file."""
 
     def __init__(self, path: Path, numbers: np.ndarray):

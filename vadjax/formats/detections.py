@@ -19,7 +19,7 @@ REMEDY = f"{SHARES}, and --detection_format yolo if they are YOLO's files of one
 FORMATS = ("table", "scores", "coco", "yolo")
 
 
-class Detections(NamedTuple):
+class DetectionTable(NamedTuple):
     """Detections of all videos.
 
     Attributes:
@@ -68,7 +68,7 @@ def read_detections(
     first_frame: int | None = None,
     drop_degenerate: bool = False,
     size: tuple[int, int] | None = None,
-) -> Detections:
+) -> DetectionTable:
     """Reads the detections of all videos.
 
     Args:
@@ -90,7 +90,7 @@ def read_detections(
         paths = list_files(path, TEXT)
         boxes = read_files(paths, layout, known, drop_degenerate, size, REMEDY)
         ending = next(iter(paths.values())).suffix
-        return Detections(boxes, {name: known.get(name) for name in paths}, ending)
+        return DetectionTable(boxes, {name: known.get(name) for name in paths}, ending)
     if form == "coco":
         tables, counts, own = coco.read_coco(path, images, videos, first_frame, first_flag)
         if None not in (size, own) and size != own:
@@ -105,7 +105,7 @@ def read_detections(
                     f"{known[name]:,}"
                 )
         counts = {name: known.get(name, count) for name, count in counts.items()}
-        return Detections(check(tables, counts, drop_degenerate, size or own), counts)
+        return DetectionTable(check(tables, counts, drop_degenerate, size or own), counts)
     tables = yolo.read_yolo(path, videos, first_frame or 0, first_flag)
     counts = {name: known.get(name) for name in tables}
-    return Detections(check(tables, counts, drop_degenerate, size, shares=True), counts)
+    return DetectionTable(check(tables, counts, drop_degenerate, size, shares=True), counts)

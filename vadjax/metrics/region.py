@@ -62,8 +62,8 @@ from vadjax.formats.detections import DETECTIONS, FORMATS, format_of
 from vadjax.formats.text import note, notes_last
 from vadjax.formats.tracks import TRACKS
 from vadjax.metrics import frame, pixel, region_boxes, region_maps
-from vadjax.metrics.region_boxes import TIES, Curve
-from vadjax.metrics.region_files import Videos, frame_counts, read_videos
+from vadjax.metrics.region_boxes import TIES, RegionCurve
+from vadjax.metrics.region_files import MeasuredVideos, frame_counts, read_videos
 from vadjax.runtime import command, replacing
 from vadjax.scores.figures import Figure
 
@@ -78,7 +78,7 @@ STORED = {
 
 
 def measure(
-    videos: Videos,
+    videos: MeasuredVideos,
     alpha: float = 0.1,
     beta: float = 0.1,
     *,
@@ -86,7 +86,7 @@ def measure(
     thresholds: int = 200,
     min_area: int = 1,
     frame_size: tuple[int, int] | None = None,
-) -> Curve:
+) -> RegionCurve:
     """The curves of detections or, where there are none, of maps.
 
     Args:
@@ -109,7 +109,7 @@ def measure(
     return region_maps.curve(videos.maps, videos.tracks, levels, alpha, beta, min_area, frame_size)
 
 
-def areas(points: Curve, tracks: str = "") -> dict[str, Figure]:
+def areas(points: RegionCurve, tracks: str = "") -> dict[str, Figure]:
     """RBDC and TBDC.
 
     Args:
@@ -124,7 +124,7 @@ def areas(points: Curve, tracks: str = "") -> dict[str, Figure]:
     }
 
 
-def figures(videos: Videos, points: Curve) -> dict[str, float]:
+def figures(videos: MeasuredVideos, points: RegionCurve) -> dict[str, float]:
     """Areas, last rates and counts; the module docstring explains the names."""
     truth = region_boxes.gather(videos.tracks)
     last = {"rbdr": points.rbdr, "tbdr": points.tbdr, "fpr": points.fpr}
@@ -141,7 +141,7 @@ def figures(videos: Videos, points: Curve) -> dict[str, float]:
     }
 
 
-def pixel_figures(videos: Videos, masks: Mapping[str, Masks]) -> dict[str, float]:
+def pixel_figures(videos: MeasuredVideos, masks: Mapping[str, Masks]) -> dict[str, float]:
     """Pixel-level figures of maps.
 
     Raises:
@@ -168,14 +168,14 @@ def pixel_figures(videos: Videos, masks: Mapping[str, Masks]) -> dict[str, float
     }
 
 
-def write_curves(folder: pathlib.Path, points: Curve) -> None:
+def write_curves(folder: pathlib.Path, points: RegionCurve) -> None:
     """Writes the curves as `NAME.npy`, float64 [n] (spec metrics §3b); `STORED` has the names."""
     for name, field in STORED.items():
         with replacing.file(folder / f"{name}.npy") as new, new.open("wb") as out:
             np.save(out, getattr(points, field).astype(np.float64))
 
 
-def check_sides(videos: Videos, allow_missing: bool = False) -> None:
+def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
     """Names on stderr the videos of which one side is missing.
 
     Raises:
@@ -211,7 +211,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def warn_of_frames(videos: Videos) -> None:
+def warn_of_frames(videos: MeasuredVideos) -> None:
     """Says so on stderr if boxes are in more frames than there are said to be."""
     if videos.detections is None:
         return
@@ -226,7 +226,7 @@ def warn_of_frames(videos: Videos) -> None:
         )
 
 
-def warn_of_scale(videos: Videos) -> None:
+def warn_of_scale(videos: MeasuredVideos) -> None:
     """Says so on stderr if detections and tracks are obviously of pictures of another size."""
     if not videos.detections:
         return

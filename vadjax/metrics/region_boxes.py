@@ -23,7 +23,7 @@ BLOCK = 1 << 16  # detections whose pairs are held at a time: their arrays stay 
 
 
 @dataclasses.dataclass(frozen=True)
-class Curve:
+class RegionCurve:
     """Rates at every threshold, in the order in which it falls.
 
     Attributes:
@@ -48,12 +48,12 @@ class Curve:
         """Area under TBDR for false positives per frame from 0 to 1."""
         return area(self.fpr, self.tbdr)
 
-    def whole(self) -> "Curve":
+    def whole(self) -> "RegionCurve":
         """With a first point (0, 0) and, if the last FPR is below 1, the last rates at FPR 1."""
         end = [1.0] if not len(self.fpr) or self.fpr[-1] < 1 else []
         last = [self.rbdr[-1:], self.tbdr[-1:]] if len(self.fpr) else [[0.0], [0.0]]
         rates = zip((self.rbdr, self.tbdr), last, strict=True)
-        return Curve(
+        return RegionCurve(
             np.concatenate([[np.inf], self.thresholds, [-np.inf] * len(end)]),
             np.concatenate([[0.0], self.fpr, end]),
             *(np.concatenate([[0.0], rate, tail if end else []]) for rate, tail in rates),
@@ -111,7 +111,7 @@ def curve(
     alpha: float = 0.1,
     beta: float = 0.1,
     ties: str = "order",
-) -> Curve:
+) -> RegionCurve:
     """Curves of boxes with scores.
 
     Args:
@@ -145,7 +145,7 @@ def curve(
     found = np.bincount(first, minlength=len(rows) + 1)[:-1]  # the last: never detected
     ranks = track_ranks(truth, first, alpha)
     tracked = np.bincount(ranks, minlength=len(rows) + 1)[:-1]
-    points = Curve(
+    points = RegionCurve(
         -falling[order],
         np.cumsum(~matched[order]) / num_frames,
         np.cumsum(found) / len(truth.boxes),
@@ -205,11 +205,11 @@ def boxes_needed(sizes: np.ndarray, alpha: float) -> np.ndarray:
     return needed + (needed / sizes < alpha)
 
 
-def _grouped(points: Curve) -> Curve:
+def _grouped(points: RegionCurve) -> RegionCurve:
     """Only the last point of every group of equal thresholds."""
     ends = points.thresholds[1:] != points.thresholds[:-1]
     last = np.append(ends, True)[: len(points.thresholds)]
-    return Curve(*(getattr(points, field.name)[last] for field in dataclasses.fields(points)))
+    return RegionCurve(*(getattr(points, field.name)[last] for field in dataclasses.fields(points)))
 
 
 def area(fpr: np.ndarray, rate: np.ndarray) -> float:

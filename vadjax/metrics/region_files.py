@@ -13,7 +13,7 @@ from vadjax.data.video.reader import list_images
 from vadjax.formats import tracks as track_files
 from vadjax.formats.boxes import check_shares, degenerate
 from vadjax.formats.columns import Layout
-from vadjax.formats.detections import SCORES, Detections, format_of, read_detections
+from vadjax.formats.detections import SCORES, DetectionTable, format_of, read_detections
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.folders import visible
 from vadjax.formats.table import Table
@@ -25,7 +25,7 @@ PIXELS = Layout(("frame", "x0", "y0", "x1", "y1", "score"), "score")  # of boxes
 
 
 @dataclasses.dataclass(frozen=True)
-class Videos:
+class MeasuredVideos:
     """What is measured, video by video in the order of names.
 
     Attributes:
@@ -102,7 +102,7 @@ def read_videos(
     images: pathlib.Path | None = None,
     first_frame: int | None = None,
     frame_size: tuple[int, int] | None = None,
-) -> Videos:
+) -> MeasuredVideos:
     """Reads and checks everything.
 
     Args:
@@ -156,7 +156,7 @@ def read_videos(
             f"{detections}: maps of {sum(lengths.values()):,} frames, but --num_frames says "
             f"{total:,}; every test video needs its map"
         )
-    return Videos(
+    return MeasuredVideos(
         names,
         None if maps is not None else [found.boxes.get(name, none) for name in names],
         None if maps is None else Maps([maps[name] for name in names]),
@@ -170,7 +170,7 @@ def read_videos(
 
 def _read_scores(
     folder: pathlib.Path, counts, source: str | None, drop_degenerate: bool
-) -> tuple[Detections, dict[str, pathlib.Path] | None]:
+) -> tuple[DetectionTable, dict[str, pathlib.Path] | None]:
     """Boxes and lengths of score files; or their lengths and the files, where maps are measured."""
     paths = list_files(folder, (SCORES, *TEXT))
     if text := [path for path in paths.values() if path.suffix.lower() in TEXT]:
@@ -189,7 +189,7 @@ def _read_scores(
             boxes[name] = score_file_boxes(path, video, drop_degenerate)
             tables.append(Table(path, PIXELS, video.boxes.astype(np.float64)))
     check_shares(tables, remedy="multiply x by the width and y by the height of the frames")
-    return Detections(boxes, lengths, SCORES), None if source == "boxes" else paths
+    return DetectionTable(boxes, lengths, SCORES), None if source == "boxes" else paths
 
 
 def _agree(path: pathlib.Path, own: int, given: int | None) -> None:

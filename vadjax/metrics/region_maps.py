@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vadjax.data.video.boxes import cell_edges, component_boxes, iou, one_thread
-from vadjax.metrics.region_boxes import Curve, Truth, check_shares, gather
+from vadjax.metrics.region_boxes import RegionCurve, Truth, check_shares, gather
 
 
 def default_thresholds(maps: Sequence[np.ndarray], count: int = 200) -> np.ndarray:
@@ -41,7 +41,7 @@ def curve(
     beta: float = 0.1,
     min_area: int = 1,
     frame_size: tuple[int, int] | None = None,
-) -> Curve:
+) -> RegionCurve:
     """Curves of score maps, one point a threshold.
 
     Args:
@@ -82,7 +82,7 @@ def curve(
     counts = np.zeros((len(truth.sizes), len(thresholds)), np.int64)
     np.add.at(counts, truth.track, hits)
     tracked = (counts / truth.sizes[:, None] >= alpha).sum(0) / len(truth.sizes)
-    return Curve(thresholds, false / frames, hits.sum(0) / len(truth.boxes), tracked)
+    return RegionCurve(thresholds, false / frames, hits.sum(0) / len(truth.boxes), tracked)
 
 
 def _edges(cells: tuple[int, int], frame_size: tuple[int, int] | None):

@@ -18,7 +18,7 @@ from vadjax.predict.restore import Clock, Trained
 from vadjax.report.intervals import clock as hours
 from vadjax.runtime import replacing, space
 from vadjax.runtime.terminal import visible
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 
 NO_SCORE = "too few frames for a score"  # between two gaps, or in all
 WARM_UP = 64  # frames; enough for a first score of any system
@@ -45,7 +45,7 @@ class Row(NamedTuple):
     reason: str
 
     @classmethod
-    def of(cls, part: Part, first: int, times: list[tuple[float, int]]) -> "Row":
+    def of(cls, part: PartialScores, first: int, times: list[tuple[float, int]]) -> "Row":
         """The row of a part whose first frame is number `first`, and of its `Clock.times`."""
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
         high = float(part.frame_scores.max())
@@ -161,7 +161,7 @@ class _Lines:
             replacing.append(self._file, text.getvalue().encode())
 
 
-def by_snippet(parts: Iterator[Part], first: int = 0) -> Iterator[Part]:
+def by_snippet(parts: Iterator[PartialScores], first: int = 0) -> Iterator[PartialScores]:
     """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer.
 
     Args:
@@ -176,5 +176,5 @@ def by_snippet(parts: Iterator[Part], first: int = 0) -> Iterator[Part]:
         while len(waiting) >= SNIPPET or (part is None and len(waiting)):
             first += len(waiting[:SNIPPET])
             own = [one for one in reasons if one["frame"] < first or part is None]
-            yield Part(waiting[:SNIPPET], reasons=tuple(own))
+            yield PartialScores(waiting[:SNIPPET], reasons=tuple(own))
             waiting, reasons = waiting[SNIPPET:], [one for one in reasons if one not in own]

@@ -17,7 +17,7 @@ from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, space, workdir
 from vadjax.runtime.cache import Cache
-from vadjax.scores.streaming import Counted, Part
+from vadjax.scores.streaming import Counted, PartialScores
 from vadjax.system import State, System, load_system
 
 MOST_BYTES = 1 << 36  # of a state
@@ -95,11 +95,13 @@ class Trained(NamedTuple):
         made = self.data.manifest.get("extraction") or self.data.manifest  # of features or frames
         return Levels(*made["levels"]) if made.get("levels") else None
 
-    def parts(self, name: str, clock: Clock, live: bool = False) -> Iterator[Part]:
+    def parts(self, name: str, clock: Clock, live: bool = False) -> Iterator[PartialScores]:
         """Scores of the frames of a clock, in the size that the system takes."""
         return itertools.chain.from_iterable(self.runs(name, clock, live))
 
-    def runs(self, name: str, clock: Clock, live: bool = False) -> Iterator[Iterator[Part]]:
+    def runs(
+        self, name: str, clock: Clock, live: bool = False
+    ) -> Iterator[Iterator[PartialScores]]:
         """The same, run by run: where frames are missing one ends and the next begins.
 
         Each run is scored as a video of its own, so that no window, volume or snippet holds frames
@@ -118,7 +120,7 @@ class Trained(NamedTuple):
 
     def _parts_of_run(
         self, name: str, clock: Clock, run: Counted, live: bool, first: int
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         first_frames = list(itertools.islice(run, self.system.window)) if live else []
         too_few = len(first_frames) < self.system.window and clock.gaps > 0  # known at its end
         scored = 0
@@ -128,7 +130,7 @@ class Trained(NamedTuple):
                 scored += len(part.frame_scores)
                 yield part
         if live and run.count > scored:
-            yield Part(np.full(run.count - scored, np.nan, np.float32))
+            yield PartialScores(np.full(run.count - scored, np.nan, np.float32))
 
 
 def _fitted(name: str, frames: Iterator[np.ndarray], size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -25,7 +25,7 @@ from vadjax.report import curves, intervals, overlay
 from vadjax.runtime import metric_writers, progress, provenance, replacing
 from vadjax.scores import files
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Whole
+from vadjax.scores.streaming import CollectedScores
 
 FPS = 25.0  # of what says nothing of it
 MAP_BYTES = 64 << 20  # a score file's map; of a video that needs more it is left out
@@ -233,7 +233,7 @@ def write(
     _print(name, summary)
     if film:
         frames = (picture.pixels for picture in open_frames(path, reading))
-        source = overlay.Source(frames, len(result.frame_scores))
+        source = overlay.FrameSource(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # was said at the first reading
             overlay.write(result, source, out / f"{name}.webm", rate.fps)
@@ -254,7 +254,7 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
     total = source.listed if isinstance(source, VideoFile) else len(source)
-    whole, times, seen = Whole(MAP_BYTES, REASONS), array.array("f"), 0
+    whole, times, seen = CollectedScores(MAP_BYTES, REASONS), array.array("f"), 0
     with progress.bar(f"score {name}", total) as bar:
 
         def see(number: int) -> None:

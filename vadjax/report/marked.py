@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from vadjax.data.video.boxes import cell_edges, component_boxes
 from vadjax.report import overlay, reasons
 from vadjax.report.curves import DPI
-from vadjax.report.overlay import HEIGHT, Source
+from vadjax.report.overlay import HEIGHT, FrameSource
 from vadjax.report.reasons import Reason
 from vadjax.report.sheet import Sheet, height, wrap
 from vadjax.runtime import command, progress
@@ -34,7 +34,7 @@ SIZE, EDGE = 9.0, 0.08  # of the sentence, points and inches around it
 THICK = 2  # pixels of a box's line
 
 
-class Part(NamedTuple):
+class ConnectedPart(NamedTuple):
     """A connected part of a map.
 
     Attributes:
@@ -46,7 +46,7 @@ class Part(NamedTuple):
     score: float
 
 
-def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[Part]:
+def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[ConnectedPart]:
     """Connected parts of a map [h, w] at a threshold, in pixels of frames of (H, W) `size`.
 
     Raises:
@@ -55,7 +55,10 @@ def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[Pa
     edges = cell_edges(cells.shape[0], size[0]), cell_edges(cells.shape[1], size[1])
     count, labels = cv2.connectedComponents((cells >= threshold).astype(np.uint8), connectivity=8)
     held = [labels == label for label in range(1, count)]
-    return [Part(component_boxes(mask, edges=edges)[0], float(cells[mask].max())) for mask in held]
+    return [
+        ConnectedPart(component_boxes(mask, edges=edges)[0], float(cells[mask].max()))
+        for mask in held
+    ]
 
 
 def mark(
@@ -111,20 +114,20 @@ def _tinted(picture: np.ndarray, mask: np.ndarray, factor: int) -> np.ndarray:
     return np.where(mask[..., None], tint, picture)
 
 
-def _box(picture: np.ndarray, part: Part, factor: int) -> None:
+def _box(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
     """A line along the outermost pixels of the box."""
     (x0, y0), (x1, y1) = _corners(part, factor)
     for inset in range(min(THICK, (min(x1 - x0, y1 - y0) + 2) // 2)):
         cv2.rectangle(picture, (x0 + inset, y0 + inset), (x1 - inset, y1 - inset), BOX, 1)
 
 
-def _corners(part: Part, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _corners(part: ConnectedPart, factor: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """First and last pixel of the box in the enlarged picture, (x, y) each."""
     x0, y0, x1, y1 = part.box.astype(int).tolist()
     return (x0 * factor, y0 * factor), ((x1 + 1) * factor - 1, (y1 + 1) * factor - 1)
 
 
-def _score(picture: np.ndarray, part: Part, factor: int) -> None:
+def _score(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
     """The score on a plate above the box, or in its corner where there is no room above."""
     text, style = f"{part.score:.2f}", (cv2.FONT_HERSHEY_SIMPLEX, 0.5)
     (wide, tall), _ = cv2.getTextSize(text, *style, 1)
@@ -163,7 +166,7 @@ def sentence(told: Sequence[Reason], frame: int) -> str:
 
 def write(
     video: Scores,
-    source: Source,
+    source: FrameSource,
     out: pathlib.Path,
     threshold: float = 2.0,
     every: bool = False,
@@ -206,7 +209,7 @@ def write(
 
 
 def _written(
-    video: Scores, source: Source, threshold: float, every: bool, folder: pathlib.Path
+    video: Scores, source: FrameSource, threshold: float, every: bool, folder: pathlib.Path
 ) -> Iterator[np.ndarray]:
     """All frames, marked; those to keep are also written to the folder."""
     hot = (video.map >= threshold).any((1, 2))

@@ -45,7 +45,7 @@ DPI = 100
 ANOMALOUS, BOX, INK, PAPER = (214, 20, 20), (0, 229, 255), (29, 37, 48), (255, 255, 255)
 
 
-class Source(NamedTuple):
+class FrameSource(NamedTuple):
     """The frames of a video.
 
     Attributes:
@@ -79,7 +79,7 @@ class Stage(NamedTuple):
     boxes: tuple[float, float] | None
 
 
-def write(video: Scores, source: Source, out: pathlib.Path, fps: float = 25) -> pathlib.Path:
+def write(video: Scores, source: FrameSource, out: pathlib.Path, fps: float = 25) -> pathlib.Path:
     """Writes the overlay of a video beside `out` and moves it there when it is whole.
 
     Args:
@@ -106,7 +106,7 @@ def check_film(out: pathlib.Path, fps: float) -> None:
         raise ValueError(f"{fps:g} frames a second; expected more than 0, and finite")
 
 
-def check_source(video: Scores, source: Source) -> None:
+def check_source(video: Scores, source: FrameSource) -> None:
     """Raises ValueError if there are not as many frames as scores."""
     count = len(video.frame_scores)
     if source.count != count:
@@ -151,7 +151,7 @@ def film(
 def _count(path: pathlib.Path) -> int:
     """Frames of a film that can be decoded."""
     try:
-        with decode.Decoder(path) as film:
+        with decode.VideoDecoder(path) as film:
             return sum(1 for _ in film.frames())
     except ValueError:
         return 0
@@ -199,7 +199,7 @@ def _silent() -> Iterator[None]:
         os.close(kept)
 
 
-def _drawn(video: Scores, source: Source) -> Iterator[np.ndarray]:
+def _drawn(video: Scores, source: FrameSource) -> Iterator[np.ndarray]:
     """The frames of the overlay."""
     stage = None
     for t, picture in enumerate(source.frames):
@@ -344,7 +344,7 @@ def open_source(
     name: str,
     split: str = "test",
     reading: decoding.Reading = decoding.AS_IT_IS,
-) -> Source:
+) -> FrameSource:
     """The frames at `path`; of a prepared dataset, those of the video `name` in `split`.
 
     Args:
@@ -359,10 +359,10 @@ def open_source(
     if (path / "manifest.json").is_file():
         return _from_dataset(path, name, split)
     frames = decoding.open_frames(path, reading)
-    return Source((picture.pixels for picture in frames), len(frames))
+    return FrameSource((picture.pixels for picture in frames), len(frames))
 
 
-def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
+def _from_dataset(path: pathlib.Path, name: str, split: str) -> FrameSource:
     from vadjax.data import clips
     from vadjax.data.store import records  # not above: they bring JAX
 
@@ -371,7 +371,7 @@ def _from_dataset(path: pathlib.Path, name: str, split: str) -> Source:
         raise ValueError(f"{path}: holds {data.kind!r} records; expected a dataset of frames")
     for video in clips.Videos(data, split):
         if video.name == name:
-            return Source(video, len(video), video.source_size)
+            return FrameSource(video, len(video), video.source_size)
     raise ValueError(f"{path}: no video {name!r} in split {split!r}; --split names another")
 
 

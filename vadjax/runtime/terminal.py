@@ -57,7 +57,7 @@ def replace(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(ERRORS, replace)
 
 
-class Stream(io.TextIOWrapper):
+class SafeStream(io.TextIOWrapper):
     """A standard stream that shows control characters, and fails at no letter."""
 
     def write(self, text: str) -> int:
@@ -71,7 +71,7 @@ class Stream(io.TextIOWrapper):
 
 
 class _Direct:
-    def __init__(self, stream: Stream):
+    def __init__(self, stream: SafeStream):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -95,9 +95,9 @@ class Shown:
         return getattr(self._stream, name)
 
 
-def stream(raw: io.RawIOBase, like: io.TextIOWrapper) -> Stream:
+def stream(raw: io.RawIOBase, like: io.TextIOWrapper) -> SafeStream:
     """A standard stream that writes to `raw`, with encoding and buffers as another has them."""
-    return Stream(
+    return SafeStream(
         io.BufferedWriter(raw),
         encoding=like.encoding,
         errors=ERRORS,
@@ -106,9 +106,9 @@ def stream(raw: io.RawIOBase, like: io.TextIOWrapper) -> Stream:
     )
 
 
-def nowhere() -> Stream:
+def nowhere() -> SafeStream:
     """A standard stream that drops what is printed."""
-    return Stream(open(os.devnull, "wb"), encoding="utf-8", errors=ERRORS)  # noqa: SIM115
+    return SafeStream(open(os.devnull, "wb"), encoding="utf-8", errors=ERRORS)  # noqa: SIM115
 
 
 class _Console(Console):

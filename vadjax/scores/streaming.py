@@ -27,7 +27,7 @@ class Counted(Iterator):
         return item
 
 
-class Part(NamedTuple):
+class PartialScores(NamedTuple):
     """Scores of the next frames of a video that is still going on.
 
     Attributes:
@@ -45,7 +45,7 @@ class Part(NamedTuple):
     reasons: tuple[dict, ...] = ()
 
 
-class Whole:
+class CollectedScores:
     """Collects the parts of a video: four bytes a frame and series of scores, and 24 a box.
 
     Args:
@@ -69,7 +69,7 @@ class Whole:
     def __len__(self) -> int:
         return len(self._series.get("", ()))
 
-    def add(self, part: Part) -> None:
+    def add(self, part: PartialScores) -> None:
         """Takes the next part."""
         for name, values in {"": part.frame_scores, **part.alternatives}.items():
             own = self._series.setdefault(name, array.array("f"))
@@ -114,7 +114,9 @@ class Whole:
         )
 
 
-def of_snippets(scores: Iterable[float], frames: Counted, step: int, length: int) -> Iterator[Part]:
+def of_snippets(
+    scores: Iterable[float], frames: Counted, step: int, length: int
+) -> Iterator[PartialScores]:
     """Parts from the scores of snippets: a frame has that of the first that ends with it or later.
 
     Args:
@@ -127,19 +129,19 @@ def of_snippets(scores: Iterable[float], frames: Counted, step: int, length: int
     for number, score in enumerate(scores):
         stop = min(number * step + length, frames.count)
         if stop > done:
-            yield Part(np.full(stop - done, score, np.float32))
+            yield PartialScores(np.full(stop - done, score, np.float32))
             done = stop
     if score is not None and frames.count > done:  # between the last snippet and the end
-        yield Part(np.full(frames.count - done, score, np.float32))
+        yield PartialScores(np.full(frames.count - done, score, np.float32))
 
 
-def join(name: str, parts: Iterable[Part]) -> Scores:
+def join(name: str, parts: Iterable[PartialScores]) -> Scores:
     """The scores of a whole video, every part kept.
 
     Raises:
       ValueError: there is no frame.
     """
-    whole = Whole()
+    whole = CollectedScores()
     for part in parts:
         whole.add(part)
     return whole.scores(name)

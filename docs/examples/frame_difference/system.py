@@ -18,7 +18,7 @@ from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part, join
+from vadjax.scores.streaming import PartialScores, join
 
 SMALLEST = 1e-6  # deviation, for training video in which nothing ever changes
 
@@ -74,12 +74,12 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """A score as soon as its frame is there; the first frame has that of the second."""
         del name, data, live, first
         for rank, difference in enumerate(differences(frames)):
             score = (difference - np.asarray(state.mean)) / np.asarray(state.deviation)
-            yield Part(np.full(1 if rank else 2, score, np.float32))
+            yield PartialScores(np.full(1 if rank else 2, score, np.float32))
 
 
 def differences(frames: Iterable[np.ndarray]) -> Iterator[np.float32]:

@@ -232,7 +232,7 @@ def test_boxes_that_are_no_numbers(scenes, value):
             file |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
     (scenes / "manifest.json").write_text(json.dumps(found))
     with pytest.raises(ValueError, match=r"test/test_00\.csv:2: "):
-        objects.Source(Dataset(scenes)).videos("test")
+        objects.ObjectSource(Dataset(scenes)).videos("test")
 
 
 def test_what_a_run_keeps_of_its_dataset(toy_scenes, tmp_path):

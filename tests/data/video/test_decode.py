@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.places import REAL_DATA, real_data
 from tests.helpers.video_files import cut, moving, write, write_interlaced
-from vadjax.data.video.decode import Decoder
+from vadjax.data.video.decode import VideoDecoder
 from vadjax.data.video.frame_times import Times, decide, resample
 from vadjax.data.video.reader import Reading, VideoFile, frames_of, open_frames
 
@@ -31,7 +31,7 @@ def case(name):
 
 
 def pixels_of(path, **options):
-    with Decoder(path, **options) as video:
+    with VideoDecoder(path, **options) as video:
         return [frame.pixels for frame in video]
 
 
@@ -45,7 +45,7 @@ def by_opencv(path, most=60):
 
 
 def same_as_opencv(path):
-    with Decoder(path) as video:
+    with VideoDecoder(path) as video:
         found = [frame.pixels for frame in itertools.islice(video, 60)]
     expected = by_opencv(path)
     assert len(found) == len(expected) > 10
@@ -85,7 +85,7 @@ def test_colours_and_order(tmp_path):
 
 def test_interlaced_video_is_refused_and_the_message_names_the_option(tmp_path):
     write_interlaced(tmp_path / "a.mp4")
-    for read in (lambda path: list(Decoder(path)), lambda path: len(VideoFile(path))):
+    for read in (lambda path: list(VideoDecoder(path)), lambda path: len(VideoFile(path))):
         with pytest.raises(ValueError, match=r"a\.mp4: frame 0 is interlaced.*Say --deinterlace"):
             read(tmp_path / "a.mp4")
 
@@ -235,7 +235,7 @@ def test_the_times_decide_where_the_header_has_another_rate(tmp_path, codec):
     frames = list(video)
     assert (len(frames), video.fps, video.listed) == (60, 25, 60)
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(60) / 25, atol=1e-9)
-    with Decoder(path, deinterlace=True) as decoder:
+    with VideoDecoder(path, deinterlace=True) as decoder:
         np.testing.assert_allclose([f.time for f in decoder], np.arange(60) / 25, atol=1e-9)
 
 
@@ -271,12 +271,12 @@ def test_a_codec_that_is_not_known_and_one_that_cannot_be_decoded(tmp_path):
     content = write(tmp_path / "a.mp4", moving(5)).read_bytes()
     (tmp_path / "odd.mp4").write_bytes(content.replace(b"avc1", b"abcd"))
     with pytest.raises(ValueError, match=r"odd\.mp4: its video has a codec .*ffprobe"):
-        Decoder(tmp_path / "odd.mp4")
+        VideoDecoder(tmp_path / "odd.mp4")
     (tmp_path / "it's.mp4").write_bytes(content.replace(b"avc1", b"Hap1"))
     with pytest.raises(
         ValueError, match=r"it's\.mp4: no frame of its hap video .*ffmpeg -i"
     ) as told:
-        list(Decoder(tmp_path / "it's.mp4"))
+        list(VideoDecoder(tmp_path / "it's.mp4"))
     assert f"'{tmp_path}/it'\"'\"'s.mp4'" in str(told.value)  # a shell can take the command
 
 
@@ -295,7 +295,7 @@ def test_files_that_hold_no_video(tmp_path):
         with pytest.raises(ValueError, match=r"a\.mp4: no video can be read from it .*ffprobe"):
             list(VideoFile(path))
     with pytest.raises(ValueError, match="rtsp://127.0.0.1:9/a: cannot be opened: "):
-        Decoder("rtsp://127.0.0.1:9/a", timeout=5)
+        VideoDecoder("rtsp://127.0.0.1:9/a", timeout=5)
 
 
 def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch):
@@ -307,7 +307,7 @@ def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch):
 @pytest.mark.parametrize("wait", [0, 0.05, 0.2])
 def test_another_thread_may_close(tmp_path, wait):
     path = write(tmp_path / "a.mp4", moving(300, (240, 320)), options={"preset": "ultrafast"})
-    decoder, counts = Decoder(path), []
+    decoder, counts = VideoDecoder(path), []
     reader = threading.Thread(target=lambda: counts.append(sum(1 for _ in decoder)))
     reader.start()
     time.sleep(wait)

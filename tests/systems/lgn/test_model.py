@@ -13,7 +13,7 @@ from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.layers import convolve
 from vadjax.systems.lgn.local import run_layers, st_lstm
 from vadjax.systems.lgn.loss import compactness, separateness, training_loss
-from vadjax.systems.lgn.stream import Stream
+from vadjax.systems.lgn.stream import StreamScorer
 
 VARIANTS = ("lgn", "mnad_prediction", "mnad_reconstruction")
 MNAD = VARIANTS[1:]
@@ -404,11 +404,13 @@ def test_evaluation(folder, numbers, variant):
     case = numbers(f"{recipe.FILES[variant]}_eval")
     model, variables = recipe.load_model(folder, variant)
     frames, items = to_float(case["frames"]), case["keys"]
-    fixed = Stream(model, variables, items, test_update="off", chunk=3, keep=True).video(frames)
+    fixed = StreamScorer(model, variables, items, test_update="off", chunk=3, keep=True).video(
+        frames
+    )
     assert not fixed.updated.any()
     check_measures(fixed, case, "_nomem_update")
     gamma = float(case["gamma"]) - 1e-6
-    stream = Stream(model, variables, items, gamma=gamma, chunk=3, keep=True)
+    stream = StreamScorer(model, variables, items, gamma=gamma, chunk=3, keep=True)
     measures = stream.video(frames)
     check_measures(measures, case, "")
     np.testing.assert_array_equal(measures.updated, case["updated"])

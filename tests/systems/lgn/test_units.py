@@ -9,12 +9,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tests.systems.lgn import golden as recipe
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.convert import read_items, read_model, to_variables, variable_shapes
-from vadjax.systems.lgn.layers import BatchNorm, ConvPair, Upsample
+from vadjax.systems.lgn.layers import ConvPair, TorchBatchNorm, Upsample
 from vadjax.systems.lgn.local import ConvLstmKernels, StLstmKernels, conv_lstm
 from vadjax.systems.lgn.loss import pixel_loss
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.step import Beside, window_loss
-from vadjax.systems.lgn.stream import Stream
+from vadjax.systems.lgn.stream import StreamScorer
 
 COUNTS = {"lgn": 22_753_667, "mnad_prediction": 15_651_843, "mnad_reconstruction": 17_196_291}
 UNUSED = 2 * 512  # the originals count a batch norm that they never call
@@ -107,7 +107,7 @@ def test_conv_lstm_is_one_convolution_of_input_and_state():
 
 def test_batch_norm_in_groups_is_one_call_after_the_other():
     x = jnp.asarray(draw(3, 4, 5, 6, 2))  # [B, G, H, W, C]
-    together, alone = BatchNorm(2, groups=4), BatchNorm(2)
+    together, alone = TorchBatchNorm(2, groups=4), TorchBatchNorm(2)
     variables = together.init(jax.random.key(0), x[:, 0], False)
     apply = functools.partial(together.apply, train=True, mutable=["batch_stats"])
     y, changed = apply(variables, x.reshape(12, 5, 6, 2))
@@ -271,7 +271,7 @@ def test_the_rule_that_nothing_changes():
 @pytest.fixture(scope="module")
 def stream():
     model, variables, items = network("mnad_prediction", width=8)
-    return functools.partial(Stream, model, variables, items)
+    return functools.partial(StreamScorer, model, variables, items)
 
 
 def test_chunks_change_nothing(stream):

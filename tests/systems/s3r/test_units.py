@@ -10,8 +10,8 @@ from jax.test_util import check_grads
 from tests.systems.s3r.golden import Case
 from vadjax.ops.optim import adam
 from vadjax.systems.s3r import convert, loss
-from vadjax.systems.s3r.layers import Conv, Dropout, NonLocal
-from vadjax.systems.s3r.loss import Bags, training_loss
+from vadjax.systems.s3r.layers import Dropout, TemporalConv, TemporalNonLocal
+from vadjax.systems.s3r.loss import BagTerms, training_loss
 from vadjax.systems.s3r.model import build
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
 
@@ -41,7 +41,7 @@ def test_first_parameters_and_identity_of_the_non_local_layer(rng):
     assert 0.98 * bound < np.abs(kernel).max() <= bound
     assert not np.any(params["video"]["scale1"]["conv"]["bias"])
     h = rng.random((3, 5, 8), np.float32)
-    layer = NonLocal()
+    layer = TemporalNonLocal()
     np.testing.assert_array_equal(layer.apply(layer.init(jax.random.key(0), h, False), h, False), h)
 
 
@@ -84,7 +84,7 @@ def test_other_checkpoints_are_refused(small, golden):
 def test_convolution_is_a_convolution(rng):
     x = jnp.asarray(rng.standard_normal((2, 9, 5)), jnp.float32)
     for dilation in (1, 2, 4):
-        conv = Conv(7, size=3, dilation=dilation)
+        conv = TemporalConv(7, size=3, dilation=dilation)
         params = conv.init(jax.random.key(dilation), x)
         expected = jax.lax.conv_general_dilated(
             x, params["params"]["kernel"], (1,), [(dilation, dilation)], rhs_dilation=(dilation,),
@@ -94,7 +94,7 @@ def test_convolution_is_a_convolution(rng):
 
 
 def test_both_orders_of_the_non_local_product_agree(rng):
-    layer = NonLocal()
+    layer = TemporalNonLocal()
     h = jnp.asarray(rng.standard_normal((2, 12, 16)), jnp.float32)
     variables = layer.init(jax.random.key(0), h, False)
     variables["params"]["norm"]["scale"] = jnp.ones(16)
@@ -131,9 +131,13 @@ def test_selection():
         top_snippets(magnitudes, 5)
 
 
-def random_bags(rng, macro=True) -> Bags:
+def random_bags(rng, macro=True) -> BagTerms:
     parts = rng.random(4), 9 * rng.random((4, 2, 8)), rng.random((4, 6)), rng.random(4)
-    return Bags(*map(jnp.asarray, parts)) if macro else Bags(*map(jnp.asarray, parts[:3]), None)
+    return (
+        BagTerms(*map(jnp.asarray, parts))
+        if macro
+        else BagTerms(*map(jnp.asarray, parts[:3]), None)
+    )
 
 
 def test_loss_by_hand(rng):

@@ -129,7 +129,7 @@ def test_other_objects_in_the_same_place_are_refused(finished, tmp_path):
 
 def test_samples_are_those_of_the_draws(scenes, taught):
     data = Dataset(scenes)
-    source = objects.Source(data, str(taught))
+    source = objects.ObjectSource(data, str(taught))
     found = Samples(source, "train", SIDE, 5, True)
     assert found.frame.min() >= 3 and found.frame.max() <= FRAMES - 4
     video = Videos(data, "train")
@@ -162,7 +162,7 @@ def test_samples_are_those_of_the_draws(scenes, taught):
 def test_every_epoch_has_every_object_once(scenes):
     config = of(scenes)
     data, system = Dataset(scenes), load_system(config)
-    count = len(Samples(objects.Source(data), "train", SIDE, 0, False))
+    count = len(Samples(objects.ObjectSource(data), "train", SIDE, 0, False))
     config.train.batch = count
     batches = iterate(load_system(config).batches(data, Shard()))
     one, two = next(batches), next(batches)
@@ -281,7 +281,7 @@ def test_objects_that_cannot_be_used(scenes, taught, tmp_path):
     with pytest.raises(ValueError, match="objects of the frames in .*scenes .* not of .*other"):
         system.batches(Dataset(other), Shard())
     with pytest.raises(ValueError, match="holds 'frames' records; data.objects takes 'objects'"):
-        objects.Source(Dataset(scenes), str(other))
+        objects.ObjectSource(Dataset(scenes), str(other))
     with pytest.raises(FileNotFoundError, match="no such dataset"):
         load_system(of(scenes, tmp_path / "none"))
     data = Dataset(other)

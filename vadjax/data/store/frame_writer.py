@@ -99,7 +99,7 @@ class StoredFrame(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder:
+class FrameEncoding:
     """How frames are stored.
 
     Attributes:
@@ -147,7 +147,7 @@ Videos = Iterable[SourceVideo]
 StoredVideos = Iterable[tuple[SourceVideo, Iterable[StoredFrame]]]
 
 
-def one_by_one(encoder: Encoder, splits: Mapping[str, Videos]) -> dict[str, StoredVideos]:
+def one_by_one(encoder: FrameEncoding, splits: Mapping[str, Videos]) -> dict[str, StoredVideos]:
     """The videos of each split with their frames, made as they are asked for."""
     return {
         split: ((video, encoder.frames(video)) for video in videos)
@@ -166,7 +166,7 @@ def write_frames(
     file_format: str = "array_record",
     shards: int | None = None,
     extra: Mapping | None = None,
-    store: Callable[[Encoder, Mapping[str, Videos]], dict[str, StoredVideos]] = one_by_one,
+    store: Callable[[FrameEncoding, Mapping[str, Videos]], dict[str, StoredVideos]] = one_by_one,
 ) -> dict:
     """Writes a dataset of frames and returns its manifest.
 
@@ -194,7 +194,7 @@ def write_frames(
     splits = {split: iter(videos) for split, videos in splits.items()}
     stored, splits = (size, splits) if size else _first_size(splits)
     notes = {split: FrameNotes(split) for split in splits}
-    videos = store(Encoder(encoding, stored, bool(size), quality), splits)
+    videos = store(FrameEncoding(encoding, stored, bool(size), quality), splits)
     return builder.write_dataset(
         out,
         name=name,
@@ -363,7 +363,7 @@ def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None
         raise ValueError(f"video {video.name}: more masks than its {rank:,} frames")
 
 
-def _check_stored_size(picture: Picture, encode: Encoder) -> None:
+def _check_stored_size(picture: Picture, encode: FrameEncoding) -> None:
     size = picture.pixels.shape[:2]
     if size != tuple(encode.size) and not encode.resize:
         raise ValueError(

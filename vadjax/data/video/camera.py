@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from vadjax.data.video.decode import Decoder, Frame
+from vadjax.data.video.decode import Frame, VideoDecoder
 from vadjax.data.video.reader import Picture
 
 WAITING = 64  # frames that may wait for the program
@@ -38,7 +38,7 @@ class Device(Iterable[Frame]):
       ValueError: it cannot be opened.
 
     Attributes:
-      ended, lost, seconds: as of `Decoder`; a device knows none of them.
+      ended, lost, seconds: as of `VideoDecoder`; a device knows none of them.
     """
 
     ended, lost, seconds = "", 0, None
@@ -112,16 +112,16 @@ class Reader(threading.Thread):
         finally:
             self._set(over=True)
 
-    def _open(self) -> Device | Decoder:
+    def _open(self) -> Device | VideoDecoder:
         if self._camera.isdecimal():
             return Device(int(self._camera))
         try:
             options = {"deinterlace": self._deinterlace, "timeout": (OPENING, UNKNOWN)}
-            return Decoder(self._camera, **options)
+            return VideoDecoder(self._camera, **options)
         except ValueError as error:
             raise ValueError(f"camera {error}; is it connected, and the address right?") from error
 
-    def _read(self, source: Device | Decoder) -> None:
+    def _read(self, source: Device | VideoDecoder) -> None:
         start, longest, arrivals, lost = None, 0.0, 0, 0
         for frame in source:
             now = time.monotonic()
@@ -179,7 +179,7 @@ class Camera(Iterable[Picture]):
 
     Args:
       name: number of a camera of this machine (`"0"`), or address of a stream (`"rtsp://…"`).
-      deinterlace: of a stream: as of `Decoder`.
+      deinterlace: of a stream: as of `VideoDecoder`.
 
     Raises:
       ValueError: it cannot be opened; while iterating: its video cannot be decoded.

@@ -35,7 +35,7 @@ class Frame(NamedTuple):
     time: float | None
 
 
-class Decoder(Iterable[Frame]):
+class VideoDecoder(Iterable[Frame]):
     """The frames of a video file or stream, once, in order.
 
     Pixels equal those of OpenCV's reader for ordinary files. The rotation that the file names is
@@ -90,7 +90,7 @@ class Decoder(Iterable[Frame]):
         self.seconds = _seconds(self._container, self._stream)
         self._times = Times(self._header_fps)
 
-    def __enter__(self) -> "Decoder":
+    def __enter__(self) -> "VideoDecoder":
         return self
 
     def __exit__(self, *error) -> None:

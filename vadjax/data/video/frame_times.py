@@ -66,7 +66,7 @@ def decide(header: float | None, own: float | None) -> float | None:
     return own if own and own < MOST_FPS else header
 
 
-class Intervals:
+class FrameIntervals:
     """The shortest and the longest time between two frames; half as long again is variable."""
 
     def __init__(self):

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from vadjax.data.video import pictures
-from vadjax.data.video.decode import Decoder
-from vadjax.data.video.frame_times import MOST_FPS, Intervals, resample
+from vadjax.data.video.decode import VideoDecoder
+from vadjax.data.video.frame_times import MOST_FPS, FrameIntervals, resample
 from vadjax.data.video.pictures import Levels
 from vadjax.formats.entries import to_posix
 from vadjax.formats.folders import visible
@@ -123,7 +123,7 @@ class VideoFile(Iterable[Picture]):
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: from iterating, as `Decoder` and `Reading` have it.
+      ValueError: from iterating, as `VideoDecoder` and `Reading` have it.
     """
 
     def __init__(self, path: str | pathlib.Path, reading: Reading = AS_IT_IS):
@@ -146,9 +146,9 @@ class VideoFile(Iterable[Picture]):
             for rank, (pixels, time) in enumerate(self._timed(decoder, decoder)):
                 yield Picture(pixels, f"{self.path}#{rank}", time=time)
 
-    def _timed(self, decoder: Decoder, frames: Iterable[tuple]) -> Iterator[tuple[Any, float]]:
+    def _timed(self, decoder: VideoDecoder, frames: Iterable[tuple]) -> Iterator[tuple[Any, float]]:
         """Frames, whatever they are, and their times, resampled; at the end what is to be said."""
-        times = Intervals()
+        times = FrameIntervals()
 
         def noted() -> Iterator[tuple[Any, float]]:
             for frame, time in frames:
@@ -186,8 +186,8 @@ class VideoFile(Iterable[Picture]):
                 self._fps = decoder.own_rate()
         return self._fps
 
-    def _open(self) -> Decoder:
-        return Decoder(self.path, deinterlace=self.reading.deinterlace)
+    def _open(self) -> VideoDecoder:
+        return VideoDecoder(self.path, deinterlace=self.reading.deinterlace)
 
 
 def open_frames(path: str | pathlib.Path, reading: Reading = AS_IT_IS) -> FrameFolder | VideoFile:

@@ -31,7 +31,7 @@ from vadjax.data.store.records import Dataset
 from vadjax.main import parse_flags
 from vadjax.metrics import frame
 from vadjax.report import marked
-from vadjax.report.overlay import Source
+from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
 from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
@@ -96,7 +96,7 @@ def show(system: System, data: Dataset) -> None:
                 "--config=… --workdir=…"
             )
         out = stages.files.path("viz/{version}", video.name)
-        marked.write(scores.read(path), Source(video, video.num_frames), out, _THRESH.value)
+        marked.write(scores.read(path), FrameSource(video, video.num_frames), out, _THRESH.value)
 
     _each(system, data, system.config.eval.split, "show", one)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vadjax.data.video.grid import Grid
-from vadjax.scores.streaming import Counted, Part
+from vadjax.scores.streaming import Counted, PartialScores
 from vadjax.systems.exemplar import features, maps, scoring
 from vadjax.systems.exemplar.method import Method, on_grid
 from vadjax.systems.exemplar.model import Model
@@ -23,7 +23,7 @@ def parts(
     places: Grid,
     live: bool = False,
     first: int = 0,
-) -> Iterator[Part]:
+) -> Iterator[PartialScores]:
     """Scores of all frames, with maps and reasons; a frame's come when no later volume covers it.
 
     Args:
@@ -56,10 +56,10 @@ def parts(
 
 def _part(
     recent: list[tuple[int, np.ndarray]], first: int, stop: int, places: Grid, rule: str
-) -> Part:
+) -> PartialScores:
     """Scores of the frames `[first, stop)` from the volumes that cover them."""
     starts = np.array([start for start, _ in recent]) - first
     scores = np.stack([score for _, score in recent])
     by_frame = maps.frame_scores(scores, starts, places.window[0], stop - first, rule)
     heat = scoring.cells(by_frame, places, rule)
-    return Part(heat.max((1, 2)), map=heat)
+    return PartialScores(heat.max((1, 2)), map=heat)

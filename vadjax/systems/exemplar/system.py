@@ -15,7 +15,7 @@ from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache
 from vadjax.systems.exemplar import events, maps, scoring, stream
 from vadjax.systems.exemplar.cameras import ONE, camera_of, cameras
@@ -93,7 +93,7 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores, maps and reasons; those of a frame come at most a volume's length later.
 
         Raises:

@@ -25,7 +25,7 @@ JITTER = 0.15  # of contrast (a factor) and of brightness (of the range)
 LUMA = (0.299, 0.587, 0.114)
 
 
-class Training:
+class AppearanceTraining:
     """Labelled images in, a binary cross-entropy for each class out.
 
     Attributes:

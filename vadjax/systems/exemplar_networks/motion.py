@@ -37,7 +37,7 @@ FLIP_Y = (11 - np.arange(BINS, dtype=np.int32)) % BINS
 JITTER = 0.2  # of contrast (a factor) and of brightness (of half the range)
 
 
-class Training:
+class MotionTraining:
     """Volumes of training video in, three losses out.
 
     Attributes:

@@ -14,7 +14,7 @@ from vadjax.data.store.records import Dataset
 from vadjax.system import Cache
 from vadjax.systems.exemplar_networks import appearance, motion
 
-NETWORKS = {"appearance": appearance.Training, "motion": motion.Training}
+NETWORKS = {"appearance": appearance.AppearanceTraining, "motion": motion.MotionTraining}
 
 
 class State(NamedTuple):

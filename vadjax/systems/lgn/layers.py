@@ -21,7 +21,7 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
     return init
 
 
-class Conv(nn.Module):
+class PaddedConv(nn.Module):
     """Convolution with padding `size // 2`.
 
     Attributes:
@@ -67,10 +67,10 @@ class Upsample(nn.Module):
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         y = conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
-        return nn.relu(BatchNorm(self.features, name="norm")(y, train))
+        return nn.relu(TorchBatchNorm(self.features, name="norm")(y, train))
 
 
-class BatchNorm(nn.Module):
+class TorchBatchNorm(nn.Module):
     """Batch norm as torch has it: the running variance is that of the sample (n - 1).
 
     The running statistics are the collection `batch_stats`.
@@ -124,9 +124,9 @@ class ConvPair(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, features] of x [B, H, W, C]."""
-        x = Conv(self.features, name="conv1")(x, train)
-        x = nn.relu(BatchNorm(self.features, name="norm1")(x, train))
-        x = Conv(self.features, name="conv2")(x, train)
+        x = PaddedConv(self.features, name="conv1")(x, train)
+        x = nn.relu(TorchBatchNorm(self.features, name="norm1")(x, train))
+        x = PaddedConv(self.features, name="conv2")(x, train)
         if self.open_end:
             return x
-        return nn.relu(BatchNorm(self.features, name="norm2")(x, train))
+        return nn.relu(TorchBatchNorm(self.features, name="norm2")(x, train))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vadjax.systems.lgn.layers import BatchNorm, Conv, Upsample, convolve, torch_uniform
+from vadjax.systems.lgn.layers import PaddedConv, TorchBatchNorm, Upsample, convolve, torch_uniform
 
 LAYERS = 4
 FORGET_BIAS = 1.0
@@ -80,8 +80,8 @@ class FrameEncoder(nn.Module):
         x = frames.reshape(-1, *frames.shape[2:])
         for i, (times_width, stride) in enumerate(ENCODER, 1):
             features = times_width * self.width
-            x = Conv(features, stride=stride, name=f"conv{i}")(x, train)
-            x = nn.relu(BatchNorm(features, times, name=f"norm{i}")(x, train))
+            x = PaddedConv(features, stride=stride, name=f"conv{i}")(x, train)
+            x = nn.relu(TorchBatchNorm(features, times, name=f"norm{i}")(x, train))
         return x
 
 

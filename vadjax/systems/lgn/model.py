@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from vadjax.config import expect_one_of
 from vadjax.ops.pool import max_pool
 from vadjax.systems.lgn import memory
-from vadjax.systems.lgn.layers import Conv, ConvPair, Upsample
+from vadjax.systems.lgn.layers import ConvPair, PaddedConv, Upsample
 from vadjax.systems.lgn.local import CELLS, LocalBranch
 
 LEVELS = (1, 2, 4, 8)  # channels at full, half, quarter and eighth size, times `width`
@@ -100,8 +100,10 @@ class FramePredictor(nn.Module):
                 "model.output is 'residual', but this variant reconstructs its only input frame, "
                 "of which a correction would be 0"
             )
-        self.encoder = Encoder(self.width)
-        self.decoder = Decoder(self.width, self.up_widths, self.skips, self.output == "residual")
+        self.encoder = GlobalEncoder(self.width)
+        self.decoder = FrameDecoder(
+            self.width, self.up_widths, self.skips, self.output == "residual"
+        )
         has_local = self.local_branch != "none"
         self.local = LocalBranch(self.local_branch, self.width) if has_local else None
 
@@ -175,7 +177,7 @@ class FramePredictor(nn.Module):
         return y if encoded.last is None else encoded.last + y.astype(encoded.last.dtype)
 
 
-class Encoder(nn.Module):
+class GlobalEncoder(nn.Module):
     """Global encoder (spec §2.2): three levels with pooling, and the features without ReLU.
 
     Attributes:
@@ -196,7 +198,7 @@ class Encoder(nn.Module):
         return ConvPair(features, open_end=True, name="level4")(x, train), tuple(skips)
 
 
-class Decoder(nn.Module):
+class FrameDecoder(nn.Module):
     """Decoder and fusion (spec §2.5, §5): three times to double size, joining what is given.
 
     Attributes:
@@ -223,7 +225,7 @@ class Decoder(nn.Module):
             joined += [local] if local is not None and level == 1 else []
             x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
             x = ConvPair(LEVELS[level - 1] * self.width, name=f"level{level}")(x, train)
-        return jnp.tanh(Conv(3, zero_start=self.zero_start, name="out")(x, train))
+        return jnp.tanh(PaddedConv(3, zero_start=self.zero_start, name="out")(x, train))
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:

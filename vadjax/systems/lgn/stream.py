@@ -59,7 +59,7 @@ class Past(NamedTuple):
     gates: jax.Array
 
 
-class Stream:
+class StreamScorer:
     """Scores videos one after the other; the items are carried on.
 
     Args:

@@ -19,13 +19,13 @@ from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.reader import to_float
 from vadjax.ops import compilation, optim
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part, join
+from vadjax.scores.streaming import PartialScores, join
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
 from vadjax.systems.lgn.step import Beside, window_loss
-from vadjax.systems.lgn.stream import Stream, needed_frames
+from vadjax.systems.lgn.stream import StreamScorer, needed_frames
 
 NOT_FIELDS = ("variant", "memory_items", "weights")  # of config.model: not fields of the network
 
@@ -63,7 +63,7 @@ class System(system.System):
         )
         self.window = needed_frames(self.model)
         self.in_order = config.eval.test_update == "stream"  # the memory goes on learning
-        self._stream: Stream | None = None
+        self._stream: StreamScorer | None = None
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
         """Batches of windows; see `clips.window_batches`."""
@@ -164,7 +164,7 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores on line, by the limits of normal video; a video shorter than a window has none."""
         del name, data, live, first  # few frames are taken at once anyway; there are no reasons
         yield from self._parts(state, self._start(state), frames)
@@ -185,11 +185,11 @@ class System(system.System):
             alternatives={"online": scores.frame_scores, **terms},
         )
 
-    def _start(self, state: State) -> Stream:
+    def _start(self, state: State) -> StreamScorer:
         """The stream, compiled once, with the state's parameters and items."""
         config = self.config.eval
         if self._stream is None:
-            self._stream = Stream(
+            self._stream = StreamScorer(
                 self.model, {}, state.beside.items, test_update=config.test_update,
                 decay=self.config.loss.decay, chunk=config.batch,
                 devices=self.config.train.devices,
@@ -201,10 +201,10 @@ class System(system.System):
     def _parts(
         self,
         state: State,
-        stream: Stream,
+        stream: StreamScorer,
         frames: Iterator[np.ndarray],
         predictions: Predictions | None = None,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores chunk by chunk; the frames before the first prediction repeat its score."""
         weight, limits = self.config.eval.score_weight, np.asarray(state.limits, np.float64)
         before, copied = needed_frames(self.model) - 1, []
@@ -220,7 +220,7 @@ class System(system.System):
                 "distance": distance,
                 "copy_previous": -score.psnr(copies),
             }
-            yield Part(
+            yield PartialScores(
                 _padded(1 - online, before),
                 {name: _padded(values, before) for name, values in found.items()},
                 np.pad(measures.map, [(before, 0), (0, 0), (0, 0)]).astype(np.float16),

@@ -26,7 +26,7 @@ from vadjax.ops import optim
 from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache, precision
 from vadjax.systems.mil.convert import read_ranker
 from vadjax.systems.mil.loss import ranking_loss
@@ -126,7 +126,7 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores of the snippets: the ranker sees each alone, as it saw segments in training.
 
         A frame has the score of the first snippet that ends with it or later. What is left over at

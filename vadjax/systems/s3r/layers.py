@@ -68,7 +68,7 @@ def wide(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-class Conv(nn.Module):
+class TemporalConv(nn.Module):
     """Convolution over time with zeros around ("same").
 
     Attributes:
@@ -102,7 +102,7 @@ class Conv(nn.Module):
         return y
 
 
-class ConvNorm(nn.Module):
+class TemporalConvNorm(nn.Module):
     """Convolution over 3 snippets, norm and ReLU.
 
     Attributes:
@@ -124,7 +124,7 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Rows, train: bool, valid: jax.Array | None = None) -> jax.Array:
         """[R, T, features] of x [R, T, C]."""
-        conv = Conv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
+        conv = TemporalConv(self.features, 3, self.dilation, self.use_bias, self.dtype, name="conv")
         y = conv(x, valid, train)
         if not self.norm_first:
             y = nn.relu(y)
@@ -151,7 +151,7 @@ def batch_norm(train: bool, dtype: jnp.dtype, scale_init=nn.initializers.ones) -
     )
 
 
-class NonLocal(nn.Module):
+class TemporalNonLocal(nn.Module):
     """`h' = BN(W sum_s <query_t, key_s> / T · value_s) + h`: no softmax (spec s3r §4.3).
 
     The batch norm starts as 0, so that the layer starts as the identity.
@@ -167,7 +167,8 @@ class NonLocal(nn.Module):
         """[R, T, C] of h [R, T, C]; C even."""
         length, inner = h.shape[1], h.shape[2] // 2
         query, key, value = (
-            Conv(inner, dtype=self.dtype, name=name)(h) for name in ("query", "key", "value")
+            TemporalConv(inner, dtype=self.dtype, name=name)(h)
+            for name in ("query", "key", "value")
         )
         value = only(value, valid)
         count = length if valid is None else valid.sum(1, keepdims=True).astype(value.dtype)
@@ -175,7 +176,7 @@ class NonLocal(nn.Module):
             read = query @ (key.mT @ value / count)
         else:
             read = (query @ key.mT / count) @ value
-        y = Conv(2 * inner, dtype=self.dtype, name="out")(read)
+        y = TemporalConv(2 * inner, dtype=self.dtype, name="out")(read)
         return batch_norm(train, self.dtype, nn.initializers.zeros)(y) + h
 
 

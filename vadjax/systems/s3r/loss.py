@@ -12,7 +12,7 @@ SCOPES = ("batch", "bag")
 FORMS = ("absolute", "hinge")
 
 
-class Bags(NamedTuple):
+class BagTerms(NamedTuple):
     """What the loss needs of B bags of one label.
 
     Attributes:
@@ -29,8 +29,8 @@ class Bags(NamedTuple):
 
 
 def training_loss(
-    normal: Bags,
-    anomalous: Bags,
+    normal: BagTerms,
+    anomalous: BagTerms,
     *,
     margin: float = 100.0,
     magnitude: float = 1e-4,

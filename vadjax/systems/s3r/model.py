@@ -19,12 +19,12 @@ from vadjax.config import expect_one_of
 from vadjax.systems.s3r.layers import (
     GROUPS,
     NORMS,
-    Conv,
-    ConvNorm,
     Dropout,
     Mixture,
-    NonLocal,
     Rows,
+    TemporalConv,
+    TemporalConvNorm,
+    TemporalNonLocal,
     mean_over_time,
     wide,
     xavier,
@@ -90,11 +90,11 @@ class Network(nn.Module):
             raise ValueError(f"model.dropout is {self.dropout}; expected 0 to below 1")
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
         self.video, self.video_dropout = Aggregation(**kind), Dropout(self.dropout)
-        self.video_head = Head(self.dropout, self.dtype)
+        self.video_head = ScoreHead(self.dropout, self.dtype)
         if self.en_normal:
             self.reconstruct = EnNormal(self.attention_scaling, self.dtype)
             self.macro, self.macro_dropout = Aggregation(**kind), Dropout(self.dropout)
-            self.macro_head = Head(self.dropout, self.dtype)
+            self.macro_head = ScoreHead(self.dropout, self.dtype)
         if self.de_normal:
             self.gate = Gate(self.dtype)
 
@@ -159,8 +159,8 @@ class Aggregation(nn.Module):
     """Multi-scale temporal aggregation (spec §4.3): dilated convolutions and a non-local layer.
 
     Attributes:
-      norm: of `ConvNorm`.
-      norm_first: of `ConvNorm`.
+      norm: of `TemporalConvNorm`.
+      norm_first: of `TemporalConvNorm`.
       dtype: type of the arithmetic.
     """
 
@@ -174,14 +174,16 @@ class Aggregation(nn.Module):
         channels = x.shape[-1]
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
         scales = [
-            ConvNorm(channels // 4, dilation, name=f"scale{number}", **kind)(x, train, valid)
+            TemporalConvNorm(channels // 4, dilation, name=f"scale{number}", **kind)(
+                x, train, valid
+            )
             for number, dilation in enumerate(DILATIONS, 1)
         ]
-        h = Conv(channels // 4, use_bias=False, dtype=self.dtype, name="squeeze")(x)
-        h = NonLocal(self.dtype, name="non_local")(nn.relu(h), train, valid)
+        h = TemporalConv(channels // 4, use_bias=False, dtype=self.dtype, name="squeeze")(x)
+        h = TemporalNonLocal(self.dtype, name="non_local")(nn.relu(h), train, valid)
         self.sow("intermediates", "related", h)
         joined = jnp.concatenate([*scales, h], -1)
-        y = ConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid)
+        y = TemporalConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid)
         x = x.rows() if isinstance(x, Mixture) else x
         self.sow("intermediates", "input", x)
         return y + x
@@ -233,7 +235,7 @@ class Gate(nn.Module):
         return nn.sigmoid(_dense(channels, "excite", self.dtype)(hidden))
 
 
-class Head(nn.Module):
+class ScoreHead(nn.Module):
     """Score of every row: C/4 – ReLU – dropout – C/16 – ReLU – dropout – 1 – sigmoid (spec §4.5).
 
     Attributes:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vadjax.ops import dropout
 from vadjax.systems.s3r.layers import KEEP, wide
-from vadjax.systems.s3r.loss import Bags, training_loss
+from vadjax.systems.s3r.loss import BagTerms, training_loss
 from vadjax.systems.s3r.model import Network, Outputs
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
 
@@ -67,7 +67,7 @@ def forward(
     top_k: int,
     selection_dropout: float,
     keep: Mapping | None = None,
-) -> tuple[Bags, dict, Outputs, jax.Array]:
+) -> tuple[BagTerms, dict, Outputs, jax.Array]:
     """What the loss needs of B normal and B anomalous bags, and the rest; see `pair_loss`.
 
     Normal bag i and anomalous bag i are neighbours in the network's batch, so that no row leaves
@@ -84,7 +84,7 @@ def forward(
         mutable=["batch_stats"],
     )
     chosen = top_snippets(outputs.magnitudes, top_k, _in_pairs(kept) if kept else None)
-    bags = Bags(
+    bags = BagTerms(
         score=chosen_mean(outputs.scores, chosen),
         feature=wide(chosen_mean(outputs.features, chosen)),
         snippets=outputs.scores,
@@ -93,7 +93,7 @@ def forward(
     return bags, changed["batch_stats"], outputs, chosen
 
 
-def _loss(bags: Bags, weights: Mapping) -> tuple[jax.Array, dict[str, jax.Array]]:
+def _loss(bags: BagTerms, weights: Mapping) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Loss and terms of bags that take turns, normal and anomalous."""
     normal, anomalous = by_label(bags)
     loss, terms = training_loss(normal, anomalous, **weights)
@@ -150,7 +150,7 @@ def accumulated(
         bags, stats = bags_of(params, batch_stats, piece)
         return stats, bags
 
-    def whole(bags: Bags):
+    def whole(bags: BagTerms):
         joined = jax.tree.map(lambda a: _join(a, parts), bags)
         return _loss(joined, weights)
 

@@ -26,7 +26,7 @@ from vadjax.ops import compilation, optim
 from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache, precision
 from vadjax.systems.s3r import convert
 from vadjax.systems.s3r.model import Network, build
@@ -200,7 +200,7 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores of the snippets among those around: all of the video, up to `eval.window` of them.
 
         A longer video is scored in windows of so many. Live, a snippet is scored as the last of

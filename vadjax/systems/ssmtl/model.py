@@ -113,7 +113,7 @@ class OutputsHead(nn.Module):
         return nn.Dense(self.outputs, name="out")(x)
 
 
-class Decoder(nn.Module):
+class PictureDecoder(nn.Module):
     """A picture from a map: three times nearest upsampling, 3×3 convolution, batch norm, ReLU.
 
     Attributes:
@@ -189,7 +189,7 @@ class MultiTaskNet(nn.Module):
             self.irregularity = OutputsHead(2, self.dtype)
         if "middle" in self.tasks:
             mirrored = tuple(block[-1] for block in reversed(widths))
-            self.middle = Decoder(mirrored, self.middle_output, self.momentum, self.dtype)
+            self.middle = PictureDecoder(mirrored, self.middle_output, self.momentum, self.dtype)
         if "distillation" in self.tasks:
             self.distillation = OutputsHead(self.distilled, self.dtype)
 
@@ -275,7 +275,9 @@ def _frames(x, w, *_, triples, **__):
     return conv_frames(x, w, triples)
 
 
-def _conv(width: int, dimensions: int, of: Trunk | Decoder, name: str, form=None) -> ConvNorm:
+def _conv(
+    width: int, dimensions: int, of: Trunk | PictureDecoder, name: str, form=None
+) -> ConvNorm:
     size = (3,) * dimensions
     return ConvNorm(
         width, size, padding=1, momentum=of.momentum, form=form, dtype=of.dtype, name=name

@@ -4,7 +4,7 @@ import pathlib
 
 import ml_collections
 
-from vadjax.data.objects import Source, outputs_of
+from vadjax.data.objects import ObjectSource, outputs_of
 from vadjax.data.store.records import Dataset, Description, read_manifest
 from vadjax.systems.ssmtl.finder import Finder
 from vadjax.systems.ssmtl.samples import Samples
@@ -33,18 +33,18 @@ class ObjectData:
         if described is None and (folder := config.data.objects):
             described = Description(folder, read_manifest(pathlib.Path(folder)), "")
         self.described, self.outputs = described, outputs_of(described)
-        self._sources: dict[str, Source] = {}  # of each dataset of frames, by its digest
+        self._sources: dict[str, ObjectSource] = {}  # of each dataset of frames, by its digest
 
-    def source(self, data: Dataset) -> Source:
+    def source(self, data: Dataset) -> ObjectSource:
         """The objects in a dataset of frames.
 
         Raises:
-          FileNotFoundError, ValueError: as `Source`; also if they have other teachers than those
-            of the training.
+          FileNotFoundError, ValueError: as `ObjectSource`; also if they have other teachers than
+            those of the training.
         """
         if data.digest not in self._sources:
             folder = self._config.data.objects
-            found = Source(data, folder, self._config.data.verify)
+            found = ObjectSource(data, folder, self._config.data.verify)
             if found.outputs != self.outputs:
                 raise ValueError(
                     f"{folder or data.folder}: the teachers have {found.outputs} outputs, those of "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import grain
 import numpy as np
 
-from vadjax.data.objects import OUTPUTS, Cutter, ObjectVideo, Source
+from vadjax.data.objects import OUTPUTS, Cutter, ObjectSource, ObjectVideo
 from vadjax.data.store import loader
 from vadjax.systems.ssmtl import tasks
 
@@ -30,7 +30,7 @@ class Samples(Sequence):
         video and of its frame.
     """
 
-    def __init__(self, source: Source, split: str, side: int, seed: int, teachers: bool):
+    def __init__(self, source: ObjectSource, split: str, side: int, seed: int, teachers: bool):
         videos = source.videos(split)
         self._cut, self._seed = Cutter(source.data, split, side), seed
         self._videos, self._distils = videos, teachers

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.video.crops import cut
-from vadjax.scores.streaming import Part
+from vadjax.scores.streaming import PartialScores
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.score import highest_of_frames
 from vadjax.systems.ssmtl.tasks import LENGTH, REACH
@@ -98,7 +98,7 @@ def parts(
     pieces: Iterable[Chunk],
     judge: Callable[[np.ndarray, np.ndarray | None], dict[str, np.ndarray]],
     reasons: Reasons,
-) -> Iterator[Part]:
+) -> Iterator[PartialScores]:
     """The scores of every chunk; those of a frame are those of its highest object.
 
     Args:
@@ -119,7 +119,7 @@ def parts(
             name: highest_of_frames(of_frame, own, len(counts)).astype(np.float32)
             for name, own in found.items()
         }
-        yield Part(
+        yield PartialScores(
             highest.pop(TOTAL), highest, boxes=rows, reasons=tuple(_told(piece, found, reasons))
         )
 

@@ -21,7 +21,7 @@ from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import compilation, pieces
 from vadjax.runtime import mesh
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import Part, join
+from vadjax.scores.streaming import PartialScores, join
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.ssmtl import samples, score, tasks
 from vadjax.systems.ssmtl.finder import Finder
@@ -204,7 +204,7 @@ class System(system.System):
         data: Description,
         live: bool,
         first: int = 0,
-    ) -> Iterator[Part]:
+    ) -> Iterator[PartialScores]:
         """Scores of the frames by their highest objects, three frames late.
 
         Raises:
@@ -248,7 +248,7 @@ class System(system.System):
     def _chunks(self, frames, find, objects: int, first: int = 0) -> Iterator[Chunk]:
         return chunks(frames, find, objects, self.config.model.size, first)
 
-    def _parts(self, state: State, pieces: Iterator[Chunk]) -> Iterator[Part]:
+    def _parts(self, state: State, pieces: Iterator[Chunk]) -> Iterator[PartialScores]:
         reasons = Reasons(self.config.eval.flag, state.normal)
         return parts(pieces, functools.partial(self._judge, state), reasons)
 

@@ -77,7 +77,7 @@ def trainable(num_frames: int) -> range:
     return range(REACH, num_frames - REACH)
 
 
-class Frames(NamedTuple):
+class TaskFrames(NamedTuple):
     """Frames that the crops of one object are cut from.
 
     Attributes:
@@ -93,7 +93,7 @@ class Frames(NamedTuple):
     distillation: np.ndarray
 
 
-def task_frames(frame: int, drawn: Draw, num_frames: int) -> Frames:
+def task_frames(frame: int, drawn: Draw, num_frames: int) -> TaskFrames:
     """Frames of every task's input; all but those of the irregularity are among the regular ones.
 
     Args:
@@ -103,7 +103,7 @@ def task_frames(frame: int, drawn: Draw, num_frames: int) -> Frames:
     """
     regular = regular_frames(frame, num_frames)
     irregular = irregular_frames(frame, drawn.gaps, num_frames) if drawn.irregular else regular
-    return Frames(
+    return TaskFrames(
         regular[::-1] if drawn.backward else regular,
         irregular,
         np.delete(regular, REACH),
