@@ -49,8 +49,14 @@ def cost(case, precision: str, memory: bool) -> dict:
     results = bytes_of(jax.eval_shape(case.function, *case.arguments))
     flop, most = counted["flops"], counted["bytes accessed"]
     least = bytes_of(case.arguments) + results
-    row = {"system": case.name, "what": case.what, "precision": precision, "flop": flop,
-           "bytes_least": least, "bytes_most": most}  # fmt: skip
+    row = {
+        "system": case.name,
+        "what": case.what,
+        "precision": precision,
+        "flop": flop,
+        "bytes_least": least,
+        "bytes_most": most,
+    }
     for chip in CHIPS:
         for bound, moved in (("least", least), ("most", most)):
             seconds = max(flop / chip.peak[precision], moved / chip.bandwidth)
@@ -74,9 +80,14 @@ def show(rows: list[dict]) -> None:
         table.add_column(head, justify="right")
     for row in rows:
         least, most = row["bytes_least"], row["bytes_most"]
-        cells = [row["system"], row["what"], row["precision"], f"{row['flop'] / 1e9:,.1f}",
-                 f"{least / 1e9:.3f} … {most / 1e9:.2f}",
-                 f"{row['flop'] / most:.1f} … {row['flop'] / least:,.0f}"]  # fmt: skip
+        cells = [
+            row["system"],
+            row["what"],
+            row["precision"],
+            f"{row['flop'] / 1e9:,.1f}",
+            f"{least / 1e9:.3f} … {most / 1e9:.2f}",
+            f"{row['flop'] / most:.1f} … {row['flop'] / least:,.0f}",
+        ]
         cells += [
             f"{1e3 * row[f'{chip.name} least']:.3f} … {1e3 * row[f'{chip.name} most']:.2f}"
             for chip in CHIPS

@@ -62,18 +62,28 @@ def mil() -> Iterator[Work]:
     batch = {name: rng.standard_normal(shape, np.float32) for name in ("anomalous", "normal")}
     videos = rng.standard_normal((own.VIDEOS, own.SEGMENTS, own.WIDTH), np.float32)
     yield Work(
-        "training", 2 * own.PAIRS, "bags", lambda: own.our_step(batch),
-        lambda: own.torch_step(batch, False), "torch",
-    )  # fmt: skip
+        "training",
+        2 * own.PAIRS,
+        "bags",
+        lambda: own.our_step(batch),
+        lambda: own.torch_step(batch, False),
+        "torch",
+    )
     yield Work(
-        "scoring", own.VIDEOS, "videos", lambda: own.scoring(videos)["one batched call (ours)"],
-        lambda: own.torch_scoring(videos), "torch, video by video",
-    )  # fmt: skip
+        "scoring",
+        own.VIDEOS,
+        "videos",
+        lambda: own.scoring(videos)["one batched call (ours)"],
+        lambda: own.torch_scoring(videos),
+        "torch, video by video",
+    )
     folder = tempfile.TemporaryDirectory()
     yield Work(
-        "input", 2 * own.PAIRS, "bags",
+        "input",
+        2 * own.PAIRS,
+        "bags",
         lambda: own.reading(pathlib.Path(folder.name))["array_record, 0 threads"],
-    )  # fmt: skip
+    )
     folder.cleanup()
 
 
@@ -87,13 +97,21 @@ def s3r() -> Iterator[Work]:
     atoms = rng.random((own.ATOMS, own.WIDTH), np.float32)
     video = rng.random((own.CROPS, own.SNIPPETS, own.WIDTH), np.float32)
     yield Work(
-        "training", 2 * pairs, "bags", lambda: own.our_step(batch, atoms),
-        lambda: own.torch_step(batch, atoms), "torch",
-    )  # fmt: skip
+        "training",
+        2 * pairs,
+        "bags",
+        lambda: own.our_step(batch, atoms),
+        lambda: own.torch_step(batch, atoms),
+        "torch",
+    )
     yield Work(
-        "scoring", own.SNIPPETS, "snippets", lambda: own.our_scoring(video, atoms),
-        lambda: own.torch_scoring(video, atoms), "torch",
-    )  # fmt: skip
+        "scoring",
+        own.SNIPPETS,
+        "snippets",
+        lambda: own.our_scoring(video, atoms),
+        lambda: own.torch_scoring(video, atoms),
+        "torch",
+    )
 
 
 def predictor(model: str) -> Callable[[], Iterator[Work]]:
@@ -149,9 +167,13 @@ def ssmtl() -> Iterator[Work]:
         "training", count, "objects", lambda: own.our_step(trunk, batch), lambda: torch(0), "torch"
     )
     yield Work(
-        "scoring", count, "objects", lambda: lambda: system._judge(state, batch["crops"], detector),
-        lambda: torch(2), "torch",
-    )  # fmt: skip
+        "scoring",
+        count,
+        "objects",
+        lambda: lambda: system._judge(state, batch["crops"], detector),
+        lambda: torch(2),
+        "torch",
+    )
     yield Work("input", 64, "objects", crops)
 
 
@@ -183,23 +205,32 @@ def exemplar() -> Iterator[Work]:
         own.SIZES, tuple(largest_distances(x.reshape(-1, x.shape[-1])[::25], own.SIZES))
     )
     yield Work(
-        "selection", own.REGIONS * volumes, "volumes", lambda: lambda: select(x, metric, threshold),
-        lambda: lambda: own.select_by_loop(x, metric, threshold), "numpy, one at a time",
-    )  # fmt: skip
+        "selection",
+        own.REGIONS * volumes,
+        "volumes",
+        lambda: lambda: select(x, metric, threshold),
+        lambda: lambda: own.select_by_loop(x, metric, threshold),
+        "numpy, one at a time",
+    )
     found = select(x, metric, threshold)
     spans = zip(found.offsets, found.offsets[1:], strict=False)
     sets = [x[r, found.index[a:b]] for r, (a, b) in enumerate(spans)]
     test, exemplars = own.clusters(own.REGIONS, own.TEST, 2), np.concatenate(sets)
     yield Work(
-        "scoring", own.REGIONS * own.TEST, "volumes",
+        "scoring",
+        own.REGIONS * own.TEST,
+        "volumes",
         lambda: lambda: nearest(test, exemplars, found.offsets, metric).score,
-        lambda: lambda: own.score_by_calls(test, sets, metric, own.cdist), "scipy, a call a region",
-    )  # fmt: skip
+        lambda: lambda: own.score_by_calls(test, sets, metric, own.cdist),
+        "scipy, a call a region",
+    )
     frames = np.random.default_rng(0).integers(0, 256, (11, 240, 360, 3), np.uint8)
     yield Work(
-        "input (optical flow)", 10, "frames",
+        "input (optical flow)",
+        10,
+        "frames",
         lambda: lambda: list(video_flow(frames, make_flow("dis"))),
-    )  # fmt: skip
+    )
 
 
 def i3d() -> Iterator[Work]:
@@ -207,15 +238,24 @@ def i3d() -> Iterator[Work]:
     from benchmarks import i3d as own
 
     yield Work(
-        "features", 4, "clips", lambda: own.make("ours", 4, 2), lambda: own.make("torch", 4, 2),
+        "features",
+        4,
+        "clips",
+        lambda: own.make("ours", 4, 2),
+        lambda: own.make("torch", 4, 2),
         "torch",
-    )  # fmt: skip
+    )
 
 
 SYSTEMS: dict[str, Callable[[], Iterator[Work]]] = {
-    "mil": mil, "s3r": s3r, "lgn": predictor("lgn"), "mnad": predictor("mnad"), "ssmtl": ssmtl,
-    "exemplar": exemplar, "i3d": i3d,
-}  # fmt: skip
+    "mil": mil,
+    "s3r": s3r,
+    "lgn": predictor("lgn"),
+    "mnad": predictor("mnad"),
+    "ssmtl": ssmtl,
+    "exemplar": exemplar,
+    "i3d": i3d,
+}
 
 
 def measure(name: str, runs: int) -> list[dict]:
@@ -233,8 +273,13 @@ def measure(name: str, runs: int) -> list[dict]:
         compiled.clear()
         ours = work.ours()
         ours()
-        row = {"system": name, "what": work.what, "unit": work.unit,
-               "compile": sum(compiled), "peak_gb": memory.peak()}  # fmt: skip
+        row = {
+            "system": name,
+            "what": work.what,
+            "unit": work.unit,
+            "compile": sum(compiled),
+            "peak_gb": memory.peak(),
+        }
         alone.append((work, ours, row))
     return [row | beside(work, ours, runs) for work, ours, row in alone]
 
@@ -284,10 +329,15 @@ def show(rows: list[dict]) -> None:
 
     for row in rows:
         printed.add_row(
-            row["system"], row["what"], f"{rate(row['rate'])} {row['unit']}/s",
-            row.get("baseline", "–"), rate(row.get("baseline_rate")),
-            number(row.get("ratio"), ".2f"), f"{row['compile']:.1f}", f"{row['peak_gb']:.2f}",
-        )  # fmt: skip
+            row["system"],
+            row["what"],
+            f"{rate(row['rate'])} {row['unit']}/s",
+            row.get("baseline", "–"),
+            rate(row.get("baseline_rate")),
+            number(row.get("ratio"), ".2f"),
+            f"{row['compile']:.1f}",
+            f"{row['peak_gb']:.2f}",
+        )
     Console(width=120).print(printed)
 
 

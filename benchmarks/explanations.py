@@ -142,8 +142,10 @@ def main(argv: list[str] | None = None) -> None:
     for name in ("event", *COMPONENTS, "missed"):
         table.add_column(name, justify="left" if name == "event" else "right")
     for kind, named in found.items():
-        cells = [f"[b]{named[name]}[/b]" if TRUE[kind] == name else str(named[name])
-                 for name in (*COMPONENTS, "missed")]  # fmt: skip
+        cells = [
+            f"[b]{named[name]}[/b]" if TRUE[kind] == name else str(named[name])
+            for name in (*COMPONENTS, "missed")
+        ]
         table.add_row(kind, *cells)
     Console(width=100).print(table)
     good, detected = right(found)

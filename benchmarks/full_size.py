@@ -42,9 +42,14 @@ def main(argv: list[str] | None = None) -> None:
     if not data.exists():
         write_bags(data, ToyBags(train=(810, 810), test=(150, 140), width=1024))
     command = [
-        sys.executable, "-m", "vadjax.main", "--config=configs/ucf_mil.py",
-        f"--config.data.dir={data}", f"--workdir={workdir}", f"--config.train.steps={args.steps}",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "vadjax.main",
+        "--config=configs/ucf_mil.py",
+        f"--config.data.dir={data}",
+        f"--workdir={workdir}",
+        f"--config.train.steps={args.steps}",
+    ]
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []

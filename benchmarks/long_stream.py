@@ -86,8 +86,11 @@ def show(title: str, stream: Stream, seconds: float) -> None:
     memory = "  ".join(f"{mark:.0%} {found:.0f}" for mark, found in stream.memory.items())
     grown = stream.memory[1.0] - stream.memory[MARKS[0]]
     times = stream.count / stream.fps / seconds
-    print(f"{title}: resident MB at {memory}; from 1 % to 100 % {grown:+.0f} MB; "
-          f"{seconds:.0f} s, {times:.0f} times real time", flush=True)  # fmt: skip
+    print(
+        f"{title}: resident MB at {memory}; from 1 % to 100 % {grown:+.0f} MB; "
+        f"{seconds:.0f} s, {times:.0f} times real time",
+        flush=True,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

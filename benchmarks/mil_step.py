@@ -50,9 +50,14 @@ def torch_net():
     from torch import nn
 
     return nn.Sequential(
-        nn.Linear(WIDTH, 512), nn.ReLU(), nn.Dropout(0.6), nn.Linear(512, 32), nn.Dropout(0.6),
-        nn.Linear(32, 1), nn.Sigmoid(),
-    )  # fmt: skip
+        nn.Linear(WIDTH, 512),
+        nn.ReLU(),
+        nn.Dropout(0.6),
+        nn.Linear(512, 32),
+        nn.Dropout(0.6),
+        nn.Linear(32, 1),
+        nn.Sigmoid(),
+    )
 
 
 def torch_step(batch: dict, loop: bool):

@@ -50,10 +50,15 @@ class Aggregation(nn.Module):
 def head(width: int, rate: float) -> nn.Module:
     """Score of every row."""
     return nn.Sequential(
-        nn.Linear(width, width // 4), nn.ReLU(), nn.Dropout(rate),
-        nn.Linear(width // 4, width // 16), nn.ReLU(), nn.Dropout(rate),
-        nn.Linear(width // 16, 1), nn.Sigmoid(),
-    )  # fmt: skip
+        nn.Linear(width, width // 4),
+        nn.ReLU(),
+        nn.Dropout(rate),
+        nn.Linear(width // 4, width // 16),
+        nn.ReLU(),
+        nn.Dropout(rate),
+        nn.Linear(width // 16, 1),
+        nn.Sigmoid(),
+    )
 
 
 class S3R(nn.Module):

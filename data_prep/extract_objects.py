@@ -144,18 +144,32 @@ def parse(argv: list[str] | None) -> dict:
     command.add_beam_flag(parser)
     add("--name", help="shown in reports (default: of the frames, with _objects)")
     add("--boxes", metavar="FOLDER", help=f"files of boxes, or '{STORED}'")
-    add("--box_columns", type=parse_columns, metavar="NAMES",
-        help=f"of these files (by their heading, else {','.join(BOX_COLUMNS)})")  # fmt: skip
-    add("--box_units", choices=UNITS, help="of the coordinates in them (pixels; shares: of the "
-        "width and height of the frame)")  # fmt: skip
+    add(
+        "--box_columns",
+        type=parse_columns,
+        metavar="NAMES",
+        help=f"of these files (by their heading, else {','.join(BOX_COLUMNS)})",
+    )
+    add(
+        "--box_units",
+        choices=UNITS,
+        help="of the coordinates in them (pixels; shares: of the width and height of the frame)",
+    )
     add("--first_box_frame", type=int, help="number of the first frame in them (default 0)")
     add("--detector", help=detector.KNOWN)
     add("--weights", help="folder of those of ssd_mobilenet_v2")
-    add("--threshold", type=float, help="objects score more (default 0.25; --boxes 0.5; motion: "
-        "the share of a box that moves, 0)")  # fmt: skip
+    add(
+        "--threshold",
+        type=float,
+        help="objects score more (default 0.25; --boxes 0.5; motion: "
+        "the share of a box that moves, 0)",
+    )
     add("--overlap", type=float, help="largest IoU of two objects (default 0.5; --boxes, motion 1)")
-    add("--min_size", type=float, help="pixels of the smallest width and height (default 1; "
-        "motion 8)")  # fmt: skip
+    add(
+        "--min_size",
+        type=float,
+        help="pixels of the smallest width and height (default 1; motion 8)",
+    )
     add("--keep", nargs="+", metavar="CLASS", help="only these classes are objects")
     add("--leave_out", nargs="+", metavar="CLASS", help="these classes are no objects")
     _add_file_flags(parser.add_argument_group("detectors in a file").add_argument)
@@ -183,8 +197,11 @@ def _add_file_flags(add: Callable) -> None:
     add("--scale", type=float, help="factor of the colours, after the mean (default 1/255)")
     add("--mean", type=parse_numbers, metavar="A,B,C", help="taken from the colours (default 0)")
     add("--colours", choices=dnn_detector.COLOURS, help="order of the channels (default rgb)")
-    add("--units", choices=dnn_detector.UNITS, help="of coordinates (default: pixels of the input "
-        "for yolo and rows6, else shares)")  # fmt: skip
+    add(
+        "--units",
+        choices=dnn_detector.UNITS,
+        help="of coordinates (default: pixels of the input for yolo and rows6, else shares)",
+    )
     add("--outputs", choices=dnn_detector.OUTPUTS, help="what scores are (default probabilities)")
 
 

@@ -194,10 +194,19 @@ def prepare(
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say how the ground truth is written."""
     add = parser.add_argument
-    add("--columns", type=command.parse_columns, metavar="NAMES",
-        help=f"of the ground truth (by its heading, else {ASSUMED}, not confirmed)")  # fmt: skip
-    add("--first_frame", type=int, metavar="N", help="number of the first frame in the ground "
-        "truth (default: that in the name of the first picture)")  # fmt: skip
+    add(
+        "--columns",
+        type=command.parse_columns,
+        metavar="NAMES",
+        help=f"of the ground truth (by its heading, else {ASSUMED}, not confirmed)",
+    )
+    add(
+        "--first_frame",
+        type=int,
+        metavar="N",
+        help="number of the first frame in the ground "
+        "truth (default: that in the name of the first picture)",
+    )
     add("--drop_degenerate", action="store_true", help="leave out boxes of no width or height")
 
 

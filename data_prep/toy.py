@@ -48,10 +48,13 @@ def make_parser() -> argparse.ArgumentParser:
     for split in ("train", "test"):
         of_bags, of_scenes = " ".join(map(str, getattr(bags, split))), getattr(scenes, split)
         parser.add_argument(
-            f"--{split}", type=int, nargs="+", metavar="N",
+            f"--{split}",
+            type=int,
+            nargs="+",
+            metavar="N",
             help=f"bags: normal and anomalous videos (default {of_bags}); "
             f"scenes: videos (default {of_scenes})",
-        )  # fmt: skip
+        )
     add = parser.add_argument_group("bags: two-stream segment features").add_argument
     add("--width", type=int, help=f"columns of each stream (default {bags.width})")
     add("--strength", type=float, help=f"of an anomaly (default {bags.strength})")

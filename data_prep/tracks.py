@@ -201,10 +201,18 @@ def main(argv: list[str] | None = None) -> None:
     masks.add_argument(
         "--objects", action="store_true", help="values are numbers of objects; each is a track"
     )
-    text.add_argument("--columns", type=command.parse_columns, metavar="NAMES",
-        help=f"in their order (by the heading, else {TRACKS})")  # fmt: skip
-    text.add_argument("--frame_size", type=command.parse_size, metavar="HxW",
-        help="of the frames, where coordinates are shares of it")  # fmt: skip
+    text.add_argument(
+        "--columns",
+        type=command.parse_columns,
+        metavar="NAMES",
+        help=f"in their order (by the heading, else {TRACKS})",
+    )
+    text.add_argument(
+        "--frame_size",
+        type=command.parse_size,
+        metavar="HxW",
+        help="of the frames, where coordinates are shares of it",
+    )
     text.add_argument("--first_frame", type=int, default=0, help="number of the first frame (0)")
     text.add_argument("--drop_degenerate", action="store_true", help="leave out empty boxes")
     command.report_errors(prepare, parser.parse_args(argv))

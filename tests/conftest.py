@@ -144,8 +144,14 @@ def mil_config(toy_bags):
 def write_images():
     """Function that writes random images (or given ones) to a folder, named by a pattern."""
 
-    def write(folder: pathlib.Path, count: int, name: str = "{:03d}.jpg", first: int = 0,
-              size: tuple[int, int] = (24, 36), images: list | None = None) -> None:  # fmt: skip
+    def write(
+        folder: pathlib.Path,
+        count: int,
+        name: str = "{:03d}.jpg",
+        first: int = 0,
+        size: tuple[int, int] = (24, 36),
+        images: list | None = None,
+    ) -> None:
         import cv2
         import numpy as np
 

@@ -152,8 +152,10 @@ def test_the_site_builds_and_fetches_nothing(tmp_path):
         pytest.skip("mkdocs is not installed: pip install -e '.[docs]'")
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert build.returncode == 0, build.stdout + build.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) >= len(list(DOCS.rglob("*.md")))

@@ -88,12 +88,15 @@ def test_reference_forms_have_no_custom_gradient_and_no_form_for_cpu():
     assert "select_and_scatter" not in str(jax.make_jaxpr(jax.grad(lambda x: max_pool(x).sum()))(x))
 
 
-@pytest.mark.parametrize("options", [
-    {"padding": "SAME"},
-    {"padding": [(1, 0), (2, 1)], "window_strides": (2, 1)},
-    {"padding": [(1, 2), (1, 2)], "lhs_dilation": (2, 2)},
-    {"padding": "VALID", "feature_group_count": 4},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "SAME"},
+        {"padding": [(1, 0), (2, 1)], "window_strides": (2, 1)},
+        {"padding": [(1, 2), (1, 2)], "lhs_dilation": (2, 2)},
+        {"padding": "VALID", "feature_group_count": 4},
+    ],
+)
 def test_reference_convolution_of_float64(options):
     rng = np.random.default_rng(0)
     groups = options.get("feature_group_count", 1)

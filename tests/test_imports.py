@@ -13,15 +13,32 @@ JAX = ("jax", "flax", "optax", "orbax", "grain")
 # How files are put into their place, and what is said where they cannot be; no NumPy in them.
 PLACES = tuple(f"runtime.{one}" for one in ("lock", "replacing", "space"))
 # How programs end, and the lines that they print; no JAX in them.
-PROGRAMS = tuple(f"runtime.{one}" for one in (
-    "command", "policy", "progress", "provenance", "terminal",
-))  # fmt: skip
+PROGRAMS = tuple(
+    f"runtime.{one}"
+    for one in (
+        "command",
+        "policy",
+        "progress",
+        "provenance",
+        "terminal",
+    )
+)
 # Videos and pictures, boxes and masks; no JAX in them. Datasets bring JAX, so `report` imports
 # those two late.
-VIDEO = tuple(f"data.video.{one}" for one in (
-    "boxes", "decode", "deinterlace", "frame_times", "mask_pictures", "masks", "object_masks",
-    "pictures", "reader",
-))  # fmt: skip
+VIDEO = tuple(
+    f"data.video.{one}"
+    for one in (
+        "boxes",
+        "decode",
+        "deinterlace",
+        "frame_times",
+        "mask_pictures",
+        "masks",
+        "object_masks",
+        "pictures",
+        "reader",
+    )
+)
 DATASETS = ("data.clips", "data.store.records")
 # What each folder, or single module, may import of `vadjax` beside itself.
 ALLOWED = {
@@ -146,64 +163,73 @@ def test_no_arrow_points_back(path):
     assert not wrong, f"{name_of(path)} imports {wrong}"
 
 
-@pytest.mark.parametrize("module, target", [
-    ("vadjax.metrics.frame", "jax"),
-    ("vadjax.metrics.region", "vadjax.data.clips"),
-    ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
-    ("vadjax.systems.mil.system", "vadjax.evaluate"),
-    ("vadjax.systems.ssmtl.system", "vadjax.runtime.workdir"),
-    ("vadjax.systems.exemplar.files", "vadjax.runtime.replacing"),
-    ("vadjax.systems.exemplar.system", "vadjax.report.page"),
-    ("vadjax.systems.exemplar_networks.motion", "vadjax.metrics.frame"),
-    ("vadjax.predict.restore", "vadjax.evaluate"),
-    ("vadjax.runtime.policy", "jax"),
-    ("vadjax.data.bags", "vadjax.train"),
-    ("vadjax.data.video.boxes", "jax.numpy"),
-    ("vadjax.data.store.source", "data_prep.toy"),
-    ("vadjax.ops.conv", "vadjax.data.bags"),
-    ("vadjax.systems.s3r.layers", "vadjax.ops.cpu.temporal"),
-    ("vadjax.backbones.layers", "vadjax.ops.cpu"),
-    ("vadjax.train", "vadjax.ops.cpu.compiler"),
-    ("vadjax.ops.cpu.patches", "vadjax.ops.conv"),
-    ("vadjax.train", "orbax.checkpoint"),
-    ("vadjax.report.page", "vadjax.data.volumes"),
-    ("vadjax.report.page", "vadjax.runtime.checkpoint"),
-    ("vadjax.report.overlay", "vadjax.data.store.loader"),
-    ("vadjax.formats.text", "jax"),
-    ("vadjax.formats.npy", "vadjax.data.store.records"),
-    ("vadjax.formats.names", "vadjax.scores.files"),
-    ("vadjax.formats.labels", "vadjax.runtime.replacing"),
-    ("vadjax.formats.coco", "vadjax.metrics.region"),
-    ("vadjax.backbones.provenance", "vadjax.data.store.records"),
-    ("vadjax.convert.arrays", "vadjax.data.store.records"),
-    ("vadjax.runtime.command", "jax"),
-    ("vadjax.runtime.arguments", "vadjax.system"),
-    ("vadjax.stages", "vadjax.systems.exemplar.stages"),
-    ("vadjax.runtime.command", "vadjax.train"),
-    ("vadjax.runtime.replacing", "numpy"),
-    ("vadjax.runtime.replacing", "vadjax.runtime.metric_writers"),
-    ("vadjax.runtime.space", "vadjax.runtime.command"),
-    ("vadjax.runtime.checksums", "vadjax.runtime.checkpoint"),
-    ("vadjax.scores.files", "vadjax.data.bags"),
-    ("vadjax.scores.streaming", "vadjax.data.store.loader"),
-    ("vadjax.scores.files", "benchmarks.table"),
-    ("vadjax.config", "vadjax.system"),
-    ("vadjax.config", "jax"),
-    ("vadjax.systems.mil.presets", "vadjax.systems.mil.model"),
-    ("vadjax.systems.mil.presets", "vadjax.data.bags"),
-    ("vadjax.systems.mil.presets", "jax.numpy"),
-    ("vadjax.systems.mil.presets", "vadjax.systems.s3r.presets"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "module, target",
+    [
+        ("vadjax.metrics.frame", "jax"),
+        ("vadjax.metrics.region", "vadjax.data.clips"),
+        ("vadjax.systems.mil.model", "vadjax.systems.s3r.model"),
+        ("vadjax.systems.mil.system", "vadjax.evaluate"),
+        ("vadjax.systems.ssmtl.system", "vadjax.runtime.workdir"),
+        ("vadjax.systems.exemplar.files", "vadjax.runtime.replacing"),
+        ("vadjax.systems.exemplar.system", "vadjax.report.page"),
+        ("vadjax.systems.exemplar_networks.motion", "vadjax.metrics.frame"),
+        ("vadjax.predict.restore", "vadjax.evaluate"),
+        ("vadjax.runtime.policy", "jax"),
+        ("vadjax.data.bags", "vadjax.train"),
+        ("vadjax.data.video.boxes", "jax.numpy"),
+        ("vadjax.data.store.source", "data_prep.toy"),
+        ("vadjax.ops.conv", "vadjax.data.bags"),
+        ("vadjax.systems.s3r.layers", "vadjax.ops.cpu.temporal"),
+        ("vadjax.backbones.layers", "vadjax.ops.cpu"),
+        ("vadjax.train", "vadjax.ops.cpu.compiler"),
+        ("vadjax.ops.cpu.patches", "vadjax.ops.conv"),
+        ("vadjax.train", "orbax.checkpoint"),
+        ("vadjax.report.page", "vadjax.data.volumes"),
+        ("vadjax.report.page", "vadjax.runtime.checkpoint"),
+        ("vadjax.report.overlay", "vadjax.data.store.loader"),
+        ("vadjax.formats.text", "jax"),
+        ("vadjax.formats.npy", "vadjax.data.store.records"),
+        ("vadjax.formats.names", "vadjax.scores.files"),
+        ("vadjax.formats.labels", "vadjax.runtime.replacing"),
+        ("vadjax.formats.coco", "vadjax.metrics.region"),
+        ("vadjax.backbones.provenance", "vadjax.data.store.records"),
+        ("vadjax.convert.arrays", "vadjax.data.store.records"),
+        ("vadjax.runtime.command", "jax"),
+        ("vadjax.runtime.arguments", "vadjax.system"),
+        ("vadjax.stages", "vadjax.systems.exemplar.stages"),
+        ("vadjax.runtime.command", "vadjax.train"),
+        ("vadjax.runtime.replacing", "numpy"),
+        ("vadjax.runtime.replacing", "vadjax.runtime.metric_writers"),
+        ("vadjax.runtime.space", "vadjax.runtime.command"),
+        ("vadjax.runtime.checksums", "vadjax.runtime.checkpoint"),
+        ("vadjax.scores.files", "vadjax.data.bags"),
+        ("vadjax.scores.streaming", "vadjax.data.store.loader"),
+        ("vadjax.scores.files", "benchmarks.table"),
+        ("vadjax.config", "vadjax.system"),
+        ("vadjax.config", "jax"),
+        ("vadjax.systems.mil.presets", "vadjax.systems.mil.model"),
+        ("vadjax.systems.mil.presets", "vadjax.data.bags"),
+        ("vadjax.systems.mil.presets", "jax.numpy"),
+        ("vadjax.systems.mil.presets", "vadjax.systems.s3r.presets"),
+    ],
+)
 def test_the_walk_would_find_a_wrong_arrow(module, target):
     assert not allowed(module, target)
 
 
-@pytest.mark.parametrize("module, left_out", [
-    ("vadjax.systems.mil.system", ("vadjax.runtime.checkpoint", "vadjax.backbones.efficientnet")),
-    ("vadjax.scores.streaming", ("jax", "vadjax.system")),
-    ("vadjax.metrics.region", ("jax",)),
-    ("vadjax.report.page", ("jax",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "module, left_out",
+    [
+        (
+            "vadjax.systems.mil.system",
+            ("vadjax.runtime.checkpoint", "vadjax.backbones.efficientnet"),
+        ),
+        ("vadjax.scores.streaming", ("jax", "vadjax.system")),
+        ("vadjax.metrics.region", ("jax",)),
+        ("vadjax.report.page", ("jax",)),
+    ],
+)
 def test_importing_a_module_does_not_load_others(module, left_out):
     code = f"import sys, {module}; print(*[one for one in {left_out!r} if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

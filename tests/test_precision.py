@@ -14,12 +14,17 @@ from vadjax.data.toy.scenes import ToyScenes
 CASES = {
     "mil": ("ucf_mil", "bags", {"train.steps": 100, "train.batch": 16}),
     "s3r": (
-        "shanghaitech_s3r", "bags",
-        {"train.steps": 120, "model.dropout": 0.0, "model.selection_dropout": 0.0,
-         "eval.held_out": 0.0},
+        "shanghaitech_s3r",
+        "bags",
+        {
+            "train.steps": 120,
+            "model.dropout": 0.0,
+            "model.selection_dropout": 0.0,
+            "eval.held_out": 0.0,
+        },
     ),
     "lgn": ("ped2_lgn", "scenes", {"train.steps": 60, "model.width": 8}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +45,22 @@ def test_bfloat16_reaches_the_auc_of_float32(name, folders, tmp_path):
     module, kind, fields = CASES[name]
     found = {}
     for precision in ("float32", "bfloat16"):
-        own = {**fields, "data.dir": folders[kind], "train.precision": precision,
-               "eval.untrained": False, "train.save_every": 0, "train.evaluate_every": 0,
-               "report.videos": 1, "report.windows": 1}  # fmt: skip
+        own = {
+            **fields,
+            "data.dir": folders[kind],
+            "train.precision": precision,
+            "eval.untrained": False,
+            "train.save_every": 0,
+            "train.evaluate_every": 0,
+            "report.videos": 1,
+            "report.windows": 1,
+        }
         code, _, errors = commands.run(
-            "vadjax.main", f"--config=configs/{module}.py:demo",
+            "vadjax.main",
+            f"--config=configs/{module}.py:demo",
             f"--workdir={tmp_path / precision}",
             *(f"--config.{key}={value}" for key, value in own.items()),
-        )  # fmt: skip
+        )
         assert code == 0, errors
         figures = json.loads((tmp_path / precision / "metrics.json").read_text())["metrics"]
         found[precision] = figures["auc"]

@@ -126,8 +126,10 @@ def test_the_defaults():
     assert system.postprocess(None, scores) is scores
     assert system.finalize(5, None) == 5
     assert (system.batches(None, None), system.validate(5, None), system.facts(None)) == (
-        None, {}, {},
-    )  # fmt: skip
+        None,
+        {},
+        {},
+    )
     assert not system.validates and not system.in_order and system.scores_videos
     assert system.cache.workdir is None and system.cache.folder.is_dir()
     with pytest.raises(NotImplementedError, match="is not trained by steps"):

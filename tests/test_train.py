@@ -355,11 +355,16 @@ STEPS = 40
 
 def start(workdir, data, *more) -> Program:
     return Program(
-        "vadjax.main", "--config=configs/ucf_mil.py:smoke",
-        f"--workdir={workdir}", f"--config.data.dir={data}", f"--config.train.steps={STEPS}",
-        "--config.train.log_every=1", "--config.train.save_every=7",
-        "--config.train.evaluate_every=10", *more,
-    )  # fmt: skip
+        "vadjax.main",
+        "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={workdir}",
+        f"--config.data.dir={data}",
+        f"--config.train.steps={STEPS}",
+        "--config.train.log_every=1",
+        "--config.train.save_every=7",
+        "--config.train.evaluate_every=10",
+        *more,
+    )
 
 
 def wait_for_step(process, workdir, step: int) -> None:

@@ -62,10 +62,16 @@ def main(argv: list[str]) -> None:
         else:
             with progress.warnings_as_lines(), command.terminable():
                 failed = predict.run(
-                    _CONFIG.value, _WORKDIR.value, _VIDEO.value, _OUT.value,
-                    as_it_comes=_LIVE.value, film=_FILM.value, fps=_FPS.value, name=_NAME.value,
+                    _CONFIG.value,
+                    _WORKDIR.value,
+                    _VIDEO.value,
+                    _OUT.value,
+                    as_it_comes=_LIVE.value,
+                    film=_FILM.value,
+                    fps=_FPS.value,
+                    name=_NAME.value,
                     reading=Reading(_DEINTERLACE.value, _STRICT.value),
-                )  # fmt: skip
+                )
             if failed:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
                 sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")

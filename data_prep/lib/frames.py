@@ -457,9 +457,13 @@ def add_truth_flags(parser: argparse.ArgumentParser) -> None:
         "with a file a video; the forms: python -m pydoc vadjax.formats.labels",
     )
     add("--tracks", metavar="FOLDER", help="of the test videos: VIDEO.txt or VIDEO_gt.txt each")
-    add("--track_columns", type=command.parse_columns, metavar="NAMES",
+    add(
+        "--track_columns",
+        type=command.parse_columns,
+        metavar="NAMES",
         help=f"of these files (by their heading, else {TRACKS}); those of the Street Scene "
-        "authors seem to be frame,track,cx,cy,w,h")  # fmt: skip
+        "authors seem to be frame,track,cx,cy,w,h",
+    )
     add("--first_track_frame", type=int, default=0, help="number of the first frame in them (0)")
     add("--drop_degenerate", action="store_true", help="leave out empty boxes in them")
 

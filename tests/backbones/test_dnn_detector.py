@@ -70,8 +70,13 @@ def test_colours_logits_and_labels(tmp_path):
     logits = np.log(SCORES / (1 - SCORES))
     path = onnx_files.write(tmp_path / "a.onnx", boxes=BOXES[None], scores=logits[None] - 1)
     (tmp_path / "names.txt").write_text("dog\ncat\n")
-    options = {"layout": "ssd", "input_size": SIZE, "outputs": "logits", "threshold": 0.3,
-               "labels": str(tmp_path / "names.txt")}  # fmt: skip
+    options = {
+        "layout": "ssd",
+        "input_size": SIZE,
+        "outputs": "logits",
+        "threshold": 0.3,
+        "labels": str(tmp_path / "names.txt"),
+    }
     frame = FRAME + np.array([255, 51, 0], np.uint8)  # adds 1 in red: to the boxes, too
     red = detector.open(path, **options).candidates(frame)
     np.testing.assert_allclose(red.scores[:2], [0.9, 0.7], rtol=1e-4)

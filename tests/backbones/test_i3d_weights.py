@@ -77,8 +77,11 @@ def without_scale(variables) -> dict:
 def test_inception_by_torch_names(inception, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     state = named(inception, i3d_weights._torch_name, AXES)
-    counters = {f"{name.removesuffix('.weight')}.num_batches_tracked": np.array(7)
-                for name in state if name.endswith("bn.weight")}  # fmt: skip
+    counters = {
+        f"{name.removesuffix('.weight')}.num_batches_tracked": np.array(7)
+        for name in state
+        if name.endswith("bn.weight")
+    }
     assert len(state) + len(counters) == 344  # §A3
     assert {"Mixed_3b.b1b.conv3d.weight", "Mixed_5c.b3b.bn.running_var", "logits.conv3d.bias"} <= (
         state.keys()

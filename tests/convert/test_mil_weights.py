@@ -16,9 +16,14 @@ def net():
     torch.manual_seed(0)
     layers = torch.nn
     return layers.Sequential(
-        layers.Linear(WIDTH, 512), layers.ReLU(), layers.Dropout(0.6),
-        layers.Linear(512, 32), layers.ReLU(), layers.Dropout(0.6), layers.Linear(32, 1),
-    )  # fmt: skip
+        layers.Linear(WIDTH, 512),
+        layers.ReLU(),
+        layers.Dropout(0.6),
+        layers.Linear(512, 32),
+        layers.ReLU(),
+        layers.Dropout(0.6),
+        layers.Linear(32, 1),
+    )
 
 
 def both_names(net, classifier: bool, aliases: bool) -> dict:

@@ -39,10 +39,16 @@ def make_splits() -> dict:
     boxes = np.array([[0, 1.25, 2, 10.5, 12, 0.875], [11, 0, 0, 4, 4, 1]], np.float32)
     tracks = np.array([[0, 4, 5, 3, 10, 8], [0, 5, 5, 3, 10, 8]])
     test = [
-        SourceVideo("x", pictures("x", 12, channels=1), masks=masks_of("x", 12, range(4, 6)),
-                    boxes=boxes, tracks=tracks, kinds={0: "cart"}),
+        SourceVideo(
+            "x",
+            pictures("x", 12, channels=1),
+            masks=masks_of("x", 12, range(4, 6)),
+            boxes=boxes,
+            tracks=tracks,
+            kinds={0: "cart"},
+        ),
         SourceVideo("y", pictures("y", 6)),
-    ]  # fmt: skip
+    ]
     return {"train": train, "test": test}
 
 
@@ -265,25 +271,45 @@ def refused(tmp_path, message, *videos, **options):
 def test_writer_refuses(tmp_path):
     frames = pictures("v", 4)
     small = Picture(frames[2].pixels[:12], "v/002.png")
-    refused(tmp_path, r"v/002\.png: 12 x 36 pixels .* expected 24 x 36 as in the first frame v/000",
-            SourceVideo("v", [*frames[:2], small]))  # fmt: skip
-    refused(tmp_path, "002.png: 12 x 36 pixels, but the first video has 24 x 36; .*--size 24x36",
-            SourceVideo("u", frames), SourceVideo("v", [small]))  # fmt: skip
+    refused(
+        tmp_path,
+        r"v/002\.png: 12 x 36 pixels .* expected 24 x 36 as in the first frame v/000",
+        SourceVideo("v", [*frames[:2], small]),
+    )
+    refused(
+        tmp_path,
+        "002.png: 12 x 36 pixels, but the first video has 24 x 36; .*--size 24x36",
+        SourceVideo("u", frames),
+        SourceVideo("v", [small]),
+    )
     refused(tmp_path, "video v: 3 labels for 4 frames", SourceVideo("v", frames, np.zeros(3)))
-    refused(tmp_path, "video v: 3 labels for more than 3", SourceVideo("v", iter_of(frames),
-                                                                       np.zeros(3)))  # fmt: skip
+    refused(
+        tmp_path,
+        "video v: 3 labels for more than 3",
+        SourceVideo("v", iter_of(frames), np.zeros(3)),
+    )
     refused(tmp_path, "video v: labels other than 0", SourceVideo("v", frames, np.full(4, 2)))
     masks = masks_of("v", 4, range(1))
     refused(tmp_path, "video v: 3 masks for 4 frames", SourceVideo("v", frames, masks=masks[:3]))
     masks = [Picture(mask.pixels[:12], mask.source) for mask in masks]
-    refused(tmp_path, r"masks/v/0: 12 x 36 .* expected 24 x 36 as in its frame v/000\.png",
-            SourceVideo("v", frames, masks=masks))  # fmt: skip
+    refused(
+        tmp_path,
+        r"masks/v/0: 12 x 36 .* expected 24 x 36 as in its frame v/000\.png",
+        SourceVideo("v", frames, masks=masks),
+    )
     tracks = np.array([[0, 0, 1, 1, 2, 2], [0, 4, 1, 1, 2, 2]])
-    refused(tmp_path, "video v: tracks of frames 0 to 4, but its 4 frames are 0 to 3",
-            SourceVideo("v", frames, tracks=tracks))  # fmt: skip
+    refused(
+        tmp_path,
+        "video v: tracks of frames 0 to 4, but its 4 frames are 0 to 3",
+        SourceVideo("v", frames, tracks=tracks),
+    )
     refused(tmp_path, "two videos named 'v'", SourceVideo("v", frames), SourceVideo("v", frames))
-    refused(tmp_path, "encoding 'gif'; expected one of raw, jpeg", SourceVideo("v", frames),
-            encoding="gif")  # fmt: skip
+    refused(
+        tmp_path,
+        "encoding 'gif'; expected one of raw, jpeg",
+        SourceVideo("v", frames),
+        encoding="gif",
+    )
     refused(tmp_path, "'test' has no video")
 
 

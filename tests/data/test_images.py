@@ -92,9 +92,13 @@ def test_stored_images_come_back(tmp_path, file_format):
     ]
     out = tmp_path / "set"
     images.write_images(
-        out, {"train": examples[:3], "test": examples[3:]}, name="some", classes=("a", "b"),
-        size=(8, 6), file_format=file_format,
-    )  # fmt: skip
+        out,
+        {"train": examples[:3], "test": examples[3:]},
+        name="some",
+        classes=("a", "b"),
+        size=(8, 6),
+        file_format=file_format,
+    )
     data = Dataset(out)
     assert data.splits["train"]["images"] == {"a": 1, "b": 3}
     found = images.open_split(data, "train", ("a", "b"))

@@ -129,8 +129,18 @@ def test_published_tracks(original, tmp_path, capsys):
 
 def test_published_tracks_in_other_columns(original, tmp_path):
     folder = published(tmp_path, _01="2.jpg 0 15 6.5 10 5\n", _02="")
-    avenue.main(["--data", str(original), "--out", str(tmp_path / "out"), "--tracks", str(folder),
-                 "--track_columns=frame,track,cx,cy,w,h", "--first_track_frame=1"])  # fmt: skip
+    avenue.main(
+        [
+            "--data",
+            str(original),
+            "--out",
+            str(tmp_path / "out"),
+            "--tracks",
+            str(folder),
+            "--track_columns=frame,track,cx,cy,w,h",
+            "--first_track_frame=1",
+        ]
+    )
     np.testing.assert_array_equal(
         Videos(Dataset(tmp_path / "out"), "test")[0].tracks, [[0, 1, 10, 4, 19, 8]]
     )

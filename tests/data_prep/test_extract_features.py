@@ -162,8 +162,11 @@ def test_a_video_cut_short_is_warned_of_and_refused_with_strict(tmp_path, monkey
     monkeypatch.setattr(clip_features, "load_i3d", lambda *args: Net())
     greys = [np.full((48, 64, 3), 2 * i, np.uint8) for i in range(100)]
     faststart = {"movflags": "faststart"}
-    path = cut(write(tmp_path / "videos/Fire/a.mp4", greys, "mjpeg", pixels="yuvj420p",
-                     container=faststart))  # fmt: skip
+    path = cut(
+        write(
+            tmp_path / "videos/Fire/a.mp4", greys, "mjpeg", pixels="yuvj420p", container=faststart
+        )
+    )
     flags = ["--videos", str(tmp_path / "videos"), "--weights", "w", "--out"]
     extract_features.main([*flags, str(tmp_path / "out")])
     said = capsys.readouterr().err
@@ -198,9 +201,12 @@ def test_video_is_resampled_on_request(source, tmp_path):
     assert json.loads((tmp_path / "out/settings.json").read_text())["resample_fps"] == 12.5
     with pytest.raises(ValueError, match="  resample_fps: 12.5 there, None here"):
         run(source, tmp_path / "out")
-    assert extract_features.parse(
-        ["--videos", "v", "--weights", "w", "--out", "o", "--resample_fps", "25"]
-    ).resample_fps == 25  # fmt: skip
+    assert (
+        extract_features.parse(
+            ["--videos", "v", "--weights", "w", "--out", "o", "--resample_fps", "25"]
+        ).resample_fps
+        == 25
+    )
 
 
 def test_a_damaged_frame_is_named(source, tmp_path):

@@ -57,11 +57,26 @@ def teacher(tmp_path_factory):
 
 def test_stored_boxes_come_through(scenes, tmp_path, capsys):
     out = tmp_path / "out"
-    extract_objects.main(["--data", str(scenes.folder), "--out", str(out), "--boxes", "stored",
-                          "--format", "tfrecord", "--shards", "2"])  # fmt: skip
+    extract_objects.main(
+        [
+            "--data",
+            str(scenes.folder),
+            "--out",
+            str(out),
+            "--boxes",
+            "stored",
+            "--format",
+            "tfrecord",
+            "--shards",
+            "2",
+        ]
+    )
     data = Dataset(out)
     assert (data.kind, data.name, data.manifest["format"]) == (
-        "objects", f"{scenes.name}_objects", "tfrecord")  # fmt: skip
+        "objects",
+        f"{scenes.name}_objects",
+        "tfrecord",
+    )
     assert data.manifest["frames"]["digest"] == scenes.digest
     assert data.manifest["outputs"] == {"detector": 0, "classifier": 0}
     assert data.manifest["detector"]["threshold"] == 0.5
@@ -81,8 +96,19 @@ def test_stored_boxes_come_through(scenes, tmp_path, capsys):
 def test_motion_and_every(scenes, tmp_path):
     made = [tmp_path / "all", tmp_path / "some"]
     for out, flags in zip(made, ([], ["--every", "3"]), strict=True):
-        extract_objects.main(["--data", str(scenes.folder), "--out", str(out), "--detector",
-                              "motion", "--min_size", "4", *flags])  # fmt: skip
+        extract_objects.main(
+            [
+                "--data",
+                str(scenes.folder),
+                "--out",
+                str(out),
+                "--detector",
+                "motion",
+                "--min_size",
+                "4",
+                *flags,
+            ]
+        )
     (every, some), detect = map(Dataset, made), None
     assert some.manifest["every"] == 3
     for (_, boxes, _), (_, fewer, _) in zip(
@@ -103,11 +129,30 @@ def test_motion_and_every(scenes, tmp_path):
 
 def test_teachers(scenes, teacher, tmp_path):
     out = tmp_path / "out"
-    extract_objects.main(["--data", str(scenes.folder), "--out", str(out), "--detector",
-                          str(teacher / "ssd.onnx"), "--layout", "ssd", "--input_size", "24x32",
-                          "--threshold", "0", "--outputs", "logits", "--every", "8",
-                          "--teacher_size", "16",
-                          "--classifier", str(teacher / "classes.onnx")])  # fmt: skip
+    extract_objects.main(
+        [
+            "--data",
+            str(scenes.folder),
+            "--out",
+            str(out),
+            "--detector",
+            str(teacher / "ssd.onnx"),
+            "--layout",
+            "ssd",
+            "--input_size",
+            "24x32",
+            "--threshold",
+            "0",
+            "--outputs",
+            "logits",
+            "--every",
+            "8",
+            "--teacher_size",
+            "16",
+            "--classifier",
+            str(teacher / "classes.onnx"),
+        ]
+    )
     data = Dataset(out)
     assert data.manifest["outputs"] == {"detector": 2, "classifier": 5}
     assert data.manifest["teachers"]["classifier"]["teacher_size"] == 16
@@ -163,8 +208,16 @@ def files(tmp_path):
     return make
 
 
-ROWS = np.array([[0, 1, 2, 9, 9.25, 0.6], [0, 3, 3, 40, 12, 0.9], [2, 0, 0, 5, 5, 0.4],
-                 [3, 30, 2, 35, 9, 0.9], [3, 4, 4, 4, 9, 0.9], [3, 4, 4, 9, 9, 0.8]])  # fmt: skip
+ROWS = np.array(
+    [
+        [0, 1, 2, 9, 9.25, 0.6],
+        [0, 3, 3, 40, 12, 0.9],
+        [2, 0, 0, 5, 5, 0.4],
+        [3, 30, 2, 35, 9, 0.9],
+        [3, 4, 4, 4, 9, 0.9],
+        [3, 4, 4, 9, 9, 0.8],
+    ]
+)
 
 
 def test_files_of_boxes(tiny, files, tmp_path, capsys):
@@ -184,8 +237,20 @@ def test_other_columns_and_a_video_without_objects(tiny, files, tmp_path):
     empty = tmp_path / "boxes/test/test1.csv"
     empty.write_text("")
     out = tmp_path / "out"
-    extract_objects.main(["--data", tiny(), "--out", str(out), "--boxes", folder, "--box_columns",
-                          "frame,score,x,y,w,h", "--first_box_frame", "1"])  # fmt: skip
+    extract_objects.main(
+        [
+            "--data",
+            tiny(),
+            "--out",
+            str(out),
+            "--boxes",
+            folder,
+            "--box_columns",
+            "frame,score,x,y,w,h",
+            "--first_box_frame",
+            "1",
+        ]
+    )
     (_, none, _), (_, boxes, _) = split_of(Dataset(out), "test")
     np.testing.assert_array_equal(boxes, np.float32([[0, 2, 3, 6, 8, 0.9]]))
     assert none.shape == (0, 6)
@@ -194,9 +259,22 @@ def test_other_columns_and_a_video_without_objects(tiny, files, tmp_path):
 
 def test_boxes_of_resized_frames_are_in_pixels_of_the_source(tiny, teacher, tmp_path):
     out = tmp_path / "out"
-    extract_objects.main(["--data", tiny(), "--out", str(out), "--detector",
-                          str(teacher / "rows.onnx"), "--layout", "rows6", "--units", "shares",
-                          "--input_size", "8x8"])  # fmt: skip
+    extract_objects.main(
+        [
+            "--data",
+            tiny(),
+            "--out",
+            str(out),
+            "--detector",
+            str(teacher / "rows.onnx"),
+            "--layout",
+            "rows6",
+            "--units",
+            "shares",
+            "--input_size",
+            "8x8",
+        ]
+    )
     _, boxes, records = split_of(Dataset(out), "test")[0]
     expected = [[i, *box] for i in range(4) for box in ([15, 0, 30, 20, 0.7], [0, 0, 15, 20, 0.6])]
     np.testing.assert_array_equal(boxes, np.float32(expected))

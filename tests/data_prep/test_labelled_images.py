@@ -31,9 +31,19 @@ def run(folder, out, **options):
 def test_a_folder_becomes_a_dataset(folder, tmp_path, capsys):
     out = tmp_path / "set"
     labelled_images.main(
-        ["--data", str(folder), "--out", str(out), "--classes", *CLASSES, "--size", "16x12",
-         "--test_share", "0.3"]
-    )  # fmt: skip
+        [
+            "--data",
+            str(folder),
+            "--out",
+            str(out),
+            "--classes",
+            *CLASSES,
+            "--size",
+            "16x12",
+            "--test_share",
+            "0.3",
+        ]
+    )
     assert "configs/exemplar_appearance_network.py:cpu" in capsys.readouterr().out
     data = Dataset(out)
     train, test = (images.open_split(data, split, CLASSES) for split in ("train", "test"))

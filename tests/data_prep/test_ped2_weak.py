@@ -185,8 +185,14 @@ def test_original_layout(source, tmp_path, write_images):
 
 
 def test_command_line(source, tmp_path, capsys):
-    flags = ["--data", str(source / "data"), "--features", str(source / "features"),
-             "--out", str(tmp_path / "out")]  # fmt: skip
+    flags = [
+        "--data",
+        str(source / "data"),
+        "--features",
+        str(source / "features"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     ped2_weak.main([*flags, "--split", "4", "--format", "tfrecord"])
     said = capsys.readouterr().out
     assert "4: train 4 normal + 6 anomalous, test 12 normal + 6 anomalous clips" in said

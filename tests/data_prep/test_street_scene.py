@@ -16,8 +16,12 @@ TRACKS = [[0, 0, 16, 7, 24, 12], [0, 1, 17, 7, 24, 12], [2, 3, 0, 0, 35, 23]]
 def tree(tmp_path, write_images):
     """Two training and two test sequences, names from 001, ground truth in both of its places."""
     root = tmp_path / "StreetScene"
-    for name, count in (("Train/Train001", 5), ("Train/Train002", 4),
-                        ("Test/Test001", 6), ("Test/Test002", 3)):  # fmt: skip
+    for name, count in (
+        ("Train/Train001", 5),
+        ("Train/Train002", 4),
+        ("Test/Test001", 6),
+        ("Test/Test002", 3),
+    ):
         write_images(root / name, count, first=1)
     (root / "Test/Test001/Test001_gt.txt").write_text(TRUTH)
     (root / "Test/Test002_gt.txt").write_text("")
@@ -35,8 +39,9 @@ def test_frames_labels_and_tracks(tree, tmp_path, capsys):
     street_scene.main(["--data", str(tree), "--out", str(tmp_path / "out"), "--encoding=jpeg"])
     data = Dataset(tmp_path / "out")
     assert [(video.name, len(video)) for video in Videos(data, "train")] == [
-        ("Train001", 5), ("Train002", 4)
-    ]  # fmt: skip
+        ("Train001", 5),
+        ("Train002", 4),
+    ]
     assert not any(video.labels.any() for video in Videos(data, "train"))
     first, second = Videos(data, "test")
     np.testing.assert_array_equal(first.tracks, TRACKS)
@@ -68,8 +73,12 @@ def test_other_columns_with_classes(tree, tmp_path, capsys):
     assert "classes: jaywalking 1, illegal parking 1" in capsys.readouterr().out
     path.write_text(rows + "4,biker,0,17,7,8,6\n")
     columns = ("frame", "class", "track", "x", "y", "w", "h")
-    refused(tree, r"Test001_gt\.txt:4: track 0 is of class 'biker', before 'jaywalking'",
-            columns=columns, first_frame=0)  # fmt: skip
+    refused(
+        tree,
+        r"Test001_gt\.txt:4: track 0 is of class 'biker', before 'jaywalking'",
+        columns=columns,
+        first_frame=0,
+    )
 
 
 def test_a_heading_with_classes(tree, tmp_path, capsys):
@@ -136,11 +145,14 @@ def test_ground_truth_that_is_missing_or_there_twice(tree):
         ("003.jpg 0 20 10 nan 8", "NaN or infinite"),
         ("003.jpg 0 20 10 0 8", "--drop_degenerate leaves it out"),
     ],
-)  # fmt: skip
+)
 def test_lines_that_are_refused(tree, line, message):
     (tree / "Test/Test001/Test001_gt.txt").write_text(TRUTH + line + "\n")
-    refused(tree, rf"Test001_gt\.txt:4: .*{message}.*\. Compare the file with --columns "
-            r"frame,track,cx,cy,w,h and --first_frame 1$")  # fmt: skip
+    refused(
+        tree,
+        rf"Test001_gt\.txt:4: .*{message}.*\. Compare the file with --columns "
+        r"frame,track,cx,cy,w,h and --first_frame 1$",
+    )
 
 
 def test_empty_boxes_are_left_out_on_request(tree, tmp_path):

@@ -11,7 +11,10 @@ def test_scenes_from_the_command_line(tmp_path, capsys):
     toy.main(["--kind", "scenes", "--out", str(out), *SMALL, "--encoding", "jpeg"])
     data = Dataset(out)
     assert (data.kind, data.manifest["encoding"], data.manifest["size"]) == (
-        "frames", "jpeg", [48, 64])  # fmt: skip
+        "frames",
+        "jpeg",
+        [48, 64],
+    )
     printed = capsys.readouterr().out
     assert "train: 1 videos, 12 frames (0 anomalous, 12 normal)" in printed
     assert f"--config.data.dir={out}" in printed

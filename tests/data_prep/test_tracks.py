@@ -95,9 +95,10 @@ def masks_to(tmp_path, folder, *flags):
     return (out / "01.txt").read_text()
 
 
-@pytest.mark.parametrize(("name", "kind", "value"), [
-    ("{:03d}.png", np.uint16, 1), ("{:03d}.png", np.uint8, 1), ("{:03d}.jpg", np.uint8, 255)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [("{:03d}.png", np.uint16, 1), ("{:03d}.png", np.uint8, 1), ("{:03d}.jpg", np.uint8, 255)],
+)
 def test_pictures_of_any_depth_and_jpeg_give_the_same_box(
     tmp_path, write_images, name, kind, value
 ):
@@ -160,8 +161,11 @@ def test_numbers_of_objects_are_tracks(tmp_path, write_images, capsys):
     (tmp_path / "tracks/01.txt").unlink()
     (tmp_path / "tracks").rmdir()
     assert masks_to(tmp_path, tmp_path / "masks", "--objects").splitlines() == [
-        "2,0,20,10,29,19", "2,1,20,10,29,19", "300,0,10,10,19,19", "300,1,10,10,19,19"
-    ]  # fmt: skip
+        "2,0,20,10,29,19",
+        "2,1,20,10,29,19",
+        "300,0,10,10,19,19",
+        "300,1,10,10,19,19",
+    ]
     write_images(tmp_path / "jpeg/01", 1, images=[BOX * 200])
     with pytest.raises(SystemExit, match=r"000\.jpg: a JPEG, which changes the numbers of objects"):
         tracks.main(["masks", str(tmp_path / "jpeg"), "--out", str(tmp_path / "o"), "--objects"])

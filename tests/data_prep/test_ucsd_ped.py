@@ -46,8 +46,12 @@ def test_real_frames_boxes_and_tracks(prepared, ped2):
         path = ped2 / folder / "frames" / video.name / f"{frame:03d}.jpg"
         np.testing.assert_array_equal(video[frame], cv2.imread(str(path))[..., ::-1])
         assert video.size == (240, 360)
-        expected = np.loadtxt(ped2 / folder / f"detections/{video.name}.csv", delimiter=",",
-                              skiprows=1, dtype=np.float32)  # fmt: skip
+        expected = np.loadtxt(
+            ped2 / folder / f"detections/{video.name}.csv",
+            delimiter=",",
+            skiprows=1,
+            dtype=np.float32,
+        )
         np.testing.assert_array_equal(video.boxes, expected)
     tracks = [video.tracks for video in Videos(prepared, "test")]
     assert sum(len(rows) for rows in tracks) == 2410
@@ -58,8 +62,12 @@ def test_real_frames_boxes_and_tracks(prepared, ped2):
 def original(tmp_path, write_images, masks_of):
     """The original layout: TIF frames from 001, masks of one video only, the .m file."""
     root = tmp_path / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2"
-    for name, count in (("Train/Train001", 6), ("Train/Train002", 5), ("Test/Test001", 9),
-                        ("Test/Test002", 7)):  # fmt: skip
+    for name, count in (
+        ("Train/Train001", 6),
+        ("Train/Train002", 5),
+        ("Test/Test001", 9),
+        ("Test/Test002", 7),
+    ):
         write_images(root / name, count, "{:03d}.tif", first=1)
         (root / name / "._001.tif").write_bytes(b"left by a file browser")
     masks = masks_of(9, 2, 5)
@@ -104,10 +112,27 @@ def test_command_line(frame_tree, tmp_path, capsys):
     intervals = {"01": [[2, 4]], "02": []}
     (frame_tree / "testing/anomalous_frames.json").write_text(json.dumps(intervals))
     out = tmp_path / "out"
-    ucsd_ped.main(["--data", str(frame_tree), "--out", str(out), "--size", "16x24",
-                   "--format", "tfrecord", "--shards", "2", "--name", "mini"])  # fmt: skip
+    ucsd_ped.main(
+        [
+            "--data",
+            str(frame_tree),
+            "--out",
+            str(out),
+            "--size",
+            "16x24",
+            "--format",
+            "tfrecord",
+            "--shards",
+            "2",
+            "--name",
+            "mini",
+        ]
+    )
     data = Dataset(out)
     assert (data.name, data.manifest["format"], data.manifest["size"]) == (
-        "mini", "tfrecord", [16, 24])  # fmt: skip
+        "mini",
+        "tfrecord",
+        [16, 24],
+    )
     printed = capsys.readouterr().out
     assert "test: 2 videos, 12 frames (2 anomalous, 10 normal), 2 shards" in printed

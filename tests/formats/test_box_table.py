@@ -77,9 +77,14 @@ def test_a_middle_needs_a_size():
 
 @pytest.mark.parametrize(
     ("row", "inside"),
-    [("0,-9,-6,44,29", True), ("0,-10,0,9,9", False), ("0,0,-7,9,9", False),
-     ("0,0,0,45,9", False), ("0,0,0,9,30", False)],
-)  # fmt: skip
+    [
+        ("0,-9,-6,44,29", True),
+        ("0,-10,0,9,9", False),
+        ("0,0,-7,9,9", False),
+        ("0,0,0,45,9", False),
+        ("0,0,0,9,30", False),
+    ],
+)
 def test_boxes_far_outside_a_frame(tmp_path, row, inside):
     """A quarter of 36 x 24 is 9 x 6."""
     (tmp_path / "v.txt").write_text(f"0,{row}\n")

@@ -147,7 +147,7 @@ def test_sizes_of_the_images(read):
         ([record(100, score=10**400)], listed("a/1.jpg"), "record 0: score 1000"),
         ([record(100, (10**9, 0, 5, 5))], listed("a/1.jpg"), "record 0: a coordinate beyond"),
     ],
-)  # fmt: skip
+)
 def test_one_line_for_what_cannot_be_read(read, results, images, message):
     with pytest.raises(ValueError, match=message) as error:
         read(results, images)

@@ -90,9 +90,13 @@ def small() -> list[Case]:
     narrow = {"train.batch": 2, "model.width": 8}
     ssmtl = {"train.batch": 3, "model.size": 32, "model.trunk": "shallow_narrow"}
     motion = {
-        "train.batch": 3, "model.size": 32, "model.width": 0.1, "model.window": (4, 16, 16),
-        "data.step": (4, 16, 16), "eval.held_out": 1,
-    }  # fmt: skip
+        "train.batch": 3,
+        "model.size": 32,
+        "model.width": 0.1,
+        "model.window": (4, 16, 16),
+        "data.step": (4, 16, 16),
+        "eval.held_out": 1,
+    }
     images = {"train.batch": 3, "model.size": 32, "model.architecture": "small"}
     few = {"train.batch": 3}
     return [

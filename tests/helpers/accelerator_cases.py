@@ -53,16 +53,38 @@ class Size(NamedTuple):
 
 
 PUBLISHED = Size(
-    "", 2048, 10, 32, 192,
-    {"mil": 30, "s3r": 32, "rtfm": 32, "lgn": 4, "mnad": 4, "ssmtl": 128, "appearance": 64,
-     "motion": 64},
-    (256, 256), 4, 187, 512,
-)  # fmt: skip
+    "",
+    2048,
+    10,
+    32,
+    192,
+    {
+        "mil": 30,
+        "s3r": 32,
+        "rtfm": 32,
+        "lgn": 4,
+        "mnad": 4,
+        "ssmtl": 128,
+        "appearance": 64,
+        "motion": 64,
+    },
+    (256, 256),
+    4,
+    187,
+    512,
+)
 SMALL = Size(
-    "smoke", 32, 2, 32, 16,
+    "smoke",
+    32,
+    2,
+    32,
+    16,
     {"mil": 4, "s3r": 4, "rtfm": 4, "lgn": 2, "mnad": 2, "ssmtl": 4, "appearance": 4, "motion": 4},
-    (32, 40), 1, 8, 64,
-)  # fmt: skip
+    (32, 40),
+    1,
+    8,
+    64,
+)
 
 
 def shape(*size: int, kind: Any = np.float32) -> jax.ShapeDtypeStruct:
@@ -155,8 +177,12 @@ def network_cases(name: str, module: str, size: Size, precision: str) -> Iterato
     else:
         frames, height, width = config.model.window
         inputs = shape(count, frames, height, width, 3, kind=np.uint8)
-        batch = {"volume": inputs, "ang": shape(count, 12), "mag": shape(count, 12),
-                 "bkg": shape(count)}  # fmt: skip
+        batch = {
+            "volume": inputs,
+            "ang": shape(count, 12),
+            "mag": shape(count, 12),
+            "bkg": shape(count),
+        }
         what = "volumes"
     data = described(system.kind)
     yield train_case(name, system, data, batch, f"{count} {what}")

@@ -347,10 +347,12 @@ def test_metrics_and_report_need_no_jax():
 def test_frames_that_do_not_count_are_left_out_and_alternatives_measured():
     labels = np.array([1, 0, 1, 0])
     video = Scores(
-        "v", np.array([0.0, 1.0, 0.9, 0.1]), labels,
+        "v",
+        np.array([0.0, 1.0, 0.9, 0.1]),
+        labels,
         scored=np.array([False, False, True, True]),
         alternatives={"baseline": np.array([5.0, 0.0, 1.0, 2.0])},
-    )  # fmt: skip
+    )
     figures = frame.evaluate([video])
     assert figures["auc"] == 1.0 and figures["frames"] == 2
     assert figures["auc:baseline"] == figures["auc_minmax:baseline"] == 0.0

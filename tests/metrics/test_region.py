@@ -32,8 +32,12 @@ def test_golden_curves_and_areas(region_case, tmp_path):
     for ours, theirs in (("fpr", "fpr"), ("rbdr", "rbdr"), ("tbdr", "tbdr")):
         np.testing.assert_allclose(getattr(points, ours), case[theirs], atol=1e-12, rtol=0)
     figures = region.figures(videos, region.measure(videos))
-    for ours, theirs in (("detections", "n_detections"), ("boxes", "n_gt_regions"),
-                         ("tracks", "n_tracks"), ("frames", "num_frames")):  # fmt: skip
+    for ours, theirs in (
+        ("detections", "n_detections"),
+        ("boxes", "n_gt_regions"),
+        ("tracks", "n_tracks"),
+        ("frames", "num_frames"),
+    ):
         assert figures[ours] == case[theirs]
     assert (len(points.fpr) == figures["detections"] + 2) == case["extended_to_one"]
     for alpha, beta, rbdc, tbdc in [(0.1, 0.1, case["rbdc"], case["tbdc"]), *case["param_table"]]:
@@ -47,10 +51,16 @@ def test_golden_areas_by_the_command(region_case, tmp_path, capsys):
     case = np.load(region_case / "expected.npz")
     found = str(golden_detections(region_case, tmp_path))
     for alpha, beta, rbdc, tbdc in case["param_table"]:
-        region.main([
-            found, str(region_case / "tracks"), f"--num_frames={case['num_frames']}",
-            f"--alpha={alpha}", f"--beta={beta}", "--json",
-        ])  # fmt: skip
+        region.main(
+            [
+                found,
+                str(region_case / "tracks"),
+                f"--num_frames={case['num_frames']}",
+                f"--alpha={alpha}",
+                f"--beta={beta}",
+                "--json",
+            ]
+        )
         figures = json.loads(capsys.readouterr().out)
         np.testing.assert_allclose(figures["rbdc"], rbdc, atol=1e-12, rtol=0)
         np.testing.assert_allclose(figures["tbdc"], tbdc, atol=1e-12, rtol=0)
@@ -168,13 +178,17 @@ def test_grouped_points_do_not_depend_on_the_order_of_rows():
 
 def test_hand_computed_case():
     tracks = [np.array([[7, 0, 0, 0, 9, 9], [7, 1, 0, 0, 9, 9], [2, 1, 50, 50, 59, 59]])]
-    detections = [np.array([
-        [0.9, 0, 0, 0, 9, 9],  # box 0 of track 7: half of it
-        [0.8, 5, 0, 0, 9, 9],  # no box in frame 5: false
-        [0.7, 0, 1, 1, 9, 9],  # hits what is detected: nothing
-        [0.6, 1, 0, 0, 59, 59],  # overlaps both boxes of frame 1 with IoU 1/36: false
-        [0.5, 1, 50, 50, 59, 59],  # track 2
-    ])]  # fmt: skip
+    detections = [
+        np.array(
+            [
+                [0.9, 0, 0, 0, 9, 9],  # box 0 of track 7: half of it
+                [0.8, 5, 0, 0, 9, 9],  # no box in frame 5: false
+                [0.7, 0, 1, 1, 9, 9],  # hits what is detected: nothing
+                [0.6, 1, 0, 0, 59, 59],  # overlaps both boxes of frame 1 with IoU 1/36: false
+                [0.5, 1, 50, 50, 59, 59],  # track 2
+            ]
+        )
+    ]
     points = region_boxes.curve(detections, tracks, 4, alpha=0.5, beta=0.1)
     np.testing.assert_array_equal(points.fpr, [0, 0.25, 0.25, 0.5, 0.5])
     np.testing.assert_allclose(points.rbdr, [1 / 3, 1 / 3, 1 / 3, 1 / 3, 2 / 3])
@@ -218,12 +232,15 @@ def test_arguments_out_of_range_and_nan_arrays_are_refused():
     tracks, found = [np.array([[0, 0, 0, 0, 5, 5.0]])], [np.array([[1, 0, 0, 0, 5, 5.0]])]
     good = {"detections": found, "tracks": tracks, "num_frames": 1}
     for arguments, message in (
-        ({"alpha": 0}, "alpha 0"), ({"beta": 1.5}, "beta 1.5"), ({"num_frames": 0}, "0 frames"),
-        ({"ties": "mean"}, "ties 'mean'"), ({"tracks": [np.zeros((0, 6))]}, "no ground-truth"),
+        ({"alpha": 0}, "alpha 0"),
+        ({"beta": 1.5}, "beta 1.5"),
+        ({"num_frames": 0}, "0 frames"),
+        ({"ties": "mean"}, "ties 'mean'"),
+        ({"tracks": [np.zeros((0, 6))]}, "no ground-truth"),
         ({"detections": [found[0] * [np.nan, 1, 1, 1, 1, 1]]}, "a score is NaN"),
         ({"detections": [found[0] * [1, 1, 1, 1, -1, 1]]}, "width or height of 0"),
         ({"tracks": [tracks[0] * [1, 1, 1, 1, -1, 1]]}, "width or height of 0"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=message):
             region_boxes.curve(**(good | arguments))
 
@@ -300,7 +317,10 @@ def test_equal_scores_go_by_file_name(folders):
         videos = read_videos(*paths, LAYOUTS, 4)
         assert region.measure(videos).fpr[0] == first
     assert read_videos(*folders({"a-b.txt": "", "a.txt": ""}, {}), LAYOUTS, 4).names == [
-        "a-b", "a", "b"]  # fmt: skip
+        "a-b",
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +349,7 @@ def test_equal_scores_go_by_file_name(folders):
         ("\xff\xfe\x00", TRACK, [], r"a\.txt:1: a zero byte"),
         ("\xff\xfe", TRACK, [], r"a\.txt:1: 1 columns"),
     ],
-)  # fmt: skip
+)
 def test_one_clear_line_for_what_is_wrong(folders, detections, tracks, flags, message):
     paths = folders({"a.txt": detections}, {"a.txt": tracks})
     with pytest.raises(SystemExit, match=f"^error: .*{message}") as stop:
@@ -383,8 +403,12 @@ def test_other_columns_bases_and_delimiters_give_the_same(folders, capsys):
         {"a.txt": "confidence;class;x0;y0;x1;y1;frame\n0.5;car;0;0;10;10;1\n0.7;cat;3;4;11;13;2\n"},
         {"a.txt": "5 0  0 0 10 10\n6 0  5 6 8 10\n"},
     )
-    flags = ["--detection_columns=score,-,x0,y0,x1,y1,frame", "--first_frame=1",
-             "--track_columns=frame,track,x,y,w,h", "--first_track_frame=5"]  # fmt: skip
+    flags = [
+        "--detection_columns=score,-,x0,y0,x1,y1,frame",
+        "--first_frame=1",
+        "--track_columns=frame,track,x,y,w,h",
+        "--first_track_frame=5",
+    ]
     assert figures_of(paths, capsys, "--num_frames=4", "--beta=0.3", *flags) == expected
 
 

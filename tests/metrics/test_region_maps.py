@@ -29,9 +29,12 @@ def test_golden_curves_and_areas(score_map_case):
             maps, tracks, case["thresholds"], alpha, beta, min_area=int(min_area)
         )
         for ours, theirs in (
-            (points.fpr, "fpr"), (points.rbdr, "region_tpr"), (points.tbdr, "track_tpr"),
-            (points.rbdc, "region_auc"), (points.tbdc, "track_auc"),
-        ):  # fmt: skip
+            (points.fpr, "fpr"),
+            (points.rbdr, "region_tpr"),
+            (points.tbdr, "track_tpr"),
+            (points.rbdc, "region_auc"),
+            (points.tbdc, "track_auc"),
+        ):
             np.testing.assert_allclose(ours, case[f"{tag}_{theirs}"], atol=1e-9, rtol=0)
 
 
@@ -46,9 +49,10 @@ def test_golden_frames_and_pixels(score_map_case):
     rule = [pixel.frame_score(values, mask) for values, mask in pixel.pairs(maps, masks)]
     np.testing.assert_allclose(rule, case["pixel40_scores"], atol=1e-9, rtol=0)
     for ours, theirs in (
-        (frame.auc(labels, highest), "frame_auc"), (frame.auc(labels, rule), "pixel40_auc"),
+        (frame.auc(labels, highest), "frame_auc"),
+        (frame.auc(labels, rule), "pixel40_auc"),
         (pixel.pixel_auc(pixel.pairs(maps, masks)), "pixelwise_auc"),
-    ):  # fmt: skip
+    ):
         np.testing.assert_allclose(ours, case[theirs], atol=1e-9, rtol=0)
 
 

@@ -122,10 +122,17 @@ def test_intervals_hold_the_true_distance(large):
     assert np.quantile(high - low, 0.4) < 0.01
 
 
-@pytest.mark.parametrize(("th", "options"), [
-    (0.6, {"block": 1}), (0.6, {"block": 7}), (0.6, {"block": 1000}),
-    (1.0, {"capacity": 1}), (1.0, {"capacity": 4}), (1.0, {"capacity": 1000}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("th", "options"),
+    [
+        (0.6, {"block": 1}),
+        (0.6, {"block": 7}),
+        (0.6, {"block": 1000}),
+        (1.0, {"capacity": 1}),
+        (1.0, {"capacity": 4}),
+        (1.0, {"capacity": 1000}),
+    ],
+)
 def test_block_and_capacity_change_nothing(th, options):
     x = clusters(regions=5, volumes=60)
     agree(select(x, METRIC, th, **options), x, th)
@@ -190,8 +197,10 @@ def test_merging_is_selection_over_the_exemplars_one_sequence_after_the_other():
     x, th = [clusters(volumes=n, seed=n) for n in (40, 26, 60)], 0.5
     chosen = [select(one, METRIC, th) for one in x]
     merged = merge(x, chosen, METRIC, th)
-    flat = [one[np.repeat(np.arange(4), np.diff(c.offsets)), c.index] for one, c in zip(
-        x, chosen, strict=True)]  # fmt: skip
+    flat = [
+        one[np.repeat(np.arange(4), np.diff(c.offsets)), c.index]
+        for one, c in zip(x, chosen, strict=True)
+    ]
     for a, b in zip(merged, merge(flat, chosen, METRIC, th), strict=True):
         np.testing.assert_array_equal(a, b)
     for r in range(4):
@@ -301,33 +310,39 @@ GOOD = clusters(3, 10)
 FLAT, OFFSETS = GOOD[:, 0], np.arange(4)
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: select(with_one(GOOD, np.nan), METRIC, 1), "region 1, volume 3"),
-    (lambda: select(with_one(GOOD, -np.inf), METRIC, 1), "region 1, volume 3"),
-    (lambda: select(with_one(GOOD, 1e16), METRIC, 1), "region 1, volume 3"),
-    (lambda: select(GOOD[..., 1:], METRIC, 1), r"features \(3, 10, 48\); expected.* 49\]"),
-    (lambda: select(GOOD[0], METRIC, 1), "expected .regions, volumes"),
-    (lambda: select(GOOD[:, :0], METRIC, 1), "none of them 0"),
-    (lambda: select(GOOD, METRIC, -0.1), "threshold -0.1"),
-    (lambda: select(GOOD, METRIC, np.nan), "threshold nan"),
-    (lambda: select(GOOD, METRIC, 1, [4, 0, 2]), "region 1 has 0 volumes"),
-    (lambda: select(GOOD, METRIC, 1, [4, 11, 2]), "region 1 has 11 volumes; expected 1 to 10"),
-    (lambda: select(GOOD, METRIC, 1, [4, 2]), "lengths"),
-    (lambda: select(GOOD, METRIC, 1, weights=np.ones((3, 10))), "weights float64"),
-    (lambda: nearest(with_one(GOOD, np.nan), FLAT, OFFSETS, METRIC), "region 1, volume 3"),
-    (lambda: nearest(GOOD, with_one(GOOD, np.nan)[:, 3], OFFSETS, METRIC), "exemplar 1"),
-    (lambda: nearest(GOOD, FLAT, [0, 1, 1, 3], METRIC), "region 1 has 0"),
-    (lambda: nearest(GOOD, FLAT, OFFSETS, METRIC, block=0), "block 0"),
-    (lambda: nearest(GOOD, FLAT, [0, 1, 2], METRIC), "offsets"),
-    (lambda: nearest(GOOD, FLAT[:, 1:], OFFSETS, METRIC), "exemplars"),
-    (lambda: merge([GOOD], [], METRIC, 1), "1 arrays of features, 0 sets"),
-    (lambda: merge([FLAT[:2]], [Exemplars(OFFSETS, *np.ones((2, 3), int))], METRIC, 1), "2 rows"),
-    (lambda: Metric((1, 2), (1.0,)), "sizes"),
-    (lambda: Metric((1, 2), (1.0, 0.0)), "scales"),
-    (lambda: Metric((1, 2), (np.inf, np.inf)), "scales"),
-    (lambda: Metric.version("everything", SIZES, SCALES), "expected one of appearance, motion"),
-    (lambda: largest_distances(with_one(GOOD, np.nan)[1], SIZES), "volume 3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: select(with_one(GOOD, np.nan), METRIC, 1), "region 1, volume 3"),
+        (lambda: select(with_one(GOOD, -np.inf), METRIC, 1), "region 1, volume 3"),
+        (lambda: select(with_one(GOOD, 1e16), METRIC, 1), "region 1, volume 3"),
+        (lambda: select(GOOD[..., 1:], METRIC, 1), r"features \(3, 10, 48\); expected.* 49\]"),
+        (lambda: select(GOOD[0], METRIC, 1), "expected .regions, volumes"),
+        (lambda: select(GOOD[:, :0], METRIC, 1), "none of them 0"),
+        (lambda: select(GOOD, METRIC, -0.1), "threshold -0.1"),
+        (lambda: select(GOOD, METRIC, np.nan), "threshold nan"),
+        (lambda: select(GOOD, METRIC, 1, [4, 0, 2]), "region 1 has 0 volumes"),
+        (lambda: select(GOOD, METRIC, 1, [4, 11, 2]), "region 1 has 11 volumes; expected 1 to 10"),
+        (lambda: select(GOOD, METRIC, 1, [4, 2]), "lengths"),
+        (lambda: select(GOOD, METRIC, 1, weights=np.ones((3, 10))), "weights float64"),
+        (lambda: nearest(with_one(GOOD, np.nan), FLAT, OFFSETS, METRIC), "region 1, volume 3"),
+        (lambda: nearest(GOOD, with_one(GOOD, np.nan)[:, 3], OFFSETS, METRIC), "exemplar 1"),
+        (lambda: nearest(GOOD, FLAT, [0, 1, 1, 3], METRIC), "region 1 has 0"),
+        (lambda: nearest(GOOD, FLAT, OFFSETS, METRIC, block=0), "block 0"),
+        (lambda: nearest(GOOD, FLAT, [0, 1, 2], METRIC), "offsets"),
+        (lambda: nearest(GOOD, FLAT[:, 1:], OFFSETS, METRIC), "exemplars"),
+        (lambda: merge([GOOD], [], METRIC, 1), "1 arrays of features, 0 sets"),
+        (
+            lambda: merge([FLAT[:2]], [Exemplars(OFFSETS, *np.ones((2, 3), int))], METRIC, 1),
+            "2 rows",
+        ),
+        (lambda: Metric((1, 2), (1.0,)), "sizes"),
+        (lambda: Metric((1, 2), (1.0, 0.0)), "scales"),
+        (lambda: Metric((1, 2), (np.inf, np.inf)), "scales"),
+        (lambda: Metric.version("everything", SIZES, SCALES), "expected one of appearance, motion"),
+        (lambda: largest_distances(with_one(GOOD, np.nan)[1], SIZES), "volume 3"),
+    ],
+)
 def test_bad_input_gets_a_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -14,16 +14,28 @@ def drawn(*sizes):
 
 
 @pytest.mark.parametrize("form", [temporal.conv, temporal.conv_inference, temporal.by_taps])
-@pytest.mark.parametrize(("taps", "dilation", "length"), [
-    (3, 1, 16), (3, 2, 16), (3, 4, 9), (3, 4, 3), (5, 2, 16), (1, 1, 7),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("taps", "dilation", "length"),
+    [
+        (3, 1, 16),
+        (3, 2, 16),
+        (3, 4, 9),
+        (3, 4, 3),
+        (5, 2, 16),
+        (1, 1, 7),
+    ],
+)
 def test_equals_the_convolution_of_jax(form, taps, dilation, length):
     x, kernel = drawn((2, length, 6), (taps, 6, 5))
     margin = dilation * (taps // 2)
     expected = jax.lax.conv_general_dilated(
-        x, kernel, (1,), [(margin, margin)], rhs_dilation=(dilation,),
+        x,
+        kernel,
+        (1,),
+        [(margin, margin)],
+        rhs_dilation=(dilation,),
         dimension_numbers=("NWC", "WIO", "NWC"),
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(form(x, kernel, dilation), expected, atol=1e-4)
 
 

@@ -72,8 +72,18 @@ def make(toy_scenes, toy_bags, tmp_path_factory, without_reports):
 
     def objects():
         made = tmp_path_factory.mktemp("objects") / "motion"
-        extract_objects.main(["--data", str(toy_scenes), "--out", str(made), "--detector", "motion",
-                              "--min_size", "2"])  # fmt: skip
+        extract_objects.main(
+            [
+                "--data",
+                str(toy_scenes),
+                "--out",
+                str(made),
+                "--detector",
+                "motion",
+                "--min_size",
+                "2",
+            ]
+        )
         config = ped2_ssmtl.get_config("smoke")
         config.data.objects, config.eval.batch, config.eval.flag = str(made), 16, 0.0
         return finished(config, toy_scenes)
@@ -197,8 +207,10 @@ def test_frames_too_few_for_a_score_are_said_to_be(make, frames, tmp_path, capsy
 
 def test_a_slow_program_says_once_how_slow_it_is(make, frames, tmp_path, capsys):
     """A camera of 25 frames a second, of which 48 are lost after 12 and again after 24."""
-    shown = [picture._replace(time=0.04 * (number + LOST * ((number >= 12) + (number >= 24))))
-             for number, picture in enumerate(pictures(frames, 12, 24))]  # fmt: skip
+    shown = [
+        picture._replace(time=0.04 * (number + LOST * ((number >= 12) + (number >= 24))))
+        for number, picture in enumerate(pictures(frames, 12, 24))
+    ]
     live.watch(make("exemplar"), "gate", shown, 25.0, tmp_path)
     said = [line for line in capsys.readouterr().out.splitlines() if "processing" in line]
     assert said == ["gate: processing 5 of 25 frames a second; scoring begins anew after each gap"]

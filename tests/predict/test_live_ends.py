@@ -84,9 +84,17 @@ def gate(toy_scenes):
 @contextlib.contextmanager
 def watching(folder, url, out):
     """The program, in an interpreter of its own, which must wind itself up."""
-    command = [sys.executable, "-m", "vadjax.main", "--config=configs/ped2_exemplar.py:smoke",
-               f"--workdir={folder}", "--mode=predict", f"--video={url}", f"--out={out}",
-               "--name=gate"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "vadjax.main",
+        "--config=configs/ped2_exemplar.py:smoke",
+        f"--workdir={folder}",
+        "--mode=predict",
+        f"--video={url}",
+        f"--out={out}",
+        "--name=gate",
+    ]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:

@@ -190,8 +190,9 @@ def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_
     ]
     of_snippet = [trained.system.segment_scores(trained.state, row).item() for row in rows]
     ends = np.arange(len(rows)) * step + 16
-    expected = np.array(of_snippet)[np.minimum(np.searchsorted(ends, np.arange(count) + 1),
-                                               len(rows) - 1)]  # fmt: skip
+    expected = np.array(of_snippet)[
+        np.minimum(np.searchsorted(ends, np.arange(count) + 1), len(rows) - 1)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     times = [time for time, _ in clock.times(count)]
     np.testing.assert_allclose(times, np.arange(count) / 25, atol=1e-6)

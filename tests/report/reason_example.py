@@ -10,9 +10,12 @@ def _attributes(moving, speed, share, direction, probability):
     directions[6:8] = [share, 0.3 if share else 0.0]
     return {
         "classes": sorted(probability, key=probability.get, reverse=True),
-        "probability": probability, "direction": direction, "speed": speed, "moving": moving,
+        "probability": probability,
+        "direction": direction,
+        "speed": speed,
+        "moving": moving,
         "directions": directions,
-    }  # fmt: skip
+    }
 
 
 def told(**changed):
@@ -23,10 +26,18 @@ def told(**changed):
     terms = {"appearance": 0.31, "angle": 0.42, "speed": 0.78, "background": 0.22}
     return {
         "text": "frame 3, score 1.73: unusual speed. Here: cyclist <fast>.",
-        "frame": 3, "frames": [2, 5], "region": [1, 2], "box": [20, 10, 40, 25],
-        "score": 1.73, "dominant": "speed", "also": ["angle"], "terms": terms,
-        "never_moved": False, "here": here, "normal": normal | origin,
-    } | changed  # fmt: skip
+        "frame": 3,
+        "frames": [2, 5],
+        "region": [1, 2],
+        "box": [20, 10, 40, 25],
+        "score": 1.73,
+        "dominant": "speed",
+        "also": ["angle"],
+        "terms": terms,
+        "never_moved": False,
+        "here": here,
+        "normal": normal | origin,
+    } | changed
 
 
 def places(figure):

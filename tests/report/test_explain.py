@@ -65,13 +65,18 @@ def test_the_same_box_is_drawn_four_times_in_the_colour_of_its_side():
     figure = explain.draw(event(told()))
     seen, seen_crop, normal, normal_crop = figure.axes[:4]
     assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes[:4]] == [
-        100, 100, 200, 200,
-    ]  # fmt: skip
+        100,
+        100,
+        200,
+        200,
+    ]
     _, place = drawn(figure)
     for axes, code in (
-        (seen, attributes.HERE), (seen_crop, attributes.HERE),
-        (normal, attributes.NORMAL), (normal_crop, attributes.NORMAL),
-    ):  # fmt: skip
+        (seen, attributes.HERE),
+        (seen_crop, attributes.HERE),
+        (normal, attributes.NORMAL),
+        (normal_crop, attributes.NORMAL),
+    ):
         (box,), (edge,) = rectangles(axes)
         assert box == (20, 10, 40, 25)
         inner = colour(place(axes), code)[6:-6, 6:-6]  # without the edge of the picture
@@ -147,8 +152,11 @@ def test_the_highest_examples_of_all_videos_come_first():
     ]
     chosen = explain.choose(videos, 9)
     assert [(e.video, e.reason.score) for e in chosen] == [
-        ("a", 3.0), ("b", 2.0), ("a", 1.0), ("b", None),
-    ]  # fmt: skip
+        ("a", 3.0),
+        ("b", 2.0),
+        ("a", 1.0),
+        ("b", None),
+    ]
     assert len(explain.choose(videos, 2)) == 2 and explain.choose(videos, 0) == []
     (text,) = explain.choose(videos[2:], 4)
     assert text.seen is None and text.reason.score == 8.0
@@ -192,6 +200,7 @@ def test_reasons_without_pictures_are_shown_as_text(tmp_path):
     text = page.build(tmp_path / "report", videos, page.summarize(tmp_path, videos)).read_text()
     section = text.split("Why: the highest-scoring events")[1].split("All videos")[0]
     assert re.findall("<p>(.*?)</p>", section) == [
-        "{&quot;why&quot;: 3, &quot;score&quot;: 2}", "A &lt;car&gt;.",
-    ]  # fmt: skip
+        "{&quot;why&quot;: 3, &quot;score&quot;: 2}",
+        "A &lt;car&gt;.",
+    ]
     assert "<figure>" not in section and explain.NOTE not in section

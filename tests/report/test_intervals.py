@@ -21,10 +21,21 @@ def test_neighbouring_frames_are_one_interval_however_slow_the_camera(fps):
 
 @pytest.mark.parametrize(
     ("fps", "apart", "one"),
-    [(25, 25, True), (25, 26, False), (10, 10, True), (10, 11, False), (30, 30, True),
-     (30, 31, False), (29.97, 30, True), (29.97, 31, False), (1, 1, True), (1, 2, False),
-     (0.5, 2, False), (0.2, 2, False)],
-)  # fmt: skip
+    [
+        (25, 25, True),
+        (25, 26, False),
+        (10, 10, True),
+        (10, 11, False),
+        (30, 30, True),
+        (30, 31, False),
+        (29.97, 30, True),
+        (29.97, 31, False),
+        (1, 1, True),
+        (1, 2, False),
+        (0.5, 2, False),
+        (0.2, 2, False),
+    ],
+)
 def test_what_is_a_second_apart_is_one_interval(fps, apart, one):
     scores = np.zeros(200)
     scores[[50, 50 + apart]] = 1, 0.9

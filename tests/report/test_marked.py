@@ -54,8 +54,11 @@ def test_boxes_lie_along_the_cells_and_say_the_highest_score():
 
 
 def test_a_part_inside_the_box_of_another_has_its_own_score():
-    ring = cells(*[(r, c, 2.0) for r in range(5) for c in range(5) if {r, c} & {0, 4}],
-                 (2, 2, 7.0), shape=(5, 5))  # fmt: skip
+    ring = cells(
+        *[(r, c, 2.0) for r in range(5) for c in range(5) if {r, c} & {0, 4}],
+        (2, 2, 7.0),
+        shape=(5, 5),
+    )
     found = {part.score: part.box.tolist() for part in marked.parts(ring, 2.0, (50, 50))}
     assert found == {2.0: [0, 0, 49, 49], 7.0: [20, 20, 29, 29]}
 
@@ -63,8 +66,11 @@ def test_a_part_inside_the_box_of_another_has_its_own_score():
 def test_cells_of_uneven_size_are_those_of_the_metrics():
     image = marked.mark(GREY, cells((1, 2, 5.0), shape=(3, 7)), 2.0)
     assert marked.parts(cells((1, 2, 5.0), shape=(3, 7)), 2.0, SIZE)[0].box.tolist() == [
-        18, 14, 25, 26,
-    ]  # fmt: skip
+        18,
+        14,
+        25,
+        26,
+    ]
     rows, columns = np.nonzero(is_colour(image, TINTED))
     inner = (rows.min() - 2, rows.max() + 2, columns.min() - 2, columns.max() + 2)
     assert inner == (14 * 9, 27 * 9 - 1, 18 * 9, 26 * 9 - 1)

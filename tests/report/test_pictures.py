@@ -16,9 +16,12 @@ def video(name, frame_scores, labels, shown, wrong=0, **fields):
     seen = np.full((len(shown), *SIZE), 200, np.uint8)
     parts = Pictures(np.array(shown, int), seen, seen - np.uint8(wrong))
     return Scores(
-        name, np.asarray(frame_scores, np.float32), np.asarray(labels, np.uint8),
-        pictures=parts, **fields,
-    )  # fmt: skip
+        name,
+        np.asarray(frame_scores, np.float32),
+        np.asarray(labels, np.uint8),
+        pictures=parts,
+        **fields,
+    )
 
 
 @pytest.fixture

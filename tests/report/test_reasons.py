@@ -95,9 +95,11 @@ def column(reason):
 def test_the_dominant_term_is_the_dark_one():
     drawn = column(reasons.read(told()))
     assert bars(drawn, "Distance to the closest normal: 1.73") == [
-        (0.31, panels.OTHER), (0.42, panels.ALSO), (0.78, panels.WHY),
+        (0.31, panels.OTHER),
+        (0.42, panels.ALSO),
+        (0.78, panels.WHY),
         (0.22, panels.OTHER),
-    ]  # fmt: skip
+    ]
     labels = drawn.figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in labels if label.get_weight() == "bold"] == ["speed"]
     never = column(reasons.read(told(dominant="background", also=[], never_moved=True)))

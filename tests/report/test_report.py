@@ -29,10 +29,15 @@ def videos():
 @pytest.fixture
 def summary(videos):
     return {
-        "title": "mil on toy bags (test), step 7", "data": "toy bags", "split": "test", "step": 7,
-        "seed": 0, "selected_on_test": True, "metrics": frame.evaluate(videos),
+        "title": "mil on toy bags (test), step 7",
+        "data": "toy bags",
+        "split": "test",
+        "step": 7,
+        "seed": 0,
+        "selected_on_test": True,
+        "metrics": frame.evaluate(videos),
         "untrained": {"auc": 0.5},
-    }  # fmt: skip
+    }
 
 
 def test_the_page_holds_everything_and_needs_no_other_file(tmp_path, videos, summary):

@@ -8,19 +8,33 @@ import pytest
 from vadjax.report import comparison, table
 
 
-def write(folder, seed=0, step=300, data="ped2", digest="aa", system="mil", chosen="last step",
-          metrics=None, fields=None, versions=None):  # fmt: skip
+def write(
+    folder,
+    seed=0,
+    step=300,
+    data="ped2",
+    digest="aa",
+    system="mil",
+    chosen="last step",
+    metrics=None,
+    fields=None,
+    versions=None,
+):
     """A run with those figures and fields of its config."""
     config = {"seed": seed, "data": {"dir": f"/data/{data.replace('_', '/')}"}}
     config |= {"train": {"steps": 300, "devices": seed}, "optim": {"rate": 0.1}} | (fields or {})
     made = {"vadjax": "0.1.0", "commit": "abc", "packages": {"jax": "0.10.2"} | (versions or {})}
     summary = {
         "title": f"{system} on {data} (test), step {step:,} ({chosen}), seed {seed}",
-        "system": system, "data": data, "split": "test", "step": step, "seed": seed,
+        "system": system,
+        "data": data,
+        "split": "test",
+        "step": step,
+        "seed": seed,
         "metrics": {"auc": 0.7 + seed / 10, "ap": 0.5} if metrics is None else metrics,
         "untrained": {"auc": 0.5},
         "made_with": {**made, "config": config, "dataset": {"name": data, "sha256": digest}},
-    }  # fmt: skip
+    }
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(summary))
     return str(folder)

@@ -94,8 +94,22 @@ def _bags(place):
 
 
 def _scenes(place):
-    toy_program.main(["--kind", "scenes", "--out", str(place / "scenes"), "--train", "1",
-                      "--test", "2", "--frames", "40", "--size", "96x128"])  # fmt: skip
+    toy_program.main(
+        [
+            "--kind",
+            "scenes",
+            "--out",
+            str(place / "scenes"),
+            "--train",
+            "1",
+            "--test",
+            "2",
+            "--frames",
+            "40",
+            "--size",
+            "96x128",
+        ]
+    )
 
 
 def _lines(place):
@@ -136,7 +150,7 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
     "marked": (lambda p: marked.write(SCORED, FrameSource(FRAMES, 20), p / "m", 0.0), 100 * KB),
     "film": (lambda p: overlay.write(SCORED, FrameSource(FRAMES, 20), p / "f.webm", 25), 4 * KB),
     "live": (_lines, 40 * KB),
-}  # fmt: skip
+}
 
 
 def said(write, place, capsys) -> str:
@@ -244,9 +258,13 @@ LEFT = {  # bytes, of which a run takes 3 MB
 @pytest.mark.slow
 @pytest.mark.parametrize("when", LEFT)
 def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on(when, disk, toy_bags):
-    options = ["--config=configs/ucf_mil.py:smoke", f"--config.data.dir={toy_bags}",
-               "--config.train.save_every=1", "--config.train.keep=15",
-               "--config.train.steps=8"]  # fmt: skip
+    options = [
+        "--config=configs/ucf_mil.py:smoke",
+        f"--config.data.dir={toy_bags}",
+        "--config.train.save_every=1",
+        "--config.train.keep=15",
+        "--config.train.steps=8",
+    ]
     filling = fill(disk, LEFT[when])
     code, _, errors = commands.run("vadjax.main", *options, f"--workdir={disk / 'run'}")
     assert code == 1 and errors.count("\n") == 1, errors
@@ -257,8 +275,17 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on(when, disk, toy_bags)
     code, out, errors = commands.run("vadjax.main", *options, f"--workdir={disk / 'run'}")
     assert code == 0, errors
     assert sorted(path.name for path in (disk / "run").iterdir()) == [
-        "checkpoints", "config.json", "dataset.json", "finished", "metrics.json", "metrics.jsonl",
-        "provenance.json", "report", "scores", "tensorboard"]  # fmt: skip
+        "checkpoints",
+        "config.json",
+        "dataset.json",
+        "finished",
+        "metrics.json",
+        "metrics.jsonl",
+        "provenance.json",
+        "report",
+        "scores",
+        "tensorboard",
+    ]
     steps = [row["step"] for row in metric_writers.read(disk / "run") if "loss" in row]
     assert steps == list(range(1, 9))
 

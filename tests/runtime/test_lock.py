@@ -96,7 +96,9 @@ def test_a_second_run_is_refused_in_one_line_and_changes_nothing(mil_config, tmp
         said = str(caught.value)
         assert re.match(rf"{tmp_path}: {WHO}", said) and f"process {program.pid} on" in said
         assert "\n" not in said and {path.name for path in tmp_path.iterdir()} == {
-            metric_writers.FILE, workdir.LOCK}  # fmt: skip
+            metric_writers.FILE,
+            workdir.LOCK,
+        }
         program.kill()
     assert (tmp_path / metric_writers.FILE).read_text() == '{"step": 1, "loss": 0.5}\n'
 
@@ -115,16 +117,24 @@ def test_an_evaluation_takes_the_folder_of_a_killed_one_but_of_no_other(tmp_path
     with evaluate._own_folder(tmp_path, 6) as third:
         assert third.name == "evaluate_6_3"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "evaluate_6", "evaluate_6_2", "evaluate_6_3"]  # fmt: skip
+        "evaluate_6",
+        "evaluate_6_2",
+        "evaluate_6_3",
+    ]
 
 
 @pytest.mark.slow
 def test_two_runs_in_one_workdir(toy_bags, tmp_path):
     def options(steps: int) -> list[str]:
-        return ["--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
-                f"--config.data.dir={toy_bags}", "--config.eval.untrained=False",
-                "--config.train.evaluate_every=0", "--config.train.save_every=5",
-                f"--config.train.steps={steps}"]  # fmt: skip
+        return [
+            "--config=configs/ucf_mil.py:smoke",
+            f"--workdir={tmp_path}",
+            f"--config.data.dir={toy_bags}",
+            "--config.eval.untrained=False",
+            "--config.train.evaluate_every=0",
+            "--config.train.save_every=5",
+            f"--config.train.steps={steps}",
+        ]
 
     endless = 10**6
     running = Program("vadjax.main", *options(endless))
@@ -151,8 +161,11 @@ def test_several_processes_are_all_refused(mil_config, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{probe.getsockname()[1]}"
-    options = ["--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
-               f"--config.data.dir={mil_config.data.dir}"]  # fmt: skip
+    options = [
+        "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={tmp_path}",
+        f"--config.data.dir={mil_config.data.dir}",
+    ]
     with holding(tmp_path / workdir.LOCK) as program:
         running = [
             Program("vadjax.main", f"--distributed={where},2,{number}", *options)

@@ -16,8 +16,12 @@ from vadjax.runtime import metric_writers, processes
 
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
-SCENES = {"lgn": "ped2_mnad", "ssmtl": "ped2_ssmtl", "exemplar": "ped2_exemplar",
-          "exemplar_networks": "exemplar_motion_network"}  # fmt: skip
+SCENES = {
+    "lgn": "ped2_mnad",
+    "ssmtl": "ped2_ssmtl",
+    "exemplar": "ped2_exemplar",
+    "exemplar_networks": "exemplar_motion_network",
+}
 BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
 LONG = {"s3r", "lgn", "exemplar_networks"}  # RTFM is S3R's system, SSMTL scores frames too
 SYSTEMS = [pytest.param(name, marks=[pytest.mark.whole] * (name in LONG)) for name in BAGS | SCENES]
@@ -58,8 +62,11 @@ def said(out: str) -> str:
 
 def mil(folder: pathlib.Path, data: pathlib.Path, **fields) -> list[str]:
     fields = {"data.dir": data, "eval.untrained": False, "train.evaluate_every": 0, **fields}
-    return ["--config=configs/ucf_mil.py:smoke", f"--workdir={folder}",
-            *(f"--config.{name}={value}" for name, value in fields.items())]  # fmt: skip
+    return [
+        "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={folder}",
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
 
 
 def saved(folder: pathlib.Path) -> int:
@@ -87,14 +94,21 @@ def fields_of(name: str, bags: pathlib.Path, scenes: pathlib.Path) -> tuple[str,
             fields["optim.learning_rate"] = 1e-7
         return SCENES[name], fields
     module, steps = BAGS[name]
-    return module, {"data.dir": str(bags), "train.steps": steps,
-                    "train.batch": 4, "train.evaluate_every": 2}  # fmt: skip
+    return module, {
+        "data.dir": str(bags),
+        "train.steps": steps,
+        "train.batch": 4,
+        "train.evaluate_every": 2,
+    }
 
 
 def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list[Program]:
     """The `:smoke` run by so many processes, which have just been started."""
-    options = [f"--config=configs/{module}.py:smoke", f"--workdir={folder}",
-               *(f"--config.{name}={value}" for name, value in fields.items())]  # fmt: skip
+    options = [
+        f"--config=configs/{module}.py:smoke",
+        f"--workdir={folder}",
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
     return start(count, *options) if count > 1 else [Program("vadjax.main", *options)]
 
 
@@ -130,8 +144,10 @@ def test_two_processes_evaluate_as_one(toy_bags, toy_scenes, tmp_path):
     fields = [f"--config.{name}={value}" for name, value in fields.items()]
     for code, _, errors in ends(start(2, *options, *fields)):
         assert code == 0, errors
-    found, expected = (json.loads((run / "metrics.json").read_text())
-                       for run in (tmp_path / "evaluate_30", tmp_path))  # fmt: skip
+    found, expected = (
+        json.loads((run / "metrics.json").read_text())
+        for run in (tmp_path / "evaluate_30", tmp_path)
+    )
     assert found["metrics"] == expected["metrics"]
     assert (tmp_path / "evaluate_30" / "report" / "index.html").is_file()
 
@@ -204,9 +220,12 @@ def test_killed_again_and_again_while_saving(tmp_path, toy_bags, request):
 )
 def test_what_cannot_be_joined_ends_in_one_line(tmp_path, spec, message):
     code, _, errors = commands.run(
-        "vadjax.main", f"--distributed={spec}", "--config=configs/ucf_mil.py:smoke",
-        f"--workdir={tmp_path}", timeout=LIMIT,
-    )  # fmt: skip
+        "vadjax.main",
+        f"--distributed={spec}",
+        "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={tmp_path}",
+        timeout=LIMIT,
+    )
     assert code == 1 and message in errors and errors.count("\n") == 1
 
 
@@ -215,15 +234,21 @@ def test_a_batch_that_the_processes_cannot_share_ends_both_in_one_line(tmp_path,
     for code, out, errors in ends(running):
         lines = [line for line in errors.splitlines() if line.startswith("error:")]
         assert code == 1 and not out, errors
-        assert lines == ["error: train.batch is 5; 2 devices of 2 processes need a multiple of 2, "
-                         "for example 4 or 6"]  # fmt: skip
+        assert lines == [
+            "error: train.batch is 5; 2 devices of 2 processes need a multiple of 2, "
+            "for example 4 or 6"
+        ]
 
 
 def test_predicting_is_for_one_process(tmp_path):
     code, _, errors = commands.run(
-        "vadjax.main", "--distributed=127.0.0.1:1234,1,0", "--mode=predict", "--video=x.mp4",
-        "--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}",
-    )  # fmt: skip
+        "vadjax.main",
+        "--distributed=127.0.0.1:1234,1,0",
+        "--mode=predict",
+        "--video=x.mp4",
+        "--config=configs/ucf_mil.py:smoke",
+        f"--workdir={tmp_path}",
+    )
     assert code == 1 and "--distributed is for --mode=train and --mode=evaluate" in errors
 
 

@@ -20,13 +20,18 @@ def examples(reasons, **fields):
 
 def test_everything_comes_back(tmp_path):
     written = Scores(
-        "v", np.arange(5.0), np.array([0, 1, 1, 0, 0], np.uint8),
+        "v",
+        np.arange(5.0),
+        np.array([0, 1, 1, 0, 0], np.uint8),
         scored=np.array([False, True, True, True, True]),
         alternatives={"baseline": np.arange(5.0)},
-        segment_scores=np.arange(3.0), boxes=np.zeros((2, 6)), map=np.ones((5, 2, 3)),
-        pictures=pictures([4, 1]), reasons=({"frame": 1, "text": "too fast \u2028"}, {}),
+        segment_scores=np.arange(3.0),
+        boxes=np.zeros((2, 6)),
+        map=np.ones((5, 2, 3)),
+        pictures=pictures([4, 1]),
+        reasons=({"frame": 1, "text": "too fast \u2028"}, {}),
         examples=examples([1, 0, 1], size=(3, 2, 3)),
-    )  # fmt: skip
+    )
     read = files.read(files.write(tmp_path, written))
     assert read.video == "v" and read.reasons == written.reasons
     np.testing.assert_array_equal(read.alternatives["baseline"], np.arange(5.0))
@@ -164,14 +169,21 @@ def test_what_goes_by_frame_numbers_is_left_out_of_the_counted_frames():
     whole = Scores("v", np.arange(5.0), map=np.zeros((5, 1, 1)), pictures=pictures([4]))
     assert whole.counted() is whole
     some = Scores(
-        "v", np.arange(5.0), np.array([0, 0, 1, 0, 1]), scored, {"b": -np.arange(5.0)},
-        segment_scores=np.zeros(2), boxes=np.zeros((1, 6)), map=whole.map, pictures=whole.pictures,
-        reasons=({},), examples=examples([0]),
-    ).counted()  # fmt: skip
+        "v",
+        np.arange(5.0),
+        np.array([0, 0, 1, 0, 1]),
+        scored,
+        {"b": -np.arange(5.0)},
+        segment_scores=np.zeros(2),
+        boxes=np.zeros((1, 6)),
+        map=whole.map,
+        pictures=whole.pictures,
+        reasons=({},),
+        examples=examples([0]),
+    ).counted()
     assert some.frame_scores.tolist() == [2, 3, 4] and some.labels.tolist() == [1, 0, 1]
     assert some.alternatives["b"].tolist() == [-2, -3, -4]
-    gone = (some.scored, some.segment_scores, some.boxes, some.map, some.pictures,
-            some.examples)  # fmt: skip
+    gone = (some.scored, some.segment_scores, some.boxes, some.map, some.pictures, some.examples)
     assert all(part is None for part in gone)
     files.check(some)
 

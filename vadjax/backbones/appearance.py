@@ -47,9 +47,9 @@ class Residual(nn.Module):
         y = ConvNorm(self.features, stride=self.stride, dtype=self.dtype, name="conv1")(x, train)
         y = ConvNorm(self.features, dtype=self.dtype, name="conv2")(nn.relu(y), train)
         if x.shape != y.shape:
-            x = ConvNorm(
-                self.features, (1, 1), self.stride, dtype=self.dtype, name="shortcut"
-            )(x, train)  # fmt: skip
+            x = ConvNorm(self.features, (1, 1), self.stride, dtype=self.dtype, name="shortcut")(
+                x, train
+            )
         return nn.relu(x + y)
 
 

@@ -315,40 +315,73 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("detections", type=pathlib.Path, help="folder of text or score files, one a video")
     add("tracks", type=pathlib.Path, help="folder of text files with the ground truth")
-    add("--num_frames", metavar="N|FILE|FOLDER", help="frames of all test videos, normal ones "
+    add(
+        "--num_frames",
+        metavar="N|FILE|FOLDER",
+        help="frames of all test videos, normal ones "
         "included: their total; or a file of lines VIDEO,FRAMES; or the folder of their frames. "
-        "The last two let frame numbers be checked. Score files need none")  # fmt: skip
+        "The last two let frame numbers be checked. Score files need none",
+    )
     add("--alpha", type=float, default=0.1, help="share of its boxes that detects a track (0.1)")
     add("--beta", type=float, default=0.1, help="IoU that detects a box (0.1)")
-    add("--ties", choices=TIES, default="order", help="equal scores: one point of the curve each, "
+    add(
+        "--ties",
+        choices=TIES,
+        default="order",
+        help="equal scores: one point of the curve each, "
         "in the order of file names and rows, as the common program has it (order); or one point "
-        "for all of them (group)")  # fmt: skip
+        "for all of them (group)",
+    )
     add("--allow_missing", action="store_true", help="videos with tracks may have no detections")
     add("--detection_format", choices=FORMATS, help="see above (as the files look)")
     add("--images", type=pathlib.Path, metavar="FILE.json", help="images of COCO's results")
-    add("--detection_columns", type=_columns, metavar="NAMES",
-        help=f"of text files (by their heading, else {DETECTIONS})")  # fmt: skip
-    add("--track_columns", type=_columns, metavar="NAMES",
-        help=f"(by their heading, else {TRACKS})")  # fmt: skip
-    add("--first_frame", type=int, help="number of the first frame in detections (0; of COCO as "
-        "its images say)")  # fmt: skip
+    add(
+        "--detection_columns",
+        type=_columns,
+        metavar="NAMES",
+        help=f"of text files (by their heading, else {DETECTIONS})",
+    )
+    add(
+        "--track_columns", type=_columns, metavar="NAMES", help=f"(by their heading, else {TRACKS})"
+    )
+    add(
+        "--first_frame",
+        type=int,
+        help="number of the first frame in detections (0; of COCO as its images say)",
+    )
     add("--first_track_frame", type=int, default=0, help="number of the first frame in tracks (0)")
-    add("--drop_degenerate", action="store_true", help="leave out boxes of width or height 0 or "
-        "less, which are an error otherwise")  # fmt: skip
-    add("--source", choices=("boxes", "map"), help="which of both in score files (boxes, if the "
-        "first file has them)")  # fmt: skip
+    add(
+        "--drop_degenerate",
+        action="store_true",
+        help="leave out boxes of width or height 0 or less, which are an error otherwise",
+    )
+    add(
+        "--source",
+        choices=("boxes", "map"),
+        help="which of both in score files (boxes, if the first file has them)",
+    )
     add("--thresholds", type=int, default=200, help="of a map: number of quantiles (200)")
     add("--min_area", type=int, default=1, help="of a map: leave out regions of fewer pixels (1)")
-    add("--frame_size", type=_size, metavar="HxW", help="of the source frames, where the map is "
+    add(
+        "--frame_size",
+        type=_size,
+        metavar="HxW",
+        help="of the source frames, where the map is "
         "smaller: its cells cover them evenly; or where coordinates are shares of them; boxes far "
-        "outside of them are refused")  # fmt: skip
+        "outside of them are refused",
+    )
     add(
         "--masks",
         type=pathlib.Path,
         help="folder of VIDEO/*.png, VIDEO_gt/*.bmp or VIDEO.npy: pixel-level figures",
     )
-    add("--curves", type=pathlib.Path, metavar="FOLDER", help="write the curves as .npy there; "
-        "python -m vadjax.metrics.compute_auc gives the area of two of them")  # fmt: skip
+    add(
+        "--curves",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="write the curves as .npy there; "
+        "python -m vadjax.metrics.compute_auc gives the area of two of them",
+    )
     add("--json", action="store_true", help="print JSON")
     return made
 

@@ -76,9 +76,14 @@ def draw_predicted(video: Scores, found: Sequence[Interval], fps: float) -> Figu
         axes.axvspan(start, stop, color=HIGH, alpha=0.2, linewidth=0)
         place = ((start + stop) / 2, 1.0)
         axes.annotate(
-            str(rank), place, xycoords=("data", "axes fraction"), ha="center", va="bottom",
-            fontsize=8, color=HIGH,
-        )  # fmt: skip
+            str(rank),
+            place,
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=HIGH,
+        )
     shown = np.ones(len(times), bool) if video.scored is None else np.asarray(video.scored, bool)
     axes.plot(*_thin(times[shown], video.frame_scores[shown]), color=SCORE, linewidth=1.2)
     axes.set(xlim=(0, float(times[-1]) + lasts), xlabel="seconds", ylabel="score")

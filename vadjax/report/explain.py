@@ -175,12 +175,18 @@ def _label(axes: Axes, box: tuple, side: _Side) -> None:
     low = box[1] < 0.15 * side.picture.shape[0]
     right = box[0] > 0.8 * side.picture.shape[1]
     axes.annotate(
-        side.mark, (box[2 if right else 0] - 0.5, box[3 if low else 1] - 0.5),
-        (0, -4 if low else 4), textcoords="offset points", fontsize=8, weight="bold",
-        color="white", va="top" if low else "bottom", ha="right" if right else "left",
+        side.mark,
+        (box[2 if right else 0] - 0.5, box[3 if low else 1] - 0.5),
+        (0, -4 if low else 4),
+        textcoords="offset points",
+        fontsize=8,
+        weight="bold",
+        color="white",
+        va="top" if low else "bottom",
+        ha="right" if right else "left",
         bbox={"facecolor": side.colour, "edgecolor": "white", "linewidth": 0.8, "pad": 1.5},
         annotation_clip=False,
-    )  # fmt: skip
+    )
 
 
 def window(

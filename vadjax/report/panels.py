@@ -125,9 +125,14 @@ def _bars(
     axes.spines["left"].set_color(OTHER)
     for place, value in enumerate(values):
         axes.annotate(
-            "–" if value is None else form.format(value), (value or 0, place), (3, 0),
-            textcoords="offset points", va="center_baseline", fontsize=8, color=INK,
-        )  # fmt: skip
+            "–" if value is None else form.format(value),
+            (value or 0, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center_baseline",
+            fontsize=8,
+            color=INK,
+        )
 
 
 def _names(axes: Axes, places: Sequence[float], names: Sequence[str], colour: str) -> None:

@@ -326,8 +326,11 @@ def _is_json(text: str) -> bool:
 
 def size_of(state: Any) -> int:
     """Bytes of the arrays of a state."""
-    return sum(np.dtype(x.dtype).itemsize * np.size(x) for x in jax.tree.leaves(state)
-               if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended))  # fmt: skip
+    return sum(
+        np.dtype(x.dtype).itemsize * np.size(x)
+        for x in jax.tree.leaves(state)
+        if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended)
+    )
 
 
 def write_finished(workdir: str | pathlib.Path, state: Any) -> None:

@@ -273,8 +273,10 @@ def trained_on(workdir: pathlib.Path) -> Description:
     path = workdir / DESCRIPTION
     if not path.is_file():
         saved(workdir)
-        raise FileNotFoundError(f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
-                                "train it again in another folder")  # fmt: skip
+        raise FileNotFoundError(
+            f"{workdir}: no {DESCRIPTION}; this vadjax is newer than the run, "
+            "train it again in another folder"
+        )
     return Description.from_file(path)
 
 

@@ -87,12 +87,15 @@ def fails():
     raise ValueError("no second example")
 
 
-@pytest.mark.parametrize("splits, options, message", [
-    (SPLITS, {"file_format": "zip"}, "format 'zip'; expected one of"),
-    (SPLITS, {"shards": 0}, "--shards 0; expected at least 1"),
-    ({**SPLITS, "test": []}, {}, "split 'test' would be empty; nothing was written"),
-    ({"train": fails()}, {}, "no second example"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "splits, options, message",
+    [
+        (SPLITS, {"file_format": "zip"}, "format 'zip'; expected one of"),
+        (SPLITS, {"shards": 0}, "--shards 0; expected at least 1"),
+        ({**SPLITS, "test": []}, {}, "split 'test' would be empty; nothing was written"),
+        ({"train": fails()}, {}, "no second example"),
+    ],
+)
 def test_what_cannot_be_written_leaves_nothing(tmp_path, splits, options, message):
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "set", splits, **options)

@@ -245,8 +245,15 @@ def test_what_a_run_keeps_of_its_dataset(toy_scenes, tmp_path):
         ("digest", None, "digest is None; expected text"),
         ("folder", ..., "an object without 'folder'"),
     ):
-        path.write_text(json.dumps({k: value if k == field else v for k, v in kept.items()
-                                    if (k, value) != (field, ...)}))  # fmt: skip
+        path.write_text(
+            json.dumps(
+                {
+                    k: value if k == field else v
+                    for k, v in kept.items()
+                    if (k, value) != (field, ...)
+                }
+            )
+        )
         with pytest.raises(ValueError, match=rf"dataset\.json: {message}"):
             Description.from_file(path)
     path.write_text(json.dumps({**kept, "manifest": {**kept["manifest"], "size": "big"}}))

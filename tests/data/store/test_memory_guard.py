@@ -55,8 +55,14 @@ def test_a_program_that_stands_still_is_ended():
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("ZSTD_compressStream2() failed: not enough memory"),
-              RuntimeError("std::bad_alloc")], ids=str)  # fmt: skip
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("ZSTD_compressStream2() failed: not enough memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+    ids=str,
+)
 def test_no_memory_is_one_line(error):
     with pytest.raises(ValueError, match=r"data/mine: not written: out of memory \("):
         with memory_guard.guarded("data/mine"):

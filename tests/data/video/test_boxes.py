@@ -67,9 +67,13 @@ def test_linking_by_hand():
     ]
     found = boxes.link([np.array(f, float).reshape(-1, 4) for f in frames], 0.3)
     expected = [
-        (0, 0, *still), (0, 1, 1, 0, 10, 9), (1, 1, *other), (1, 2, 24, 0, 33, 9),
-        (2, 1, 2, 0, 11, 9), (3, 4, 24, 0, 33, 9),
-    ]  # fmt: skip
+        (0, 0, *still),
+        (0, 1, 1, 0, 10, 9),
+        (1, 1, *other),
+        (1, 2, 24, 0, 33, 9),
+        (2, 1, 2, 0, 11, 9),
+        (3, 4, 24, 0, 33, 9),
+    ]
     np.testing.assert_array_equal(found, expected)
     apart = boxes.link([np.array([still]), np.array([[4, 0, 13, 9]])], 0.5)  # IoU 3/7
     np.testing.assert_array_equal(apart[:, 0], [0, 1])

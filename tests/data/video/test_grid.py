@@ -8,12 +8,15 @@ from vadjax.data.video.grid import Grid
 from vadjax.ops.flow import BINS, targets
 
 
-@pytest.mark.parametrize("length, window, step, starts", [
-    (10, 4, 2, [0, 2, 4, 6]),
-    (11, 4, 2, [0, 2, 4, 6, 7]),  # one more that touches the end
-    (4, 4, 3, [0]),
-    (5, 1, 9, [0, 4]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "length, window, step, starts",
+    [
+        (10, 4, 2, [0, 2, 4, 6]),
+        (11, 4, 2, [0, 2, 4, 6, 7]),  # one more that touches the end
+        (4, 4, 3, [0]),
+        (5, 1, 9, [0, 4]),
+    ],
+)
 def test_positions(length, window, step, starts):
     assert grid.positions(length, window, step).tolist() == starts
 
@@ -37,10 +40,13 @@ def test_a_video_that_is_shorter_than_a_volume_has_one():
     assert camera.times(9).tolist() == [0, 3, 5]
 
 
-@pytest.mark.parametrize("camera", [
-    Grid((12, 20), (3, 8, 8), (1, 4, 6)),  # regions overlap, the last column touches the border
-    Grid((9, 9), (2, 3, 3), (2, 5, 5)),  # with gaps between them
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "camera",
+    [
+        Grid((12, 20), (3, 8, 8), (1, 4, 6)),  # regions overlap, the last column touches the border
+        Grid((9, 9), (2, 3, 3), (2, 5, 5)),  # with gaps between them
+    ],
+)
 def test_motion_of_regions_equals_that_of_each_cut_out(camera):
     flow = np.random.default_rng(0).normal(size=(3, *camera.frame_size, 2)).astype(np.float32)
     count, total = grid.motion_sums(flow, camera, 0.5)

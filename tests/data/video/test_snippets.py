@@ -68,9 +68,15 @@ def test_no_frames_at_all():
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((240, 320), (256, 341)), ((320, 240), (341, 256)), ((61, 45), (347, 256)),
-     ((1080, 1920), (256, 455)), ((256, 300), (256, 300)), ((2, 2), (256, 256))],
-)  # fmt: skip
+    [
+        ((240, 320), (256, 341)),
+        ((320, 240), (341, 256)),
+        ((61, 45), (347, 256)),
+        ((1080, 1920), (256, 455)),
+        ((256, 300), (256, 300)),
+        ((2, 2), (256, 256)),
+    ],
+)
 def test_short_side_keeps_the_aspect(size, expected):
     frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     found = snippets.short_side(frame)

@@ -57,13 +57,38 @@ def test_motion_with_teachers(toy_scenes, tmp_path, capsys):
     onnx_files.write(tmp_path / "classes.onnx", out=np.arange(5.0)[None])
     onnx_files.write(tmp_path / "ssd.onnx", ("boxes",), boxes=grid[None], scores=scores[None])
     teach = ["--classifier", str(tmp_path / "classes.onnx"), "--teacher_size", "16", "--every", "3"]
-    both(tmp_path, capsys, "--data", str(toy_scenes), "--detector", "motion", "--min_size", "4",
-         "--format", "tfrecord", *teach)  # fmt: skip
+    both(
+        tmp_path,
+        capsys,
+        "--data",
+        str(toy_scenes),
+        "--detector",
+        "motion",
+        "--min_size",
+        "4",
+        "--format",
+        "tfrecord",
+        *teach,
+    )
     for name in ("plain", "beam"):
         (tmp_path / name).rename(tmp_path / f"motion_{name}")
-    both(tmp_path, capsys, "--data", str(toy_scenes), "--detector", str(tmp_path / "ssd.onnx"),
-         "--layout", "ssd", "--input_size", "24x32", "--threshold", "0", "--outputs", "logits",
-         *teach)  # fmt: skip
+    both(
+        tmp_path,
+        capsys,
+        "--data",
+        str(toy_scenes),
+        "--detector",
+        str(tmp_path / "ssd.onnx"),
+        "--layout",
+        "ssd",
+        "--input_size",
+        "24x32",
+        "--threshold",
+        "0",
+        "--outputs",
+        "logits",
+        *teach,
+    )
 
 
 def test_refusals_are_those_without_beam(frames, tmp_path):
@@ -71,8 +96,9 @@ def test_refusals_are_those_without_beam(frames, tmp_path):
     refused = []
     for more in ([], ["--beam"]):
         with pytest.raises(SystemExit) as end:
-            extract_objects.main(["--data", data, "--out", str(tmp_path / "out"), "--boxes",
-                                  "stored", *more])  # fmt: skip
+            extract_objects.main(
+                ["--data", data, "--out", str(tmp_path / "out"), "--boxes", "stored", *more]
+            )
         refused.append(str(end.value))
         assert [path.name for path in tmp_path.iterdir()] == ["frames"]
     assert "boxes/test/2.csv:2: NaN or infinite: '1,3,inf" in refused[0]  # the first in order

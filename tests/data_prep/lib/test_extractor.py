@@ -85,8 +85,10 @@ def test_networks_in_another_order_are_refused():
 def test_pooled_to_segments(moving, tmp_path, crops, normalize):
     options = {"crops": crops, "step": 6}
     run(moving, tmp_path / "all", [Net(), FlowNet()], **options)
-    for rule, pooled in (("mean", lambda rows: pool_clips(rows, 3, False)),
-                         ("linear", lambda rows: resize_linear(rows, 3))):  # fmt: skip
+    for rule, pooled in (
+        ("mean", lambda rows: pool_clips(rows, 3, False)),
+        ("linear", lambda rows: resize_linear(rows, 3)),
+    ):
         out = tmp_path / rule
         assert run(moving, out, [Net(), FlowNet()], Pooling(rule, 3, normalize), **options) == {}
         for stream in ("rgbs", "flows"):

@@ -13,13 +13,16 @@ def convolutions(function, *arguments) -> int:
     return str(jax.make_jaxpr(function)(*arguments)).count("conv_general_dilated[")
 
 
-@pytest.mark.parametrize(("case", "dtype", "count"), [
-    ("3x3", "float32", 1),
-    ("3x3", "float64", 0),  # patches
-    ("3-D, taps summed", "float32", 3),
-    ("3-D, taps stacked", "float32", 1),
-    ("3-D, large kernel", "float64", 1),  # too many taps for patches: temporal ones as channels
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("case", "dtype", "count"),
+    [
+        ("3x3", "float32", 1),
+        ("3x3", "float64", 0),  # patches
+        ("3-D, taps summed", "float32", 3),
+        ("3-D, taps stacked", "float32", 1),
+        ("3-D, large kernel", "float64", 1),  # too many taps for patches: temporal ones as channels
+    ],
+)
 def test_forward_form(case, dtype, count):
     shape, kernel, *size = CASES[case]
     with jax.enable_x64(dtype == "float64"):

@@ -19,14 +19,17 @@ def test_patches_times_a_matrix_are_a_convolution(case):
         close([found], back(gy), "float64")
 
 
-@pytest.mark.parametrize(("out", "block"), [
-    ((8, 64, 64), (1, 8, 64)),  # 512 positions: eight rows of a picture
-    ((8, 6, 100), (1, 3, 100)),  # of those that divide the height
-    ((8, 16, 16), (2, 16, 16)),  # whole pictures
-    ((3, 16, 16), (1, 16, 16)),
-    ((6, 4, 8, 8), (2, 4, 8, 8)),  # whole samples
-    ((2, 1, 600), (1, 1, 600)),  # never less than a row
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("out", "block"),
+    [
+        ((8, 64, 64), (1, 8, 64)),  # 512 positions: eight rows of a picture
+        ((8, 6, 100), (1, 3, 100)),  # of those that divide the height
+        ((8, 16, 16), (2, 16, 16)),  # whole pictures
+        ((3, 16, 16), (1, 16, 16)),
+        ((6, 4, 8, 8), (2, 4, 8, 8)),  # whole samples
+        ((2, 1, 600), (1, 1, 600)),  # never less than a row
+    ],
+)
 def test_blocks_of_a_kernel_gradient(out, block):
     assert patches._block_shape(out) == block
 

@@ -208,8 +208,10 @@ def test_reasons_come_by_time_and_region_from_the_flag_on():
     explainer = Explainer(scene(), GRID, STILL)
     told = list(explainer.of(own, found, 2.0))
     assert [(one["frames"][0], one["region"]) for one in told] == [
-        (0, [0, 1]), (0, [1, 1]), (4, [0, 0])
-    ]  # fmt: skip
+        (0, [0, 1]),
+        (0, [1, 1]),
+        (4, [0, 0]),
+    ]
     assert json.loads(json.dumps(told)) == told
     assert list(explainer.of(own, found, 9.0)) == []
 

@@ -51,12 +51,23 @@ CONFIGS = [
     ({"model__speeds": ("all", "slow")}, "model.speeds is 'slow'; expected one of moving, fast"),
     ({"model__speeds": ()}, r"model.speeds is \(\); expected some of moving"),
     ({"eval__map_rule": "sum"}, "eval.map_rule is 'sum'; expected one of max, mean"),
-    ({"model__motion_feature": "robust", "motion__source": "networks"},
-     "'robust', which needs motion.source = 'flow'; it is 'networks'"),
-    ({"model__motion_feature": "penultimate"},
-     "'penultimate', which needs motion.source = 'networks'; it is 'flow'"),
-    ({"model__motion_feature": "robust", "motion__source": "networks",
-      "model__version": "appearance", "appearance__source": "small"}, "needs motion.source = 'fl"),
+    (
+        {"model__motion_feature": "robust", "motion__source": "networks"},
+        "'robust', which needs motion.source = 'flow'; it is 'networks'",
+    ),
+    (
+        {"model__motion_feature": "penultimate"},
+        "'penultimate', which needs motion.source = 'networks'; it is 'flow'",
+    ),
+    (
+        {
+            "model__motion_feature": "robust",
+            "motion__source": "networks",
+            "model__version": "appearance",
+            "appearance__source": "small",
+        },
+        "needs motion.source = 'fl",
+    ),
     ({"model__version": "appearance"}, "'appearance', but appearance.source is 'none'; name a"),
     ({"model__version": "appearance_motion"}, "or take the version 'motion'"),
     ({"motion__source": "radar"}, "motion.source is 'radar'; expected one of flow, networks"),
@@ -73,7 +84,7 @@ CONFIGS = [
     ({"motion__tau": -0.3}, "motion.tau is -0.3; expected at least 0"),
     ({"motion__still_threshold": 98.0}, "motion.still_threshold is 98.0; expected a share"),
     ({"motion__still_threshold": 0.0}, "motion.still_threshold is 0.0; expected a share"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fields", "message"), CONFIGS, ids=[str(number) for number in range(25)])
@@ -173,8 +184,11 @@ def rewrite(path, **changes) -> None:
 def test_exemplars_of_other_scales_are_refused_with_both(run):
     folder, data = run
     rewrite(folder / "scales_motion.npz", Z=np.float32([1, 2, 3, 4]))
-    with pytest.raises(ValueError, match=r"clusters_motion/a.npz: made with Z \[1.0, .* there, "
-                                         r"\[1.0, 2.0, 3.0, 4.0\] here"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"clusters_motion/a.npz: made with Z \[1.0, .* there, "
+        r"\[1.0, 2.0, 3.0, 4.0\] here",
+    ):
         of_clusters(Stages(config(), Cache(folder)), data)
 
 

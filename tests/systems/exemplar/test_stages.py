@@ -75,13 +75,14 @@ def figures(workdir) -> dict:
 def test_a_run_writes_what_the_specification_lists(finished, data):
     names = {str(name) for name in stage_files(finished)}
     assert names == {
-        "scales_motion.npz", "exemplars_motion_merged.npz",
+        "scales_motion.npz",
+        "exemplars_motion_merged.npz",
         *(f"features/train/{name}.npz" for name in "ab"),
         *(f"features/test/{name}.npz" for name in "xy"),
         *(f"clusters_motion/{name}{part}.npz" for name in "ab" for part in ("", "_counts")),
         *(f"anomaly_scores_motion/{name}" for name in ("x.npy", "y.npy")),
         *(f"anomaly_scores_motion/{name}_detail.npz" for name in "xy"),
-    }  # fmt: skip
+    }
     own = arrays(finished / "features/test/x.npz")
     assert own["ang"].shape == own["mag"].shape == (5, 9, 12) and own["bkg"].shape == (5, 9, 1)
     assert own["t_start"].tolist() == [0, 2, 4, 6, 8] and own["n_frames"] == 12
@@ -272,10 +273,14 @@ def long(tmp_path_factory):
 
 def start(data, run) -> Program:
     return Program(
-        "vadjax.main", "--config=configs/ped2_exemplar.py:smoke", f"--config.data.dir={data}",
-        "--config.volume.step=(4,20,40)", f"--workdir={run}", "--config.report.videos=1",
+        "vadjax.main",
+        "--config=configs/ped2_exemplar.py:smoke",
+        f"--config.data.dir={data}",
+        "--config.volume.step=(4,20,40)",
+        f"--workdir={run}",
+        "--config.report.videos=1",
         "--config.data.threads=1",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

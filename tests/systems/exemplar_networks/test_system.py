@@ -55,8 +55,9 @@ def test_nothing_moves_anywhere():
     assert losses["ang"] == 0 and np.isfinite([float(x) for x in losses.values()]).all()
 
 
-@pytest.mark.parametrize(("axis", "sign", "turned"), [(2, (-1, 1), motion.FLIP_X),
-                                                      (1, (1, -1), motion.FLIP_Y)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("axis", "sign", "turned"), [(2, (-1, 1), motion.FLIP_X), (1, (1, -1), motion.FLIP_Y)]
+)
 def test_targets_of_a_mirrored_volume_are_permuted(axis, sign, turned):
     flow = np.random.default_rng(0).normal(0, 1, (3, 20, 20, 2))
     straight = targets(flow, 0.3)

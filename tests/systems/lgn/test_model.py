@@ -78,8 +78,13 @@ def test_st_lstm_cell_of_another_input_width():
 def check_cell(case: dict) -> tuple[dict, jax.Array]:
     """Outputs and gradients of one cell are those of the case; its kernels and its input."""
     case = {name: np.asarray(value, np.float32) for name, value in case.items()}
-    names = {"conv_x.0": "x", "conv_h.0": "h", "conv_m.0": "m", "conv_o.0": "o",
-             "conv_last": "last"}  # fmt: skip
+    names = {
+        "conv_x.0": "x",
+        "conv_h.0": "h",
+        "conv_m.0": "m",
+        "conv_o.0": "o",
+        "conv_last": "last",
+    }
 
     def of_torch(weight):
         return jnp.asarray(weight.transpose(2, 3, 1, 0))
@@ -383,8 +388,10 @@ def test_three_steps_in_float64(folder, numbers, noise):
         if name not in noise:
             close(np.linalg.norm(gradients[name]), norm, rtol=1e-9, err_msg=name)
     for kind, ours in {
-        "grad": gradients, "after1": steps[0]["after"], "after3": steps[2]["after"]
-    }.items():  # fmt: skip
+        "grad": gradients,
+        "after1": steps[0]["after"],
+        "after3": steps[2]["after"],
+    }.items():
         for prefix, cut in (("/", np.s_[:]), ("slice/", np.s_[:4, :4])):
             for name, expected in part(case, kind + prefix).items():
                 if name in noise:

@@ -13,8 +13,14 @@ from vadjax.systems.mil.model import WIDTHS, Ranker, keep_masks
 from vadjax.systems.mil.system import State, System, _groups
 
 LAYERS = ("hidden", "squeeze", "score")
-NAMES = {"W1": ("hidden", "kernel"), "b1": ("hidden", "bias"), "W2": ("squeeze", "kernel"),
-         "b2": ("squeeze", "bias"), "W3": ("score", "kernel"), "b3": ("score", "bias")}  # fmt: skip
+NAMES = {
+    "W1": ("hidden", "kernel"),
+    "b1": ("hidden", "bias"),
+    "W2": ("squeeze", "kernel"),
+    "b2": ("squeeze", "bias"),
+    "W3": ("score", "kernel"),
+    "b3": ("score", "bias"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,13 @@ def training_step(model: Network, rate: float, decay: float, top_k: int):
     @functools.partial(jax.jit, donate_argnums=(0, 2))
     def step(params, batch_stats, state, batch, dictionary, keep):
         loss = functools.partial(
-            pair_loss, model=model, dictionary=dictionary, keep=keep,
-            top_k=top_k, selection_dropout=0.0,
-        )  # fmt: skip
+            pair_loss,
+            model=model,
+            dictionary=dictionary,
+            keep=keep,
+            top_k=top_k,
+            selection_dropout=0.0,
+        )
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, aux), gradients = gradient(params, batch_stats, batch, jax.random.key(0))
         updates, state = optimizer.update(gradients, state, params)
@@ -259,6 +263,10 @@ def check_training(case: Case, size: str) -> None:
             check_parameters(numbers, prefix, after, 0.999, 2 * rate, lambda _: AFTER_ONE)
         del outputs, gradients
     check_parameters(
-        numbers, f"after{steps}_slice", after, 0.995, 2 * rate * steps,
+        numbers,
+        f"after{steps}_slice",
+        after,
+        0.995,
+        2 * rate * steps,
         lambda top: {"atol": 2e-5 if size == "small" else 2e-2 * top, "rtol": 0},
-    )  # fmt: skip
+    )

@@ -177,8 +177,15 @@ def test_videos_scored_together_have_the_scores_they_have_alone(config, crops):
 
 def test_as_long_as_few_compilations_need():
     assert [s3r.filled_length(n) for n in (1, 16, 17, 32, 130, 200, 300, 1025)] == [
-        16, 16, 32, 32, 144, 208, 320, 1152,
-    ]  # fmt: skip
+        16,
+        16,
+        32,
+        32,
+        144,
+        208,
+        320,
+        1152,
+    ]
     lengths = {s3r.filled_length(n) for n in range(1, 2049)}
     assert len(lengths) < 50
     assert all(n <= s3r.filled_length(n) <= 1.125 * n + 1 for n in range(128, 2049))

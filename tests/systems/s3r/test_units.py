@@ -87,9 +87,13 @@ def test_convolution_is_a_convolution(rng):
         conv = TemporalConv(7, size=3, dilation=dilation)
         params = conv.init(jax.random.key(dilation), x)
         expected = jax.lax.conv_general_dilated(
-            x, params["params"]["kernel"], (1,), [(dilation, dilation)], rhs_dilation=(dilation,),
+            x,
+            params["params"]["kernel"],
+            (1,),
+            [(dilation, dilation)],
+            rhs_dilation=(dilation,),
             dimension_numbers=("NWC", "WIO", "NWC"),
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(conv.apply(params, x), expected, atol=1e-5)
 
 

@@ -176,8 +176,9 @@ def test_centred_smoothing_is_that_of_scipy():
     np.testing.assert_allclose(score.smooth(values, 3.0, 25), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(("sigma", "length", "form"), [(0, 9, "centred"), (1, 8, "centred"),
-                                                       (1, 9, "left")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sigma", "length", "form"), [(0, 9, "centred"), (1, 8, "centred"), (1, 9, "left")]
+)
 def test_smoothing_that_does_not_exist(sigma, length, form):
     with pytest.raises(ValueError, match=f"gaussian '{form}', {length} frames, sigma {sigma}"):
         score.smooth(np.ones(4), sigma, length, form)

@@ -55,10 +55,14 @@ def taught(scenes, tmp_path_factory):
             yield VideoObjects(video.name, video.num_frames, rows, *outputs)
 
     write_objects(
-        out, {split: found(split) for split in ("train", "test")}, name="taught", frames=data,
-        detector={"name": "boxes"}, outputs=OUTPUTS,
+        out,
+        {split: found(split) for split in ("train", "test")},
+        name="taught",
+        frames=data,
+        detector={"name": "boxes"},
+        outputs=OUTPUTS,
         teachers={"detector": {"name": "none"}, "classifier": None},
-    )  # fmt: skip
+    )
     return out
 
 
@@ -187,8 +191,9 @@ def test_windows_repeat_the_ends():
 def test_new_video_has_the_scores_of_the_dataset(scenes, tmp_path):
     """With objects that a detector finds, frame by frame or many at once."""
     made = tmp_path / "motion"
-    extract_objects.main(["--data", str(scenes), "--out", str(made), "--detector", "motion",
-                          "--min_size", "2"])  # fmt: skip
+    extract_objects.main(
+        ["--data", str(scenes), "--out", str(made), "--detector", "motion", "--min_size", "2"]
+    )
     config, workdir = of(scenes, made), tmp_path / "run"
     config.eval.flag = 0.5
     train.run(config, workdir)

@@ -44,10 +44,14 @@ def teach(data: Dataset, out) -> None:
             yield VideoObjects(video.name, video.num_frames, rows, logits, np.zeros((len(rows), 0)))
 
     write_objects(
-        out, {split: found(split) for split in ("train", "test")}, name="toy", frames=data,
-        detector={"name": "boxes"}, outputs={"detector": OUTPUTS, "classifier": 0},
+        out,
+        {split: found(split) for split in ("train", "test")},
+        name="toy",
+        frames=data,
+        detector={"name": "boxes"},
+        outputs={"detector": OUTPUTS, "classifier": 0},
         teachers={"detector": {"name": "none"}, "classifier": None},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +60,16 @@ def street(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     kinds = tuple(sorted({kind for own in MEANT_FOR.values() for kind in own}))
     recipe = ToyScenes(
-        train=4, test=6, frames=100, height=96, width=128, lanes=(1,), crowd=4.0, events=2,
+        train=4,
+        test=6,
+        frames=100,
+        height=96,
+        width=128,
+        lanes=(1,),
+        crowd=4.0,
+        events=2,
         kinds=kinds,
-    )  # fmt: skip
+    )
     write_scenes(folder / "frames", recipe)
     teach(Dataset(folder / "frames"), folder / "objects")
     return folder

@@ -87,8 +87,17 @@ class Look:
     coat: bool
 
 
-SHIRTS = [(178, 52, 48), (58, 88, 150), (222, 214, 200), (52, 58, 64), (86, 122, 78),
-          (208, 168, 74), (128, 76, 118), (96, 146, 168), (150, 142, 136)]  # fmt: skip
+SHIRTS = [
+    (178, 52, 48),
+    (58, 88, 150),
+    (222, 214, 200),
+    (52, 58, 64),
+    (86, 122, 78),
+    (208, 168, 74),
+    (128, 76, 118),
+    (96, 146, 168),
+    (150, 142, 136),
+]
 TROUSERS = [(44, 52, 82), (40, 40, 44), (98, 88, 74), (74, 82, 92), (130, 116, 92)]
 SKINS = [(232, 190, 160), (206, 160, 122), (150, 104, 74), (98, 66, 48)]
 HAIRS = [(38, 30, 26), (84, 58, 36), (156, 122, 72), (120, 118, 116)]
@@ -161,9 +170,13 @@ def person(
         canvas.disc(place(top, hand), 0.025 * h, shaded(look.skin, light))
         if look.bag == 2 and half:
             corner = place(top, hand)
-            canvas.polygon([(corner[0] + dx * h, corner[1] + dy * h) for dx, dy in
-                            ((-0.05, 0), (0.05, 0), (0.06, 0.13), (-0.06, 0.13))],
-                           (112, 72, 44))  # fmt: skip
+            canvas.polygon(
+                [
+                    (corner[0] + dx * h, corner[1] + dy * h)
+                    for dx, dy in ((-0.05, 0), (0.05, 0), (0.06, 0.13), (-0.06, 0.13))
+                ],
+                (112, 72, 44),
+            )
 
     draw_arm(np.pi, 0.7)
     draw_leg(*legs[1], 0.72)
@@ -195,8 +208,15 @@ def _head(canvas: Canvas, neck: Point, h: float, facing: int, look: Look) -> Non
 
 
 REAR, CRANK, SEAT, HEAD, BAR = (-0.31, 0.19), (0, 0.19), (-0.13, 0.5), (0.24, 0.46), (0.24, 0.56)
-FRAME_TUBES = ((REAR, CRANK), (CRANK, SEAT), (REAR, SEAT), (CRANK, HEAD), (SEAT, HEAD),
-               ((0.31, 0.19), BAR), (BAR, (0.3, 0.56)))  # fmt: skip
+FRAME_TUBES = (
+    (REAR, CRANK),
+    (CRANK, SEAT),
+    (REAR, SEAT),
+    (CRANK, HEAD),
+    (SEAT, HEAD),
+    ((0.31, 0.19), BAR),
+    (BAR, (0.3, 0.56)),
+)
 
 
 def cyclist(
@@ -264,13 +284,31 @@ def cart(
     _head(canvas, put(-0.05, 0.88), h, facing, look)
     for forward in (-0.56, 0.34):
         canvas.limb(put(forward, 0.45), put(forward * 0.94, 1.1), 0.035 * h, (60, 62, 66))
-    canvas.polygon([put(*p) for p in ((-0.72, 0.16), (-0.72, 0.56), (-0.3, 0.58), (-0.24, 0.34),
-                                      (0.28, 0.34), (0.36, 0.62), (0.62, 0.5), (0.72, 0.34),
-                                      (0.72, 0.16))], body)  # fmt: skip
-    canvas.polygon([put(*p) for p in ((-0.72, 0.16), (-0.72, 0.24), (0.72, 0.24), (0.72, 0.16))],
-                   shaded(body, 0.6))  # fmt: skip
-    canvas.polygon([put(*p) for p in ((-0.68, 1.08), (-0.64, 1.16), (0.42, 1.16), (0.46, 1.08))],
-                   (226, 224, 216))  # fmt: skip
+    canvas.polygon(
+        [
+            put(*p)
+            for p in (
+                (-0.72, 0.16),
+                (-0.72, 0.56),
+                (-0.3, 0.58),
+                (-0.24, 0.34),
+                (0.28, 0.34),
+                (0.36, 0.62),
+                (0.62, 0.5),
+                (0.72, 0.34),
+                (0.72, 0.16),
+            )
+        ],
+        body,
+    )
+    canvas.polygon(
+        [put(*p) for p in ((-0.72, 0.16), (-0.72, 0.24), (0.72, 0.24), (0.72, 0.16))],
+        shaded(body, 0.6),
+    )
+    canvas.polygon(
+        [put(*p) for p in ((-0.68, 1.08), (-0.64, 1.16), (0.42, 1.16), (0.46, 1.08))],
+        (226, 224, 216),
+    )
     canvas.disc(put(0.68, 0.4), 0.035 * h, (250, 240, 190))
     for wheel in (-0.45, 0.47):
         hub = put(wheel, 0.15)
@@ -287,16 +325,34 @@ def parked_car(canvas: Canvas, at: Point, h: float, color: Color) -> None:
     def put(forward: float, up: float) -> Point:
         return x + forward * h, y - up * h
 
-    canvas.polygon([put(*p) for p in ((-1.22, 0.16), (-1.24, 0.44), (-1.0, 0.54), (-0.72, 0.82),
-                                      (0.28, 0.84), (0.66, 0.54), (1.16, 0.46), (1.24, 0.3),
-                                      (1.22, 0.16))], color)  # fmt: skip
+    canvas.polygon(
+        [
+            put(*p)
+            for p in (
+                (-1.22, 0.16),
+                (-1.24, 0.44),
+                (-1.0, 0.54),
+                (-0.72, 0.82),
+                (0.28, 0.84),
+                (0.66, 0.54),
+                (1.16, 0.46),
+                (1.24, 0.3),
+                (1.22, 0.16),
+            )
+        ],
+        color,
+    )
     glass = (58, 70, 84)
-    canvas.polygon([put(*p) for p in ((-0.9, 0.55), (-0.66, 0.77), (-0.25, 0.78), (-0.25, 0.55))],
-                   glass)  # fmt: skip
-    canvas.polygon([put(*p) for p in ((-0.19, 0.55), (-0.19, 0.78), (0.25, 0.78), (0.55, 0.55))],
-                   glass)  # fmt: skip
-    canvas.polygon([put(*p) for p in ((-1.22, 0.14), (-1.22, 0.24), (1.22, 0.24), (1.22, 0.14))],
-                   shaded(color, 0.55))  # fmt: skip
+    canvas.polygon(
+        [put(*p) for p in ((-0.9, 0.55), (-0.66, 0.77), (-0.25, 0.78), (-0.25, 0.55))], glass
+    )
+    canvas.polygon(
+        [put(*p) for p in ((-0.19, 0.55), (-0.19, 0.78), (0.25, 0.78), (0.55, 0.55))], glass
+    )
+    canvas.polygon(
+        [put(*p) for p in ((-1.22, 0.14), (-1.22, 0.24), (1.22, 0.24), (1.22, 0.14))],
+        shaded(color, 0.55),
+    )
     canvas.limb(put(-0.22, 0.52), put(-0.22, 0.26), 0.015 * h, shaded(color, 0.6))
     canvas.disc(put(1.17, 0.4), 0.05 * h, (245, 238, 205))
     canvas.disc(put(-1.2, 0.42), 0.045 * h, (170, 40, 36))

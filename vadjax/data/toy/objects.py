@@ -53,8 +53,15 @@ def house(canvas: Canvas, at: Point, h: float, rng: np.random.Generator) -> None
     eaves, over = y - rng.uniform(0.5, 0.62) * h, 0.08 * h
     _box(canvas, x - half, eaves, x + half, y, wall)
     ridge = rng.choice((0.0, 0.45)) * half
-    canvas.polygon([(x - half - over, eaves), (x - ridge, y - h), (x + ridge, y - h),
-                    (x + half + over, eaves)], roof)  # fmt: skip
+    canvas.polygon(
+        [
+            (x - half - over, eaves),
+            (x - ridge, y - h),
+            (x + ridge, y - h),
+            (x + half + over, eaves),
+        ],
+        roof,
+    )
     if rng.random() < 0.6:
         left = x + rng.uniform(-0.5, 0.3) * half
         _box(canvas, left, y - h, left + 0.09 * h, y - 0.8 * h, shaded(roof, 0.8))
@@ -99,8 +106,10 @@ def bridge(canvas: Canvas, at: Point, h: float, rng: np.random.Generator) -> Non
             middle = x - half + pier * span
             _box(canvas, middle - 0.1 * h, y - 0.55 * h, middle + 0.1 * h, y, shaded(color, 0.85))
             for turn in np.linspace(0, np.pi, 9)[:-1] if pier + 1 < piers else ():
-                ends = [(middle + span / 2 - span / 2 * np.cos(a), y - 0.5 * h * np.sin(a))
-                        for a in (turn, turn + np.pi / 8)]  # fmt: skip
+                ends = [
+                    (middle + span / 2 - span / 2 * np.cos(a), y - 0.5 * h * np.sin(a))
+                    for a in (turn, turn + np.pi / 8)
+                ]
                 canvas.limb(*ends, 0.07 * h, shaded(color, 0.7))
         canvas.limb(
             (x - half, y - 0.78 * h), (x + half, y - 0.78 * h), 0.05 * h, shaded(color, 1.2)
@@ -113,8 +122,12 @@ def bridge(canvas: Canvas, at: Point, h: float, rng: np.random.Generator) -> Non
         _box(canvas, middle - 0.045 * h, y - h, middle + 0.045 * h, y, shaded(color, 0.8))
         for reach in np.linspace(0.12, 0.5, 5) * half:
             for side in (-1, 1):
-                canvas.limb((middle, y - 0.97 * h), (middle + side * reach, deck), 0.015 * h,
-                            shaded(color, 0.6))  # fmt: skip
+                canvas.limb(
+                    (middle, y - 0.97 * h),
+                    (middle + side * reach, deck),
+                    0.015 * h,
+                    shaded(color, 0.6),
+                )
 
 
 def _box(canvas: Canvas, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:

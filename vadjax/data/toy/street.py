@@ -99,14 +99,20 @@ class Street:
         low = base if door else base - 0.075 * h
         high, wide = base - 0.225 * h, (0.075 if door else 0.14) * h
         frame, pad = (214, 208, 196), 0.01 * h
-        outer = [(x - pad, low + pad), (x - pad, high - pad), (x + wide + pad, high - pad),
-                 (x + wide + pad, low + pad)]  # fmt: skip
+        outer = [
+            (x - pad, low + pad),
+            (x - pad, high - pad),
+            (x + wide + pad, high - pad),
+            (x + wide + pad, low + pad),
+        ]
         canvas.polygon(outer, frame)
         inside = tuple(np.array((88, 60, 46) if door else (66, 80, 94)) + rng.normal(0, 8, 3))
         canvas.polygon([(x, low), (x, high), (x + wide, high), (x + wide, low)], inside)
         if not door:
-            canvas.polygon([(x, high), (x + 0.5 * wide, high), (x, high + 0.8 * (low - high))],
-                           drawing.shaded(inside, 1.35))  # fmt: skip
+            canvas.polygon(
+                [(x, high), (x + 0.5 * wide, high), (x, high + 0.8 * (low - high))],
+                drawing.shaded(inside, 1.35),
+            )
             canvas.limb((x + wide / 2, low), (x + wide / 2, high), 0.008 * h, frame)
 
     def _light(self, rng: np.random.Generator) -> np.ndarray:

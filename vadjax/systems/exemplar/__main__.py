@@ -67,9 +67,12 @@ def score(system: System, data: Dataset) -> None:
     """Stage 3."""
     read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # each once
     _each(
-        system, data, system.config.eval.split, "score",
+        system,
+        data,
+        system.config.eval.split,
+        "score",
         lambda stages, video: stages.scores(video, data, read(stages.camera)),
-    )  # fmt: skip
+    )
 
 
 def evaluate_all(system: System, data: Dataset) -> None:

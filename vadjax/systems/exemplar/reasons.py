@@ -10,8 +10,20 @@ from vadjax.systems.exemplar.model import Model, from_bytes
 from vadjax.systems.exemplar.scoring import VolumeScores
 
 COMPONENTS = ("appearance", "angle", "speed", "background")  # of the terms, in their order
-COMPASS = ("right", "down-right", "down", "down", "down-left", "left",
-           "left", "up-left", "up", "up", "up-right", "right")  # fmt: skip
+COMPASS = (
+    "right",
+    "down-right",
+    "down",
+    "down",
+    "down-left",
+    "left",
+    "left",
+    "up-left",
+    "up",
+    "up",
+    "up-right",
+    "right",
+)
 PRESENT = 0.5  # probability from which a class is named
 ALSO = 0.5  # share of the largest term from which another one is named too
 NO_MOTION = "no motion was ever seen here"

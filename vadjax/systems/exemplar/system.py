@@ -114,9 +114,12 @@ class System(system.System):
         config, places = self.config, self.method.extractor.grid(video.size)
         found, own = stages.scores(video, data, model), stages.features(video, data)
         by_frame = maps.frame_scores(
-            on_grid(found.score, places), own.t_start, places.window[0], video.num_frames,
+            on_grid(found.score, places),
+            own.t_start,
+            places.window[0],
+            video.num_frames,
             config.eval.map_rule,
-        )  # fmt: skip
+        )
         heat = scoring.cells(by_frame, places, config.eval.map_rule)
         explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
         reasons = tuple(explainer.of(own, found, config.eval.flag))

@@ -65,8 +65,10 @@ class AppearanceTraining:
             trunk, unused = read_resnext50(self.config.model.weights)
             print(f"{self.config.model.weights}: not used: {', '.join(unused) or 'nothing'}")
             trunk = jax.tree.map(jnp.asarray, trunk)
-            found = {name: {**part, "trunk": trunk[name]} if name in trunk else part
-                     for name, part in found.items()}  # fmt: skip
+            found = {
+                name: {**part, "trunk": trunk[name]} if name in trunk else part
+                for name, part in found.items()
+            }
         return found
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:

@@ -73,9 +73,14 @@ class MotionTraining:
         if self._volumes is None:
             config, model = self.config, self.config.model
             self._volumes = Volumes(
-                data, "train", tuple(model.window), tuple(config.data.step), model.tau, model.flow,
+                data,
+                "train",
+                tuple(model.window),
+                tuple(config.data.step),
+                model.tau,
+                model.flow,
                 self.cache.workdir,
-            )  # fmt: skip
+            )
             print(f"Motion of {len(self._volumes):,} volumes by optical flow ({model.flow}).")
         return self._volumes
 

@@ -123,8 +123,13 @@ class StLstmKernels(nn.Module):
     def __call__(self) -> dict[str, jax.Array]:
         """Each kernel [k, k, inputs, outputs] by its name."""
         c = self.features
-        sizes = {"x": (3, c, 7 * c), "h": (3, c, 4 * c), "m": (3, c, 3 * c),
-                 "o": (3, 2 * c, c), "last": (1, 2 * c, c)}  # fmt: skip
+        sizes = {
+            "x": (3, c, 7 * c),
+            "h": (3, c, 4 * c),
+            "m": (3, c, 3 * c),
+            "o": (3, 2 * c, c),
+            "last": (1, 2 * c, c),
+        }
         return {
             name: self.param(name, torch_uniform(k * k * inputs), (k, k, inputs, outputs))
             for name, (k, inputs, outputs) in sizes.items()

@@ -69,9 +69,14 @@ class System(system.System):
         """Batches of windows; see `clips.window_batches`."""
         config = self.config
         return clips.window_batches(
-            data, "train", needed_frames(self.model), config.train.batch, config.seed, shard,
+            data,
+            "train",
+            needed_frames(self.model),
+            config.train.batch,
+            config.seed,
+            shard,
             held_out=config.eval.held_out,
-        )  # fmt: skip
+        )
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """Fresh parameters and items, or those of `model.weights`.
@@ -190,10 +195,14 @@ class System(system.System):
         config = self.config.eval
         if self._stream is None:
             self._stream = StreamScorer(
-                self.model, {}, state.beside.items, test_update=config.test_update,
-                decay=self.config.loss.decay, chunk=config.batch,
+                self.model,
+                {},
+                state.beside.items,
+                test_update=config.test_update,
+                decay=self.config.loss.decay,
+                chunk=config.batch,
                 devices=self.config.train.devices,
-            )  # fmt: skip
+            )
         variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
         self._stream.restart(variables, state.beside.items, config.gamma)
         return self._stream

@@ -64,9 +64,14 @@ class System(system.System):
         """Batches of `train.batch` anomalous and as many normal bags."""
         config = self.config
         return bags.paired_bags(
-            data, "train", config.data.modality, config.train.batch, config.seed, shard,
+            data,
+            "train",
+            config.data.modality,
+            config.train.batch,
+            config.seed,
+            shard,
             held_out=config.eval.held_out,
-        )  # fmt: skip
+        )
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """Fresh parameters, or those of `model.weights`."""

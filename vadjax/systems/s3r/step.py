@@ -49,9 +49,16 @@ def pair_loss(
       bags in turn (`by_label`).
     """
     bags, batch_stats, outputs, chosen = forward(
-        params, batch_stats, batch, rng, model=model, dictionary=dictionary, top_k=top_k,
-        selection_dropout=selection_dropout, keep=keep,
-    )  # fmt: skip
+        params,
+        batch_stats,
+        batch,
+        rng,
+        model=model,
+        dictionary=dictionary,
+        top_k=top_k,
+        selection_dropout=selection_dropout,
+        keep=keep,
+    )
     loss, terms = _loss(bags, weights)
     return loss, (terms, batch_stats, outputs, chosen)
 

@@ -93,9 +93,15 @@ class System(system.System):
                 f"model.top_k = {config.model.top_k} of them are to be chosen"
             )
         return bags.paired_bags(
-            data, "train", config.data.modality, config.train.batch, config.seed, shard,
-            features=bags.all_crops, held_out=config.eval.held_out,
-        )  # fmt: skip
+            data,
+            "train",
+            config.data.modality,
+            config.train.batch,
+            config.seed,
+            shard,
+            features=bags.all_crops,
+            held_out=config.eval.held_out,
+        )
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """Fresh parameters or those of `model.weights`, and the dictionary.

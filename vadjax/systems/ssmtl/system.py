@@ -225,9 +225,13 @@ class System(system.System):
         """Objects → volume → mean → highest → Gaussian; each task's highest object, smoothed."""
         boxes, count = scores.boxes, len(scores.frame_scores)
         raw = score.frame_scores(
-            boxes[:, 0].astype(int), boxes[:, 1:5], boxes[:, 5], count, size,
+            boxes[:, 0].astype(int),
+            boxes[:, 1:5],
+            boxes[:, 5],
+            count,
+            size,
             self.config.eval.filter,
-        )  # fmt: skip
+        )
         series = {"highest_object": scores.frame_scores, **scores.alternatives}
         smooth = functools.partial(self._smooth, form=self.config.eval.gaussian)
         other = next(form for form in score.GAUSSIANS if form != self.config.eval.gaussian)
