@@ -1,7 +1,6 @@
 """Scoring one's own video: the same scores as on a dataset, files, live lines, bad input."""
 
 import contextlib
-import csv
 import json
 import pathlib
 import re
@@ -13,105 +12,23 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import ped2_exemplar, ped2_mnad, ucf_mil
+from configs import ped2_exemplar, ucf_mil
 from tests.helpers.places import ROOT
 from tests.helpers.video_files import cut, moving, write, write_interlaced
+from tests.predict.cases import Net, write_video
 from vadjax import train
-from vadjax.data.clips import Videos
-from vadjax.data.store.records import Dataset, Description
-from vadjax.data.video.reader import Picture, Reading, VideoFile, open_frames
+from vadjax.data.store.records import Description
+from vadjax.data.video.reader import Reading, VideoFile, open_frames
 from vadjax.data.video.snippets import Snippets
 from vadjax.extractors import clips as clip_features
-from vadjax.predict import live
 from vadjax.predict import run as predict
 from vadjax.predict.restore import Clock, Trained, restore
-from vadjax.report import page
 from vadjax.runtime import workdir
 from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
-from vadjax.scores.streaming import PartialScores
 from vadjax.system import load_system
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_report():
-    """Runs go without a report, which takes longer than all else."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "build", lambda out, *_: out)
-        yield
-
-
-def finish(config, data, folder):
-    config.data.dir, config.train.devices = str(data), 1
-    train.run(config, folder)
-    return config, folder
-
-
-@pytest.fixture(scope="module")
-def exemplars(toy_scenes, tmp_path_factory):
-    config = ped2_exemplar.get_config("smoke")
-    config.eval.sigma, config.eval.flag = 1.5, 0.05
-    return finish(config, toy_scenes, tmp_path_factory.mktemp("runs") / "exemplar")
-
-
-@pytest.fixture(scope="module")
-def predictor(toy_scenes, tmp_path_factory):
-    config = ped2_mnad.get_config("smoke")
-    config.eval.test_update, config.eval.gamma = "per_video_reset", 1e6  # the memory learns
-    return finish(config, toy_scenes, tmp_path_factory.mktemp("runs") / "mnad")
-
-
-@pytest.fixture(scope="module")
-def frames(toy_scenes, tmp_path_factory):
-    """The second test video as a folder of pictures."""
-    video = Videos(Dataset(toy_scenes), "test")[1]
-    folder = tmp_path_factory.mktemp("frames") / video.name
-    folder.mkdir()
-    for number, frame in enumerate(video):
-        cv2.imwrite(str(folder / f"{number:03}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    return folder
-
-
-class Net:
-    """Stands for a network: the feature of a clip is its mean grey, in 32 sizes."""
-
-    digest, normalisation, stream, width = "0123", "pm1", "rgb", 32
-
-    def __call__(self, clips):
-        """Features [N, 1, 1, 1, 32]."""
-        means = clips.astype(np.float32).mean((1, 2, 3, 4))[:, None] / 255
-        return (means * np.arange(1, 33, dtype=np.float32))[:, None, None, None]
-
-
-@pytest.fixture(scope="module")
-def finished_ranker(toy_bags, tmp_path_factory):
-    config = ucf_mil.get_config("smoke")
-    config.features.weights = "w"
-    return finish(config, toy_bags, tmp_path_factory.mktemp("runs") / "mil")
-
-
-@pytest.fixture
-def ranker(finished_ranker, tmp_path, monkeypatch):
-    monkeypatch.setattr(clip_features, "load_i3d", lambda *args: Net())
-    config, folder = finished_ranker
-    return config.copy_and_resolve_references(), shutil.copytree(folder, tmp_path / "mil")
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def write_video(path, count, size=(48, 64)):
-    """A video whose frame i has the grey level 5 i."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(
-        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, size[::-1]
-    )
-    for i in range(count):
-        writer.write(np.full((*size, 3), 5 * i % 256, np.uint8))
-    writer.release()
-    return path
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 @pytest.mark.slow
@@ -235,115 +152,6 @@ def test_rows_are_divided_by_their_norm_where_the_training_had_it_so(ranker):
     of_run = clip_features.of_run(config.features, manifest, 32)
     clips = np.full((1, 1, 16, 224, 224, 3), 100, np.uint8)
     assert np.linalg.norm(of_run.features(clips)) == pytest.approx(1)
-
-
-def test_live_prints_a_line_for_every_snippet_and_keeps_the_lines(ranker, tmp_path, capsys):
-    config, folder = ranker
-    video = write_video(tmp_path / "gate.avi", 40)
-    for _ in range(2):
-        assert predict.run(config, folder, str(video), as_it_comes=True) == {}
-    said = capsys.readouterr().out.splitlines()
-    lines = [line for line in said if "frames 16-31  score 0." in line]
-    assert len(lines) == 2 and lines[0].startswith("0:00:00.6  ")
-    rows = rows_of(folder / "predict/gate.live.csv")
-    spans = [(row["first_frame"], row["last_frame"]) for row in rows]
-    assert spans == 2 * [("0", "15"), ("16", "31"), ("32", "39")]
-    assert [row["seconds"] for row in rows[:3]] == ["0.000", "0.640", "1.280"]
-    left = {path.name for path in (folder / "predict").iterdir()}
-    assert left == {"gate.live.csv"}
-
-
-def test_another_aspect_is_warned_of(exemplars, tmp_path):
-    config, folder = exemplars
-    video = str(write_video(tmp_path / "v.avi", 12, (48, 96)))
-    with pytest.warns(UserWarning, match="v: frames of 48 × 96 are stretched to 48 × 64, the size"):
-        predict.run(config, folder, video, tmp_path / "out", film=False)
-
-
-def test_live_lines_have_reasons(exemplars, frames, tmp_path, capsys):
-    config, folder = exemplars
-    predict.run(config, folder, str(frames), tmp_path, as_it_comes=True)
-    rows = rows_of(tmp_path / f"{frames.name}.live.csv")
-    assert [row["last_frame"] for row in rows] == ["15", "19"]
-    assert any("unusual speed" in row["reason"] for row in rows)
-    assert "unusual speed" in capsys.readouterr().out
-
-
-def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
-    config, folder = ranker
-    video = write_video(tmp_path / "street.avi", 40)
-    url = f"file://{video}"
-    failed = predict.run(config, folder, url, name="gate")
-    assert failed == {"gate": "ended"}
-    rows = rows_of(folder / "predict/gate.live.csv")
-    assert rows[-1]["last_frame"] == "39" and rows[-1]["missing"] == "0"
-    said = capsys.readouterr().out
-    assert "frames 32-39" in said and f"Camera {url} ended after 40 frames." in said
-    (named,) = predict.run(config, folder, url)
-    assert named.startswith("camera_file") and (folder / f"predict/{named}.live.csv").is_file()
-    with pytest.raises(ValueError, match="camera file:///nowhere.avi: cannot be opened: No such"):
-        predict.run(config, folder, "file:///nowhere.avi")
-    with pytest.raises(ValueError, match="--fps is not for a camera"):
-        predict.run(config, folder, url, fps=5.0)
-
-
-def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_path, capsys):
-    config, folder = ranker
-    frames = [
-        picture._replace(missing=7 * (number == 20))
-        for number, picture in enumerate(open_frames(write_video(tmp_path / "v.avi", 40)))
-    ]
-    live.watch(restore(config, folder), "v", frames, 25.0, tmp_path)
-    rows = rows_of(tmp_path / "v.live.csv")
-    assert [row["missing"] for row in rows] == ["0", "0", "7", "0"]
-    assert [row["first_frame"] for row in rows] == ["0", "16", "20", "36"]  # none spans the gap
-    assert "(7 frames missing)" in capsys.readouterr().out
-
-
-def test_reasons_stand_in_the_line_of_their_frame():
-    reason = [{"frame": frame, "score": 1.0, "text": str(frame)} for frame in (5, 20, 40, 99)]
-    parts = [
-        PartialScores(np.zeros(18, np.float32), reasons=tuple(reason[:3])),
-        PartialScores(np.zeros(30, np.float32), reasons=tuple(reason[3:])),
-    ]
-    found = [[one["frame"] for one in part.reasons] for part in live.by_snippet(iter(parts))]
-    assert found[0] == [5] and found[1] == [20] and 40 in found[2]
-
-
-def test_times_of_frames(tmp_path):
-    pixels = np.zeros((4, 6, 3), np.uint8)
-    pictures = [Picture(pixels, "", time=time) for time in (0.0, 0.1, 0.0, None, 0.9)]
-
-    def times(**options):
-        clock = Clock(iter(pictures), 10.0, **options)
-        list(clock.frames())
-        return [round(time, 3) for time, _ in clock.times(5)]
-
-    assert times() == [0, 0.1, 0.2, 0.3, 0.9] and times(trust=False) == [0, 0.1, 0.2, 0.3, 0.4]
-    other = Picture(np.zeros((4, 8, 3), np.uint8), "")
-    with pytest.raises(ValueError, match="frame 5 is 4 × 8, those before are 4 × 6"):
-        list(Clock([*pictures, other], 10.0).frames())
-
-
-def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):
-    config, folder = ranker
-
-    class Stops:
-        fps = 25.0
-
-        def __iter__(self):
-            for number, picture in enumerate(open_frames(video)):
-                if number == 35:
-                    raise KeyboardInterrupt
-                yield picture
-
-    video = write_video(tmp_path / "v.avi", 40)
-    trained = restore(config, folder)
-    with pytest.raises(KeyboardInterrupt):
-        live.watch(trained, "v", Stops(), 25.0, tmp_path)
-    assert [row["last_frame"] for row in rows_of(tmp_path / "v.live.csv")] == ["15", "31"]
-    said = capsys.readouterr().out
-    assert "frames 16-31" in said and "v.live.csv" in said
 
 
 def test_a_folder_of_videos_and_one_that_is_broken(ranker, tmp_path, capsys):

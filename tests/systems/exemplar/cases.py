@@ -1,5 +1,6 @@
 """Small datasets and configs for the tests of the exemplar system."""
 
+import json
 import pathlib
 
 import cv2
@@ -136,3 +137,8 @@ def assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
     for name in sorted(path.name for path in (one / "scores").glob("*.jsonl")):
         left, right = (run / "scores" / name for run in (one, other))
         assert left.read_bytes() == right.read_bytes(), name
+
+
+def figures(workdir: pathlib.Path) -> dict:
+    """What a run has measured."""
+    return json.loads((workdir / "metrics.json").read_text())["metrics"]

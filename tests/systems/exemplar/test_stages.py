@@ -12,14 +12,12 @@ import pytest
 from configs import ped2_exemplar
 from tests.helpers.commands import Program
 from tests.systems.exemplar.cases import (
-    Appearance,
-    Networks,
     arrays,
     assert_same,
     config,
+    figures,
     stage_files,
     test_video,
-    texture,
     times,
     two_and_two,
     video,
@@ -27,15 +25,13 @@ from tests.systems.exemplar.cases import (
 )
 from vadjax import evaluate, train
 from vadjax.data.clips import Videos
-from vadjax.data.store.frame_writer import write_frames
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.grid import Grid
 from vadjax.metrics import region
 from vadjax.report import page
-from vadjax.runtime.cache import Cache
 from vadjax.scores import files as scores
 from vadjax.system import load_system
-from vadjax.systems.exemplar import features, files, model, scoring
+from vadjax.systems.exemplar import features, model, scoring
 from vadjax.systems.exemplar.maps import pixel_maps
 from vadjax.systems.exemplar.space import Space
 from vadjax.systems.exemplar.stages import Stages
@@ -66,10 +62,6 @@ def smoke(toy_scenes, tmp_path_factory, without_reports):
         patch.setattr(page, "build", without_reports)
         train.run(made, workdir)
     return made, workdir
-
-
-def figures(workdir) -> dict:
-    return json.loads((workdir / "metrics.json").read_text())["metrics"]
 
 
 def test_a_run_writes_what_the_specification_lists(finished, data):
@@ -431,177 +423,3 @@ def test_a_run_without_a_folder_leaves_nothing_behind(data, finished, tmp_path, 
         assert one.reasons == expected.reasons
     del system
     assert not list(tmp_path.iterdir())
-
-
-# Cameras
-
-
-@pytest.fixture(scope="module")
-def cameras(tmp_path_factory):
-    """Two cameras of different content, and each alone."""
-    root = tmp_path_factory.mktemp("cameras")
-    normal = {
-        "01": [video("01_b", 8, 1, 0), video("01_a", 9, 1, 1)],
-        "02": [video("02_a", 8, 3, 5)],
-    }
-    tests = {"01": [test_video("01_x", 9, 3, 0)], "02": [test_video("02_x", 8, 1, 5)]}
-    for name in normal:
-        write(root / name, normal[name], tests[name])
-    write(root / "both", normal["02"] + normal["01"], tests["02"] + tests["01"])
-    train.run(config(root / "both", data__cameras="prefix"), root / "run")
-    return root
-
-
-def test_cameras_have_models_and_scales_of_their_own(cameras, tmp_path):
-    for name in ("01", "02"):
-        train.run(config(cameras / name), tmp_path / name)
-        for file in ("exemplars_motion_merged{}.npz", "scales_motion{}.npz"):
-            own = arrays(cameras / "run" / file.format(f"_{name}"))
-            alone = arrays(tmp_path / name / file.format(""))
-            for key in own.keys() - {"meta"}:
-                np.testing.assert_array_equal(own[key], alone[key], key)
-        score = f"anomaly_scores_motion/{name}_x.npy"
-        np.testing.assert_array_equal(
-            np.load(cameras / "run" / score), np.load(tmp_path / name / score)
-        )
-    one, other = (arrays(cameras / f"run/scales_motion_{name}.npz")["Z"] for name in ("01", "02"))
-    assert (one != other).any()
-
-
-def test_a_run_of_several_cameras_resumes_and_scores_some_of_them(cameras, tmp_path):
-    run = shutil.copytree(cameras / "run", tmp_path / "run")
-    made = config(cameras / "both", data__cameras="prefix")
-    train.run(made, run)
-    assert_same(cameras / "run", run)
-    evaluate.run(config(cameras / "01", data__cameras="prefix"), run)
-    own, there = (scores.read(run / f"{part}scores/01_x.npz") for part in ("", "evaluate_0/"))
-    np.testing.assert_array_equal(own.map, there.map)
-
-
-def test_unknown_cameras_are_refused_with_names(cameras, tmp_path):
-    run = shutil.copytree(cameras / "run", tmp_path / "run")
-    third = write(tmp_path / "third", [video("03_a", 8, 1)], [test_video("03_x", 8, 2)])
-    with pytest.raises(ValueError, match="video 03_x: no exemplars of camera '03'; .* 01, 02"):
-        evaluate.run(config(third, data__cameras="prefix"), run)
-    mixed = write(tmp_path / "mixed", [video("01_a", 8, 1)], [test_video("02_x", 8, 2)])
-    with pytest.raises(ValueError, match="video 02_x: no exemplars of camera '02'; .* 01$"):
-        train.run(config(mixed, data__cameras="prefix"), tmp_path / "new")
-    plain = write(tmp_path / "plain", [video("a", 8, 1)], [test_video("x", 8, 2)])
-    with pytest.raises(ValueError, match="plain: video a: no camera before an underscore"):
-        train.run(config(plain, data__cameras="prefix"), tmp_path / "newer")
-    with pytest.raises(ValueError, match="has no video of camera '07'"):
-        Stages(config(plain), camera="07").videos(Dataset(plain), "train")
-    for path in run.glob("exemplars_*"):
-        path.unlink()
-    with pytest.raises(FileNotFoundError, match="no merged exemplars of any camera; run: python"):
-        evaluate.run(config(third, data__cameras="prefix"), run)
-
-
-# Networks
-
-
-@pytest.fixture
-def networks(monkeypatch):
-    monkeypatch.setattr(features, "load_appearance", lambda *_: Appearance())
-    monkeypatch.setattr(features, "load_motion", lambda *_: Networks())
-
-
-BOTH = {
-    "model__version": "appearance_motion",
-    "appearance__source": "small",
-    "model__threshold": 0.1,
-}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        BOTH,
-        BOTH | {"motion__source": "networks"},
-        BOTH | {"motion__source": "networks", "model__motion_feature": "penultimate"},
-        BOTH | {"model__motion_feature": "robust", "model__version": "appearance"},
-    ],
-    ids=["flow", "networks", "penultimate", "appearance"],
-)
-def test_networks_take_part(data, networks, tmp_path, fields):
-    made = config(data, motion__still_threshold=None, **fields)
-    made.eval.flag = 0.2
-    train.run(made, tmp_path / "run")
-    version = fields["model__version"]
-    detail = arrays(tmp_path / f"run/anomaly_scores_{version}/x_detail.npz")
-    assert detail["terms"][..., 0].any()
-    assert detail["terms"][..., 1:].any() == (version != "appearance")
-    one = scores.read(tmp_path / "run/scores/x.npz")
-    assert one.reasons and {"bright", "dark"} & set(one.reasons[0]["here"]["probability"])
-    own = arrays(tmp_path / "run/features/test/x.npz")
-    assert own["app"].shape == (5, 9, 2) and own["app_prob"].shape == (5, 9, 2)
-    x = Videos(Dataset(data), "test")[1]
-    middle = x[4 + 2][16:32, 16:32].astype(np.float32) / 255  # of the third volume, region (2, 1)
-    np.testing.assert_allclose(own["app"][2, 7], [middle.mean(), middle.std()], 1e-5)
-    by_networks = fields.get("motion__source") == "networks"
-    assert own["hidden"].shape[-1] == (384 if by_networks else 0)
-    assert own["speeds"].shape[-1] == (0 if by_networks else 4)
-    evaluate.run(made, tmp_path / "run")
-    assert figures(tmp_path / "run/evaluate_0") == figures(tmp_path / "run")
-
-
-# Edge cases (spec §11)
-
-
-def test_videos_of_one_frame(tmp_path):
-    data = write(
-        tmp_path / "data",
-        [video("a", 1, 1), video("b", 8, 1)],
-        [test_video("x", 1, 2), test_video("y", 8, 2)],
-    )
-    train.run(config(data), tmp_path / "run")
-    one = scores.read(tmp_path / "run/scores/x.npz")
-    assert one.frame_scores.shape == (1,) and one.map.shape[0] == 1
-    assert one.frame_scores[0] == 0  # like "a", it stands still
-
-
-@pytest.mark.parametrize(("threshold", "expected"), [(1e3, 9), (0.0, None)])
-def test_one_exemplar_a_region_or_every_distinct_volume(data, tmp_path, threshold, expected):
-    train.run(config(data, model__threshold=threshold), tmp_path / "run")
-    merged = arrays(tmp_path / "run/exemplars_motion_merged.npz")
-    if expected is None:
-        own = [arrays(tmp_path / f"run/features/train/{name}.npz") for name in "ab"]
-        rows = np.concatenate(
-            [np.concatenate([one[c] for c in ("ang", "mag", "bkg")], -1) for one in own]
-        )
-        expected = sum(len(np.unique(rows[:, region], axis=0)) for region in range(9))
-    else:
-        assert merged["source_t"].tolist() == [0] * 9 and not merged["source_sequence"].any()
-    assert merged["offsets"][-1] == expected
-    assert np.isfinite(figures(tmp_path / "run")["auc"])
-
-
-def test_a_scene_without_any_motion_has_scales_of_one(tmp_path):
-    data = write(tmp_path / "data", [video("a", 8, 0)], [test_video("x", 8, 2)])
-    train.run(config(data), tmp_path / "run")
-    merged = arrays(tmp_path / "run/exemplars_motion_merged.npz")
-    assert merged["Z"].tolist() == [1] * 4 and merged["offsets"][-1] == 9
-    one = scores.read(tmp_path / "run/scores/x.npz")
-    assert all(reason["never_moved"] for reason in one.reasons) and one.reasons
-    assert "No motion was ever seen here." in one.reasons[0]["text"]
-
-
-def test_a_dataset_without_training_videos(tmp_path):
-    with pytest.raises(ValueError, match="split 'train' would be empty"):
-        write_frames(tmp_path / "a", {"test": [test_video("x", 8, 2)], "train": []}, name="a")
-    write_frames(tmp_path / "b", {"test": [test_video("x", 8, 2)]}, name="b", shards=1)
-    with pytest.raises(ValueError, match="no split 'train'; this dataset has test"):
-        train.run(config(tmp_path / "b"), tmp_path / "run")
-    assert not (tmp_path / "run/config.json").exists()
-
-
-def test_files_that_are_read_back_are_what_was_measured(data, tmp_path):
-    stages = Stages(config(data), Cache(tmp_path))
-    x = Videos(Dataset(data), "test")[1]
-    made = stages.features(x, Dataset(data))
-    read = stages.features(x, Dataset(data))
-    for name, one, other in zip(made._fields, made, read, strict=True):
-        np.testing.assert_array_equal(one, other, name)
-        assert one.dtype == other.dtype, name
-    assert files.read_meta(tmp_path, arrays(tmp_path / "features/test/x.npz"))["video"] == "x"
-    assert texture(0, (4, 4)).shape == (4, 4)
