@@ -276,7 +276,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
     sizes = {truth[one.video].source_size for one in results}
     if len(sizes) > 1 or not any(own is not None and len(own) for own in tracks):
         return {}
-    found = region.Videos(
+    found = region.MeasuredVideos(
         [one.video for one in results],
         None if maps else [region_files.score_file_boxes(one.video, one, False) for one in results],
         [one.map for one in results] if maps else None,

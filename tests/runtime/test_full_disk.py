@@ -27,9 +27,10 @@ from vadjax.predict import live
 from vadjax.report import marked, overlay, page
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import checkpoint, command, metric_writers, space
+from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
-from vadjax.systems.exemplar import files as stage_files
+from vadjax.systems.exemplar.files import StageFiles
 from vadjax.systems.s3r import dictionary
 
 SIZE = 8_000_000
@@ -122,6 +123,10 @@ def _report(place):
     page.build(place / "report", [SMALL], page.summarize(place, [SMALL]))
 
 
+def stage_files(place):
+    return StageFiles(Cache(place), "v")
+
+
 WRITERS = {  # what writes to a place, and with how little room it must fail
     "checkpoint": (_save, 200 * KB),
     "checkpoint's folders": (_save, 0),
@@ -134,8 +139,11 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
     "scores": (lambda place: files.write(place / "scores", LARGE), 100 * KB),
     "scores, at once": (lambda place: files.write(place / "scores", LARGE), 0),
     "features": (lambda place: write_features(place / "c" / "v.npy", np.ones((99, 999))), 300 * KB),
-    "stage": (lambda place: stage_files.write(place / "s.npz", {"a": FRAMES}, {}), 100 * KB),
-    "stage's array": (lambda place: stage_files.write_array(place / "s.npy", FRAMES), 100 * KB),
+    "stage": (lambda place: stage_files(place).write(place / "s.npz", {"a": FRAMES}, {}), 100 * KB),
+    "stage's array": (
+        lambda place: stage_files(place).write_array(place / "s.npy", FRAMES),
+        100 * KB,
+    ),
     "motion": (lambda p: volumes._write(p / "m.npy", 9999, [np.ones((9999, 25))]), 500 * KB),
     "dictionary": (lambda place: dictionary.save(np.ones((99, 2048)), place / "d.npy"), 300 * KB),
     "tracks": (lambda place: tracks.write({"v": RNG.random((9999, 6))}, place / "t"), 100 * KB),

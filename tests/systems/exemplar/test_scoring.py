@@ -7,8 +7,10 @@ import pytest
 
 from vadjax.ops.distance import Exemplars, Metric
 from vadjax.runtime import mesh
+from vadjax.runtime.cache import Cache
 from vadjax.systems.exemplar import model, scoring
 from vadjax.systems.exemplar.features import Features
+from vadjax.systems.exemplar.files import StageFiles
 from vadjax.systems.exemplar.space import Space
 
 COMPONENTS = ("app", "ang", "mag", "bkg")
@@ -53,11 +55,12 @@ def test_golden_exemplars_through_files(golden, tmp_path, monkeypatch):
         np.testing.assert_allclose(scales, [case[f"Z_{c}"] for c in COMPONENTS], RELATIVE)
         metric = SPACE.metric(SPACE.sizes(train[0]), scales)
         for i, th in enumerate(case["thresholds"].tolist()):
-            folder, meta = tmp_path / f"{name}_{i}", {"threshold": th}
+            files = StageFiles(Cache(tmp_path / f"{name}_{i}"), "golden")
+            meta = {"threshold": th}
             for s, one in enumerate(train):
                 found, own = model.select(one, SPACE, metric, th)
-                model.write_clusters(folder, f"{s:02}", found, own, meta)
-            parts = [model.read_clusters(folder, f"{s:02}", meta) for s in range(len(train))]
+                files.write_clusters(f"{s:02}", found, own, meta)
+            parts = [files.read_clusters(f"{s:02}", meta) for s in range(len(train))]
             merged = model.merge(parts, SPACE, metric, th)
             check_exemplars(case, i, [found for found, _ in parts], merged)
             check_scores(case, i, merged, metric)

@@ -23,12 +23,15 @@ import numpy as np
 
 from vadjax.data.clips import Video
 from vadjax.formats import json_files
+from vadjax.ops.distance import Exemplars
 from vadjax.scores.files import read_arrays
 from vadjax.system import Cache
 from vadjax.systems.exemplar.cameras import ONE
+from vadjax.systems.exemplar.model import READABLE
 
 FORMAT = 1  # of the files; a change that old files do not survive adds one
 TEST = "test"
+MEND = "Remove these files (and those of later stages) to make them anew, or give the same settings"
 
 
 class StageFiles:
@@ -69,6 +72,29 @@ class StageFiles:
         """Stage 2a of a training video: exemplars, by which it is complete, and their counts."""
         folder = self.path("clusters_{version}")
         return folder / f"{video}.npz", folder / f"{video}_counts.npz"
+
+    def write_clusters(
+        self, video: str, found: Exemplars, own: Mapping[str, np.ndarray], meta: Mapping
+    ) -> None:
+        """Writes stage 2a: first the counts, then the exemplars, by which it is complete."""
+        path, counts = self.clusters(video)
+        self.write(counts, {"count": found.count}, meta)
+        self.write(path, {**own, "offsets": found.offsets, "index": found.index}, meta)
+
+    def read_clusters(self, video: str, meta: Mapping) -> tuple[Exemplars, dict[str, np.ndarray]]:
+        """What `write_clusters` wrote.
+
+        Raises:
+          FileNotFoundError, ValueError: as `read`; or arrays that do not belong together.
+        """
+        path, counts_path = self.clusters(video)
+        own = read(path, meta, MEND, (*READABLE, "source_t", "offsets", "index"))
+        counts = read(counts_path, meta, MEND, ("count",))
+        total = own["index"].size
+        check_lengths(path, own, dict.fromkeys((*READABLE, "source_t", "index"), (total,)))
+        check_lengths(counts_path, counts, {"count": (total,)})
+        check_offsets(path, own["offsets"], total)
+        return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own
 
     @property
     def merged(self) -> pathlib.Path:

@@ -17,13 +17,12 @@ from vadjax.system import Cache
 from vadjax.systems.exemplar import features, files, model
 from vadjax.systems.exemplar.cameras import ONE, cameras
 from vadjax.systems.exemplar.features import Extractor, Features
-from vadjax.systems.exemplar.files import StageFiles
+from vadjax.systems.exemplar.files import MEND, StageFiles
 from vadjax.systems.exemplar.method import Method
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.scoring import VolumeScores
 
 TRAIN = "train"
-MEND = "Remove these files (and those of later stages) to make them anew, or give the same settings"
 MEND_FEATURES = "Remove the folder to make features anew, or give the same settings"
 
 
@@ -135,26 +134,14 @@ class Stages:
     def clusters(self, video: Video, data: Dataset) -> tuple[Exemplars, dict[str, np.ndarray]]:
         """Stage 2a: the exemplars of one training video."""
         scales = self.scales(data)
-        path, counts = self.files.clusters(video.name)
+        path, _ = self.files.clusters(video.name)
         meta = self.made_with(data) | {"threshold": self.method.threshold, "video": video.name}
         meta |= {"Z": scales.tolist()}
         if path.is_file():
-            return self._read_clusters(path, counts, meta)
+            return self.files.read_clusters(video.name, meta)
         found, own = self.method.select(video.name, self.features(video, data), scales)
-        # First the counts, then the exemplars, by which the stage is complete.
-        self.files.write(counts, {"count": found.count}, meta)
-        self.files.write(path, own | {"offsets": found.offsets, "index": found.index}, meta)
+        self.files.write_clusters(video.name, found, own, meta)
         return found, own
-
-    def _read_clusters(self, path, counts_path, meta) -> tuple[Exemplars, dict[str, np.ndarray]]:
-        own = files.read(path, meta, MEND, (*model.READABLE, "source_t", "offsets", "index"))
-        counts = files.read(counts_path, meta, MEND, ("count",))
-        total = own["index"].size
-        rows = (*model.READABLE, "source_t", "index")
-        files.check_lengths(path, own, dict.fromkeys(rows, (total,)))
-        files.check_lengths(counts_path, counts, {"count": (total,)})
-        files.check_offsets(path, own["offsets"], total)
-        return Exemplars(own.pop("offsets"), own.pop("index"), counts["count"]), own
 
     def all_clusters(self, data: Dataset) -> list[tuple[Exemplars, dict[str, np.ndarray]]]:
         """Stages 1 and 2a of all training videos."""
