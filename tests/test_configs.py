@@ -9,13 +9,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from tests.helpers.places import ROOT
+from tests.helpers.systems import SYSTEMS
 from vadjax.config import FIELDS, apply_variant, base, descriptions, expect_one_of
 from vadjax.runtime.provenance import flatten
 from vadjax.system import load_system
 
 PATHS = sorted((ROOT / "configs").glob("[a-z]*.py"))
 NAMES = [path.stem for path in PATHS]
-SYSTEMS = sorted(path.parent.name for path in (ROOT / "vadjax" / "systems").glob("*/system.py"))
 
 
 def module_of(name: str):

@@ -19,7 +19,8 @@ import time
 import traceback
 import warnings
 
-SYSTEMS = ("mil", "s3r", "lgn", "ssmtl", "exemplar", "exemplar_networks")
+from tests.helpers.systems import SYSTEMS
+
 IMPORTED = (
     *("vadjax.train", "vadjax.predict.run", "scipy.io", "sklearn.linear_model"),
     *(f"vadjax.systems.{system}.system" for system in SYSTEMS),

@@ -16,8 +16,8 @@ import tempfile
 import weakref
 
 from tests.helpers.places import ROOT
+from tests.helpers.systems import SYSTEMS
 
-SYSTEMS = ("mil", "s3r", "lgn", "ssmtl", "exemplar", "exemplar_networks")
 IMPORTED = (
     "vadjax.train",
     "vadjax.predict.run",
