@@ -139,6 +139,7 @@ def measure(
 
     With several processes each scores its share of the videos; the first writes the rest.
     """
+    # Score the split and measure the scores.
     split = config.eval.split
     if system.scores_videos:
         videos = system.videos(data, split)
@@ -148,6 +149,7 @@ def measure(
             found |= region_figures(config, results, videos, out)
     else:
         results, found = [], system.figures(state, data)
+    # What is kept of it.
     summary = {
         "title": f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), "
         f"seed {config.seed}",
@@ -162,6 +164,7 @@ def measure(
         "untrained": dict(before),
         provenance.KEY: made_with(config, data),
     }
+    # The table and the report.
     if processes.is_first():
         metric_writers.write_json(out / "metrics.json", summary)
         table.print_table(summary)
@@ -267,6 +270,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
       videos: the videos that were scored.
       out: folder to write to.
     """
+    # Are there places in the scores, and the truth of each video?
     truth = {video.name: video for video in videos if hasattr(video, "tracks")}
     maps = all(one.map is not None for one in results)
     boxes = all(one.boxes is not None for one in results)
@@ -276,6 +280,7 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
     sizes = {truth[one.video].source_size for one in results}
     if len(sizes) > 1 or not any(own is not None and len(own) for own in tracks):
         return {}
+    # Both side by side, in the order of the scores.
     found = region.MeasuredVideos(
         [one.video for one in results],
         None if maps else [region_files.score_file_boxes(one.video, one, False) for one in results],

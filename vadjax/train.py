@@ -45,14 +45,17 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     """As `run`, in a folder that is held."""
     if source.is_toy(config):
         print(source.TOY_NOTICE)
+    # The system, its dataset, and what is wrong with either.
     system = load_system(config, Cache(folder), any_module=True)
     with processes.first_then_others("dataset"):
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
+    # The input. Its position is the number of steps that are done.
     devices = mesh.of_run(config)
     with processes.first_then_others("input"):
         batches = system.batches(data, loader.this_process())
     workdir.keep_facts(folder, system.facts(data))
+    # The first state: of the newest checkpoint, or a new one.
     root = jax.random.key(config.seed)
     selection = evaluate.selects(config, system)
     with Checkpoints(folder, bool(selection), config.train.keep) as checkpoints:
@@ -72,6 +75,7 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
             if not config.train.steps:
                 workdir.claim(folder, config, data)
                 checkpoints.save(0, state)
+        # Train up to the last step.
         if batches is not None:
             batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
         _print_start(config, folder, data, devices, state, step)
@@ -82,10 +86,12 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
             workdir.add_provenance(folder, {"from_step": step, **evaluate.made_with(config, data)})
             loop = Loop(config, system, data, devices, checkpoints, writer, folder)
             state = loop.run(state, batches, step, jax.random.fold_in(root, STEP_STREAM))
+        # The state that is reported: of the last step, or of the best one.
         step, chosen = config.train.steps, "last step" if config.train.steps else "no steps"
         if selection and checkpoints.best is not None:
             chosen = selection
             state, step = checkpoints.restore(mesh.abstract(devices, state), step=checkpoints.best)
+    # Finish it, keep it, and measure it.
     workdir.claim(folder, config, data)
     state = system.finalize(mesh.local(state), data)
     checkpoint.write_finished(folder, state)
@@ -166,12 +172,14 @@ class Loop:
             update = None
             profile = _Profile(self.folder, first, config.steps) if config.profile else None
             for step in range(first + 1, config.steps + 1):
+                # Update.
                 batch = mesh.put_batch(self.devices, next(batches))
                 own_rng = jax.random.fold_in(rng, step)
                 update = update or self.compile(state, batch, own_rng)
                 state, scalars = update(state, batch, own_rng)
                 if profile is not None:
                     profile.after(step, state)
+                # Evaluate, log and save, where it is time for it.
                 self.waiting.append((step, scalars))
                 figure = self._evaluate(step, state) if self._evaluates(step) else None
                 asked = stop.asked(step)  # once a step: it may come at any moment
@@ -182,6 +190,7 @@ class Loop:
                     workdir.claim(self.folder, self.config, self.data)
                     self.checkpoints.save(step, state, figure)
                 bar.update(step, self.shown)
+                # Stop, if a signal asked for it.
                 if asked:
                     self.checkpoints.wait()
                     print(

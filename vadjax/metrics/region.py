@@ -246,6 +246,7 @@ def warn_of_scale(videos: MeasuredVideos) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Reads, measures and returns what the command prints."""
+    # How the files are to be read.
     flags = ("--detection_columns", "--first_frame"), ("--track_columns", "--first_track_frame")
     layouts = (
         layout(DETECTIONS, args.detection_columns, args.first_frame or 0, flags[0]),
@@ -256,6 +257,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         raise ValueError(
             f"--detection_columns: for tables, and {args.detections} is read as {form}"
         )
+    # Both sides, and what does not fit together.
     videos = read_videos(
         args.detections,
         args.tracks,
@@ -273,6 +275,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     warn_of_frames(videos)
     if args.masks and videos.maps is None:
         raise ValueError("--masks: pixel-level figures need maps, and these are boxes")
+    # The curves, the figures, and the settings that they depend on.
     points = measure(
         videos,
         args.alpha,

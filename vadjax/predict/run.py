@@ -72,6 +72,7 @@ def run(
       FileNotFoundError: no finished run, or no such video.
       ValueError: another system's run, or nothing can be scored.
     """
+    # What the flags say must fit together, and a camera has a way of its own.
     if name is not None:
         check_name(name, "--name")
     folder = pathlib.Path(folder)
@@ -82,6 +83,7 @@ def run(
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
         return _camera(config, folder, video, out, name, reading.deinterlace)
+    # The videos, and whether their names are free.
     videos = _named(find_videos(video))
     if name is not None:
         if len(videos) > 1:
@@ -89,6 +91,7 @@ def run(
         videos = dict.fromkeys([name], *videos.values())
     if not as_it_comes:
         _check_free(videos, out)
+    # Each by itself: one that is damaged does not end the others.
     trained, failed = restore(config, folder), {}
     for own, path in videos.items():
         try:
@@ -213,6 +216,7 @@ def write(
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
+    # Scores, and where they are highest.
     result = score(trained, name, open_frames(path, reading), rate)
     files.write(out / "scores", result)
     found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
@@ -227,6 +231,7 @@ def write(
         "intervals": [_row(one, result, rate.fps) for one in found],
         provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
+    # The files, and the lines that a person reads.
     metric_writers.write_json(out / f"{name}.json", summary)
     curve = curves.draw_predicted(result, found, rate.fps)
     replacing.write(out / f"{name}.png", curves.to_png(curve))

@@ -72,6 +72,7 @@ def _page(
     reasons: int,
 ) -> Html:
     """The text of the page; the figures are also written to the folder `work`."""
+    # All curves have the same scale.
     ranked = rank(videos)
     top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
     bottom = min(0.0, min(float(np.min(video.frame_scores)) for video, _, _ in ranked))
@@ -89,6 +90,7 @@ def _page(
         )
         return html('<div class="two">{}</div>', join(figures))
 
+    # The best and the worst, none of them twice.
     shown = min(shown, -(-len(ranked) // 2))
     best = ranked[:shown]
     worst = ranked[shown:][::-1][:shown]
@@ -97,6 +99,7 @@ def _page(
         "are ranked by their own AUC; normal videos by their highest score, anomalous throughout "
         "by their lowest: 1 − maximum, or minimum.</p>"
     )
+    # The page from top to bottom.
     parts = [
         html("<h1>{}</h1>", summary["title"]),
         _notice(summary),

@@ -26,12 +26,14 @@ def check(scores: "Scores") -> "Scores":
         shape or other than 0 and 1, times that fall, segment scores, boxes, a map or pictures of a
         wrong shape or frame, or examples of a wrong shape or of a reason that is not there.
     """
+    # Names become those of files.
     video = scores.video
     if wrong := wrong_with(video):
         raise ValueError(f"video name {shorten(video)} cannot be the name of a file: {wrong}")
     for name in scores.alternatives:
         if wrong := wrong_with(name):
             raise ValueError(f"{video}: {ALTERNATIVE}{shorten(name)} cannot be a name: {wrong}")
+    # One finite score a frame.
     frames = np.asarray(scores.frame_scores)
     if frames.ndim != 1 or not frames.size or frames.dtype.kind not in "fiu":
         raise ValueError(
@@ -39,6 +41,7 @@ def check(scores: "Scores") -> "Scores":
         )
     if bad := int((~is_finite(frames)).sum()):
         raise ValueError(f"{video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
+    # What else there is must fit the frames.
     _check_series(scores, len(frames))
     if scores.labels is not None:
         _check_labels(video, np.asarray(scores.labels), scores)

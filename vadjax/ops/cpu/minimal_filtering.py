@@ -55,6 +55,7 @@ def _by_taps(x, w):
 
     Of x [B, T + taps - 1, H, W, C] and w [taps, 3, 3, C, F] → [B, T, H, W, F].
     """
+    # Rows in fours, each with a row above and one below: six sums of them (Winograd's F(4, 3)).
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
@@ -67,6 +68,7 @@ def _by_taps(x, w):
         2 * (r[1] - r[3]) + (r[4] - r[2]),
         4 * r[1] - 5 * r[3] + r[5],
     )
+    # The kernels in the same form.
     transform = jnp.asarray(WINOGRAD, w.dtype)
     kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
 
@@ -78,6 +80,7 @@ def _by_taps(x, w):
             plain.conv(p, k[None], (1, 1), padding) for p, k in zip(moments, kernel, strict=True)
         )
 
+    # Six products instead of twelve, and back to four rows.
     m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]

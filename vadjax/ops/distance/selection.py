@@ -149,6 +149,7 @@ def _select_on_device(x, lengths, metric, threshold, capacity, block, sharding):
         for group, rows in groups(np.asarray(pending), REGIONS, sharding):
             part, there = place(x, rows, 0, size, sharding), lengths[rows].astype(np.int32)
             launched.append((group, run(part, there, scales, limits)))
+        # Regions with more exemplars than there is room for go again, with twice the room.
         pending = []
         for group, (found, *parts) in launched:
             parts = [np.asarray(a)[: len(group), : x.shape[1]] for a in parts]
@@ -158,6 +159,7 @@ def _select_on_device(x, lengths, metric, threshold, capacity, block, sharding):
             keep[done], slot[done], unsure[done] = (a[fits] for a in parts[:3])
             pending.extend(group[~fits])
         capacity *= 2
+    # What float32 cannot tell is decided in float64.
     for region in np.flatnonzero(unsure.any(1)):
         own = x[region, : lengths[region]]
         _decide_again(own, metric, threshold, keep[region], slot[region], unsure[region])

@@ -178,6 +178,7 @@ def score_windows(
     """
     check_frames(frames[None])
     height, width = frames.shape[1:3]
+    # Each frame is encoded once for all windows that hold it.
     gates = model.apply(variables, frames[None], method="frame_gates")[0]
     if past.frames is not None:
         gates = jnp.concatenate([past.gates, gates])

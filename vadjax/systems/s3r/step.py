@@ -144,6 +144,7 @@ def accumulated(
     def split(a: jax.Array) -> jax.Array:  # row i goes to part i % parts: devices keep their rows
         return a.reshape(size // parts, parts, *a.shape[1:]).swapaxes(0, 1)
 
+    # The parts, and three functions: a part's share of the loss, the loss, and a part's gradient.
     pieces = {label: split(rows) for label, rows in batch.items()}, jnp.arange(parts)
 
     def bags_of(params, batch_stats, piece):
@@ -166,6 +167,7 @@ def accumulated(
         _, pull = jax.vjp(lambda p: bags_of(p, batch_stats, rows)[0], params)
         return jax.tree.map(jnp.add, total, pull(towards)[0]), None
 
+    # Once through all parts for the loss, and once more for its gradient.
     stats, bags = jax.lax.scan(first, batch_stats, pieces)
     (loss, terms), towards = jax.value_and_grad(whole, has_aux=True)(bags)
     zeros = jax.tree.map(jnp.zeros_like, params)
