@@ -75,7 +75,7 @@ class Lite0(Classifier):
 
         # On CPU a small batch stays in the cache: 64 objects a second and core, against 38
         batch = 2 * jax.device_count() if jax.default_backend() == "cpu" else BATCH
-        variables = weights.restore(folder, efficientnet.variable_shapes(), batch)
+        variables = restore(folder, efficientnet.variable_shapes(), batch)
         self._run = batched.Batches(apply, variables, batch)
         self.settings = {"name": LITE0, "weights": str(folder.absolute()), "teacher_size": side}
         self.settings["sha256"] = batched.digest_of(variables, self.settings["name"])

@@ -69,7 +69,7 @@ def test_sizes_that_are_too_large_together_are_not_taken(tmp_path):
     theirs = {**CONFIG, "model": {**CONFIG["model"], "hidden": [1 << 20, 1 << 20, 2]}}
     (tmp_path / "config.json").write_text(json.dumps(theirs))
     with pytest.raises(ValueError, match=r"config\.json: model.hidden is .* would be 2e\+12 tog"):
-        workdir.adopt(config(), tmp_path, ())
+        workdir.adopt(config(), tmp_path)
 
 
 def test_fields_of_the_same_type_are(tmp_path):

@@ -142,7 +142,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_behind(toy_bags, tmp_path):
     assert list((tmp_path / "x").iterdir()) == []
 
 
-@pytest.mark.parametrize(("argument", "message"), [("verify", "'checksum' or 'size'")])
+@pytest.mark.parametrize(("argument", "message"), [("verify", "expected one of checksum, size")])
 def test_unknown_options(toy_bags, argument, message):
     with pytest.raises(ValueError, match=message):
         Dataset(toy_bags, **{argument: "other"})
