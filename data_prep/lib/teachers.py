@@ -15,6 +15,7 @@ from vadjax.backbones.provenance import check_folder
 from vadjax.data.store.records import sha256
 from vadjax.data.video.crops import cut, rectangles
 from vadjax.extractors import batched
+from vadjax.extractors.weights import restore
 
 LITE0 = "efficientnet_lite0"
 BATCH = 64  # crops at once
