@@ -231,7 +231,10 @@ def test_dropout_keeps_the_mean():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"pairing": "some"}, "expected one of diagonal, all"), ({"segments_used": 33}, "has 32 segments")],
+    [
+        ({"pairing": "some"}, "expected one of diagonal, all"),
+        ({"segments_used": 33}, "has 32 segments"),
+    ],
 )
 def test_loss_refuses(options, message):
     with pytest.raises(ValueError, match=message):
