@@ -61,7 +61,7 @@ def test_distillation_in_probabilities():
     np.testing.assert_allclose(found, [2.0], rtol=1e-6)
     found = score.task_scores(outputs, crops, detector, "probabilities")["distillation"]
     np.testing.assert_allclose(found, [np.tanh(1) / 2], rtol=1e-6)
-    with pytest.raises(ValueError, match="'softmax'; expected 'logits' or 'probabilities'"):
+    with pytest.raises(ValueError, match="'softmax'; expected one of logits, probabilities"):
         score.task_scores(outputs, crops, detector, "softmax")
     with pytest.raises(ValueError, match="no detector outputs"):
         score.task_scores(outputs, crops)
