@@ -39,13 +39,14 @@ def test_a_wrong_leaf_is_found():
 
 
 def test_a_wrong_leaf_is_not_excused_by_sides():
-    def row(ratio, own):
+    def row(ratio, own, drawn=None):
         found = own and cases.Sides(1, 1, 1e-6, 1e-6, own, "a")
-        return cases.Row(1, 0.0, 1e-3, 1e-6, ratio, found, "a", "a")
+        return cases.Row(1, 0.0, 1e-3, 1e-6, ratio, found, drawn, "a", "a")
 
     assert row(2.9, None).holds
     assert row(1000.0, 2.9).holds
     assert not row(1000.0, 3.1).holds
+    assert row(1000.0, 900.0, 0.4).holds and not row(1000.0, 900.0, 3.1).holds
 
 
 def one_unit_at_the_corner(params, x):
