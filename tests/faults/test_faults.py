@@ -1,7 +1,9 @@
 """A short run of the campaign; the long one: `python -m tests.faults`."""
 
+import importlib.util
 import json
 import os
+import pathlib
 import zipfile
 
 import numpy as np
@@ -70,6 +72,15 @@ def test_damaged_inputs_are_refused_by_name_or_change_nothing(root, worker):
     found = list(fuzz.run(FUZZED, 7, root, worker, chosen))
     wrong = [outcome for outcome in found if outcome.kind in outcomes.BAD]
     assert len(found) == FUZZED and not wrong, outcomes.table(found)
+
+
+def test_all_programs_and_configs_of_the_campaign_are_there(tmp_path):
+    for one in fuzz.INPUTS:
+        assert importlib.util.find_spec(one.module), one.name
+        for option in one.command(tmp_path / "in", tmp_path / "out"):
+            if option.startswith("--config="):
+                file = option.removeprefix("--config=").split(":")[0]
+                assert pathlib.Path(file).is_file(), (one.name, option)
 
 
 def test_after_a_kill_the_same_command_makes_the_same_files(root, worker):

@@ -125,7 +125,7 @@ INPUTS = (
         "ResNeXt",
         resnext_weights,
         "resnext.pth",
-        "eval_appearance",
+        "exemplar_appearance_network",
         *("--config.model.architecture=resnext50", "--config.model.size=32"),
         *("--config.eval.batch=2", "--config.eval.images=4"),
     ),

@@ -9,12 +9,10 @@ the step as the training loop compiles it, beside that of plain `lax` operations
 gradients and without compiler options (`tests/gradients/plain.py`), on the same parameters and the
 same batch. For every case the leaf with the largest error is named. Exits with 1 where a bound is
 not kept: float64 within 1e-9; float32 within three times the distance of the plain float32 form
-from the plain float64 form, leaf by leaf (`ratio`). A unit at the corner of a ReLU changes sides by
-any rounding, and a leaf jumps with it. Where the ratio is above three the two float32 forms are
-therefore each compared with the plain float64 form *on the sides that they took*
-(`tests/gradients/sides.py`), and the bound holds for those (`on own sides`). The sides of the
-backward pass, which XLA may compute anew, cannot be seen: where that ratio is above three too, both
-forms are drawn five times with their parameters moved by roundings (`drawn` in the JSON).
+from the plain float64 form, leaf by leaf (`ratio`). A unit at the corner of a ReLU, a pooling or an
+absolute difference changes sides by any rounding, and a leaf jumps with it. Where the ratio is
+above three the two float32 forms are therefore each compared with the plain float64 form *on the
+sides that they took* (`tests/gradients/sides.py`), and the bound holds for those (`on own sides`).
 
 With `--save` the compiled gradients in float32 are kept. `--beside` compares those of an earlier
 version, kept in a checkout of it to which this folder was copied, with this version's and with the

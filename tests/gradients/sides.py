@@ -1,15 +1,16 @@
 """Which sides a step's units took, and a step whose units take given sides.
 
-A ReLU asks of every unit whether it is above zero, and a pooling which of its inputs is the
-largest. A unit that is nearly at such a corner changes sides by any rounding, and the gradient
-jumps. Two steps can only be compared to a rounding when all units took the same sides.
+A ReLU asks of every unit whether it is above zero, a pooling which of its inputs is the largest,
+and an absolute difference in a loss which sign it has. A unit that is nearly at such a corner
+changes sides by any rounding, and the gradient jumps. Two steps can only be compared to a rounding
+when all units took the same sides.
 
     with sides.recorded() as taken:
         ...  # a step in float32, as it is compiled
     with sides.forced(taken):
         ...  # the plain step in float64, on the sides that were recorded
 
-Recording hands the sides of every ReLU and every `max_pool` out of the compiled step. That it
+Recording hands the sides of every ReLU, `max_pool` and `jnp.abs` out of the compiled step. That it
 changes nothing is shown by the gradient, which must be that of the step alone to the bit.
 """
 
@@ -29,13 +30,14 @@ from vadjax.ops import pool
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[np.ndarray]]:
-    """Sides of every ReLU and pooling in the order of the model; filled at the end.
+    """Sides of every ReLU, pooling and absolute value in the order of the step; filled at the end.
 
     Of a ReLU for every unit whether it is above zero (bool), of a pooling the place of the first
-    largest in each window (int32). The step is traced and run within.
+    largest in each window (int32), of an absolute value the sign (float). The step is traced and
+    run within.
     """
     taken, found, calls = [], {}, itertools.count()
-    relu, max_pool = jax.nn.relu, pool.max_pool
+    relu, max_pool, absolute = jax.nn.relu, pool.max_pool, jnp.abs
 
     def keep(side: jax.Array) -> None:
         number = next(calls)
@@ -49,7 +51,11 @@ def recorded() -> Iterator[list[np.ndarray]]:
         keep(_windows(x, window).argmax(-1).astype(jnp.int32))
         return max_pool(x, window)
 
-    with _replaced(kept_relu, kept_pool):
+    def kept_absolute(x):
+        keep(jnp.sign(x))
+        return absolute(x)
+
+    with _replaced(kept_relu, kept_pool, kept_absolute):
         yield taken
         jax.effects_barrier()
     taken.extend(found[number] for number in sorted(found))
@@ -81,12 +87,15 @@ def forced(taken: Sequence[np.ndarray]) -> Iterator[None]:
         place = next_side(x.shape[:-1])
         return jnp.where(place[..., None] == np.arange(x.shape[-1]), x, 0).sum(-1)
 
-    with _replaced(relu, max_pool):
+    def absolute(x):
+        return x * next_side(x.shape)
+
+    with _replaced(relu, max_pool, absolute):
         yield
 
 
 @contextlib.contextmanager
-def _replaced(relu: Callable, max_pool: Callable) -> Iterator[None]:
+def _replaced(relu: Callable, max_pool: Callable, absolute: Callable) -> Iterator[None]:
     """Every module of the package calls these instead."""
     own = [module for name, module in sys.modules.items() if name.startswith("vadjax.")]
     with contextlib.ExitStack() as stack:
@@ -96,6 +105,7 @@ def _replaced(relu: Callable, max_pool: Callable) -> Iterator[None]:
             if getattr(module, "max_pool", None) is pool.max_pool and module is not pool:
                 stack.enter_context(mock.patch.object(module, "max_pool", max_pool))
         stack.enter_context(mock.patch.object(pool, "max_pool", max_pool))
+        stack.enter_context(mock.patch.object(jnp, "abs", absolute))
         yield
 
 
