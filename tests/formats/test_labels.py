@@ -64,6 +64,15 @@ def test_json_of_rows(tmp_path, content):
     equal(read_labels(path))
 
 
+def test_json_of_numbers_and_words_is_refused(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text('{"01": [true, false]}')
+    assert read_labels(path)["01"].tolist() == [1, 0]
+    path.write_text('{"01": [1, 0, true]}')
+    with pytest.raises(ValueError, match="labels.json: 01: some labels are true or false and some"):
+        read_labels(path)
+
+
 def test_json_of_intervals_needs_the_numbers_of_frames(tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"01": [[3, 5]], "02": [[0, 1]]}))

@@ -15,3 +15,6 @@ def test_the_area_of_two_files_and_rates_that_do_not_belong_together(tmp_path, c
     for wrong in (short, str(tmp_path / "negative.npy")):
         with pytest.raises(SystemExit, match="^error: .*npy and .*tpr.npy: "):
             compute_auc.main([wrong, tpr])
+    np.save(tpr, [0.5, 1.0, -3.8e115])
+    with pytest.raises(SystemExit, match="^error: .*tpr.npy: rates of -3.8e.115 to 1; expected"):
+        compute_auc.main([fpr, tpr])

@@ -85,10 +85,13 @@ def test_a_step_that_was_selected_may_differ(tmp_path, capsys):
 
 
 def test_splits_of_one_set_have_a_mean(tmp_path, capsys):
-    runs = [write(tmp_path / str(n), n, data=f"weak_{n}", digest=f"{n}") for n in (0, 1, 10)]
+    runs = [
+        write(tmp_path / str(n), seed, data=f"weak_{n}", digest=f"{n}")
+        for seed, n in enumerate((0, 1, 10))
+    ]
     out = printed(capsys, *runs)
     assert "mil on splits 0, 1, 10 of weak (test), last step" in out
-    assert cells(out, "auc")[3] == "1.067 ± 0.450"
+    assert cells(out, "auc")[3] == "0.800 ± 0.082"
     same_seed = [write(tmp_path / f"s{n}", 0, data=f"weak_{n}", digest=f"{n}") for n in (0, 1)]
     assert cells(printed(capsys, *same_seed), "auc")[2] == "0.700 ± 0.000"
 
@@ -144,6 +147,9 @@ def test_a_figure_of_the_first_state_alone_is_shown(capsys):
         ({"metrics": {"other:x": 0.5}}, "metrics has 'other:x', which is no figure"),
         ({"untrained": {"auc": "x"}}, r"untrained\.auc is 'x'; expected"),
         ({"untrained": []}, "untrained is a list"),
+        ({"metrics": {"auc_anomalous": 10**19}}, r"auc_anomalous is 1e\+19; expected 0 to 1"),
+        ({"metrics": {"pr_auc": 1.5}}, r"pr_auc is 1\.5; expected 0 to 1"),
+        ({"untrained": {"auc:speed": -0.1}}, r"auc:speed is -0\.1; expected 0 to 1"),
         ({"title": 5}, "title is 5; expected text"),
         ({"made_with": 5}, "made_with is 5; expected"),
         ({"made_with": {"dataset": {"sha256": 5}}}, "made_with.dataset.sha256 is 5; expected text"),
@@ -154,6 +160,13 @@ def test_summaries_of_other_types_are_refused(tmp_path, change, message):
     (tmp_path / "metrics.json").write_text(json.dumps(summary | change))
     with pytest.raises(ValueError, match=rf"metrics\.json: {message}"):
         comparison.read_run(tmp_path)
+
+
+def test_figures_that_are_no_shares_have_any_value(tmp_path):
+    figures = {"videos": 12, "flow_error": 3.5, "auc": None, "threshold": -2.0}
+    summary = {"title": "mil on toy (test), step 3 (last), seed 0", "metrics": figures}
+    (tmp_path / "metrics.json").write_text(json.dumps(summary))
+    assert comparison.read_run(tmp_path).summary["metrics"] == figures
 
 
 @pytest.mark.parametrize("content", [b"", b'{"title": ', b"[]", b"[" * 100_000, b'{"t": "\xff"}'])

@@ -234,6 +234,8 @@ def _row(where: str, values) -> np.ndarray:
     Raises:
       ValueError: another shape, or values other than 0 and 1.
     """
+    if isinstance(values, list) and len({isinstance(value, bool) for value in values}) > 1:
+        raise ValueError(f"{where}: some labels are true or false and some are numbers")
     try:
         row = np.asarray(values)
     except ValueError as error:  # lists of several lengths

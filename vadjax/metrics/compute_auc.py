@@ -34,9 +34,13 @@ def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
     """The area of a curve in two files.
 
     Raises:
-      ValueError: they hold no curve; names both.
+      ValueError: they hold no curve, or true-positive rates that are no shares; names the files.
     """
     rates = _load(fpr), _load(tpr)
+    if len(rates[1]) and not 0 <= rates[1].min() <= rates[1].max() <= 1:
+        raise ValueError(
+            f"{tpr}: rates of {rates[1].min():g} to {rates[1].max():g}; expected shares, 0 to 1"
+        )
     try:
         return area(*rates)
     except ValueError as error:

@@ -23,6 +23,10 @@ OF_ONE_RUN = (
     *HARMLESS,
 )
 SPLIT = re.compile(r"_(\d+)$")  # at the end of the name of a set that is one of several splits
+# Figures that are shares or areas of shares, so that they lie within 0 and 1.
+SHARES = re.compile(
+    r"(.*_)?auc(_.*)?(:.*)?|ap|eer|false_alarm_rate|[rt]bdc|mean_precision.*|accuracy_.*", re.DOTALL
+)
 LENGTH = 60  # letters of a value
 FIGURE = (float, None)
 MADE_OF = {"sha256": str}
@@ -70,6 +74,9 @@ def read_run(folder: str | pathlib.Path) -> Run:
     json_files.check_fields(summary, SUMMARY, path)
     if odd := [name for name in summary["metrics"] if not OF_OTHERS.fullmatch(name)]:
         raise ValueError(f"{path}: metrics has {odd[0]!r:.80}, which is no figure of vadjax")
+    for name, value in {**(summary.get("untrained") or {}), **summary["metrics"]}.items():
+        if SHARES.fullmatch(name) and value is not None and (value < 0 or value > 1):
+            raise ValueError(f"{path}: {name} is {value:g}; expected 0 to 1")
     made = summary.get(KEY) or {}
     config = made.get("config")
     digests = [made[name]["sha256"] for name in ("dataset", "objects") if made.get(name)]

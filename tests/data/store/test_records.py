@@ -115,7 +115,7 @@ def test_a_missing_shard_folder_manifest_or_split(copy, tmp_path):
     with pytest.raises(ValueError, match="no split 'val'; this dataset has train, test"):
         Dataset(copy).records("val")
     shard(copy).unlink()
-    with pytest.raises(FileNotFoundError, match="shard is missing"):
+    with pytest.raises(FileNotFoundError, match=r"shard is missing, which .*manifest\.json lists"):
         Dataset(copy)
     with pytest.raises(FileNotFoundError, match="no such dataset folder"):
         Dataset(tmp_path / "none")

@@ -148,7 +148,9 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
     for shard in shards + manifest.get("files", []):
         path = folder / shard["file"]
         if not path.exists():
-            raise FileNotFoundError(f"{path}: shard is missing; {MEND}")
+            raise FileNotFoundError(
+                f"{path}: shard is missing, which {folder / MANIFEST} lists; {MEND}"
+            )
         size = check_regular(path).stat().st_size
         if size != shard["bytes"]:
             raise ValueError(
