@@ -49,6 +49,16 @@ def test_names_of_videos_that_lead_out(scenes, name):
         Dataset(scenes)
 
 
+@pytest.mark.parametrize("what", ["boxes", "tracks"])
+def test_boxes_and_tracks_that_are_not_among_the_files(scenes, what):
+    found = json.loads((scenes / "manifest.json").read_text())
+    own = [file["file"] for file in found["files"] if file["file"].startswith(what)]
+    found["files"] = [file for file in found["files"] if file["file"] != own[0]]
+    (scenes / "manifest.json").write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=f"manifest.json: files lacks {own[0]}, which video"):
+        Dataset(scenes)
+
+
 @pytest.mark.parametrize(
     ("path", "what"), [("splits.test.shards.0.file", "shard"), ("files.0.file", "file")]
 )

@@ -70,6 +70,8 @@ def read(path: pathlib.Path) -> dict:
             _check_videos(found, entry, where)
     for file in found.get("files", []):
         check_name(file["file"], path, "file", nested=True)
+    if found["kind"] == "frames":
+        _check_files(found, path)
     return found
 
 
@@ -124,6 +126,19 @@ def _check_videos(found: Mapping, entry: Mapping, where: str) -> None:
     counted = "objects" if found["kind"] == "objects" else "frames"
     total = sum(video[counted] for video in entry["videos"])
     _check_sum(f"{counted} of its videos", total, entry["records"], where)
+
+
+def _check_files(found: Mapping, where: object) -> None:
+    """Raises ValueError unless the boxes and tracks that videos have are among the files."""
+    listed = {file["file"] for file in found.get("files", [])}
+    for split, entry in found["splits"].items():
+        for video in entry["videos"]:
+            for what, ending in (("boxes", "csv"), ("tracks", "txt")):
+                name = f"{what}/{split}/{video['name']}.{ending}"
+                if video[what] and name not in listed:
+                    raise ValueError(
+                        f"{where}: files lacks {name}, which video {video['name']} has"
+                    )
 
 
 def _check_labels(labels: str, count: int, where: str) -> None:
