@@ -56,6 +56,7 @@ class Filter:
       overlap: of two boxes of whatever class with a larger IoU the higher-scoring one stays; 1
         leaves all.
       min_size: objects must be so many pixels wide and high, at least, within the frame.
+      most: boxes that stay, at most, the highest-scoring ones; None leaves all.
       dropped: `DEGENERATE` or `OUTSIDE` → how many boxes of the kind scored enough, but were none.
 
     Raises:
@@ -65,6 +66,7 @@ class Filter:
     threshold: float
     overlap: float = 0.5
     min_size: float = 1.0
+    most: int | None = None
     dropped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     def __post_init__(self):
@@ -90,7 +92,7 @@ class Filter:
         outside = ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit[:2])).any(1) & ~empty
         self.dropped.update({DEGENERATE: int(empty.sum()), OUTSIDE: int(outside.sum())})
         found = found.take(~empty & ~outside)
-        found = found.take(suppress(found.boxes, found.scores, self.overlap))
+        found = found.take(suppress(found.boxes, found.scores, self.overlap)[: self.most])
         found = found._replace(boxes=np.clip(found.boxes, 0, limit))
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         return found.take((sides >= self.min_size).all(1))

@@ -9,15 +9,17 @@ MOST = 5  # folds
 
 
 class Fold(NamedTuple):
-    """Which objects a model is fitted on, and which it judges.
+    """Which objects a model is fitted on, and which objects and frames it judges.
 
     Attributes:
       fitted: bool [N].
       judged: bool [N], of other videos or well apart in time.
+      frames: bool [T] of every video, those that are judged.
     """
 
     fitted: np.ndarray
     judged: np.ndarray
+    frames: list[np.ndarray]
 
 
 def folds(video: np.ndarray, frame: np.ndarray, lengths: np.ndarray, fps: float) -> Iterator[Fold]:
@@ -36,10 +38,13 @@ def folds(video: np.ndarray, frame: np.ndarray, lengths: np.ndarray, fps: float)
         count = min(MOST, len(lengths))
         for number in range(count):
             judged = video % count == number
-            yield Fold(~judged, judged)
+            whole = [np.full(n, own % count == number) for own, n in enumerate(lengths)]
+            yield Fold(~judged, judged, whole)
         return
     for run in np.array_split(np.arange(lengths[0]), MOST):
         if len(run):
             start, stop = run[0], run[-1] + 1
             fitted = (frame < start - fps) | (frame >= stop + fps)
-            yield Fold(fitted, (frame >= start) & (frame < stop))
+            inside = np.arange(lengths[0])
+            whole = [(inside >= start) & (inside < stop)]
+            yield Fold(fitted, (frame >= start) & (frame < stop), whole)

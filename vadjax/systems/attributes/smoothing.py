@@ -13,19 +13,49 @@ NO_LINE = 2.0  # score of the alarm line where all normal frames score 0
 RELIABLE_SECONDS, RELIABLE_VIDEOS = 60, 4  # of normal video, from which the line can be relied on
 
 
-def gaussian(scores: np.ndarray, fps: float) -> np.ndarray:
-    """Gaussian over the frames of one video [T], divided by the taps that fall inside.
+class Gaussian:
+    """Gaussian over the frames of one video, divided by the taps that fall inside of it.
+
+    A score is known when the frames of two seconds after it are; `end` gives the last ones.
 
     Args:
-      scores: float [T].
       fps: frames a second.
     """
-    deviation = SECONDS * fps
-    reach = int(np.ceil(REACH * deviation))
-    taps = np.exp(-np.square(np.arange(-reach, reach + 1) / deviation) / 2)
-    scores = np.asarray(scores, np.float64)
-    weights = np.convolve(np.ones(len(scores)), taps)[reach : reach + len(scores)]
-    return np.convolve(scores, taps)[reach : reach + len(scores)] / weights
+
+    def __init__(self, fps: float):
+        deviation = SECONDS * fps
+        self._reach = int(np.ceil(REACH * deviation))
+        self._taps = np.exp(-np.square(np.arange(-self._reach, self._reach + 1) / deviation) / 2)
+        self._scores: list[float] = []  # of the frames around the next one to be smoothed
+        self._next = 0  # its place in them
+
+    def add(self, score: float) -> list[float]:
+        """Takes the score of the next frame; smoothed scores that are known now, none or one."""
+        self._scores.append(float(score))
+        return [self._smooth()] if len(self._scores) - self._next > self._reach else []
+
+    def end(self) -> list[float]:
+        """The smoothed scores of the last frames; a new video may begin."""
+        last = [self._smooth() for _ in range(len(self._scores) - self._next)]
+        self._scores, self._next = [], 0
+        return last
+
+    def _smooth(self) -> float:
+        near = np.array(self._scores[: self._next + self._reach + 1])
+        first = self._reach - self._next
+        taps = self._taps[first : first + len(near)]
+        if self._next < self._reach:
+            self._next += 1
+        else:
+            del self._scores[0]
+        return float(near @ taps / taps.sum())
+
+
+def gaussian(scores: np.ndarray, fps: float) -> np.ndarray:
+    """`Gaussian` of all frames of one video, float64 [T]."""
+    smooth = Gaussian(fps)
+    known = [value for score in scores for value in smooth.add(score)]
+    return np.array(known + smooth.end(), np.float64)
 
 
 class Live:

@@ -1,0 +1,221 @@
+"""What is learned of one camera, as a model in float64 and as arrays of a state (attributes §9)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from vadjax.systems.attributes import density, smoothing
+from vadjax.systems.attributes.calibration import STEPS, Table
+from vadjax.systems.attributes.density import Bank, Density
+from vadjax.systems.attributes.learn import Learnt, thinned
+from vadjax.systems.attributes.mixture import MOST_ROWS, Mixture
+
+MOST_NOVELTIES = 200_000  # that are kept of an attribute
+TOP_SPEED = 0.999  # share of normal objects that are slower
+
+State = dict  # of arrays, and of such dicts
+
+
+class Origins(NamedTuple):
+    """Where the exemplars of a bank are from.
+
+    Attributes:
+      video: int32 [M], number of the training video.
+      frame: int32 [M], number of the frame in it.
+      boxes: float32 [M, 4], in pixels of the frame.
+      classes: int32 [M], of the detector.
+      scores: float32 [M], of the detector.
+    """
+
+    video: np.ndarray
+    frame: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+
+
+class Crops(NamedTuple):
+    """Pictures of the exemplars, as JPEG files one after another.
+
+    Attributes:
+      content: uint8 [bytes].
+      ends: int32 [M], where each ends.
+    """
+
+    content: np.ndarray
+    ends: np.ndarray
+
+    def __getitem__(self, number: int) -> bytes:
+        """The JPEG file of an exemplar."""
+        start = int(self.ends[number - 1]) if number else 0
+        return np.asarray(self.content[start : int(self.ends[number])], np.uint8).tobytes()
+
+
+class Speeds(NamedTuple):
+    """Speeds of normal objects, for the reasons.
+
+    Attributes:
+      quantiles: float64 [1001], from the lowest to the largest.
+      top: the speed that 999 of 1,000 normal objects stay below.
+    """
+
+    quantiles: np.ndarray
+    top: float
+
+    @classmethod
+    def of(cls, speeds: np.ndarray) -> "Speeds":
+        """Those of all training objects [N], N at least 1."""
+        shares = np.arange(STEPS + 1) / STEPS
+        return cls(np.quantile(speeds, shares), float(np.quantile(speeds, TOP_SPEED)))
+
+    @property
+    def largest(self) -> float:
+        """The largest of all."""
+        return float(self.quantiles[-1])
+
+    def share_below(self, speed: float) -> float:
+        """Share of the training speeds below a speed, 0 to 1."""
+        below = np.searchsorted(self.quantiles, speed, side="left") - 1
+        if below < 0:
+            return 0.0
+        if below >= STEPS:
+            return 1.0
+        low, high = self.quantiles[below : below + 2]
+        return float(below + (speed - low) / (high - low)) / STEPS
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is learned of one camera.
+
+    Attributes:
+      size: (H, W) of the frames.
+      fps: frames a second that are taken.
+      every: every how many frames one is taken.
+      seconds: of normal video.
+      objects: how many normal objects there were.
+      videos: names of the training videos.
+      divide: whether speeds are divided by the heights of the boxes.
+      deviations: float64 [4] of the geometry.
+      densities: attribute → its density; empty if there were almost no objects.
+      tables: attribute → its calibration.
+      novelties: attribute → held-out novelties.
+      sample: rows of the speeds that the mixture was fitted on [n, d].
+      speeds: of the training objects; None as `densities`.
+      origins: attribute → where the exemplars of its bank are from.
+      crops: pictures of the exemplars of the look.
+      frames: smoothed scores of held-out frames.
+      frames_live: the same as they are smoothed live.
+      lines: scores of the alarm lines, afterwards and live.
+    """
+
+    size: tuple[int, int]
+    fps: float
+    every: int
+    seconds: float
+    objects: int
+    videos: tuple[str, ...]
+    divide: bool
+    deviations: np.ndarray
+    densities: Mapping[str, Density]
+    tables: Mapping[str, Table]
+    novelties: Mapping[str, np.ndarray]
+    sample: np.ndarray
+    speeds: Speeds | None
+    origins: Mapping[str, Origins]
+    crops: Crops
+    frames: np.ndarray
+    frames_live: np.ndarray
+    lines: tuple[float, float]
+
+    @property
+    def reliable(self) -> bool:
+        """Whether there was enough normal video for an alarm line."""
+        long_enough = self.seconds >= smoothing.RELIABLE_SECONDS
+        return long_enough and len(self.videos) >= smoothing.RELIABLE_VIDEOS
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes that count."""
+        return tuple(self.densities)
+
+    def state(self) -> State:
+        """The arrays of the model; numbers are float32 and int32 there."""
+        numbers = [self.fps, self.seconds, *self.lines]
+        state = {
+            "numbers": np.array(numbers),
+            "counts": np.array([*self.size, self.every, self.objects, int(self.divide)]),
+            "videos": np.frombuffer("\n".join(self.videos).encode(), np.uint8),
+            "deviations": self.deviations,
+            "sample": self.sample,
+            "frames": self.frames,
+            "frames_live": self.frames_live,
+            "crops": self.crops._asdict(),
+            "densities": {name: one._asdict() for name, one in self.densities.items()},
+            "tables": {name: table._asdict() for name, table in self.tables.items()},
+            "novelties": dict(self.novelties),
+            "origins": {name: origins._asdict() for name, origins in self.origins.items()},
+            "speeds": self.speeds._asdict() if self.speeds else {},
+        }
+        return _narrow(state)
+
+    @classmethod
+    def of(cls, state: State) -> "Model":
+        """The model of the arrays that `state` gave."""
+        arrays = _widen(state)
+        fps, seconds, *lines = arrays["numbers"].tolist()
+        height, width, every, objects, divide = arrays["counts"].tolist()
+        names = bytes(np.asarray(arrays["videos"], np.uint8)).decode()
+        densities = {
+            name: Mixture(**parts) if name in density.MIXED else Bank(**parts)
+            for name, parts in arrays["densities"].items()
+        }
+        return cls(
+            (height, width),
+            fps,
+            every,
+            seconds,
+            objects,
+            tuple(names.split("\n")),
+            bool(divide),
+            arrays["deviations"],
+            densities,
+            {name: Table(**parts) for name, parts in arrays["tables"].items()},
+            arrays["novelties"],
+            arrays["sample"],
+            Speeds(**arrays["speeds"]) if arrays["speeds"] else None,
+            {name: Origins(**parts) for name, parts in arrays["origins"].items()},
+            Crops(**arrays["crops"]),
+            arrays["frames"],
+            arrays["frames_live"],
+            tuple(lines),
+        )
+
+
+def sample(speeds: np.ndarray) -> np.ndarray:
+    """Rows of the speeds [n, d] that are kept to fit a mixture again."""
+    return thinned(speeds, MOST_ROWS)
+
+
+def kept(learnt: Learnt) -> dict[str, np.ndarray]:
+    """The held-out novelties that a model keeps."""
+    return {name: thinned(values, MOST_NOVELTIES) for name, values in learnt.novelties.items()}
+
+
+def _narrow(tree):
+    """float64 → float32, int64 → int32; what devices keep without being asked."""
+    if isinstance(tree, Mapping):
+        return {name: _narrow(part) for name, part in tree.items()}
+    array = np.asarray(tree)
+    kinds = {"f": np.float32, "i": np.int32, "u": np.uint8, "b": np.int32}
+    return array.astype(kinds[array.dtype.kind])
+
+
+def _widen(tree):
+    """float32 → float64; all else as it is."""
+    if isinstance(tree, Mapping):
+        return {name: _widen(part) for name, part in tree.items()}
+    array = np.asarray(tree)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
