@@ -18,8 +18,8 @@ from vadjax.systems.attributes.motion import BINS, Motions, Small
 MOVING = -1  # class of an object that only moves
 
 
-class FrameObjects(NamedTuple):
-    """The objects of frames.
+class ObjectTable(NamedTuple):
+    """Objects of one or more frames, a row each.
 
     Attributes:
       frame: int64 [N], number of the frame of each.
@@ -41,19 +41,19 @@ class FrameObjects(NamedTuple):
         return len(self.boxes)
 
 
-def join(parts: Sequence[FrameObjects]) -> FrameObjects:
+def join(parts: Sequence[ObjectTable]) -> ObjectTable:
     """Objects of consecutive frames as one."""
     columns = zip(*[(*part[:4], part.look) for part in parts], strict=True)
     frame, boxes, scores, classes, look = map(np.concatenate, columns)
     motions = Motions(*map(np.concatenate, zip(*[p.motions for p in parts], strict=True)))
-    return FrameObjects(frame, boxes, scores, classes, motions, look)
+    return ObjectTable(frame, boxes, scores, classes, motions, look)
 
 
-def none(width: int) -> FrameObjects:
+def none(width: int) -> ObjectTable:
     """No objects, with features of that width."""
     nothing = Motions(np.zeros(0), np.zeros((0, BINS)), np.zeros((0, 2)))
     empty = np.zeros(0, np.int64)
-    return FrameObjects(
+    return ObjectTable(
         empty, np.zeros((0, 4)), np.zeros(0, "f"), empty, nothing, np.zeros((0, width), "f")
     )
 
@@ -94,7 +94,7 @@ class Finder:
 
     def __call__(
         self, numbered: Iterable[tuple[int, np.ndarray]], live: bool = False
-    ) -> Iterator[FrameObjects]:
+    ) -> Iterator[ObjectTable]:
         """The objects of each frame in turn.
 
         Args:
@@ -112,7 +112,7 @@ class Finder:
         if waiting:
             yield from self._of_batch(waiting, before, small, live)
 
-    def _of_batch(self, frames, before, small: Small, live: bool) -> Iterator[FrameObjects]:
+    def _of_batch(self, frames, before, small: Small, live: bool) -> Iterator[ObjectTable]:
         """Of some frames in their order; `before` is the grey frame before them, if any."""
         detected = self.detect([number for number, _, _ in frames], [one for _, one, _ in frames])
         for place, (number, _, grey) in enumerate(frames):
@@ -134,7 +134,7 @@ class Finder:
                 boxes = np.concatenate([boxes, moving])
                 scores = np.concatenate([scores, np.zeros(len(moving), np.float32)])
                 classes = np.concatenate([classes, np.full(len(moving), MOVING)])
-        return FrameObjects(
+        return ObjectTable(
             np.full(len(boxes), number, np.int64),
             boxes,
             scores.astype(np.float32),

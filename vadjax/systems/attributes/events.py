@@ -1,0 +1,111 @@
+"""Alarm intervals with their boxes and one sentence, as the frames come (attributes §9).
+
+An event is a run of frames at or above the alarm line; runs with at most half a second between
+them are one. What is written of it is a dict that JSON can hold, with the fields of `docs/events.md`.
+"""
+
+import datetime
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vadjax.data.video.frame_stream import Stamp
+from vadjax.systems.attributes.smoothing import LINE, SECONDS
+
+SCHEMA = 1
+
+
+class Strongest(NamedTuple):
+    """The object with the largest score of an event.
+
+    Attributes:
+      score: of the object, before it is scaled to the alarm line.
+      fields: what is told of it (`reasons.fields`).
+    """
+
+    score: float
+    fields: dict
+
+
+class ScoredFrame(NamedTuple):
+    """A frame with its reported score and what is in it.
+
+    Attributes:
+      stamp: number and time.
+      score: reported score, 0.5 at the alarm line.
+      boxes: float [n, 6], `frame, x0, y0, x1, y1, score`, of all its objects.
+      strongest: of its objects; None without objects.
+    """
+
+    stamp: Stamp
+    score: float
+    boxes: np.ndarray
+    strongest: Strongest | None
+
+
+class Events:
+    """Collects the frames of an event, and tells it when it is over.
+
+    Args:
+      video: name of the video.
+      fps: frames a second.
+      clock: time of the first frame of a camera, with its zone; None for a file.
+    """
+
+    def __init__(self, video: str, fps: float, clock: datetime.datetime | None = None):
+        self._video, self._fps, self._clock = video, fps, clock
+        self._gap = int(np.floor(SECONDS * fps + 0.5))
+        self._frames: list[
+            ScoredFrame
+        ] = []  # of the event; the first and last so far above the line
+        self._quiet: list[ScoredFrame] = []  # frames below the line since
+
+    def add(self, frame: ScoredFrame) -> Iterator[dict]:
+        """Takes the next frame; the event that is over with it, if one is."""
+        if frame.score >= LINE:
+            self._frames += [*self._quiet, frame]
+            self._quiet = []
+        elif self._frames:
+            self._quiet.append(frame)
+            if len(self._quiet) > self._gap:
+                yield from self.end()
+
+    def end(self) -> Iterator[dict]:
+        """The event that the video ends in, if it does."""
+        if self._frames:
+            yield self._record(self._frames)
+        self._frames, self._quiet = [], []
+
+    def _record(self, frames: Sequence[ScoredFrame]) -> dict:
+        first, last = frames[0].stamp, frames[-1].stamp
+        boxes = np.concatenate([frame.boxes for frame in frames])
+        boxes = boxes[boxes[:, 5] >= LINE]
+        # the first of equals: frames and objects are in order
+        known = [frame.strongest for frame in frames if frame.strongest is not None]
+        strongest = max(known, key=lambda one: one.score, default=None)
+        start = self._seconds(first)
+        record = {
+            "schema": SCHEMA,
+            "video": self._video,
+            "start": first.number,
+            "stop": last.number + 1,
+            "start_s": round(start, 3),
+            "stop_s": round(self._seconds(last) + 1 / self._fps, 3),
+            "score": round(max(frame.score for frame in frames), 4),
+            "boxes": [
+                [
+                    int(row[0]),
+                    *(round(float(side), 1) for side in row[1:5]),
+                    round(float(row[5]), 4),
+                ]
+                for row in boxes
+            ],
+        }
+        if self._clock is not None:
+            moment = self._clock + datetime.timedelta(seconds=start)
+            record["time"] = moment.isoformat(timespec="milliseconds")
+        return record | (strongest.fields if strongest else {"text": "the frame alone is unusual"})
+
+    def _seconds(self, stamp: Stamp) -> float:
+        return stamp.number / self._fps if stamp.seconds is None else float(stamp.seconds)

@@ -1,0 +1,165 @@
+"""What a person is told of an object: which attribute is unusual, and how much (attributes §9)."""
+
+import numpy as np
+
+from vadjax.backbones.nanodet import CLASSES
+from vadjax.systems.attributes.calibration import DECADES
+from vadjax.systems.attributes.judge import Judged
+from vadjax.systems.attributes.model import Model
+from vadjax.systems.attributes.motion import BINS
+from vadjax.systems.attributes.objects import MOVING, ObjectTable
+
+WORDS = {"speed": "speed", "look": "look", "geometry": "place or size"}
+DIRECTIONS = (  # of 45 degrees, clockwise, the first around the right
+    "right",
+    "lower right",
+    "bottom",
+    "lower left",
+    "left",
+    "upper left",
+    "top",
+    "upper right",
+)
+FORMS = (
+    "is where no such object was seen",
+    "is where no such object was seen",
+    ("is larger than any such object", "is smaller than any such object"),
+    ("is wider than any such object", "is narrower than any such object"),
+)
+ALMOST_NOTHING = "something where almost nothing was ever seen"
+
+
+def fields(
+    model: Model,
+    objects: ObjectTable,
+    judged: Judged,
+    geometry: np.ndarray | None,
+    number: int,
+    direction: str,
+) -> dict:
+    """What an event tells of its strongest object, as JSON can hold it.
+
+    Args:
+      model: of the camera.
+      objects: of a frame.
+      judged: these objects.
+      geometry: rows of their geometry, if that is an attribute.
+      number: of the object in the table.
+      direction: how the config looks at directions.
+    """
+    evidence = {name: float(own[number]) for name, own in judged.evidence.items()}
+    lead = max(evidence, key=evidence.get)
+    told = {
+        "frame": int(objects.frame[number]),
+        "box": [round(float(side), 1) for side in objects.boxes[number]],
+        "box_score": round(_reported(judged.scores[number], model.lines[0]), 4),
+        "lead": lead,
+        "evidence": {name: round(value, 3) for name, value in evidence.items()},
+        "class": class_name(objects.classes[number]),
+        "class_score": round(float(objects.scores[number]), 3),
+    }
+    if not model.densities:
+        return told | {"text": ALMOST_NOTHING}
+    named = [name for name in evidence if evidence[name] >= DECADES and name != lead]
+    parts = []
+    for name in (lead, *named):
+        if name == "speed":
+            speed = _speed(model, objects, number)
+            told |= {"speed": round(speed, 3), "speed_max": round(model.speeds.largest, 3)}
+            parts.append(_speed_text(model, speed) + _towards(objects, number, direction))
+        else:
+            nearest = int(judged.nearest[name][number])
+            distance, largest = (
+                float(judged.novelty[name][number]),
+                float(model.tables[name].largest),
+            )
+            told |= {"nearest": _origin(model, name, nearest)}
+            if name == "look":
+                told |= {"distance": round(distance, 4), "distance_max": round(largest, 4)}
+                parts.append(_look_text(distance, largest, evidence[name]))
+            else:
+                away = geometry[number] - model.densities[name].rows[nearest]
+                parts.append(_geometry_text(away))
+    text = "; ".join(parts)
+    if told.get("nearest"):
+        text += f"; nearest normal object: {_origin_text(told['nearest'])}"
+    return told | {"text": text}
+
+
+def class_name(number: int) -> str:
+    """Name of a class of the detector."""
+    return "moving object" if number == MOVING else CLASSES[int(number)]
+
+
+def _reported(score: float, line: float) -> float:
+    return float(score / (score + line)) if score > 0 else 0.0
+
+
+def _speed(model: Model, objects: ObjectTable, number: int) -> float:
+    """Pixels a frame, or heights a frame."""
+    speed = float(objects.motions.speed[number])
+    box = objects.boxes[number]
+    return speed / float(box[3] - box[1]) if model.divide else speed
+
+
+def _speed_text(model: Model, speed: float) -> str:
+    if model.divide:
+        number = f"({speed * model.fps:.2f} heights a second)"
+    else:
+        number = f"({speed:.2f} px a frame)"
+    speeds = model.speeds
+    if speed > speeds.largest > 0:
+        return f"moves {speed / speeds.largest:.1f}x faster than anything seen {number}"
+    if speed > speeds.top > 0:
+        return (
+            f"moves at {speed / speeds.top:.1f}x the speed that 999 of 1,000 normal objects stay "
+            f"below {number}"
+        )
+    percent = 100 * speeds.share_below(speed)
+    if percent >= 50:
+        return f"moves faster than {percent:.1f} % of normal objects {number}"
+    return f"is slower than {100 - percent:.1f} % of normal objects {number}"
+
+
+def _towards(objects: ObjectTable, number: int, direction: str) -> str:
+    """The direction in words, where directions count."""
+    if direction == "off":
+        return ""
+    u, v = objects.motions.vector[number]
+    turn = np.mod(np.degrees(np.arctan2(v, u)) + 180 / BINS, 360)
+    return f" towards the {DIRECTIONS[int(turn // (360 / BINS))]}"
+
+
+def _look_text(distance: float, largest: float, evidence: float) -> str:
+    if distance > largest:
+        return f"looks like nothing seen (distance {distance:.3f}, normal at most {largest:.3f})"
+    return f"looks unusual (1 in {one_in(evidence):,})"
+
+
+def one_in(evidence: float) -> int:
+    """10 to the evidence, to one significant digit."""
+    return int(float(f"{10**evidence:.0e}"))
+
+
+def _geometry_text(away: np.ndarray) -> str:
+    """What the largest difference to the nearest normal object says."""
+    which = int(np.square(away).argmax())
+    form = FORMS[which]
+    return form if isinstance(form, str) else form[0 if away[which] > 0 else 1]
+
+
+def _origin(model: Model, name: str, number: int) -> dict:
+    """Where the nearest normal object is from."""
+    origins = model.origins[name]
+    return {
+        "video": model.videos[int(origins.video[number])],
+        "frame": int(origins.frame[number]),
+        "box": [round(float(side), 1) for side in origins.boxes[number]],
+        "class": class_name(origins.classes[number]),
+        "class_score": round(float(origins.scores[number]), 3),
+    }
+
+
+def _origin_text(nearest: dict) -> str:
+    score = f" {nearest['class_score']:.2f}" if nearest["class_score"] else ""
+    return f"{nearest['class']}{score} in {nearest['video']}, frame {nearest['frame']:,}"
