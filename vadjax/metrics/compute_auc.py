@@ -31,11 +31,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
-    """The area under the curve in two files.
+    """The area of a curve in two files.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: they hold no curve; the message names the files.
+      ValueError: they hold no curve; names both.
     """
     rates = _load(fpr), _load(tpr)
     try:

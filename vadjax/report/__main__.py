@@ -14,7 +14,7 @@ from vadjax.scores import files
 
 
 def run(args: argparse.Namespace) -> tuple[pathlib.Path, dict]:
-    """Reads, measures and draws; the path of the page, and what was measured."""
+    """Reads, measures and draws; returns the path of the page, and the summary it shows."""
     videos = files.read_folder(args.scores, args.expansion)
     videos, left_out = frame.match_labels(videos, args.labels, args.allow_missing)
     summary = page.summarize(args.scores, videos, left_out)

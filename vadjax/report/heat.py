@@ -1,12 +1,12 @@
-"""Heat over a picture: where a score comes from, in colours that all eyes tell apart."""
+"""Heat over a picture: where a score comes from, in colours that colour-blind eyes tell apart."""
 
 import cv2
 import matplotlib
 import numpy as np
 
-COLOURS = "inferno"  # lightness rises with the value, so it reads without colour too
+COLOURS = "inferno"  # lightness rises with the value, so it can be read without colour too
 PERCENTILES = (50, 99.5)  # of all values: where colour begins, and where it is full
-COVER = 0.85  # share of the colour where the heat is full
+COVER = 0.85  # opacity of the colour where the heat is full
 
 _TABLE = matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
 
@@ -30,7 +30,7 @@ def colours(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
 
 
 def over(picture: np.ndarray, heat: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
-    """A picture with heat blended over it; where there is none the picture stays as it is.
+    """Blends heat over a picture, which stays as it is where there is no heat.
 
     Args:
       picture: uint8 [H, W, 3], RGB.
