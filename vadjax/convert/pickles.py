@@ -123,21 +123,21 @@ class _Inert:
     """Stands for anything while a pickle is scanned: keeps what it is given, and does nothing."""
 
     def __init__(self, *args):
-        self.held = [*args]
+        self.contents = [*args]
 
     def __setstate__(self, state: Any) -> None:
-        self.held.append(state)
+        self.contents.append(state)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.held.append(value)
+        self.contents.append(value)
 
     def append(self, value: Any) -> None:
         """As of a list."""
-        self.held.append(value)
+        self.contents.append(value)
 
     def extend(self, values: Any) -> None:
         """As of a list."""
-        self.held += values
+        self.contents += values
 
     add, update = append, extend
 
@@ -344,7 +344,7 @@ class _Opener:
         if isinstance(value, dict):
             return value.values()
         if isinstance(value, _Inert):
-            return (value.held,)
+            return (value.contents,)
         if isinstance(value, _Array):
             return (value.state[4],) if self._of_objects(value.state) else ()
         return value

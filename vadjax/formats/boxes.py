@@ -264,7 +264,7 @@ def say_assumed(
     if not tables:
         return
     layout, (columns_flag, first_flag) = tables[0].layout, tables[0].layout.flags
-    # Where the columns come from; nothing is assumed if the user named them.
+    # Where the columns come from; nothing is said if the user named them.
     assumptions = []
     if layout.source == ASSUMED:
         assumptions.append(

@@ -26,7 +26,7 @@ class Entry:
       label: 1 if the video holds an anomaly, 0 if not, None if the list does not say.
       num_frames: number of frames; None if the list does not say.
       intervals: anomalous frames `[start, stop)`, counted from 0.
-      listed_class: class, if the list has it beside the path; else empty.
+      listed_class: class of the video, if the list has it beside the path; else empty.
       crops: numbers of the crops, if the list has a file for each crop; else empty.
       video: name of the video, if it cannot be read off the name of the file; else empty.
 
@@ -117,7 +117,7 @@ def join_crops(where: pathlib.Path, entries: list[Entry]) -> list[Entry]:
 
 
 def _marked(entries: list[Entry]) -> list[tuple]:
-    """Key of the video, crop and entry of every line; the crop is None for a file that is none.
+    """Key of the video, crop and entry of every line; the crop is None for a file without one.
 
     The lists of PEL4VAD for UCF-Crime have NAME.npy as crop 0 beside NAME__1.npy.
     """

@@ -65,9 +65,9 @@ def first_frame(
         video: (min(rows), max(rows), len(rows)) for video, rows in numbers.items() if len(rows)
     }
     # A list with gaps holds perhaps only frames with boxes, so it tells nothing.
-    whole = {video: last - first + 1 == count for video, (first, last, count) in ends.items()}
+    has_no_gaps = {video: last - first + 1 == count for video, (first, last, count) in ends.items()}
     starts = sorted({first for first, _, _ in ends.values()})
-    if given is None and ends and all(whole.values()):
+    if given is None and ends and all(has_no_gaps.values()):
         if starts not in ([0], [1]):
             raise ValueError(
                 f"the frames of the videos begin with the numbers {', '.join(map(str, starts[:5]))}"
@@ -77,7 +77,7 @@ def first_frame(
     # A video without gaps that begins with the first frame is complete.
     first = given or 0
     counts = {
-        video: ends[video][2] if whole.get(video) and ends[video][0] == first else None
+        video: ends[video][2] if has_no_gaps.get(video) and ends[video][0] == first else None
         for video in numbers
     }
     return first, counts

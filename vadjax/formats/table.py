@@ -16,7 +16,7 @@ from vadjax.formats.columns import Layout, canonical, delimiter, frame_number, h
 from vadjax.formats.text import COMMENTS, Line, read_text, split
 
 BEYOND = 0.25  # share of the frame by which a detected box may reach over its edge
-KNOWN_IN_COMMENT = 4  # known names, from which on a comment is a heading
+KNOWN_IN_COMMENT = 4  # so many known names, or more, make a comment a heading
 
 
 class Table(NamedTuple):

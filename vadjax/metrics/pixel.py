@@ -64,12 +64,12 @@ def pixel_auc(frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
         raise ValueError(f"all pixels are {which}: the pixel-wise AUC is undefined")
     # AUC = share of pairs with the anomalous pixel above; by both sides a tie counts one half.
     negative.sort()
-    below = 0  # twice the number of such pairs, exact
+    doubled_pairs = 0  # twice the number of such pairs, exact
     for start in range(0, len(positive), BLOCK):
         part = np.sort(positive[start : start + BLOCK])
         for side in ("left", "right"):
-            below += int(np.searchsorted(negative, part, side=side).sum())
-    return below / 2 / positive.size / negative.size
+            doubled_pairs += int(np.searchsorted(negative, part, side=side).sum())
+    return doubled_pairs / 2 / positive.size / negative.size
 
 
 def pairs(maps: Iterable[np.ndarray], masks: Iterable[Iterable[np.ndarray]]) -> Iterator:

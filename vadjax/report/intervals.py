@@ -39,7 +39,7 @@ def top(
       scores: [T], of one video.
       count: number of intervals at most.
       scored: bool [T], frames that count; None for all.
-      fps: frames a second of the camera: 25, or 0.2 for one in five seconds.
+      fps: frames a second of the camera, for example 25, or 0.2 for one in five seconds.
       gap: intervals at most so many seconds apart, rounded to frames, are joined. Neighbouring
         frames are always joined, however slow the camera is.
 

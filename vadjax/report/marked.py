@@ -76,7 +76,7 @@ def mark(
       cells: float [h, w], a map that covers the whole picture.
       threshold: cells of at least so much are marked.
       text: the sentence; it is wrapped to the width of the frame.
-      lines: room for the sentence, lines at least.
+      lines: number of lines that get room at least, for sentences of other frames.
 
     Returns:
       uint8, RGB: the frame enlarged by a whole number to at least `HEIGHT` rows (pixel p of the
@@ -223,9 +223,9 @@ def _written(
 ) -> Iterator[np.ndarray]:
     """Yields all frames, marked, and writes those to keep to the folder."""
     # Frames with marks, and their sentences.
-    hot = (video.map >= threshold).any((1, 2))
+    has_marks = (video.map >= threshold).any((1, 2))
     video_reasons = [reasons.read(reason) for reason in video.reasons]
-    texts = [sentence(video_reasons, t) if hot[t] else "" for t in range(len(hot))]
+    texts = [sentence(video_reasons, t) if has_marks[t] else "" for t in range(len(has_marks))]
     first = lines = None
     for t, picture in enumerate(source.frames):
         # All pictures get room for the longest sentence, so that a film has one size.
@@ -234,7 +234,7 @@ def _written(
             lines = max(len(wrapped(text, width)) for text in set(texts))
         overlay.check_shape(video.video, t, picture.shape, first)
         image = mark(picture, video.map[t], threshold, texts[t], lines)
-        if every or hot[t]:
+        if every or has_marks[t]:
             png = cv2.imencode(".png", image[..., ::-1])[1]
             (folder / f"{t:06d}.png").write_bytes(png)
         yield image

@@ -297,27 +297,27 @@ def lay_out(video: Scores, size: tuple[int, int]) -> Stage:
     # The picture is enlarged by a whole number; beside it is a column, below it the curve.
     factor = max(1, -(-HEIGHT // size[0]))
     height, width = factor * size[0], factor * size[1]
-    whole = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
-    whole += whole % 2  # codecs want even sizes
+    canvas_size = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
+    canvas_size += canvas_size % 2  # codecs want even sizes
     ends = None if video.map is None else heat.limits(video.map)
     boxes = _scale(video.boxes)
     # Name, scale and curve are drawn by Matplotlib, once.
-    figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
+    figure = Figure(figsize=tuple(canvas_size / DPI), dpi=DPI)
     painter = FigureCanvasAgg(figure)
-    left = (width + 2 * EDGE + 12) / whole[0]
+    left = (width + 2 * EDGE + 12) / canvas_size[0]
     name = {"s": visible(video.video), "fontsize": 11, "weight": "bold", "parse_math": False}
-    figure.text(left, 1 - 34 / whole[1], **name)
+    figure.text(left, 1 - 34 / canvas_size[1], **name)
     if ends is not None:
-        _legend(figure, ends, "heat: median to 99.5th percentile", left, whole)
+        _legend(figure, ends, "heat: median to 99.5th percentile", left, canvas_size)
     elif boxes is not None:
-        _legend(figure, boxes, "boxes: lowest to highest score", left, whole)
-    axes = _curve(figure, video, whole)
+        _legend(figure, boxes, "boxes: lowest to highest score", left, canvas_size)
+    axes = _curve(figure, video, canvas_size)
     painter.draw()
     canvas = np.ascontiguousarray(np.asarray(painter.buffer_rgba())[..., :3])
     # Where the axes have put each frame, in pixels from the left and from the top.
     steps = np.arange(len(video.frame_scores))
     cursor = axes.transData.transform(np.stack([steps, steps], 1))[:, 0]
-    span = (round(whole[1] - axes.bbox.y1), round(whole[1] - axes.bbox.y0))
+    span = (round(canvas_size[1] - axes.bbox.y1), round(canvas_size[1] - axes.bbox.y0))
     return Stage(canvas, (height, width), np.rint(cursor).astype(int), span, ends, boxes)
 
 
@@ -329,10 +329,12 @@ def _scale(boxes: np.ndarray | None) -> tuple[float, float] | None:
 
 
 def _legend(
-    figure: Figure, ends: tuple[float, float], title: str, left: float, whole: np.ndarray
+    figure: Figure, ends: tuple[float, float], title: str, left: float, canvas_size: np.ndarray
 ) -> None:
     """Draws the scale of the heat or of the boxes, in the column beside the picture."""
-    bar = figure.add_axes((left, 1 - 190 / whole[1], (SIDE - 40) / whole[0], 14 / whole[1]))
+    bar = figure.add_axes(
+        (left, 1 - 190 / canvas_size[1], (SIDE - 40) / canvas_size[0], 14 / canvas_size[1])
+    )
     colours = ScalarMappable(Normalize(*ends), matplotlib.colormaps[heat.COLOURS])
     figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=list(ends), format="%.2g")
     bar.set_title(title, fontsize=8, loc="left")
@@ -341,9 +343,9 @@ def _legend(
         label.set_horizontalalignment(side)
 
 
-def _curve(figure: Figure, video: Scores, whole: np.ndarray):
+def _curve(figure: Figure, video: Scores, canvas_size: np.ndarray):
     """Draws the score curve below the picture, over the whole width."""
-    width, height = whole
+    width, height = canvas_size
     axes = figure.add_axes((60 / width, 40 / height, 1 - 80 / width, (CURVE - 60) / height))
     values = video.frame_scores
     curves.plot_video(axes, video, max(1.0, float(values.max())), min(0.0, float(values.min())))

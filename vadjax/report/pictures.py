@@ -137,20 +137,20 @@ def draw(window: Window, found: Scales) -> Figure:
     error = window.error
     heat_values, ends = (error, found.error) if window.map is None else (window.map, found.heat)
     figure, axes = _panels(*error.shape)
-    seen, predicted, wrong, wrong_bar, hot, hot_bar = axes
+    seen, predicted, error_axes, error_bar, heat_axes, heat_bar = axes
     # Four panels; the last two have a colour bar.
     seen.imshow(window.seen)
     predicted.imshow(window.predicted)
-    drawn = wrong.imshow(error, cmap=heat.COLOURS, vmin=found.error[0], vmax=found.error[1])
-    figure.colorbar(drawn, cax=wrong_bar, extend="max")
-    hot.imshow(heat.over(window.seen, heat_values, ends))
-    figure.colorbar(_scale(*ends), cax=hot_bar, extend="max" if window.map is None else "both")
+    drawn = error_axes.imshow(error, cmap=heat.COLOURS, vmin=found.error[0], vmax=found.error[1])
+    figure.colorbar(drawn, cax=error_bar, extend="max")
+    heat_axes.imshow(heat.over(window.seen, heat_values, ends))
+    figure.colorbar(_scale(*ends), cax=heat_bar, extend="max" if window.map is None else "both")
     # Titles, and the caption of the row.
     titles = ("seen", "predicted", "error, grey levels", "heat")
-    for panel, title in zip((seen, predicted, wrong, hot), titles, strict=True):
+    for panel, title in zip((seen, predicted, error_axes, heat_axes), titles, strict=True):
         panel.set_title(title, fontsize=8)
         panel.set_axis_off()
-    for bar in (wrong_bar, hot_bar):
+    for bar in (error_bar, heat_bar):
         bar.tick_params(labelsize=7)
     figure.suptitle(visible(window.caption), fontsize=9, x=0.01, ha="left", parse_math=False)
     return figure

@@ -198,8 +198,8 @@ def _frames(arrays: Mapping[str, np.ndarray]) -> int:
     if "frame_scores" in arrays:
         return arrays["frame_scores"].size
     number = arrays.get("num_frames", np.zeros(1))
-    whole = number.size == 1 and number.dtype.kind in "iuf" and 0 <= number.item() <= MAX_FRAMES
-    return int(number.item()) if whole else 0
+    is_count = number.size == 1 and number.dtype.kind in "iuf" and 0 <= number.item() <= MAX_FRAMES
+    return int(number.item()) if is_count else 0
 
 
 def _warn_of_lost(counts: Sequence[tuple[int, int]], rules: Sequence[str]) -> None:
@@ -283,8 +283,8 @@ def _segments(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.
 
 def _num_frames(path: pathlib.Path, number: np.ndarray) -> int:
     """The number of frames that a file gives, as a scalar or as an array of one value."""
-    whole = number.size == 1 and number.dtype.kind in "iuf" and number.item() % 1 == 0
-    if not whole or not 1 <= number.item() <= MAX_FRAMES:
+    is_whole = number.size == 1 and number.dtype.kind in "iuf" and number.item() % 1 == 0
+    if not is_whole or not 1 <= number.item() <= MAX_FRAMES:
         shown = f" {number.item()!r}"[:40] if number.size == 1 else ""
         raise ValueError(
             f"{path}: num_frames {number.dtype} {number.shape}{shown}; expected one whole number "
