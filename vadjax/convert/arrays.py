@@ -113,6 +113,7 @@ def _compare(have: Mapping[str, tuple], wanted: Mapping[str, tuple], source: str
     Raises:
       ValueError: they differ.
     """
+    # All kinds of differences at once, so that one message is enough.
     missing, extra = sorted(wanted.keys() - have.keys()), sorted(have.keys() - wanted.keys())
     other = [
         f"{name} is {have[name]}, this network needs {wanted[name]}"

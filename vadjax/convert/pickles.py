@@ -105,7 +105,7 @@ class _Dtype:
             raise pickle.UnpicklingError(f"arrays of type {name!r:.40}")
         self.dtype = np.dtype(name)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:  # (version, byte order, …)
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -115,7 +115,7 @@ class _Array:
     def __init__(self, *_):
         self.state = None
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:  # (version, shape, type, by columns, values)
         self.state = state
 
 
@@ -198,11 +198,13 @@ class _Checked(pickle._Unpickler):
     STATEFUL: tuple[type, ...] = ()  # types whose state a pickle may set
     dispatch = {
         **pickle._Unpickler.dispatch,
+        # Items of dicts and sets: their keys lie at these places of the stack
         pickle.SETITEM[0]: _checking(pickle.SETITEM, lambda stack: stack[-2:-1]),
         pickle.SETITEMS[0]: _checking(pickle.SETITEMS, lambda stack: stack[::2]),
         pickle.DICT[0]: _checking(pickle.DICT, lambda stack: stack[::2]),
         pickle.ADDITEMS[0]: _checking(pickle.ADDITEMS, lambda stack: stack),
         pickle.FROZENSET[0]: _checking(pickle.FROZENSET, lambda stack: stack),
+        # Calls: the arguments, and for the last one those with names, are on top of the stack
         pickle.REDUCE[0]: _checking(pickle.REDUCE, lambda stack: stack[-1:], _check_arguments),
         pickle.NEWOBJ[0]: _checking(pickle.NEWOBJ, lambda stack: stack[-1:], _check_arguments),
         pickle.NEWOBJ_EX[0]: _checking(
@@ -212,6 +214,7 @@ class _Checked(pickle._Unpickler):
     del dispatch[pickle.BYTEARRAY8[0]]  # makes as many bytes as it claims before it reads them
 
     def _build(self) -> None:
+        """Sets the state of an object, if it is of a type that may have one."""
         if not isinstance(self.stack[-2], self.STATEFUL):
             raise pickle.UnpicklingError(f"a state of type {type(self.stack[-2]).__name__}")
         self.load_build()
@@ -361,6 +364,7 @@ class _Opener:
         """Whether an array has objects as values; raises UnpicklingError if it is refused."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
             raise pickle.UnpicklingError("an array without its values")
+        # Objects can only become nested lists, so their order must be by rows.
         _, _, kind, by_columns, data = state
         if kind.dtype != object:
             return False

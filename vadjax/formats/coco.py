@@ -104,12 +104,14 @@ def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, t
 
 def _place(image: Mapping, names: Mapping, videos: Collection[str]) -> tuple[str, int]:
     """Video and frame of an image, by its fields, else by its file name."""
+    # By fields: the video by its id, and the frame in it.
     video = names.get(_key(image.get("video_id")))
     frame = next((image[key] for key in FRAME_KEYS if key in image), None)
     if video is not None and frame is not None:
         if type(frame) is not int or frame < 0:
             raise ValueError(f"frame {frame!r:.40}; expected a whole number from 0")
         return video, frame
+    # By the file name, which then has the number of the frame, and the video if no field has it.
     if not isinstance(file := image.get("file_name"), str):
         raise ValueError(f"file_name {file!r:.40}; expected the path of the picture")
     return numbering.place(file, videos, video)

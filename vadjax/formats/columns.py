@@ -47,7 +47,9 @@ SPELLINGS = {
     "cy": "cy centery centrey ycenter ycentre yc",
     "class": "class classid classname cls label category categoryid categoryname kind type",
 }
+# Spelling → name of this module
 NAMES = {spelling: name for name, text in SPELLINGS.items() for spelling in text.split()}
+# The number at the end of the name of a picture
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png|bmp|tiff?)$", re.IGNORECASE)
 
 
@@ -254,6 +256,7 @@ def compatible(given: str, found: str, spelled: str) -> bool:
       found: name in the heading, in the spelling of this module.
       spelled: name in the heading, as it is written.
     """
+    # Sets of names that may stand for each other.
     alike = [{last, past} for last, past, _ in LAST.values()]
     if plain(spelled) in FIRST:
         alike += [set(ways) for ways in FIRST.values()]

@@ -104,6 +104,7 @@ def join_crops(where: pathlib.Path, entries: list[Entry]) -> list[Entry]:
     Raises:
       ValueError: a crop is listed twice or is missing, or crops of a video have two labels.
     """
+    # Lines by video and crop, by whichever form of names the list has.
     videos: dict[tuple, dict[int | None, Entry]] = {}
     for key, number, entry in _numbered(entries) or _marked(entries):
         crops = videos.setdefault(key, {})
@@ -121,6 +122,7 @@ def _marked(entries: list[Entry]) -> list[tuple]:
 
     The lists of PEL4VAD for UCF-Crime have NAME.npy as crop 0 beside NAME__1.npy.
     """
+    # A file without a number is crop 0 if other files of its video have one, else the whole video.
     paths = [pathlib.PurePosixPath(entry.path) for entry in entries]
     numbers = [split_name(path.name)[1] for path in paths]
     keys = [(str(path.parent), entry.name) for path, entry in zip(paths, entries, strict=True)]
@@ -164,6 +166,7 @@ def _joined(where: pathlib.Path, name: str, crops: dict[int | None, Entry], most
     first = next(iter(crops.values()))
     if None in crops:
         return first
+    # As many crops as the video with most of them; where all have one, it may be any.
     wanted = range(max(most, max(crops) + 1)) if most > 1 else ()
     if missing := [k for k in wanted if k not in crops]:
         raise ValueError(

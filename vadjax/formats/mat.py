@@ -95,6 +95,7 @@ def _variables(path: pathlib.Path, most: int) -> Iterator[tuple[str, "_Matrix"]]
     content = memoryview(read_bytes(path, MAX_BYTES))
     order = _check_head(content)
     for kind, data in _elements(content[HEAD:], order):
+        # A compressed element holds one other element.
         if kind == COMPRESSED:
             kind, data = next(
                 _elements(_decompress(data, most), order, cut=most < MAX_BYTES), (0, b"")
@@ -134,6 +135,7 @@ def _check_head(content: memoryview) -> str:
     Raises:
       ValueError: the header is of another kind of file.
     """
+    # The header ends with the version and two letters that tell the byte order.
     mark = bytes(content[126:128])
     if mark not in (b"IM", b"MI"):
         raise ValueError(f"{len(content):,} bytes without its header")
@@ -274,6 +276,7 @@ class _Matrix:
 
     def _fields(self) -> list[str]:
         """Names of the fields of a struct."""
+        # All names have one length, and are filled up with zero bytes.
         lengths, (_, names) = self._next_numbers(), self._next()
         length = int(lengths[0]) if len(lengths) else 0
         if length < 1 or len(names) % length:

@@ -101,6 +101,7 @@ def _table(folder: Path, layout: Layout, files: dict[int, Path]) -> Table:
         for (_, path, _), lines in zip(contents, kept, strict=True)
         for line in lines
     ]
+    # The file and line of each row are kept for this message and for later ones.
     if (wrong := _no_share(rows)).any():
         raise ValueError(
             f"{places[int(np.argmax(wrong))]}: a coordinate is not a share of the frame; expected "

@@ -48,6 +48,7 @@ def check_zip(archive: zipfile.ZipFile, max_bytes: int, most: int) -> list[zipfi
 
 def _check_ratio(members: list[zipfile.ZipInfo], total: int, packed: int) -> None:
     """Raises ValueError if members claim more bytes than their compressed bytes can hold."""
+    # No member may claim more than deflate can make of its bytes, or than it has if stored.
     for member in members:
         most = member.compress_size * (MOST_RATIO if member.compress_type == DEFLATED else 1)
         if member.file_size > most + 64:
@@ -55,6 +56,7 @@ def _check_ratio(members: list[zipfile.ZipInfo], total: int, packed: int) -> Non
                 f"{member.filename[:80]!r} claims {member.file_size:,} bytes from "
                 f"{member.compress_size:,}, which cannot be"
             )
+    # Large archives should be compressed no more than arrays usually are.
     if total > LITTLE and total > USUAL_RATIO * packed:
         raise ValueError(
             f"{total:,} bytes unpacked from {packed:,}; expected {USUAL_RATIO} times as many at "

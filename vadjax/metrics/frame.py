@@ -75,6 +75,7 @@ class Curve:
         steps = np.stack([self.false_positives[1:], self.true_positives[1:]])
         if steps.shape[1] < 3:
             return self
+        # The second difference is 0 where the steps before and after a point are equal.
         bends = np.diff(steps, 2).any(0)
         keep = np.concatenate([[True, True], bends, [True]])
         return Curve(self.thresholds[keep], self.false_positives[keep], self.true_positives[keep])
@@ -316,6 +317,7 @@ def evaluate(
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
         if video.scored is not None and not np.any(video.scored):
             raise ValueError(f"{video.video}: none of its frames counts (scored is 0 throughout)")
+    # Frames that do not count are left out of every figure.
     videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
     of = Measured([video.counted() for video in videos], threshold, pairings, seed)
     figures = {
@@ -341,6 +343,7 @@ def alternative_aucs(videos: Sequence[Scores]) -> dict[str, Figure]:
     figures = {}
     for name in dict.fromkeys(name for video in videos for name in video.alternatives):
         alone = scaled = NAN
+        # On some of the videos alone it could not be compared with the other figures.
         if all(name in video.alternatives for video in videos):
             alternatives = [
                 dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos

@@ -16,6 +16,7 @@ def at_pixels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Raises:
       ValueError: more cells than pixels.
     """
+    # A cell is repeated over the pixels between its edges.
     for axis, (cells, pixels) in enumerate(zip(values.shape, size, strict=True)):
         if cells != pixels:
             values = np.repeat(values, np.diff(cell_edges(cells, pixels)), axis)
@@ -85,6 +86,7 @@ def pairs(maps: Iterable[np.ndarray], masks: Iterable[Iterable[np.ndarray]]) -> 
     for video_map, video_masks in zip(maps, masks, strict=True):
         count = 0
         for count, mask in enumerate(video_masks, 1):
+            # One mask more than frames is enough to refuse the video.
             if count > len(video_map):
                 break
             yield at_pixels(video_map[count - 1], mask.shape), mask

@@ -205,6 +205,7 @@ def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
             f"{len(untracked):,} of {len(videos.detected):,} videos with detections have no "
             f"tracks, so they are normal: {_list(untracked)}{agree}"
         )
+    # Videos that are only counted.
     if neither := sorted(videos.counted - videos.detected - videos.tracked):
         note(
             f"{len(neither):,} videos of --num_frames have neither detections nor tracks, so they "
@@ -221,6 +222,7 @@ def warn_of_frames(videos: MeasuredVideos) -> None:
     """Warns on the standard error if boxes lie in more frames than were given in all."""
     if videos.detections is None:
         return
+    # The last frame with a box of either side, of every video.
     sides = zip(videos.detections, videos.tracks, strict=True)
     last = [max(rows[:, 1].max(initial=-1) for rows in video) for video in sides]
     if videos.num_frames < (needed := int(sum(last)) + len(last)):
@@ -395,6 +397,7 @@ def _add_file_flags(command_line: argparse.ArgumentParser) -> None:
 def _add_map_flags(command_line: argparse.ArgumentParser) -> None:
     """Adds the flags for maps; `--frame_size` is also that of boxes."""
     add = command_line.add_argument
+    # How maps become regions, and the masks that pixels are compared with.
     add("--thresholds", type=int, default=200, help="of a map: number of quantiles (200)")
     add("--min_area", type=int, default=1, help="of a map: leave out regions of fewer pixels (1)")
     add(

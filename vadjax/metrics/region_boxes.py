@@ -202,12 +202,14 @@ def _match(
 def _pairs(left: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All pairs (i, left[i] + j) with j below counts[i]."""
     index = np.repeat(np.arange(len(counts)), counts)
+    # The place of a pair in the list, less that of the first pair of the same i, is j.
     before = np.cumsum(counts) - counts
     return index, np.arange(len(index)) - np.repeat(before - left, counts)
 
 
 def track_ranks(truth: Truth, first: np.ndarray, alpha: float) -> np.ndarray:
     """Rank at which every track is detected: the m-th smallest of its boxes' ranks `first`."""
+    # Boxes by track and then by rank, so that the m-th box of a track has the m-th smallest rank.
     order = np.lexsort((first, truth.track))
     start = np.cumsum(truth.sizes) - truth.sizes
     return first[order][start + boxes_needed(truth.sizes, alpha) - 1]
@@ -215,6 +217,7 @@ def track_ranks(truth: Truth, first: np.ndarray, alpha: float) -> np.ndarray:
 
 def boxes_needed(sizes: np.ndarray, alpha: float) -> np.ndarray:
     """Smallest m with m / n >= alpha for tracks of n boxes, by division as the original does."""
+    # Rounding can put the product on either side of a whole number; the division decides.
     needed = np.ceil(alpha * sizes).astype(np.int64)
     needed -= (needed - 1) / sizes >= alpha
     return needed + (needed / sizes < alpha)

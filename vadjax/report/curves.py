@@ -21,6 +21,7 @@ def draw_roc(videos: Sequence[Scores]) -> Figure:
     """ROC curve of all frames, with the chance diagonal and the equal-error point."""
     points = frame.curve(*frame.pooled(videos))
     figure, axes = _axes("False-positive rate", "True-positive rate")
+    # The diagonal of chance, the curve, and the point of equal error.
     axes.plot([0, 1], [0, 1], color=CHANCE, linestyle="--", linewidth=1, label="chance 0.500")
     axes.plot(*_thin(points.fpr, points.tpr), color=SCORE, label=f"AUC {frame.area(points):.3f}")
     rate = frame.equal_error_rate(points)
@@ -101,6 +102,7 @@ def plot_video(axes: Axes, video: Scores, top: float, bottom: float = 0.0) -> No
     axes.plot(
         *_thin(np.arange(len(video.frame_scores)), video.frame_scores), color=SCORE, linewidth=1.2
     )
+    # A margin keeps extremes off the frame; scores that are all equal get one, too.
     margin = 0.03 * (top - bottom) or 1.0
     axes.set(xlim=(0, len(video.frame_scores)), ylim=(bottom - margin, top + margin))
     axes.set_xlabel("frame", fontsize=8)
@@ -137,6 +139,7 @@ def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Thins a curve to about `MAX_POINTS` points, the lowest and highest of every stretch."""
     if len(x) <= MAX_POINTS:
         return x, y
+    # Two points for each stretch, its lowest and its highest, so that no peak is lost.
     runs = np.array_split(np.arange(len(x)), MAX_POINTS // 2)
     ends = [(run[np.argmin(y[run])], run[np.argmax(y[run])]) for run in runs]
     keep = np.unique(np.concatenate([np.ravel(ends), [0, len(x) - 1]]))

@@ -201,6 +201,7 @@ def _box(axes: Axes, box: tuple, side: _Side) -> None:
 
 def _label(axes: Axes, box: tuple, side: _Side) -> None:
     """Writes the score above the box, or below it if the box is near the top of the picture."""
+    # It stays within the picture: below a box at the top, and aligned with a right edge.
     below = box[1] < 0.15 * side.picture.shape[0]
     ends_right = box[0] > 0.8 * side.picture.shape[1]
     axes.annotate(
@@ -232,6 +233,7 @@ def window(
       (x0, x1) and (y0, y1), inside the picture; of another ratio where the picture is too small.
     """
     across, down = ((box[i + 2] - box[i]) * (1 + 2 * MARGIN) for i in (0, 1))
+    # The shorter side grows until the ratio is as wanted.
     across, down = max(across, down * ratio), max(down, across / ratio)
     return _within(box[0], box[2], across, size[1]), _within(box[1], box[3], down, size[0])
 

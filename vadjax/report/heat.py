@@ -43,6 +43,7 @@ def over(picture: np.ndarray, heat: np.ndarray, ends: tuple[float, float]) -> np
     low, high = ends
     if high <= low:
         return picture.copy()
+    # 0 where colour begins, 1 where it is full; the opacity rises with it.
     part = np.clip((np.asarray(heat, np.float32) - low) / (high - low), 0, 1)
     part = cv2.resize(part, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     colour = _TABLE[(255 * part).astype(np.uint8)]

@@ -126,6 +126,7 @@ def _tinted(picture: np.ndarray, mask: np.ndarray, factor: int) -> np.ndarray:
 def _box(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
     """Draws a line along the outermost pixels of the box."""
     (x0, y0), (x1, y1) = _corners(part, factor)
+    # One rectangle for each pixel of thickness, inwards, as far as the box has room.
     for inset in range(min(THICK, (min(x1 - x0, y1 - y0) + 2) // 2)):
         cv2.rectangle(picture, (x0 + inset, y0 + inset), (x1 - inset, y1 - inset), BOX, 1)
 
@@ -141,6 +142,7 @@ def _score(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
     text, style = f"{part.score:.2f}", (cv2.FONT_HERSHEY_SIMPLEX, 0.5)
     (wide, tall), _ = cv2.getTextSize(text, *style, 1)
     (x, y), _ = _corners(part, factor)
+    # Moved left at the right edge of the picture, and into the box at its top.
     x = max(min(x, picture.shape[1] - wide - 6), 0)
     y = y - tall - 6 if y >= tall + 6 else y
     cv2.rectangle(picture, (x, y), (x + wide + 5, y + tall + 5), BOX, -1)

@@ -278,6 +278,7 @@ def _boxes(
 ) -> None:
     """Draws boxes [n, 6] of frames of (H, W) `size` on the picture, the highest score on top."""
     boxes = boxes[np.argsort(boxes[:, 5], kind="stable")]
+    # Boxes are in pixels of frames that may have another size than the picture here.
     ratio = np.tile(np.array(place.shape[1::-1]) / np.array(size[::-1]), 2)
     colours = [BOX] * len(boxes) if ends is None else heat.colours(boxes[:, 5], ends).tolist()
     edges = np.rint(boxes[:, 1:5] * ratio).astype(int).tolist()
@@ -339,6 +340,7 @@ def _legend(
     figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=list(ends), format="%.2g")
     bar.set_title(title, fontsize=8, loc="left")
     bar.tick_params(labelsize=8)
+    # The numbers at both ends of the scale stay within its width.
     for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
 

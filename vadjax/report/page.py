@@ -197,6 +197,7 @@ def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
 def _notice(summary: Mapping) -> Html:
     """Warnings of what the figures do not say; empty without any."""
     parts = []
+    # What limits the use of the figures: a toy set, selection on test data, missing videos.
     if summary["data"].startswith("toy"):
         parts.append("Built-in toy set: these figures say nothing about real video.")
     if summary["selected_on_test"]:

@@ -66,6 +66,7 @@ def _terms(reason: Reason) -> Panel:
         _bars(axes, list(reason.terms.values()), colours, "{:.2f}", 1)
         names = [PLAIN.get(name, name) for name in reason.terms]
         _names(axes, range(len(names)), names, FAINT)
+        # The name of the dominant term is bold.
         for name, label in zip(reason.terms, axes.get_yticklabels(), strict=True):
             if name == reason.dominant:
                 label.set(weight="bold", color=WHY)
@@ -130,6 +131,7 @@ def _bars(
     axes.set_yticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(OTHER)
+    # The number stands behind the end of its bar.
     for place, value in enumerate(values):
         axes.annotate(
             "–" if value is None else form.format(value),
@@ -177,9 +179,11 @@ def _compass(axes: Axes, roses: Sequence[tuple[Sequence[float], str]]) -> None:
     """
     axes.set_axisbelow(True)
     bar_width = 2 * np.pi / BINS / len(roses)
+    # The bars of two roses share the width of each direction.
     for place, (shares, colour) in enumerate(roses):
         middles = 2 * np.pi / BINS * np.arange(BINS) + (place + 0.5) * bar_width
         axes.bar(middles, shares, bar_width, color=colour)
+    # One scale for all roses, and arrows instead of angles.
     top = max(max(shares) for shares, _ in roses)
     axes.set_ylim(0, top)
     axes.set_yticks([top / 2, top], [])

@@ -106,6 +106,7 @@ def _window(video: Scores, place: int) -> Window:
 
 def scales(windows: Sequence[Window]) -> Scales:
     """Scales that fit all windows: errors from 0, maps from their median (`heat.limits`)."""
+    # Colour is full at one grey level at the least, so that tiny errors stay dark.
     top = max(heat.limits(np.concatenate([w.error.ravel() for w in windows]))[1], 1.0)
     maps = [window.map.ravel() for window in windows if window.map is not None]
     return Scales((0.0, top), heat.limits(np.concatenate(maps)) if maps else None)

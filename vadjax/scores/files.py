@@ -366,6 +366,7 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     folder = pathlib.Path(folder)
     places.clear(folder)
     marker = f".vadjax-{kind}"
+    # A folder is replaced only if it is empty or has the marker of this kind.
     if folder.exists() and not (folder / marker).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise FileExistsError(
