@@ -228,6 +228,7 @@ def _no_pixel(layout: Layout, empty: np.ndarray) -> str:
 
 def check_dropped(tables: Sequence[Table], dropped: int) -> None:
     """Raises ValueError if so many boxes have no pixel that an assumed order must be wrong."""
+    # Few boxes can be slips, and an order that was named is right.
     total = sum(len(table.rows) for table in tables)
     if (
         dropped < 3

@@ -52,6 +52,7 @@ def read_labels(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     path = pathlib.Path(path)
     content = _read(path)
+    # Without the videos at hand, each row needs a name and a label for each frame.
     if not isinstance(content, dict):
         what = f"{len(content):,} {'labels' if isinstance(content, np.ndarray) else 'rows'}"
         raise ValueError(

@@ -144,6 +144,7 @@ def read_four(folder: pathlib.Path) -> dict[str, list[Entry]]:
     """
     lists = {}
     for kind, names in LISTS.items():
+        # A list has the first of its names that the folder has.
         path = file_in(folder, *names)
         if path is None:
             raise FileNotFoundError(

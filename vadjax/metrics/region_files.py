@@ -252,6 +252,7 @@ def _total(
         return sum(counts.values())
     if counts is not None:
         return counts
+    # Text of boxes does not say how long a video is.
     unknown = sorted(name for name, frames in lengths.items() if frames is None)
     if unknown:
         alone = f", and {folder} has no detections of them" * detected.isdisjoint(unknown)

@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vadjax.report", description=__doc__)
     parser.add_argument("scores", type=pathlib.Path, help="folder of VIDEO.npz files")
     parser.add_argument("--out", type=pathlib.Path, help="folder to write (default: beside them)")
+    # Labels and expansion are as of the frame metrics, which the report shows.
     frame.add_input_flags(parser)
     parser.add_argument("--videos", type=int, default=12, help="draw so many best and worst (12)")
     parser.add_argument(

@@ -169,12 +169,14 @@ def _column(sheet: Sheet, side: _Side, place: tuple, tall: tuple) -> None:
     sheet.text(left, top, side.name, 9, color=side.colour, weight="bold")
     about = "\n".join(wrap(side.about, width, 7.5, 2))
     sheet.text(left, top + 0.19, about, 7.5, color=FAINT)
+    # The whole frame with the box in it.
     whole = _picture(sheet.axes(left, top + TITLE, width, frame_height), side)
     if box is None:
         return
     _box(whole, box, side)
     if side.mark:
         _label(whole, box, side)
+    # Below it the part around the box.
     enlarged = _picture(
         sheet.axes(left, top + TITLE + frame_height + SPACE, width, crop_height), side
     )

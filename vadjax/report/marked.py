@@ -267,6 +267,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    # Frames should be read as they were for scoring.
     overlay.add_reading_flags(parser)
     args = parser.parse_args(argv)
     count, frames = command.report_errors(run, args)
