@@ -142,6 +142,7 @@ def write_images(
     Raises:
       FileExistsError, ValueError: as `vadjax.data.store.builder.write_dataset`.
     """
+    # Labels are counted by class for the manifest; the size is that of all pixels.
     return builder.write_dataset(
         out,
         name=name,

@@ -117,6 +117,7 @@ def write_bags(
       ValueError: a recipe without columns, or with a negative number of videos.
       FileExistsError: `out` exists.
     """
+    # Two streams stand side by side; the manifest keeps the recipe that they are made by.
     recipe = recipe or ToyBags()
     if recipe.width < 1 or min(*recipe.train, *recipe.test) < 0:
         raise ValueError("a toy set needs a width of at least 1, and no negative number of videos")
