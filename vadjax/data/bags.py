@@ -152,8 +152,8 @@ class Bags(Sequence):
 
     def _check_scored(self, number: int, num_frames: int, features: np.ndarray) -> None:
         """Raises ValueError if a scored video has features or a number of frames that cannot be."""
-        if bad := features.size - int(np.isfinite(features).sum()):
-            raise ValueError(f"{bad:,} of {features.size:,} features are NaN or infinite")
+        if invalid := features.size - int(np.isfinite(features).sum()):
+            raise ValueError(f"{invalid:,} of {features.size:,} features are NaN or infinite")
         # A damaged number of frames must not fill the memory, so the frames of all videos read so
         # far are compared with the size of the shards.
         self._frames[number] = num_frames

@@ -258,7 +258,7 @@ class Video:
 
     def __getitem__(self, frame: int) -> np.ndarray:
         """Frame of that rank, uint8 [H, W, 3], RGB."""
-        return self._frames[self._at(frame)]
+        return self._frames[self._index(frame)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The frames in order, one in memory at a time."""
@@ -287,7 +287,7 @@ class Video:
         """
         if not self._entry["masks"]:
             return None
-        mask = self._frames.mask(self._at(frame))
+        mask = self._frames.mask(self._index(frame))
         if mask is not None and mask.shape != self.source_size:
             raise ValueError(
                 f"{self.data.folder}: video {self.name}: the mask of frame {frame} is "
@@ -314,7 +314,7 @@ class Video:
             return None
         return read_tracks(self.data.folder / "tracks" / self.split / f"{self.name}.txt")
 
-    def _at(self, frame: int) -> int:
+    def _index(self, frame: int) -> int:
         """Index in the split of a frame of this video."""
         if not 0 <= frame < self.num_frames:
             raise IndexError(f"{self.name}: frame {frame} of {self.num_frames}")

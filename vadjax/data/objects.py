@@ -142,17 +142,17 @@ def outputs_of(found: Description | None) -> dict[str, int]:
     return {name: widths.get(name, 0) for name in OUTPUTS}
 
 
-def _check_made_of(found: Dataset, data: Dataset) -> None:
+def _check_made_of(objects: Dataset, data: Dataset) -> None:
     """Raises ValueError unless the objects were found in the frames of `data`."""
-    if found.kind != KIND:
+    if objects.kind != KIND:
         raise ValueError(
-            f"{found.folder}: holds {found.kind!r} records; data.objects takes {KIND!r} "
+            f"{objects.folder}: holds {objects.kind!r} records; data.objects takes {KIND!r} "
             f"({EXTRACT} --help)"
         )
-    frames = found.manifest["frames"]
+    frames = objects.manifest["frames"]
     if frames["digest"] != data.digest:
         raise ValueError(
-            f"{found.folder}: objects of the frames in {frames['folder']} (manifest "
+            f"{objects.folder}: objects of the frames in {frames['folder']} (manifest "
             f"{frames['digest'][:12]}…), not of {data.folder} ({data.digest[:12]}…). Find those of "
             f"these: {EXTRACT} --data {data.folder} --out OBJECTS"
         )

@@ -271,8 +271,8 @@ def fitting_expansions(scores: int, num_frames: int) -> tuple[str, ...]:
     `snippets` for one score every 16 frames, a last incomplete snippet counted or not; `segments`
     for 32 scores. For videos of 497 to 527 frames 32 scores suggest both.
     """
-    whole = num_frames // CLIP_FRAMES
-    of_snippets = scores in (whole, -(-num_frames // CLIP_FRAMES))
+    clips = num_frames // CLIP_FRAMES
+    of_snippets = scores in (clips, -(-num_frames // CLIP_FRAMES))
     return ("snippets",) * of_snippets + ("segments",) * (scores == SEGMENTS)
 
 

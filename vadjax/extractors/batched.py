@@ -50,18 +50,18 @@ class Batches:
         outputs, pending = [], None
         for start in range(0, max(len(rows), 1), self._batch):
             part = rows[start : start + self._batch]
-            full = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
-            full[: len(part)] = part
+            padded = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
+            padded[: len(part)] = part
             # The next batch runs while the outputs of the previous one are fetched.
-            previous, pending = pending, self._start(full, len(part))
+            previous, pending = pending, self._start(padded, len(part))
             if previous:
                 outputs.append(_fetch(*previous))
         outputs.append(_fetch(*pending))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
 
-    def _start(self, full: np.ndarray, count: int) -> tuple[Any, int]:
+    def _start(self, padded: np.ndarray, count: int) -> tuple[Any, int]:
         """Starts a batch without waiting for it; its outputs, and how many rows count."""
-        return self._apply(self._variables, mesh.put_batch(self._devices, full)), count
+        return self._apply(self._variables, mesh.put_batch(self._devices, padded)), count
 
 
 def _fetch(outputs: Any, count: int) -> Any:

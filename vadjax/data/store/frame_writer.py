@@ -351,8 +351,8 @@ def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, in
 
 def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> np.ndarray:
     """Bytes, uint8 [n], of a picture file of the kind, as `".png"`."""
-    done, content = cv2.imencode(kind, pixels, options)
-    if not done:
+    encoded, content = cv2.imencode(kind, pixels, options)
+    if not encoded:
         raise ValueError(f"{pixels.dtype} {pixels.shape}: OpenCV cannot write this as {kind}")
     return content
 

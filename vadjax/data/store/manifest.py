@@ -117,12 +117,12 @@ def read_description(path: pathlib.Path) -> dict:
     Raises:
       OSError, ValueError: as `read`.
     """
-    found = json_files.read(path, {**DESCRIPTION, "manifest": {**COMMON, "splits": {...: dict}}})
-    check(found["manifest"], f"{path}: manifest", splits=False)
-    return {name: found[name] for name in ("folder", "manifest", "digest")}
+    content = json_files.read(path, {**DESCRIPTION, "manifest": {**COMMON, "splits": {...: dict}}})
+    check(content["manifest"], f"{path}: manifest", splits=False)
+    return {name: content[name] for name in ("folder", "manifest", "digest")}
 
 
-def _check_videos(found: Mapping, entry: Mapping, where: str) -> None:
+def _check_videos(manifest: Mapping, entry: Mapping, where: str) -> None:
     """Raises ValueError unless the videos of a split can be, and make up all of its records."""
     for video in entry["videos"]:
         name = check_name(video["name"], where)
@@ -134,19 +134,19 @@ def _check_videos(found: Mapping, entry: Mapping, where: str) -> None:
             _check_size(video["source_size"], f"{where}: source_size of video {name}")
         if not all(key.isascii() and key.isdigit() for key in video.get("kinds", {})):
             raise ValueError(f"{where}: kinds of video {name}; expected numbers of tracks")
-    counted = "objects" if found["kind"] == "objects" else "frames"
+    counted = "objects" if manifest["kind"] == "objects" else "frames"
     total = sum(video[counted] for video in entry["videos"])
     _check_sum(f"{counted} of its videos", total, entry["records"], where)
 
 
-def _check_files(found: Mapping, where: object) -> None:
+def _check_files(manifest: Mapping, where: object) -> None:
     """Raises ValueError unless the boxes and tracks that videos have are among the files."""
-    listed = {file["file"] for file in found.get("files", [])}
-    for split, entry in found["splits"].items():
+    listed = {file["file"] for file in manifest.get("files", [])}
+    for split, entry in manifest["splits"].items():
         for video in entry["videos"]:
-            for what, ending in (("boxes", "csv"), ("tracks", "txt")):
-                name = f"{what}/{split}/{video['name']}.{ending}"
-                if video[what] and name not in listed:
+            for kind, ending in (("boxes", "csv"), ("tracks", "txt")):
+                name = f"{kind}/{split}/{video['name']}.{ending}"
+                if video[kind] and name not in listed:
                     raise ValueError(
                         f"{where}: files lacks {name}, which video {video['name']} has"
                     )

@@ -86,10 +86,10 @@ def _taken() -> int:
 
 def _watch(done: threading.Event, line: str) -> None:
     """Ends the program with a line once it has taken hardly any processor time for `SECONDS`."""
-    idle, before = 0, time.process_time()
+    idle, last = 0, time.process_time()
     while not done.wait(1):
         now = time.process_time()
-        idle, before = (idle + 1 if now - before < LEAST else 0), now
+        idle, last = (idle + 1 if now - last < LEAST else 0), now
         if idle >= SECONDS:
             print(line, file=sys.stderr, flush=True)
             os._exit(1)

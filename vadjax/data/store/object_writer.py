@@ -103,7 +103,7 @@ def write_objects(
         name=name,
         kind=KIND,
         features=tfds_features(),
-        splits={split: _examples(found, notes[split]) for split, found in splits.items()},
+        splits={split: _examples(videos, notes[split]) for split, videos in splits.items()},
         file_format=file_format,
         shards=shards,
         extra={

@@ -106,8 +106,8 @@ def _choose(classes: Sequence[str], rng: np.random.Generator) -> list[str]:
     unknown = [*UNKNOWN, *(name for name in CLASSES if name not in classes)]
     names = []
     for _ in range(rng.choice(len(COUNTS), p=COUNTS)):
-        some = unknown if rng.random() < UNKNOWN_SHARE else list(classes)
-        names.append(some[rng.integers(len(some))])
+        candidates = unknown if rng.random() < UNKNOWN_SHARE else list(classes)
+        names.append(candidates[rng.integers(len(candidates))])
     # Buildings stand behind everything else.
     return sorted(names, key=lambda name: name not in ("skyscraper", "house", "bridge"))
 

@@ -62,8 +62,8 @@ class ToyScenes:
 
     def __post_init__(self):
         if unknown := set(self.kinds) - {*KINDS, *ON_REQUEST}:
-            known = ", ".join((*KINDS, *ON_REQUEST))
-            raise ValueError(f"kinds {sorted(unknown)}; expected some of {known}")
+            kinds = ", ".join((*KINDS, *ON_REQUEST))
+            raise ValueError(f"kinds {sorted(unknown)}; expected some of {kinds}")
         if not self.lanes or set(self.lanes) - set(LANES):
             raise ValueError(f"lanes {self.lanes}; expected some of {', '.join(map(str, LANES))}")
         if "stray" in self.kinds and len(self.lanes) > 1:

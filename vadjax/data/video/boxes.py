@@ -159,12 +159,12 @@ def link(frames: Sequence[np.ndarray], min_iou: float = 0.3) -> np.ndarray:
     return np.array(sorted(rows), np.int64).reshape(-1, 6)
 
 
-def _one_to_one(overlap: np.ndarray, least: float) -> dict[int, int]:
+def _one_to_one(overlap: np.ndarray, min_overlap: float) -> dict[int, int]:
     """Column → row of the links, made greedily from the largest overlap to the least one."""
     linked: dict[int, int] = {}
     for flat in np.argsort(-overlap, axis=None, kind="stable"):
         row, column = divmod(int(flat), overlap.shape[1])
-        if overlap[row, column] < least or math.isnan(overlap[row, column]):
+        if overlap[row, column] < min_overlap or math.isnan(overlap[row, column]):
             break
         if column not in linked and row not in linked.values():
             linked[column] = row

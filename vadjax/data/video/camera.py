@@ -95,7 +95,7 @@ class Reader(threading.Thread):
         self._camera, self._deinterlace = name, deinterlace
         self.changed, self.patience = threading.Condition(), UNKNOWN
         self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
-        self.late, self._full = 0, False
+        self.late, self._dropping = 0, False
         self.opened = self.wanted = self.over = self.abandoned = False
         self.error: Exception | None = None
         self.ended = "ended"
@@ -152,8 +152,8 @@ class Reader(threading.Thread):
 
         Once too many frames wait, all that follow are dropped until every waiting one is taken.
         """
-        self._full = len(self.waiting) >= (1 if self._full else most_waiting(pixels))
-        if self._full:
+        self._dropping = len(self.waiting) >= (1 if self._dropping else most_waiting(pixels))
+        if self._dropping:
             self.late += 1
             return
         self.waiting.append((pixels, at, self.late))

@@ -26,8 +26,8 @@ def rectangles(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     boxes = np.asarray(boxes, np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes {boxes.shape}; expected [n, 4], x0, y0, x1, y1")
-    if len(bad := np.flatnonzero(~np.isfinite(boxes).all(1))):
-        raise ValueError(f"box {bad[0]} is {boxes[bad[0]].tolist()}; expected finite numbers")
+    if len(wrong := np.flatnonzero(~np.isfinite(boxes).all(1))):
+        raise ValueError(f"box {wrong[0]} is {boxes[wrong[0]].tolist()}; expected finite numbers")
     # x0 = floor, clipped to [0, W - 1]; x1 = ceil, clipped to [x0 + 1, W]; y alike (spec ssmtl §3).
     limit = np.array(size[::-1])
     first = np.clip(np.floor(boxes[:, :2]), 0, limit - 1)

@@ -118,7 +118,7 @@ class VideoDecoder(Iterable[Frame]):
         Raises:
           ValueError: as the class, while iterating.
         """
-        for frame in self._whole():
+        for frame in self._progressive():
             self.count += 1
             self.damaged += frame.is_corrupt
             yield frame, self._times.rising(frame.time)
@@ -275,7 +275,7 @@ class VideoDecoder(Iterable[Frame]):
             self.lost += 1
             return []
 
-    def _whole(self) -> Iterator[av.VideoFrame]:
+    def _progressive(self) -> Iterator[av.VideoFrame]:
         """Decoded frames that are not interlaced, or were deinterlaced."""
         for frame in self._decoded():
             if self._deinterlacer:
@@ -305,8 +305,8 @@ def _seconds(container, stream) -> float | None:
         return float(stream.frames * stream.time_base) or None
     if stream.duration is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
-    whole = container.duration
-    return whole / av.time_base if whole is not None and whole > 0 else None
+    duration = container.duration
+    return duration / av.time_base if duration is not None and duration > 0 else None
 
 
 def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -110,10 +110,10 @@ class MaskFile(ArrayMasks):
 
     def __init__(self, path: pathlib.Path, *known, **options):
         super().__init__(read_npy(path), str(path), *known, **options)
-        self._given = (path, *known)
+        self._arguments = (path, *known)
 
     def __reduce__(self):
-        return MaskFile, self._given
+        return MaskFile, self._arguments
 
 
 def time_axis(

@@ -49,9 +49,9 @@ def count_snippets(frames: int, step: int = FRAMES, pad_last: bool = False) -> i
       pad_last: whether frames that are left over after the last whole snippet make one more.
     """
     # One more only if it would show a frame that no whole snippet shows, and begins in the video.
-    whole = max((frames - FRAMES) // step + 1, 0)
-    covered = (whole - 1) * step + FRAMES if whole else 0
-    return whole + (pad_last and covered < frames and whole * step < frames)
+    complete = max((frames - FRAMES) // step + 1, 0)
+    covered = (complete - 1) * step + FRAMES if complete else 0
+    return complete + (pad_last and covered < frames and complete * step < frames)
 
 
 def short_side(frame: np.ndarray, size: int = SHORT_SIDE) -> np.ndarray:
