@@ -43,6 +43,7 @@ class Frames(Sequence):
         self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._raw = data.manifest["encoding"] == "raw"
         self.entries: list[dict] = data.splits[split]["videos"]
+        # Records are in the order of the videos, so that lengths give the first frame of each.
         self.first = np.cumsum([0] + [entry["frames"] for entry in self.entries])
         self.size: tuple[int, int] = tuple(data.manifest["size"])
 
@@ -91,7 +92,8 @@ class Frames(Sequence):
         return content.reshape(self.size)
 
     def _decoded(self, content: np.ndarray, flags: int, index: int) -> np.ndarray:
-        """The pixels of an encoded frame or mask."""
+        """The pixels of an encoded frame or mask; raises ValueError if it is damaged."""
+        # For some damaged pictures OpenCV raises, for others it returns None.
         try:
             pixels = cv2.imdecode(content, flags) if content.size else None
         except cv2.error:
@@ -127,6 +129,7 @@ class Windows(Sequence):
     def __init__(self, data: Dataset, split: str, length: int):
         self.frames, self.length = Frames(data, split), length
         check_lengths(self.frames.entries, length, f"{data.folder} ({split})")
+        # A video of n frames has n - T + 1 windows, numbered after those of the videos before it.
         counts = [entry["frames"] - length + 1 for entry in self.frames.entries]
         self._first = np.cumsum([0] + counts)
 
@@ -221,6 +224,7 @@ def window_batches(
         raise ValueError(
             f"{data.folder} ({split}): {held_out} of {videos} videos cannot be left out"
         )
+    # Windows are numbered video by video: without the last videos there are simply fewer numbers.
     endless = loader.numbers(windows.before(videos - held_out), seed)
     return loader.batches(endless, batch, shard, windows.batch)
 

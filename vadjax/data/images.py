@@ -66,6 +66,7 @@ def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[di
     Raises:
       ValueError: the dataset has other classes, or no such split.
     """
+    # Labels have no names: the order of the classes is their only meaning.
     have = data.manifest["classes"]
     if list(classes) != list(have):
         raise ValueError(

@@ -69,6 +69,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         splits: Mapping[str, Iterable[dict]],
         description: str,
     ):
+        # TFDS asks for these in its own constructor.
         self._spec, self._splits, self._description = features, splits, description
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -120,6 +121,7 @@ def check_new(out: str | pathlib.Path) -> None:
       FileExistsError: `out` exists.
       vadjax.runtime.lock.Held: another program writes `out`.
     """
+    # What a killed program left: the unfinished folder, and the parts of several machines.
     replacing.clear(out)
     with contextlib.suppress(lock.Held):  # held by this program itself
         replacing.clear(parts_of(out))

@@ -132,6 +132,7 @@ class FrameEncoding:
         for rank, (picture, mask) in enumerate(_with_masks(video)):
             if not rank:
                 _check_stored_size(picture, self)
+            # No bytes stand for no mask.
             size, png = np.array(picture.pixels.shape[:2]), np.zeros(0, np.uint8)
             shown = UNKNOWN if mask is None else mask.any()
             png = png if mask is None else _mask_png(mask)
@@ -236,6 +237,7 @@ def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
     """TFDS feature connectors of a frame of `size` (H, W)."""
     import tensorflow_datasets as tfds  # only writers need it
 
+    # A JPEG is stored as it is; raw frames have three channels or, if they are grey, one.
     image = tfds.features.Image(shape=(*size, 3), encoding_format="jpeg")
     if encoding == "raw":
         as_bytes = tfds.features.Encoding.BYTES
@@ -286,6 +288,7 @@ class FrameNotes:
                 "kinds": {str(track): kind for track, kind in video.kinds.items()},
             }
         )
+        # Labels follow frame by frame (`add`); boxes and tracks become text beside the shards.
         self._labels.append([])
         if video.boxes is not None:
             self._files[f"boxes/{self.split}/{video.name}.csv"] = box_table(video.boxes)
@@ -391,6 +394,7 @@ def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None
     Raises:
       ValueError: no frames, frames or masks of several sizes, or not one mask for each frame.
     """
+    # Masks are taken one by one with the frames: neither need be counted, or held in memory.
     masks = None if video.masks is None else iter(video.masks)
     rank, first = 0, None
     for rank, picture in enumerate(video.frames, 1):

@@ -64,6 +64,7 @@ def batches(
     Raises:
       ValueError: the processes cannot share a batch evenly.
     """
+    # The global batch is formed first and then cut, so that it does not depend on the processes.
     rows = shard.rows(batch)
     global_batches = elements.batch(batch, drop_remainder=True)  # or its length overflows
     return global_batches.map(lambda chosen: make(chosen[rows]))

@@ -55,6 +55,7 @@ class Description:
 
     def to_json(self) -> dict:
         """The description for `from_json`, without shards and lists of videos."""
+        # Of the entries of a split only the counts are whole numbers.
         splits = {
             name: {key: value for key, value in split.items() if isinstance(value, int)}
             for name, split in self.splits.items()

@@ -33,6 +33,7 @@ class Deinterlacer:
         while True:
             try:
                 frames.append(self._graph.pull())
+            # The filter waits for its next frame, or has given its last one.
             except (av.BlockingIOError, av.EOFError):
                 return frames
 

@@ -125,6 +125,7 @@ def _edges(starts: np.ndarray, window: int, length: int) -> np.ndarray:
 def _cell_of_pixel(grid: Grid) -> np.ndarray:
     """Number of the cell of every pixel, int [H, W]; pixels of a cell are in the same regions."""
     (height, width), (_, h, w) = grid.frame_size, grid.window
+    # The row of cells of a pixel is the number of edges up to it, less one; columns alike.
     rows, columns = _edges(grid.rows, h, height), _edges(grid.columns, w, width)
     row = np.searchsorted(rows, np.arange(height), side="right") - 1
     column = np.searchsorted(columns, np.arange(width), side="right") - 1
@@ -134,6 +135,7 @@ def _cell_of_pixel(grid: Grid) -> np.ndarray:
 @functools.lru_cache
 def _cells_of_regions(grid: Grid) -> np.ndarray:
     """Which cells each region is made of, float64 [R, cells], 0 or 1."""
+    # A cell lies in a region as a whole, so a region's cells are those of the pixels in its box.
     cell = _cell_of_pixel(grid)
     membership = np.zeros((grid.regions, int(cell.max()) + 1))
     for region in range(grid.regions):

@@ -176,6 +176,7 @@ class Masks:
         Raises:
           ValueError: a mask of another size than the first.
         """
+        # Sizes are compared as masks are read: reading all of them ahead would take as long again.
         first = None
         for mask in self.source:
             first = first or mask

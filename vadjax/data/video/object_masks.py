@@ -56,6 +56,7 @@ class ObjectMasks(Iterable[Picture]):
 
     def __iter__(self) -> Iterator[Picture]:
         for frame, values in enumerate(self.values()):
+            # Only objects that are anomalous in this frame count.
             shown = [number for number, first, last in self.tracks if first <= frame <= last]
             source = self.paths.get(frame, f"{self.folder}#{frame}")
             yield Picture(np.isin(values, shown), str(source))
@@ -110,6 +111,7 @@ def object_tracks(
         else:
             shown = [(i, row[0]) for i, row in enumerate(spans) if row[1] <= frame <= row[2]]
         for track, number in shown:
+            # Stray pixels of an object must not widen its box, hence only its largest part.
             box = largest_part(numbers == number, min_area)
             hidden += box is None
             rows += [] if box is None else [(track, frame, *box)]
