@@ -30,7 +30,7 @@ class Bag:
       video: name, unique within a test split.
       label: 1 if the video holds an anomaly, else 0.
       class_name: class of the anomaly, or the name of the normal class.
-      num_frames: length of the video; -1 where unknown (training only).
+      num_frames: length of the video, frames; -1 if unknown (in training splits only).
       intervals: anomalous frames, int32 [n, 2], `[start, stop)`; empty in training splits.
       features: float32 [C, S, D].
     """
@@ -48,7 +48,7 @@ class Bag:
         return frame_labels(self.intervals, self.num_frames)
 
     def to_example(self) -> dict:
-        """The bag as the builder writes it."""
+        """The record of this bag, as the builder writes it."""
         return {
             **dataclasses.asdict(self),
             "intervals": np.asarray(self.intervals, np.int32).reshape(-1, 2),
@@ -87,7 +87,7 @@ class Bags(Sequence):
       ValueError: no such split or modality, or no bag of that label.
 
     Attributes:
-      label: folder and split, for messages.
+      label: folder and split of the bags, for messages.
     """
 
     def __init__(

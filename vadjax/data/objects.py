@@ -91,7 +91,7 @@ class ObjectSource:
 
     @property
     def described(self) -> Description | None:
-        """The dataset of objects; None where the frames' own boxes are taken."""
+        """The dataset of objects; None if the boxes of the dataset of frames are taken."""
         return self._detections
 
     def videos(self, split: str) -> list["ObjectVideo"]:

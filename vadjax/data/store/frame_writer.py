@@ -97,7 +97,7 @@ class StoredFrame(NamedTuple):
     Attributes:
       size: int [2], H and W of the source.
       image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG.
-      mask: bytes uint8 [n] of a PNG; n is 0 where there is no mask.
+      mask: bytes uint8 [n] of a PNG; n is 0 without a mask.
       shown: int64, label by the mask: 1 if any pixel is anomalous; `UNKNOWN` without a mask.
     """
 
@@ -188,7 +188,7 @@ def write_frames(
       name: name of the set, shown in reports.
       size: (H, W) to resize to; None stores the frames as they are.
       encoding: `"raw"` (uint8, one channel where all three are equal) or `"jpeg"` (the file's
-        own bytes where the source is a JPEG of the stored size).
+        own bytes if the source is a JPEG of the stored size).
       quality: quality of the JPEGs that are made here, 1 to 100.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.

@@ -27,7 +27,7 @@ class VideoObjects:
       frames: number of frames of the video.
       boxes: float32 [n, 6] (`boxes.BOX_COLUMNS`), in pixels of the source frame.
       detector: class outputs of the detector before the last activation, float [n, K].
-      classifier: the same of the classifier, float [n, M]. K and M may be 0.
+      classifier: class outputs of the classifier likewise, float [n, M]. K and M may be 0.
 
     Raises:
       ValueError: a name that cannot be that of a file, not as many outputs as boxes, another

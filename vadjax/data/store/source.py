@@ -1,4 +1,4 @@
-"""Opening the dataset that a config names, or the built-in toy set where it names none."""
+"""Opens the dataset that a config names, or the built-in toy set if it names none."""
 
 import pathlib
 

@@ -38,8 +38,8 @@ class ToyScenes:
       train: normal videos to train on.
       test: videos to test on.
       frames: frames of each video, at 10 a second.
-      height: of a frame, in pixels.
-      width: of a frame.
+      height: height of a frame, pixels.
+      width: width of a frame, pixels.
       crowd: walkers in the picture, on average.
       events: anomalies in each test video.
       kinds: kinds of anomaly, taken in turn.

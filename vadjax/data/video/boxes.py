@@ -65,7 +65,7 @@ def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     Args:
       one: float64 [..., 4], `x_min, y_min, x_max, y_max`.
-      other: the same, of a shape that fits by broadcasting.
+      other: boxes of the same form; the leading axes of both are broadcast.
 
     Returns:
       float64 [...], 0 to 1.

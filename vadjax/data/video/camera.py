@@ -197,7 +197,7 @@ class Camera(Iterable[Picture]):
       ValueError: it cannot be opened; while iterating: its video cannot be decoded.
 
     Attributes:
-      name: as given.
+      name: number or address of the camera.
       ended: why there are no more frames; empty while there are, or if the program stopped.
     """
 
