@@ -206,5 +206,5 @@ def read_spans(path: pathlib.Path) -> list[tuple[int, int, int]]:
             )
         rows.append((number, first, last))
     if not rows:
-        note(f"{path}: has no at, so no object of this video is anomalous")
+        note(f"{path}: has no row, so no object of this video is anomalous")
     return sorted(rows)
