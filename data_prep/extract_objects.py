@@ -93,17 +93,19 @@ def objects(data: Dataset, extract: Extract) -> dict[str, Iterator[VideoObjects]
     return {split: objects_of(split) for split in data.splits}
 
 
-def _show_speed(bar: progress.Bar, before: int, start: float, frames: int, count: int) -> None:
+def _show_speed(
+    bar: progress.Bar, frames_before: int, start: float, frames: int, count: int
+) -> None:
     """Updates the bar within a video.
 
     Args:
-      bar: of the frames of a split.
-      before: frames of the videos that are finished.
-      start: time at which this video began.
+      bar: progress bar of the frames of a split.
+      frames_before: frames of the videos that are finished.
+      start: time at which this video began, in seconds of `time.monotonic`.
       frames: frames of this video that are done.
       count: objects in them.
     """
-    bar.update(before + frames, {"objects/s": count / max(time.monotonic() - start, 1e-9)})
+    bar.update(frames_before + frames, {"objects/s": count / max(time.monotonic() - start, 1e-9)})
 
 
 def prepare(

@@ -160,7 +160,7 @@ def _check_there(paths: Sequence[pathlib.Path], data: pathlib.Path, features: pa
 
 
 def _read_rows(
-    path: pathlib.Path, axis: int, frames: int, like: tuple[int, ...] | None
+    path: pathlib.Path, axis: int, frames: int, other_shape: tuple[int, ...] | None
 ) -> np.ndarray:
     """Features of a clip, float32 [crops, n, D].
 
@@ -168,7 +168,8 @@ def _read_rows(
       path: file of them.
       axis: of the crops in the file.
       frames: number of frames of the clip.
-      like: shape of the features of another clip, which has as many crops and columns; None: any.
+      other_shape: shape of the features of another clip, which must have as many crops and columns;
+        None: there is none yet.
 
     Raises:
       ValueError: as `read_array`; rows that cannot be of so many frames, or other sizes.
@@ -180,10 +181,10 @@ def _read_rows(
             f"{path}: {rows.shape[1]} rows for {frames} frames; expected {least}, one for every "
             f"{CLIP_FRAMES} frames, or more (--step). Are they of this clip?"
         )
-    if like and rows.shape[::2] != like[::2]:
+    if other_shape and rows.shape[::2] != other_shape[::2]:
         raise ValueError(
             f"{path}: {rows.shape[0]} crops, {rows.shape[2]} columns; the clips before have "
-            f"{like[0]} and {like[2]}. Extract all with the same network and --crops"
+            f"{other_shape[0]} and {other_shape[2]}. Extract all with the same network and --crops"
         )
     return rows
 

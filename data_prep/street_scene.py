@@ -140,9 +140,11 @@ def read_test(
     """The test sequences with tracks, kinds, and labels from the tracks.
 
     Args:
-      folder: `Test`.
-      columns: what the columns of the ground truth hold; None as a heading says, else `COLUMNS`.
-      first_frame: number of the first frame there; None takes that of the first picture's name.
+      folder: the folder `Test`.
+      columns: what the columns of the ground truth hold; None: what the heading of a file says, and
+        without a heading `COLUMNS`.
+      first_frame: number that the ground truth gives to the first frame; None: the number in the
+        name of the first picture.
       drop_degenerate: leave out boxes without a pixel inside.
 
     Raises:

@@ -227,15 +227,15 @@ def named_lists(where: pathlib.Path) -> str:
 
 
 def _check_splits(splits: dict[str, list[Entry]], folder: pathlib.Path) -> None:
-    """Refuses an empty split and a test video that is listed twice; names videos of both."""
+    """Refuses an empty split or a test video that is listed twice; notes videos of both splits."""
     for split, entries in splits.items():
         if not entries:
             raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
     (path, times), *_ = Counter(entry.path for entry in splits["test"]).most_common(1)
     if times > 1:
         raise ValueError(f"{Entry(path).name} is listed twice among the test videos")
-    if both := shared_videos(splits["train"], splits["test"]):
-        text.note(f"{len(both):,} videos are in both splits: {some(both)}")
+    if shared := shared_videos(splits["train"], splits["test"]):
+        text.note(f"{len(shared):,} videos are in both splits: {some(shared)}")
 
 
 def _annotation(where: pathlib.Path) -> bool:
@@ -244,7 +244,7 @@ def _annotation(where: pathlib.Path) -> bool:
 
 
 def find_labels(features: pathlib.Path, labels: str | pathlib.Path | None) -> pathlib.Path:
-    """Where the lists are: as named, or in the folder of features or beside it.
+    """Where the labels are: the named place, the folder of features, or the one above it.
 
     Raises:
       FileNotFoundError: the named place does not exist.

@@ -209,12 +209,13 @@ def check_shapes(
     ]
     # All videos have the crops and columns of the first
     for files, shape in zip(videos, shapes, strict=True):
-        for what in ("crops", "columns"):
-            first, size = getattr(shapes[0], what), getattr(shape, what)
+        for field in ("crops", "columns"):
+            first, size = getattr(shapes[0], field), getattr(shape, field)
             if size != first:
                 raise ValueError(
-                    f"{files[-1]}: {size} {what}, but {videos[0][-1]} has {first}; all videos of "
-                    f"a set have the same {what}. Extract them again alike, or list all their files"
+                    f"{files[-1]}: {size} {field}, but {videos[0][-1]} has {first}; all videos of "
+                    f"a set have the same {field}. Extract them again alike, or list all their "
+                    "files"
                 )
     return axis, shapes
 
@@ -291,8 +292,8 @@ def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[s
       FileNotFoundError, ValueError: as `read_labelled`; or a video is in both lists.
     """
     videos = {split: read_labelled(lists[split], published[split]) for split in SPLITS}
-    if both := shared_videos(videos["train"], videos["test"]):
-        raise ValueError(f"{len(both)} videos are in both lists: {some(both)}")
+    if shared := shared_videos(videos["train"], videos["test"]):
+        raise ValueError(f"{len(shared)} videos are in both lists: {some(shared)}")
     return videos
 
 

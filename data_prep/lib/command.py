@@ -72,11 +72,11 @@ def print_summary(out: str, manifest: Mapping) -> None:
         print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
     print(f"Wrote {manifest['name']} to {out} ({manifest['format']}).")
     # Objects are trained on together with their frames
-    where = f"--config.data.dir={out}"
+    data_flags = f"--config.data.dir={out}"
     if manifest["kind"] == "objects":
-        where = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
+        data_flags = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
     print(
-        f"Train on it: python -m vadjax.main --config={_config(manifest)} {where} "
+        f"Train on it: python -m vadjax.main --config={_config(manifest)} {data_flags} "
         "--workdir=runs/NAME"
     )
 

@@ -98,9 +98,9 @@ class Extractor:
             tail = video.parts[-3:]  # a folder of videos may be moved
             if not self.done(name):
                 todo[name] = video
-            elif pathlib.Path(before := sources.get(name, video)).parts[-3:] != tail:
+            elif pathlib.Path(source := sources.get(name, video)).parts[-3:] != tail:
                 raise ValueError(
-                    f"{self.files(name)[0]}: was made from {before}; {video} has the same name, "
+                    f"{self.files(name)[0]}: was made from {source}; {video} has the same name, "
                     "so name another --out"
                 )
         write_json(path, sources | {name: str(video) for name, video in todo.items()})

@@ -363,9 +363,9 @@ def write(
       out: folder to make; must not exist.
       min_frames: videos of fewer frames are left out.
       tracks: folder of the tracks of the test videos, in place of those that the layout has.
-      track_columns: what the columns of these files hold; None as their heading says, else as
-        `TRACKS`.
-      first_track_frame: number of the first frame in them.
+      track_columns: what the columns of these files hold; None: what the heading of a file says,
+        and without a heading `TRACKS`.
+      first_track_frame: number that they give to the first frame.
       drop_degenerate: leave out boxes in them without a pixel inside.
       levels: values of 16-bit pictures that become black and white; the manifest keeps them.
       beam: options of Apache Beam (`data_prep.lib.beam_frames`); None does without.
