@@ -1,4 +1,4 @@
-"""Depthwise convolution of pictures: each channel by a kernel of its own."""
+"""Depthwise convolution of pictures: every channel has its own kernel."""
 
 import functools
 
@@ -27,11 +27,11 @@ def depthwise(
       rhs: kernel [kh, kw, 1, C].
       window_strides: one per dimension.
       padding: "SAME", "VALID", or (before, after) per dimension.
-      lhs_dilation: none is known here.
-      rhs_dilation: none is known here.
+      lhs_dilation: must be None or ones.
+      rhs_dilation: must be None or ones.
       dimension_numbers: ignored; the layout is the one above.
       feature_group_count: C.
-      **options: ignored, further ones of Flax.
+      **options: further arguments of Flax, ignored.
 
     Returns:
       [B, H', W', C].
