@@ -1,4 +1,4 @@
-"""What the configs of the MIL ranker share, and what its fields mean."""
+"""The sections that the configs of the MIL ranker share, and the meaning of its fields."""
 
 import ml_collections
 
@@ -6,7 +6,7 @@ from vadjax.config import BAG_FIELDS, base, features
 
 FIELDS = BAG_FIELDS | {
     "model.dropout": "rate of the dropout",
-    "model.weights": 'file of a trained ranker; "" = begin anew',
+    "model.weights": 'file of a trained ranker; "" = start untrained',
     "loss.pairing": "diagonal (each anomalous bag with one normal bag), or all pairs of a batch",
     "loss.segments_used": "first segments that enter hinge and sparsity: 30 in the torch programs, "
     "32 (all) in the paper",
@@ -21,7 +21,7 @@ FIELDS = BAG_FIELDS | {
 
 
 def ranker() -> ml_collections.ConfigDict:
-    """The published ranker, loss and optimiser; how long it trains is left to the config."""
+    """The published ranker, loss and optimiser; the config sets the length of the training."""
     config = base("mil")
     config.data.modality = "TWO"
     config.features = features()

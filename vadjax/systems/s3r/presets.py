@@ -1,4 +1,4 @@
-"""What the configs of S3R and RTFM share, and what their fields mean."""
+"""The sections that the configs of S3R and RTFM share, and the meaning of their fields."""
 
 import ml_collections
 
@@ -6,13 +6,13 @@ from vadjax.config import BAG_FIELDS, base, features, small_report
 
 FIELDS = BAG_FIELDS | {
     "model.variant": "published network: s3r or rtfm; the fields below change its parts",
-    "model.weights": 'file of a trained network; "" = begin anew',
+    "model.weights": 'file of a trained network; "" = start untrained',
     "model.en_normal": "whether the video is reconstructed from the dictionary (macro branch)",
     "model.de_normal": "whether channels are weighted by what the reconstruction lacks; needs "
     "model.en_normal",
     "model.attention_scaling": "whether en-Normal's dot products are scaled (published: not)",
     "model.norm": "group (S3R) or batch (RTFM)",
-    "model.norm_first": "whether the norm stands before the ReLU (S3R) or behind it (RTFM)",
+    "model.norm_first": "whether the norm comes before the ReLU (S3R) or after it (RTFM)",
     "model.dropout": "rate of every dropout but the next",
     "model.top_k": "segments of a bag that are chosen by their magnitudes",
     "model.selection_dropout": "share of the segments that cannot be chosen at a step",
