@@ -30,12 +30,13 @@ class Features(NamedTuple):
     Attributes:
       app: appearance, float32 [n_t, R, A]; A is 0 without an appearance network.
       ang: shares of the directions, float32 [n_t, R, 12].
-      mag: mean speed of each, pixels a frame, float32 [n_t, R, 12].
+      mag: mean speed of each direction, pixels a frame, float32 [n_t, R, 12].
       bkg: still share, float32 [n_t, R, 1].
       app_prob: probability of each class, float32 [n_t, R, classes].
       speeds: robust speeds, float32 [n_t, R, 4] (`flow.SPEEDS`); [n_t, R, 0] of motion networks.
-      hidden: last layers but one of the motion networks, float32 [n_t, R, 3 * 128]; or 0 wide.
-      t_start: first frame of each, int64 [n_t].
+      hidden: penultimate layers of the motion networks, float32 [n_t, R, 3 * 128]; [n_t, R, 0]
+        without these networks.
+      t_start: first frame of each volume, int64 [n_t].
     """
 
     app: np.ndarray
@@ -49,13 +50,14 @@ class Features(NamedTuple):
 
 
 class Extractor:
-    """Makes features as a config asks for them.
+    """Extracts the features that a config asks for.
 
     Args:
-      config: sections `volume`, `appearance` and `motion`. Networks are loaded at first use.
+      config: with the sections `volume`, `appearance` and `motion`. Networks are loaded at first
+        use.
 
     Raises:
-      ValueError: a field that cannot be used.
+      ValueError: a field has a value that cannot be used.
     """
 
     def __init__(self, config: ml_collections.ConfigDict):
@@ -114,7 +116,7 @@ class Extractor:
         return Grid(tuple(size), self.window, self.step)
 
     def settings(self, size: tuple[int, int]) -> dict:
-        """All that the features of frames of `size` depend on, besides the frames."""
+        """All settings that the features of frames of `size` (H, W) depend on."""
         of_motion = {"source": self.motion.source, "still_threshold": self.motion.still_threshold}
         if self._networks:
             of_motion |= {"weights": self._networks.digest}
@@ -134,12 +136,12 @@ class Extractor:
         Raises:
           ValueError: a feature is NaN or infinite; names video, time and region.
         """
-        found = join(list(self.stream(video, self.grid(video.size))))
-        check_finite(video.name, found)
-        return found
+        features = join(list(self.stream(video, self.grid(video.size))))
+        check_finite(video.name, features)
+        return features
 
     def stream(self, frames: Iterable[np.ndarray], grid: Grid) -> Iterator[Features]:
-        """Features of the volumes of one time after the other, n_t = 1, as the frames come.
+        """Features as the frames come: of all volumes of one time, then of the next (n_t = 1).
 
         Args:
           frames: uint8 [H, W, 3], RGB.
@@ -152,12 +154,18 @@ class Extractor:
             yield Features(*(row[None] for row in rows), np.array([slab.start]))
 
     def _appear(self, slab: volumes.Slab, grid: Grid):
+        """Appearance feature and class probabilities, from the middle frame (spec §3.1)."""
         if self._appearance is None:
             return np.zeros((2, grid.regions, 0), np.float32)
         middle = slab.frames[len(slab.frames) // 2]
         return self._appearance(volumes.cut(middle[None], grid)[:, 0])
 
     def _move(self, slab: volumes.Slab, grid: Grid):
+        """Directions, speeds, still share, robust speeds, penultimate layers (spec §3.2).
+
+        They come from optical flow, which has no layers, or from networks, which have no robust
+        speeds. Volumes that stand still are gated.
+        """
         if self._networks is None:
             ang, mag, bkg, speeds = volumes.motion(slab.flow, grid, self.motion.tau)
             hidden = np.zeros((grid.regions, 0), np.float32)
@@ -168,7 +176,7 @@ class Extractor:
 
 
 def join(parts: Sequence[Features]) -> Features:
-    """Features of consecutive volumes as one."""
+    """Joins the features of consecutive times."""
     return Features(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -185,5 +193,5 @@ def check_finite(name: str, found: Features) -> None:
 
 
 def meta(video: Video, settings: dict, data: str) -> dict:
-    """With what a video's features are made; `data` is the digest of its dataset."""
+    """All that a video's features depend on, for its file; `data` is the digest of its dataset."""
     return {"video": video.name, "n_frames": video.num_frames, "data": data, **settings}

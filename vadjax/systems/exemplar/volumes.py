@@ -1,4 +1,4 @@
-"""Cutting a video into the volumes of a grid, and what moves in each (spec eval §2, §3.2)."""
+"""Cutting a video into the volumes of a grid, and the motion in each (spec eval §2, §3.2)."""
 
 import collections
 import itertools
@@ -20,7 +20,7 @@ class Slab(NamedTuple):
     Attributes:
       start: number of the first frame.
       frames: uint8 [t, H, W, 3], RGB.
-      flow: float32 [t - 1, H, W, 2], pixels a frame; None where none was asked for.
+      flow: float32 [t - 1, H, W, 2], pixels a frame; None if it is not computed.
     """
 
     start: int
@@ -29,19 +29,20 @@ class Slab(NamedTuple):
 
 
 def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
-    """The slabs of a video, at `grid.times`; each frame is read once, t of them are in memory.
+    """The slabs of a video, at `grid.times`; each frame is read once, and t of them are in memory.
 
     Args:
       frames: uint8 [H, W, 3], RGB; a video shorter than a volume is padded with its last frame.
-      grid: where the volumes are.
-      make_flow: flow of two consecutive grey frames, or None.
+      grid: of the volumes.
+      make_flow: computes the flow of two consecutive grey frames; None if it is not needed.
     """
+    # The last t frames, and the flow between them.
     length, step, start = grid.window[0], grid.step[0], -1
-    held: collections.deque = collections.deque(maxlen=length)
+    recent: collections.deque = collections.deque(maxlen=length)
     flows: collections.deque = collections.deque(maxlen=length - 1)
     before = None
     for number, frame in enumerate(_padded(frames, length)):
-        held.append(frame)
+        recent.append(frame)
         if make_flow is not None:
             grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
             if before is not None:
@@ -49,13 +50,13 @@ def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None)
             before = grey
         start = number - length + 1
         if start >= 0 and start % step == 0:
-            yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
-    if start >= 0 and start % step:  # the last one touches the end
-        yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+            yield Slab(start, np.stack(recent), np.stack(flows) if flows else None)
+    if start >= 0 and start % step:  # an extra slab at the end (spec §2: one position L - w)
+        yield Slab(start, np.stack(recent), np.stack(flows) if flows else None)
 
 
 def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:
-    """The frames, and the last one again until there are `least`."""
+    """The frames, with the last one repeated until there are `least`."""
     number, frame = 0, None
     for frame in frames:
         number += 1
@@ -69,13 +70,14 @@ def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:
 
     Args:
       frames: [n, H, W, ...], any number of frames.
-      grid: where they are.
+      grid: of the volumes.
 
     Returns:
       [R, n, h, w, ...], a copy.
     """
     windows = sliding_window_view(frames, grid.window[1:], axis=(1, 2))  # [n, y, x, ..., h, w]
     windows = windows[:, grid.rows[:, None], grid.columns[None]]
+    # The axes h and w go behind n, then the regions become the first axis.
     n, rows, columns, *rest = windows.shape
     windows = np.moveaxis(windows, (-2, -1), (3, 4))
     return np.moveaxis(windows.reshape(n, rows * columns, *windows.shape[3:]), 0, 1)
@@ -94,11 +96,11 @@ class FlowMotion(NamedTuple):
 
 
 def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
-    """What moves in the volumes of a slab, the same as `flow.targets` of each.
+    """Motion of the volumes of a slab, with the same values as `flow.targets` of each.
 
     Args:
       found: flow [t - 1, H, W, 2].
-      grid: where the volumes are.
+      grid: of the volumes.
       tau: pixels a frame from which a pixel counts as moving.
     """
     pixels = len(found) * grid.window[1] * grid.window[2]
@@ -110,11 +112,12 @@ def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
 
 
 def gate(motion: Motion, still_threshold: float | None) -> Motion:
-    """Direction and speed 0 where at least that share stands still (spec §3.2, "Gating").
+    """Sets direction and speed to 0 in volumes that stand still (spec §3.2, "Gating").
 
     Args:
       motion: ang [..., 12], mag [..., 12], bkg [...].
-      still_threshold: share of the pixels, 0 to 1; None leaves all as it is.
+      still_threshold: share of still pixels, 0 to 1, from which a volume stands still; None leaves
+        all volumes as they are.
     """
     if still_threshold is None:
         return motion
