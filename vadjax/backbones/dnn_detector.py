@@ -141,6 +141,7 @@ class DnnDetector(Detector):
     def candidates(self, frame: np.ndarray) -> Detections:
         """All boxes of the network; the frame is scaled to its size, the aspect not kept."""
         boxes, scores, classes, logits = self._arrange(self._run(frame))
+        # From pixels of the network's input, or shares of it, to pixels of the frame.
         height, width = frame.shape[:2]
         unit = self._size[::-1] if self._units == "pixels" else (1, 1)
         boxes = boxes * (np.array([width, height, width, height]) / (*unit, *unit))
@@ -286,6 +287,7 @@ def count_classes(layout: str, shapes: Sequence[tuple[int, ...]], what: str) -> 
 def _fits(layout: str, shapes: Sequence[tuple[int, ...]]) -> bool:
     """Whether outputs of these shapes can have a layout (see the top of this file)."""
     dimensions, first = {len(shape) for shape in shapes}, shapes[0]
+    # All layouts are of a batch of one frame.
     if any(len(shape) < 2 or shape[0] != 1 for shape in shapes):
         return False
     if layout == "yolo5":
@@ -296,6 +298,7 @@ def _fits(layout: str, shapes: Sequence[tuple[int, ...]]) -> bool:
         return len(shapes) == 1 and len(first) == 4 and first[1] == 1 and first[3] == 7
     if layout == "rows6":
         return len(shapes) == 1 and len(first) == 3 and first[2] == 6
+    # ssd and ssd_yx: two outputs with as many rows, one of them with four columns.
     rows = [int(np.prod(shape[:-1])) for shape in shapes]
     return len(shapes) == 2 and rows[0] == rows[1] and 4 in (shapes[0][-1], shapes[1][-1])
 

@@ -96,6 +96,7 @@ class Mixed(nn.Module):
             name: Unit(width, 3 if name in ("b1b", "b2b") else 1, 1, self.unbiased, name=name)
             for name, width in zip(names, self.widths, strict=True)
         }
+        # b0; b1a → b1b; b2a → b2b; pooling → b3b, joined in this order.
         pooled = max_pool3d(x, (3, 3, 3), (1, 1, 1), "SAME")
         branches = (
             units["b0"](x, train),

@@ -108,6 +108,7 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, (T,) H / stride, W / stride, features] of x [B, (T,) H, W, C]."""
+        # Which form of the convolution: depthwise pictures have one of their own.
         form = conv_general_inference if self.filtered and not train else conv_general_dilated
         if x.ndim == 4 and self.groups == x.shape[-1] > 1:
             form = depthwise
@@ -123,6 +124,7 @@ class ConvNorm(nn.Module):
             conv_general_dilated=self.form or form,
             name="conv",
         )(x)
+        # Statistics of the batch in training, the running ones otherwise.
         norm = UnbiasedBatchNorm if self.unbiased else BatchNorm
         return norm(
             use_running_average=not train,

@@ -52,6 +52,7 @@ class MotionBoxes(Detector):
                 f"--history {history}, --distance {distance:g}, --closing {closing}; expected "
                 "whole numbers of at least 1 and a distance above 0"
             )
+        # `detector.open(**settings)` makes the same detector.
         self.settings = {
             "name": NAME,
             "threshold": threshold,
@@ -77,6 +78,7 @@ class MotionBoxes(Detector):
         moving = (self._background.apply(frame, learningRate=rate) == FOREGROUND).astype(np.uint8)
         if self._first:  # without a background OpenCV calls every pixel foreground
             self._first, moving = False, np.zeros_like(moving)
+        # Close small gaps, then one box around each connected part.
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, self._closing)
         _, _, parts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
         left, top, width, height, area = parts[1:].T.astype(np.float32)  # part 0 does not move

@@ -61,6 +61,8 @@ class Bottleneck3d(nn.Module):
                 features, size, steps, padding=pad, unbiased=True, kernel_init=FAN_OUT, name=name
             )
 
+        # conv1 spans three frames if t = 1; conv2 has the stride; the shortcut of a layer's first
+        # block is a convolution, also where the stride is 1.
         y = nn.relu(conv("conv1", self.width, (1 + 2 * self.temporal, 1, 1))(x, train))
         y = nn.relu(conv("conv2", self.width, (1, 3, 3), self.stride)(y, train))
         y = conv("conv3", 4 * self.width)(y, train)
@@ -141,6 +143,7 @@ class ResNet50I3D(nn.Module):
 
     def _stem(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
         """The maps up to the first pooling."""
+        # conv1 5×7×7 with stride 2, batch norm, ReLU, maximum 2×3×3 with stride 2.
         maps = {}
         maps["conv1"] = nn.Conv(
             64,

@@ -85,6 +85,7 @@ def _at(place: tuple[int, ...]) -> tuple:
 
 def _max_pool_backward(window, place, gradient):
     """Each window's gradient goes to the place that the forward pass kept; all others get 0."""
+    # Rank of every value in its window, as an array that broadcasts over all windows.
     inner = tuple(size for k in window for size in (1, k))  # (1, 2, 1, 2) for squares
     ranks = jnp.arange(math.prod(window), dtype=jnp.int8).reshape(1, *inner, 1)
     inner_axes = [2 * axis + 2 for axis in range(len(window))]

@@ -38,6 +38,7 @@ def in_turn_gradients(
     x: jax.Array, kernel: jax.Array, gy: jax.Array, dilation: int
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and kernel for the cotangent gy [R, T, F]."""
+    # gx_t = Σ_k gy_(t - o_k) w_k^T and gw_k = Σ_t x_t^T gy_(t - o_k), with o_k the offset of tap k.
     (taps, channels, features), length = kernel.shape, gy.shape[1]
     margin = dilation * (taps // 2)
     padded = jnp.pad(gy, [(0, 0), (margin, margin), (0, 0)])

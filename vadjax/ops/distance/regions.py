@@ -29,6 +29,7 @@ def checked(x, width: int, lengths=None) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"features {x.shape}; expected [regions, volumes, {width}], none of them 0"
         )
+    # Every region has its own number of volumes, at least one.
     lengths = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
     if lengths.shape != (len(x),):
         raise ValueError(f"lengths {lengths.shape} of {len(x)} regions: expected one each")
@@ -58,12 +59,11 @@ def groups(regions: np.ndarray, most: int, sharding: NamedSharding | None):
 
 def place(x: np.ndarray, regions: np.ndarray, first: int, size: int, sharding) -> jax.Array:
     """Places volumes `first : first + size` of the regions on the devices, zeros past the last."""
+    # A buffer at a multiple of 64 bytes, which a CPU device takes without a copy.
     shape = len(regions), size, x.shape[2]
     total = int(np.prod(shape))
     buffer = np.empty(total + 16, np.float32)
-    aligned = (
-        -(buffer.ctypes.data // 4) % 16
-    )  # a CPU device needs no copy at a multiple of 64 bytes
+    aligned = -(buffer.ctypes.data // 4) % 16
     placed = buffer[aligned : aligned + total].reshape(shape)
     for row, region in zip(placed, regions, strict=True):
         part = x[region, first : first + size]

@@ -76,6 +76,7 @@ def nearest(
 
 
 def _check_exemplars(exemplars, offsets, regions, width):
+    """Raises ValueError for other shapes, a region without exemplars, or a bad feature."""
     if offsets.shape != (regions + 1,) or exemplars.shape != (offsets[-1], width):
         raise ValueError(
             f"exemplars {exemplars.shape} with offsets {offsets.shape} that end at "
@@ -98,6 +99,7 @@ def _tiles(x, exemplars, offsets, metric, block, sharding):
     All regions of a tile have the same room for exemplars, so that crowded ones do not slow down
     the others. The last tile of a region overlaps the one before, to fill the block.
     """
+    # Room for exemplars is a power of two; the volumes are divided into blocks of one size.
     counts, volumes = np.diff(offsets), x.shape[1]
     slots = np.maximum(LEAST_SLOTS, 2 ** np.ceil(np.log2(counts)).astype(int))
     even = -(-volumes // -(-volumes // block))
@@ -117,6 +119,7 @@ def _tiles(x, exemplars, offsets, metric, block, sharding):
 
 def _decide_again(x, exemplars, offsets, metric, index, terms, unsure):
     """Corrects `index` and `terms` in place where unsure, in float64."""
+    # As many volumes at a time as keep the differences within `HOST_ELEMENTS`.
     counts = np.diff(offsets)
     regions, volumes = np.nonzero(unsure)
     size = counts[regions].max(initial=1)

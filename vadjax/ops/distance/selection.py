@@ -209,6 +209,8 @@ def _decide_again(x, metric, threshold, keep, slot, unsure):
 def _select_from(first, x, metric, threshold, keep, slot):
     """Selects in float64 from a volume on; all decisions before it are right."""
     keep[first:] = False
+    # In blocks: distances to the exemplars before a block at once, then the block in order, also
+    # against the exemplars that it adds itself.
     for start in range(first, len(x), BLOCK):
         part = x[start : start + BLOCK]
         before = metric.distances(part, x[np.flatnonzero(keep[:start])])

@@ -123,6 +123,7 @@ TAKES = {  # flag → the stages that accept it
 
 def _each(system: System, data: Dataset, split: str, title: str, work) -> None:
     """Calls `work(stages, video)` for the videos of a split, or the one that --idx names."""
+    # All videos of the split by name, whatever their cameras; --idx counts in this order.
     rows: list[tuple[str, Video]] = [
         (camera, video)
         for camera, videos in system.cameras(data, split).items()

@@ -51,6 +51,7 @@ def examples(
     Returns:
       The frames; None if no reason has an exemplar from these training videos.
     """
+    # The strongest reasons whose exemplars can be shown.
     chosen = [
         rank
         for rank in strongest(reasons, count)
@@ -58,6 +59,7 @@ def examples(
     ]
     if not chosen:
         return None
+    # The frame of each reason, and the middle frame of its exemplar.
     normal = [reasons[rank]["normal"] for rank in chosen]
     return Examples(
         np.array(chosen),

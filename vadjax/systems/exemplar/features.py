@@ -61,6 +61,7 @@ class Extractor:
     """
 
     def __init__(self, config: ml_collections.ConfigDict):
+        # A window needs two frames, since motion is between frames.
         self.window, self.step = tuple(config.volume.window), tuple(config.volume.step)
         for name, numbers in (("window", self.window), ("step", self.step)):
             if len(numbers) != 3 or min(numbers) < 1 or numbers[0] < 2 - (name == "step"):
@@ -117,6 +118,7 @@ class Extractor:
 
     def settings(self, size: tuple[int, int]) -> dict:
         """All settings that the features of frames of `size` (H, W) depend on."""
+        # Motion by networks depends on their weights; by flow on the method and tau.
         of_motion = {"source": self.motion.source, "still_threshold": self.motion.still_threshold}
         if self._networks:
             of_motion |= {"weights": self._networks.digest}

@@ -81,6 +81,7 @@ class Method:
 
         Of more than `model.z_volumes` volumes, this number is drawn with the config's seed.
         """
+        # Which volumes of all videos together.
         places = self.grid(data)
         counts = [len(places.times(video.num_frames)) * places.regions for video in videos]
         total, most = sum(counts), self.config.model.z_volumes
@@ -203,6 +204,7 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"train.steps is {config.train.steps}; exemplars are selected, not trained by steps: "
             "leave it 0"
         )
+    # Fields with a smallest value; `not value >= least` refuses NaN too.
     for name, value, least in (
         ("model.threshold", config.model.threshold, 0),
         ("model.neighbours", config.model.neighbours, 0),

@@ -44,6 +44,7 @@ class Space:
         Raises:
           ValueError: a field has an unknown value, or one that does not fit another field.
         """
+        # Each field by itself.
         model = config.model
         expect_one_of("model.version", model.version, VERSIONS)
         expect_one_of("model.motion_feature", model.motion_feature, MOTION_FEATURES)
@@ -51,6 +52,8 @@ class Space:
             raise ValueError(f"model.speeds is (); expected some of {', '.join(SPEEDS)}")
         for speed in model.speeds:
             expect_one_of("model.speeds", speed, SPEEDS)
+        # Fields that need another one: robust speeds come from flow, penultimate layers from
+        # networks, appearance from a network of its own.
         needs = {"robust": "flow", "penultimate": "networks"}.get(model.motion_feature)
         if needs and config.motion.source != needs:
             raise ValueError(
@@ -75,6 +78,7 @@ class Space:
         Args:
           features: of any leading axes.
         """
+        # F = [app, ang, mag, bkg] or one of the alternatives (spec §3.2, "Feature vector").
         if self.motion_feature == "penultimate":
             motion = [features.hidden]
         elif self.motion_feature == "robust":

@@ -83,9 +83,8 @@ class AppearanceTraining:
         source = images.open_split(data, "test", self.classes)
         size = self.config.eval.batch
         count = min(len(source), self.config.eval.images)
-        numbers = np.resize(
-            np.arange(count), -(-count // size) * size
-        )  # full batches, the last one repeated
+        # Batches of one size: the last one is filled up with images that do not count.
+        numbers = np.resize(np.arange(count), -(-count // size) * size)
         colour, grey, truth = [], [], []
         for chosen in numbers.reshape(-1, size):
             batch = images.batch(source, chosen)

@@ -52,6 +52,7 @@ class System(system.System):
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step of Adam on a batch of images or volumes."""
 
+        # The running statistics change without gradient.
         def loss(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
             return self.training.loss(variables, batch, rng)

@@ -125,6 +125,7 @@ class StLstmKernels(nn.Module):
     @nn.compact
     def __call__(self) -> dict[str, jax.Array]:
         """Each kernel [k, k, inputs, outputs] by its name."""
+        # (kernel size, channels in, channels out); o and last see [c, m], hence 2 C.
         c = self.features
         sizes = {
             "x": (3, c, 7 * c),

@@ -101,6 +101,7 @@ class FramePredictor(nn.Module):
                 "model.output is 'residual', but this variant reconstructs its only input frame, "
                 "of which a correction would be 0"
             )
+        # Global branch, and the local branch, which MNAD does not have.
         self.encoder = GlobalEncoder(self.width)
         self.decoder = FrameDecoder(
             self.width, self.up_widths, self.skips, self.output == "residual"
@@ -156,6 +157,7 @@ class FramePredictor(nn.Module):
         batch, times, height, width, colours = frames.shape
         if times != self.frames:
             raise ValueError(f"this model takes {self.frames} frames at a time; got {times}")
+        # The global encoder sees the frames as one picture of 3 T channels, in time order.
         stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
         features, skips = self.encoder(stacked.astype(self.dtype), train)
         local = None if self.local is None else self.local.from_gates(gates, train)

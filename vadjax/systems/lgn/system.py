@@ -107,6 +107,8 @@ class System(system.System):
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
         del rng  # nothing is random but the order of the windows
+        # Frames as v / 127.5 - 1. Adam changes the parameters; the running statistics and the
+        # memory items change without gradient.
         dtype = at_least_float32(self.model.dtype)
         windows = batch["frames"][..., ::-1].astype(dtype) / 127.5 - 1  # BGR, as published
         gradient = jax.value_and_grad(window_loss, has_aux=True)

@@ -28,6 +28,7 @@ def read_ranker(path: str | pathlib.Path, width: int) -> dict:
     content = torch.load(path)
     state = content.get("net", content) if isinstance(content, dict) else {}
     weights = torch.Weights(_unalias(state, str(path)), str(path))
+    # Layer after layer, each with the outputs of the one before as inputs.
     layers, inputs = {}, width
     for layer, outputs in zip(NAMES, WIDTHS, strict=True):
         layers[layer] = weights.dense(NAMES[layer], inputs, outputs)

@@ -84,6 +84,7 @@ class System(system.System):
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, S, D] (spec mil §6)."""
+        # One step of Adagrad, with the weight decay in the gradient (spec mil §6).
         gradient = jax.value_and_grad(self._loss, has_aux=True)
         (loss, scalars), gradients = gradient(state.params, batch, rng)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
@@ -158,7 +159,7 @@ class System(system.System):
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
-    """Runs of at most `size` bags of one shape."""
+    """Runs of at most `size` consecutive bags of one shape."""
     group = []
     for bag in videos:
         if group and (len(group) == size or group[0].features.shape != bag.features.shape):

@@ -88,6 +88,7 @@ class Network(nn.Module):
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout is {self.dropout}; expected 0 to below 1")
+        # The video branch, the macro branch (en-Normal), and the gate between them (de-Normal).
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
         self.video, self.video_dropout = Aggregation(**kind), Dropout(self.dropout)
         self.video_head = ScoreHead(self.dropout, self.dtype)
@@ -123,6 +124,7 @@ class Network(nn.Module):
             raise ValueError(
                 f"features have {channels} columns; this network needs a multiple of {DIVISOR}"
             )
+        # Crops are rows of their own until the scores are averaged over them.
         x = video.reshape(bags * crops, length, channels).astype(self.dtype)
         if valid is not None:
             valid = jnp.repeat(valid, crops, 0)[..., None]

@@ -85,6 +85,7 @@ class System(system.System):
         Raises:
           ValueError: bags of different shapes, or with fewer segments than `model.top_k`.
         """
+        # All bags must have the same shape, and enough segments for the selection.
         config = self.config
         crops, segments = bags.common_shape(data, "train")
         if segments < config.model.top_k:
@@ -243,6 +244,7 @@ class System(system.System):
 
     def snippet_scores(self, state: State, group: list[Bag]) -> list[np.ndarray]:
         """Scores float32 [T] of bags with the same number of crops, padded to one length."""
+        # The bags padded to one length, and which snippets are not padding.
         lengths = [bag.features.shape[1] for bag in group]
         crops, _, width = group[0].features.shape
         longest = filled_length(max(lengths))
@@ -295,6 +297,7 @@ def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
                 f"{bag.video}: features of {len(bag.features)} crops; {first.video} has "
                 f"{len(first.features)}. Prepare the dataset again from features of one kind"
             )
+        # A group ends when it is full, or before a bag with another padded length.
         length = filled_length(bag.features.shape[1])
         if group and (len(group) == size or filled_length(group[0].features.shape[1]) != length):
             yield group
