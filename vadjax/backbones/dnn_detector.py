@@ -90,15 +90,10 @@ class DnnDetector(Detector):
         sha256: str | None = None,
     ):
         super().__init__(Filter(threshold, overlap, min_size))
-        for flag, value, choices in (
-            ("layout", layout, (None, *LAYOUTS)),
-            ("units", units, (None, *UNITS)),
-            ("colours", colours, COLOURS),
-            ("outputs", outputs, OUTPUTS),
-        ):
-            if value not in choices:
-                text = ", ".join(filter(None, choices))
-                raise ValueError(f"--{flag} {value!r}; expected one of {text}")
+        _check_choice("layout", layout, (None, *LAYOUTS))
+        _check_choice("units", units, (None, *UNITS))
+        _check_choice("colours", colours, COLOURS)
+        _check_choice("outputs", outputs, OUTPUTS)
         # The network is run once on a black frame: the shapes of its outputs tell the layout and
         # the number of classes.
         path = pathlib.Path(name)
@@ -193,6 +188,13 @@ class DnnDetector(Detector):
     def _probability(self, outputs: np.ndarray) -> np.ndarray:
         """Class outputs or objectness as probabilities."""
         return sigmoid(outputs) if self._logits else outputs
+
+
+def _check_choice(flag: str, value: str | None, choices: Sequence[str | None]) -> None:
+    """Raises ValueError unless the value of a flag is one of its choices."""
+    if value not in choices:
+        text = ", ".join(filter(None, choices))
+        raise ValueError(f"--{flag} {value!r}; expected one of {text}")
 
 
 def read_net(

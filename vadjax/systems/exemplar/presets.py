@@ -47,6 +47,7 @@ def exemplar(
     config.volume = {"window": window, "step": step}
     config.features = {"dir": ""}
     config.appearance = {"source": "none", "weights": ""}
+    # Spec eval §3.2: flow instead of networks, with the gating of still volumes.
     config.motion = {
         "source": "flow",
         "flow": "dis",
@@ -54,6 +55,7 @@ def exemplar(
         "still_threshold": 0.98,
         "weights": "",
     }
+    # Spec eval §5 and §6: all terms but the appearance, Z from at most 20,000 volumes.
     config.model = {
         "version": "motion",
         "motion_feature": "outputs",
@@ -63,6 +65,7 @@ def exemplar(
         "z_volumes": 20_000,
     }
     config.eval.untrained = False  # there is nothing to score before the exemplars
+    # Spec eval §7 and §8; a score of 2 is clearly anomalous (§1).
     config.eval.map_rule, config.eval.sigma = "max", 0.0
     config.eval.flag, config.eval.examples = 2.0, 3
     return config

@@ -112,6 +112,7 @@ class Explainer:
 
     def _stationary(self, neighbours: int) -> np.ndarray:
         """Whether all exemplars that count for a region stand still, bool [R]."""
+        # Regions where any exemplar moves, then those with such a region within `neighbours`.
         limit = 1.0 if self.still is None else self.still
         rows, columns = len(self.grid.rows), len(self.grid.columns)
         least = np.minimum.reduceat(self.model.bkg[:, 0], self.model.offsets[:-1])
@@ -165,6 +166,7 @@ class Explainer:
 
     def _text(self, reason: dict) -> str:
         """The sentence of spec §8.3; frames are named by their first and last number."""
+        # Classes are named only if there is an appearance network.
         normal, classes = reason["normal"], bool(self.classes)
         box = ",".join(map(str, reason["box"]))
         text = (

@@ -39,6 +39,7 @@ def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
       epochs: number of passes over all of them.
     """
     config = base("lgn")
+    # Spec lgn_net §2: the published fields, the quirks of §7 among them.
     config.model = {
         "variant": "lgn",
         "memory_items": 10,
@@ -50,12 +51,14 @@ def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
         "output": "frame",
         "width": 64,
     }
+    # Spec lgn_net §2.4 and §3: the weights in the code, Adam with cosine annealing, batch 6.
     config.loss = {"compactness_weight": 10.0, "separateness_weight": 5.0, "decay": 0.0}
     config.optim = {"learning_rate": 2e-4}
     config.train.log_every = 1
     length(config, windows, epochs, batch=6)
     config.eval.batch = 4
     config.eval.untrained = False  # the baseline to beat is copy_previous, which is always printed
+    # Spec lgn_net §4: lambda and gamma.
     config.eval.score_weight = 0.6
     config.eval.gamma = 0.009
     config.eval.test_update = "stream"

@@ -26,12 +26,14 @@ def ranker() -> ml_collections.ConfigDict:
     config.data.modality = "TWO"
     config.features = features()
     config.model = {"dropout": 0.6, "weights": ""}
+    # Spec mil §6: the torch programs' loss, with their defect of 30 segments.
     config.loss = {
         "pairing": "diagonal",
         "segments_used": 30,
         "sparsity": 8e-5,
         "smoothness": 8e-5,
     }
+    # The decay is the float32 of 0.001; the rate falls after 25 and 50 epochs of 27 steps.
     config.optim = {
         "learning_rate": 1e-3,
         "weight_decay": 0.0010000000474974513,
@@ -40,6 +42,6 @@ def ranker() -> ml_collections.ConfigDict:
         "gamma": 0.1,
     }
     config.train.keep = 15  # 13 MB each
-    config.eval.expansion = "seed"
+    config.eval.expansion = "seed"  # spec mil §7a
     config.eval.held_out = 0.0
     return config

@@ -97,6 +97,7 @@ def weight_names(model: Network, width: int = DIVISOR) -> dict[tuple[str, ...], 
 
 def _layer(kind: str, block: str, layer: str, part: str = "") -> str:
     """The published name of one of our layers."""
+    # Convolution and norm of a scale; the non-local layer; dense layers; heads (spec s3r §4.3).
     theirs = BLOCKS[kind][block]
     if layer in SCALES:
         norm = "1" if kind == "s3r" else "2"  # behind the ReLU

@@ -191,7 +191,7 @@ class Aggregation(nn.Module):
         h = TemporalConv(channels // 4, use_bias=False, dtype=self.dtype, name="squeeze")(x)
         h = TemporalNonLocal(self.dtype, name="non_local")(nn.relu(h), train, valid)
         self.sow("intermediates", "related", h)
-        # out = relu(norm(conv [y1, y2, y3, h'])) + x
+        # out = relu(norm(conv [y1, y2, y3, h'])) + x; in RTFM the norm comes after the ReLU.
         joined = jnp.concatenate([*scales, h], -1)
         y = TemporalConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid)
         x = x.rows() if isinstance(x, Mixture) else x

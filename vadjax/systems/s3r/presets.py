@@ -37,8 +37,9 @@ FIELDS = BAG_FIELDS | {
 def s3r() -> ml_collections.ConfigDict:
     """S3R as published for ShanghaiTech."""
     config = base("s3r")
-    config.seed = 823
+    config.seed = 823  # that of the published run (spec s3r §6)
     config.data.modality = "TWO"
+    # The network of spec s3r §4, and the dictionary of §3.1: codes with 90 % of V rows.
     config.model = {
         "variant": "s3r",
         "weights": "",
@@ -55,6 +56,7 @@ def s3r() -> ml_collections.ConfigDict:
         "dictionary_ratio": 0.9,
         "dictionary_seed": 42,
     }
+    # Spec s3r §5.
     config.loss = {
         "margin": 100.0,
         "magnitude": 1e-4,
@@ -64,6 +66,7 @@ def s3r() -> ml_collections.ConfigDict:
         "scope": "batch",
         "macro": 1.0,
     }
+    # Spec s3r §6: a constant rate, and L2 in the gradient.
     config.optim = {"learning_rate": 1e-3, "weight_decay": 0.005}
     config.train.steps = 15_000
     config.train.batch = 32
@@ -75,7 +78,7 @@ def s3r() -> ml_collections.ConfigDict:
     config.eval.held_out = 0.1
     config.eval.window = 1024
     config.eval.batch = 1
-    config.eval.expansion = "repeat"
+    config.eval.expansion = "repeat"  # every score 16 times (spec s3r §7)
     return config
 
 
