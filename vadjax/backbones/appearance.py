@@ -82,6 +82,7 @@ class SmallAppearance(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Feature [B, 128] and logits [B, classes] of x [B, H, W, 3]."""
+        # Stem and stages; the last stage keeps the size.
         x = nn.relu(ConvNorm(self.widths[0], stride=2, dtype=self.dtype, name="stem")(x, train))
         for stage, width in enumerate(self.widths, 1):
             for block in range(self.blocks):
@@ -157,6 +158,7 @@ class ResNeXtTrunk(nn.Module):
         """[B, 2048] of x [B, H, W, 3]."""
         x = nn.relu(ConvNorm(64, (7, 7), 2, padding=3, dtype=self.dtype, name="stem")(x, train))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        # Four layers of 256, 512, 1024 and 2048 channels; all but the first halve the size.
         for stage, blocks in enumerate((3, 4, 6, 3), 1):
             for block in range(blocks):
                 stride = 2 if stage > 1 and not block else 1

@@ -159,6 +159,7 @@ class Detector(abc.ABC):
         if not len(candidates.boxes):
             raise ValueError("the detector has no box at all in a frame; take another as a teacher")
         iou = overlaps(boxes, candidates.boxes)
+        # Distances of the middles, for boxes that no candidate overlaps.
         middles = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2
         away = np.linalg.norm((boxes[:, None, :2] + boxes[:, None, 2:]) / 2 - middles, axis=-1)
         chosen = np.where(iou.max(1) > 0, iou.argmax(1), away.argmin(1))

@@ -279,6 +279,7 @@ def count_classes(layout: str, shapes: Sequence[tuple[int, ...]], what: str) -> 
             f"{what}: outputs {', '.join(map(str, shapes))} are not of --layout {layout}; known "
             f"are {', '.join(LAYOUTS)} (see the help of data_prep.extract_objects)"
         )
+    # What is left of the columns besides boxes and objectness.
     if layout.startswith("rows"):
         return 0
     if layout.startswith("ssd"):

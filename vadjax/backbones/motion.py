@@ -81,6 +81,7 @@ class MotionNets(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[Raw, jax.Array]:
         """Raw outputs and the features [B, 3 · 128] (ang, mag, bkg) of x [B, T, S, S, 3]."""
+        # The first blocks of all three networks as one convolution, then each on its own channels.
         channels = len(OUTPUTS) * scaled(CHANNELS[0], self.width)
         first = ConvNorm(channels, (3, 3, 3), dtype=self.dtype, name="block0")
         x = pool_volume(nn.relu(first(x, train)), in_time=False)

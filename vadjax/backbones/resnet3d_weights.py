@@ -69,6 +69,7 @@ def _torch_name(path: tuple[str, ...]) -> str:
 def _caffe2_name(path: tuple[str, ...]) -> str:
     """("params", "layer2_0", "conv1", "norm", "scale") → "res3_0_branch2a_bn_s"."""
     _, block, *inner, part = path
+    # Blob of a convolution, or of its batch norm; Caffe2 counts the layers from 2.
     is_norm = "bn1" in path or inner[-1:] in (["norm"], ["bn"])
     end = (CAFFE2_NORM if is_norm else CAFFE2)[part]
     if block in STEM_AND_HEAD:

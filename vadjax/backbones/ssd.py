@@ -162,6 +162,7 @@ def decode(encodings: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 def _head_layers(path: pathlib.Path, layers: Sequence[str]) -> list[str]:
     """The last convolutions of the boxes and then of the classes, map after map."""
+    # In order of names all box encodings come first, then the classes, map by map.
     heads = [(kind[2], int(kind[1]), name) for name in layers if (kind := HEAD.match(name))]
     expected = [(kind, i) for kind in ("BoxEncoding", "Class") for i in range(len(MAPS))]
     if sorted(head[:2] for head in heads) != expected:

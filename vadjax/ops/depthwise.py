@@ -46,6 +46,7 @@ def depthwise(
         raise ValueError(f"depthwise: {feature_group_count} groups, kernel {rhs.shape}")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    # One form for CPU, XLA's grouped convolution elsewhere.
     size = {"strides": tuple(window_strides), "padding": tuple(map(tuple, padding))}
     default = functools.partial(plain.conv, groups=lhs.shape[-1], **size)
     return lax.platform_dependent(lhs, rhs, cpu=functools.partial(shifted, **size), default=default)

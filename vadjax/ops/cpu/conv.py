@@ -100,6 +100,7 @@ def _picture_gradient(gy, w, shape, strides, padding):
     Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the flip to the convolution, which is then
     several times slower. The barrier prevents that.
     """
+    # Padding so that the output, the gradient, has the size of x whatever the stride left over.
     pads = []
     for size, k, stride, (before, _), out in zip(
         shape[1:3], w.shape, strides, padding, gy.shape[1:3], strict=False
@@ -122,6 +123,7 @@ def _volume_gradient(gy, w, padding):
 
 def _by_temporal_taps(x, w, strides, padding):
     """3-D convolution as 2-D ones: temporal taps are channels where few, else a sum over them."""
+    # y_t = Σ_k conv2d(x_(s t + k), w_k) with stride s, the taps joined as channels or summed.
     taps, channels = w.shape[0], x.shape[-1]
     shifted = _shifted_in_time(x, taps, strides[0], padding[0])
     if channels * taps <= STACKED_CHANNELS:

@@ -64,6 +64,7 @@ def kernel_gradient(
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):
     """Patches [B, *out, prod(size) * C] of an input that is already padded."""
+    # One shifted slice of the input for each tap, joined on the channels.
     last = [(positions - 1) * stride + 1 for positions, stride in zip(out, strides, strict=True)]
     shifted = [
         lax.slice(

@@ -20,6 +20,7 @@ def in_turn(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     The sum has margins in time, so that the parts of a shifted product that leave the video fall
     into them.
     """
+    # y_(t - o_k) += x_t w_k for every tap k with its offset o_k.
     (taps, channels, features), (size, length, _) = kernel.shape, x.shape
     margin = dilation * (taps // 2)
     rows = x.reshape(-1, channels)

@@ -40,6 +40,7 @@ def compiled(kernel: Callable, sharding: NamedSharding | None, shared: int, **st
         return jax.jit(function)
     rows = sharding.spec
 
+    # Arrays by region are divided among the devices, the shared ones are copied to each.
     def by_region(*arguments):
         specs = [rows] * (len(arguments) - shared) + [PartitionSpec()] * shared
         return jax.shard_map(

@@ -77,11 +77,13 @@ def score(system: System, data: Dataset) -> None:
 
 def evaluate_all(system: System, data: Dataset) -> None:
     """Stages 4 and 4b: score files, figures, report and ROC curves."""
+    # The same measurements as `vadjax.evaluate` for the models of all cameras.
     cameras = system.cameras(data, system.config.eval.split)
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
     evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
+    # Stage 4b: the frame-level ROC curve, pooled over all videos.
     points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
     version = system.config.model.version
     stage_files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)

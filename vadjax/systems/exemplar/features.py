@@ -138,12 +138,12 @@ class Extractor:
         Raises:
           ValueError: a feature is NaN or infinite; names video, time and region.
         """
-        features = join(list(self.stream(video, self.grid(video.size))))
-        check_finite(video.name, features)
-        return features
+        found = join(list(self.stream(video, self.grid(video.size))))
+        check_finite(video.name, found)
+        return found
 
     def stream(self, frames: Iterable[np.ndarray], grid: Grid) -> Iterator[Features]:
-        """Features as the frames come: of all volumes of one time, then of the next (n_t = 1).
+        """Features of the volumes of one time after the other, n_t = 1, as the frames come.
 
         Args:
           frames: uint8 [H, W, 3], RGB.

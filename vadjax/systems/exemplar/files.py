@@ -204,6 +204,7 @@ def check_lengths(path: pathlib.Path, arrays: Mapping[str, np.ndarray], lengths:
 
 def check_offsets(path: pathlib.Path, offsets: np.ndarray, total: int) -> None:
     """Raises ValueError unless offsets divide `total` exemplars into regions that all have some."""
+    # Offsets rise from 0 to the total, so that every region has at least one exemplar.
     is_list = offsets.ndim == 1 and len(offsets) > 1 and offsets.dtype.kind in "iu"
     if (
         not is_list

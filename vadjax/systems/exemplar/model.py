@@ -183,6 +183,7 @@ def describe(offsets: np.ndarray, columns: int, by_row: bool = True) -> str:
       columns: number of columns of the grid.
       by_row: one line per row of the grid; else one line `(row, column): n` per region.
     """
+    # All counts are as wide as the largest, so that the rows of the grid line up.
     counts = np.diff(offsets).reshape(-1, columns)
     width = len(f"{counts.max():,}") + 1
     if by_row:

@@ -20,7 +20,7 @@ class Slab(NamedTuple):
     Attributes:
       start: number of the first frame.
       frames: uint8 [t, H, W, 3], RGB.
-      flow: float32 [t - 1, H, W, 2], pixels a frame; None if it is not computed.
+      flow: float32 [t - 1, H, W, 2], pixels a frame; None where none was asked for.
     """
 
     start: int
@@ -29,20 +29,19 @@ class Slab(NamedTuple):
 
 
 def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
-    """The slabs of a video, at `grid.times`; each frame is read once, and t of them are in memory.
+    """The slabs of a video, at `grid.times`; each frame is read once, t of them are in memory.
 
     Args:
       frames: uint8 [H, W, 3], RGB; a video shorter than a volume is padded with its last frame.
-      grid: of the volumes.
-      make_flow: computes the flow of two consecutive grey frames; None if it is not needed.
+      grid: where the volumes are.
+      make_flow: flow of two consecutive grey frames, or None.
     """
-    # The last t frames, and the flow between them.
     length, step, start = grid.window[0], grid.step[0], -1
-    recent: collections.deque = collections.deque(maxlen=length)
+    held: collections.deque = collections.deque(maxlen=length)
     flows: collections.deque = collections.deque(maxlen=length - 1)
     before = None
     for number, frame in enumerate(_padded(frames, length)):
-        recent.append(frame)
+        held.append(frame)
         if make_flow is not None:
             grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
             if before is not None:
@@ -50,13 +49,13 @@ def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None)
             before = grey
         start = number - length + 1
         if start >= 0 and start % step == 0:
-            yield Slab(start, np.stack(recent), np.stack(flows) if flows else None)
-    if start >= 0 and start % step:  # an extra slab at the end (spec §2: one position L - w)
-        yield Slab(start, np.stack(recent), np.stack(flows) if flows else None)
+            yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+    if start >= 0 and start % step:  # the last one touches the end
+        yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
 
 
 def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:
-    """The frames, with the last one repeated until there are `least`."""
+    """The frames, and the last one again until there are `least`."""
     number, frame = 0, None
     for frame in frames:
         number += 1

@@ -61,6 +61,7 @@ class AppearanceTraining:
     def variables(self, rng: jax.Array) -> dict:
         """Initial parameters and statistics; the trunk's come from `model.weights`, if set."""
         variables = jax.jit(self.net.init)(rng, jnp.zeros((1, self.size, self.size, 3)))
+        # Published weights replace the trunk; the head stays untrained.
         if self.config.model.weights:
             trunk, unused = read_resnext50(self.config.model.weights)
             print(f"{self.config.model.weights}: not used: {', '.join(unused) or 'nothing'}")

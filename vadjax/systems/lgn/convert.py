@@ -87,6 +87,7 @@ def weight_names(model: FramePredictor) -> Iterator[tuple[str, tuple[str, ...], 
     """
     if model.local_branch not in ("stlstm", "none"):
         raise ValueError(f"no weights were published for local branch {model.local_branch!r}")
+    # Encoder, decoder with its transposed convolutions, output, local branch.
     for level in range(1, 5):
         yield from _pair(f"encoder.moduleConv{level}", ("encoder", f"level{level}"), level < 4)
     yield from _pair("decoder.moduleConv", ("decoder", "level4"))

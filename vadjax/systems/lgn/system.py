@@ -134,10 +134,10 @@ class System(system.System):
             return state
         # Lowest and highest of both measures, with the memory as trained.
         stream = self._start(state)
-        stream.gamma = -np.inf  # no window updates the memory
-        measured = [stream.video(_as_input(video)) for video in chosen]
-        psnr = np.concatenate([measures.psnr for measures in measured])
-        distance = np.concatenate([measures.distance for measures in measured])
+        stream.gamma = -np.inf  # the memory stays as trained
+        found = [stream.video(_as_input(video)) for video in chosen]
+        psnr = np.concatenate([measures.psnr for measures in found])
+        distance = np.concatenate([measures.distance for measures in found])
         limits = [[psnr.min(), psnr.max()], [distance.min(), distance.max()]]
         return state._replace(limits=jnp.array(limits, jnp.float32))
 

@@ -63,12 +63,14 @@ def training_loss(
     Raises:
       ValueError: unknown form or scope.
     """
+    # The bag scores against 1 and 0, the magnitudes of pairs, the scores of anomalous bags.
     terms = {
         "bag": (cross_entropy(anomalous.score, 1) + cross_entropy(normal.score, 0)) / 2,
         "magnitude": magnitude_loss(normal.feature, anomalous.feature, margin, magnitude_form),
         **score_terms(anomalous.snippets, scope),
     }
     weights = {"magnitude": magnitude, "sparsity": sparsity, "smoothness": smoothness}
+    # The macro branch reconstructs from normal patterns: all its scores are pushed to 0.
     if normal.macro is not None:
         terms["macro"] = (cross_entropy(anomalous.macro, 0) + cross_entropy(normal.macro, 0)) / 2
         weights["macro"] = macro

@@ -23,6 +23,7 @@ def top_snippets(magnitudes: jax.Array, k: int, kept: jax.Array | None = None) -
         raise ValueError(
             f"bags have {magnitudes.shape[1]} snippets; model.top_k = {k} of them are to be chosen"
         )
+    # The choice is not differentiated; dropped snippets have magnitude 0.
     magnitudes = jax.lax.stop_gradient(magnitudes)
     if kept is not None:
         magnitudes = jnp.where(kept, magnitudes, 0)

@@ -48,6 +48,7 @@ def pair_loss(
       `batch_stats`; outputs of the network and chosen snippets [2 B, k], normal and anomalous
       bags alternating (`by_label`).
     """
+    # One pass for all bags, then the loss of their scores and features.
     bags, batch_stats, outputs, chosen = forward(
         params,
         batch_stats,

@@ -120,10 +120,10 @@ class System(system.System):
         rows = self._atoms(description, width) if self.model.en_normal else None
         key = jax.random.key(self.config.seed)
 
-        def new_state() -> State:
+        def first() -> State:
             return self._new_state(key, width, None if rows is None else jnp.zeros((rows, width)))
 
-        return compilation.shapes(new_state)
+        return compilation.shapes(first)
 
     def _new_state(
         self, rng: jax.Array, width: int, dictionary: jax.Array | np.ndarray | None
