@@ -1,12 +1,11 @@
 """One, two and eight devices give the same losses and the same figures."""
 
-import importlib
-
 import jax
 import numpy as np
 import optax
 import pytest
 
+from tests.helpers import systems
 from vadjax import evaluate
 from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset
@@ -16,25 +15,17 @@ from vadjax.system import load_system
 from vadjax.train import Loop
 
 STEPS, BATCH = 20, 8
-CONFIGS = {
-    "mil": "ucf_mil",
-    "s3r": "shanghaitech_s3r",
-    "rtfm": "shanghaitech_rtfm",
-    "mnad": "ped2_mnad",
-    "lgn": "ped2_lgn",
-    "ssmtl": "ped2_ssmtl",
-    "appearance": "exemplar_appearance_network",
-    "motion": "exemplar_motion_network",
-}
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
-SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
 WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/lgn/test_units.py has LGN-Net's loss
-TRAINED = [
-    pytest.param(
-        name, marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.whole] * (name in WHOLE)
-    )
-    for name in CONFIGS
-]
+
+
+def marked(name: str):
+    """A method for `parametrize`: convolutions take long to compile."""
+    marks = [pytest.mark.slow] * (systems.kind_of(name) != "features")
+    return pytest.param(name, marks=[*marks, *[pytest.mark.whole] * (name in WHOLE)])
+
+
+TRAINED = [marked(name) for name in systems.METHODS if systems.trains_by_steps(name)]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def data(toy_bags, tmp_path_factory) -> dict[str, Dataset]:
 
 
 def config_of(name: str, devices: int, **fields):
-    config = importlib.import_module(f"configs.{CONFIGS[name]}").get_config("smoke")
+    config = systems.config_of(name)
     fields = {"train.batch": BATCH, "train.devices": devices, **fields}
     if name == "motion":
         fields["model.window"], fields["data.step"] = (4, 16, 16), (4, 16, 16)

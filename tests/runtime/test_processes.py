@@ -12,19 +12,19 @@ import pytest
 
 from tests.helpers import commands
 from tests.helpers.commands import Program
+from tests.helpers.systems import METHODS, kind_of
 from vadjax.runtime import metric_writers, processes
 
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
-SCENES = {
-    "lgn": "ped2_mnad",
-    "ssmtl": "ped2_ssmtl",
-    "exemplar": "ped2_exemplar",
-    "exemplar_networks": "exemplar_motion_network",
-}
-BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
-LONG = {"s3r", "lgn", "exemplar_networks"}  # RTFM is S3R's system, SSMTL scores frames too
-SYSTEMS = [pytest.param(name, marks=[pytest.mark.whole] * (name in LONG)) for name in BAGS | SCENES]
+STEPS = {"mil": 30}  # of a short run on bags; four otherwise
+SHOWN = {"lgn", "appearance"}  # by MNAD and the motion networks, which are the same systems
+LONG = {"s3r", "mnad", "motion"}  # RTFM is S3R's system, SSMTL scores frames too
+RUN = [
+    pytest.param(name, marks=[pytest.mark.whole] * (name in LONG))
+    for name in METHODS
+    if name not in SHOWN
+]
 
 
 def address() -> str:
@@ -87,19 +87,16 @@ def saved_after(step: int, folder: pathlib.Path, running: list[Program]) -> int:
 
 
 def fields_of(name: str, bags: pathlib.Path, scenes: pathlib.Path) -> tuple[str, dict]:
-    """Module of `configs/` and the fields of a short run."""
-    if name in SCENES:
-        fields = {"data.dir": str(scenes)}
-        if name == "lgn":  # Adam turns rounding into whole steps, which its figures show
-            fields["optim.learning_rate"] = 1e-7
-        return SCENES[name], fields
-    module, steps = BAGS[name]
-    return module, {
-        "data.dir": str(bags),
-        "train.steps": steps,
-        "train.batch": 4,
-        "train.evaluate_every": 2,
-    }
+    """Module of `configs/` and the fields of a short run of a method."""
+    folders, kind = {"features": bags, "frames": scenes}, kind_of(name)
+    # A kind that is not there has a built-in set
+    fields: dict = {"data.dir": str(folders[kind])} if kind in folders else {}
+    if kind == "features":
+        fields["train.steps"], fields["train.batch"] = STEPS.get(name, 4), 4
+        fields["train.evaluate_every"] = 2
+    if name == "mnad":  # Adam turns rounding into whole steps, which its figures show
+        fields["optim.learning_rate"] = 1e-7
+    return METHODS[name], fields
 
 
 def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list[Program]:
@@ -113,7 +110,7 @@ def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", RUN)
 def test_two_processes_are_as_one(name, toy_bags, toy_scenes, tmp_path):
     module, fields = fields_of(name, toy_bags, toy_scenes)
     one, two = tmp_path / "one", tmp_path / "two"
