@@ -62,7 +62,7 @@ def make(toy_scenes, toy_bags, tmp_path_factory, without_reports):
 
     def run_of(method):
         config = systems.config_of(method)
-        if "features" in config:  # snippets of new video become features by `Net`
+        if systems.kind_of(method) == "features":  # snippets of new video become features by `Net`
             config.features.weights = "w"
             if "held_out" in config.eval:
                 config.eval.held_out = 0.0
