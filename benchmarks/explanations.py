@@ -99,6 +99,7 @@ def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> t
     for name, recipe in (("odd", odd_recipe), ("normal", normal_recipe)):
         if not (folder / name).exists():
             write_scenes(folder / name, recipe)
+    # Exemplars of the normal training scenes; the limit is the highest score of other normal ones
     data, others = Dataset(folder / "odd"), Dataset(folder / "normal")
     config = make_config(weights)
     system = System(config, Cache(folder / "run"))
@@ -110,6 +111,7 @@ def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> t
     for video in Videos(data, "test"):
         places, features, scores = scored(stages, model, data, video)
         explainer = Explainer(model, places, config.motion.still_threshold)
+        # The reason of an event is that of the highest score among the volumes that it touches
         for track, kind in video.kinds.items():
             rows = video.tracks[video.tracks[:, 0] == track]
             masked = np.where(touched(rows, places, features.t_start), scores.score, -1)
@@ -122,9 +124,13 @@ def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> t
 
 
 def right(found: dict) -> tuple[int, int]:
-    """Detected events whose named component is the true one, and detected events."""
-    good = sum(named[TRUE[kind]] for kind, named in found.items())
-    return good, sum(named.total() - named["missed"] for named in found.values())
+    """How many events are named right, and how many are detected.
+
+    Args:
+      found: as from `measure`: kind of event → how often each component was named.
+    """
+    good = sum(counts[TRUE[kind]] for kind, counts in found.items())
+    return good, sum(counts.total() - counts["missed"] for counts in found.values())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -137,21 +143,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=3, help="of the scenes")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found, plain = measure(pathlib.Path(folder), args.weights, args.videos, args.seed)
+        named, largest_right = measure(pathlib.Path(folder), args.weights, args.videos, args.seed)
+    # A row for each kind of event, with the true component in bold type
     table = Table(title="what the reasons of events name")
     for name in ("event", *COMPONENTS, "missed"):
         table.add_column(name, justify="left" if name == "event" else "right")
-    for kind, named in found.items():
+    for kind, counts in named.items():
         cells = [
-            f"[b]{named[name]}[/b]" if TRUE[kind] == name else str(named[name])
+            f"[b]{counts[name]}[/b]" if TRUE[kind] == name else str(counts[name])
             for name in (*COMPONENTS, "missed")
         ]
         table.add_row(kind, *cells)
     Console(width=100).print(table)
-    good, detected = right(found)
+    good, detected = right(named)
     print(
         f"{good} of {detected} detected events are named right ({good / max(detected, 1):.0%}); "
-        f"by the largest term alone {plain} ({plain / max(detected, 1):.0%})"
+        f"by the largest term alone {largest_right} ({largest_right / max(detected, 1):.0%})"
     )
 
 
