@@ -51,10 +51,10 @@ def grey(path: pathlib.Path, seed: int, size: tuple[int, int] = SIZE) -> None:
 
 def mask(start: int, stop: int, t: int) -> np.ndarray:
     """A mask that is white somewhere in the frames [start, stop)."""
-    found = np.zeros(SIZE, np.uint8)
+    picture = np.zeros(SIZE, np.uint8)
     if start <= t < stop:
-        found[4:9, 10 + t : 20 + t] = 255
-    return found
+        picture[4:9, 10 + t : 20 + t] = 255
+    return picture
 
 
 def scores(folder: pathlib.Path, worker: Worker | None = None) -> None:
@@ -118,11 +118,11 @@ def boxes(folder: pathlib.Path, worker: Worker | None = None) -> None:
         for v in (1, 2)
         for t in range(10)
     ]
-    found = [
-        {"image_id": one["id"], "bbox": [5, 5, 10, 11], "score": 0.5, "category_id": 1}
-        for one in images
+    detections = [
+        {"image_id": image["id"], "bbox": [5, 5, 10, 11], "score": 0.5, "category_id": 1}
+        for image in images
     ]
-    (folder / "results.json").write_text(json.dumps(found), "utf-8")
+    (folder / "results.json").write_text(json.dumps(detections), "utf-8")
     (folder / "images.json").write_text(json.dumps({"images": images}), "utf-8")
     (folder / "frames.txt").write_text("v1,10\nv2,10\n", "utf-8")
 
