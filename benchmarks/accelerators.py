@@ -81,6 +81,7 @@ def show(rows: list[dict]) -> None:
         heads.append("temporary GB (CPU)")
     for head in heads:
         table.add_column(head, justify="right")
+    # From the least to the most, with and without everything fused
     for row in rows:
         least, most = row["bytes_least"], row["bytes_most"]
         cells = [

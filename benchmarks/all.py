@@ -58,6 +58,7 @@ def mil() -> Iterator[Work]:
     """30 + 30 bags × 32 × 2048; a test split of 290 videos."""
     from benchmarks import mil_step as benchmark
 
+    # The batch of a step, and the bags of a test split
     rng = np.random.default_rng(0)
     shape = benchmark.PAIRS, benchmark.SEGMENTS, benchmark.WIDTH
     batch = {name: rng.standard_normal(shape, np.float32) for name in ("anomalous", "normal")}
@@ -80,6 +81,7 @@ def mil() -> Iterator[Work]:
         lambda: benchmark.torch_scoring(videos),
         "torch, video by video",
     )
+    # The folder stays until all of the system is measured
     folder = tempfile.TemporaryDirectory()
     yield Work(
         "input",
@@ -94,6 +96,7 @@ def s3r() -> Iterator[Work]:
     """8 + 8 bags × 10 crops × 32 × 2048; a video of 200 snippets."""
     from benchmarks import s3r_step as benchmark
 
+    # The batch of a step, the rows of the dictionary, and a long video
     rng, pairs = np.random.default_rng(0), 8
     shape = pairs, benchmark.CROPS, benchmark.SEGMENTS, benchmark.WIDTH
     batch = {label: rng.random(shape, np.float32) for label in ("normal", "anomalous")}
@@ -158,6 +161,7 @@ def ssmtl() -> Iterator[Work]:
 
     from benchmarks import ssmtl as benchmark
 
+    # Scoring gets the outputs of the detector alone
     trunk, count = "shallow_narrow", 64
     batch = benchmark.batch_of(count)
     system, state = benchmark.system_of(trunk)
@@ -222,6 +226,7 @@ def exemplar() -> Iterator[Work]:
         lambda: lambda: benchmark.select_by_loop(x, metric, threshold),
         "numpy, one at a time",
     )
+    # Scoring takes the exemplars that were selected, region by region
     selected = select(x, metric, threshold)
     spans = zip(selected.offsets, selected.offsets[1:], strict=False)
     sets = [x[r, selected.index[a:b]] for r, (a, b) in enumerate(spans)]
@@ -333,6 +338,7 @@ def show(rows: list[dict]) -> None:
     for head in ("rate", "baseline", "its rate", "ratio", "compile s", "peak GB"):
         printed.add_column(head, justify="right")
 
+    # What was not measured is a dash
     def number(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
 

@@ -151,6 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.data:
         cutting(args.data, args.objects)
+    # The same parameters and objects in both
     batch = batch_of(args.batch)
     system, state = system_of(args.trunk)
     system.config.eval.batch = args.batch  # else the batch would be filled up

@@ -66,13 +66,13 @@ class Network:
 
     def trunk(self, passes):
         """Maps [B, C, H/8, W/8] of passes [B, 3, T, H, W]."""
-        lengths, x = [one.shape[2] for one in passes], torch.cat(passes, 2)
+        lengths, x = [x_of_pass.shape[2] for x_of_pass in passes], torch.cat(passes, 2)
         for i in range(3):
             for j in range(2):
                 if f"shared/block{i}_conv{j}/conv/kernel" in self.weights:
                     x = self.block(f"shared/block{i}_conv{j}", x, lengths)
             x = F.max_pool3d(x, (1, 2, 2))
-        return [one.amax(2) for one in x.split(lengths, 2)]
+        return [x_of_pass.amax(2) for x_of_pass in x.split(lengths, 2)]
 
     def outputs(self, task, x):
         """Raw outputs of a head [B, outputs]."""
@@ -91,7 +91,11 @@ class Network:
     def __call__(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
         crops = list(inputs.values())
-        maps = self.trunk(crops) if self.joint else [self.trunk([one])[0] for one in crops]
+        maps = (
+            self.trunk(crops)
+            if self.joint
+            else [self.trunk([crops_of_task])[0] for crops_of_task in crops]
+        )
         return self.heads(dict(zip(inputs, maps, strict=True)))
 
     def score(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -102,6 +102,7 @@ def segment_scores(folder: pathlib.Path, worker: Worker | None = None) -> None:
 def boxes(folder: pathlib.Path, worker: Worker | None = None) -> None:
     """Detections as tables, COCO and YOLO, and the tracks of the truth."""
     rng = np.random.default_rng(2)
+    # One box a frame, which moves to the right; five of them are the track
     rows = [(t, *(5 + t, 5, 14 + t, 15), round(rng.random(), 3)) for t in range(10)]
     for name in ("v1", "v2"):
         for kind in ("detections", "tracks", "yolo"):
@@ -252,6 +253,7 @@ def bag_features(folder: pathlib.Path, worker: Worker | None = None) -> None:
     ):
         (folder / kind).mkdir(exist_ok=True)
         np.save(folder / kind / f"{name}.npy", rng.random((32, 8)).astype(np.float32))
+    # The lists: one video of each kind in each split
     videos = []
     for split, n in (("train", 1), ("test", 2)):
         for kind, name, label in (

@@ -361,6 +361,7 @@ def number_in_pickle(path: pathlib.Path, rng: np.random.Generator) -> str:
         if not numbers:
             return content
         (op, value, at), new = _draw(rng, numbers), _draw(rng, [-1, 0, 2, 1 << 31, HUGE, 1 << 62])
+        # Opcode and number take so many bytes; the new ones may take more
         size = {"BININT": 5, "BININT1": 2, "BININT2": 3}[op.name]
         note[0] = f"{value} by {new}"
         number = pickle.dumps(new, 2)[2:-1]
@@ -462,6 +463,7 @@ def _changed(array: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, s
         *("NaN", "infinite", "negative", "one value", "structured"),
     ]
     kind = _draw(rng, kinds)
+    # Of what is no number, as if it were four zeros
     flat = array.astype(np.float64) if array.dtype.kind in "iufb" else np.zeros(4)
     changed = {
         "0-d": np.float64(1.0),

@@ -151,6 +151,7 @@ def object_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> It
 
 def network_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """The appearance and motion networks of EVAL."""
+    # What is trained on, and the part of it that is scored
     system, count = load_system(config), batch_of(name, config, size)
     training = system.training
     if name == "appearance":
