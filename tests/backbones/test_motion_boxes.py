@@ -32,8 +32,8 @@ def test_two_that_move_are_two_boxes():
     assert sorted(detect(frame(*boxes)).boxes.tolist()) == [list(box) for box in boxes]
 
 
-def test_a_gap_is_closed_and_lowers_the_score_by_nothing_but_its_pixels():
-    """Two pieces of a walker, two rows apart: closed by default, apart with `closing` of 1 × 1."""
+def test_a_gap_is_closed():
+    """Two pieces of a walker, two rows apart: one box by default, two if nothing is closed."""
     pieces = (20, 10, 32, 20), (20, 22, 32, 32)
     for closing, count in (((5, 3), 1), ((1, 1), 2)):
         detect = MotionBoxes(closing=closing)
