@@ -150,7 +150,9 @@ def test_quiet_frames_with_a_gap_score_as_quiet(tmp_path):
     assert scored(trained, frames).frame_scores.max() > 0.5  # if they are taken for neighbours
 
 
-@pytest.mark.parametrize("system", ["exemplar", "mil", SLOW[1]])
+@pytest.mark.parametrize(
+    "system", ["exemplar", "mil", pytest.param("ssmtl", marks=pytest.mark.slow)]
+)
 def test_frames_between_gaps_that_fill_no_window_have_no_score(make, frames, system):
     """They would be filled up with frames that never were, which do not move."""
     trained = make(system)
