@@ -59,6 +59,7 @@ class Worker:
         """Lets the process end."""
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def in_turns(workers: Mapping[str, Worker], runs: int, pause: float = 0.0) -> dict[str, list[dict]]:
