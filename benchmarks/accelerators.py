@@ -2,13 +2,14 @@
 
     python -m benchmarks.accelerators [--systems mil s3r …] [--memory] [--json FILE]
 
-Nothing runs: the published sizes are lowered for TPU (plain convolutions) and counted. FLOP are of
-all operations; bytes are at least those of arguments and results, at most those of every operation
-by itself, with nothing fused. With --memory each is also compiled, for the CPU, which takes
-minutes: the temporary memory is that of its compiler.
+Nothing runs: the steps of the published sizes are lowered for TPU (plain convolutions), and their
+operations are counted. FLOP are of all operations. Bytes are at least those of arguments and
+results, and at most those that all operations move if nothing is fused. With --memory each step is
+also compiled for the CPU, which takes minutes; the temporary memory is what that compiler says.
 
 The roofline is max(FLOP / peak, bytes / bandwidth) of one chip for the least and the most bytes,
-with the vendors' dense peaks, so a PREDICTION of the shortest possible times, not a measurement.
+with the vendors' dense peaks. So it is a PREDICTION of the shortest possible times, not a
+measurement.
 """
 
 import argparse
@@ -44,6 +45,7 @@ CHIPS = (
 
 def cost(case, precision: str, memory: bool) -> dict:
     """The figures of a case."""
+    # Counted without compiling: for TPU, where convolutions are XLA's own
     lowered = jax.jit(case.function).trace(*case.arguments).lower(lowering_platforms=("tpu",))
     counted = lowered.cost_analysis()
     results = bytes_of(jax.eval_shape(case.function, *case.arguments))
@@ -57,6 +59,7 @@ def cost(case, precision: str, memory: bool) -> dict:
         "bytes_least": least,
         "bytes_most": most,
     }
+    # The roofline: either the arithmetic or the memory is the bottleneck
     for chip in CHIPS:
         for bound, moved in (("least", least), ("most", most)):
             seconds = max(flop / chip.peak[precision], moved / chip.bandwidth)
@@ -78,6 +81,7 @@ def show(rows: list[dict]) -> None:
         heads.append("temporary GB (CPU)")
     for head in heads:
         table.add_column(head, justify="right")
+    # From the least to the most, with and without everything fused
     for row in rows:
         least, most = row["bytes_least"], row["bytes_most"]
         cells = [
@@ -107,13 +111,13 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="compile too, for the memory")
     parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
     args = parser.parse_args()
-    found = [
+    steps = [
         (case, precision)
         for name in args.systems
         for precision in PRECISIONS
         for case in cases(name, PUBLISHED, precision)
     ]
-    rows = [cost(case, precision, args.memory) for case, precision in track(found, "steps")]
+    rows = [cost(case, precision, args.memory) for case, precision in track(steps, "steps")]
     show(rows)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -2,11 +2,12 @@
 
     python -m benchmarks.all [--systems mil s3r …] [--runs 3] [--json FILE]
 
-Every system has a process of its own, one after the other: ours first, alone, for the compile time
-(of XLA, for all that the row needs, nothing kept from before) and the peak memory of the process so
-far, then in turns with the baseline. Without torch its baselines are left out, with a note. Sizes
-are those of the published runs but for the batches of S3R (8 + 8 bags), LGN-Net and MNAD (one
-window) and SSMTL (64 objects, shallow and narrow trunk). Both cores, LGN-Net and MNAD one.
+Every system is measured in a process of its own, one system after the other. Our program runs
+alone first. That gives the compile time (of XLA, for all that the row needs, with nothing kept from
+before) and the peak memory of the process so far. Then it takes turns with the baseline. Where
+torch is not installed, its baselines are left out, with a note. Sizes are those of the published
+runs but for the batches of S3R (8 + 8 bags), LGN-Net and MNAD (one window) and SSMTL (64 objects,
+shallow and narrow trunk). LGN-Net and MNAD are bound to one core, the others take both.
 docs/performance.md tells what each number is.
 """
 
@@ -41,8 +42,8 @@ class Work(NamedTuple):
       amount: units done in one call.
       unit: their name.
       ours: makes the function to call.
-      baseline: makes that of the baseline; None where there is none.
-      name: of the baseline.
+      baseline: makes the function of the baseline; None if there is none.
+      name: name of the baseline.
     """
 
     what: str
@@ -55,61 +56,66 @@ class Work(NamedTuple):
 
 def mil() -> Iterator[Work]:
     """30 + 30 bags × 32 × 2048; a test split of 290 videos."""
-    from benchmarks import mil_step as own
+    from benchmarks import mil_step as benchmark
 
+    # The batch of a step, and the bags of a test split
     rng = np.random.default_rng(0)
-    shape = own.PAIRS, own.SEGMENTS, own.WIDTH
+    shape = benchmark.PAIRS, benchmark.SEGMENTS, benchmark.WIDTH
     batch = {name: rng.standard_normal(shape, np.float32) for name in ("anomalous", "normal")}
-    videos = rng.standard_normal((own.VIDEOS, own.SEGMENTS, own.WIDTH), np.float32)
+    videos = rng.standard_normal(
+        (benchmark.VIDEOS, benchmark.SEGMENTS, benchmark.WIDTH), np.float32
+    )
     yield Work(
         "training",
-        2 * own.PAIRS,
+        2 * benchmark.PAIRS,
         "bags",
-        lambda: own.our_step(batch),
-        lambda: own.torch_step(batch, False),
+        lambda: benchmark.our_step(batch),
+        lambda: benchmark.torch_step(batch, False),
         "torch",
     )
     yield Work(
         "scoring",
-        own.VIDEOS,
+        benchmark.VIDEOS,
         "videos",
-        lambda: own.scoring(videos)["one batched call (ours)"],
-        lambda: own.torch_scoring(videos),
+        lambda: benchmark.scoring(videos)["one batched call (ours)"],
+        lambda: benchmark.torch_scoring(videos),
         "torch, video by video",
     )
+    # The folder stays until all of the system is measured
     folder = tempfile.TemporaryDirectory()
     yield Work(
         "input",
-        2 * own.PAIRS,
+        2 * benchmark.PAIRS,
         "bags",
-        lambda: own.reading(pathlib.Path(folder.name))["array_record, 0 threads"],
+        lambda: benchmark.reading(pathlib.Path(folder.name))["array_record, 0 threads"],
     )
     folder.cleanup()
 
 
 def s3r() -> Iterator[Work]:
     """8 + 8 bags × 10 crops × 32 × 2048; a video of 200 snippets."""
-    from benchmarks import s3r_step as own
+    from benchmarks import s3r_step as benchmark
 
+    # The batch of a step, the rows of the dictionary, and a long video
     rng, pairs = np.random.default_rng(0), 8
-    shape = pairs, own.CROPS, own.SEGMENTS, own.WIDTH
+    shape = pairs, benchmark.CROPS, benchmark.SEGMENTS, benchmark.WIDTH
     batch = {label: rng.random(shape, np.float32) for label in ("normal", "anomalous")}
-    atoms = rng.random((own.ATOMS, own.WIDTH), np.float32)
-    video = rng.random((own.CROPS, own.SNIPPETS, own.WIDTH), np.float32)
+    atoms = rng.random((benchmark.ATOMS, benchmark.WIDTH), np.float32)
+    video = rng.random((benchmark.CROPS, benchmark.SNIPPETS, benchmark.WIDTH), np.float32)
     yield Work(
         "training",
         2 * pairs,
         "bags",
-        lambda: own.our_step(batch, atoms),
-        lambda: own.torch_step(batch, atoms),
+        lambda: benchmark.our_step(batch, atoms),
+        lambda: benchmark.torch_step(batch, atoms),
         "torch",
     )
     yield Work(
         "scoring",
-        own.SNIPPETS,
+        benchmark.SNIPPETS,
         "snippets",
-        lambda: own.our_scoring(video, atoms),
-        lambda: own.torch_scoring(video, atoms),
+        lambda: benchmark.our_scoring(video, atoms),
+        lambda: benchmark.torch_scoring(video, atoms),
         "torch",
     )
 
@@ -118,10 +124,10 @@ def predictor(model: str) -> Callable[[], Iterator[Work]]:
     """One window of 256 × 256; four windows scored. One core."""
 
     def works() -> Iterator[Work]:
-        from benchmarks import lgn_step as own
+        from benchmarks import lgn_step as benchmark
 
         def maker(program: str) -> Callable[[], Callable]:
-            return lambda: own.make(program, model, 256, 1)[0]
+            return lambda: benchmark.make(program, model, 256, 1)[0]
 
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # torch's threads wait busily
         for what, program, amount in (("training", "train", 1), ("scoring", "score", 4)):
@@ -144,6 +150,7 @@ def windows() -> Callable:
     out = pathlib.Path(folder.name) / "scenes"
     write_scenes(out, ToyScenes(train=2, test=1, frames=40, height=256, width=256))
     batches = loader.iterate(window_batches(Dataset(out), "train", 5, 4, 0, loader.Shard()), 0)
+    # The function holds the folder, which is removed with it
     return lambda held=folder: next(batches)
 
 
@@ -152,19 +159,25 @@ def ssmtl() -> Iterator[Work]:
     import jax
     import jax.numpy as jnp
 
-    from benchmarks import ssmtl as own
+    from benchmarks import ssmtl as benchmark
 
+    # Scoring gets the outputs of the detector alone
     trunk, count = "shallow_narrow", 64
-    batch = own.batch_of(count)
-    system, state = own.system_of(trunk)
+    batch = benchmark.batch_of(count)
+    system, state = benchmark.system_of(trunk)
     system.config.eval.batch = count
-    detector = batch["teachers"][:, : own.OUTPUTS["detector"]]
+    detector = batch["teachers"][:, : benchmark.OUTPUTS["detector"]]
 
     def torch(which: int) -> Callable:
-        return own.torch_programs(state, jax.tree.map(jnp.asarray, batch))[which]
+        return benchmark.torch_programs(state, jax.tree.map(jnp.asarray, batch))[which]
 
     yield Work(
-        "training", count, "objects", lambda: own.our_step(trunk, batch), lambda: torch(0), "torch"
+        "training",
+        count,
+        "objects",
+        lambda: benchmark.our_step(trunk, batch),
+        lambda: torch(0),
+        "torch",
     )
     yield Work(
         "scoring",
@@ -190,38 +203,40 @@ def crops() -> Callable:
     write_scenes(out, ToyScenes(train=2, test=1, frames=80, height=240, width=360))
     samples = Samples(ObjectSource(Dataset(out), ""), "train", 64, 0, False)
     places = np.random.default_rng(0).integers(0, len(samples), 64)
+    # The function holds the folder, which is removed with it
     return lambda held=folder: samples.batch(np.zeros(64, int), places)
 
 
 def exemplar() -> Iterator[Work]:
     """187 regions × 507 volumes × 153 features, about 13 exemplars a region; flow of 240 × 360."""
-    from benchmarks import exemplars as own
+    from benchmarks import exemplars as benchmark
     from vadjax.ops.distance import Metric, largest_distances, nearest, select
     from vadjax.ops.flow import make_flow, video_flow
 
     threshold, volumes = 0.8, 507
-    x = own.clusters(own.REGIONS, volumes, 1)
+    x = benchmark.clusters(benchmark.REGIONS, volumes, 1)
     metric = Metric(
-        own.SIZES, tuple(largest_distances(x.reshape(-1, x.shape[-1])[::25], own.SIZES))
+        benchmark.SIZES, tuple(largest_distances(x.reshape(-1, x.shape[-1])[::25], benchmark.SIZES))
     )
     yield Work(
         "selection",
-        own.REGIONS * volumes,
+        benchmark.REGIONS * volumes,
         "volumes",
         lambda: lambda: select(x, metric, threshold),
-        lambda: lambda: own.select_by_loop(x, metric, threshold),
+        lambda: lambda: benchmark.select_by_loop(x, metric, threshold),
         "numpy, one at a time",
     )
-    found = select(x, metric, threshold)
-    spans = zip(found.offsets, found.offsets[1:], strict=False)
-    sets = [x[r, found.index[a:b]] for r, (a, b) in enumerate(spans)]
-    test, exemplars = own.clusters(own.REGIONS, own.TEST, 2), np.concatenate(sets)
+    # Scoring takes the exemplars that were selected, region by region
+    selected = select(x, metric, threshold)
+    spans = zip(selected.offsets, selected.offsets[1:], strict=False)
+    sets = [x[r, selected.index[a:b]] for r, (a, b) in enumerate(spans)]
+    test, exemplars = benchmark.clusters(benchmark.REGIONS, benchmark.TEST, 2), np.concatenate(sets)
     yield Work(
         "scoring",
-        own.REGIONS * own.TEST,
+        benchmark.REGIONS * benchmark.TEST,
         "volumes",
-        lambda: lambda: nearest(test, exemplars, found.offsets, metric).score,
-        lambda: lambda: own.score_by_calls(test, sets, metric, own.cdist),
+        lambda: lambda: nearest(test, exemplars, selected.offsets, metric).score,
+        lambda: lambda: benchmark.score_by_calls(test, sets, metric, benchmark.cdist),
         "scipy, a call a region",
     )
     frames = np.random.default_rng(0).integers(0, 256, (11, 240, 360, 3), np.uint8)
@@ -235,14 +250,14 @@ def exemplar() -> Iterator[Work]:
 
 def i3d() -> Iterator[Work]:
     """Four clips of 16 × 224 × 224."""
-    from benchmarks import i3d as own
+    from benchmarks import i3d as benchmark
 
     yield Work(
         "features",
         4,
         "clips",
-        lambda: own.make("ours", 4, 2),
-        lambda: own.make("torch", 4, 2),
+        lambda: benchmark.make("ours", 4, 2),
+        lambda: benchmark.make("torch", 4, 2),
         "torch",
     )
 
@@ -262,13 +277,14 @@ def measure(name: str, runs: int) -> list[dict]:
     """Rows of a system, measured in this process."""
     from jax import monitoring
 
-    alone, compiled = [], []
+    works, compiled = [], []
 
-    def heard(event: str, seconds: float, **_) -> None:
+    def note_compilation(event: str, seconds: float, **_) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(seconds)
 
-    monitoring.register_event_duration_secs_listener(heard)
+    monitoring.register_event_duration_secs_listener(note_compilation)
+    # Ours first, alone: the baselines would add to the peak memory
     for work in SYSTEMS[name]():
         compiled.clear()
         ours = work.ours()
@@ -280,8 +296,9 @@ def measure(name: str, runs: int) -> list[dict]:
             "compile": sum(compiled),
             "peak_gb": memory.peak(),
         }
-        alone.append((work, ours, row))
-    return [row | beside(work, ours, runs) for work, ours, row in alone]
+        works.append((work, ours, row))
+    # Then each in turns with its baseline
+    return [row | beside(work, ours, runs) for work, ours, row in works]
 
 
 def beside(work: Work, ours: Callable, runs: int) -> dict:
@@ -289,15 +306,15 @@ def beside(work: Work, ours: Callable, runs: int) -> dict:
     baseline = open_baseline(work)
     programs = {work.name: baseline} if baseline is not None else {}
     times = table.in_turns({**programs, "ours": ours}, runs, warm=1)
-    rate = {name: work.amount / statistics.median(own) for name, own in times.items()}
-    found = {"rate": rate["ours"]}
+    rate = {name: work.amount / statistics.median(seconds) for name, seconds in times.items()}
+    row = {"rate": rate["ours"]}
     if work.baseline is not None:
-        found["baseline"] = work.name if baseline is not None else f"{work.name} ({MISSING})"
+        row["baseline"] = work.name if baseline is not None else f"{work.name} ({MISSING})"
     if baseline is not None:
-        found["baseline_rate"] = rate[work.name]
+        row["baseline_rate"] = rate[work.name]
         pairs = zip(times[work.name], times["ours"], strict=True)
-        found["ratio"] = statistics.median(base / own for base, own in pairs)
-    return found
+        row["ratio"] = statistics.median(base / seconds for base, seconds in pairs)
+    return row
 
 
 def open_baseline(work: Work) -> Callable | None:
@@ -321,6 +338,7 @@ def show(rows: list[dict]) -> None:
     for head in ("rate", "baseline", "its rate", "ratio", "compile s", "peak GB"):
         printed.add_column(head, justify="right")
 
+    # What was not measured is a dash
     def number(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
 
@@ -354,6 +372,7 @@ def main() -> None:
     if args.worker:
         print("rows", json.dumps(measure(args.worker, args.runs)))
         return
+    # Without a cache on disk, so that compile times are those of a first run
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     rows = []
     for name in track(args.systems, "systems"):

@@ -2,9 +2,9 @@
 
     python -m benchmarks.checksums [--mb 200] [--runs 7] [--dir /tmp/vadjax_checksums]
 
-Saves random numbers, which do not compress, through `vadjax.runtime.checkpoint`, and the same with
-the writing of the sums left out, in turns; then times the sums alone on the files that were
-written.
+The checkpoint holds random numbers, which do not compress. It is saved through
+`vadjax.runtime.checkpoint`, in turns with and without the writing of the sums. Then the sums alone
+are timed on the files that were written.
 """
 
 import argparse
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     state = {str(i): rng.standard_normal(2_500_000, np.float32) for i in range(args.mb // 10)}
     write = checksums.write
 
+    # Saving in turns; the module's function is replaced for those without sums
     def save(sums) -> None:
         checksums.write = sums
         shutil.rmtree(args.dir, ignore_errors=True)
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         "saved with CRC-32C": lambda: save(write),
     }
     times = in_turns(programs, args.runs)
+
+    # Restoring, and the sums alone
     save(write)
     step = args.dir / "checkpoints" / "1"
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.dictionary [--runs 7] [--videos 175] [--atoms 158] [--width 2048]
 
-Both do 100 mini-batches of 32 channels from a randomised singular value decomposition, with an
-exact lasso path in each, then the codes of all channels by orthogonal matching pursuit with 2
-atoms. scikit-learn's releases of today change the update in parts: their atoms are others, their
-work is the same. Ours keeps BLAS to one thread, so scikit-learn is run that way as well. Means are
-drawn: a level for each channel, kinds of scenes, and the rest noise.
+Both begin with a randomised singular value decomposition and do 100 mini-batches of 32 channels,
+with an exact lasso path in each. Then they compute the codes of all channels by orthogonal matching
+pursuit with 2 atoms. Today's releases of scikit-learn have changed parts of the update: they find
+other atoms, but do the same work. Ours keeps BLAS to one thread, so scikit-learn is run that way as
+well. The means are drawn: a level for each channel, kinds of scenes, and noise.
 """
 
 import argparse

@@ -45,8 +45,9 @@ def one_at_a_time(volumes: np.ndarray, exemplars: np.ndarray, inverse: np.ndarra
 
 def select_by_loop(x: np.ndarray, metric: Metric, threshold: float) -> list[list[int]]:
     """The rule of spec eval §6, one volume after the other."""
-    inverse, found = 1 / np.float32(metric.scales), []
+    inverse, selected = 1 / np.float32(metric.scales), []
     for region in x:
+        # A volume within the threshold of an exemplar is counted there, any other becomes one
         exemplars, kept, count = np.empty_like(region), [], []
         for i, volume in enumerate(region):
             if kept:
@@ -58,16 +59,16 @@ def select_by_loop(x: np.ndarray, metric: Metric, threshold: float) -> list[list
             exemplars[len(kept)] = volume
             kept.append(i)
             count.append(1)
-        found.append(kept)
-    return found
+        selected.append(kept)
+    return selected
 
 
 def score_by_loop(test: np.ndarray, sets: list[np.ndarray], metric: Metric) -> np.ndarray:
     """Nearest exemplar, one volume after the other."""
     inverse = 1 / np.float32(metric.scales)
     scores = [
-        one_at_a_time(volume, own, inverse).min()
-        for region, own in zip(test, sets, strict=True)
+        one_at_a_time(volume, exemplars, inverse).min()
+        for region, exemplars in zip(test, sets, strict=True)
         for volume in region
     ]
     return np.reshape(scores, test.shape[:2])
@@ -77,8 +78,8 @@ def score_by_calls(test, sets, metric: Metric, pairwise) -> np.ndarray:
     """Nearest exemplar by a pairwise-distance call for each region and component."""
     spans = list(zip(metric.spans, metric.scales, strict=True))
     scores = []
-    for region, own in zip(test, sets, strict=True):
-        total = sum(pairwise(region[:, a:b], own[:, a:b]) / scale for (a, b), scale in spans)
+    for region, exemplars in zip(test, sets, strict=True):
+        total = sum(pairwise(region[:, a:b], exemplars[:, a:b]) / scale for (a, b), scale in spans)
         best = total.argmin(1)
         scores.append(np.take_along_axis(total, best[:, None], 1)[:, 0])
     return np.stack(scores)
@@ -88,15 +89,16 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     """20,000 volumes a region: time and memory, against a region by the loop."""
     x = clusters(regions, MANY, 1)
     before = memory.peak()
-    found = select(x, metric, threshold)
+    selected = select(x, metric, threshold)
     grown = memory.peak() - before
-    counts = np.diff(found.offsets)
+    # What the compiler says that the kernel needs beside its inputs and results
+    counts = np.diff(selected.offsets)
     slots = 2 ** int(np.ceil(np.log2(max(counts.max(), BLOCK))))
     static = {"spans": metric.spans, "capacity": slots, "block": BLOCK}
     kernel = kernels.compiled(kernels.select, None, 2, **static)
     lengths, scales = np.full(regions, MANY, np.int32), np.float32(metric.scales)
     limits = np.full(2, threshold, np.float32)
-    needs = kernel.lower(x, lengths, scales, limits).compile().memory_analysis()
+    analysis = kernel.lower(x, lengths, scales, limits).compile().memory_analysis()
     programs = {
         "numpy, one at a time": lambda: select_by_loop(x, metric, threshold),
         "ours": lambda: select(x, metric, threshold),
@@ -107,7 +109,7 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     product = regions * MANY * counts.max() * x.shape[2] * 4
     Console(width=120).print(
         f"memory: features {x.nbytes / 1e6:.0f} MB; the kernel's temporaries "
-        f"{needs.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by "
+        f"{analysis.temp_size_in_bytes / 1e6:.1f} MB; peak of the process grew by "
         f"{1e3 * grown:.0f} MB in the first call, compiling included; "
         f"N × M × D would be {product / 1e6:,.0f} MB"
     )
@@ -121,15 +123,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--spread", type=float, default=0.25, help="of the volumes in a cluster")
     args = parser.parse_args(argv)
+    # Largest distances of some 4,000 volumes scale the components
     x = clusters(REGIONS, args.volumes, 1, args.spread)
     drawn = x.reshape(-1, x.shape[-1])[:: max(1, len(x) * args.volumes // 4000)]
     metric = Metric(SIZES, tuple(largest_distances(drawn, SIZES)))
     many_volumes(metric, args.threshold)
 
-    found = select(x, metric, args.threshold)
-    own = [slice(a, b) for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
-    same = [found.index[part].tolist() for part in own] == select_by_loop(x, metric, args.threshold)
-    counts = np.diff(found.offsets)
+    # Selection: the same exemplars as by the loop, then the times
+    selected = select(x, metric, args.threshold)
+    spans = [slice(a, b) for a, b in zip(selected.offsets, selected.offsets[1:], strict=False)]
+    indices = [selected.index[span].tolist() for span in spans]
+    same = indices == select_by_loop(x, metric, args.threshold)
+    counts = np.diff(selected.offsets)
     programs = {
         "numpy, one at a time": lambda: select_by_loop(x, metric, args.threshold),
         "ours": lambda: select(x, metric, args.threshold),
@@ -141,14 +146,15 @@ def main(argv: list[str] | None = None) -> None:
     times = table.in_turns(programs, args.runs, warm=1)
     table.show(title, times, "numpy, one at a time", REGIONS * args.volumes, "volumes")
 
+    # Scoring: distances to the nearest of these exemplars
     test = clusters(REGIONS, TEST, 2, args.spread)
-    sets = [x[r, found.index[part]] for r, part in enumerate(own)]
+    sets = [x[r, selected.index[span]] for r, span in enumerate(spans)]
     exemplars = np.concatenate(sets)
     programs = {
         "numpy, one at a time": lambda: score_by_loop(test, sets, metric),
         "scipy, a call a region": lambda: score_by_calls(test, sets, metric, cdist),
         "sklearn, a call a region": lambda: score_by_calls(test, sets, metric, euclidean_distances),
-        "ours": lambda: nearest(test, exemplars, found.offsets, metric).score,
+        "ours": lambda: nearest(test, exemplars, selected.offsets, metric).score,
     }
     exact = programs["scipy, a call a region"]()
     worst = {name: np.abs(program() - exact).max() for name, program in programs.items()}

@@ -5,12 +5,12 @@ r"""Do the reasons of the exemplar system name what is really unusual? On toy sc
     python -m benchmarks.explanations --weights runs/appearance [--videos 30]
     python -m benchmarks.explanations             # without a network: no unusual objects
 
-Renders scenes of a street on one side of which people walk one way, learns exemplars from normal
-ones, and scores scenes with two events each. An event is a track; its reason is that of the
-highest-scoring volume that the track touches. It counts as detected if that score is above all
-scores of normal scenes that were not trained on. Prints a table of the kinds of event and the
-components that the reasons name, and the share that is right; beside it that of the largest term
-alone, without the rule for regions where nothing ever moved.
+The program renders scenes of a street on one side of which people walk one way. It learns exemplars
+from normal scenes, and scores scenes with two events each. An event is a track; its reason is that
+of the highest-scoring volume that the track touches. It counts as detected if that score is above
+all scores of normal scenes that were not trained on. The table has the kinds of event and the
+components that the reasons name. Below it stand the share of right reasons, and the share if the
+largest term alone decided, without the rule for regions where nothing ever moved.
 """
 
 import argparse
@@ -71,14 +71,14 @@ def scored(stages: Stages, model: Model, data: Dataset, video: Video):
 def touched(rows: np.ndarray, places, starts: np.ndarray) -> np.ndarray:
     """Which volumes a track [n, 6] touches, bool [n_t, R]."""
     _, frame, x0, y0, x1, y1 = rows.T
-    found = np.zeros((len(starts), places.regions), bool)
+    hits = np.zeros((len(starts), places.regions), bool)
     for time, start in enumerate(starts):
-        now = (frame >= start) & (frame < start + places.window[0])
+        in_time = (frame >= start) & (frame < start + places.window[0])
         for region in range(places.regions):
             left, top, right, bottom = places.box(region)
             inside = (x0 < right) & (x1 >= left) & (y0 < bottom) & (y1 >= top)
-            found[time, region] = (now & inside).any()
-    return found
+            hits[time, region] = (in_time & inside).any()
+    return hits
 
 
 def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> tuple[dict, int]:
@@ -95,36 +95,42 @@ def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> t
       term alone is right.
     """
     kinds = tuple(TRUE) if weights else tuple(kind for kind in TRUE if kind not in OBJECTS)
-    odd, normal = scenes(kinds, videos, seed)
-    for name, recipe in (("odd", odd), ("normal", normal)):
+    odd_recipe, normal_recipe = scenes(kinds, videos, seed)
+    for name, recipe in (("odd", odd_recipe), ("normal", normal_recipe)):
         if not (folder / name).exists():
             write_scenes(folder / name, recipe)
+    # Exemplars of the normal training scenes; the limit is the highest score of other normal ones
     data, others = Dataset(folder / "odd"), Dataset(folder / "normal")
     config = make_config(weights)
     system = System(config, Cache(folder / "run"))
     model = Model.of(system.init(jax.random.key(0), data)[ONE])
     stages, apart = system.stages(ONE), Stages(config)
     limit = max(scored(apart, model, others, v)[2].score.max() for v in Videos(others, "test"))
-    plain: collections.Counter = collections.Counter()
-    found: dict[str, collections.Counter] = {kind: collections.Counter() for kind in kinds}
+    largest_right: collections.Counter = collections.Counter()
+    named: dict[str, collections.Counter] = {kind: collections.Counter() for kind in kinds}
     for video in Videos(data, "test"):
-        places, own, scores = scored(stages, model, data, video)
+        places, features, scores = scored(stages, model, data, video)
         explainer = Explainer(model, places, config.motion.still_threshold)
+        # The reason of an event is that of the highest score among the volumes that it touches
         for track, kind in video.kinds.items():
             rows = video.tracks[video.tracks[:, 0] == track]
-            masked = np.where(touched(rows, places, own.t_start), scores.score, -1)
+            masked = np.where(touched(rows, places, features.t_start), scores.score, -1)
             at = np.unravel_index(masked.argmax(), masked.shape)
-            reason = explainer.reason(own, scores, *map(int, at))
+            reason = explainer.reason(features, scores, *map(int, at))
             largest = max(reason["terms"], key=reason["terms"].get)
-            found[kind]["missed" if masked[at] <= limit else reason["dominant"]] += 1
-            plain[kind] += masked[at] > limit and largest == TRUE[kind]
-    return found, plain.total()
+            named[kind]["missed" if masked[at] <= limit else reason["dominant"]] += 1
+            largest_right[kind] += masked[at] > limit and largest == TRUE[kind]
+    return named, largest_right.total()
 
 
 def right(found: dict) -> tuple[int, int]:
-    """Detected events whose named component is the true one, and detected events."""
-    good = sum(named[TRUE[kind]] for kind, named in found.items())
-    return good, sum(named.total() - named["missed"] for named in found.values())
+    """How many events are named right, and how many are detected.
+
+    Args:
+      found: as from `measure`: kind of event → how often each component was named.
+    """
+    good = sum(counts[TRUE[kind]] for kind, counts in found.items())
+    return good, sum(counts.total() - counts["missed"] for counts in found.values())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -137,21 +143,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=3, help="of the scenes")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found, plain = measure(pathlib.Path(folder), args.weights, args.videos, args.seed)
+        named, largest_right = measure(pathlib.Path(folder), args.weights, args.videos, args.seed)
+    # A row for each kind of event, with the true component in bold type
     table = Table(title="what the reasons of events name")
     for name in ("event", *COMPONENTS, "missed"):
         table.add_column(name, justify="left" if name == "event" else "right")
-    for kind, named in found.items():
+    for kind, counts in named.items():
         cells = [
-            f"[b]{named[name]}[/b]" if TRUE[kind] == name else str(named[name])
+            f"[b]{counts[name]}[/b]" if TRUE[kind] == name else str(counts[name])
             for name in (*COMPONENTS, "missed")
         ]
         table.add_row(kind, *cells)
     Console(width=100).print(table)
-    good, detected = right(found)
+    good, detected = right(named)
     print(
         f"{good} of {detected} detected events are named right ({good / max(detected, 1):.0%}); "
-        f"by the largest term alone {plain} ({plain / max(detected, 1):.0%})"
+        f"by the largest term alone {largest_right} ({largest_right / max(detected, 1):.0%})"
     )
 
 

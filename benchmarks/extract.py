@@ -3,10 +3,10 @@
     python -m benchmarks.extract [--threads 2] [--minutes 0.5] [--runs 5] [--crops centre]
 
 Inception I3D with random weights on a video of moving texture, 320 × 240 at 25 frames a second.
-The programs run in turns in one process, bound to as many cores as it has threads: the whole
-extraction from file to file; the network on clips that lie in memory; and decoding and cutting
-alone, which the extraction does in a thread ahead of the network. Then, each in a process of its
-own, the peak of the memory for videos of 1 and of 10 minutes.
+Three programs run in turns in one process, which is bound to as many cores as it has threads: the
+whole extraction from file to file; the network on clips that lie in memory; and decoding and
+cutting alone, which the extraction does in a thread ahead of the network. Then the peak of the
+memory is measured for videos of 1 and of 10 minutes, each in a process of its own.
 """
 
 import argparse
@@ -72,21 +72,23 @@ def compare(crops: str, minutes: float, runs: int) -> None:
 
     net, compiled, cpu = network(crops), [], {}
     with tempfile.TemporaryDirectory() as folder:
+        # One video; the network alone gets its clips from memory
         path = pathlib.Path(folder) / "a.mp4"
         write_video(path, minutes)
         parts = list(net.clips(frames_of(path)))
 
-        def whole():
+        def whole_extraction():
             with tempfile.TemporaryDirectory(dir=folder) as out:
                 failed = extract(Extractor(net, out), {"a/a": path})
             assert not failed, failed
 
         programs = {
             "network": lambda: [net.features(part) for part in parts],
-            "extraction": whole,
+            "extraction": whole_extraction,
             "decode and cut": lambda: [None for _ in net.clips(frames_of(path))],
         }
         timed = {name: _with_cpu(run, cpu.setdefault(name, [])) for name, run in programs.items()}
+        # Nothing may be compiled any more once a batch was seen
         warm = 1
         net.features(parts[0])
         jax.monitoring.register_event_duration_secs_listener(
@@ -96,10 +98,11 @@ def compare(crops: str, minutes: float, runs: int) -> None:
     snippets = sum(len(part) for part in parts)
     title = f"{crops}, {snippets} snippets, {len(os.sched_getaffinity(0))} thread(s): wall clock"
     table.show(title, times, "network", snippets * FRAMES, "frames")
+    # CPU seconds of the turns alone, without those of warming up
     for name, seconds in cpu.items():
         seconds = seconds[warm:]
         pairs = zip(cpu["network"][warm:], seconds, strict=True)
-        ratio = statistics.median(base / own for base, own in pairs)
+        ratio = statistics.median(network_alone / this for network_alone, this in pairs)
         each = 1e3 * statistics.median(seconds) / snippets
         print(f"{name}: CPU {each:.1f} ms a snippet, {ratio:.3f} times network")
     print(f"compilations after the first batch: {len(compiled)}\n")

@@ -2,9 +2,10 @@
 
     python -m benchmarks.full_size [--steps 2025] [--dir /tmp/full_size]
 
-Generates 1,620 + 290 bags of 32 × 2048 float32 (810 + 810 training records, as the published
-lists give, 140 + 150 test videos), runs `configs/ucf_mil.py` on them as a command, and samples the
-resident memory of the process: the highest of each tenth of the run, and the peak.
+The program generates 1,620 + 290 bags of 32 × 2048 float32: 810 + 810 training records, as many as
+the published lists have, and 140 + 150 test videos. It runs `configs/ucf_mil.py` on them as a
+command and samples the resident memory of that process. Printed are the highest of each tenth of
+the run, and the peak.
 """
 
 import argparse
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         f"--workdir={workdir}",
         f"--config.train.steps={args.steps}",
     ]
+    # A thread reads the output, or the process would wait once the pipe is full
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
@@ -60,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     minutes = (time.monotonic() - start) / 60
     if process.returncode:
         sys.exit("".join(lines))
+    # The highest sample of each tenth of the steps
     tenths = [
         max((gb for step, gb, _ in rows if i <= 10 * step / args.steps < i + 1), default=0.0)
         for i in range(10)

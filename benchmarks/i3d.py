@@ -9,16 +9,12 @@ is theirs too, and torch's threads wait for each other in busy loops.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
 
-from benchmarks import table
+from benchmarks import table, workers
 
 PROGRAMS = ("torch", "torch_channels_last", "ours")
 FRAMES = 16
@@ -31,14 +27,14 @@ def weights() -> dict[str, np.ndarray]:
     from vadjax.backbones import i3d, i3d_weights
     from vadjax.convert.torch import AXES
 
-    rng, found = np.random.default_rng(0), {}
+    rng, arrays = np.random.default_rng(0), {}
     for path, leaf in traverse_util.flatten_dict(i3d.variable_shapes()).items():
-        shape = [leaf.shape[axis] for axis in np.argsort(AXES[len(leaf.shape)])]
+        shape = [leaf.shape[axis] for axis in np.argsort(AXES[len(leaf.shape)])]  # torch's axes
         array = np.full(shape, path[-1] in ("scale", "var"), np.float32)
-        if path[-1] == "kernel":
+        if path[-1] == "kernel":  # drawn as by He et al., ICCV 2015
             array = rng.standard_normal(shape, np.float32) * (2 / np.prod(shape[1:])) ** 0.5
-        found[i3d_weights._torch_name(path)] = array.astype(np.float32)
-    return found
+        arrays[i3d_weights._torch_name(path)] = array.astype(np.float32)
+    return arrays
 
 
 def make(program: str, batch: int, threads: int):
@@ -65,8 +61,9 @@ def torch_program(program: str, clips: np.ndarray, threads: int):
     from benchmarks.i3d_torch import Network
 
     torch.set_num_threads(threads)
-    last = program.endswith("channels_last")
-    layout = torch.channels_last_3d if last else torch.contiguous_format
+    # Kernels and clips lie in the layout that the program is named after
+    channels_last = program.endswith("channels_last")
+    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     tensors = {name: torch.from_numpy(array) for name, array in weights().items()}
     for name, tensor in tensors.items():
         tensors[name] = tensor.contiguous(memory_format=layout) if tensor.ndim == 5 else tensor
@@ -76,66 +73,41 @@ def torch_program(program: str, clips: np.ndarray, threads: int):
 
 
 def work(program: str, batch: int, threads: int) -> None:
-    """Does the work for every line of the standard input; prints what it took as JSON."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    """Serves the turns of a program: seconds of wall clock and of the CPU, and the features."""
+    workers.bind_to_cores(threads)
     run = make(program, batch, threads)
-    for _ in sys.stdin:
+
+    def turn() -> dict:
         start, cpu = time.perf_counter(), time.process_time()
         result = run()
-        answer = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - start}
-        print("answer", json.dumps(answer | {"result": result.tolist()}), flush=True)
+        seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - start}
+        return seconds | {"result": result.tolist()}
 
-
-class Worker:
-    """A program in a process of its own."""
-
-    def __init__(self, program: str, batch: int, threads: int):
-        command = [sys.executable, "-m", "benchmarks.i3d", "--worker", program]
-        command += ["--batch", str(batch), "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self) -> dict:
-        """One turn: seconds of wall clock and CPU, and the features."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("answer "):
-                return json.loads(line.removeprefix("answer "))
-        raise RuntimeError(f"{self.process.args}: ended without an answer")
-
-    def close(self) -> None:
-        """Lets the process end."""
-        self.process.stdin.close()
-        self.process.wait()
+    workers.serve(turn)
 
 
 def compare(batch: int, threads: int, runs: int) -> None:
     """Prints the tables of one setting and the largest difference."""
-    workers, first = {}, {}
-    for name in PROGRAMS:  # one after the other: each compiles alone
-        workers[name] = Worker(name, batch, threads)
-        first[name] = np.array(workers[name].run()["result"])
-        workers[name].run()
-    times = {kind: {name: [] for name in PROGRAMS} for kind in ("wall", "cpu")}
-    for _ in range(runs):
-        for name, worker in workers.items():
-            time.sleep(table.PAUSE)
-            answer = worker.run()
-            for kind, found in times.items():
-                found[name].append(answer[kind])
-    for worker in workers.values():
-        worker.close()
+    # The programs are started one after the other, so that each compiles alone
+    programs, first = {}, {}
+    for name in PROGRAMS:
+        programs[name] = workers.Worker("benchmarks.i3d", name, batch=batch, threads=threads)
+        first[name] = np.array(programs[name].run()["result"])
+        programs[name].run()  # warms up
+    answers = workers.in_turns(programs, runs, table.PAUSE)
+    times = {
+        kind: {name: [turn[kind] for turn in turns] for name, turns in answers.items()}
+        for kind in ("wall", "cpu")
+    }
     title = f"Inception I3D, {batch} × {FRAMES} × 224 × 224, {threads} thread(s): wall clock"
     table.show(title, times["wall"], "torch", batch * FRAMES, "frames")
     for name, seconds in times["cpu"].items():
         ratio = statistics.median(
-            base / own for base, own in zip(times["cpu"]["torch"], seconds, strict=True)
+            torch / this for torch, this in zip(times["cpu"]["torch"], seconds, strict=True)
         )
         print(f"{name}: CPU {1e3 * statistics.median(seconds):.0f} ms, {ratio:.2f} times torch")
-    off = np.abs(first["ours"] - first["torch"]).max() / first["torch"].max()
-    print(f"largest difference of a feature: {off:.1e} of the largest\n")
+    difference = np.abs(first["ours"] - first["torch"]).max() / first["torch"].max()
+    print(f"largest difference of a feature: {difference:.1e} of the largest\n")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,17 +10,13 @@ as the original does.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import memory, table
+from benchmarks import memory, table, workers
 from configs import ped2_lgn, ped2_mnad
 from vadjax.runtime import mesh
 from vadjax.systems.lgn import convert
@@ -35,52 +31,58 @@ CONFIGS = {"lgn": ped2_lgn, "mnad": ped2_mnad}
 
 def weights(system: System) -> dict[str, np.ndarray]:
     """The same seeded weights for both, by their published names."""
-    shapes, found = convert.variable_shapes(system.model), {}
+    shapes, arrays = convert.variable_shapes(system.model), {}
     rng = np.random.default_rng(0)
     for name, (collection, *path), axes in convert.weight_names(system.model):
         leaf = shapes[collection]
         for key in path:
             leaf = leaf[key]
         shape = tuple(leaf.shape[axis] for axis in np.argsort(axes))
-        if len(shape) > 1:
+        if len(shape) > 1:  # kernels, drawn as by He et al., ICCV 2015
             bound = np.sqrt(6 / np.prod(shape[1:]))
-            found[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+            arrays[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
         else:
             positive = name.endswith("running_var") or path[-1] == "scale"
-            found[name] = np.full(shape, float(positive), np.float32)
-    return found
+            arrays[name] = np.full(shape, float(positive), np.float32)
+    return arrays
 
 
 def make(program: str, model: str, size: int, batch: int):
     """A function without arguments that does the program's work once; and its compile time."""
     config = CONFIGS[model].get_config()
     config.train.batch = batch
+    # Weights, memory items and frames are drawn from fixed seeds: the same for every program
     system, rng = System(config), np.random.default_rng(1)
-    state = weights(system)
+    torch_weights = weights(system)
     items = rng.random((10, 512)).astype(np.float32)
     items /= np.linalg.norm(items, axis=1, keepdims=True)
     windows = rng.integers(0, 256, (batch, 5, size, size, 3), np.uint8)
     frames = rng.integers(0, 256, (config.eval.batch + 4, size, size, 3), np.uint8)
     if program.startswith("torch"):
-        return torch_program(program, config, state, items, windows, frames), 0.0
-    variables = jax.tree.map(jnp.asarray, convert.to_variables(state, system.model, "here")[0])
+        return torch_program(program, config, torch_weights, items, windows, frames), 0.0
+    variables, _ = convert.to_variables(torch_weights, system.model, "here")
+    variables = jax.tree.map(jnp.asarray, variables)
+    # Scoring compiles in the first turn, which is not timed
     if program == "ours_score":
         stream = StreamScorer(system.model, variables, items, chunk=config.eval.batch)
         floats = frames.astype(np.float32) / 127.5 - 1
         return (lambda: stream.video(floats).psnr.tolist()), 0.0
+    # Training is the update as the loop compiles it; each step donates the state before
     params = variables["params"]
     beside = Beside(variables["batch_stats"], jnp.asarray(items))
     grid = mesh.make(batch, 1)
-    first = State(params, system.optimizer.init(params), beside, jnp.zeros((2, 2)))
-    held = [mesh.put_state(grid, first)]
+    state = mesh.put_state(
+        grid, State(params, system.optimizer.init(params), beside, jnp.zeros((2, 2)))
+    )
     loop = Loop(config, system, None, grid)
     data, key = mesh.put_batch(grid, {"frames": windows[..., ::-1]}), jax.random.key(1)
     start = time.perf_counter()
-    update = loop.compile(held[0], data, key)
+    update = loop.compile(state, data, key)
     seconds = time.perf_counter() - start
 
     def step():
-        held[0], scalars = update(held[0], data, key)
+        nonlocal state
+        state, scalars = update(state, data, key)
         return float(scalars["loss"])
 
     return step, seconds
@@ -107,40 +109,46 @@ def torch_program(program, config, state, items, windows, frames):
 
 
 def work(program: str, model: str, size: int, batch: int) -> None:
-    """Does the work for every line of the standard input; prints what it took as JSON."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    """Serves the turns of a program: CPU seconds, peak GB so far, compile seconds, the result."""
+    workers.bind_to_cores(1)
     run, compile_seconds = make(program, model, size, batch)
-    for _ in sys.stdin:
+
+    def turn() -> dict:
         start = time.process_time()
         result = run()
         cpu = time.process_time() - start
-        answer = {"cpu": cpu, "peak": memory.peak(), "compile": compile_seconds, "result": result}
-        print("answer", json.dumps(answer), flush=True)
+        return {"cpu": cpu, "peak": memory.peak(), "compile": compile_seconds, "result": result}
+
+    workers.serve(turn)
 
 
-class Worker:
-    """A program in a process of its own."""
+def compare(kind: str, windows: int, args: argparse.Namespace) -> None:
+    """Prints the table of training or scoring, peak memory, compile time and the difference.
 
-    def __init__(self, program: str, args: argparse.Namespace):
-        command = [sys.executable, "-m", "benchmarks.lgn_step", "--worker", program]
-        command += [f"--{name}={getattr(args, name)}" for name in ("model", "size", "batch")]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self) -> dict:
-        """One turn: CPU seconds, peak GB so far, compile seconds, and the result."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("answer "):
-                return json.loads(line.removeprefix("answer "))
-        raise RuntimeError(f"{self.process.args}: ended without an answer")
-
-    def close(self) -> None:
-        """Lets the process end."""
-        self.process.stdin.close()
-        self.process.wait()
+    Args:
+      kind: `"train"` or `"score"`.
+      windows: in one turn.
+      args: of the command line.
+    """
+    # The programs are started one after the other, so that each compiles alone
+    options = {name: getattr(args, name) for name in ("model", "size", "batch")}
+    programs, first = {}, {}
+    for name in PROGRAMS:
+        if name.endswith(kind):
+            programs[name] = workers.Worker("benchmarks.lgn_step", name, **options)
+            first[name] = programs[name].run()
+    answers = workers.in_turns(programs, args.runs)
+    times = {name: [turn["cpu"] / windows for turn in turns] for name, turns in answers.items()}
+    title = f"{args.model} {kind}: CPU time of a window of {args.size} × {args.size}"
+    table.show(f"{title}, {windows} at once", times, f"torch_{kind}", 1, "windows")
+    for name, turns in answers.items():
+        seconds = first[name]["compile"]
+        print(f"{name}: peak {turns[-1]['peak']:.2f} GB", end="")
+        print(f", compiled in {seconds:.0f} s" if seconds else "")
+    # The first results are compared: later training steps begin from other parameters
+    ours, theirs = (np.array(first[f"{who}_{kind}"]["result"]) for who in ("ours", "torch"))
+    what = "PSNRs, dB" if kind == "score" else "losses of the first step"
+    print(f"largest difference of the {what}: {np.abs(ours - theirs).max():.1e}\n")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -154,29 +162,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.worker:
         return work(args.worker, args.model, args.size, args.batch)
-    scored = CONFIGS[args.model].get_config().eval.batch
-    for kind, windows in (("train", args.batch), ("score", scored)):
-        workers, first = {}, {}
-        for name in PROGRAMS:
-            if name.endswith(kind):  # one after the other: each compiles alone
-                workers[name] = Worker(name, args)
-                first[name] = workers[name].run()
-        times: dict[str, list[float]] = {name: [] for name in workers}
-        for _ in range(args.runs):
-            for name, worker in workers.items():
-                last = worker.run()
-                times[name].append(last["cpu"] / windows)
-                first[name]["peak"] = last["peak"]
-        for worker in workers.values():
-            worker.close()
-        title = f"{args.model} {kind}: CPU time of a window of {args.size} × {args.size}"
-        table.show(f"{title}, {windows} at once", times, f"torch_{kind}", 1, "windows")
-        for name, answer in first.items():
-            print(f"{name}: peak {answer['peak']:.2f} GB", end="")
-            print(f", compiled in {answer['compile']:.0f} s" if answer["compile"] else "")
-        ours, theirs = (np.array(first[f"{who}_{kind}"]["result"]) for who in ("ours", "torch"))
-        what = "PSNRs, dB" if kind == "score" else "losses of the first step"
-        print(f"largest difference of the {what}: {np.abs(ours - theirs).max():.1e}\n")
+    compare("train", args.batch, args)
+    compare("score", CONFIGS[args.model].get_config().eval.batch, args)
     return None
 
 

@@ -48,9 +48,11 @@ class Network:
         h, c, m = [zeros] * 4, [zeros] * 4, zeros
         for frame in x.split(3, 1):
             inputs = frame
+            # The encoder of the frame, to a quarter of its size
             for i, stride in enumerate((2, 1, 2, 1)):
                 inputs = self.conv(f"pred.encoder.{3 * i}", inputs, stride)
                 inputs = self.norm(f"pred.encoder.{3 * i + 1}", inputs)
+            # Four ST-LSTM cells; m goes up through the layers and on to the next frame
             for i, name in enumerate(layers):
                 gx = self.conv(f"{name}.conv_x.0", inputs).split(128, 1)
                 gh = self.conv(f"{name}.conv_h.0", h[i]).split(128, 1)
@@ -132,7 +134,7 @@ def train_step(net: Network, weight: tuple[float, float]):
 @torch.no_grad()
 def psnrs(net: Network, frames, gamma: float) -> list[float]:
     """PSNR of every window of uint8 frames [T, H, W, 3], the memory learning on (spec §4)."""
-    found = []
+    psnrs_of_windows = []
     for start in range(len(frames) - 4):
         x = to_input(frames[None, start : start + 5])
         prediction, queries = net.forward(x[:, :-3])
@@ -140,5 +142,5 @@ def psnrs(net: Network, frames, gamma: float) -> list[float]:
         weights = 1 - torch.exp(-error)
         if (weights * error).sum() / weights.sum() < gamma:
             net.remember(queries)
-        found.append(-10 * torch.log10(error.mean()).item())
-    return found
+        psnrs_of_windows.append(-10 * torch.log10(error.mean()).item())
+    return psnrs_of_windows

@@ -2,11 +2,11 @@
 
     python -m benchmarks.long_stream [--system mil exemplar lgn] [--hours 10]
 
-Trains each system for a moment on toy data, then scores a stream that repeats the frames of a toy
-scene (240 × 360 for `mil`, 48 × 64 for the others), through the same functions as
+Each system is trained for a moment on toy data. Then it scores a stream that repeats the frames of
+a toy scene (240 × 360 for `mil`, 48 × 64 for the others), through the same functions as
 `--mode=predict`: `watch` (live) and `score` (file). `mil` needs `--weights FOLDER`
 (python -m data_prep.weights i3d_rgb_kinetics400) and takes a snippet of 16 frames every
-`--snippet_step` frames, so that hours of video take minutes: every frame is resized all the same.
+`--snippet_step` frames, so that hours of video take minutes. Every frame is resized all the same.
 """
 
 import argparse
@@ -83,11 +83,11 @@ def prepare(system: str, weights: str, snippet_step: int, folder: pathlib.Path):
 
 def show(title: str, stream: Stream, seconds: float) -> None:
     """One line: memory at every mark, and how fast it went."""
-    memory = "  ".join(f"{mark:.0%} {found:.0f}" for mark, found in stream.memory.items())
-    grown = stream.memory[1.0] - stream.memory[MARKS[0]]
+    memory = "  ".join(f"{mark:.0%} {megabytes:.0f}" for mark, megabytes in stream.memory.items())
+    growth = stream.memory[1.0] - stream.memory[MARKS[0]]
     times = stream.count / stream.fps / seconds
     print(
-        f"{title}: resident MB at {memory}; from 1 % to 100 % {grown:+.0f} MB; "
+        f"{title}: resident MB at {memory}; from 1 % to 100 % {growth:+.0f} MB; "
         f"{seconds:.0f} s, {times:.0f} times real time",
         flush=True,
     )
@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     count = round(3600 * args.hours * args.fps)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
+        # Each system in every way, with nothing compiled left over from the one before
         for system in args.system:
             trained, frames = prepare(system, args.weights, args.snippet_step, folder)
             for title in args.way:

@@ -2,10 +2,10 @@
 
     python -m benchmarks.mil_step [--runs 15]
 
-A step is 30 + 30 bags × 32 × 2048 float32: forward, loss, backward, Adagrad, with dropout, batch
-handed over from NumPy. Baselines in the same run, in turns, where torch is installed: the step
-as the original programs write it (a loop over the pairs, spec mil §6) and the same step without
-the loop.
+A step is 30 + 30 bags × 32 × 2048 float32: forward, loss, backward, Adagrad, with dropout. The
+batch is handed over from NumPy. If torch is installed, there are two baselines in the same run, in
+turns: the step as the original programs write it (a loop over the pairs, spec mil §6), and the same
+step without the loop.
 """
 
 import argparse
@@ -34,12 +34,13 @@ def our_step(batch: dict):
     system = System(ucf_mil.get_config())
     params = system.ranker.init(jax.random.key(0), jnp.zeros((1, WIDTH)))
     grid = mesh.make(PAIRS, 1)
-    held = [mesh.put_state(grid, State(params, system.optimizer.init(params)))]
+    state = mesh.put_state(grid, State(params, system.optimizer.init(params)))
     update = Loop(system.config, system, None, grid).update
     rng = jax.random.key(1)
 
     def step():
-        held[0], scalars = update(held[0], mesh.put_batch(grid, batch), rng)
+        nonlocal state  # each step donates the one before
+        state, scalars = update(state, mesh.put_batch(grid, batch), rng)
         return float(scalars["loss"])
 
     return step
@@ -67,6 +68,7 @@ def torch_step(batch: dict, loop: bool):
     net = torch_net()
     optimizer = torch.optim.Adagrad(net.parameters(), lr=1e-3, weight_decay=0.001)
 
+    # Both losses see the first 30 of the 32 segments in their hinge and sparsity terms
     def looped(anomalous, normal):
         total = 0.0
         for a, n in zip(anomalous, normal, strict=True):
@@ -150,6 +152,7 @@ def main(argv: list[str] | None = None) -> None:
         name: rng.standard_normal((PAIRS, SEGMENTS, WIDTH), np.float32)
         for name in ("anomalous", "normal")
     }
+    # A training step
     programs, baseline = {"ours": our_step(batch)}, "ours"
     try:
         programs = {
@@ -163,11 +166,13 @@ def main(argv: list[str] | None = None) -> None:
     title = f"training step, {PAIRS} + {PAIRS} bags × {SEGMENTS} × {WIDTH}"
     table.show(title, table.in_turns(programs, args.runs), baseline, 2 * PAIRS, "bags")
 
+    # Scoring a test split
     features = rng.standard_normal((VIDEOS, SEGMENTS, WIDTH), np.float32)
     times = table.in_turns(scoring(features), max(args.runs // 3, 3), warm=1)
     baseline = "one by one, not compiled"
     table.show(f"scoring {VIDEOS} bags × {SEGMENTS} × {WIDTH}", times, baseline, VIDEOS, "bags")
 
+    # Reading
     with tempfile.TemporaryDirectory() as folder:
         times = table.in_turns(reading(pathlib.Path(folder)), args.runs)
     first = "array_record, 0 threads"

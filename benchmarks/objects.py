@@ -26,20 +26,20 @@ def count(data: Dataset, every: int) -> collections.Counter:
     """Counts of boxes, and of those that were hit, over all frames of the test split."""
     total = collections.Counter()
     for video in Videos(Dataset(data.manifest["frames"]["folder"], "size"), "test"):
-        found = read_boxes(data.folder / "boxes" / "test" / f"{video.name}.csv")
-        stored = video.boxes[video.boxes[:, 5] > CERTAIN]
+        all_boxes = read_boxes(data.folder / "boxes" / "test" / f"{video.name}.csv")
+        certain = video.boxes[video.boxes[:, 5] > CERTAIN]
         for frame in range(0, len(video), every):
-            own, truth = (rows[rows[:, 0] == frame, 1:5] for rows in (found, stored))
-            tracks = video.tracks[video.tracks[:, 1] == frame, 2:] + (0, 0, 1, 1)
-            shared = overlaps(own, truth)
+            boxes, stored_boxes = (rows[rows[:, 0] == frame, 1:5] for rows in (all_boxes, certain))
+            anomalous = video.tracks[video.tracks[:, 1] == frame, 2:] + (0, 0, 1, 1)
+            ious = overlaps(boxes, stored_boxes)
             total.update(
                 frames=1,
-                boxes=len(own),
-                right=int((shared.max(1, initial=0) >= SAME).sum()),
-                stored=len(truth),
-                recalled=int((shared.max(0, initial=0) >= SAME).sum()),
-                tracks=len(tracks),
-                hit=int((overlaps(tracks, own).max(1, initial=0) >= HIT).sum()),
+                boxes=len(boxes),
+                right=int((ious.max(1, initial=0) >= SAME).sum()),
+                stored=len(stored_boxes),
+                recalled=int((ious.max(0, initial=0) >= SAME).sum()),
+                tracks=len(anomalous),
+                hit=int((overlaps(anomalous, boxes).max(1, initial=0) >= HIT).sum()),
             )
     return total
 

@@ -3,10 +3,10 @@
     python benchmarks/read_frames.py --data FOLDER
 
 FOLDER has the layout of `python -m data_prep.ucsd_ped --help` (frame folders). Every reader goes
-through the same loader: shuffled windows in batches. The baselines read and decode the JPEG files
-of each window with OpenCV, and resize where the row says so; a ratio is to the baseline of the
-same size and the same number of threads. The readers take turns; processor time is less disturbed
-by whatever else the machine does.
+through the same loader, which gives shuffled windows in batches. The baselines read and decode the
+JPEG files of each window with OpenCV, and resize them where the row says so. A ratio is to the
+baseline of the same size and the same number of threads. The readers take turns. Processor time is
+less disturbed by whatever else the machine does.
 """
 
 import argparse
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[0, 2])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
+        # The same windows by every reader: from loose files, and from each prepared dataset
         sets = prepare(args.data, pathlib.Path(work), args.size)
         shared = args.length, args.batch
         readers = {
@@ -110,6 +111,7 @@ def main() -> None:
                 window_batches, data, "train", *shared, shard=loader.Shard()
             )
             megabytes[name] = sum(s["bytes"] for s in data.splits["train"]["shards"]) / 1e6
+        # Turns: another seed in each, the same one for all readers
         seconds = {(*key, threads): [] for key in readers for threads in args.threads}
         for run in range(args.runs):
             for name, size, threads in seconds:
@@ -129,6 +131,7 @@ def print_table(args: argparse.Namespace, seconds: dict, megabytes: dict) -> Non
     for column in (*columns, "x loose (CPU)", "MB"):
         table.add_column(column, justify="left" if column == "reader" else "right")
 
+    # Clock and processor in columns of their own, each beside the loose files'
     def medians(key: tuple) -> tuple[float, ...]:
         return tuple(statistics.median(run[k] / args.batch for run in seconds[key]) for k in (0, 1))
 

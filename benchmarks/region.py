@@ -3,11 +3,11 @@
     python -m benchmarks.region [--detections 100000] [--runs 5] [--largest 4000000]
 
 The scene is of the size of the ShanghaiTech test set: 107 videos, 40,791 frames, 158 tracks of 120
-boxes each. Detections lie near the boxes or anywhere. Both programs take the same arrays and give
-the same two areas, which is checked; reading the files is not timed. The plain form walks the
-detections in the order of scores and keeps dictionaries, in two variants: with the share of
-detected tracks counted anew over all tracks at each detection, as the common program does, and
-counted on. A second table shows the cost up to --largest detections.
+boxes each. Detections lie near the boxes or anywhere. All programs take the same arrays and give
+the same two areas, which is checked. Reading the files is not timed. The plain form walks through
+the detections in the order of their scores and keeps dictionaries. It has two variants: one counts
+the detected tracks anew over all tracks at each detection, as the common program does, the other
+counts on. A second table shows the cost up to --largest detections.
 """
 
 import argparse
@@ -31,15 +31,15 @@ def make_tracks(rng: np.random.Generator) -> list[np.ndarray]:
         y = np.full(LENGTH, rng.integers(0, HEIGHT - 90))
         ids = np.full(LENGTH, track)
         rows[track % VIDEOS].append(np.stack([ids, frames, x, y, x + 39, y + 79], 1))
-    return [np.concatenate(own).astype(float) for own in rows]
+    return [np.concatenate(rows_of_video).astype(float) for rows_of_video in rows]
 
 
 def make_detections(rng: np.random.Generator, tracks: list, count: int) -> list[np.ndarray]:
     """About a quarter near the boxes, `score, frame, x_min, y_min, x_max, y_max`."""
     rows = []
-    for own, number in zip(tracks, rng.multinomial(count, [1 / VIDEOS] * VIDEOS), strict=True):
-        near = number // 4 if len(own) else 0
-        boxes = own[rng.integers(0, max(len(own), 1), near), 1:]
+    for truth, number in zip(tracks, rng.multinomial(count, [1 / VIDEOS] * VIDEOS), strict=True):
+        near = number // 4 if len(truth) else 0
+        boxes = truth[rng.integers(0, max(len(truth), 1), near), 1:]
         boxes[:, 1:] += np.tile(rng.integers(-30, 31, (near, 2)), 2)
         corner = rng.integers(0, (WIDTH - 60, HEIGHT - 90), (number - near, 2))
         frame = rng.integers(0, FRAMES, (number - near, 1))
@@ -68,28 +68,32 @@ def plain(detections: list, tracks: list, frames: int, anew: bool) -> tuple[floa
       anew: whether the detected tracks are counted anew over all tracks at each detection.
     """
     truth, sizes = {}, {}
-    for video, own in enumerate(tracks):
-        for track, frame, *box in own.tolist():
+    for video, rows_of_video in enumerate(tracks):
+        for track, frame, *box in rows_of_video.tolist():
             truth.setdefault((video, frame), []).append(((video, track), box))
             sizes[video, track] = sizes.get((video, track), 0) + 1
-    rows = [(v, row) for v, own in enumerate(detections) for row in own.tolist()]
+    rows = [
+        (v, row) for v, rows_of_video in enumerate(detections) for row in rows_of_video.tolist()
+    ]
     rows.sort(key=lambda row: -row[1][0])
+    # Down the scores: a detection hits every box of the truth that it overlaps, or is false
     hit, counts, false, tracked = set(), dict.fromkeys(sizes, 0), 0, 0
     curve = [(0.0, 0.0, 0.0)]
     for video, (_, frame, *box) in rows:
-        found = False
+        is_hit = False
         for track, other in truth.get((video, frame), ()):
             if iou(box, other) >= SHARE:
-                found = True
+                is_hit = True
                 if (track, frame) not in hit:
                     hit.add((track, frame))
                     before = counts[track] / sizes[track] >= SHARE
                     counts[track] += 1
                     tracked += counts[track] / sizes[track] >= SHARE and not before
-        false += not found
+        false += not is_hit
         if anew:
             tracked = sum(counts[track] / size >= SHARE for track, size in sizes.items())
         curve.append((false / frames, len(hit) / sum_of(sizes), tracked / len(sizes)))
+    # The area up to one false detection a frame, the curve drawn on flat to there
     kept = [point for point in curve if point[0] <= 1]
     if kept[-1][0] < 1:
         kept.append((1.0, *kept[-1][1:]))
@@ -117,13 +121,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of each program (5)")
     parser.add_argument("--largest", type=int, default=4_000_000, help="detections (4,000,000)")
     args = parser.parse_args()
+    # All give the same areas; then they take turns
     rng, frames = np.random.default_rng(0), VIDEOS * FRAMES + 24
     tracks = make_tracks(rng)
-    found = make_detections(rng, tracks, args.detections)
+    detections = make_detections(rng, tracks, args.detections)
     programs = {
-        "plain loops": lambda: plain(found, tracks, frames, anew=True),
-        "plain loops, tracks counted on": lambda: plain(found, tracks, frames, anew=False),
-        "vadjax": lambda: ours(found, tracks, frames),
+        "plain loops": lambda: plain(detections, tracks, frames, anew=True),
+        "plain loops, tracks counted on": lambda: plain(detections, tracks, frames, anew=False),
+        "vadjax": lambda: ours(detections, tracks, frames),
     }
     areas = np.array([program() for program in programs.values()])
     np.testing.assert_allclose(areas, areas[:1].repeat(len(areas), 0), atol=1e-12, rtol=0)
@@ -131,6 +136,7 @@ def main() -> None:
     times = table.in_turns(programs, args.runs, warm=1)
     title = f"RBDC and TBDC of {args.detections:,} detections, {TRACKS} tracks"
     table.show(title, times, "plain loops", args.detections, "detections")
+    # Ours alone for more and more detections
     counts = [args.largest // 4**i for i in range(4)][::-1]
     sets = {f"{count:,}": make_detections(rng, tracks, count) for count in counts}
     programs = {name: lambda rows=rows: ours(rows, tracks, frames) for name, rows in sets.items()}

@@ -2,8 +2,8 @@
 
     python -m benchmarks.s3r_step [--runs 5] [--pairs 8] [--memory]
 
-A step is 8 + 8 bags × 10 crops × 32 × 2048 float32: forward, loss, backward, Adam, with dropout,
-the batch handed over from NumPy. `--memory` runs two steps of ours alone and prints the largest
+A step is 8 + 8 bags × 10 crops × 32 × 2048 float32: forward, loss, backward, Adam, with dropout.
+The batch is handed over from NumPy. `--memory` runs two steps of ours alone and prints the largest
 memory that the process had, imports and compilation included.
 """
 
@@ -35,13 +35,13 @@ def our_step(batch: dict, dictionary: np.ndarray):
     """A function that does one step of the loop's compiled update."""
     system, state = our_system(dictionary)
     grid = mesh.make(len(batch["normal"]), 1)
-    held, rng = [mesh.put_state(grid, state)], jax.random.key(1)
-    del state
+    state, rng = mesh.put_state(grid, state), jax.random.key(1)
     first = mesh.put_batch(grid, batch)
-    update = Loop(system.config, system, None, grid).compile(held[0], first, rng)
+    update = Loop(system.config, system, None, grid).compile(state, first, rng)
 
     def step():
-        held[0], scalars = update(held[0], mesh.put_batch(grid, batch), rng)
+        nonlocal state  # each step donates the one before
+        state, scalars = update(state, mesh.put_batch(grid, batch), rng)
         return float(scalars["loss"])
 
     return step
@@ -98,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         bags = f"{args.pairs} + {args.pairs} bags"
         print(f"peak memory of the process, {bags}: {memory.peak():.2f} GB")
         return
+    # A training step; what it holds is freed before scoring
     programs = {"torch": torch_step(batch, dictionary), "ours": our_step(batch, dictionary)}
     title = f"training step, {args.pairs} + {args.pairs} bags × {CROPS} × {SEGMENTS} × {WIDTH}"
     times = table.in_turns(programs, args.runs, warm=1)

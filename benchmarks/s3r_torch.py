@@ -78,6 +78,7 @@ class S3R(nn.Module):
     def forward(self, bags, dictionary):
         """Scores [B, T], magnitudes [B, T], features [B, N, T, C], macro scores [B]."""
         count, crops, length, width = bags.shape
+        # en-Normal: what the dictionary reconstructs; de-Normal: channels weighted by the rest
         x = bags.reshape(-1, length, width)
         attention = (self.query(x) @ self.key(dictionary).T).softmax(-1)
         macro = self.dropout(self.macro(attention @ self.value(dictionary)))
@@ -94,11 +95,13 @@ def training_step(net: S3R, optimizer, normal, anomalous, dictionary) -> float:
     """One update on bags [B, N, T, C] of each label; returns the loss."""
     count = len(normal)
     scores, magnitudes, features, macro = net(torch.cat([normal, anomalous]), dictionary)
+    # The three segments of the largest magnitudes that the dropout leaves (spec s3r §4.6)
     kept = nn.functional.dropout(magnitudes, 0.7)
     chosen = kept.topk(3, 1).indices
     bag = scores.gather(1, chosen).mean(1)
     index = chosen[:, None, :, None].expand(-1, features.shape[1], -1, features.shape[-1])
     norms = features.gather(2, index).mean(2).norm(dim=-1)
+    # Scores of bags, magnitudes, sparsity and smoothness of all anomalous scores, macro branch
     labels = torch.cat([torch.zeros(count), torch.ones(count)])
     row = scores[count:].reshape(-1)
     loss = nn.functional.binary_cross_entropy(bag, labels)

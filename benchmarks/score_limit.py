@@ -2,9 +2,10 @@
 
     python -m benchmarks.score_limit
 
-A file of 670 bytes claims as many frames as a file may that says nothing of them, and some more;
-one that has a score for each may claim more. Each is opened in a process of its own, and measured
-by `vadjax.metrics.frame` with labels that are there; memory is beside that of the program.
+A file of 670 bytes, with scores of segments alone, claims fewer frames than such a file may claim,
+and more. A file that has a score for each frame may claim more. Each file is opened in a process of
+its own, and measured by `vadjax.metrics.frame` with labels that are there. The memory is what comes
+on top of that of the program.
 """
 
 import contextlib
@@ -54,10 +55,10 @@ def _write(path: pathlib.Path, count: int) -> None:
 
 
 def measure(what: str, folder: pathlib.Path) -> None:
-    """Opens the file, or computes its figures, and prints how long it took and the memory."""
+    """Opens the file, or computes its figures, and prints time and memory that it took."""
     before, start = memory.peak(), time.perf_counter()
     warnings.simplefilter("ignore")
-    said = ""
+    refusal = ""
     try:
         if what == "read":
             files.read_folder(folder / "scores")
@@ -65,9 +66,9 @@ def measure(what: str, folder: pathlib.Path) -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 frame.main([str(folder / "scores"), "--labels", str(folder / "labels.npz")])
     except (ValueError, SystemExit) as error:
-        said = ", refused" if error.args else ""
-    took, more = time.perf_counter() - start, 1000 * (memory.peak() - before)
-    print(f"    {what}: {took:.2f} s, {more:,.0f} MB{said}", flush=True)
+        refusal = ", refused" if error.args else ""
+    seconds, megabytes = time.perf_counter() - start, 1000 * (memory.peak() - before)
+    print(f"    {what}: {seconds:.2f} s, {megabytes:,.0f} MB{refusal}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
         [--data data/ped2 --objects data/ped2_objects]
 
 A step is 64 objects with all four tasks (1,080 outputs distilled): forward, losses, backward, Adam,
-crops handed over as float32, batch norm over all passes; "torch, each pass" has the statistics of
-each pass by itself, which saves torch some copies. "plain" is ours with XLA's own 3-D convolutions.
-Scoring is the batch of scoring; in torch too arrow and irregularity share their pass. With a
-dataset: objects cut a second from the prepared frames, for scoring (seven crops) and for training
-(up to thirteen), in one thread.
+with batch norm over all passes. The crops are handed over as float32. "torch, each pass" has the
+statistics of each pass by itself, which saves torch some copies. "plain" is ours with XLA's own
+3-D convolutions. Scoring takes the same number of objects; in torch too, arrow and irregularity
+share their pass. With a dataset, the program also tells how many objects a second are cut from the
+prepared frames, for scoring (seven crops) and for training (up to thirteen), in one thread.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def system_of(trunk: str) -> tuple[System, dict]:
     config = ped2_ssmtl.get_config("short")
     config.model.trunk = trunk
     manifest = {"outputs": OUTPUTS, "size": [240, 360]}
-    known = Description("", manifest, "")
-    with mock.patch("vadjax.systems.ssmtl.system._described", lambda *_: known):
+    described = Description("", manifest, "")
+    with mock.patch("vadjax.systems.ssmtl.system._described", lambda *_: described):
         system = System(config)
-    return system, system.init(jax.random.key(0), known)
+    return system, system.init(jax.random.key(0), described)
 
 
 def batch_of(count: int) -> dict:
@@ -65,13 +65,14 @@ def our_step(trunk: str, batch: dict, plain: bool = False):
     """A function that does one step of the loop's compiled update."""
     system, state = system_of(trunk)
     grid = mesh.make(len(batch["backward"]), 1)
-    held, rng = [mesh.put_state(grid, state)], jax.random.key(1)
+    state, rng = mesh.put_state(grid, state), jax.random.key(1)
     with plain_convolutions() if plain else contextlib.nullcontext():
         loop = Loop(system.config, system, None, grid)
-        update = loop.compile(held[0], mesh.put_batch(grid, batch), rng)
+        update = loop.compile(state, mesh.put_batch(grid, batch), rng)
 
     def step():
-        held[0], scalars = update(held[0], mesh.put_batch(grid, batch), rng)
+        nonlocal state  # each step donates the one before
+        state, scalars = update(state, mesh.put_batch(grid, batch), rng)
         return float(scalars["loss"])
 
     return step
@@ -79,12 +80,12 @@ def our_step(trunk: str, batch: dict, plain: bool = False):
 
 def plain_convolutions():
     """Within it networks are traced with XLA's own convolutions."""
-    held = contextlib.ExitStack()
+    patches = contextlib.ExitStack()
     for module in (conv, layers):
-        held.enter_context(
+        patches.enter_context(
             mock.patch.object(module, "conv_general_dilated", jax.lax.conv_general_dilated)
         )
-    return held
+    return patches
 
 
 def torch_programs(state, batch: dict):
@@ -96,6 +97,7 @@ def torch_programs(state, batch: dict):
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     weights = {k: v.float() for k, v in ssmtl_torch.to_torch(variables).items()}
     trained = list(ssmtl_torch.to_torch({"params": state.params, "batch_stats": {}}))
+    # Scoring has weights of its own: the steps change theirs
     scored = {name: value.clone() for name, value in weights.items()}
     for name in trained:
         weights[name].requires_grad_()
@@ -103,11 +105,12 @@ def torch_programs(state, batch: dict):
     inputs, targets = (
         {
             k: v.float() if v.is_floating_point() else v.long()
-            for k, v in ssmtl_torch.to_tensors(p).items()
+            for k, v in ssmtl_torch.to_tensors(arrays).items()
         }
-        for p in tasks.training_inputs(batch)
+        for arrays in tasks.training_inputs(batch)
     )
 
+    # joint: the batch norms have the statistics of all passes together
     def step(joint):
         optimizer.zero_grad()
         outputs = ssmtl_torch.Network(weights, True, joint)(inputs)
@@ -148,6 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.data:
         cutting(args.data, args.objects)
+    # The same parameters and objects in both
     batch = batch_of(args.batch)
     system, state = system_of(args.trunk)
     system.config.eval.batch = args.batch  # else the batch would be filled up

@@ -13,7 +13,7 @@ def to_torch(variables: dict) -> dict[str, torch.Tensor]:
 
     Float64 for comparisons: in float32 a ReLU at 0 now and then falls to the other side.
     """
-    found = {}
+    tensors = {}
 
     def walk(tree, path):
         for name, value in tree.items():
@@ -23,21 +23,21 @@ def to_torch(variables: dict) -> dict[str, torch.Tensor]:
             value = np.array(value, np.float64)
             if name == "kernel":  # [*size, C, F] → [F, C, *size]
                 value = np.moveaxis(value, (-1, -2), (0, 1)).copy()
-            found["/".join([*path, name])] = torch.from_numpy(value)
+            tensors["/".join([*path, name])] = torch.from_numpy(value)
 
     walk(variables["params"], [])
     walk(variables["batch_stats"], [])
-    return found
+    return tensors
 
 
 def to_tensors(arrays: dict) -> dict[str, torch.Tensor]:
     """Crops and pictures [B, …, 3] as float64 tensors [B, 3, …]; [B] and [B, K] as they are."""
-    found = {}
+    tensors = {}
     for task, values in arrays.items():
         values = np.moveaxis(np.array(values), -1, 1) if values.ndim > 2 else np.array(values)
         values = values.astype(np.float64) if values.dtype.kind == "f" else values
-        found[task] = torch.from_numpy(np.ascontiguousarray(values))
-    return found
+        tensors[task] = torch.from_numpy(np.ascontiguousarray(values))
+    return tensors
 
 
 class Network:
@@ -58,21 +58,21 @@ class Network:
         get = lambda part: self.weights[f"{name}/{part}"]  # noqa: E731
         conv = F.conv3d if x.ndim == 5 else F.conv2d
         passes = x.split(lengths, 2) if lengths else (x,)
-        found = [conv(one, get("conv/kernel"), padding=1) for one in passes]
-        x = torch.cat(found, 2) if lengths else found[0]
+        outputs = [conv(x_of_pass, get("conv/kernel"), padding=1) for x_of_pass in passes]
+        x = torch.cat(outputs, 2) if lengths else outputs[0]
         running = get("norm/mean"), get("norm/var")
         x = F.batch_norm(x, *running, get("norm/scale"), get("norm/bias"), self.train, 0.01, 1e-5)
         return F.relu(x)
 
     def trunk(self, passes):
         """Maps [B, C, H/8, W/8] of passes [B, 3, T, H, W]."""
-        lengths, x = [one.shape[2] for one in passes], torch.cat(passes, 2)
+        lengths, x = [x_of_pass.shape[2] for x_of_pass in passes], torch.cat(passes, 2)
         for i in range(3):
             for j in range(2):
                 if f"shared/block{i}_conv{j}/conv/kernel" in self.weights:
                     x = self.block(f"shared/block{i}_conv{j}", x, lengths)
             x = F.max_pool3d(x, (1, 2, 2))
-        return [one.amax(2) for one in x.split(lengths, 2)]
+        return [x_of_pass.amax(2) for x_of_pass in x.split(lengths, 2)]
 
     def outputs(self, task, x):
         """Raw outputs of a head [B, outputs]."""
@@ -91,7 +91,11 @@ class Network:
     def __call__(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
         crops = list(inputs.values())
-        maps = self.trunk(crops) if self.joint else [self.trunk([one])[0] for one in crops]
+        maps = (
+            self.trunk(crops)
+            if self.joint
+            else [self.trunk([crops_of_task])[0] for crops_of_task in crops]
+        )
         return self.heads(dict(zip(inputs, maps, strict=True)))
 
     def score(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -103,8 +107,10 @@ class Network:
     def heads(self, maps: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Outputs of every task for its map."""
         return {
-            task: self.picture(own) if task == "middle" else self.outputs(task, own)
-            for task, own in maps.items()
+            task: self.picture(maps_of_task)
+            if task == "middle"
+            else self.outputs(task, maps_of_task)
+            for task, maps_of_task in maps.items()
         }
 
 

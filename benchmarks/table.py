@@ -45,16 +45,17 @@ def show(title: str, times: Mapping[str, list[float]], baseline: str, work: floa
     table = Table(title=title, title_justify="left")
     for column in ("program", "median ms", "min … max ms", f"{unit}/s", f"times {baseline}"):
         table.add_column(column, justify="left" if column == "program" else "right")
+    # Ratios are of the same turn, so that what disturbs both does not count
     ratios = {}
     for name, seconds in times.items():
-        middle = statistics.median(seconds)
+        median = statistics.median(seconds)
         pairs = zip(times[baseline], seconds, strict=True)
-        ratios[name] = statistics.median(base / own for base, own in pairs)
+        ratios[name] = statistics.median(base / this for base, this in pairs)
         table.add_row(
             name,
-            f"{1e3 * middle:.1f}",
+            f"{1e3 * median:.1f}",
             f"{1e3 * min(seconds):.1f} … {1e3 * max(seconds):.1f}",
-            f"{work / middle:,.0f}",
+            f"{work / median:,.0f}",
             f"{ratios[name]:.2f}",
         )
     Console(width=120).print(table)

@@ -54,14 +54,15 @@ def main(argv: list[str] | None = None) -> None:
     labels = np.concatenate([bag.frame_labels for bag in bags])
     for name, make in (("ours", ours), ("torch", torch_form)):
         scores = make(features)
-        found = []
+        aucs = []
         for seed in range(args.seeds):
+            # Frame scores of all test videos in one list, as the pooled AUC takes them
             rows = np.asarray(scores(seed))
             frames = [expand(row, bag.num_frames) for row, bag in zip(rows, bags, strict=True)]
-            found.append(frame.auc(labels, np.concatenate(frames)))
+            aucs.append(frame.auc(labels, np.concatenate(frames)))
         print(
-            f"{name}: {np.mean(found):.3f} ± {np.std(found):.3f} over {args.seeds} seeds; "
-            f"seeds 0-4 {np.mean(found[:5]):.3f}"
+            f"{name}: {np.mean(aucs):.3f} ± {np.std(aucs):.3f} over {args.seeds} seeds; "
+            f"seeds 0-4 {np.mean(aucs[:5]):.3f}"
         )
 
 

@@ -31,21 +31,26 @@ def add_masks(videos: list[SourceVideo], folder: pathlib.Path) -> list[SourceVid
     Raises:
       FileNotFoundError: the masks of a video are not there.
     """
-    found = {}
+    # Videos are named 01, 02, …, their masks 1_label, 2_label, …
+    paths = {}
     for path in folder.glob("*_label.mat"):
         if match := re.fullmatch(r"(\d+)_label", path.stem):
-            found[int(match[1])] = path
+            paths[int(match[1])] = path
     masked = []
     for video in videos:
         number = int(video.name) if video.name.isdigit() else None
-        if number not in found:
+        if number not in paths:
             raise FileNotFoundError(f"{folder}: no {number or video.name}_label.mat")
-        masked.append(dataclasses.replace(video, masks=LazyMasks(found[number], video.frames)))
+        masked.append(dataclasses.replace(video, masks=LazyMasks(paths[number], video.frames)))
     return masked
 
 
 def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.Path | None:
-    """The folder of `.mat` masks that is named, or the one in its known places.
+    """The folder of `.mat` masks that is named, or the one in its usual places, or None.
+
+    Args:
+      root: folder of the dataset.
+      masks: folder that the user names; None looks for `testing_label_mask`.
 
     Raises:
       FileNotFoundError: the named folder is not there.
@@ -54,6 +59,7 @@ def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.
         if not pathlib.Path(masks).is_dir():
             raise FileNotFoundError(f"{masks}: no such folder (--masks)")
         return pathlib.Path(masks)
+    # In the dataset or beside it, each time by itself or in a folder ground_truth_demo
     for parent in (
         root,
         root / "ground_truth_demo",
@@ -68,12 +74,22 @@ def find_masks(root: pathlib.Path, masks: str | pathlib.Path | None) -> pathlib.
 def read_original(
     root: pathlib.Path, labels: str | pathlib.Path | None, reading: Reading
 ) -> frames.Splits:
-    """The videos of the original layout; their masks come afterwards."""
+    """The videos of the original layout without masks, which `add_masks` adds.
+
+    Args:
+      root: folder of the dataset.
+      labels: file of the labels of the test frames; None looks for `frame_labels_*.npy` in `root`.
+      reading: how the video files are read.
+
+    Raises:
+      FileNotFoundError: a folder or file is not there.
+      ValueError: something that cannot be used; the message names the file.
+    """
     test = frames.list_videos(frames.find_folder(root, ["testing_videos"]), reading)
-    found = frames.find_labels(root, labels)
+    label_file = frames.find_labels(root, labels)
     return {
         "train": frames.all_normal(frames.list_videos(root / "training_videos", reading)),
-        "test": frames.with_labels(test, found) if found else test,
+        "test": frames.with_labels(test, label_file) if label_file else test,
     }
 
 
@@ -94,10 +110,12 @@ def prepare(
       FileNotFoundError: a folder or file is not there.
       ValueError: a file that cannot be used; the message names it.
     """
+    # The layout is told by one folder that only the original has
     root, reading = pathlib.Path(data), Reading(deinterlace, strict)
     original = (root / "training_videos").is_dir()
     read = read_original if original else frames.read_layout
     splits = read(root, labels, reading)
+    # Either layout may have the masks of the original
     if folder := find_masks(root, masks):
         splits["test"] = add_masks(splits["test"], folder)
     return frames.write(splits, out, name=name, **options)

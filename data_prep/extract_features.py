@@ -64,13 +64,15 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
       ValueError: the folder holds features of other weights or settings.
     """
     todo = extractor.claim(videos)
-    first, failed = len(videos) - len(todo), {}
+    already_done, failed = len(videos) - len(todo), {}
+    # A thread decodes the clips ahead of the network, also those of the next video
     stream = loader.ahead(decode(todo, extractor.net, extractor.reading), AHEAD)
-    with progress.bar("extract", len(videos), first) as bar:
-        parts_of = itertools.groupby(stream, operator.itemgetter(0))
-        for done, (name, parts) in enumerate(parts_of, first):
+    with progress.bar("extract", len(videos), already_done) as bar:
+        # The stream has (name, clips) of one video after the other
+        parts_by_video = itertools.groupby(stream, operator.itemgetter(0))
+        for done, (name, parts) in enumerate(parts_by_video, already_done):
             try:
-                extractor.write(name, (part for _, part in parts), _speed(bar, done))
+                extractor.write(name, (part for _, part in parts), _show_speed(bar, done))
             except Unusable as error:
                 failed[name] = str(error)
             bar.update(done + 1, {})
@@ -80,7 +82,20 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
 def extract_with_beam(
     extractor: Extractor, videos: Mapping[str, pathlib.Path], args: argparse.Namespace
 ) -> dict[str, str]:
-    """As `extract`, video by video on the machines of a Beam pipeline; each loads the network."""
+    """As `extract`, video by video on the machines of a Beam pipeline; each loads the network.
+
+    Args:
+      extractor: notes in the folder what its features are of.
+      videos: name, CLASS/NAME, and path of each.
+      args: the command line, from which each machine loads its own extractor.
+
+    Returns:
+      Name and reason of every video that could not be used.
+
+    Raises:
+      ImportError: Beam is not installed.
+      ValueError: as `extract`.
+    """
     todo = extractor.claim(videos)
     out = pathlib.Path(args.out).absolute()  # a machine may work in another folder
     weights = [str(pathlib.Path(folder).absolute()) for folder in args.weights]
@@ -91,7 +106,7 @@ def extract_with_beam(
 
 
 def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
-    """Loads the network; a function of name and path that writes the features of a video."""
+    """Loads the network; returns a function of name and path that writes a video's features."""
     extractor = load(args)
 
     def work(name: str, path: pathlib.Path) -> None:
@@ -101,23 +116,26 @@ def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
     return work
 
 
-def _speed(bar: progress.Bar, done: int) -> Callable[[int], None]:
-    """Function of the snippets of a video so far that tells the bar how fast it goes."""
+def _show_speed(bar: progress.Bar, done: int) -> Callable[[int], None]:
+    """Begins a video; returns a function of its snippets so far that shows the speed in the bar."""
     start = time.monotonic()
 
-    def say(count: int) -> None:
+    def show(count: int) -> None:
         bar.update(done, {"snippets/s": count / max(time.monotonic() - start, 1e-9)})
 
-    return say
+    return show
 
 
 def passed_over(where: pathlib.Path, videos: Mapping[str, pathlib.Path]) -> list[str]:
-    """Files below a folder that are neither videos nor frames of one, by their endings."""
-    known = {*videos.values()}
+    """Files below a folder that are neither videos nor frames of one, relative to the folder."""
+    video_paths = {*videos.values()}
     return sorted(
         str(path.relative_to(where))
         for path in where.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and not {path, path.parent} & known
+        # A video is a file, or the folder of its frames
+        if path.is_file()
+        and not path.name.startswith(".")
+        and not {path, path.parent} & video_paths
     )
 
 
@@ -157,18 +175,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    # What is read and written
     add("--videos", required=True, help="folder of videos, or one video")
     add("--list", help="text file of paths below --videos: only these")
     add("--weights", required=True, nargs="+", help="folder of the network, or of RGB's and flow's")
     add("--out", required=True, help="folder of features; may exist already")
+    # How clips are cut and fed to the network (spec i3d §B4)
     add("--crops", choices=CROPS, default="centre", help="default: centre")
     add("--step", type=int, default=FRAMES, help=f"frames between snippets (default {FRAMES})")
     add("--pad_last", action="store_true", help="fill up the last snippet with its last frame")
     add("--flow", choices=METHODS, help="optical flow, for a network for flow (default dis)")
     add("--normalisation", choices=NORMALISATIONS, help="of RGB; default: of its training")
+    # What is done with the features of the snippets
     add("--pooling", choices=POOLINGS, help="of snippets to segments; default: all snippets")
     add("--segments", type=int, default=32, help="rows a video with --pooling (default 32)")
     add("--normalize", action="store_true", help="L2-normalise rows of each network")
+    # How the videos are decoded, and by how many machines
     add("--resample_fps", type=float, metavar="RATE", help="frames a second (default: as they are)")
     add("--batch", type=int, help=f"clips at once (default: {BATCH} or the crops, and all devices)")
     command.add_reading_flags(parser)

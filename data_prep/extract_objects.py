@@ -58,31 +58,54 @@ from .lib.object_extractor import Extract, open_extractor, open_frames
 
 
 def objects(data: Dataset, extract: Extract) -> dict[str, Iterator[VideoObjects]]:
-    """Split → the objects of its videos, found as they are asked for; with a bar of frames."""
-    screen = sys.stdout  # the writer closes it to others
+    """Finds the objects of every split lazily, with a progress bar of its frames.
 
-    def of(split: str) -> Iterator[VideoObjects]:
-        videos, before, objects = Videos(data, split), 0, 0
+    Args:
+      data: dataset of frames.
+      extract: finds the objects of one video.
+
+    Returns:
+      Split → the objects of its videos, found as they are asked for.
+
+    Raises:
+      ValueError: at the end of a split in which there is no object.
+    """
+    screen = sys.stdout  # the writer redirects it while the bar is drawn
+
+    def objects_of(split: str) -> Iterator[VideoObjects]:
+        videos, frames_done, count = Videos(data, split), 0, 0
         total = sum(len(video) for video in videos)
         with progress.bar(split, total, file=screen) as bar:
             for video in videos:
-                found = extract(video, functools.partial(_say, bar, before, time.monotonic()))
-                before += len(video)
-                objects += len(found.boxes)
-                bar.update(before, {})
-                yield found
-        if not objects:
+                show = functools.partial(_show_speed, bar, frames_done, time.monotonic())
+                video_objects = extract(video, show)
+                frames_done += len(video)
+                count += len(video_objects.boxes)
+                bar.update(frames_done, {})
+                yield video_objects
+        # Raised while the dataset is written, so that nothing of it stays
+        if not count:
             raise ValueError(
                 f"split {split!r} would be empty: no object in its {total:,} frames; nothing was "
                 "written. Lower --threshold or --min_size, or take other --boxes or --detector"
             )
 
-    return {split: of(split) for split in data.splits}
+    return {split: objects_of(split) for split in data.splits}
 
 
-def _say(bar: progress.Bar, before: int, start: float, frames: int, count: int) -> None:
-    """Tells the bar how far a video is that began at `start`, after so many frames of others."""
-    bar.update(before + frames, {"objects/s": count / max(time.monotonic() - start, 1e-9)})
+def _show_speed(
+    bar: progress.Bar, frames_before: int, start: float, frames: int, count: int
+) -> None:
+    """Updates the bar within a video.
+
+    Args:
+      bar: progress bar of the frames of a split.
+      frames_before: frames of the videos that are finished.
+      start: time at which this video began, in seconds of `time.monotonic`.
+      frames: frames of this video that are done.
+      count: objects in them.
+    """
+    bar.update(frames_before + frames, {"objects/s": count / max(time.monotonic() - start, 1e-9)})
 
 
 def prepare(
@@ -93,9 +116,18 @@ def prepare(
     beam: str | None = None,
     file_format: str = "array_record",
     shards: int | None = None,
-    **given,
+    **flags,
 ) -> dict:
     """Writes the dataset `out` and returns its manifest; arguments as the command's flags.
+
+    Args:
+      data: dataset of frames.
+      out: folder to make; must not exist.
+      name: shown in reports; None: the name of the frames, with `_objects`.
+      beam: options of Apache Beam; None: without it.
+      file_format: as for `write_objects`.
+      shards: per split; None: by size.
+      **flags: as for `open_extractor`.
 
     Raises:
       FileExistsError: `out` exists.
@@ -103,8 +135,9 @@ def prepare(
       ImportError: Beam is wanted, and not installed.
       ValueError: something that cannot be used; the message names it.
     """
+    # Refuse what can be refused before the long work
     builder.check_target(out, file_format, shards)
-    extract, frames = open_extractor(**given), open_frames(data)
+    extract, frames = open_extractor(**flags), open_frames(data)
     extract.boxes.check(frames)
     write = functools.partial(
         write_objects,
@@ -118,15 +151,17 @@ def prepare(
         file_format=file_format,
         shards=shards,
     )
+    # Find and write the objects: video by video here, or with Beam all of them before the first
+    # is written
     if beam is None:
         manifest = write(objects(frames, extract))
     else:
         with folder_beside(out) as shared:
-            found = beam_objects.find(frames, extract, given, shared, shlex.split(beam))
-            manifest = write(objects(frames, found))
-    for what, count in extract.boxes.keep.dropped.items():
+            look_up = beam_objects.find(frames, extract, flags, shared, shlex.split(beam))
+            manifest = write(objects(frames, look_up))
+    for reason, count in extract.boxes.keep.dropped.items():
         if count:
-            print(f"left out: {count:,} boxes {what}")
+            print(f"left out: {count:,} boxes {reason}")
     return manifest
 
 
@@ -138,11 +173,24 @@ def parse(argv: list[str] | None) -> dict:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    add = parser.add_argument
-    add("--data", required=True, help="dataset of frames")
+    parser.add_argument("--data", required=True, help="dataset of frames")
     command.add_output_flags(parser)
     command.add_beam_flag(parser)
-    add("--name", help="shown in reports (default: of the frames, with _objects)")
+    # In the order in which --help shows them
+    name_help = "shown in reports (default: of the frames, with _objects)"
+    parser.add_argument("--name", help=name_help)
+    _add_box_flags(parser.add_argument)
+    _add_filter_flags(parser.add_argument)
+    _add_file_flags(parser.add_argument_group("detectors in a file").add_argument)
+    _add_motion_flags(parser.add_argument_group("--detector motion").add_argument)
+    _add_training_flags(parser.add_argument_group("training").add_argument)
+    args = vars(parser.parse_args(argv))
+    args["file_format"] = args.pop("format")
+    return args
+
+
+def _add_box_flags(add: Callable) -> None:
+    """Adds the flags that say where the boxes come from, and how files of them are written."""
     add("--boxes", metavar="FOLDER", help=f"files of boxes, or '{STORED}'")
     add(
         "--box_columns",
@@ -158,6 +206,10 @@ def parse(argv: list[str] | None) -> dict:
     add("--first_box_frame", type=int, help="number of the first frame in them (default 0)")
     add("--detector", help=detector.KNOWN)
     add("--weights", help="folder of those of ssd_mobilenet_v2")
+
+
+def _add_filter_flags(add: Callable) -> None:
+    """Adds the flags that say which boxes are objects."""
     add(
         "--threshold",
         type=float,
@@ -172,21 +224,23 @@ def parse(argv: list[str] | None) -> dict:
     )
     add("--keep", nargs="+", metavar="CLASS", help="only these classes are objects")
     add("--leave_out", nargs="+", metavar="CLASS", help="these classes are no objects")
-    _add_file_flags(parser.add_argument_group("detectors in a file").add_argument)
-    add = parser.add_argument_group("--detector motion").add_argument
+
+
+def _add_motion_flags(add: Callable) -> None:
+    """Adds the flags of the detector of what moves."""
     add("--history", type=int, help="frames that the background is made of (default 50)")
     add("--distance", type=float, help="from it, in variances, of what moves (default 49)")
     add("--closing", type=parse_size, metavar="HxW", help="pixels of the gaps that are closed")
-    add = parser.add_argument_group("training").add_argument
+
+
+def _add_training_flags(add: Callable) -> None:
+    """Adds the flags of the training split: its frames, and the teachers of its objects."""
     add("--every", type=int, help="take every N-th frame of the training split (default 1)")
     add("--teachers", dest="teachers_named", metavar="NAME=WEIGHTS,…", help="see above")
     add("--teacher_size", type=int, help=f"pixels of the classifier's crops ({teachers.SIDE})")
     add("--classifier", metavar="FILE.onnx", help="its output is [1, M], before the softmax")
     add("--classifier_mean", type=parse_numbers, metavar="R,G,B", help="(default: of ImageNet)")
     add("--classifier_std", type=parse_numbers, metavar="R,G,B", help="(default: of ImageNet)")
-    args = vars(parser.parse_args(argv))
-    args["file_format"] = args.pop("format")
-    return args
 
 
 def _add_file_flags(add: Callable) -> None:
@@ -206,18 +260,18 @@ def _add_file_flags(add: Callable) -> None:
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
-    """Three numbers, parted by commas.
+    """Three numbers, separated by commas.
 
     Raises:
       ArgumentTypeError: something else.
     """
     try:
-        found = tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if len(found) != 3:
+        numbers = ()
+    if len(numbers) != 3:
         raise argparse.ArgumentTypeError(f"{text!r}; expected three numbers, for example 0,0,0")
-    return found
+    return numbers
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -36,9 +36,9 @@ class Row:
     """One line of the list.
 
     Attributes:
-      path: of the image.
-      name: as the list has it.
-      shown: classes that it shows.
+      path: path of the image.
+      name: name of the image as the list has it, relative to the folder.
+      shown: names of the classes that it shows; empty if it shows none.
     """
 
     path: pathlib.Path
@@ -66,7 +66,7 @@ def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]
     rows: dict[str, Row] = {}
     for number, fields in enumerate(_fields(labels), 1):
         if not fields or number == 1 and fields == HEADING:
-            continue
+            continue  # an empty line, or the heading
         row = _row(folder, f"{labels}, line {number}", fields, classes)
         if row.name in rows:
             raise ValueError(f"{labels}, line {number}: {row.name} has a line already")
@@ -77,6 +77,7 @@ def read_rows(folder: pathlib.Path, labels: pathlib.Path, classes: Sequence[str]
 
 
 def _row(folder: pathlib.Path, where: str, fields: list[str], classes: Sequence[str]) -> Row:
+    """The row that the fields of a line make; `where`: list and line, for messages."""
     if len(fields) != 2:
         raise ValueError(f"{where}: {len(fields)} fields; expected file,class[;class...]")
     name, shown = fields[0].strip(), tuple(c.strip() for c in fields[1].split(";") if c.strip())
@@ -93,6 +94,7 @@ def _row(folder: pathlib.Path, where: str, fields: list[str], classes: Sequence[
 
 def is_test(name: str, share: float) -> bool:
     """Whether an image belongs to the test split, by its name alone."""
+    # The first 32 bits of a hash are spread evenly, whatever the names are
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32
 
 
@@ -120,21 +122,27 @@ def prepare(
     folder = pathlib.Path(data)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (--data)")
+    # Split the list by the images' names
     labels = pathlib.Path(labels or folder / "labels.csv")
     rows = read_rows(folder, labels, classes)
     splits = {
         split: [row for row in rows if is_test(row.name, test_share) == (split == "test")]
         for split in ("train", "test")
     }
+    # A class that no training image shows could not be learned
     for cls in classes:
         if not any(cls in row.shown for row in splits["train"]):
             raise ValueError(
                 f"{labels}: no training image shows {cls!r}; add some, or name the classes that "
                 "there are with --classes"
             )
+    # Images are read one by one while they are written
     return write_images(
         out,
-        {split: _examples(some, classes, size, levels) for split, some in splits.items()},
+        {
+            split: _examples(split_rows, classes, size, levels)
+            for split, split_rows in splits.items()
+        },
         name=name,
         classes=classes,
         size=size,
@@ -148,16 +156,22 @@ def prepare(
 def _examples(
     rows: list[Row], classes: Sequence[str], size: tuple[int, int], levels: Levels | None
 ) -> Iterator[dict]:
+    """The image of each row, resized to `size`, and its labels: int64 [K], 1 = shows the class."""
     for row in rows:
         labels = np.array([cls in row.shown for cls in classes], np.int64)
         yield {"image": fit(read_picture(row.path, levels).pixels, size), "labels": labels}
 
 
 def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image at (H, W): averaged where it shrinks; the aspect is not kept."""
+    """The image resized to (H, W), averaged where it shrinks; its aspect ratio is not kept.
+
+    Args:
+      pixels: image [H, W, 3].
+      size: (H, W) to make.
+    """
     shrinks = pixels.shape[0] * pixels.shape[1] > size[0] * size[1]
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(pixels, size[::-1], interpolation=kind)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, size[::-1], interpolation=interpolation)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -176,6 +190,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--test_share", type=float, default=0.1, help="part of the images to test on (default 0.1)")
     add("--name", default="labelled images", help="shown in reports")
     add_levels_flag(parser)
+    # The other flags have the names of prepare's arguments
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
     manifest = command.report_errors(prepare, **args)

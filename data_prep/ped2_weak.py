@@ -49,6 +49,7 @@ from .lib.feature_files import (
 
 SEGMENTS = 32  # of a training bag
 LISTS = pathlib.Path(__file__).parent / "lib" / "ped2_weak.json"
+# Kind of clip → split and folder's prefix in Ped2 as it was published, and number of clips
 SOURCES = {"normal": ("train", "Train", 16), "anomalous": ("test", "Test", 12)}
 
 
@@ -58,9 +59,9 @@ class Clip:
 
     Attributes:
       name: "Train01" … "Test12".
-      label: 1 if it holds an anomaly.
-      labels: of its frames, uint8 [T].
-      rows: one for each snippet, float32 [crops, n, D].
+      label: 1 if it holds an anomaly, else 0.
+      labels: labels of its frames, uint8 [T].
+      rows: features of its n snippets, float32 [crops, n, D].
     """
 
     name: str
@@ -69,9 +70,15 @@ class Clip:
     rows: np.ndarray
 
     def bag(self, train: bool, pool: bool, normalize: bool) -> Bag:
-        """The clip as a bag; without frame labels for training."""
+        """The clip as a bag.
+
+        Args:
+          train: leave out the labels of the frames.
+          pool: make `SEGMENTS` rows of the snippets.
+          normalize: divide every row by its L2 norm.
+        """
         rows = self.rows
-        if pool:
+        if pool:  # rows are normalized after it, pooled or not
             rows = np.stack([pool_clips(crop, SEGMENTS, normalize=False) for crop in rows])
         return Bag(
             video=self.name,
@@ -107,37 +114,42 @@ def read_clips(
       FileNotFoundError: a folder is not there, or a clip has no features.
       ValueError: not the clips of Ped2, or features that cannot be theirs.
     """
-    found = ucsd_ped.read_splits(data)
+    # Training clips of Ped2 are normal, test clips anomalous; the lists number them from 1
+    videos = ucsd_ped.read_splits(data)
     for split, _, count in SOURCES.values():
-        if len(found[split]) != count:
+        if len(videos[split]) != count:
             raise ValueError(
-                f"{data}: {len(found[split])} {split} clips; Ped2 has {count}, and the lists of "
+                f"{data}: {len(videos[split])} {split} clips; Ped2 has {count}, and the lists of "
                 "the splits count on it"
             )
-    where = {
-        kind: [_features_of(video, data, features) for video in found[split]]
+    # All files of features must be there, and tell together which axis has the crops
+    paths = {
+        kind: [_feature_path(video, data, features) for video in videos[split]]
         for kind, (split, _, _) in SOURCES.items()
     }
-    paths = [*where["normal"], *where["anomalous"]]
-    _check_there(paths, data, features)
-    shapes = [raw_shape(path) for path in paths]
+    all_paths = [*paths["normal"], *paths["anomalous"]]
+    _check_there(all_paths, data, features)
+    shapes = [raw_shape(path) for path in all_paths]
     axis = crops_axis(shapes, known_axes(features, axes), features, default=OURS)
-    clips, like = {}, None
+    # Each clip must have the crops and columns of the one before; label 0 is normal, 1 anomalous
+    clips, previous_shape = {}, None
     for label, (kind, (split, prefix, _)) in enumerate(SOURCES.items()):
         clips[kind] = []
-        for number, (video, path) in enumerate(zip(found[split], where[kind], strict=True), 1):
-            rows = _read_rows(path, axis, len(video.frames), like)
-            like = rows.shape
+        for number, (video, path) in enumerate(zip(videos[split], paths[kind], strict=True), 1):
+            rows = _read_rows(path, axis, len(video.frames), previous_shape)
+            previous_shape = rows.shape
             name, labels = f"{prefix}{number:02d}", _frame_labels(video, label)
             clips[kind].append(Clip(name, label, labels, rows))
     return clips
 
 
-def _features_of(video: SourceVideo, data: pathlib.Path, features: pathlib.Path) -> pathlib.Path:
+def _feature_path(video: SourceVideo, data: pathlib.Path, features: pathlib.Path) -> pathlib.Path:
+    """The file that data_prep.extract_features writes for a clip of the folder `data`."""
     return features / f"{video.frames.folder.relative_to(data)}.npy"
 
 
 def _check_there(paths: Sequence[pathlib.Path], data: pathlib.Path, features: pathlib.Path) -> None:
+    """Refuses missing files of features with the command that makes them."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(
@@ -148,19 +160,31 @@ def _check_there(paths: Sequence[pathlib.Path], data: pathlib.Path, features: pa
 
 
 def _read_rows(
-    path: pathlib.Path, axis: int, frames: int, like: tuple[int, ...] | None
+    path: pathlib.Path, axis: int, frames: int, other_shape: tuple[int, ...] | None
 ) -> np.ndarray:
-    """Features [crops, n, D] of a clip of so many frames, with the crops and columns of `like`."""
+    """Features of a clip, float32 [crops, n, D].
+
+    Args:
+      path: file of them.
+      axis: of the crops in the file.
+      frames: number of frames of the clip.
+      other_shape: shape of the features of another clip, which must have as many crops and columns;
+        None: there is none yet.
+
+    Raises:
+      ValueError: as `read_array`; rows that cannot be of so many frames, or other sizes.
+    """
+    # A snippet for every 16 frames; more where snippets overlap, but never more than frames
     rows, least = read_array(path, axis), frames // CLIP_FRAMES
     if not least <= rows.shape[1] <= frames:
         raise ValueError(
             f"{path}: {rows.shape[1]} rows for {frames} frames; expected {least}, one for every "
             f"{CLIP_FRAMES} frames, or more (--step). Are they of this clip?"
         )
-    if like and rows.shape[::2] != like[::2]:
+    if other_shape and rows.shape[::2] != other_shape[::2]:
         raise ValueError(
             f"{path}: {rows.shape[0]} crops, {rows.shape[2]} columns; the clips before have "
-            f"{like[0]} and {like[2]}. Extract all with the same network and --crops"
+            f"{other_shape[0]} and {other_shape[2]}. Extract all with the same network and --crops"
         )
     return rows
 
@@ -177,6 +201,7 @@ def _frame_labels(video: SourceVideo, label: int) -> np.ndarray:
             f"clip {video.name}: no frame labels; expected testing/anomalous_frames.json or "
             "frame_labels_ped2.npy (python -m data_prep.ucsd_ped --help)"
         )
+    # Training clips have one label for all frames
     labels = np.broadcast_to(np.asarray(labels, np.uint8), frames)
     if labels.any() != bool(label):
         raise ValueError(
@@ -189,10 +214,15 @@ def _frame_labels(video: SourceVideo, label: int) -> np.ndarray:
 def split_clips(
     clips: Mapping[str, Sequence[Clip]], training: Mapping[str, Sequence[int]]
 ) -> dict[str, list[Clip]]:
-    """The clips of `"train"`, which `training` lists by number, and of `"test"`, normal first."""
+    """The clips of `"train"` and of `"test"`, each with the normal ones first.
+
+    Args:
+      clips: `"normal"` and `"anomalous"` → clips in order.
+      training: the same → numbers, from 1, of those to train on; the rest is for testing.
+    """
     splits = {"train": [], "test": []}
-    for kind, found in clips.items():
-        for number, clip in enumerate(found, 1):
+    for kind, clips_of_kind in clips.items():
+        for number, clip in enumerate(clips_of_kind, 1):
             splits["train" if number in training[kind] else "test"].append(clip)
     return splits
 
@@ -208,9 +238,10 @@ def _extraction(features: pathlib.Path, pool: bool, normalize: bool) -> dict:
         return {}
     if settings.get("pooling"):
         raise ValueError(f"{features}: its rows are segments; extract snippets, without pooling")
+    # Later entries win: what was done here comes after what the extraction did
     pooled = {"pooling": "mean", "segments": SEGMENTS} if pool else {}
-    found = {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}
-    return {"extraction": found}
+    extraction = {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}
+    return {"extraction": extraction}
 
 
 def prepare(
@@ -228,7 +259,7 @@ def prepare(
     """Writes the dataset `out/N` of one split or of all; arguments as the command's flags.
 
     Returns:
-      Folder and manifest of each.
+      Folder → manifest of each dataset.
 
     Raises:
       FileExistsError: one of the folders is there.
@@ -241,22 +272,23 @@ def prepare(
     width, written = clips["normal"][0].rows.shape[-1], {}
     extra = {"streams": {"rgb": width}, **_extraction(pathlib.Path(features), pool, normalize)}
 
-    def bags(split: str, found: Sequence[Clip]) -> Iterator[dict]:
-        train = split == "train"
-        return (clip.bag(train, pool or train, normalize).to_example() for clip in found)
+    def examples(part: str, part_clips: Sequence[Clip]) -> Iterator[dict]:
+        train = part == "train"  # training bags are always pooled
+        return (clip.bag(train, pool or train, normalize).to_example() for clip in part_clips)
 
+    # All ten are written beside `out` and moved there together, or one by one into it
     out = pathlib.Path(out)
     replacing.clear(out)
-    whole = split is None and not out.exists()  # all or none: after a kill the command goes on
-    with replacing.folder(out) if whole else contextlib.nullcontext(out) as work:
+    together = split is None and not out.exists()  # after a kill the command can be run again
+    with replacing.folder(out) if together else contextlib.nullcontext(out) as work:
         for number in range(len(lists)) if split is None else [split]:
-            splits = split_clips(clips, lists[number])
+            parts = split_clips(clips, lists[number])
             written[out / str(number)] = builder.write_dataset(
                 work / str(number),
                 name=f"ped2_weak_{number}",
                 kind=KIND,
                 features=tfds_features(width),
-                splits={name: bags(name, found) for name, found in splits.items()},
+                splits={part: examples(part, part_clips) for part, part_clips in parts.items()},
                 file_format=file_format,
                 shards=shards,
                 extra=extra,
@@ -279,9 +311,11 @@ def main(argv: list[str] | None = None) -> None:
     add("--normalize", action="store_true", help="divide rows by their L2 norm")
     add("--axes", choices=AXES, help="of files of crops; default: by their sizes")
     command.add_output_flags(parser)
+    # The other flags have the names of prepare's arguments
     args = vars(parser.parse_args(argv))
     args["file_format"] = args.pop("format")
     written = command.report_errors(prepare, **args)
+    # What was written, and what to do with it
     for folder, manifest in written.items():
         counts = (
             f"{name} {split['normal']} normal + {split['anomalous']} anomalous"

@@ -37,16 +37,18 @@ def read_splits(
       FileNotFoundError: a folder or file is not there.
       ValueError: something that cannot be used; the message names the file.
     """
+    # Masks, boxes and tracks of the test videos, as either layout has them
     train, test = frames.find_folder(root, TRAIN), frames.find_folder(root, TEST)
     videos = [
         frames.annotate(add_masks(video, test.parent), test.parent, root / "tracks")
         for video in frames.list_videos(test, reading)
     ]
-    found = frames.find_labels(root, labels)
-    if found is None and is_there(test.parent / "test_frame_mask"):
+    # The original has a file of labels for each video; one file for all videos goes before it
+    label_file = frames.find_labels(root, labels)
+    if label_file is None and is_there(test.parent / "test_frame_mask"):
         videos = [add_labels(video, test.parent / "test_frame_mask") for video in videos]
     else:
-        videos = frames.label_videos(videos, root, found)
+        videos = frames.label_videos(videos, root, label_file)
     normal = [frames.annotate(video, train.parent) for video in frames.list_videos(train, reading)]
     return {"train": frames.all_normal(normal), "test": videos}
 

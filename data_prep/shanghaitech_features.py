@@ -38,6 +38,7 @@ def prepare(
       FileNotFoundError: a folder, list, feature file or label is not there.
       ValueError: a file that cannot be used; the message names it.
     """
+    # Lists and labels lie among the features or beside their folder, unless their place is named
     folder = pathlib.Path(features)
     folders = [pathlib.Path(labels)] if labels else [folder, folder.parent]
     lists = bags.choose_lists(folders, train_list, test_list, truth)

@@ -36,6 +36,7 @@ from vadjax.formats.table import parse, words
 from vadjax.formats.tracks import TRACKS
 
 from .lib import command, frames
+from .lib.track_text import TrackText
 
 COLUMNS = ("frame", "track", "cx", "cy", "w", "h")
 ASSUMED = dataclasses.replace(TRACKS, columns=COLUMNS)
@@ -48,13 +49,13 @@ def list_sequences(folder: pathlib.Path) -> list[SourceVideo]:
     Raises:
       ValueError: there is none, or one is empty or holds something else than frames.
     """
-    found = [
+    videos = [
         SourceVideo(path.name, FrameFolder(path, besides=TRUTH))
         for path in subfolders(folder, rf"{folder.name}\d+")
     ]
-    if not found:
+    if not videos:
         raise ValueError(f"{folder}: no sequences; expected a folder {folder.name}001 of frames, …")
-    return found
+    return videos
 
 
 def read_train(folder: pathlib.Path) -> list[SourceVideo]:
@@ -78,23 +79,27 @@ def find_truth(folder: pathlib.Path, name: str) -> pathlib.Path:
       FileNotFoundError: there is none.
       ValueError: there are several.
     """
-    found = sorted({*(folder / name).glob(TRUTH), *folder.glob(f"{name}_gt.txt")})
-    if not found:
+    paths = sorted({*(folder / name).glob(TRUTH), *folder.glob(f"{name}_gt.txt")})
+    if not paths:
         raise FileNotFoundError(
             f"{folder / name}/{name}_gt.txt: not there, nor {folder}/{name}_gt.txt; each test "
             "sequence needs its ground truth. Copy it there"
         )
-    if len(found) > 1:
-        raise ValueError(f"{found[0]} and {found[1]}: both for {name}; move one elsewhere")
-    return found[0]
+    if len(paths) > 1:
+        raise ValueError(f"{paths[0]} and {paths[1]}: both for {name}; move one elsewhere")
+    return paths[0]
 
 
 def first_number(found: FrameFolder) -> int:
     """Number in the name of the first picture, by which ground truth names the frames.
 
+    Args:
+      found: the pictures of a sequence.
+
     Raises:
       ValueError: the names do not have consecutive numbers.
     """
+    # The last digits of each name, before its ending
     numbers = [re.search(r"(\d+)\D*$", path.name) for path in found.paths]
     first, last = (int(match[1]) if match else -1 for match in (numbers[0], numbers[-1]))
     if first < 0 or last - first + 1 != len(numbers):
@@ -113,15 +118,15 @@ def read_kinds(path: pathlib.Path, layout: Layout) -> dict[int, str]:
       ValueError: names file and line: a track of two kinds.
     """
     kinds: dict[int, str] = {}
-    layout = parse(path, layout).layout  # as its heading says
+    layout = parse(path, layout).layout  # that of its heading, if it has one
     if "class" not in layout.names:
         return kinds
     for number, (track, kind) in words(path, layout, ("track", "class")):
-        before = kinds.setdefault(int(float(track)), kind)
-        if before != kind:
+        first_kind = kinds.setdefault(int(float(track)), kind)
+        if first_kind != kind:
             raise ValueError(
-                f"{path}:{number}: track {track} is of class {kind!r}, before {before!r}; expected "
-                f"one a track. Compare the file with --columns {layout}"
+                f"{path}:{number}: track {track} is of class {kind!r}, before {first_kind!r}; "
+                f"expected one a track. Compare the file with --columns {layout}"
             )
     return kinds
 
@@ -135,34 +140,38 @@ def read_test(
     """The test sequences with tracks, kinds, and labels from the tracks.
 
     Args:
-      folder: `Test`.
-      columns: what the columns of the ground truth hold; None as a heading says, else `COLUMNS`.
-      first_frame: number of the first frame there; None takes that of the first picture's name.
+      folder: the folder `Test`.
+      columns: what the columns of the ground truth hold; None: what the heading of a file says, and
+        without a heading `COLUMNS`.
+      first_frame: number that the ground truth gives to the first frame; None: the number in the
+        name of the first picture.
       drop_degenerate: leave out boxes without a pixel inside.
 
     Raises:
       FileNotFoundError: no ground truth for a sequence.
       ValueError: something that cannot be used; names the file and, where there is one, the line.
     """
-    found, tables = [], []
+    # Every sequence has one file of ground truth, and every file its sequence
     videos = list_sequences(folder)
     paths = [find_truth(folder, video.name) for video in videos]
-    if odd := sorted(set(folder.glob(TRUTH)) - set(paths)):
+    if stray := sorted(set(folder.glob(TRUTH)) - set(paths)):
         raise ValueError(
-            f"{odd[0]}: ground truth of a sequence that is not there; expected the folder "
-            f"{odd[0].with_name(odd[0].name.removesuffix('_gt.txt'))}. Copy it there, or move the "
-            "file elsewhere"
+            f"{stray[0]}: ground truth of a sequence that is not there; expected the folder "
+            f"{stray[0].with_name(stray[0].name.removesuffix('_gt.txt'))}. Copy it there, or move "
+            "the file elsewhere"
         )
+    annotated, tables = [], []
     for video, path in zip(videos, paths, strict=True):
         first = first_number(video.frames) if first_frame is None else first_frame
         flags = ("--columns", "--first_frame")
-        text = frames.TrackText(columns, first, drop_degenerate, flags, ASSUMED)
+        text = TrackText(columns, first, drop_degenerate, flags, ASSUMED)
         tables.append(text.parse(path))
+        # A frame is anomalous if a track has a box in it
         video = dataclasses.replace(video, tracks=text.check(tables[-1], video))
         kinds = read_kinds(path, text.layout)
-        found.append(dataclasses.replace(video, labels=frames.boxed_frames(video), kinds=kinds))
+        annotated.append(dataclasses.replace(video, labels=frames.boxed_frames(video), kinds=kinds))
     say_assumed(tables)
-    return found
+    return annotated
 
 
 def prepare(
@@ -184,6 +193,7 @@ def prepare(
     root = pathlib.Path(data)
     train = read_train(frames.find_folder(root, ["Train"]))
     test = read_test(frames.find_folder(root, ["Test"]), columns, first_frame, drop_degenerate)
+    # What was read is printed: a wrong order of columns shows in the ranges
     print(frames.ranges(test))
     kinds = collections.Counter(kind for video in test for kind in video.kinds.values())
     if kinds:

@@ -64,8 +64,8 @@ def from_masks(
 
     Args:
       folder: as in the module docstring.
-      min_area: parts of fewer pixels are left out.
-      min_iou: smallest overlap of linked boxes.
+      min_area: parts of fewer pixels are left out; at least 1.
+      min_iou: smallest IoU of linked boxes, above 0 and at most 1.
       counts: number of frames of every video, or of all together; None if unknown.
       order: of arrays, a name of `vadjax.data.video.masks.ORDERS`; None decides by `counts`.
       objects: values are numbers of objects; each is a track.
@@ -78,35 +78,43 @@ def from_masks(
     """
     if min_area < 1 or not 0 < min_iou <= 1:
         raise ValueError(f"min_area {min_area}, min_iou {min_iou:g}; expected >= 1, and 0 < … <= 1")
-    known = counts if isinstance(counts, Mapping) else None
-    found = open_masks(folder, known, order, REMEDY)
-    if known is not None and (odd := [name for name in found if name not in known]):
-        raise ValueError(f"{folder}: masks of {', '.join(odd[:5])}, not named by --num_frames")
+    # Masks are opened with the number of frames of each video, where that is known
+    by_video = counts if isinstance(counts, Mapping) else None
+    masks_of = open_masks(folder, by_video, order, REMEDY)
+    if by_video is not None and (unnamed := [name for name in masks_of if name not in by_video]):
+        raise ValueError(f"{folder}: masks of {', '.join(unnamed[:5])}, not named by --num_frames")
     if isinstance(counts, int):
-        _order_by_total(found.values(), counts)
+        _order_by_total(masks_of.values(), counts)
     with one_thread():
-        return {name: _tracks(masks, min_area, min_iou, objects) for name, masks in found.items()}
+        return {
+            name: _tracks(masks, min_area, min_iou, objects) for name, masks in masks_of.items()
+        }
 
 
 def _tracks(masks: Masks, min_area: int, min_iou: float, objects: bool) -> np.ndarray:
     """Tracks of a video, as `from_masks`."""
     source = masks.source
+    # Masks of zeros and ones: their connected parts, linked from frame to frame
     if not objects and not isinstance(source, ObjectMasks):
         return link([component_boxes(mask, min_area) for mask in masks], min_iou)
+    # Masks of numbers of objects: every object is a track
     rows, hidden = object_tracks(source.values(), getattr(source, "tracks", None), min_area)
     if hidden:
         print(f"{masks.name}: no part of its object is seen in {hidden:,} frames of tracks")
     return rows
 
 
-def _order_by_total(found: Collection[Masks], total: int) -> None:
+def _order_by_total(all_masks: Collection[Masks], total: int) -> None:
     """Gives arrays the one order in which all masks together have `total` frames.
+
+    If both orders have so many, the order of an array stays as it is.
 
     Raises:
       ValueError: neither has so many.
     """
-    arrays = [masks.source for masks in found if isinstance(masks.source, MaskFile)]
-    others = sum(len(masks) for masks in found if masks.source not in arrays)
+    # Frames of pictures are counted; those of arrays are the first axis or the last
+    arrays = [masks.source for masks in all_masks if isinstance(masks.source, MaskFile)]
+    others = sum(len(masks) for masks in all_masks if masks.source not in arrays)
     sums = {
         order: others + sum(masks.shape[axis] for masks in arrays) for order, axis in ORDERS.items()
     }
@@ -114,10 +122,11 @@ def _order_by_total(found: Collection[Masks], total: int) -> None:
     if not fits:
         counts = " or ".join(f"{count:,}" for count in sorted({*sums.values()}))
         raise ValueError(
-            f"--num_frames {total:,}: but the masks of all {len(found)} videos have {counts} frames"
+            f"--num_frames {total:,}: but the masks of all {len(all_masks)} videos have {counts} "
+            "frames"
         )
-    for masks in arrays:
-        masks.order = masks.order or (fits[0] if len(fits) == 1 else None)
+    for array in arrays:
+        array.order = array.order or (fits[0] if len(fits) == 1 else None)
 
 
 def from_text(
@@ -130,10 +139,10 @@ def from_text(
     """Tracks of every video from text.
 
     Args:
-      folder: of one file a video.
-      columns: what they hold, in order (`vadjax.formats.columns`); None as their heading says,
-        else as `TRACKS`.
-      first_frame: number of the first frame in the files.
+      folder: folder of one file a video.
+      columns: what the columns hold, in order (`vadjax.formats.columns`); None: what the heading of
+        a file says, and without a heading `TRACKS`.
+      first_frame: number that the files give to the first frame.
       drop_degenerate: leave out boxes without a pixel inside.
       frame_size: (H, W) of the frames, of which coordinates between 0 and 1 are shares.
 
@@ -164,15 +173,15 @@ def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Reads, writes and says what was found."""
+    """Reads the tracks that the command line asks for, writes them, and prints their ranges."""
     if args.kind == "masks":
         counts = frame_counts(args.num_frames)
         tracks = from_masks(
             args.folder, args.min_area, args.min_iou, counts, args.mask_order, args.objects
         )
     else:
-        given = (args.columns, args.first_frame, args.drop_degenerate, args.frame_size)
-        tracks = from_text(args.folder, *given)
+        options = (args.columns, args.first_frame, args.drop_degenerate, args.frame_size)
+        tracks = from_text(args.folder, *options)
     write(tracks, args.out)
     print(f"Wrote {args.out}: {command.describe_tracks(tracks)}.")
 
@@ -184,11 +193,13 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Each source of tracks has its own flags, and both take a folder and --out
     kinds = parser.add_subparsers(dest="kind", required=True)
     masks, text = kinds.add_parser("masks"), kinds.add_parser("text")
-    for part in (masks, text):
-        part.add_argument("folder", type=pathlib.Path)
-        part.add_argument("--out", type=pathlib.Path, required=True, help="must not exist yet")
+    for subparser in (masks, text):
+        subparser.add_argument("folder", type=pathlib.Path)
+        subparser.add_argument("--out", type=pathlib.Path, required=True, help="must not exist yet")
+    # How boxes are made of masks, and how the masks are written
     masks.add_argument("--min_area", type=int, default=10, help="pixels of the smallest part (10)")
     masks.add_argument("--min_iou", type=float, default=0.3, help="smallest IoU of a link (0.3)")
     masks.add_argument(
@@ -201,6 +212,7 @@ def main(argv: list[str] | None = None) -> None:
     masks.add_argument(
         "--objects", action="store_true", help="values are numbers of objects; each is a track"
     )
+    # How the text files are written
     text.add_argument(
         "--columns",
         type=command.parse_columns,

@@ -60,19 +60,25 @@ def read_labels(
     """The entries of the splits `train` and `test`, from any of the forms.
 
     Args:
-      where: the folder of the four list files or of annotations, or `videos.json`, or annotations.
-      train_list: of the training videos, beside annotations, which are of test videos.
+      where: a folder of the four list files, of `videos.json` or of annotations; or one of the
+        latter two files.
+      train_list: list of the training videos, where annotations list only the test videos.
+
+    Returns:
+      Split → its entries, in the order of the lists.
 
     Raises:
-      FileNotFoundError: none of them is there.
+      FileNotFoundError: none of these files is there.
       ValueError: a line that cannot be read, with its file and number.
     """
+    # Of a file, the first line tells annotations, and the ending videos.json
     if where.is_file():
         if is_annotation(where):
             return read_official(where, train_list)
         if where.suffix.lower() != ".json":
             raise ValueError(f"{where}: not a form of labels that is read: {FORMS} (--labels)")
         return read_videos_json(where)
+    # Of a folder videos.json is read before the four lists, and these before annotations
     if path := file_in(where, VIDEOS_JSON):
         return read_videos_json(path)
     if not file_in(where, *LISTS["train_normal"]) and (path := find_annotation(where)):
@@ -105,16 +111,18 @@ def prepare(
       FileNotFoundError: a folder, list or listed feature file is not there.
       ValueError: a file or line that cannot be used; the message names it.
     """
+    # A list of training videos alone belongs to UCF-Crime's own annotations, which have the others
     folder = pathlib.Path(features)
     folders = [pathlib.Path(labels)] if labels else [folder, folder.parent]
     official = train_list and not test_list and any(map(_annotation, folders))
+    output = {"name": name, "file_format": file_format, "shards": shards}
+    # Two lists: bags of snippets, as of S3R and RTFM
     if not official and (lists := bags.choose_lists(folders, train_list, test_list, truth)):
         if pool or normalize or skip_missing or frames:
             raise ValueError(
                 "--pool, --normalize and --skip_missing: not with these lists, nor --frames"
             )
         options = {"sampling": sampling, "segments": segments, "axes": axes}
-        output = {"name": name, "file_format": file_format, "shards": shards}
         published = bags.PUBLISHED["ucf_crime"]
         return bags.prepare(folder, out, lists, published=published, **options, **output)
     if truth:
@@ -122,10 +130,34 @@ def prepare(
             f"--truth {truth}: these lists have the events of the test videos themselves; "
             "leave it out, or name lists with --train_list and --test_list"
         )
-    found = find_features(folder)
-    reader = Reader(found, segments, pool, normalize, axes)
+    # All other labels: bags of segments
+    reader = Reader(find_features(folder), segments, pool, normalize, axes)
     extraction = reader.extraction()
     where = find_labels(folder, labels)
+    splits, names = _read_splits(reader, where, train_list, frames, skip_missing)
+    return _write(out, reader, splits, names, extraction, **output)
+
+
+def _read_splits(
+    reader: Reader,
+    where: pathlib.Path,
+    train_list: str | pathlib.Path | None,
+    frames: str | pathlib.Path | None,
+    skip_missing: bool,
+) -> tuple[dict[str, list[Entry]], dict[tuple[str, str], str]]:
+    """The listed videos of both splits, checked against their files.
+
+    Args:
+      reader: of the features.
+      where: the labels, as for `read_labels`.
+      train_list: as for `read_labels`.
+      frames: file of the numbers of frames of test videos, or None.
+      skip_missing: leave out videos without features.
+
+    Returns:
+      Split → its entries, those of test videos with their numbers of frames and with clipped
+      intervals; and (split, path of an entry) → unique name of the video.
+    """
     listed = named_lists(where)
     splits = read_labels(where, pathlib.Path(train_list) if train_list else None)
     # Names before videos are left out: they do not depend on which features are there
@@ -136,28 +168,49 @@ def prepare(
             for entry, unique in zip(entries, unique_names(entries, split), strict=True)
         }
         splits = reader.check_files(splits, skip_missing, listed)
-        _check_splits(splits, folder)
+        _check_splits(splits, reader.features.folder)
     reader.check_shapes(splits)
+    # Test videos get their numbers of frames, and intervals within them
     with naming(listed):
         test = reader.add_frames(splits["test"], pathlib.Path(frames) if frames else None)
         splits["test"] = [replace(entry, intervals=tuple(clip_intervals(entry))) for entry in test]
+    return splits, names
+
+
+def _write(
+    out: str | pathlib.Path,
+    reader: Reader,
+    splits: dict[str, list[Entry]],
+    names: dict[tuple[str, str], str],
+    extraction: dict | None,
+    **output,
+) -> dict:
+    """Writes the dataset and returns its manifest.
+
+    Args:
+      out: folder to make.
+      reader: of the features.
+      splits: split → its entries.
+      names: (split, path of an entry) → name of the video.
+      extraction: how the features were made, for the manifest; None if that is not known.
+      **output: name and shards, as for `builder.write_dataset`.
+    """
+    # The first bag tells the reader the columns of the streams, and the size of all bags
     first = reader.read(splits["train"][0])
-    extra = {"streams": dict(zip(found.streams, reader.widths, strict=True))}
+    extra = {"streams": dict(zip(reader.features.streams, reader.widths, strict=True))}
     if extraction:
         extra["extraction"] = extraction
     return builder.write_dataset(
         out,
-        name=name,
         kind=KIND,
         features=tfds_features(first.shape[-1]),
         splits={
             split: reader.bags(split, entries, [names[split, entry.path] for entry in entries])
             for split, entries in splits.items()
         },
-        file_format=file_format,
-        shards=shards,
         extra=extra,
         size=len(splits["train"]) * first.nbytes,
+        **output,
     )
 
 
@@ -174,24 +227,24 @@ def named_lists(where: pathlib.Path) -> str:
 
 
 def _check_splits(splits: dict[str, list[Entry]], folder: pathlib.Path) -> None:
-    """Refuses an empty split and a test video that is listed twice; names videos of both."""
+    """Refuses an empty split or a test video that is listed twice; notes videos of both splits."""
     for split, entries in splits.items():
         if not entries:
             raise ValueError(f"split {split!r} is empty: no listed video has features in {folder}")
     (path, times), *_ = Counter(entry.path for entry in splits["test"]).most_common(1)
     if times > 1:
         raise ValueError(f"{Entry(path).name} is listed twice among the test videos")
-    if both := shared_videos(splits["train"], splits["test"]):
-        text.note(f"{len(both):,} videos are in both splits: {some(both)}")
+    if shared := shared_videos(splits["train"], splits["test"]):
+        text.note(f"{len(shared):,} videos are in both splits: {some(shared)}")
 
 
 def _annotation(where: pathlib.Path) -> bool:
-    """Whether a file or folder is, or has, UCF-Crime's own annotations."""
+    """Whether a file is one of UCF-Crime's own annotations, or a folder has one."""
     return is_annotation(where) if where.is_file() else bool(find_annotation(where))
 
 
 def find_labels(features: pathlib.Path, labels: str | pathlib.Path | None) -> pathlib.Path:
-    """Where the lists are: as named, or in the folder of features or beside it.
+    """Where the labels are: the named place, the folder of features, or the one above it.
 
     Raises:
       FileNotFoundError: the named place does not exist.

@@ -26,23 +26,28 @@ from .lib import command, frames
 
 
 def find_original(root: pathlib.Path) -> pathlib.Path | None:
-    """The folder with `Train` and `Test`: `root`, or the only one in it.
+    """The folder with `Train` and `Test`: `root`, or the only one in it; None if there is none.
 
     Raises:
+      FileNotFoundError: `root` is not there.
       ValueError: both Ped1 and Ped2 are there.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (--data)")
     candidates = [root, *(path for path in visible(root) if path.is_dir())]
-    found = [path for path in candidates if is_original(path)]
-    if len(found) > 1:
-        names = " or ".join(f"--data {path}" for path in found)
-        raise ValueError(f"{root}: holds {len(found)} datasets; name one: {names}")
-    return found[0] if found else None
+    originals = [path for path in candidates if is_original(path)]
+    if len(originals) > 1:
+        names = " or ".join(f"--data {path}" for path in originals)
+        raise ValueError(f"{root}: holds {len(originals)} datasets; name one: {names}")
+    return originals[0] if originals else None
 
 
 def is_original(folder: pathlib.Path) -> bool:
-    """Whether `folder` holds `Train/Train*` (and not the other layout on a blind file system)."""
+    """Whether `folder` holds `Train/Train*`, the original layout.
+
+    A folder `Train` alone does not tell: where the file system ignores the case of letters, it may
+    be `train` of the other layout.
+    """
     return (folder / "Train").is_dir() and any((folder / "Train").glob("Train*/"))
 
 
@@ -57,26 +62,28 @@ def read_original(folder: pathlib.Path) -> frames.Splits:
         SourceVideo(path.name, FrameFolder(path))
         for path in subfolders(folder / "Train", r"Train\d+")
     ]
+    # The masks of TestNNN lie beside it in TestNNN_gt; Ped1 has them for some videos only
     test = frames.find_folder(folder, ["Test"])
     videos = []
     for path in subfolders(test, r"Test\d+(_gt)?"):
         if not path.name.endswith("_gt"):
-            masks = path.with_name(f"{path.name}_gt")
-            found = MaskFolder(masks) if masks.is_dir() else None
-            videos.append(SourceVideo(path.name, FrameFolder(path), masks=found))
-    found = sorted(test.glob("*.m"))
-    if len(found) != 1:
+            mask_folder = path.with_name(f"{path.name}_gt")
+            masks = MaskFolder(mask_folder) if mask_folder.is_dir() else None
+            videos.append(SourceVideo(path.name, FrameFolder(path), masks=masks))
+    # The .m file has the anomalous intervals of the test videos in their order
+    m_files = sorted(test.glob("*.m"))
+    if len(m_files) != 1:
         raise FileNotFoundError(
-            f"{test}: {len(found)} .m files, expected one with the anomalous frames "
+            f"{test}: {len(m_files)} .m files, expected one with the anomalous frames "
             "(UCSDped1.m or UCSDped2.m)"
         )
-    intervals = read_matlab_intervals(found[0])
+    intervals = read_matlab_intervals(m_files[0])
     if len(intervals) != len(videos):
-        raise ValueError(f"{found[0]}: {len(intervals)} entries for {len(videos)} test videos")
-    named = {video.name: rows for video, rows in zip(videos, intervals, strict=True)}
+        raise ValueError(f"{m_files[0]}: {len(intervals)} entries for {len(videos)} test videos")
+    by_name = {video.name: pairs for video, pairs in zip(videos, intervals, strict=True)}
     return {
         "train": frames.all_normal(train),
-        "test": frames.with_intervals(videos, named, found[0]),
+        "test": frames.with_intervals(videos, by_name, m_files[0]),
     }
 
 
@@ -86,7 +93,7 @@ def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
     Raises:
       ValueError: a line that cannot be read, with its number.
     """
-    found = []
+    intervals = []
     for number, line in read_lines(path):
         if "gt_frame" not in line:
             continue
@@ -94,8 +101,9 @@ def read_matlab_intervals(path: pathlib.Path) -> list[list[tuple[int, int]]]:
         pairs = re.findall(r"(\d+)\s*:\s*(\d+)", match[1]) if match else []
         if not pairs:
             raise ValueError(f"{path}:{number}: {line.strip()!r}; expected gt_frame = [61:180];")
-        found.append([(int(first) - 1, int(last)) for first, last in pairs])
-    return found
+        # The file counts from 1 and includes the last frame
+        intervals.append([(int(first) - 1, int(last)) for first, last in pairs])
+    return intervals
 
 
 def read_splits(
@@ -113,9 +121,9 @@ def read_splits(
     if original is None:
         return frames.read_layout(root, labels, reading)
     splits = read_original(original)
-    if labels is not None:
-        found = frames.find_labels(root, pathlib.Path(labels))
-        splits["test"] = frames.with_labels(splits["test"], found)
+    if labels is not None:  # in place of the intervals
+        label_file = frames.find_labels(root, pathlib.Path(labels))
+        splits["test"] = frames.with_labels(splits["test"], label_file)
     return splits
 
 

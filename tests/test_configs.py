@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tests.helpers.places import ROOT
-from tests.helpers.systems import SYSTEMS
+from tests.helpers.systems import METHODS, SYSTEMS, config_of, method_of
 from vadjax.config import FIELDS, apply_variant, base, descriptions, expect_one_of
 from vadjax.runtime.provenance import flatten
 from vadjax.system import load_system
@@ -52,6 +52,13 @@ def test_docstrings_hold_command_and_figures(name):
     text = module_of(name).__doc__
     assert f"python -m vadjax.main --config=configs/{name}.py" in text
     assert "paper" in text and "original program" in text and "here" in text
+
+
+def test_every_system_has_a_method_and_every_method_one_system():
+    """So tests of all methods (`tests.helpers.systems`) leave no system out."""
+    assert {config_of(method).system for method in METHODS} == set(SYSTEMS)
+    for name in NAMES:
+        assert module_of(name).get_config().system == config_of(method_of(name)).system
 
 
 def by_path(path: pathlib.Path, variant: str, monkeypatch) -> ml_collections.ConfigDict:

@@ -1,12 +1,11 @@
 """One, two and eight devices give the same losses and the same figures."""
 
-import importlib
-
 import jax
 import numpy as np
 import optax
 import pytest
 
+from tests.helpers import systems
 from vadjax import evaluate
 from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset
@@ -16,25 +15,17 @@ from vadjax.system import load_system
 from vadjax.train import Loop
 
 STEPS, BATCH = 20, 8
-CONFIGS = {
-    "mil": "ucf_mil",
-    "s3r": "shanghaitech_s3r",
-    "rtfm": "shanghaitech_rtfm",
-    "mnad": "ped2_mnad",
-    "lgn": "ped2_lgn",
-    "ssmtl": "ped2_ssmtl",
-    "appearance": "exemplar_appearance_network",
-    "motion": "exemplar_motion_network",
-}
 RATES = {"lgn": 1e-5}  # its memory would make more of rounding noise
-SLOW = {"lgn", "mnad", "ssmtl", "appearance", "motion"}
 WHOLE = {"lgn"}  # MNAD is the same system; tests/systems/lgn/test_units.py has LGN-Net's loss
-TRAINED = [
-    pytest.param(
-        name, marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.whole] * (name in WHOLE)
-    )
-    for name in CONFIGS
-]
+
+
+def marked(name: str):
+    """A method for `parametrize`: convolutions take long to compile."""
+    marks = [pytest.mark.slow] * (systems.kind_of(name) != "features")
+    return pytest.param(name, marks=[*marks, *[pytest.mark.whole] * (name in WHOLE)])
+
+
+TRAINED = [marked(name) for name in systems.METHODS if systems.trains_by_steps(name)]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def data(toy_bags, tmp_path_factory) -> dict[str, Dataset]:
 
 
 def config_of(name: str, devices: int, **fields):
-    config = importlib.import_module(f"configs.{CONFIGS[name]}").get_config("smoke")
+    config = systems.config_of(name)
     fields = {"train.batch": BATCH, "train.devices": devices, **fields}
     if name == "motion":
         fields["model.window"], fields["data.step"] = (4, 16, 16), (4, 16, 16)
@@ -66,39 +57,43 @@ def start(config, data, first=None):
     Adam would turn rounding noise into whole steps.
     """
     system = load_system(config)
-    own = data[system.kind]
-    config.data.dir = str(own.folder)
+    dataset = data[system.kind]
+    config.data.dir = str(dataset.folder)
     system.optimizer = optax.sgd(RATES.get(config.system, 1e-3))
-    grid = mesh.make(config.train.batch, config.train.devices)
-    first = system.init(jax.random.key(0), own) if first is None else first
-    return system, Loop(config, system, own, grid), mesh.put_state(grid, first, config.train.fsdp)
+    devices = mesh.make(config.train.batch, config.train.devices)
+    first = system.init(jax.random.key(0), dataset) if first is None else first
+    return (
+        system,
+        Loop(config, system, dataset, devices),
+        mesh.put_state(devices, first, config.train.fsdp),
+    )
 
 
 def steps(system, loop, state, first: int = 0, last: int = STEPS):
     """State and losses of the steps after `first`, up to `last`."""
-    found, update = [], None
+    losses, update = [], None
     batches = iterate(system.batches(loop.data, Shard()), first=first)
     for step in range(first + 1, last + 1):
-        given = state, mesh.put_batch(loop.devices, next(batches)), jax.random.key(step)
-        update = update or loop.compile(*given)
-        state, scalars = update(*given)
-        found.append(scalars["loss"])
-    return state, np.array(found)
+        arguments = state, mesh.put_batch(loop.devices, next(batches)), jax.random.key(step)
+        update = update or loop.compile(*arguments)
+        state, scalars = update(*arguments)
+        losses.append(scalars["loss"])
+    return state, np.array(losses)
 
 
 def figures(name: str, devices: int, state, data) -> dict:
     """Figures of a state, every video scored once by so many devices."""
     config = config_of(name, devices)
     system = load_system(config)
-    own = data[system.kind]
-    config.data.dir = str(own.folder)
-    final = system.finalize(mesh.local(state), own)
+    dataset = data[system.kind]
+    config.data.dir = str(dataset.folder)
+    final = system.finalize(mesh.local(state), dataset)
     if not system.scores_videos:
-        return system.figures(final, own)
-    videos = system.videos(own, "test")
-    found = list(system.score(final, videos))
-    assert len({one.video for one in found}) == len(found) == len(videos)
-    return evaluate.figures(config, found)
+        return system.figures(final, dataset)
+    videos = system.videos(dataset, "test")
+    scores = list(system.score(final, videos))
+    assert len({of_video.video for of_video in scores}) == len(scores) == len(videos)
+    return evaluate.figures(config, scores)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -108,13 +103,15 @@ def test_twenty_steps_and_the_figures(name, data, request):
     first = jax.device_get(alone[2])
     state, expected = steps(*alone)
     assert len(set(expected.tolist())) == STEPS
-    known = figures(name, 1, state, data)
+    expected_figures = figures(name, 1, state, data)
     for devices in (2, 8) if request.config.getoption("--whole") else (8,):
-        _, found = steps(*start(config_of(name, devices), data, first))
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        _, losses = steps(*start(config_of(name, devices), data, first))
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
         measured = figures(name, devices, state, data)
-        assert measured.keys() == known.keys()
-        np.testing.assert_allclose(list(measured.values()), list(known.values()), rtol=1e-6)
+        assert measured.keys() == expected_figures.keys()
+        np.testing.assert_allclose(
+            list(measured.values()), list(expected_figures.values()), rtol=1e-6
+        )
 
 
 def test_a_checkpoint_of_one_device_goes_on_on_eight_and_back(data, tmp_path):
@@ -128,9 +125,9 @@ def test_a_checkpoint_of_one_device_goes_on_on_eight_and_back(data, tmp_path):
                 assert saved == done
                 sets = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)}
                 assert sets == {devices}
-            state, found = steps(system, loop, state, done, last)
+            state, new_losses = steps(system, loop, state, done, last)
             checkpoints.save(last, state)
-        losses.extend(found)
+        losses.extend(new_losses)
         done = last
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
@@ -145,14 +142,14 @@ def test_shared_parameters_train_as_whole_ones(data, tmp_path, monkeypatch):
         return np.prod(leaf.sharding.shard_shape(leaf.shape)) / leaf.size
 
     assert largest(state) == 1 / 8
-    state, found = steps(system, loop, state)
+    state, losses = steps(system, loop, state)
     assert largest(state) == 1 / 8
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    whole = mesh.local(state)
-    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(whole)} == {1}
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    local = mesh.local(state)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(local)} == {1}
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(STEPS, state)
         checkpoints.wait()
-        restored, _ = checkpoints.restore(mesh.abstract(mesh.make(BATCH, 1), whole))
-    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(restored), strict=True):
-        np.testing.assert_array_equal(one, other)
+        restored, _ = checkpoints.restore(mesh.abstract(mesh.make(BATCH, 1), local))
+    for leaf, restored_leaf in zip(jax.tree.leaves(local), jax.tree.leaves(restored), strict=True):
+        np.testing.assert_array_equal(leaf, restored_leaf)

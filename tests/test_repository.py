@@ -49,6 +49,10 @@ def programs_of(text):
     return re.findall(rf"python -m ((?:{FOLDERS})[\w.]+\w)", text)
 
 
+TABLE = re.compile(r"^\| file in `(vadjax/[\w/]*)` .*\n\|.*\n((?:\|.*\n)+)", re.M)  # folder, rows
+CONFIG = re.compile(r"configs/(\w+)\.py(?::(\w+))?")  # name, variant
+
+
 def test_names_in_a_text_are_found():
     text = "See `tests/golden/` and docs/a/b.md (not x/docs/c.md): python -m vadjax.main --x"
     assert paths_of(text) == ["docs/a/b.md", "tests/golden/"]
@@ -66,19 +70,27 @@ def test_files_and_programs_that_a_page_names_are_there(page):
 
 @page_ids
 def test_files_in_the_table_of_a_folder_are_there(page):
-    tables = re.findall(
-        r"^\| file in `(vadjax/[\w/]*)` .*\n\|.*\n((?:\|.*\n)+)", page.read_text(), re.M
-    )
-    for folder, rows in tables:
+    for folder, rows in TABLE.findall(page.read_text()):
         names = re.findall(r"`(\w+\.py)`", " ".join(row.split("|")[1] for row in rows.splitlines()))
         assert names and not [name for name in names if not (ROOT / folder / name).is_file()]
 
 
 @page_ids
 def test_configs_and_variants_that_a_page_names_are_there(page):
-    for name, variant in re.findall(r"configs/(\w+)\.py(?::(\w+))?", page.read_text()):
+    for name, variant in CONFIG.findall(page.read_text()):
         config = importlib.import_module(f"configs.{name}")
-        config.get_config(variant or "")
+        assert config.get_config(variant).system, name
+
+
+def test_every_kind_of_name_is_found_in_the_pages():
+    """A pattern that finds nothing any more would make the tests above pass."""
+    texts = [page.read_text() for page in PAGES]
+    assert len({path for text in texts for path in paths_of(text)}) > 50
+    assert len({module for text in texts for module in programs_of(text)}) > 20
+    assert len({folder for text in texts for folder, _ in TABLE.findall(text)}) >= 3
+    configs = {name for text in texts for name, _ in CONFIG.findall(text)}
+    assert len(configs) > 10
+    assert any(variant for text in texts for _, variant in CONFIG.findall(text))
 
 
 def test_every_folder_of_tests_is_a_package():

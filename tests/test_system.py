@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from configs import ucf_mil
-from tests.helpers.places import ROOT
+from tests.helpers.systems import SYSTEMS
 from vadjax.scores.files import Scores
 from vadjax.system import System, load_system
 
-NAMES = sorted(path.parent.name for path in (ROOT / "vadjax/systems").glob("*/system.py"))
 HOSTILE = (
     *(
         "os.path",
@@ -98,7 +97,7 @@ def test_what_a_module_lacks_is_not_taken_for_the_module(tmp_path, monkeypatch):
         load_system(config("of_a_user.system"), any_module=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_is_one(name):
     module = __import__(f"vadjax.systems.{name}.system", fromlist=["System"])
     assert issubclass(module.System, System)

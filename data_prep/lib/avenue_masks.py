@@ -1,6 +1,7 @@
 """Masks of CUHK Avenue, `N_label.mat`.
 
-Apart from the program, so that a pipeline of `data_prep.lib.beam` can send them to its machines.
+They are not in the program's own module, so that a pipeline of `data_prep.lib.beam` can send them
+to its machines.
 """
 
 import math
@@ -27,21 +28,24 @@ def read_masks(path: pathlib.Path, frames: Iterable[Picture] | int | None = None
     Raises:
       ValueError: not such a file, masks of different sizes, or an array that fits no order.
     """
-    found = _named(path, mat.read_mat(path, NAME))
-    if found.dtype != object:
-        volume = found[..., None] if found.ndim == 2 else found  # MATLAB drops a last axis of 1
+    content = _vol_label(path, mat.read_mat(path, NAME))
+    # One array of numbers, whose order of axes is found by the number of frames
+    if content.dtype != object:
+        volume = content[..., None] if content.ndim == 2 else content  # MATLAB drops a last 1
         return ArrayMasks(volume, str(path), frames)
-    masks = [np.asarray(mask) > 0 for mask in found.reshape(-1, order="F")]
+    # A cell array; MATLAB counts its cells down the columns
+    masks = [np.asarray(mask) > 0 for mask in content.reshape(-1, order="F")]
     sizes = sorted({mask.shape for mask in masks})
     if len(sizes) != 1:
         raise ValueError(f"{path}: volLabel has masks of sizes {sizes}; expected one")
     return ArrayMasks(np.stack(masks), str(path), order="thw")
 
 
-def _named(path: pathlib.Path, found: Mapping):
-    if NAME not in found:
+def _vol_label(path: pathlib.Path, variables: Mapping):
+    """What is stored for the variable `volLabel`; refuses a file without it."""
+    if NAME not in variables:
         raise ValueError(f"{path}: has no volLabel; is it a mask file of Avenue?")
-    return found[NAME]
+    return variables[NAME]
 
 
 class LazyMasks:
@@ -56,7 +60,8 @@ class LazyMasks:
         self._path, self._frames = path, frames
 
     def __len__(self) -> int:
-        shape, cells = _named(self._path, mat.shapes(self._path))
+        # Cells are counted in the header; the frames of one array only show when it is read
+        shape, cells = _vol_label(self._path, mat.shapes(self._path))
         return math.prod(shape) if cells else len(read_masks(self._path, self._frames))
 
     def __iter__(self) -> Iterator[Picture]:

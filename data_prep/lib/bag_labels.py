@@ -31,13 +31,15 @@ def find_truth(folder: pathlib.Path) -> pathlib.Path:
       FileNotFoundError: there are none.
       ValueError: several.
     """
+    # One file for all videos: S3R's JSON, or the array of RTFM and others
     for pattern in ("*ground_truth*.json", "gt*.npy"):
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        paths = sorted(folder.glob(pattern))
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
             raise ValueError(f"{folder}: {names}; say which one to take with --truth")
-        if found:
-            return found[0]
+        if paths:
+            return paths[0]
+    # A .mat file for each anomalous video, or UCF-Crime's own annotations
     if next(folder.glob("*.mat"), None):
         return folder
     if path := find_annotation(folder):
@@ -55,9 +57,9 @@ def read_truth(
 
     Args:
       path: JSON, `.npy`, folder of `.mat` files, or annotations.
-      names: of the videos, in the order of the list.
-      anomalous: 1 for videos that are listed as anomalous, else 0.
-      snippets: tau of each.
+      names: names of the videos, in the order of the list.
+      anomalous: 1 for each video that is listed as anomalous, else 0.
+      snippets: number of snippets, tau, of each video.
 
     Raises:
       FileNotFoundError: no labels of a video.
@@ -66,12 +68,13 @@ def read_truth(
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder of labels (--truth)")
+    # A folder has files of anomalous videos only; the form of one file is told by its ending
     if path.is_dir():
         labels = [
             _read_events(path / f"{name}.mat", tau)
-            if bad
+            if is_anomalous
             else np.zeros(CLIP_FRAMES * tau, np.uint8)
-            for name, bad, tau in zip(names, anomalous, snippets, strict=True)
+            for name, is_anomalous, tau in zip(names, anomalous, snippets, strict=True)
         ]
     elif path.suffix == ".npy":
         labels = _split(path, arrays.read_npy(path).reshape(-1), snippets)
@@ -79,26 +82,37 @@ def read_truth(
         labels = _read_annotation(path, names, snippets)
     else:
         labels = _read_json(path, names, snippets)
-    for name, bad, found in zip(names, anomalous, labels, strict=True):
-        _check_values(path, name, bad, found)
+    for name, is_anomalous, video_labels in zip(names, anomalous, labels, strict=True):
+        _check_values(path, name, is_anomalous, video_labels)
     return labels
 
 
 def intervals(labels: np.ndarray) -> np.ndarray:
     """The runs of ones in labels [T], as `[start, stop)`: int32 [n, 2]."""
+    # Where a run begins the difference is 1, behind its end -1: they alternate
     edges = np.diff(np.concatenate([[0], labels, [0]]).astype(np.int8))
     return np.flatnonzero(edges).reshape(-1, 2).astype(np.int32)
 
 
 def fit_length(name: str, labels: np.ndarray, snippets: int) -> np.ndarray:
-    """Labels of a video with the last repeated for the frames that its last snippet lacks.
+    """Labels of a video, of which the last is repeated to the end of its last snippet.
+
+    Args:
+      name: of the video, for messages.
+      labels: labels of its frames [T].
+      snippets: its number of snippets.
+
+    Returns:
+      Labels [16 · snippets].
 
     Raises:
-      ValueError: they are as long as fewer or more snippets.
+      ValueError: the labels are of fewer or more snippets.
     """
+    # Spec s3r §1.3: 3, 7 or 15 frames are missing in ShanghaiTech
     frames, short = CLIP_FRAMES * snippets, CLIP_FRAMES * snippets - len(labels)
     if 0 <= short < CLIP_FRAMES and len(labels):
         return np.concatenate([labels, np.repeat(labels[-1:], short)])
+    # Labels and features that leave out or fill up the last snippet differ by one snippet at most
     if short == CLIP_FRAMES:
         reason = "the labels lack those of the last snippet, which may be incomplete in the video"
     elif -CLIP_FRAMES <= short < 0:
@@ -114,21 +128,26 @@ def fit_length(name: str, labels: np.ndarray, snippets: int) -> np.ndarray:
     )
 
 
-def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]) -> list:
+def _read_json(
+    path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
+) -> list[np.ndarray]:
+    """Labels from S3R's JSON."""
     try:
         content = json_files.read(path, {...: {"num_frames": int, "labels": object}})
     except ValueError as error:
-        told = str(error).removeprefix(f"{path}: ")
+        reason = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: cannot be read ({told}); expected JSON "
+            f"{path}: cannot be read ({reason}); expected JSON "
             '{video: {"num_frames": n, "labels": [0, 1, …]}}'
         ) from error
+    # It must have every video of the list, and may have others
     content = {name: (entry["num_frames"], entry["labels"]) for name, entry in content.items()}
     if missing := [name for name in names if name not in content]:
         raise FileNotFoundError(f"{path}: no labels of {len(missing)} videos: {missing[:4]}")
     if others := sorted(content.keys() - {*names}):
         text.note(f"{path}: labels of {len(others)} videos that the list lacks: {some(others)}")
-    found, padded = [], 0
+    # Labels up to the last frame are made as long as the snippets, which is told once for all
+    fitted, padded = [], 0
     for name, tau in zip(names, snippets, strict=True):
         frames, labels = content[name]
         if not isinstance(labels, list) or not all(isinstance(n, int | float) for n in labels):
@@ -137,21 +156,21 @@ def _read_json(path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
             )
         if len(labels) != frames:
             raise ValueError(f"{path}: {name} has {frames} frames but {len(labels)} labels")
-        found.append(fit_length(f"{path}: {name}", np.asarray(labels), tau))
-        padded += len(found[-1]) > len(labels)
+        fitted.append(fit_length(f"{path}: {name}", np.asarray(labels), tau))
+        padded += len(fitted[-1]) > len(labels)
     if padded:
         warnings.warn(
             f"{path}: {padded} of {len(names)} videos have labels up to their last frame, inside a "
             f"snippet of {CLIP_FRAMES}; the last label was repeated to its end",
             stacklevel=2,
         )
-    return found
+    return fitted
 
 
 def _read_annotation(
     path: pathlib.Path, names: Sequence[str], snippets: Sequence[int]
 ) -> list[np.ndarray]:
-    """Labels from UCF-Crime's own annotations, whose frames count from 1."""
+    """Labels from UCF-Crime's own annotations, which `read_annotation` makes `[start, stop)`."""
     events = {entry.name: entry.intervals for entry in read_annotation(path)}
     if missing := [name for name in names if name not in events]:
         raise FileNotFoundError(f"{path}: no line for {len(missing)} videos: {some(missing)}")
@@ -172,39 +191,41 @@ def _read_annotation(
 
 
 def _split(path: pathlib.Path, labels: np.ndarray, snippets: Sequence[int]) -> list[np.ndarray]:
-    """The labels of each video from those of all."""
+    """The labels of each video from those of all, one after the other in the order of the list."""
     frames = CLIP_FRAMES * np.array(snippets)
     if len(labels) != frames.sum():
-        away = len(labels) - frames.sum()
+        surplus = len(labels) - frames.sum()
         hint = ""
-        if 0 < abs(away) <= CLIP_FRAMES:
+        if 0 < abs(surplus) <= CLIP_FRAMES:
             hint = ": as many as the last snippet of one video has or lacks"
         raise ValueError(
             f"{path}: {len(labels):,} labels, but the {len(frames)} test videos have "
             f"{sum(snippets):,} snippets of {CLIP_FRAMES} frames, which are {frames.sum():,}, "
-            f"{abs(away):,} {'fewer' if away > 0 else 'more'}{hint}. Are the list and the labels "
-            "of the same set?"
+            f"{abs(surplus):,} {'fewer' if surplus > 0 else 'more'}{hint}. Are the list and the "
+            "labels of the same set?"
         )
     return np.split(labels, np.cumsum(frames)[:-1])
 
 
 def _read_events(path: pathlib.Path, snippets: int) -> np.ndarray:
-    """Labels from `Annotation_file.Anno`, [events, 2]; an event of negative frames is none."""
+    """Labels from `Annotation_file.Anno`, [events, 2]; a row that begins below 0 is no event."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no annotation of this anomalous test video")
     try:
-        found = read_mat(path, "Annotation_file").get("Annotation_file", EMPTY)
+        struct = read_mat(path, "Annotation_file").get("Annotation_file", EMPTY)
     except ValueError as error:
-        told = str(error).removeprefix(f"{path}: ")
+        reason = str(error).removeprefix(f"{path}: ")
         raise ValueError(
-            f"{path}: cannot be read ({told}); expected Annotation_file.Anno, [events, 2]"
+            f"{path}: cannot be read ({reason}); expected Annotation_file.Anno, [events, 2]"
         ) from error
-    record = found.flat[0] if found.dtype == object and found.size == 1 else None
+    # A struct of MATLAB is an array of one record with the field Anno
+    record = struct.flat[0] if struct.dtype == object and struct.size == 1 else None
     events = record.get("Anno") if isinstance(record, dict) else None
     if events is None or events.dtype.kind not in "iuf" or events.size % 2:
         raise ValueError(f"{path}: expected Annotation_file.Anno, [events, 2]")
     if not np.isfinite(events).all() or (np.abs(events) > MAX_FRAMES).any():
         raise ValueError(f"{path}: an event whose frames are not between 0 and {MAX_FRAMES:,}")
+    # Frames start … end are 1, inclusive; a frame past the last is cut off (spec s3r §1.3)
     events = events.astype(np.int64).reshape(-1, 2)
     frames = CLIP_FRAMES * snippets
     labels = np.zeros(frames, np.uint8)
@@ -219,8 +240,10 @@ def _read_events(path: pathlib.Path, snippets: int) -> np.ndarray:
 
 
 def _check_values(path: pathlib.Path, name: str, anomalous: int, labels: np.ndarray) -> None:
+    """Refuses labels other than 0 and 1, and labels that contradict the list."""
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{path}: {name} has labels other than 0 and 1")
+    # A list in another order than the labels shows here
     if bool(anomalous) != bool(labels.any()):
         listed, has = ("anomalous", "no") if anomalous else ("normal", f"{int(labels.sum()):,}")
         raise ValueError(

@@ -27,7 +27,18 @@ from .feature_index import Files
 
 
 class Reader:
-    """Reads the bags of the entries and checks them against each other."""
+    """Reads the bags of the entries and checks them against each other.
+
+    Args:
+      features: the feature files of a folder.
+      segments: rows of a bag.
+      pool: rows of the files are clips, to be pooled to segments (spec mil §3).
+      normalize: divide every row of each stream by its L2 norm.
+      axes: order of the axes of files of several crops, a name of `AXES`; None: by their sizes.
+
+    Attributes:
+      widths: columns of each stream; None before the first bag of a layout that does not say it.
+    """
 
     def __init__(
         self,
@@ -40,13 +51,14 @@ class Reader:
         self.features, self.segments, self.pool = features, segments, pool
         self.normalize, self._axes = normalize, axes
         self.widths = [1024, 1024] if features.layout == "two-stream" else None
-        self._set_by, self._first = "the layout", None
+        self._widths_set_by = "the layout"  # or the file that was read first, for messages
+        self._first_crops: tuple[int, pathlib.Path] | None = None  # number of crops of that file
         self._files: dict[str, list[Files]] = {}  # by the listed path
-        self._axis: int | None = None  # of the crops; None: every file by its own sizes
-        self._rows: dict[str, int] = {}
+        self._axis: int | None = None  # axis of the crops; None: every file by its own sizes
+        self._rows: dict[str, int] = {}  # by the listed path
 
     def files(self, entry: Entry) -> list[Files]:
-        """The files of a video, one tuple a stream."""
+        """The files of a video, one tuple for each stream."""
         if entry.path not in self._files:
             self._files[entry.path] = self.features.find(entry)
         return self._files[entry.path]
@@ -57,9 +69,12 @@ class Reader:
         """Drops entries without files if `skip_missing`, else refuses them; names other files.
 
         Args:
-          splits: the entries of each.
-          skip_missing: leave out those without files.
-          lists: where they are listed, for messages.
+          splits: split → its entries.
+          skip_missing: leave out entries without files.
+          lists: where the entries are listed, for messages.
+
+        Returns:
+          Split → the entries that have files.
 
         Raises:
           FileNotFoundError: a listed file is not there.
@@ -74,6 +89,7 @@ class Reader:
         ]
         if missing:
             _report_missing(missing, self.features.folder, skip_missing, lists)
+        # A video stays if it has the files of all streams
         kept = {
             split: [entry for entry in entries if all(self.files(entry))]
             for split, entries in splits.items()
@@ -100,15 +116,17 @@ class Reader:
         """Finds the axis of the crops, and how many rows the videos have, from all headers.
 
         Raises:
-          ValueError: as `raw_shape`, `crops_axis` and `shape_of`; or segments are to be pooled.
+          ValueError: as `raw_shape`, `crops_axis` and `shape_of`; or rows are to be pooled that are
+            segments already.
         """
+        # A video may be listed several times, and its files are looked at once
         entries = {entry.path: entry for split in splits.values() for entry in split}.values()
         streams = [files for entry in entries for files in self.files(entry)]
         shapes = {path: raw_shape(path) for files in streams for path in files}
         axes = known_axes(self.features.folder, self._axes)
         self._axis = crops_axis([*shapes.values()], axes, self.features.folder)
         for entry in entries:
-            first, *_ = self.files(entry)  # the rows of other streams are compared while reading
+            first, *_ = self.files(entry)  # the rows of other streams are checked while reading
             shape = shape_of(first, [shapes[path] for path in first], self._axis)
             self._rows[entry.path] = shape.rows
         if self.pool and len(entries) > 1 and {*self._rows.values()} == {self.segments}:
@@ -120,12 +138,18 @@ class Reader:
     def add_frames(self, entries: list[Entry], frames: pathlib.Path | None) -> list[Entry]:
         """Test videos with their numbers of frames: of the list, of `frames`, or of their clips.
 
+        Args:
+          entries: the test videos.
+          frames: file of lines NAME FRAMES; None: there is none.
+
         Raises:
-          FileNotFoundError, ValueError: as `read_frames`; a number is not known, or there are two.
+          FileNotFoundError, ValueError: as `read_frames`; or no number of frames is known of a
+            video, or two different ones are.
         """
-        known = read_frames(frames) if frames else {}
-        _check_frames(entries, known, frames)
-        lacking = [e.name for e in entries if not e.num_frames and e.name not in known]
+        counts = read_frames(frames) if frames else {}
+        _check_frames(entries, counts, frames)
+        lacking = [e.name for e in entries if not e.num_frames and e.name not in counts]
+        # Without a number, the rows must tell it: they do if they are clips and not segments
         settings = read_settings(self.features.folder) or {}
         clips = self.pool or bool(settings and not settings.get("pooling"))
         if lacking and (frames or not clips):
@@ -143,13 +167,14 @@ class Reader:
 
         def count(entry: Entry) -> int:
             covered = step * (self._rows[entry.path] - 1) + CLIP_FRAMES
-            return entry.num_frames or known.get(entry.name) or covered
+            return entry.num_frames or counts.get(entry.name) or covered
 
         return [dataclasses.replace(entry, num_frames=count(entry)) for entry in entries]
 
     def bags(self, split: str, entries: list[Entry], names: Sequence[str]) -> Iterator[dict]:
         """The bags of a split as examples, in the order of the lists; intervals are checked."""
         for entry, name in zip(entries, names, strict=True):
+            # Training videos keep their video-level label only
             intervals = () if split == "train" else entry.intervals
             yield Bag(
                 video=name,
@@ -161,7 +186,12 @@ class Reader:
             ).to_example()
 
     def read(self, entry: Entry) -> np.ndarray:
-        """Features of a video, streams side by side: float32 [crops, segments, D]."""
+        """Features of a video, streams side by side: float32 [crops, segments, D].
+
+        Raises:
+          ValueError: as `read_video`; another number of rows than segments, or other columns or
+            crops than the videos before.
+        """
         streams = []
         for i, files in enumerate(self.files(entry)):
             crops = read_video(files, self._axis)
@@ -170,25 +200,29 @@ class Reader:
         return np.concatenate(streams, axis=2)
 
     def _check(self, stream: int, crops: np.ndarray, files: Files) -> None:
-        """Refuses other columns than those of the videos before, or other crops."""
+        """Refuses other columns than those of the videos before, or another number of crops."""
         (count, _, width), path = crops.shape, files[-1]
+        # Columns: of the layout, or of the first file
         if self.widths is None:
-            self.widths, self._set_by = [width], str(path)
+            self.widths, self._widths_set_by = [width], str(path)
         if width != self.widths[stream]:
             raise ValueError(
                 f"{path}: {width} columns, expected {self.widths[stream]} "
-                f"(set by {self._set_by}); is this another network's feature?"
+                f"(set by {self._widths_set_by}); is this another network's feature?"
             )
-        self._first = self._first or (count, path)
-        if count != self._first[0]:
+        # Crops: of the first file
+        self._first_crops = self._first_crops or (count, path)
+        if count != self._first_crops[0]:
             advice = "extract all videos with the same --crops"
             if len(files) > 1:
                 advice = "add the files of the crops that one of them lacks"
             raise ValueError(
-                f"{path}: {count} crops, {self._first[1]} has {self._first[0]}; {advice}"
+                f"{path}: {count} crops, {self._first_crops[1]} has {self._first_crops[0]}; "
+                f"{advice}"
             )
 
     def _segments(self, rows: np.ndarray, path: pathlib.Path) -> np.ndarray:
+        """Segments of one crop, [segments, columns], from its rows [n, columns]."""
         if self.pool:
             return pool_clips(rows, self.segments, self.normalize)
         if len(rows) != self.segments:
@@ -199,7 +233,7 @@ class Reader:
         return normalize_rows(rows) if self.normalize else rows
 
     def _advice(self, rows: int) -> str:
-        """What to do about a video that has so many rows."""
+        """What to do about a video that has so many rows, by what others have."""
         counts = Counter(self._rows.values())
         settings = read_settings(self.features.folder) or {}
         if 2 * counts[self.segments] > counts.total():
@@ -212,10 +246,10 @@ class Reader:
         return advice
 
     def extraction(self) -> dict | None:
-        """All that was done from frames to rows; None where it is not known how it began.
+        """How rows were made of frames, for the manifest; None if the folder does not say it.
 
         Raises:
-          ValueError: what is to be pooled is pooled already.
+          ValueError: rows are to be pooled that are pooled already.
         """
         settings = read_settings(self.features.folder)
         if settings is None:
@@ -231,6 +265,7 @@ class Reader:
                 "second; the numbers of frames in the lists are taken to be of this rate",
                 stacklevel=2,
             )
+        # Later entries win: what is done here comes after what the extraction did
         pooled = {"pooling": "mean", "segments": self.segments} if self.pool else {}
         normalize = self.normalize or bool(settings.get("normalize"))
         return {"pooling": None, "segments": None, **settings, **pooled, "normalize": normalize}
@@ -242,6 +277,7 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
     Raises:
       ValueError: the length is unknown or too large, or an interval begins past the end.
     """
+    # What a test video must have
     if entry.num_frames is None:
         raise ValueError(f"{entry.name}: a test video needs its number of frames")
     if entry.num_frames > MAX_FRAMES:
@@ -250,6 +286,7 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
         )
     if entry.label and not entry.intervals:
         raise ValueError(f"{entry.name}: an anomalous test video needs its intervals")
+    # Two published intervals end one frame past their videos
     clipped = []
     for start, stop in entry.intervals:
         if not 0 <= start < min(stop, entry.num_frames):
@@ -269,7 +306,7 @@ def clip_intervals(entry: Entry) -> list[tuple[int, int]]:
 def _report_missing(
     missing: list[pathlib.Path], folder: pathlib.Path, skip: bool, lists: object
 ) -> None:
-    """Says which files are not there; refuses that unless their videos are to be left out."""
+    """Prints which files are not there if their videos are to be left out, else refuses them."""
     if skip:
         names = some([path.name for path in missing])
         print(f"Left out: {len(missing):,} listed feature files that are not there, {names}")
@@ -284,12 +321,18 @@ def _report_missing(
 
 
 def _check_frames(
-    entries: list[Entry], known: Mapping[str, int], source: pathlib.Path | None
+    entries: list[Entry], counts: Mapping[str, int], source: pathlib.Path | None
 ) -> None:
-    """Refuses numbers of frames that differ from the list's, or are those of two videos."""
+    """Refuses numbers of frames that differ from the list's, or may be those of two videos.
+
+    Args:
+      entries: the test videos.
+      counts: name of a video → number of its frames.
+      source: the file of these numbers, for messages.
+    """
     names = Counter(entry.name for entry in entries)
     for entry in entries:
-        count = known.get(entry.name)
+        count = counts.get(entry.name)
         if count and entry.num_frames not in (None, count):
             raise ValueError(
                 f"{entry.path}: {entry.num_frames:,} frames in the list, {count:,} in {source}"

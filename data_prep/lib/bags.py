@@ -15,7 +15,7 @@ import dataclasses
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -45,6 +45,7 @@ PUBLISHED = {
     "ucf_crime": {"train": (810, 800), "test": (140, 150)},
 }
 SPLITS = ("train", "test")
+Listed = tuple[str, Entry, Files]  # name in the dataset, entry of the list, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Lists:
     """The two lists of a set, and the labels of the test frames if they are named.
 
     Attributes:
-      train: S3R's or RTFM's list of training videos.
-      test: of test videos.
+      train: the list of training videos, S3R's or RTFM's.
+      test: the list of test videos.
       truth: JSON, `.npy`, or folder of `.mat` files; None: beside the list of test videos.
     """
 
@@ -72,16 +73,17 @@ def find_lists(*folders: pathlib.Path) -> Lists | None:
       ValueError: a folder with lists of several sets.
     """
     for folder in folders:
-        pairs = [sorted(folder.glob(f"*.{split}.csv")) for split in ("training", "testing")]
-        if not any(pairs):
+        # S3R's CSVs, or else .list files, of which those of test videos say so in their names
+        by_split = [sorted(folder.glob(f"*.{split}.csv")) for split in ("training", "testing")]
+        if not any(by_split):
             lists = sorted(folder.glob("*.[Ll][Ii][Ss][Tt]"))
-            pairs = [
+            by_split = [
                 [p for p in lists if ("test" in p.name.lower()) == test] for test in (False, True)
             ]
-        if all(len(found) == 1 for found in pairs):
-            return Lists(*(found[0] for found in pairs))
-        if any(pairs):
-            names = ", ".join(path.name for found in pairs for path in found)
+        if all(len(paths) == 1 for paths in by_split):
+            return Lists(*(paths[0] for paths in by_split))
+        if any(by_split):
+            names = ", ".join(path.name for paths in by_split for path in paths)
             raise ValueError(
                 f"{folder}: has {names}; expected one list of training and one of test videos. "
                 "Name them with --train_list and --test_list"
@@ -111,6 +113,8 @@ def _label(path: pathlib.Path, videos: list[Entry], published: tuple[int, int]) 
     """The videos with labels: their own, by their prefix or folder, or by their position."""
     by_name = [video.name.startswith("Normal") for video in videos]
     by_folder = [video.folder.lower().startswith("normal") for video in videos]
+    # A folder's prefix counts only if not all videos share it; positions count only in a list as
+    # long as the published one (spec s3r §1.2)
     if videos[0].label is not None:
         labels = [video.label for video in videos]
     elif any(by_name):
@@ -129,6 +133,7 @@ def _label(path: pathlib.Path, videos: list[Entry], published: tuple[int, int]) 
             f"anomalous and then {published[1]} normal ones. Write a label, 0 or 1, after every "
             f"path, or a CSV with columns: {COLUMNS[0]},{LABEL}"
         )
+    # A list as long as the published one has as many videos of each kind
     counts = (sum(labels), len(labels) - sum(labels))
     if len(videos) == sum(published) and counts != published:
         raise ValueError(
@@ -159,10 +164,10 @@ def find_files(
     # Several folders of a list are classes, if they are there; one may be that of another machine
     classes = {video.folder for video in videos}
     strict = len(classes) > 1 and bool(classes & index.folders)
-    found = [index.find(video, split, strict) for video in videos]
+    files_of_videos = [index.find(video, split, strict) for video in videos]
     missing = [
         video.path if strict else video.name
-        for video, files in zip(videos, found, strict=True)
+        for video, files in zip(videos, files_of_videos, strict=True)
         if not files
     ]
     if missing:
@@ -171,35 +176,46 @@ def find_files(
             f"(NAME_i3d.npy or NAME.npy, or NAME__0.npy, ... of its crops) in {listed}: "
             f"{some(missing)}"
         )
+    # No file is that of two videos
     owners: dict[pathlib.Path, str] = {}
-    for video, files in zip(videos, found, strict=True):
+    for video, files in zip(videos, files_of_videos, strict=True):
         if owners.setdefault(files[0], video.path) != video.path:
             raise ValueError(
                 f"{owners[files[0]]} and {video.path} are two videos of the {split} list, but the "
                 f"only features of either are {files[0]}; add those of the other"
             )
-    return found
+    return files_of_videos
 
 
 def check_shapes(
     videos: Sequence[Files], axes: str | None, folder: pathlib.Path
 ) -> tuple[int, list[Shape]]:
-    """The axis of the crops in all files, and the sizes of videos of the same crops and columns.
+    """The axis of the crops in all files, and the sizes of each video.
+
+    Args:
+      videos: the files of each.
+      axes: order of the axes, a name of `AXES`; None: by the sizes of all arrays.
+      folder: of the files, for messages.
 
     Raises:
-      ValueError: as `crops_axis` and `shape_of`; or two videos differ.
+      ValueError: as `crops_axis` and `shape_of`; or two videos differ in crops or columns.
     """
-    arrays = [[raw_shape(path) for path in files] for files in videos]
-    flat = [shape for found in arrays for shape in found]
+    raw_shapes = [[raw_shape(path) for path in files] for files in videos]
+    flat = [shape for file_shapes in raw_shapes for shape in file_shapes]
     axis = crops_axis(flat, axes, folder, default=RTFM)
-    shapes = [shape_of(files, found, axis) for files, found in zip(videos, arrays, strict=True)]
+    shapes = [
+        shape_of(files, file_shapes, axis)
+        for files, file_shapes in zip(videos, raw_shapes, strict=True)
+    ]
+    # All videos have the crops and columns of the first
     for files, shape in zip(videos, shapes, strict=True):
-        for what in ("crops", "columns"):
-            first, size = getattr(shapes[0], what), getattr(shape, what)
+        for field in ("crops", "columns"):
+            first, size = getattr(shapes[0], field), getattr(shape, field)
             if size != first:
                 raise ValueError(
-                    f"{files[-1]}: {size} {what}, but {videos[0][-1]} has {first}; all videos of "
-                    f"a set have the same {what}. Extract them again alike, or list all their files"
+                    f"{files[-1]}: {size} {field}, but {videos[0][-1]} has {first}; all videos of "
+                    f"a set have the same {field}. Extract them again alike, or list all their "
+                    "files"
                 )
     return axis, shapes
 
@@ -222,11 +238,11 @@ def prepare(
     Args:
       features: folder of feature files.
       out: folder to make; must not exist.
-      lists: of the videos.
+      lists: the two lists of videos.
       name: name of the set, shown in reports.
-      published: split → anomalous and normal videos of the published list.
-      sampling: `"linear"` as S3R or `"mean"` as RTFM: snippets of training videos → segments.
-      segments: of training bags.
+      published: split → numbers of anomalous and normal videos of the published list.
+      sampling: how snippets become segments: `"linear"` as S3R, or `"mean"` as RTFM.
+      segments: rows of a training bag.
       axes: order of the axes of files of several crops, a name of `AXES`; None: by their sizes.
       file_format: as for `builder.write_dataset`.
       shards: per split; None: by size.
@@ -235,52 +251,38 @@ def prepare(
       FileNotFoundError: a folder, list, feature file or label is not there.
       ValueError: a file that cannot be used; the message names it.
     """
-    if sampling not in SAMPLINGS or segments < 1:
-        raise ValueError(
-            f"sampling {sampling!r} to {segments} segments; expected one of "
-            f"{', '.join(SAMPLINGS)}, and at least 1"
-        )
+    _check_sampling(sampling, segments)
+    # The videos of the lists, their names in the dataset, and their files
     folder = pathlib.Path(features)
     videos, index = read_lists(lists, published), Index(folder)
     names = {split: unique_names(videos[split], lists[split]) for split in SPLITS}
     files = {split: find_files(index, videos[split], split, lists[split]) for split in SPLITS}
+    # Sizes from the headers of all files; with them the labels of the test frames
     axis, shapes = check_shapes(files["train"] + files["test"], known_axes(folder, axes), folder)
     snippets = [shape.rows for shape in shapes[len(files["train"]) :]]
     labels = _read_truth(lists, names["test"], videos["test"], snippets)
     _name_unused(index, files, lists.truth)
     # Bags are read one by one while they are written
-    sample = SAMPLINGS[sampling]
-    train = (
-        _bag(name, video, sample(read_video(own, axis), segments))
-        for name, video, own in zip(names["train"], videos["train"], files["train"], strict=True)
-    )
-    test = (
-        _bag(name, video, read_video(own, axis), truth)
-        for name, video, own, truth in zip(
-            names["test"], videos["test"], files["test"], labels, strict=True
+    listed = {
+        split: zip(names[split], videos[split], files[split], strict=True) for split in SPLITS
+    }
+    bags = {
+        "train": _train_bags(listed["train"], axis, sampling, segments),
+        "test": _test_bags(listed["test"], axis, labels),
+    }
+    rows = segments * len(names["train"]) + sum(snippets)
+    rule = {"rule": sampling, "segments": segments}
+    options = {"name": name, "file_format": file_format, "shards": shards}
+    return _write(out, bags, shapes[0], rows, rule, **options)
+
+
+def _check_sampling(sampling: str, segments: int) -> None:
+    """Refuses an unknown rule, or bags without a segment."""
+    if sampling not in SAMPLINGS or segments < 1:
+        raise ValueError(
+            f"sampling {sampling!r} to {segments} segments; expected one of "
+            f"{', '.join(SAMPLINGS)}, and at least 1"
         )
-    )
-    return builder.write_dataset(
-        out,
-        name=name,
-        kind=KIND,
-        features=tfds_features(shapes[0].columns),
-        splits={
-            split: (bag.to_example() for bag in bags)
-            for split, bags in zip(SPLITS, (train, test), strict=True)
-        },
-        file_format=file_format,
-        shards=shards,
-        extra={
-            "streams": {"features": shapes[0].columns},
-            "crops": shapes[0].crops,
-            "sampling": {"rule": sampling, "segments": segments},
-        },
-        size=4
-        * shapes[0].crops
-        * shapes[0].columns
-        * (segments * len(names["train"]) + sum(snippets)),
-    )
 
 
 def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[str, list[Entry]]:
@@ -290,8 +292,8 @@ def read_lists(lists: Lists, published: Mapping[str, tuple[int, int]]) -> dict[s
       FileNotFoundError, ValueError: as `read_labelled`; or a video is in both lists.
     """
     videos = {split: read_labelled(lists[split], published[split]) for split in SPLITS}
-    if both := shared_videos(videos["train"], videos["test"]):
-        raise ValueError(f"{len(both)} videos are in both lists: {some(both)}")
+    if shared := shared_videos(videos["train"], videos["test"]):
+        raise ValueError(f"{len(shared)} videos are in both lists: {some(shared)}")
     return videos
 
 
@@ -307,7 +309,7 @@ def _name_unused(
     index: Index, files: Mapping[str, list[Files]], truth: pathlib.Path | None
 ) -> None:
     """Names the feature files that no list has; labels of frames may lie among them."""
-    used = {path for found in files.values() for own in found for path in own}
+    used = {path for videos in files.values() for paths in videos for path in paths}
     others = [
         str(path.relative_to(index.folder))
         for path in index.others(used)
@@ -317,26 +319,75 @@ def _name_unused(
         print(f"Not used: {len(others):,} feature files that no list has, {some(others)}")
 
 
+def _train_bags(listed: Iterable[Listed], axis: int, sampling: str, segments: int) -> Iterator[Bag]:
+    """Training bags, whose snippets are sampled to segments."""
+    sample = SAMPLINGS[sampling]
+    for name, video, files in listed:
+        yield _bag(name, video, sample(read_video(files, axis), segments))
+
+
+def _test_bags(listed: Iterable[Listed], axis: int, labels: list[np.ndarray]) -> Iterator[Bag]:
+    """Test bags with all their snippets, and the labels of their frames."""
+    for (name, video, files), frame_labels in zip(listed, labels, strict=True):
+        yield _bag(name, video, read_video(files, axis), frame_labels)
+
+
 def _bag(name: str, video: Entry, features: np.ndarray, labels: np.ndarray | None = None) -> Bag:
     """A training bag, or with the labels of its frames a test bag."""
-    known = labels is not None
+    for_test = labels is not None
     return Bag(
         video=name,
         label=video.label,
         class_name=class_of(video),
-        num_frames=CLIP_FRAMES * features.shape[1] if known else UNKNOWN_LENGTH,
-        intervals=bag_labels.intervals(labels) if known else np.zeros((0, 2), np.int32),
+        num_frames=CLIP_FRAMES * features.shape[1] if for_test else UNKNOWN_LENGTH,
+        intervals=bag_labels.intervals(labels) if for_test else np.zeros((0, 2), np.int32),
         features=features,
     )
 
 
+def _write(
+    out: str | pathlib.Path,
+    bags: Mapping[str, Iterator[Bag]],
+    shape: Shape,
+    rows: int,
+    sampling: Mapping,
+    **options,
+) -> dict:
+    """Writes the bags and returns the manifest.
+
+    Args:
+      out: folder to make.
+      bags: split → its bags.
+      shape: crops and columns of all bags are those of this video.
+      rows: rows of all bags together, for the room that they need.
+      sampling: rule and number of segments of the training bags, kept in the manifest.
+      **options: as for `builder.write_dataset`.
+    """
+    return builder.write_dataset(
+        out,
+        kind=KIND,
+        features=tfds_features(shape.columns),
+        splits={split: (bag.to_example() for bag in bags[split]) for split in SPLITS},
+        extra={"streams": {"features": shape.columns}, "crops": shape.crops, "sampling": sampling},
+        size=4 * shape.crops * shape.columns * rows,  # values are float32
+        **options,
+    )
+
+
 def parser(program: str, description: str, name: str) -> argparse.ArgumentParser:
-    """A parser with the flags that the programs for features share, `name` a set's default name."""
+    """A parser with the flags that the programs for features share.
+
+    Args:
+      program: name of the program in `data_prep`.
+      description: shown by `--help`.
+      name: the default of `--name`.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m data_prep.{program}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Where features, lists and labels are
     parser.add_argument("--features", required=True, help="folder of feature files")
     parser.add_argument("--labels", help="where lists and labels are (default: by the features)")
     parser.add_argument("--train_list", help="CSV or .list of training videos")
@@ -344,6 +395,7 @@ def parser(program: str, description: str, name: str) -> argparse.ArgumentParser
     parser.add_argument(
         "--truth", help="labels of frames: JSON, .npy, folder of .mat files, or annotations"
     )
+    # How bags are made of the features
     parser.add_argument(
         "--sampling", choices=SAMPLINGS, default="linear", help="of training bags (default linear)"
     )
@@ -377,5 +429,5 @@ def choose_lists(
     truth = pathlib.Path(truth) if truth else None
     if train_list:
         return Lists(pathlib.Path(train_list), pathlib.Path(test_list), truth)
-    found = find_lists(*folders)
-    return dataclasses.replace(found, truth=truth) if found else None
+    lists = find_lists(*folders)
+    return dataclasses.replace(lists, truth=truth) if lists else None

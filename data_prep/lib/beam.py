@@ -22,9 +22,9 @@ from vadjax.data.store import builder
 from vadjax.data.store.records import TFRecordSource, write_tfrecord
 from vadjax.runtime import replacing
 
-Worker = Callable[[str, Any], None]
-Arrays = Mapping[str, np.ndarray]
-Maker = Callable[[Any], Iterable[Arrays]]
+Worker = Callable[[str, Any], None]  # does the work for a name and an item
+Arrays = Mapping[str, np.ndarray]  # by their names
+Maker = Callable[[Any], Iterable[Arrays]]  # makes the results of an item
 
 
 def folder_beside(out: str | pathlib.Path) -> contextlib.AbstractContextManager[pathlib.Path]:
@@ -38,7 +38,7 @@ def in_order(
     shared: str | pathlib.Path,
     options: Sequence[str] = (),
 ) -> list[Iterator[dict[str, np.ndarray]]]:
-    """Makes something of every item, in the order that Beam chooses; gives it in that of the items.
+    """Makes arrays of every item by Beam, in any order, and returns them in the items' order.
 
     Args:
       items: whatever Beam can send to a machine.
@@ -47,19 +47,22 @@ def in_order(
       options: as for `each`.
 
     Returns:
-      For each item what was yielded; read, once, as it is asked for, and then removed.
+      An iterator for each item over what its function yielded. The arrays are read from `shared`
+      as they are asked for; the file of an item is removed after its last.
 
     Raises:
       FileNotFoundError: a result was written elsewhere.
       ImportError: Beam is not installed.
       ValueError: what the function raised, for the first item for which it did.
     """
+    # Each item gets a file, whose name is its rank
     shared = pathlib.Path(shared)
-    named = {f"{rank:06d}": item for rank, item in enumerate(items)}
-    failed = each(named, functools.partial(_writer, make, shared), shared, options)
+    by_name = {f"{rank:06d}": item for rank, item in enumerate(items)}
+    failed = each(by_name, functools.partial(_writer, make, shared), shared, options)
     if failed:
         raise ValueError(failed[min(failed)])
-    paths = [shared / name for name in named]
+    # A machine that does not see the folder has written into one of its own
+    paths = [shared / name for name in by_name]
     if missing := [path for path in paths if not path.is_file()]:
         raise FileNotFoundError(f"{missing[0]}: not there; do all machines see {shared.parent}?")
     return [_read(path) for path in paths]
@@ -67,22 +70,24 @@ def in_order(
 
 def _writer(make: Callable[[], Maker], shared: pathlib.Path) -> Worker:
     """A function of name and item that writes all arrays as a TFRecord file of .npz records."""
-    made = make()
+    arrays_of = make()
 
     def write(name: str, item: Any) -> None:
-        with replacing.file(shared / name) as own:  # Beam may give an item to two machines
-            write_tfrecord(own, map(_pack, made(item)))
+        with replacing.file(shared / name) as new:  # Beam may give an item to two machines
+            write_tfrecord(new, map(_pack, arrays_of(item)))
 
     return write
 
 
 def _pack(arrays: Arrays) -> bytes:
+    """The bytes of an .npz file of the arrays."""
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
 
 
 def _read(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the arrays of each record of a file that `_writer` wrote, then removes the file."""
     for record in TFRecordSource([path]):
         with np.load(io.BytesIO(record), allow_pickle=False) as arrays:
             yield dict(arrays)
@@ -98,11 +103,11 @@ def each(
     """Does the same work for every item, in the order that Beam chooses.
 
     Args:
-      items: name and item, for example the path, of each; it must mean the same on every machine.
-      make: called once in a process, returns the function of name and item that does the work.
-        It is sent to the machines, so it may be a function of a module with plain arguments.
+      items: name → item, for example a path, which must mean the same on every machine.
+      make: called once in a process; returns the function of name and item that does the work.
+        Beam sends it to the machines: take a function of a module with plain arguments.
       shared: folder that all machines see; notes of failures pass through it.
-      options: of Beam, as on a command line; none: this machine, one process.
+      options: options of Beam, as on a command line; empty: this machine, one process.
 
     Returns:
       Name and reason of every item for which the work raised ValueError or OSError. Any other
@@ -116,6 +121,7 @@ def each(
     except ImportError as error:
         raise ImportError("this needs Apache Beam: pip install 'vadjax[beam]'") from error
 
+    # The machines write [name, reason] of what fails into files, which are read at the end
     with replacing.beside(pathlib.Path(shared) / "failed") as notes:
         with beam.Pipeline(argv=[*(options or ["--runner=FnApiRunner"])]) as pipeline:
             _ = (
@@ -131,9 +137,9 @@ def each(
 
 
 def _do_fn(beam, make: Callable[[], Worker]):
-    """A DoFn that works on (name, item) and gives [name, reason] as JSON where this fails."""
+    """A DoFn that works on (name, item) and yields [name, reason] as JSON if that fails."""
 
-    class Work(beam.DoFn):
+    class Work(beam.DoFn):  # here, because Beam is imported only where it is used
         def setup(self):
             self._worker = make()
 

@@ -39,8 +39,8 @@ def write(
       FileExistsError, ImportError, ValueError: as `write_frames` and `store`.
     """
     with beam.folder_beside(out) as shared:
-        made = functools.partial(store, shared=shared, options=shlex.split(beam_options))
-        return write_frames(out, splits, store=made, **options)
+        store_by_beam = functools.partial(store, shared=shared, options=shlex.split(beam_options))
+        return write_frames(out, splits, store=store_by_beam, **options)
 
 
 def store(
@@ -50,7 +50,7 @@ def store(
     shared: str | pathlib.Path,
     options: Sequence[str] = (),
 ) -> dict[str, StoredVideos]:
-    """The videos of each split with their frames; as `one_by_one`, but made before it returns.
+    """The videos of each split with their frames, as `one_by_one`, but all made beforehand.
 
     Args:
       encoder: how frames are stored.
@@ -58,17 +58,22 @@ def store(
       shared: as for `beam.in_order`.
       options: as for `beam.in_order`.
 
+    Returns:
+      Split → its videos, each with its stored frames, which can be gone through once.
+
     Raises:
       ImportError, ValueError: as `beam.in_order`.
     """
+    # One pipeline for the videos of all splits, whose results come back in the same order
     listed = {split: [*videos] for split, videos in splits.items()}
-    videos = [video for own in listed.values() for video in own]
-    made = iter(beam.in_order(videos, functools.partial(_maker, encoder), shared, options))
+    all_videos = [video for videos in listed.values() for video in videos]
+    results = iter(beam.in_order(all_videos, functools.partial(_maker, encoder), shared, options))
     return {
-        split: [(video, (StoredFrame(**arrays) for arrays in next(made))) for video in own]
-        for split, own in listed.items()
+        split: [(video, (StoredFrame(**arrays) for arrays in next(results))) for video in videos]
+        for split, videos in listed.items()
     }
 
 
 def _maker(encoder: FrameEncoding) -> beam.Maker:
+    """Returns the function of a video that yields the arrays of its stored frames, by name."""
     return lambda video: (frame._asdict() for frame in encoder.frames(video))

@@ -32,25 +32,29 @@ def find(
     shared: str | pathlib.Path,
     options: Sequence[str] = (),
 ) -> Extract:
-    """Finds the objects of all videos; a function that gives those of one, once.
+    """Finds the objects of all videos.
 
     Args:
-      frames: dataset whose files all machines see, as those that `given` names.
-      extract: is told how many boxes were dropped.
+      frames: dataset of frames; all machines see its files, and those that `given` names.
+      extract: extractor of this machine, whose counts of dropped boxes are kept up to date.
       given: flags for `open_extractor`, which each machine calls.
       shared: as for `beam.in_order`.
       options: as for `beam.in_order`.
 
+    Returns:
+      Function that gives the objects of a video, once for each.
+
     Raises:
       ImportError, ValueError: as `beam.in_order`.
     """
+    # An item of the pipeline is the place of a video: its split and its number there
     counts = {split: len(Videos(frames, split)) for split in frames.splits}
     places = [(split, number) for split, count in counts.items() for number in range(count)]
     make = functools.partial(_maker, frames.folder.absolute(), absolute(given))
-    found = dict(zip(places, beam.in_order(places, make, shared, options), strict=True))
+    results = dict(zip(places, beam.in_order(places, make, shared, options), strict=True))
 
     def take(video: Video, say=None) -> VideoObjects:
-        (arrays,) = found[video.split, video.number]
+        (arrays,) = results[video.split, video.number]
         dropped = arrays.pop("dropped").tolist()
         extract.boxes.keep.dropped.update(dict(zip(DROPPED, dropped, strict=True)))
         return VideoObjects(video.name, video.num_frames, **arrays)
@@ -59,18 +63,20 @@ def find(
 
 
 def _maker(folder: pathlib.Path, given: Mapping) -> beam.Maker:
+    """Opens frames and extractor; returns the function of a place that yields the arrays of it."""
+    # The machine that began has compared the checksums
     frames, extract = open_frames(folder, verify="size"), open_extractor(**given)
     videos = {split: Videos(frames, split) for split in frames.splits}
     dropped = extract.boxes.keep.dropped
 
     def make(place: tuple[str, int]) -> Iterator[beam.Arrays]:
         split, number = place
-        dropped.clear()
-        found = extract(videos[split][number])
+        dropped.clear()  # the counts go back video by video
+        video_objects = extract(videos[split][number])
         yield {
-            "boxes": found.boxes,
-            "detector": found.detector,
-            "classifier": found.classifier,
+            "boxes": video_objects.boxes,
+            "detector": video_objects.detector,
+            "classifier": video_objects.classifier,
             "dropped": np.array([dropped[kind] for kind in DROPPED]),
         }
 
@@ -79,9 +85,11 @@ def _maker(folder: pathlib.Path, given: Mapping) -> beam.Maker:
 
 def absolute(given: Mapping) -> dict:
     """The same flags with absolute paths: a machine may work in another folder."""
+    # --boxes and --detector take names as well as paths
     names = (STORED, *detector.KINDS)
     paths = {flag: given[flag] for flag in PATHS if given.get(flag, STORED) not in names}
     paths = {flag: str(pathlib.Path(path).absolute()) for flag, path in paths.items()}
+    # The paths within NAME=WEIGHTS,…
     if text := given.get("teachers_named"):
         folders = teachers.parse(text).items()
         named = [f"{name}={pathlib.Path(folder).absolute()}" for name, folder in folders]

@@ -37,7 +37,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """`HxW` → (H, W).
 
     Raises:
-      ValueError: other text, or a size below 1.
+      ArgumentTypeError: other text, or a size below 1.
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or min(map(int, match.groups())) < 1:
@@ -46,16 +46,17 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_columns(text: str) -> tuple[str, ...]:
-    """Names of columns, parted by commas."""
+    """Names of columns, separated by commas."""
     return tuple(name.strip() for name in text.split(","))
 
 
 def report_errors(function: Callable, *args, **kwargs) -> Any:
-    """As `vadjax.runtime.command.report_errors`, without what checkpoints warn of on purpose."""
+    """As `vadjax.runtime.command.report_errors`, without the log messages of orbax."""
     logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     return command.report_errors(function, *args, **kwargs)
 
 
+# Kind of dataset → config that the summary proposes
 CONFIGS = {
     "features": "configs/ucf_mil.py",
     "frames": "configs/ped2_lgn.py",
@@ -70,17 +71,19 @@ def print_summary(out: str, manifest: Mapping) -> None:
         size = sum(shard["bytes"] for shard in split["shards"]) / 1e6
         print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
     print(f"Wrote {manifest['name']} to {out} ({manifest['format']}).")
-    where = f"--config.data.dir={out}"
+    # Objects are trained on together with their frames
+    data_flags = f"--config.data.dir={out}"
     if manifest["kind"] == "objects":
-        where = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
+        data_flags = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
     print(
-        f"Train on it: python -m vadjax.main --config={_config(manifest)} {where} "
+        f"Train on it: python -m vadjax.main --config={_config(manifest)} {data_flags} "
         "--workdir=runs/NAME"
     )
 
 
 def _config(manifest: Mapping) -> str:
-    """A config that trains on such a dataset; bags of crops are S3R's, or RTFM's."""
+    """A config that trains on such a dataset."""
+    # Only bags of snippets have a rule of sampling: linear as S3R, mean as RTFM
     if "sampling" not in manifest:
         return CONFIGS[manifest["kind"]]
     place = "shanghaitech" if manifest["name"].startswith("shanghaitech") else "ucf"
@@ -88,6 +91,8 @@ def _config(manifest: Mapping) -> str:
 
 
 def _describe(split: Mapping) -> str:
+    """Counts of a split, from its entry in the manifest, whose keys tell the kind of dataset."""
+    # Objects, then images, then bags, else frames
     if "objects" in next(iter(split.get("videos", [])), ()):
         frames = sum(video["frames"] for video in split["videos"])
         return f"{len(split['videos'])} videos, {frames:,} frames, {split['records']:,} objects"
@@ -103,16 +108,22 @@ def _describe(split: Mapping) -> str:
 
 
 def describe_tracks(tracks: dict[str, np.ndarray]) -> str:
-    """Counts and ranges of tracks [n, 6], by which a wrong order of columns shows."""
+    """Counts and ranges of tracks [n, 6], by which a wrong order of columns shows.
+
+    Args:
+      tracks: name of a video → rows `track, frame, x_min, y_min, x_max, y_max`.
+    """
     rows = np.concatenate([np.zeros((0, 6)), *tracks.values()])
-    count = sum(len(np.unique(found[:, 0])) for found in tracks.values())
+    count = sum(len(np.unique(video_rows[:, 0])) for video_rows in tracks.values())
     text = f"{len(tracks)} videos, {count} tracks, {len(rows):,} boxes"
     if not len(rows):
         return text
+    # A track has one box in a frame, unless columns were mixed up
     low, high = rows.min(0), rows.max(0)
-    twice = len(rows) - sum(len(np.unique(found[:, :2], axis=0)) for found in tracks.values())
-    again = f"; {twice:,} rows repeat a track and frame: is the order of columns right?"
+    distinct = sum(len(np.unique(video_rows[:, :2], axis=0)) for video_rows in tracks.values())
+    repeated = len(rows) - distinct
+    warning = f"; {repeated:,} rows repeat a track and frame: is the order of columns right?"
     return (
         f"{text}; frames {low[1]:g} to {high[1]:g}, x {low[2]:g} to {high[4]:g}, "
-        f"y {low[3]:g} to {high[5]:g}{again if twice else ''}"
+        f"y {low[3]:g} to {high[5]:g}{warning if repeated else ''}"
     )

@@ -1,4 +1,4 @@
-"""From the clips of a video to its files of features; what data_prep.extract_features runs."""
+"""Makes the files of features of a video from its clips, for data_prep.extract_features."""
 
 import dataclasses
 import pathlib
@@ -86,19 +86,21 @@ class Extractor:
           The videos that have no features yet.
 
         Raises:
-          ValueError: they are of others, which the message names, or of none that are known.
+          ValueError: the folder has features of other settings or videos, which the message names,
+            or of settings that are not known.
         """
         claim(self.out, self.settings)
         path = self.out / SOURCES
         sources = json_files.read(path, {...: str}) if is_there(path) else {}
+        # Features that are there must be of the same video; the rest is to be made
         todo = {}
         for name, video in videos.items():
             tail = video.parts[-3:]  # a folder of videos may be moved
             if not self.done(name):
                 todo[name] = video
-            elif pathlib.Path(before := sources.get(name, video)).parts[-3:] != tail:
+            elif pathlib.Path(source := sources.get(name, video)).parts[-3:] != tail:
                 raise ValueError(
-                    f"{self.files(name)[0]}: was made from {before}; {video} has the same name, "
+                    f"{self.files(name)[0]}: was made from {source}; {video} has the same name, "
                     "so name another --out"
                 )
         write_json(path, sources | {name: str(video) for name, video in todo.items()})
@@ -124,27 +126,29 @@ class Extractor:
         Args:
           name: of the video, CLASS/NAME.
           parts: clips as `decode` yields them.
-          say: is told how many snippets are done.
+          say: called with the number of snippets that are done.
 
         Raises:
           Unusable: the video cannot be read to its end.
         """
         features = self._features(parts, say)
-        columns = np.cumsum(list(self.net.widths.values()))[:-1]
-        for path, own in zip(self.files(name), np.split(features, columns, -1), strict=True):
-            rows = pool(own, **self._pooling.settings)
+        # The columns of the networks are side by side; each network has its own file
+        ends = np.cumsum(list(self.net.widths.values()))[:-1]
+        for path, stream in zip(self.files(name), np.split(features, ends, -1), strict=True):
+            rows = pool(stream, **self._pooling.settings)
             _write(path, rows[0] if len(rows) == 1 else rows)
 
     def _features(self, parts: Iterable, say: Callable[[int], None]) -> np.ndarray:
         """Features of a video, float32 [crops, snippets, D]."""
-        found, count = [], 0
+        features, count = [], 0
         for part in parts:
             if isinstance(part, Unusable):
                 raise part
-            found.append(self.net.features(part))
+            features.append(self.net.features(part))
             count += len(part)
             say(count)
-        return np.concatenate(found).swapaxes(0, 1)
+        # From [snippets, crops, D]
+        return np.concatenate(features).swapaxes(0, 1)
 
 
 def decode(
@@ -166,31 +170,41 @@ def decode(
             for part in net.clips(frames_of(path, reading)):
                 yield name, part
         except (ValueError, OSError, cv2.error) as error:
-            told = str(error).strip()
-            yield name, Unusable(told if str(path) in told else f"{path}: {told}")
+            # Yielded instead of raised: the videos after it can still be used
+            reason = str(error).strip()
+            yield name, Unusable(reason if str(path) in reason else f"{path}: {reason}")
 
 
 def claim(out: pathlib.Path, settings: Mapping) -> None:
-    """As `Extractor.claim`, for these settings."""
+    """Notes in a folder with what settings its features are made.
+
+    Args:
+      out: folder of the features; may not exist yet.
+      settings: what the features depend on.
+
+    Raises:
+      ValueError: the folder has features of other settings, or of settings that are not known.
+    """
     path = out / SETTINGS
     if out.is_dir() and not path.is_file() and any(out.rglob("*.npy")):
         raise ValueError(f"{out}: holds features but no {SETTINGS}; name another --out")
-    there = json_files.read(path, dict) if is_there(path) else settings
-    differ = [
-        f"  {name}: {there.get(name)!r} there, {settings.get(name)!r} here"
-        for name in sorted({*there, *settings})
-        if there.get(name) != settings.get(name)
+    stored = json_files.read(path, dict) if is_there(path) else settings
+    # A setting that is missing on one side counts as None
+    differences = [
+        f"  {name}: {stored.get(name)!r} there, {settings.get(name)!r} here"
+        for name in sorted({*stored, *settings})
+        if stored.get(name) != settings.get(name)
     ]
-    if differ:
+    if differences:
         raise ValueError(
             f"{out}: holds features of other settings:\n"
-            + "\n".join(differ)
+            + "\n".join(differences)
             + "\nName another --out, or give the same settings to go on"
         )
     write_json(path, settings)
 
 
 def _write(path: pathlib.Path, array: np.ndarray) -> None:
-    """Writes beside and renames, so that a file that is there is whole."""
+    """Writes an array beside its place and renames it, so that a file that is there is whole."""
     with replacing.file(path, 4 * array.size) as new, new.open("wb") as file:
         np.save(file, np.ascontiguousarray(array, np.float32))

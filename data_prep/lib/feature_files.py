@@ -23,7 +23,7 @@ SETTINGS = "settings.json"  # beside the files; data_prep.extract_features write
 TWO_STREAM = {"rgb": "all_rgbs/{}.mp4.npy", "flow": "all_flows/{}.mp4.npy"}
 OURS, RTFM = "crops,rows,columns", "rows,crops,columns"
 AXES = {OURS: 0, RTFM: 1}  # name → axis of the crops
-MOST_CROPS = 10  # that are published
+MOST_CROPS = 10  # published features have 5 or 10
 
 
 class Features:
@@ -53,7 +53,7 @@ class Features:
         return [self.folder / pattern.format(name) for pattern in self.streams.values()]
 
     def find(self, entry: Entry) -> list[Files]:
-        """Files of a video, one tuple a stream; an empty one where there are none.
+        """Files of a video, one tuple for each stream; an empty tuple where there are none.
 
         Raises:
           ValueError: several places have such files.
@@ -66,7 +66,8 @@ class Features:
     def unlisted(self, used: Iterable[pathlib.Path]) -> list[str]:
         """Names of the files that are none of `used`, relative to the folder."""
         used = {*used}
-        flat = any(path.parent == self.folder for path in used)  # else lists and labels lie there
+        # Files in the folder itself count only where features lie there: else they are labels
+        flat = any(path.parent == self.folder for path in used)
         return [
             str(path.relative_to(self.folder))
             for index in self.indices
@@ -85,6 +86,7 @@ def find_features(folder: pathlib.Path) -> Features:
         raise FileNotFoundError(f"{folder}: no such folder of features (--features)")
     if (folder / "all_rgbs").is_dir() or (folder / "all_flows").is_dir():
         return Features(folder, "two-stream")
+    # Text files in the folder itself may be lists, so they do not tell
     for layout, pattern in (("npy", "*/**/*.npy"), ("text", "*/**/*.txt"), ("npy", "*.npy")):
         if next(folder.glob(pattern), None):
             return Features(folder, layout)
@@ -113,13 +115,14 @@ def raw_shape(path: pathlib.Path) -> tuple[int, ...]:
         shape = (len(lines), len(lines[0].text.split())) if lines else (0, 0)
         return _check(path, np.dtype(np.float32), shape)
     try:
-        array = read_npy(path)  # refuses more than the file has, or less
+        array = read_npy(path)  # refuses a header that promises more than the file has, or less
     except ValueError:
-        array = arrays.read_npy(path)  # objects, or it says what is wrong
+        array = arrays.read_npy(path)  # reads an array of objects, or says what is wrong
     return _check(path, array.dtype, array.shape)
 
 
 def _check(path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, if it and the type can be those of features."""
     if dtype.kind not in "fiu" or len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(
             f"{path}: {dtype} {shape}; expected float [rows, columns] or, of several crops, "
@@ -129,19 +132,30 @@ def _check(path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]) -> tuple
 
 
 def _load_text(path: pathlib.Path) -> np.ndarray:
+    """Features of a text file, a row a line, float32 [rows, columns]."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of empty files; the shape tells
+            # NumPy warns of empty files; their shape is refused below
+            warnings.simplefilter("ignore", UserWarning)
             array = np.loadtxt(text.split(text.read_text(path)), np.float32, ndmin=2)
             _check(path, array.dtype, array.shape)
             return array
     except (ValueError, OSError) as error:
-        said = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: not a readable array ({said}); extract it again") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a readable array ({reason}); extract it again") from error
 
 
 def known_axes(folder: pathlib.Path, axes: str | None) -> str | None:
-    """The axes that the user says, or those that data_prep.extract_features wrote; else None."""
+    """The axes that the user names, or those of data_prep.extract_features if it wrote the folder.
+
+    Args:
+      folder: of the features.
+      axes: what the user says, a name of `AXES`, or None.
+
+    Returns:
+      A name of `AXES` (or what the user says, unchecked), or None if nobody says it.
+    """
+    # Only data_prep.extract_features writes settings with the crops
     return axes or (OURS if "crops" in (read_settings(folder) or {}) else None)
 
 
@@ -165,17 +179,23 @@ def crops_axis(
         if axes not in AXES:
             raise ValueError(f"axes {axes!r}; expected one of {' or '.join(AXES)} (--axes)")
         return AXES[axes]
+    # Sizes of both axes in all arrays
     sizes = [{shape[axis] for shape in shapes if len(shape) == 3} for axis in (0, 1)]
     if not sizes[0]:
         return 0
-    for told in ([max(s) <= MOST_CROPS for s in sizes], [len(s) == 1 for s in sizes]):
-        if told[0] != told[1]:
-            return told.index(True)
+    # The crops' axis is the only one whose sizes are all small, else the only one of one size
+    small, constant = [max(s) <= MOST_CROPS for s in sizes], [len(s) == 1 for s in sizes]
+    for may_be_crops in (small, constant):
+        if may_be_crops[0] != may_be_crops[1]:
+            return may_be_crops.index(True)
+    # Both axes may be the crops'; of equal sizes no default can be right
     shape = next(shape for shape in shapes if len(shape) == 3)
-    both = f"{where}: arrays such as {list(shape)}; their sizes do not say which axis has the crops"
+    doubt = (
+        f"{where}: arrays such as {list(shape)}; their sizes do not say which axis has the crops"
+    )
     if default is None or shape[0] == shape[1]:
-        raise ValueError(f"{both}. Say it: {' or '.join(f'--axes {name}' for name in AXES)}")
-    text.note(f"{both}; taken as [{default}] (--axes)")
+        raise ValueError(f"{doubt}. Say it: {' or '.join(f'--axes {name}' for name in AXES)}")
+    text.note(f"{doubt}; taken as [{default}] (--axes)")
     return AXES[default]
 
 
@@ -190,10 +210,12 @@ def shape_of(files: Files, shapes: Sequence[tuple[int, ...]], axis: int) -> Shap
     Raises:
       ValueError: files of single crops that are not alike.
     """
+    # One file: [rows, columns], or with the axis of the crops before the rows or after them
     if len(files) == 1:
         *outer, columns = shapes[0]
         crops, rows = (1, *outer) if len(outer) == 1 else outer[:: -1 if axis else 1]
         return Shape(crops, rows, columns)
+    # A file for each crop: all are [rows, columns]
     for path, shape in zip(files, shapes, strict=True):
         if len(shape) != 2 or shape != shapes[0]:
             raise ValueError(
@@ -207,12 +229,12 @@ def read_array(path: pathlib.Path, axis: int | None = None) -> np.ndarray:
     """One feature file, float32 [crops, rows, columns]; a file [rows, columns] has one crop.
 
     Args:
-      path: of the file.
-      axis: of the crops in an array of three dimensions; None: by its own sizes.
+      path: path of the file.
+      axis: axis of the crops in an array of three dimensions; None: by the array's own sizes.
 
     Raises:
-      ValueError: not an array of numbers of such a shape, code, truncated, NaN or infinite; or
-        `axis` is None and the sizes do not tell.
+      ValueError: not an array of numbers of such a shape, pickled code, a truncated file, values
+        that are NaN or infinite; or `axis` is None and the sizes do not tell.
     """
     if path.suffix == ".txt":
         array = _load_text(path)
@@ -221,6 +243,7 @@ def read_array(path: pathlib.Path, axis: int | None = None) -> np.ndarray:
         array = arrays.read_npy(path)
     if axis is None:
         axis = crops_axis([array.shape], None, path)
+    # What is too large for float32 becomes infinite, and is refused as that
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     if bad := array.size - np.isfinite(array).sum():
@@ -254,5 +277,5 @@ def read_settings(folder: pathlib.Path) -> dict | None:
     try:
         return json_files.read(path, dict)
     except ValueError as error:
-        told = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: not a JSON object ({told}); extract again") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: not a JSON object ({reason}); extract again") from error

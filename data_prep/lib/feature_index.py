@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from vadjax.formats.entries import CROP_COUNTS, Entry, some, split_name, to_posix
 
-Files = tuple[pathlib.Path, ...]  # of a video: one of all crops, or one for each crop in order
+# The files of a video: one file of all crops, or one for each crop in order
+Files = tuple[pathlib.Path, ...]
 
 
 class Index:
@@ -13,11 +14,12 @@ class Index:
 
     Args:
       folder: where to look.
-      ending: of the files.
+      ending: ending of the files.
     """
 
     def __init__(self, folder: pathlib.Path, ending: str = ".npy"):
         self.folder = folder
+        # Name of a video → folder → number of a crop (None: the name has no such number) → paths
         self._places: dict[str, dict[pathlib.Path, dict[int | None, list[pathlib.Path]]]] = {}
         self._paths = sorted(
             path for path in folder.rglob(f"*{ending}") if not path.name.startswith(".")
@@ -29,31 +31,33 @@ class Index:
 
     @property
     def folders(self) -> set[str]:
-        """Names of the folders that hold files, without the one that was named."""
+        """Names of the folders below `folder` that hold files."""
         return {path.parent.name for path in self._paths if path.parent != self.folder}
 
     def find(self, entry: Entry, split: str | None = None, strict: bool = True) -> Files:
-        """The files of a video; none if there are none.
+        """The files of a video; an empty tuple if there are none.
 
         Args:
-          entry: of the list.
-          split: of several folders, those named after it are preferred.
-          strict: the folder of the list must be that of the files, where the list says one.
+          entry: the video as it is listed.
+          split: folders of this name are preferred to others; None: no split is known.
+          strict: the files must lie in a folder of the name that the list has, where it has one.
 
         Raises:
           ValueError: files in several folders, or of single crops that are not complete.
         """
+        # A list may name the file itself, also by an absolute path
         listed = self.folder / to_posix(entry.path)
         if not entry.crops and listed.suffix == ".npy" and listed.is_file():
-            return (listed,)  # an absolute path is taken as it is
+            return (listed,)
+        # Else files of the video's name are looked for, in the folders that fit best
         places = self._places.get(entry.name) or self._numbered(entry.name)
         parents = self._preferred(entry, [*places], split, strict)
-        found = [self._complete(entry, places[parent]) for parent in parents]
-        if len(found) > 1:
+        candidates = [self._complete(entry, places[parent]) for parent in parents]
+        if len(candidates) > 1:
             raise ValueError(
-                f"{entry.path}: both {found[0][0]} and {found[1][0]}; keep one of them"
+                f"{entry.path}: both {candidates[0][0]} and {candidates[1][0]}; keep one of them"
             )
-        return found[0] if found else ()
+        return candidates[0] if candidates else ()
 
     def others(self, used: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         """The files that are none of `used`."""
@@ -61,7 +65,11 @@ class Index:
         return [path for path in self._paths if path not in used]
 
     def _numbered(self, name: str) -> dict:
-        """Places of NAME_0, NAME_1, ..., where they are enough to be crops; one may be missing."""
+        """Folders with NAME_0, NAME_1, ..., if they are enough to be crops; one may be missing.
+
+        Returns:
+          Folder → number of a crop → its paths.
+        """
         places = {}
         for parent in self._places.get(f"{name}_0", {}):
             crops = {}
@@ -75,10 +83,18 @@ class Index:
     def _preferred(
         self, entry: Entry, parents: list[pathlib.Path], split: str | None, strict: bool
     ) -> list[pathlib.Path]:
-        """Those of some folders that fit best what the list says of the video."""
+        """Those of some folders that fit best what the list says of the video.
+
+        Args:
+          entry: the video as it is listed.
+          parents: folders that have files of its name.
+          split: as for `find`.
+          strict: as for `find`.
+        """
+        # Folders of the name or class that the list has
         inside = {parent: parent.relative_to(self.folder).parts for parent in parents}
-        wanted = {entry.folder, entry.listed_class} - {""}
-        of_class = [p for p in parents if wanted.intersection(inside[p][-1:])]
+        listed_names = {entry.folder, entry.listed_class} - {""}
+        of_class = [p for p in parents if listed_names.intersection(inside[p][-1:])]
         # The archives have normal videos in other folders than the lists
         normal = [p for p in parents if any("normal" in part.lower() for part in inside[p])]
         if of_class:
@@ -87,8 +103,9 @@ class Index:
             parents = normal
         elif strict and entry.folder:
             return []
-        own = [p for p in parents if split in (part.lower() for part in inside[p])]
-        return own or parents
+        # Of these, folders of the split
+        of_split = [p for p in parents if split in (part.lower() for part in inside[p])]
+        return of_split or parents
 
     def _complete(self, entry: Entry, crops: dict[int | None, list[pathlib.Path]]) -> Files:
         """The files of one folder, if they are one file or all crops."""
@@ -104,11 +121,12 @@ class Index:
                     f"{entry.name}: both {files[None]} and {files[0]}; keep one of them"
                 )
             files[0] = files.pop(None)
-        wanted = entry.crops or range(max(files) + 1)
-        if missing := [k for k in wanted if k not in files]:
+        # The crops that are listed, or all up to the last that is there
+        numbers = entry.crops or range(max(files) + 1)
+        if missing := [k for k in numbers if k not in files]:
             any_file = next(iter(files.values()))
             raise ValueError(
                 f"{any_file.parent}: no crop {some([*map(str, missing)])} of {entry.name} "
                 f"({entry.name}__{missing[0]}.npy), but {some([p.name for p in files.values()])}"
             )
-        return tuple(files[number] for number in wanted)
+        return tuple(files[number] for number in numbers)

@@ -20,12 +20,11 @@ with --tracks FOLDER, also to the original layouts. Other orders of columns are 
 """
 
 import argparse
-import contextlib
 import dataclasses
 import glob
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -36,20 +35,18 @@ from vadjax.data.video.object_masks import ANNOTATIONS
 from vadjax.data.video.pictures import Levels, add_levels_flag, not_for
 from vadjax.data.video.reader import AS_IT_IS, VIDEOS, FrameFolder, Reading, open_frames
 from vadjax.formats import json_files
-from vadjax.formats.boxes import boxes, check_one_order, check_shares, say_assumed
-from vadjax.formats.columns import Layout, layout
+from vadjax.formats.boxes import check_one_order, say_assumed
 from vadjax.formats.files import TEXT, list_files
 from vadjax.formats.folders import visible
 from vadjax.formats.labels import match_labels
 from vadjax.formats.regular import is_there
-from vadjax.formats.table import Table, parse
 from vadjax.formats.tracks import TRACKS
 
 from . import beam_frames, command
+from .track_text import TrackText, frame_size
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
 Splits = dict[str, list[SourceVideo]]
-PIXELS = "make pixels of them: python -m data_prep.tracks text FOLDER --out TRACKS --frame_size HxW"
 
 
 def find_folder(root: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
@@ -83,6 +80,7 @@ def read_layout(
     """
     splits = {}
     for split, names in SPLITS.items():
+        # The published tracks are of test videos
         folder = find_folder(root, [f"{name}/frames" for name in names])
         splits[split] = [
             annotate(video, folder.parent, root / "tracks" if split == "test" else None)
@@ -125,15 +123,24 @@ def list_videos(folder: pathlib.Path, reading: Reading = AS_IT_IS) -> list[Sourc
 def annotate(
     video: SourceVideo, folder: pathlib.Path, tracks: pathlib.Path | None = None
 ) -> SourceVideo:
-    """The video with the masks and boxes of the split's `folder` and its tracks, if there."""
-    masks = find_video_masks(folder, video.name)
-    boxes = folder / "detections" / f"{video.name}.csv"
-    rows = tracks / f"{video.name}.txt" if tracks else None
+    """The video with its masks, boxes and tracks, where their files are there.
+
+    Args:
+      video: as listed.
+      folder: of its split, with masks and detections.
+      tracks: folder of the tracks; None: there are none.
+
+    Raises:
+      ValueError: two places have masks of the video, or a file cannot be used.
+    """
+    mask_path = find_video_masks(folder, video.name)
+    box_path = folder / "detections" / f"{video.name}.csv"
+    track_path = tracks / f"{video.name}.txt" if tracks else None
     return dataclasses.replace(
         video,
-        masks=open_video(masks, video.frames) if masks else video.masks,
-        boxes=read_boxes(boxes) if is_there(boxes) else video.boxes,
-        tracks=read_tracks(rows) if rows and is_there(rows) else video.tracks,
+        masks=open_video(mask_path, video.frames) if mask_path else video.masks,
+        boxes=read_boxes(box_path) if is_there(box_path) else video.boxes,
+        tracks=read_tracks(track_path) if track_path and is_there(track_path) else video.tracks,
     )
 
 
@@ -143,14 +150,15 @@ def find_video_masks(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     Raises:
       ValueError: they are there twice.
     """
+    # In masks/, or as UBnormal's annotations beside the video
     inside = [f"{name}{ending}" for ending in ("", "_gt", ANNOTATIONS, ".npy")]
-    paths = [folder / "masks" / name for name in inside]
-    paths += [folder / "frames" / f"{name}{ANNOTATIONS}"]
-    found = [path for path in paths if is_there(path)]
-    found += sorted(folder.glob(f"frames/Scene*/{glob.escape(name)}{ANNOTATIONS}"))
-    if len(found) > 1:
-        raise ValueError(f"{found[0]} and {found[1]}: both are masks of {name}; move one elsewhere")
-    return found[0] if found else None
+    candidates = [folder / "masks" / name for name in inside]
+    candidates += [folder / "frames" / f"{name}{ANNOTATIONS}"]
+    paths = [path for path in candidates if is_there(path)]
+    paths += sorted(folder.glob(f"frames/Scene*/{glob.escape(name)}{ANNOTATIONS}"))
+    if len(paths) > 1:
+        raise ValueError(f"{paths[0]} and {paths[1]}: both are masks of {name}; move one elsewhere")
+    return paths[0] if paths else None
 
 
 def all_normal(videos: Sequence[SourceVideo]) -> list[SourceVideo]:
@@ -169,24 +177,33 @@ def find_labels(root: pathlib.Path, labels: pathlib.Path | None) -> pathlib.Path
         if not pathlib.Path(labels).exists():
             raise FileNotFoundError(f"{labels}: no such file (--labels)")
         return pathlib.Path(labels)
-    found = sorted(root.glob("frame_labels_*.npy"))
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    paths = sorted(root.glob("frame_labels_*.npy"))
+    if len(paths) > 1:
+        names = ", ".join(path.name for path in paths)
         raise ValueError(f"{root}: has {names}; say which is meant with --labels")
-    return found[0] if found else None
+    return paths[0] if paths else None
 
 
 def label_videos(
     videos: list[SourceVideo], root: pathlib.Path, labels: pathlib.Path | None
 ) -> list[SourceVideo]:
-    """Labels from the label file, else from `anomalous_frames.json`, else from the masks."""
+    """Videos with labels of the label file, else of `anomalous_frames.json`, else of their masks.
+
+    Args:
+      videos: of the test split.
+      root: folder of the dataset.
+      labels: the label file; None: there is none.
+
+    Raises:
+      ValueError: as `with_labels` or `with_intervals`.
+    """
     if labels is not None:
         return with_labels(videos, labels)
     for name in SPLITS["test"]:
         path = root / name / "anomalous_frames.json"
         if is_there(path):
             return with_intervals(videos, json_files.read(path, {...: [[int]]}), path)
-    return videos
+    return videos  # the writer takes the labels from the masks
 
 
 def with_labels(videos: list[SourceVideo], path: pathlib.Path) -> list[SourceVideo]:
@@ -207,10 +224,12 @@ def with_intervals(
     Raises:
       ValueError: a video without an entry, an entry without a video, an interval past the end.
     """
-    names = {video.name for video in videos}
-    for what, odd in (("no entry", names - set(intervals)), ("no video", set(intervals) - names)):
-        if odd:
-            raise ValueError(f"{path}: {what} for {', '.join(sorted(odd))}")
+    # Every video has an entry, and every entry a video
+    names, listed = {video.name for video in videos}, set(intervals)
+    for problem, unmatched in (("no entry", names - listed), ("no video", listed - names)):
+        if unmatched:
+            raise ValueError(f"{path}: {problem} for {', '.join(sorted(unmatched))}")
+    # From intervals to a label for each frame
     labelled = []
     for video in videos:
         labels = np.zeros(len(video.frames), np.uint8)
@@ -230,86 +249,35 @@ def with_intervals(
     return labelled
 
 
-@dataclasses.dataclass(frozen=True)
-class TrackText:
-    """How ground truth is written as text.
-
-    Attributes:
-      columns: what its columns hold, in order (`vadjax.formats.columns`); None as a heading says,
-        else as `default`.
-      first_frame: number of the first frame.
-      drop_degenerate: leave out boxes without a pixel inside.
-      flags: those of the command that say so, for messages.
-      default: what is assumed.
-    """
-
-    columns: tuple[str, ...] | None = None
-    first_frame: int = 0
-    drop_degenerate: bool = False
-    flags: tuple[str, str] = ("--track_columns", "--first_track_frame")
-    default: Layout = TRACKS
-
-    @property
-    def layout(self) -> Layout:
-        """What the columns hold where no heading says it."""
-        return layout(self.default, self.columns, self.first_frame, self.flags)
-
-    def parse(self, path: pathlib.Path) -> Table:
-        """The numbers of a file.
-
-        Raises:
-          ValueError: names file and line: as `vadjax.formats.table.parse`, or shares of the frame.
-        """
-        with self._remedy():
-            table = parse(path, self.layout)
-            check_shares([table], remedy=PIXELS)
-            return table
-
-    def check(self, table: Table, video: SourceVideo) -> np.ndarray:
-        """The tracks of a video, int64 [n, 6] (`boxes.TRACK_COLUMNS`), in whole pixels.
-
-        Raises:
-          ValueError: names file and line: as `vadjax.formats.boxes.boxes`.
-        """
-        size = frame_size(video)
-        with self._remedy():
-            rows = boxes(table, len(video.frames), self.drop_degenerate, size)
-        return np.floor(rows + 0.5).astype(np.int64)
-
-    @contextlib.contextmanager
-    def _remedy(self) -> Iterator[None]:
-        """Adds to errors what is to be compared."""
-        try:
-            yield
-        except ValueError as error:
-            raise ValueError(
-                f"{error}. Compare the file with {self.flags[0]} {self.layout} and "
-                f"{self.flags[1]} {self.first_frame}"
-            ) from error
-
-
 def with_tracks(
     videos: list[SourceVideo], folder: pathlib.Path, text: TrackText
 ) -> list[SourceVideo]:
-    """Videos with the tracks `VIDEO.txt` or `VIDEO_gt.txt` of `folder`; says what was found.
+    """Videos with the tracks `VIDEO.txt` or `VIDEO_gt.txt` of `folder`; prints their ranges.
+
+    Args:
+      videos: of the test split.
+      folder: of the files of tracks.
+      text: how these files are written.
 
     Raises:
       FileNotFoundError: no such folder, or no file for a video.
       ValueError: a file for a video that is not there, or one that cannot be used.
     """
-    found = {name.removesuffix("_gt"): path for name, path in list_files(folder, TEXT).items()}
+    # Every video has one file, and every file its video
+    paths = {name.removesuffix("_gt"): path for name, path in list_files(folder, TEXT).items()}
     names = [video.name for video in videos]
-    if odd := [name for name in found if name not in names]:
+    if unknown := [name for name in paths if name not in names]:
         raise ValueError(
-            f"{found[odd[0]]}: no test video {odd[0]!r}; they are {', '.join(names[:3])}, …. Give "
-            "the file the name of its video, or move it elsewhere"
+            f"{paths[unknown[0]]}: no test video {unknown[0]!r}; they are {', '.join(names[:3])}, "
+            "…. Give the file the name of its video, or move it elsewhere"
         )
-    if missing := [name for name in names if name not in found]:
+    if missing := [name for name in names if name not in paths]:
         raise FileNotFoundError(
             f"{folder}: no {missing[0]}.txt with the tracks of test video {missing[0]}. If it has "
             f"no anomaly, make an empty file: touch {folder / missing[0]}.txt"
         )
-    tables = [text.parse(found[name]) for name in names]
+    # Compare the headings of all files before the boxes of any
+    tables = [text.parse(paths[name]) for name in names]
     check_one_order(tables)
     tracked = [
         dataclasses.replace(video, tracks=text.check(table, video))
@@ -317,18 +285,23 @@ def with_tracks(
     ]
     say_assumed(tables)
     print(ranges(tracked))
-    unlike = sum(
+    # Boxes that disagree with the labels are no error, but the user is told
+    differing = sum(
         int((boxed_frames(video) != video.labels).sum())
         for video in tracked
         if np.ndim(video.labels)
     )
-    if unlike:
-        print(f"tracks: {unlike:,} frames are labelled otherwise than their boxes say")
+    if differing:
+        print(f"tracks: {differing:,} frames are labelled otherwise than their boxes say")
     return tracked
 
 
 def ranges(videos: Sequence[SourceVideo]) -> str:
-    """Ranges of the tracks, and below them those of the frames: a wrong order of columns shows."""
+    """Ranges of the tracks, and below them those of the frames: a wrong order of columns shows.
+
+    Args:
+      videos: at least one, with their tracks.
+    """
     height, width = frame_size(videos[0])
     longest = max(len(video.frames) for video in videos)
     return (
@@ -338,23 +311,15 @@ def ranges(videos: Sequence[SourceVideo]) -> str:
     )
 
 
-def frame_size(video: SourceVideo) -> tuple[int, int]:
-    """(H, W) of the first frame, whatever its depth."""
-    frames = video.frames
-    if isinstance(frames, FrameFolder):
-        return frames.size
-    return next(iter(frames)).pixels.shape[:2]
-
-
 def boxed_frames(video: SourceVideo) -> np.ndarray:
-    """Frames with a box of a track, uint8 [T], 1 = it has one."""
-    found = np.zeros(len(video.frames), np.uint8)
-    found[video.tracks[:, 1]] = 1
-    return found
+    """Labels from the tracks of a video, uint8 [T]: 1 = the frame has a box of a track."""
+    labels = np.zeros(len(video.frames), np.uint8)
+    labels[video.tracks[:, 1]] = 1
+    return labels
 
 
 def leave_out_short(splits: Splits, min_frames: int) -> Splits:
-    """Splits without the videos of fewer than `min_frames` frames; says which they are."""
+    """Splits without the videos of fewer than `min_frames` frames, whose names are printed."""
     kept = {}
     for split, videos in splits.items():
         if min_frames > 1:
@@ -398,9 +363,9 @@ def write(
       out: folder to make; must not exist.
       min_frames: videos of fewer frames are left out.
       tracks: folder of the tracks of the test videos, in place of those that the layout has.
-      track_columns: what the columns of these files hold; None as their heading says, else as
-        `TRACKS`.
-      first_track_frame: number of the first frame in them.
+      track_columns: what the columns of these files hold; None: what the heading of a file says,
+        and without a heading `TRACKS`.
+      first_track_frame: number that they give to the first frame.
       drop_degenerate: leave out boxes in them without a pixel inside.
       levels: values of 16-bit pictures that become black and white; the manifest keeps them.
       beam: options of Apache Beam (`data_prep.lib.beam_frames`); None does without.
@@ -414,6 +379,7 @@ def write(
       ImportError: Beam is not installed.
       ValueError: something that cannot be used; the message names it.
     """
+    # Change what the programs have read: tracks from elsewhere, short videos, 16-bit levels
     if tracks is not None:
         text = TrackText(track_columns, first_track_frame, drop_degenerate)
         splits = {**splits, "test": with_tracks(splits["test"], pathlib.Path(tracks), text)}
@@ -421,6 +387,7 @@ def write(
     if levels is not None:
         splits = {split: with_levels(videos, levels) for split, videos in splits.items()}
         options["extra"] = {**options.get("extra", {}), "levels": list(levels)}
+    # Compare all lengths, then write
     for videos in splits.values():
         for video in videos:
             video.check_ahead()
@@ -430,7 +397,7 @@ def write(
 
 
 def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
-    """Adds the flags of all programs that write frames."""
+    """Adds the flags of all programs that write frames; `name`: the default of `--name`."""
     command.add_output_flags(parser)
     add = parser.add_argument
     add("--name", default=name, help=f"shown in reports (default {name})")
@@ -477,7 +444,18 @@ def main(
     add_own_flags: Callable = add_truth_flags,
     **flags,
 ) -> None:
-    """Command line of a program: `--data`, its own flags (`flags`: name → help), those of all."""
+    """Command line of a program: parses it, writes the dataset by `prepare`, and prints a summary.
+
+    Args:
+      argv: the command line; None: that of the process.
+      program: name of the program in `data_prep`.
+      description: shown by `--help`.
+      name: the default of `--name`.
+      prepare: takes the flags by their names and returns the manifest.
+      add_own_flags: adds the flags that only some programs have.
+      **flags: more flags that take a text: name → help.
+    """
+    # --data, the program's own flags, and those of all programs
     parser = argparse.ArgumentParser(
         prog=f"python -m data_prep.{program}",
         description=description,
@@ -493,6 +471,7 @@ def main(
     if args["beam"] is not None:  # a machine may work in another folder
         paths = {flag: args[flag] for flag in ("data", "masks") if args.get(flag)}
         args |= {flag: pathlib.Path(path).absolute() for flag, path in paths.items()}
+    # Warnings are for the user: one line each, without the place in the code
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: print(f"warning: {message}")
         manifest = command.report_errors(prepare, **args)

@@ -26,13 +26,13 @@ Find = Callable[[int, np.ndarray | None], Detections]
 
 
 class Boxes(abc.ABC):
-    """Boxes of all objects.
+    """A source of the boxes of all objects.
 
     Attributes:
-      settings: how they were found; JSON can hold it.
-      keep: which boxes stay.
-      frames: whether frames have to be read for them.
-      consecutive: whether all frames of a video have to be gone through, in their order.
+      settings: how the boxes were found, in values that JSON can hold.
+      keep: filter that says which boxes stay.
+      frames: whether the pixels of the frames are needed.
+      consecutive: whether all frames of a video have to be looked at, in their order.
     """
 
     settings: dict
@@ -41,10 +41,10 @@ class Boxes(abc.ABC):
 
     @abc.abstractmethod
     def start(self, video: Video) -> Find:
-        """Begins a video."""
+        """Begins a video; returns the function that gives the objects of its frames."""
 
     def check(self, data: Dataset) -> None:  # noqa: B027 - most have nothing to compare
-        """Compares, before any work, what can be compared with the dataset of frames.
+        """Compares the boxes with the dataset of frames before the work, as far as that can be.
 
         Raises:
           FileNotFoundError, ValueError: boxes are missing, or are of something else.
@@ -61,13 +61,14 @@ class Detected(Boxes):
         self.consecutive = detector.consecutive
 
     def start(self, video: Video) -> Find:
-        """Begins a video; its frames may be stored smaller or larger than they were."""
+        """As `Boxes.start`; forgets the video before."""
         self.detector.restart()
         scale = scale_of(video)
 
         def find(frame: int, pixels: np.ndarray) -> Detections:
-            found = self.detector(pixels)
-            return found._replace(boxes=(found.boxes / scale).astype(np.float32))
+            # The detector sees stored frames, which may be smaller or larger than the source's
+            detections = self.detector(pixels)
+            return detections._replace(boxes=(detections.boxes / scale).astype(np.float32))
 
         return find
 
@@ -90,7 +91,7 @@ class Stored(Boxes):
                     )
 
     def start(self, video: Video) -> Find:
-        """Begins a video."""
+        """As `Boxes.start`."""
         return _by_frame(video, video.boxes, self.keep)
 
 
@@ -98,10 +99,10 @@ class Files(Boxes):
     """Boxes of text files, FOLDER/SPLIT/VIDEO.csv.
 
     Args:
-      folder: of the files.
-      keep: which boxes stay.
-      columns: what the columns hold (`vadjax.formats.columns`); None as the headings say, else
-        `BOX_COLUMNS`.
+      folder: folder of the files.
+      keep: filter that says which boxes stay.
+      columns: what the columns hold (`vadjax.formats.columns`); None: what the heading of a file
+        says, and without a heading `BOX_COLUMNS`.
       first_frame: number that the files give to the first frame.
       units: one of `UNITS`; shares are of the width and height of the frame.
 
@@ -130,20 +131,22 @@ class Files(Boxes):
             self.settings["box_units"] = units
 
     def check(self, data: Dataset) -> None:
-        """As `Boxes.check`; every file is read, and what was assumed is said."""
+        """As `Boxes.check`; reads every file, and prints what it assumes of them."""
         tables, dropped = [], 0
         for split in data.splits:
-            found, videos = list_files(self._folder / split, TEXT), Videos(data, split)
+            # Every file has its video, and every video its file
+            paths, videos = list_files(self._folder / split, TEXT), Videos(data, split)
             names = [video.name for video in videos]
-            if odd := [name for name in found if name not in names]:
+            if unknown := [name for name in paths if name not in names]:
                 raise ValueError(
-                    f"{found[odd[0]]}: no {split} video {odd[0]!r}; they are "
+                    f"{paths[unknown[0]]}: no {split} video {unknown[0]!r}; they are "
                     f"{', '.join(names[:3])}, …. Give the file the name of its video, or move it "
                     "elsewhere"
                 )
             for video in videos:
                 tables.append(self._table(video))
                 dropped += self._rows(video, tables[-1])[1]
+        # An empty file says nothing of columns and units; the others must agree
         tables = [table for table in tables if len(table.rows)]
         check_one_order(tables)
         if not self._shares:
@@ -154,9 +157,9 @@ class Files(Boxes):
             self.settings["box_columns"] = list(tables[0].layout.columns)
 
     def start(self, video: Video) -> Find:
-        """Begins a video."""
-        rows, empty = self._rows(video, self._table(video))
-        self.keep.dropped[DEGENERATE] += empty
+        """As `Boxes.start`; counts the boxes without a pixel inside."""
+        rows, dropped = self._rows(video, self._table(video))
+        self.keep.dropped[DEGENERATE] += dropped
         return _by_frame(video, rows, self.keep)
 
     def _table(self, video: Video) -> Table:
@@ -178,13 +181,14 @@ class Files(Boxes):
         size = video.source_size if self._shares else None
         with self._remedy():
             rows = boxes(table, video.num_frames, True, size, self._shares)
+        # From the last pixels inside to the edges behind them
         score, frame, x0, y0, x1, y1 = rows.T
-        found = np.stack([frame, x0, y0, x1 + 1, y1 + 1, score], 1).astype(np.float32)
-        return found, len(table.rows) - len(rows)
+        box_rows = np.stack([frame, x0, y0, x1 + 1, y1 + 1, score], 1).astype(np.float32)
+        return box_rows, len(table.rows) - len(rows)
 
     @contextlib.contextmanager
     def _remedy(self) -> Iterator[None]:
-        """Adds to errors what is to be compared."""
+        """Adds to an error which flags to compare the file with."""
         try:
             yield
         except ValueError as error:
@@ -194,6 +198,7 @@ class Files(Boxes):
             ) from error
 
     def _path(self, video: Video) -> pathlib.Path:
+        """The file of a video, with any ending of text files; refuses a missing one."""
         folder = self._folder / video.split
         for ending in TEXT:
             if is_there(path := folder / f"{video.name}{ending}"):
@@ -206,29 +211,32 @@ class Files(Boxes):
 
 
 def scale_of(video: Video) -> np.ndarray:
-    """Stored pixels a source pixel, float64 [4], for `x0, y0, x1, y1`."""
+    """Stored pixels for each source pixel, float64 [4], for `x0, y0, x1, y1`."""
     (height, width), (source_height, source_width) = video.size, video.source_size
     return np.array([width / source_width, height / source_height] * 2)
 
 
 def _settings(keep: Filter) -> dict:
+    """Entries of `Boxes.settings` for a filter."""
     return {name: getattr(keep, name) for name in ("threshold", "overlap", "min_size")}
 
 
 def _by_frame(video: Video, rows: np.ndarray, keep: Filter) -> Find:
     """Function of a frame that gives its boxes out of all rows (`BOX_COLUMNS`) of a video."""
+    # Boxes of one frame stay in the order of the file
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     if len(rows) and not 0 <= rows[0, 0] <= rows[-1, 0] < video.num_frames:
         raise ValueError(
             f"video {video.name}: boxes of frames {rows[0, 0]:g} to {rows[-1, 0]:g}, but it has "
             f"{video.num_frames:,} frames"
         )
+    # The rows of frame t are ends[t] : ends[t + 1]
     ends = np.searchsorted(rows[:, 0], np.arange(video.num_frames + 1))
 
     def find(frame: int, pixels: np.ndarray | None) -> Detections:
-        own = rows[ends[frame] : ends[frame + 1]]
+        frame_rows = rows[ends[frame] : ends[frame + 1]]
         try:
-            return keep(unnamed(own[:, 1:5], own[:, 5]), video.source_size)
+            return keep(unnamed(frame_rows[:, 1:5], frame_rows[:, 5]), video.source_size)
         except ValueError as error:
             raise ValueError(f"video {video.name}, frame {frame}: {error}") from error
 

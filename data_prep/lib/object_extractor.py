@@ -1,7 +1,7 @@
-"""From the frames of a video to the objects in them; what data_prep.extract_objects runs."""
+"""Finds the objects in the frames of a video, for data_prep.extract_objects."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -26,10 +26,13 @@ class Extractor:
     """Finds the objects of videos.
 
     Args:
-      boxes: where the boxes come from.
-      teacher: detector whose class outputs boxes from elsewhere get.
-      classifier: of the objects of the training split.
-      every: take every so many-th frame of the training split.
+      boxes: source of the boxes.
+      teacher: detector that gives class outputs to boxes from elsewhere; None: there is none.
+      classifier: gives class outputs to the objects of the training split; None: there is none.
+      every: use only every `every`-th frame of the training split, at least 1.
+
+    Raises:
+      ValueError: `every` is below 1.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Extractor:
 
     @property
     def outputs(self) -> dict[str, int]:
-        """How many class outputs an object has of each teacher."""
+        """Kind of teacher → number of class outputs that an object has of it."""
         source = self._source
         return {
             "detector": len(source.labels) if source else 0,
@@ -54,41 +57,46 @@ class Extractor:
 
     @property
     def teachers(self) -> dict[str, dict | None]:
-        """Whose they are."""
-        found = {"detector": self._source, "classifier": self.classifier}
-        return {kind: teacher and teacher.settings for kind, teacher in found.items()}
+        """Kind of teacher → its settings; None where there is none."""
+        by_kind = {"detector": self._source, "classifier": self.classifier}
+        return {kind: teacher and teacher.settings for kind, teacher in by_kind.items()}
 
     @property
     def _source(self) -> Detector | None:
-        """The detector whose class outputs objects get."""
-        own = self.boxes.detector if isinstance(self.boxes, Detected) else None
-        return self.teacher or (own if own and own.labels else None)
+        """The detector whose class outputs objects get: the teacher, or that of the boxes."""
+        of_boxes = self.boxes.detector if isinstance(self.boxes, Detected) else None
+        return self.teacher or (of_boxes if of_boxes and of_boxes.labels else None)
 
     def __call__(self, video: Video, say=lambda frames, objects: None) -> VideoObjects:
         """The objects of a video.
 
         Args:
-          video: of a dataset of frames.
-          say: is told how many frames are done and how many objects there are so far.
+          video: a video of a dataset of frames.
+          say: called with the number of frames that are done and of the objects so far.
         """
+        # The classifier, and leaving out frames, are for training only
         find, scale = self.boxes.start(video), scale_of(video)
         train = video.split == TRAIN
         classify = _Classes(self.classifier if train else None)
         every = self.every if train else 1
         rows, logits, count = [], [], 0
         for frame in range(video.num_frames):
-            wanted = frame % every == 0
-            if not wanted and not self.boxes.consecutive:
+            # A detector of motion also needs the frames whose objects are left out
+            is_used = frame % every == 0
+            if not is_used and not self.boxes.consecutive:
                 continue
-            pixels = video[frame] if self._look(train) else None
-            found = find(frame, pixels)
-            if not wanted:
+            pixels = video[frame] if self._needs_pixels(train) else None
+            detections = find(frame, pixels)
+            if not is_used:
                 continue
-            stored = found.boxes * scale
-            rows.append(_rows(frame, found))
-            logits.append(self.teacher.outputs(pixels, stored) if self.teacher else found.logits)
-            classify.add(pixels, stored)
-            count += len(found.boxes)
+            # Boxes are in pixels of the source; teachers look at the stored frames
+            stored_boxes = detections.boxes * scale
+            rows.append(_rows(frame, detections))
+            logits.append(
+                self.teacher.outputs(pixels, stored_boxes) if self.teacher else detections.logits
+            )
+            classify.add(pixels, stored_boxes)
+            count += len(detections.boxes)
             say(frame + 1, count)
         return VideoObjects(
             video.name,
@@ -98,24 +106,30 @@ class Extractor:
             classify.finish(count),
         )
 
-    def _look(self, train: bool) -> bool:
-        """Whether frames have to be read."""
+    def _needs_pixels(self, train: bool) -> bool:
+        """Whether frames have to be read, or boxes alone are enough."""
         return bool(self.boxes.frames or self.teacher or (train and self.classifier))
 
 
 class _Classes:
-    """Outputs of the classifier, in batches that reach over frames; nothing without one."""
+    """Outputs of the classifier for the objects of a video; without one they have no columns.
+
+    Objects wait until there are enough for a batch, whatever frames they are of.
+    """
 
     def __init__(self, classifier: teachers.Classifier | None):
-        self._classifier, self._waiting, self._found = classifier, [], []
+        self._classifier = classifier
+        self._waiting: list[np.ndarray] = []  # crops
+        self._outputs: list[np.ndarray] = []  # of each batch
 
     def add(self, frame: np.ndarray, boxes: np.ndarray) -> None:
+        """Adds the objects of a frame; boxes in its pixels, float [n, 4]."""
         if self._classifier is None:
             return
         self._waiting += [*self._classifier.crops(frame, boxes)]
         if len(self._waiting) >= teachers.BATCH:
-            part, self._waiting = np.split(np.stack(self._waiting), [teachers.BATCH])
-            self._found.append(self._classifier(part))
+            batch, self._waiting = np.split(np.stack(self._waiting), [teachers.BATCH])
+            self._outputs.append(self._classifier(batch))
             self._waiting = [*self._waiting]
 
     def finish(self, count: int) -> np.ndarray:
@@ -123,14 +137,16 @@ class _Classes:
         if self._classifier is None:
             return np.zeros((count, 0), np.float32)
         if self._waiting:
-            self._found.append(self._classifier(np.stack(self._waiting)))
-        return np.concatenate([np.zeros((0, self._classifier.classes), "f"), *self._found])
+            self._outputs.append(self._classifier(np.stack(self._waiting)))
+        # The empty array stands for a video without objects
+        return np.concatenate([np.zeros((0, self._classifier.classes), "f"), *self._outputs])
 
 
-def _rows(frame: int, found: Detections) -> np.ndarray:
+def _rows(frame: int, detections: Detections) -> np.ndarray:
     """Rows `BOX_COLUMNS` of the objects of a frame, float32 [n, 6]."""
-    frames = np.full((len(found.boxes), 1), frame)
-    return np.concatenate([frames, found.boxes, found.scores[:, None]], 1).astype(np.float32)
+    boxes, scores = detections.boxes, detections.scores
+    frames = np.full((len(boxes), 1), frame)
+    return np.concatenate([frames, boxes, scores[:, None]], 1).astype(np.float32)
 
 
 def open_extractor(
@@ -141,26 +157,40 @@ def open_extractor(
     classifier_mean: tuple[float, ...] | None = None,
     classifier_std: tuple[float, ...] | None = None,
     every: int = 1,
-    **given,
+    **box_flags,
 ) -> Extractor:
     """The extractor that the command's flags ask for.
+
+    Args:
+      teachers_named: `NAME=WEIGHTS,…`, as for `teachers.parse`; None: no teachers by name.
+      teacher_size: pixels of the classifier's crops; None: `teachers.SIDE`.
+      classifier: ONNX file of a classifier; None: there is none.
+      classifier_mean: mean of the colours in its training, RGB; None: that of ImageNet.
+      classifier_std: the same for the standard deviation.
+      every: as for `Extractor`.
+      **box_flags: as for `open_boxes`.
 
     Raises:
       FileNotFoundError: a file is not there.
       ValueError: something that cannot be used; the message names it.
     """
-    own = {"side": teacher_size, "mean": classifier_mean, "deviation": classifier_std}
-    own = {key: value for key, value in own.items() if value is not None}
+    # Flags that are not given leave the classifier's defaults
+    options = {"side": teacher_size, "mean": classifier_mean, "deviation": classifier_std}
+    options = {key: value for key, value in options.items() if value is not None}
     named = teachers.parse(teachers_named) if teachers_named else {}
-    boxes = open_boxes(given)
-    teacher, classes = teachers.open_teachers(named, classifier, **own)
+    boxes = open_boxes(box_flags)
+    teacher, image_classifier = teachers.open_teachers(named, classifier, **options)
+    # The detector that found the boxes gives its outputs with them
     if teacher and teacher.settings["sha256"] == boxes.settings.get("sha256"):
-        teacher = None  # the boxes' own outputs are its
-    return Extractor(boxes, teacher, classes, every)
+        teacher = None
+    return Extractor(boxes, teacher, image_classifier, every)
 
 
 def open_boxes(given: dict) -> Boxes:
-    """Where the boxes come from, by the flags that were given.
+    """The source of the boxes that the command's flags ask for.
+
+    Args:
+      given: name and value of each flag on the command line; those that are used are taken out.
 
     Raises:
       FileNotFoundError, ValueError: neither or both of `--boxes` and `--detector`, flags that do
@@ -171,25 +201,26 @@ def open_boxes(given: dict) -> Boxes:
         raise ValueError("name either --detector or --boxes: where do the boxes come from?")
     if name is not None:
         return Detected(detector.open(name, **given))
+    # Overlapping boxes from elsewhere stay, unless --overlap says otherwise
     keep = Filter(**{"threshold": 0.5, "overlap": 1.0} | _pick(given, Filter.__match_args__))
-    text = _pick(given, TEXT_FLAGS)
-    if alien := sorted({*given} if boxes != STORED else {*given, *text}):
-        raise ValueError(f"--{', --'.join(alien)}: not for --boxes {boxes}")
+    text_flags = _pick(given, TEXT_FLAGS)
+    if other_flags := sorted({*given} if boxes != STORED else {*given, *text_flags}):
+        raise ValueError(f"--{', --'.join(other_flags)}: not for --boxes {boxes}")
     if boxes == STORED:
         return Stored(keep)
-    return Files(boxes, keep, **{TEXT_FLAGS[flag]: value for flag, value in text.items()})
+    return Files(boxes, keep, **{TEXT_FLAGS[flag]: value for flag, value in text_flags.items()})
 
 
-def _pick(given: dict, names) -> dict:
-    """Takes these names out of `given`."""
-    return {name: given.pop(name) for name in names if name in given}
+def _pick(flags: dict, names: Iterable[str]) -> dict:
+    """Takes the flags of these names out of `flags`, as far as they are there, and returns them."""
+    return {name: flags.pop(name) for name in names if name in flags}
 
 
 def open_frames(folder: str | pathlib.Path, verify: str = "checksum") -> Dataset:
     """The dataset of frames.
 
     Args:
-      folder: of it.
+      folder: folder of the dataset.
       verify: as for `Dataset`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Teachers of objects: whose class outputs the network learns to foresee (spec ssmtl §3)."""
+"""Teachers of objects: networks whose class outputs SSMTL learns to predict (spec ssmtl §3)."""
 
 import abc
 import functools
@@ -19,20 +19,23 @@ from vadjax.extractors.weights import restore
 
 LITE0 = "efficientnet_lite0"
 BATCH = 64  # crops at once
-MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
-SIDE = 224  # pixels, of what classifiers of ImageNet were trained on
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB 0 … 255
+SIDE = 224  # pixels of the images that classifiers of ImageNet were trained on
 
 
 class Classifier(abc.ABC):
     """Class outputs of crops, before the softmax.
 
     Args:
-      side: pixels of the crops.
+      side: height and width of the crops in pixels, at least 8.
 
     Attributes:
       side: the same.
-      classes: how many outputs there are.
-      settings: what the outputs depend on; JSON can hold it.
+      classes: number of outputs.
+      settings: what the outputs depend on, in values that JSON can hold.
+
+    Raises:
+      ValueError: `side` is below 8.
     """
 
     classes: int
@@ -49,9 +52,10 @@ class Classifier(abc.ABC):
 
     def crops(self, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Crops of boxes float [n, 4] of a frame, float32 [n, side, side, 3] in 0 … 255."""
-        shape = (0, self.side, self.side, 3)
-        found = [cut([frame], box, self.side) for box in rectangles(boxes, frame.shape[:2])]
-        return np.concatenate([np.zeros(shape, np.float32), *found]) * np.float32(255)
+        # The empty array stands for a frame without boxes; `cut` gives colours in 0 … 1
+        empty = np.zeros((0, self.side, self.side, 3), np.float32)
+        crops = [cut([frame], box, self.side) for box in rectangles(boxes, frame.shape[:2])]
+        return np.concatenate([empty, *crops]) * np.float32(255)
 
 
 class Lite0(Classifier):
@@ -78,6 +82,7 @@ class Lite0(Classifier):
         batch = 2 * jax.device_count() if jax.default_backend() == "cpu" else BATCH
         variables = restore(folder, efficientnet.variable_shapes(), batch)
         self._run = batched.Batches(apply, variables, batch)
+        # The digest identifies the weights, wherever their folder is
         self.settings = {"name": LITE0, "weights": str(folder.absolute()), "teacher_size": side}
         self.settings["sha256"] = batched.digest_of(variables, self.settings["name"])
 
@@ -91,9 +96,9 @@ class OnnxClassifier(Classifier):
 
     Args:
       path: the file; its one output is [1, M], before the softmax.
-      side: pixels of the crops.
-      mean: of the colours 0 … 255 of its training, RGB; default: of ImageNet.
-      deviation: the same.
+      side: height and width of the crops in pixels.
+      mean: mean of the colours in its training, RGB in 0 … 255; default: that of ImageNet.
+      deviation: the same for the standard deviation.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -118,16 +123,20 @@ class OnnxClassifier(Classifier):
             "classifier_std": list(deviation),
             "sha256": sha256(path),
         }
-        found = self._run(np.zeros((side, side, 3), np.float32))
-        if found.ndim != 2 or len(found) != 1:
-            raise ValueError(f"{path}: output {found.shape}, expected [1, classes] of a classifier")
-        self.classes = found.shape[1]
+        # A black image tells how many classes there are
+        outputs = self._run(np.zeros((side, side, 3), np.float32))
+        if outputs.ndim != 2 or len(outputs) != 1:
+            raise ValueError(
+                f"{path}: output {outputs.shape}, expected [1, classes] of a classifier"
+            )
+        self.classes = outputs.shape[1]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """As `Classifier`."""
         return np.concatenate([self._run(image) for image in images])
 
     def _run(self, image: np.ndarray) -> np.ndarray:
+        """Outputs [1, classes] of one image [side, side, 3]."""
         blob = np.moveaxis((image - self._mean) / self._deviation, -1, 0)[None]
         self._net.setInput(np.ascontiguousarray(blob, np.float32))
         return self._net.forward().copy()
@@ -143,32 +152,33 @@ def parse(text: str) -> dict[str, str]:
     Raises:
       ValueError: other text, or an unknown name.
     """
-    found = {}
+    weights_by_name = {}
     for part in text.split(","):
-        name, mark, weights = part.strip().partition("=")
-        known = [*DETECTORS, *CLASSIFIERS]
-        if not mark or not weights or name not in known:
+        name, equals, weights = part.strip().partition("=")
+        names = [*DETECTORS, *CLASSIFIERS]
+        if not equals or not weights or name not in names:
             raise ValueError(
-                f"--teachers {part!r}; expected NAME=WEIGHTS with a name of {', '.join(known)}"
+                f"--teachers {part!r}; expected NAME=WEIGHTS with a name of {', '.join(names)}"
             )
-        found[name] = weights
-    return found
+        weights_by_name[name] = weights
+    return weights_by_name
 
 
 def open_teachers(
     named: Mapping[str, str], file: str | None = None, **options
 ) -> tuple[Detector | None, Classifier | None]:
-    """The detector and the classifier among the teachers, where there is one.
+    """The detector and the classifier among the teachers; None for each that is not there.
 
     Args:
-      named: name → weights, of `parse`.
+      named: name → weights, as `parse` returns them.
       file: ONNX file of a classifier.
-      **options: of the classifier: `side`, and of a file `mean` and `deviation`.
+      **options: options of the classifier: `side`, and of a file also `mean` and `deviation`.
 
     Raises:
       FileNotFoundError, ValueError: weights that are not there or of something else, two
         classifiers, or options without one.
     """
+    # One classifier at most, by its name or in a file; it is made last
     makers = [functools.partial(CLASSIFIERS[n], w) for n, w in named.items() if n in CLASSIFIERS]
     makers += [functools.partial(OnnxClassifier, file)] if file else []
     if len(makers) > 1:

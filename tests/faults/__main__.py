@@ -10,10 +10,10 @@ kills   `kill -9` before a random change of a file or at a random time; then the
 disk    twenty full disks and ten read-only places (needs root, to mount): one line, exit code 1,
         and the same command goes on when there is space
 
-Prints a table of what became of them: survived (the same result), named (refused in a line that
-names the file), unnamed, traceback, silent (accepted with another result), hang (30 s or 2 GB),
-outside (something written elsewhere). Exits with 1 where one is unnamed, a traceback, a hang or
-outside; of kills and disks, where one did not survive.
+The program prints a table of what became of them: survived (the same result), named (refused in a
+line that names the file), unnamed, traceback, silent (accepted with another result), hang (30 s or
+2 GB), outside (something written elsewhere). It exits with 1 if one is unnamed, a traceback, a hang
+or outside; of kills and disks, if one did not survive.
 """
 
 import argparse
@@ -39,24 +39,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="cases whose names hold this")
     parser.add_argument("--json", type=pathlib.Path, help="file for all outcomes")
     args = parser.parse_args(argv)
-    start, found = time.monotonic(), []
+    start, results = time.monotonic(), []
+    # Each outcome is told and kept as it comes: a campaign of hours may be stopped
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         root = pathlib.Path(folder) / "campaign"
         root.mkdir()
         for outcome in _campaign(args, root, worker):
-            found.append(outcome)
+            results.append(outcome)
             if outcome.kind not in ("survived", "named"):
                 print(
                     f"{outcome.kind}: {outcome.case}: {outcome.fault}: {outcome.note}", flush=True
                 )
             if args.json:
-                outcomes.write_json(args.json, found)
-    print(outcomes.table(found))
+                outcomes.write_json(args.json, results)
+    # What counts as wrong depends on the campaign
+    print(outcomes.table(results))
     if args.what == "fuzz":
-        print(f"\nAccepted with another result:\n{outcomes.silent(found)}")
-    print(f"\n{len(found)} faults in {time.monotonic() - start:.0f} s")
+        print(f"\nAccepted with another result:\n{outcomes.silent(results)}")
+    print(f"\n{len(results)} faults in {time.monotonic() - start:.0f} s")
     wrong = outcomes.BAD if args.what == "fuzz" else set(outcomes.KINDS) - {"survived"}
-    sys.exit(int(any(outcome.kind in wrong for outcome in found)))
+    sys.exit(int(any(outcome.kind in wrong for outcome in results)))
 
 
 def _campaign(args: argparse.Namespace, root: pathlib.Path, worker: Worker):

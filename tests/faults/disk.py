@@ -33,22 +33,23 @@ def run(
     Raises:
       CannotMount: mounting is not allowed.
     """
+    # Jobs by turns; each runs once without a fault, where it will run with one
     jobs = [job for job in JOBS if only in job.name and not any(n in job.name for n in NOT_HERE)]
-    known: dict[str, Reference] = {}
+    undamaged: dict[str, Reference] = {}
     for number in range(full + read_only):
         job = jobs[number % len(jobs)]
         with small_disk(root / "case"):
-            if job.name not in known:
-                known[job.name] = reference(job, root, worker, root / "case" / "w")
+            if job.name not in undamaged:
+                undamaged[job.name] = reference(job, root, worker, root / "case" / "w")
         if number < full:
-            yield _full(job, known[job.name], number, seed, root, worker)
+            yield _full(job, undamaged[job.name], number, seed, root, worker)
         else:
-            yield _read_only(job, known[job.name], number, root, worker)
+            yield _read_only(job, undamaged[job.name], number, root, worker)
 
 
 @contextlib.contextmanager
 def small_disk(place: pathlib.Path, size: int = PLENTY) -> Iterator[None]:
-    """A file system of so many bytes at a folder, which is emptied.
+    """Mounts a file system of so many bytes at a folder, which is empty then.
 
     Raises:
       CannotMount: mounting is not allowed.
@@ -69,25 +70,26 @@ def _mount(*options: str) -> None:
         raise CannotMount(f"mount {' '.join(options)}: {reason}") from error
 
 
-def _full(job: Job, known: Reference, number: int, seed: int, root, worker: Worker) -> Outcome:
+def _full(job: Job, undamaged: Reference, number: int, seed: int, root, worker: Worker) -> Outcome:
+    # How much space the job needs
     work, rng = root / "case", outcomes.of_seed(seed, number, job.name)
     with small_disk(work):
-        job.lay(known.source, work / "w")
+        job.lay(undamaged.source, work / "w")
         before = _used(work)
-        job.run(known.source, work / "w", worker)
+        job.run(undamaged.source, work / "w", worker)
         need = max(_used(work) - before, 8192)
     # With less and less space, until it does not suffice
     for share in (rng.uniform(0.1, 0.95), 0.3, 0.1, 0.02):
         with small_disk(work):
-            job.lay(known.source, work / "w")
+            job.lay(undamaged.source, work / "w")
             room = before + int(share * need) // 4096 * 4096
             _mount("-o", f"remount,size={max(room, before, 4096)}", str(work))
-            ended = job.run(known.source, work / "w", worker)
+            ended = job.run(undamaged.source, work / "w", worker)
             if not ended.code:
                 continue
             _mount("-o", f"remount,size={PLENTY}", str(work))
-            again = job.run(known.source, work / "w", worker)
-            kind, note = _judge(ended, again, work / "w", known, str(work))
+            again = job.run(undamaged.source, work / "w", worker)
+            kind, note = _judge(ended, again, work / "w", undamaged, str(work))
             fault = f"{share:.0%} of {need:,} bytes free ({number})"
             return Outcome(job.name, fault, kind, note, ended.seconds)
     return Outcome(job.name, f"no space ({number})", "survived", "needs none", 0.0)
@@ -97,29 +99,29 @@ def _used(place: pathlib.Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in place.rglob("*"))
 
 
-def _read_only(job: Job, known: Reference, number: int, root, worker: Worker) -> Outcome:
+def _read_only(job: Job, undamaged: Reference, number: int, root, worker: Worker) -> Outcome:
     work = root / "case"
     with small_disk(work):
-        job.lay(known.source, work / "w")
+        job.lay(undamaged.source, work / "w")
         place = work / "w" / "out"
         _mount("--bind", str(place), str(place))
         try:
             _mount("-o", "remount,bind,ro", str(place))
-            ended = job.run(known.source, work / "w", worker)
+            ended = job.run(undamaged.source, work / "w", worker)
             _mount("-o", "remount,bind,rw", str(place))
-            again = job.run(known.source, work / "w", worker)
-            kind, note = _judge(ended, again, work / "w", known, str(work))
+            again = job.run(undamaged.source, work / "w", worker)
+            kind, note = _judge(ended, again, work / "w", undamaged, str(work))
         finally:
             subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
     return Outcome(job.name, f"read-only ({number})", kind, note, ended.seconds)
 
 
 def _judge(
-    ended: Ended, again: Ended, work: pathlib.Path, known: Reference, place: str
+    ended: Ended, again: Ended, work: pathlib.Path, undamaged: Reference, place: str
 ) -> tuple[str, str]:
     """One line that names the place and exit code 1; then the same files as without the fault."""
-    usual = known.errors.splitlines()
-    lines = [line for line in ended.errors.splitlines() if line.strip() and line not in usual]
+    usual_lines = undamaged.errors.splitlines()
+    lines = [line for line in ended.errors.splitlines() if line.strip() and line not in usual_lines]
     if ended.stopped:
         return "hang", f"{ended.stopped}, {ended.seconds} s"
     if "Traceback (most recent" in ended.said or ended.code < 0:
@@ -131,4 +133,4 @@ def _judge(
             "unnamed",
             f"exit {ended.code}, {len(lines)} lines: {outcomes.last_line(ended.errors)}",
         )
-    return compare(again, work, known.made)
+    return compare(again, work, undamaged.made)

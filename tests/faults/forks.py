@@ -2,7 +2,7 @@
 
     python -m tests.faults.forks       # JSON lines in and out; see `tests.faults.process`
 
-So a program starts in a tenth of a second, and is otherwise as with `python -m MODULE OPTIONS`.
+So a program starts in a tenth of a second. In all else it is as with `python -m MODULE OPTIONS`.
 """
 
 import atexit
@@ -37,6 +37,7 @@ def main() -> None:
     """Answers requests until there are no more."""
     for name in IMPORTED:
         importlib.import_module(name)
+    # Replies go to what was the standard output; programs print to files of their own
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     print("ready", file=replies, flush=True)
@@ -55,10 +56,11 @@ def serve(request: dict) -> dict:
     process = os.fork()
     if not process:
         _be_program(request)
+    # Looks at it every few milliseconds, and ends it once a limit is reached
     peak, stopped = 0.0, ""
     while True:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
             break
         now = time.monotonic()
         peak = max(peak, _resident(process))
@@ -106,9 +108,10 @@ def _be_program(request: dict) -> None:
     """Becomes the program of the request; never returns."""
     code = 70
     try:
-        os.setsid()
+        os.setsid()  # a group of its own, which `_end` kills as a whole
         os.chdir(request["cwd"])
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # Input, output, errors and the count of changes are the files 0 to 3 of the process
         for number, path in enumerate(request["files"]):
             flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(path, flags, 0o644), number)
@@ -147,12 +150,13 @@ class _Counter:
     def __init__(self, request: dict):
         self._folder, self._at = request["folder"], request.get("kill_at")
         self._file = request.get("count")
-        self._seen = 0
+        self._count = 0
 
     def __call__(self, event: str, arguments: tuple) -> None:
         """An audit hook."""
         if event not in CHANGES and not (event == "open" and (arguments[2] or 0) & WRITES):
             return
+        # Absolute paths count below the folder, relative ones for all events but `open`
         try:
             path = os.fsdecode(arguments[0])
         except TypeError:
@@ -161,10 +165,10 @@ class _Counter:
             return
         if not os.path.isabs(path) and event == "open":
             return
-        self._seen += 1
+        self._count += 1
         if self._file:
-            os.pwrite(3, f"{self._seen:10}".encode(), 0)
-        if self._seen == self._at:
+            os.pwrite(3, f"{self._count:10}".encode(), 0)
+        if self._count == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

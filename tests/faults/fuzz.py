@@ -40,34 +40,36 @@ def run(
       RuntimeError: a program does not read the undamaged input.
     """
     order = [one for one in inputs for _ in range(one.weight)]
-    references: dict[str, Reference] = {}
+    undamaged: dict[str, Reference] = {}
     for number in range(count):
-        own = order[number % len(order)]
-        if own.name not in references:
-            references[own.name] = _reference(own, root / "inputs" / f"{len(references)}", worker)
-        yield _one(own, references[own.name], number, seed, root, worker)
+        entry = order[number % len(order)]
+        if entry.name not in undamaged:
+            undamaged[entry.name] = _reference(entry, root / "inputs" / f"{len(undamaged)}", worker)
+        yield _one(entry, undamaged[entry.name], number, seed, root, worker)
 
 
-def _reference(own: Input, folder: pathlib.Path, worker: Worker) -> Reference:
+def _reference(entry: Input, folder: pathlib.Path, worker: Worker) -> Reference:
     # The input is always made and read in one place, so that what is printed is the same
     work = folder.parents[1] / "case"
     shutil.rmtree(work, ignore_errors=True)
     (work / "in").mkdir(parents=True)
-    own.build(work / "in", worker)
+    entry.build(work / "in", worker)
     shutil.copytree(work / "in", folder / "in")
+    # The files that may be damaged
     files = sorted(
         {
             path.relative_to(folder / "in").as_posix()
-            for pattern in own.damaged
+            for pattern in entry.damaged
             for path in (folder / "in").glob(pattern)
             if path.is_file()
         }
     )
+    # The program on the undamaged input
     _lay(folder / "in", work)
-    ended = worker.run(own.module, own.command(work / "in", work / "out"), work, seconds=300)
+    ended = worker.run(entry.module, entry.command(work / "in", work / "out"), work, seconds=300)
     made = outcomes.contents(work)
     if ended.code or not files:
-        raise RuntimeError(f"{own.name}: {len(files)} files; {ended.code}: {ended.said}")
+        raise RuntimeError(f"{entry.name}: {len(files)} files; {ended.code}: {ended.said}")
     return Reference(folder / "in", files, ended, made)
 
 
@@ -79,18 +81,20 @@ def _lay(source: pathlib.Path, work: pathlib.Path) -> None:
 
 
 def _one(
-    own: Input, known: Reference, number: int, seed: int, root: pathlib.Path, worker: Worker
+    entry: Input, undamaged: Reference, number: int, seed: int, root: pathlib.Path, worker: Worker
 ) -> Outcome:
-    rng, work = outcomes.of_seed(seed, number, own.name), root / "case"
-    _lay(known.folder, work)
-    file = known.files[rng.integers(len(known.files))]
+    # A copy of the input, in which one file is damaged
+    rng, work = outcomes.of_seed(seed, number, entry.name), root / "case"
+    _lay(undamaged.folder, work)
+    file = undamaged.files[rng.integers(len(undamaged.files))]
     fault = f"{mutations.damage(work / 'in' / file, rng)} ({file}; {number})"
-    before, beside = outcomes.contents(work), _names(root)
-    ended = worker.run(own.module, own.command(work / "in", work / "out"), work)
-    kind, note = classify(ended, file, known, outcomes.contents(work), before)
-    if escaped := _names(root) - beside:
+    # The program on it; then whether there is a new name around its folder
+    before, names_around = outcomes.contents(work), _names(root)
+    ended = worker.run(entry.module, entry.command(work / "in", work / "out"), work)
+    kind, note = classify(ended, file, undamaged, outcomes.contents(work), before)
+    if escaped := _names(root) - names_around:
         kind, note = "outside", " ".join(sorted(escaped))
-    return Outcome(own.name, fault, kind, note, ended.seconds)
+    return Outcome(entry.name, fault, kind, note, ended.seconds)
 
 
 def _names(root: pathlib.Path) -> set[str]:
@@ -114,22 +118,28 @@ def classify(
         return "hang", f"{ended.stopped} {ended.seconds} s, {ended.peak} MB"
     if "Traceback (most recent" in ended.said or ended.code < 0:
         return "traceback", outcomes.last_line(ended.errors) or f"signal {-ended.code}"
-    # What the program wrote beside the input, and changed in it, but for the damaged file itself
-    own, wrote = f"in/{file}", {n: d for n, d in made.items() if before.get(n) != d}
-    wanted = {n: d for n, d in known.made.items() if n not in before and n != own}
-    new = {n: d for n, d in wrote.items() if n not in before and n != own}
-    inside = [n for n in wrote if n in before and n != own and known.made.get(n) != wrote[n]]
-    known_lines = set(outcomes.steady(known.ended.said).splitlines())
-    new_lines = [one for one in ended.said.splitlines() if outcomes.steady(one) not in known_lines]
-    said = [one for one in new_lines if names_file(one, file)]
+    # Refused: does any line name the file?
     if ended.code:
-        return ("named" if names_file(ended.said, file) else "unnamed"), outcomes.last_line(
-            ended.said
-        )
+        kind = "named" if names_file(ended.said, file) else "unnamed"
+        return kind, outcomes.last_line(ended.said)
+    # Accepted: is all that it printed and wrote the same, the damaged file itself left aside?
     lines = outcomes.other_lines(ended.out, known.ended.out)
-    if not lines and wanted == new and not inside:
+    left_out = {*before, f"in/{file}"}
+    written = {name: digest for name, digest in made.items() if before.get(name) != digest}
+    new = {name: digest for name, digest in written.items() if name not in left_out}
+    wanted = {name: digest for name, digest in known.made.items() if name not in left_out}
+    inputs = [name for name in written if name in before and name != f"in/{file}"]
+    changed = [name for name in inputs if known.made.get(name) != written[name]]
+    if not lines and wanted == new and not changed:
         return "survived", ""
-    note = outcomes.difference(new, wanted) or lines or f"≠{' ≠'.join(inside)}"
+    # Another result: does a line that is not always printed name the file?
+    usual = set(outcomes.steady(known.ended.said).splitlines())
+    said = [
+        line
+        for line in ended.said.splitlines()
+        if outcomes.steady(line) not in usual and names_file(line, file)
+    ]
+    note = outcomes.difference(new, wanted) or lines or f"≠{' ≠'.join(changed)}"
     return ("named", said[-1][:300]) if said else ("silent", note)
 
 

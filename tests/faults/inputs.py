@@ -51,10 +51,10 @@ def grey(path: pathlib.Path, seed: int, size: tuple[int, int] = SIZE) -> None:
 
 def mask(start: int, stop: int, t: int) -> np.ndarray:
     """A mask that is white somewhere in the frames [start, stop)."""
-    found = np.zeros(SIZE, np.uint8)
+    picture = np.zeros(SIZE, np.uint8)
     if start <= t < stop:
-        found[4:9, 10 + t : 20 + t] = 255
-    return found
+        picture[4:9, 10 + t : 20 + t] = 255
+    return picture
 
 
 def scores(folder: pathlib.Path, worker: Worker | None = None) -> None:
@@ -102,6 +102,7 @@ def segment_scores(folder: pathlib.Path, worker: Worker | None = None) -> None:
 def boxes(folder: pathlib.Path, worker: Worker | None = None) -> None:
     """Detections as tables, COCO and YOLO, and the tracks of the truth."""
     rng = np.random.default_rng(2)
+    # One box a frame, which moves to the right; five of them are the track
     rows = [(t, *(5 + t, 5, 14 + t, 15), round(rng.random(), 3)) for t in range(10)]
     for name in ("v1", "v2"):
         for kind in ("detections", "tracks", "yolo"):
@@ -118,11 +119,11 @@ def boxes(folder: pathlib.Path, worker: Worker | None = None) -> None:
         for v in (1, 2)
         for t in range(10)
     ]
-    found = [
-        {"image_id": one["id"], "bbox": [5, 5, 10, 11], "score": 0.5, "category_id": 1}
-        for one in images
+    detections = [
+        {"image_id": image["id"], "bbox": [5, 5, 10, 11], "score": 0.5, "category_id": 1}
+        for image in images
     ]
-    (folder / "results.json").write_text(json.dumps(found), "utf-8")
+    (folder / "results.json").write_text(json.dumps(detections), "utf-8")
     (folder / "images.json").write_text(json.dumps({"images": images}), "utf-8")
     (folder / "frames.txt").write_text("v1,10\nv2,10\n", "utf-8")
 
@@ -252,6 +253,7 @@ def bag_features(folder: pathlib.Path, worker: Worker | None = None) -> None:
     ):
         (folder / kind).mkdir(exist_ok=True)
         np.save(folder / kind / f"{name}.npy", rng.random((32, 8)).astype(np.float32))
+    # The lists: one video of each kind in each split
     videos = []
     for split, n in (("train", 1), ("test", 2)):
         for kind, name, label in (

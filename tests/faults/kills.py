@@ -51,12 +51,12 @@ def run(
     order = [
         job for turn in range(max(job.weight for job in jobs)) for job in jobs if job.weight > turn
     ]
-    known: dict[str, Reference] = {}
+    undamaged: dict[str, Reference] = {}
     for number in range(count):
         job = order[number % len(order)]
-        if job.name not in known:
-            known[job.name] = reference(job, root, worker)
-        yield _one(job, known[job.name], number, seed, root, worker)
+        if job.name not in undamaged:
+            undamaged[job.name] = reference(job, root, worker)
+        yield _one(job, undamaged[job.name], number, seed, root, worker)
 
 
 def reference(
@@ -86,21 +86,21 @@ def reference(
 
 
 def _one(
-    job: Job, known: Reference, number: int, seed: int, root: pathlib.Path, worker: Worker
+    job: Job, undamaged: Reference, number: int, seed: int, root: pathlib.Path, worker: Worker
 ) -> Outcome:
     rng, work = outcomes.of_seed(seed, number, job.name), root / "case"
-    job.lay(known.source, work)
-    if number % 3 and known.changes:
-        at = int(rng.integers(1, known.changes + 1))
-        fault, limits = f"before change {at} of {known.changes}", {"kill_at": at}
+    job.lay(undamaged.source, work)
+    if number % 3 and undamaged.changes:
+        change = int(rng.integers(1, undamaged.changes + 1))
+        fault, limits = f"before change {change} of {undamaged.changes}", {"kill_at": change}
     else:
-        after = float(rng.uniform(0.05, known.seconds))
-        fault, limits = f"after {after:.2f} of {known.seconds:.2f} s", {"kill_after": after}
-    ended = job.run(known.source, work, worker, **limits)
+        seconds = float(rng.uniform(0.05, undamaged.seconds))
+        fault, limits = f"after {seconds:.2f} of {undamaged.seconds:.2f} s", {"kill_after": seconds}
+    ended = job.run(undamaged.source, work, worker, **limits)
     if ended.stopped != "wish":
         fault += " (it had ended)"
-    again = job.run(known.source, work, worker)
-    kind, note = compare(again, work, known.made)
+    again = job.run(undamaged.source, work, worker)
+    kind, note = compare(again, work, undamaged.made)
     return Outcome(job.name, f"{fault} ({number})", kind, note, again.seconds)
 
 
@@ -133,10 +133,10 @@ def _last_evaluation(made: dict[str, str]) -> dict[str, str]:
         return {}
     newest = max(names, key=lambda name: [int(part) for part in name.split("_")])
     first = newest.split("_")[0]
-    found = {
+    renamed = {
         name.replace(f"/evaluate_{newest}/", f"/evaluate_{first}/"): digest
         for name, digest in made.items()
         if f"/evaluate_{newest}/" in name
     }
     hidden = {name: made[name] for name in made if "/evaluate_" in name and ".tmp/" in name}
-    return found | hidden
+    return renamed | hidden

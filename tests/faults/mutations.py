@@ -21,7 +21,16 @@ HUGE = 1 << 50
 
 
 def damage(path: pathlib.Path, rng: np.random.Generator) -> str:
-    """Damages a file in a way that is drawn for its kind; what was done, `kind: more`."""
+    """Damages a file in a way that is drawn for its kind.
+
+    Args:
+      path: the file, whose ending tells its kind.
+      rng: draws the way, and all that it needs.
+
+    Returns:
+      What was done, as `kind: more`.
+    """
+    # Ways that fit the format are more likely than damage to any bytes
     kinds = list(ANY)
     if path.suffix in (".json", ".jsonl"):
         kinds += JSON * 2
@@ -41,14 +50,9 @@ def damage(path: pathlib.Path, rng: np.random.Generator) -> str:
     return f"{name}: {more}" if more else name
 
 
-def _of(rng: np.random.Generator, choices: list) -> object:
+def _draw(rng: np.random.Generator, choices: list) -> object:
+    """One of the choices."""
     return choices[rng.integers(len(choices))]
-
-
-def _content(path: pathlib.Path, change: Callable[[bytearray], None]) -> None:
-    content = bytearray(path.read_bytes())
-    change(content)
-    path.write_bytes(content)
 
 
 def one_bit(path: pathlib.Path, rng: np.random.Generator) -> str:
@@ -113,14 +117,14 @@ def another_kind(path: pathlib.Path, rng: np.random.Generator) -> str:
         b"[[1]]",
         b"\xff\xfe1\x00,\x002\x00",
     ]
-    path.write_bytes(_of(rng, contents))
+    path.write_bytes(_draw(rng, contents))
     return ""
 
 
 def no_file(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Something that is no regular file."""
     path.unlink()
-    kind = _of(rng, ["folder", "FIFO", "/dev/zero", "broken link", "link to itself"])
+    kind = _draw(rng, ["folder", "FIFO", "/dev/zero", "broken link", "link to itself"])
     if kind == "folder":
         path.mkdir()
     elif kind == "FIFO":
@@ -145,30 +149,30 @@ def _write(path: pathlib.Path, text: str) -> None:
 def number_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Replaces a number by another, or by what is none."""
     text = _text(path)
-    found = list(re.finditer(r"-?\d+(?:\.\d+)?", text))
-    if not found:
+    matches = list(re.finditer(r"-?\d+(?:\.\d+)?", text))
+    if not matches:
         return "none there"
-    one, new = _of(rng, found), _of(rng, NUMBERS)
-    _write(path, text[: one.start()] + new + text[one.end() :])
-    return f"{one[0]} by {new[:12]!r}"
+    match, new = _draw(rng, matches), _draw(rng, NUMBERS)
+    _write(path, text[: match.start()] + new + text[match.end() :])
+    return f"{match[0]} by {new[:12]!r}"
 
 
 def word_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Replaces a word by a name that leads elsewhere."""
     text = _text(path)
-    found = list(re.finditer(r"[A-Za-z_][\w.]*", text))
-    if not found:
+    matches = list(re.finditer(r"[A-Za-z_][\w.]*", text))
+    if not matches:
         return "none there"
-    one, new = _of(rng, found), _absolute(_of(rng, NAMES), path)
-    _write(path, text[: one.start()] + new + text[one.end() :])
-    return f"{one[0][:20]} by {new[:12]!r}"
+    match, new = _draw(rng, matches), _absolute(_draw(rng, NAMES), path)
+    _write(path, text[: match.start()] + new + text[match.end() :])
+    return f"{match[0][:20]} by {new[:12]!r}"
 
 
 def line_changed(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Takes a line out, doubles it, or moves its fields."""
     lines = _text(path).splitlines(keepends=True) or [""]
     place = int(rng.integers(len(lines)))
-    kind = _of(rng, ["out", "twice", "fields turned", "a field more", "a field less"])
+    kind = _draw(rng, ["out", "twice", "fields turned", "a field more", "a field less"])
     fields = re.split(r"([,; \t]+)", lines[place].rstrip("\n"))
     changed = {
         "out": "",
@@ -185,7 +189,7 @@ def line_changed(path: pathlib.Path, rng: np.random.Generator) -> str:
 def letters(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Another encoding, or letters that a text does not have."""
     text = _text(path)
-    kind = _of(rng, ["NUL", "UTF-16", "a byte that is not UTF-8", "a line of a million letters"])
+    kind = _draw(rng, ["NUL", "UTF-16", "a byte that is not UTF-8", "a line of a million letters"])
     place = int(rng.integers(len(text) + 1))
     raw = text.encode("utf-8", "surrogateescape")
     changed = {
@@ -203,19 +207,20 @@ TEXT = [number_replaced, number_replaced, word_replaced, line_changed, line_chan
 
 def value_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Replaces a value anywhere in JSON, or takes it out."""
+    # Of JSON lines, one line is changed; any value of the tree is as likely as any other
     lines = _text(path).splitlines() if path.suffix == ".jsonl" else [_text(path)]
     place = int(rng.integers(len(lines))) if lines else 0
     try:
         root = {"": json.loads(lines[place])}
     except (ValueError, IndexError):
         return "no JSON there"
-    at, key = _of(rng, list(_nodes(root)))
+    at, key = _draw(rng, list(_nodes(root)))
     old = json.dumps(at[key])[:20]
     if rng.random() < 0.2 and at is not root:
         del at[key]
         new = "nothing"
     else:
-        drawn = _of(rng, VALUES)
+        drawn = _draw(rng, VALUES)
         at[key] = _absolute(drawn, path) if isinstance(drawn, str) else drawn
         new = json.dumps(at[key])[:20]
     lines[place] = json.dumps(root.get(""), indent=None if len(lines) > 1 else 1)
@@ -232,19 +237,19 @@ def deep(path: pathlib.Path, rng: np.random.Generator) -> str:
 def key_twice(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Renames a key to another name."""
     text = _text(path)
-    found = list(re.finditer(r'"(\w+)":', text))
-    if not found:
+    matches = list(re.finditer(r'"(\w+)":', text))
+    if not matches:
         return "none there"
-    one = _of(rng, found)
-    _write(path, text[: one.start(1)] + "other" + text[one.end(1) :])
-    return one[1]
+    match = _draw(rng, matches)
+    _write(path, text[: match.start(1)] + "other" + text[match.end(1) :])
+    return match[1]
 
 
 JSON = [value_replaced, value_replaced, value_replaced, deep, key_twice]
 
 
 def _nodes(tree):
-    """(container, key) of all values of a tree."""
+    """Containers and keys of all values in a tree of dicts and lists."""
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, part in list(pairs):
         yield tree, key
@@ -253,6 +258,7 @@ def _nodes(tree):
 
 
 def _absolute(name: str, path: pathlib.Path) -> str:
+    """A name of `NAMES` that leads to a place beside the folder of the file."""
     return name.replace("{absolute}", str(path.parents[1]))
 
 
@@ -262,16 +268,16 @@ def array_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
         array = np.load(path)
     except (ValueError, EOFError, OSError):
         return "none there"
-    changed, said = _changed(array, rng)
+    changed, change = _changed(array, rng)
     path.write_bytes(_npy(changed))
-    return said
+    return change
 
 
 def false_header(path: pathlib.Path, rng: np.random.Generator) -> str:
     """A header that promises terabytes, or that is none."""
-    content, said = _header(path.read_bytes(), rng)
+    content, change = _header(path.read_bytes(), rng)
     path.write_bytes(content)
-    return said
+    return change
 
 
 NPY = [array_replaced, array_replaced, false_header]
@@ -282,14 +288,14 @@ def member_replaced(path: pathlib.Path, rng: np.random.Generator) -> str:
     members, name = _members(path), ""
     if not members:
         return "none there"
-    name = _of(rng, sorted(members))
+    name = _draw(rng, sorted(members))
     if rng.random() < 0.25:
-        members[name], said = _header(members[name], rng)
+        members[name], change = _header(members[name], rng)
     else:
-        changed, said = _changed(np.load(io.BytesIO(members[name])), rng)
+        changed, change = _changed(np.load(io.BytesIO(members[name])), rng)
         members[name] = _npy(changed)
     _zip(path, members)
-    return f"{name} {said}"
+    return f"{name} {change}"
 
 
 def member_renamed(path: pathlib.Path, rng: np.random.Generator) -> str:
@@ -297,9 +303,9 @@ def member_renamed(path: pathlib.Path, rng: np.random.Generator) -> str:
     members = _members(path)
     if not members:
         return "none there"
-    name = _of(rng, sorted(members))
+    name = _draw(rng, sorted(members))
     content = members.pop(name)
-    new = _absolute(_of(rng, ["", *NAMES, "alternative_<script>"]), path)
+    new = _absolute(_draw(rng, ["", *NAMES, "alternative_<script>"]), path)
     if new:
         members[f"{new}.npy"] = content
     _zip(path, members)
@@ -309,21 +315,22 @@ def member_renamed(path: pathlib.Path, rng: np.random.Generator) -> str:
 def strange_zip(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Members that are said to be encrypted, compressed in an unknown way, or are a bomb."""
     members = _members(path)
-    kind = _of(rng, ["encrypted", "unknown compression", "bomb", "twice"])
+    kind = _draw(rng, ["encrypted", "unknown compression", "bomb", "twice"])
     if kind == "bomb":
         big = _npy(np.zeros(40_000_000))  # 320 MB, of which a third of a megabyte is left
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
             for name, content in members.items():
                 file.writestr(name, big if name == min(members) else content)
         return kind
+    # Flags and method stand in the header of each member, and again in the list at the end
     _zip(path, members, twice=kind == "twice")
     content = bytearray(path.read_bytes())
     for mark, flag, method in ((b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)):
-        for found in re.finditer(re.escape(mark), bytes(content)):
+        for match in re.finditer(re.escape(mark), bytes(content)):
             if kind == "encrypted":
-                content[found.start() + flag] |= 1
+                content[match.start() + flag] |= 1
             elif kind == "unknown compression":
-                struct.pack_into("<H", content, found.start() + method, 97)
+                struct.pack_into("<H", content, match.start() + method, 97)
     path.write_bytes(content)
     return kind
 
@@ -333,42 +340,43 @@ NPZ = [member_replaced, member_replaced, member_replaced, member_renamed, strang
 
 def strange_pickle(path: pathlib.Path, rng: np.random.Generator) -> str:
     """A pickle of something else in the place of the first one of a file."""
-    name = _of(rng, sorted(PICKLES))
+    name = _draw(rng, sorted(PICKLES))
     _change_pickle(path, lambda content: PICKLES[name])
     return name
 
 
 def number_in_pickle(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Another whole number in a pickle: of a shape, a stride, a size, a version."""
-    said = ["none there"]
+    note = ["none there"]
 
     def change(content: bytes) -> bytes:
         try:
-            found = [
+            numbers = [
                 (op, value, at)
                 for op, value, at in pickletools.genops(content)
                 if op.name in ("BININT", "BININT1", "BININT2")
             ]
         except ValueError:
             return content
-        if not found:
+        if not numbers:
             return content
-        (op, value, at), new = _of(rng, found), _of(rng, [-1, 0, 2, 1 << 31, HUGE, 1 << 62])
+        (op, value, at), new = _draw(rng, numbers), _draw(rng, [-1, 0, 2, 1 << 31, HUGE, 1 << 62])
+        # Opcode and number take so many bytes; the new ones may take more
         size = {"BININT": 5, "BININT1": 2, "BININT2": 3}[op.name]
-        said[0] = f"{value} by {new}"
+        note[0] = f"{value} by {new}"
         number = pickle.dumps(new, 2)[2:-1]
         return content[:at] + number + content[at + size :]
 
     _change_pickle(path, change)
-    return said[0]
+    return note[0]
 
 
 def member_cut(path: pathlib.Path, rng: np.random.Generator) -> str:
     """Another length of a member of a zip, or other bytes in it, with the right checksum."""
     members = _members(path)
-    name = _of(rng, sorted(members))
+    name = _draw(rng, sorted(members))
     content = bytearray(members[name])
-    kind = _of(rng, ["cut", "longer", "other bytes", "gone"])
+    kind = _draw(rng, ["cut", "longer", "other bytes", "gone"])
     if kind == "cut":
         del content[int(rng.integers(len(content) + 1)) :]
     elif kind == "longer":
@@ -424,6 +432,7 @@ def _change_pickle(path: pathlib.Path, change: Callable[[bytes], bytes]) -> None
 
 
 def _members(path: pathlib.Path) -> dict[str, bytes]:
+    """Contents of the members of an archive, by their names; empty if it is none."""
     try:
         with zipfile.ZipFile(path) as file:
             return {name: file.read(name) for name in file.namelist()}
@@ -432,6 +441,7 @@ def _members(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _zip(path: pathlib.Path, members: dict[str, bytes], twice: bool = False) -> None:
+    """Writes an archive; `twice`: with every member twice."""
     import warnings
 
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as file:
@@ -448,23 +458,12 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _changed(array: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """An array like another, but for one thing, and what that is."""
-    kind = _of(
-        rng,
-        [
-            "0-d",
-            "text",
-            "pickle",
-            "complex",
-            "shorter",
-            "an axis more",
-            "none left",
-            "NaN",
-            "infinite",
-            "negative",
-            "one value",
-            "structured",
-        ],
-    )
+    kinds = [
+        *("0-d", "text", "pickle", "complex", "shorter", "an axis more", "none left"),
+        *("NaN", "infinite", "negative", "one value", "structured"),
+    ]
+    kind = _draw(rng, kinds)
+    # Of what is no number, as if it were four zeros
     flat = array.astype(np.float64) if array.dtype.kind in "iufb" else np.zeros(4)
     changed = {
         "0-d": np.float64(1.0),
@@ -487,7 +486,7 @@ def _changed(array: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, s
 
 def _header(content: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     """The bytes of a `.npy` with a false header, and what it says."""
-    kind = _of(rng, ["terabytes", "negative", "other type", "no header", "version 9"])
+    kind = _draw(rng, ["terabytes", "negative", "other type", "no header", "version 9"])
     shape = {"terabytes": (HUGE,), "negative": (-4,)}.get(kind, (4,))
     header = io.BytesIO()
     if kind == "no header":

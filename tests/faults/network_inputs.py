@@ -91,13 +91,13 @@ def annotations(folder: pathlib.Path, worker: Worker | None = None) -> None:
     """UBnormal's masks, in which values are numbers of objects, and which of them count."""
     for number in (1, 2):
         name = f"abnormal_scene_1_scenario_{number}"
-        own = folder / "masks" / "Scene1" / f"{name}_annotations"
-        own.mkdir(parents=True)
+        folder_of_video = folder / "masks" / "Scene1" / f"{name}_annotations"
+        folder_of_video.mkdir(parents=True)
         for t in range(4):
             values = np.zeros((24, 36), np.uint8)
             values[4:12, 3 * t : 3 * t + 9], values[16:22, 20:30] = 7, 9
-            cv2.imwrite(str(own / f"{name}_{t:04d}_gt.png"), values)
-        (own / f"{name}_tracks.txt").write_text("7,1,3\n9,0,1\n", "utf-8")
+            cv2.imwrite(str(folder_of_video / f"{name}_{t:04d}_gt.png"), values)
+        (folder_of_video / f"{name}_tracks.txt").write_text("7,1,3\n9,0,1\n", "utf-8")
 
 
 def _evaluate() -> tuple[str, ...]:

@@ -22,7 +22,8 @@ MEANING = {
     "hang": "more than 30 seconds, or 2 GB of resident memory",
     "outside": "something was written outside of the folder that was asked for",
 }
-# Of files that say when, where and how fast; checkpoints are compared by what is scored with them
+# Files that say when, where and how fast: only their names are compared. Checkpoints are compared
+# by what is scored with them.
 VOLATILE = re.compile(r"(^|/)(provenance\.json|.*\.webm|.*\.mp4|events|settings\.json)$")
 EVENTS = re.compile(r"(?<=/)events\.out\.tfevents\..*")  # of TensorBoard: the time is in the name
 STATES = re.compile(r"(^|/)(finished|checkpoints/\d+)/")
@@ -51,19 +52,21 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
 
     Files of a checkpoint count as one name without a digest.
     """
-    found = {}
+    digests = {}
     for path in sorted(folder.rglob("*")):
         name = EVENTS.sub("events", path.relative_to(folder).as_posix())
         if path.is_symlink() or not path.is_file():
             continue
+        # A checkpoint is one entry: its files hold times
         if state := STATES.search(name):
-            found[name[: state.end()]] = ""
+            digests[name[: state.end()]] = ""
         else:
-            found[name] = "" if VOLATILE.search(name) else _digest(path)
-    return found
+            digests[name] = "" if VOLATILE.search(name) else _digest(path)
+    return digests
 
 
 def _digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file, cut short, without when and with what it was made."""
     content = path.read_bytes()
     if path.suffix == ".html":
         content = re.sub(rb"<details><summary>Made with.*?</details>", b"", content, flags=re.S)
@@ -76,6 +79,7 @@ def _digest(path: pathlib.Path) -> str:
 
 
 def _timeless(value: object) -> object:
+    """What JSON holds, without the entries that differ from run to run."""
     if isinstance(value, dict):
         return {
             key: _timeless(part)
@@ -86,7 +90,10 @@ def _timeless(value: object) -> object:
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
-    """In what the first differs from the second, in one line; empty if it does not."""
+    """Names that only the first has (+), only the second (-), or both with other content (≠).
+
+    In one line; empty if there is no difference.
+    """
     more = [f"+{name}" for name in here.keys() - there.keys()]
     less = [f"-{name}" for name in there.keys() - here.keys()]
     other = [f"≠{name}" for name in here.keys() & there.keys() if here[name] != there[name]]

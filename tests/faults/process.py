@@ -98,18 +98,19 @@ class Worker:
           memory: it is killed when it has so many MB.
           kill_at: it is killed before it changes a file of the folder for the n-th time.
           kill_after: it is killed after so many seconds.
-          count: count how often it changes a file of the folder.
+          count: whether to count how often it changes a file of the folder.
         """
         self._process = self._process or self._start()
-        told = [folder.with_name(f"{folder.name}.{name}") for name in ("in", "out", "errors")]
-        told.append(folder.with_name(f"{folder.name}.count"))
-        told[0].write_bytes(b"")
+        # What the program reads and prints lies beside the folder
+        files = [folder.with_name(f"{folder.name}.{name}") for name in ("in", "out", "errors")]
+        files.append(folder.with_name(f"{folder.name}.count"))
+        files[0].write_bytes(b"")
         request = {
             "module": module,
             "options": list(options),
             "cwd": str(folder),
             "folder": str(folder),
-            "files": [str(path) for path in told[: 4 if count else 3]],
+            "files": [str(path) for path in files[: 4 if count else 3]],
             "seconds": seconds,
             "memory": memory,
             "kill_at": kill_at,
@@ -118,9 +119,10 @@ class Worker:
         }
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
+        # One line of reply when it has ended
         reply = json.loads(self._process.stdout.readline())
-        texts = [path.read_text("utf-8", "replace") if path.exists() else "" for path in told]
-        for path in told:
+        texts = [path.read_text("utf-8", "replace") if path.exists() else "" for path in files]
+        for path in files:
             path.unlink(missing_ok=True)
         changes = int(texts[3] or 0) if count else 0
         return Ended(out=texts[1], errors=texts[2], changes=changes, **reply)

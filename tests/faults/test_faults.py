@@ -57,8 +57,8 @@ if __name__ == "__main__":
 def worker(tmp_path_factory):
     modules = tmp_path_factory.mktemp("modules")
     (modules / "misbehaving.py").write_text(BAD_PROGRAM, "utf-8")
-    with Worker({"PYTHONPATH": str(modules)}) as found:
-        yield found
+    with Worker({"PYTHONPATH": str(modules)}) as running:
+        yield running
 
 
 @pytest.fixture
@@ -68,33 +68,33 @@ def root(tmp_path):
 
 
 def test_damaged_inputs_are_refused_by_name_or_change_nothing(root, worker):
-    chosen = [one._replace(weight=1) for one in inputs.INPUTS if one.name in CHEAP]
-    found = list(fuzz.run(FUZZED, 7, root, worker, chosen))
-    wrong = [outcome for outcome in found if outcome.kind in outcomes.BAD]
-    assert len(found) == FUZZED and not wrong, outcomes.table(found)
+    chosen = [entry._replace(weight=1) for entry in inputs.INPUTS if entry.name in CHEAP]
+    results = list(fuzz.run(FUZZED, 7, root, worker, chosen))
+    wrong = [outcome for outcome in results if outcome.kind in outcomes.BAD]
+    assert len(results) == FUZZED and not wrong, outcomes.table(results)
 
 
 def test_all_programs_and_configs_of_the_campaign_are_there(tmp_path):
-    for one in fuzz.INPUTS:
-        assert importlib.util.find_spec(one.module), one.name
-        for option in one.command(tmp_path / "in", tmp_path / "out"):
+    for entry in fuzz.INPUTS:
+        assert importlib.util.find_spec(entry.module), entry.name
+        for option in entry.command(tmp_path / "in", tmp_path / "out"):
             if option.startswith("--config="):
                 file = option.removeprefix("--config=").split(":")[0]
-                assert pathlib.Path(file).is_file(), (one.name, option)
+                assert pathlib.Path(file).is_file(), (entry.name, option)
 
 
 def test_after_a_kill_the_same_command_makes_the_same_files(root, worker):
-    chosen = [one for one in jobs.JOBS if one.name in ("data_prep.tracks", "data_prep.toy, bags")]
-    found = list(kills.run(KILLED, 7, root, worker, jobs=chosen))
-    assert [outcome.kind for outcome in found] == ["survived"] * KILLED, found
+    chosen = [job for job in jobs.JOBS if job.name in ("data_prep.tracks", "data_prep.toy, bags")]
+    results = list(kills.run(KILLED, 7, root, worker, jobs=chosen))
+    assert [outcome.kind for outcome in results] == ["survived"] * KILLED, results
 
 
 def test_a_full_disk_and_a_read_only_place_are_one_line(root, worker):
     try:
-        found = list(disk.run(7, root, worker, "data_prep.tracks", full=1, read_only=1))
+        results = list(disk.run(7, root, worker, "data_prep.tracks", full=1, read_only=1))
     except disk.CannotMount as error:
         pytest.skip(str(error))
-    assert [outcome.kind for outcome in found] == ["survived"] * 2, found
+    assert [outcome.kind for outcome in results] == ["survived"] * 2, results
 
 
 # The campaign itself: it sees what it counts
@@ -120,31 +120,31 @@ def test_every_kind_is_seen(root, worker, kind, counted, monkeypatch):
     def build(folder, worker):
         (folder / "a.txt").write_text("sound", "utf-8")
 
-    run = worker.run
+    run_program = worker.run
 
     def limited(module, options, folder, **limits):
         sound = (folder / "in" / "a.txt").read_bytes() == b"sound"
         options = ["" if sound else options[0], *options[1:]]
-        return run(module, options, folder, seconds=1.0, memory=450)
+        return run_program(module, options, folder, seconds=1.0, memory=450)
 
     monkeypatch.setattr(worker, "run", limited)
     monkeypatch.setattr(mutations, "damage", lambda path, rng: str(path.write_text("bad")))
-    one = inputs.Input("a", build, ("a.txt",), "misbehaving", (kind, str(root / "case")))
-    (found,) = fuzz.run(1, 0, root, worker, [one])
-    assert found.kind == counted, found
+    entry = inputs.Input("a", build, ("a.txt",), "misbehaving", (kind, str(root / "case")))
+    (outcome,) = fuzz.run(1, 0, root, worker, [entry])
+    assert outcome.kind == counted, outcome
 
 
 def test_a_kill_is_where_it_is_said_to_be(root, worker):
     """Before the n-th change: of n = 1 nothing is there, and after the last all."""
-    job = next(one for one in jobs.JOBS if one.name == "data_prep.toy, bags")
-    known = kills.reference(job, root, worker)
-    assert known.changes > 5
-    for at, stopped in ((1, "wish"), (known.changes, "wish"), (known.changes + 1, "")):
-        job.lay(known.source, root / "case")
-        ended = job.run(known.source, root / "case", worker, kill_at=at)
+    job = next(job for job in jobs.JOBS if job.name == "data_prep.toy, bags")
+    undamaged = kills.reference(job, root, worker)
+    assert undamaged.changes > 5
+    for at, stopped in ((1, "wish"), (undamaged.changes, "wish"), (undamaged.changes + 1, "")):
+        job.lay(undamaged.source, root / "case")
+        ended = job.run(undamaged.source, root / "case", worker, kill_at=at)
         assert ended.stopped == stopped
-        made = outcomes.contents(root / "case")
-        assert (not made) == (at == 1) and (stopped or made == known.made)
+        files = outcomes.contents(root / "case")
+        assert (not files) == (at == 1) and (stopped or files == undamaged.made)
 
 
 def test_damage_is_the_same_for_a_seed_and_touches_one_file(tmp_path):
@@ -154,15 +154,15 @@ def test_damage_is_the_same_for_a_seed_and_touches_one_file(tmp_path):
         (".jpg", b"x" * 99),
     ):
         for seed in range(40):
-            said = []
+            notes = []
             for name in ("one", "two"):
                 (tmp_path / name).mkdir(exist_ok=True)
                 path = tmp_path / name / f"file{suffix}"
                 path.write_bytes(content)
-                said.append(mutations.damage(path, outcomes.of_seed(seed, suffix)))
-                said.append(_state(path))
+                notes.append(mutations.damage(path, outcomes.of_seed(seed, suffix)))
+                notes.append(_state(path))
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-            assert said[0] == said[2] and said[1] == said[3]
+            assert notes[0] == notes[2] and notes[1] == notes[3]
 
 
 def _state(path) -> object:
@@ -172,24 +172,24 @@ def _state(path) -> object:
 
 
 def test_arrays_are_damaged_in_what_they_mean(tmp_path):
-    said = set()
+    changes = set()
     for seed in range(60):
         np.savez(tmp_path / "a.npz", frame_scores=np.arange(9.0), labels=np.arange(9) % 2)
         rng = outcomes.of_seed(seed)
         kind = mutations.NPZ[rng.integers(len(mutations.NPZ))]
-        said.add(kind(tmp_path / "a.npz", rng).split()[-1])
+        changes.add(kind(tmp_path / "a.npz", rng).split()[-1])
         assert zipfile.is_zipfile(tmp_path / "a.npz")
-    assert {"NaN", "pickle", "0-d", "terabytes", "encrypted", "bomb"} <= said
+    assert {"NaN", "pickle", "0-d", "terabytes", "encrypted", "bomb"} <= changes
 
 
 def test_the_table_counts(tmp_path):
-    found = [
+    results = [
         outcomes.Outcome("a", "cut", "named", "", 1.0),
         outcomes.Outcome("b", "cut: to 3", "silent", "", 1.0),
     ]
-    assert outcomes.table(found).splitlines()[-1] == "| all | 2 | – | 1 | – | – | 1 | – | – |"
-    assert outcomes.silent(found) == "   1 b: cut"
-    outcomes.write_json(tmp_path / "x.json", found)
+    assert outcomes.table(results).splitlines()[-1] == "| all | 2 | – | 1 | – | – | 1 | – | – |"
+    assert outcomes.silent(results) == "   1 b: cut"
+    outcomes.write_json(tmp_path / "x.json", results)
     assert json.loads((tmp_path / "x.json").read_text("utf-8"))["counts"] == {
         "named": 1,
         "silent": 1,

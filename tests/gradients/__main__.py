@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     keep.add_argument("--beside", type=pathlib.Path, help="compare them with those kept here")
     parser.add_argument("--json", type=pathlib.Path, help="file for the rows")
     args = parser.parse_args(argv)
+    # The cases, by the names of their systems
     chosen = SETS[args.of]()
     names = {case.system for case in chosen}
     if args.only:
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         if unknown := wanted - names:
             sys.exit(f"error: no {', '.join(unknown)}; expected {', '.join(sorted(names))}")
         chosen = [case for case in chosen if case.system in wanted]
+    # One of three: gradients are kept, compared with kept ones, or with the plain forms
     if args.save:
         for case in chosen:
             save(case, args.save)
@@ -65,9 +67,14 @@ def main(argv: list[str] | None = None) -> None:
     if args.beside:
         beside(chosen, args.beside, args.json)
         return
+    sys.exit(0 if measure(chosen, args.json) else 1)
+
+
+def measure(chosen: list[cases.Case], json_file: pathlib.Path | None) -> bool:
+    """Prints the table of the errors of all cases; whether every bound is kept."""
     titles = "system, size, leaves, float64, float32, plain float32, ratio, of, on own sides"
     print(f"| {titles.replace(', ', ' | ')} |\n|{' --- |' * 9}")
-    rows, failed = [], False
+    rows, kept = [], True
     for case in chosen:
         row = cases.measure(case)
         print(
@@ -76,17 +83,18 @@ def main(argv: list[str] | None = None) -> None:
             f"{described(row.sides)} |",
             flush=True,
         )
+        kept &= row.holds
+        # The file is written after every case: a campaign of hours may be stopped
         sides = row.sides and row.sides._asdict()
         row_of_file = {"system": case.system, "size": case.size, **row._asdict(), "sides": sides}
         rows.append(row_of_file)
-        failed |= not row.holds
-        if args.json:
-            args.json.write_text(json.dumps(rows, indent=1) + "\n")
-    sys.exit(1 if failed else 0)
+        if json_file:
+            json_file.write_text(json.dumps(rows, indent=1) + "\n")
+    return kept
 
 
 def described(sides: cases.Sides | None) -> str:
-    """Cell of the table."""
+    """What the last column of the table says of the errors on the forms' own sides."""
     if not sides:
         return "–"
     return (

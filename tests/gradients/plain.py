@@ -25,7 +25,9 @@ def forms() -> Iterator[None]:
     jax.clear_caches()  # nothing that was traced before is taken
     replaced = (
         mock.patch.object(lax, "platform_dependent", _default_form),
-        mock.patch.object(jax.custom_vjp, "__call__", lambda self, *given: self.fun(*given)),
+        mock.patch.object(
+            jax.custom_vjp, "__call__", lambda self, *arguments: self.fun(*arguments)
+        ),
         mock.patch.object(lax, "conv_general_dilated", _convolution),
     )
     with contextlib.ExitStack() as stack:
@@ -35,20 +37,22 @@ def forms() -> Iterator[None]:
     jax.clear_caches()
 
 
-def _default_form(*given, default, **forms):
+def _default_form(*arguments, default, **forms):
     del forms
-    return default(*given)
+    return default(*arguments)
 
 
-def _convolution(*given, **named):
+def _convolution(*arguments, **options):
     """As `lax.conv_general_dilated`; of float64 by patches, channels last."""
-    call = inspect.signature(_CONVOLUTION).bind(*given, **named)
+    call = inspect.signature(_CONVOLUTION).bind(*arguments, **options)
     call.apply_defaults()
+    # Only float64 is written out, for the forms that the networks have
     x, w, window_strides, padding, lhs_dilation, rhs_dilation, _, groups, batches = call.args[:9]
     if x.dtype != jnp.float64:
-        return _CONVOLUTION(*given, **named)
+        return _CONVOLUTION(*arguments, **options)
     if any(d != 1 for d in rhs_dilation or ()) or batches != 1:
         raise NotImplementedError("no reference form of this convolution in float64")
+    # Padding around, and zeros between the inputs of a transposed convolution
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:-1], w.shape[:-2], window_strides, padding)
     inner = [d - 1 for d in lhs_dilation or (1,) * len(window_strides)]
@@ -62,6 +66,7 @@ def _by_patches(x, w, strides):
     """Valid convolution of x [B, *sides, C] with w [*size, C, F]."""
     size = w.shape[:-2]
     last = [(n - k) // s * s + 1 for n, k, s in zip(x.shape[1:-1], size, strides, strict=True)]
+    # One strided slice of the input for each place in the kernel
     patches = []
     for offset in np.ndindex(*size):
         stop = [first + n for first, n in zip(offset, last, strict=True)]

@@ -1,17 +1,24 @@
 """Every train step and every score function as a function of shapes, with no data behind them."""
 
 import functools
-import importlib
 import math
+import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
+from tests.helpers.systems import METHODS, config_of
 from vadjax.backbones import i3d
-from vadjax.data.store.records import Description
+from vadjax.data.store.loader import Shard, iterate
+from vadjax.data.store.records import Dataset, Description
+from vadjax.data.toy.datasets import ToyBags, write_bags, write_images, write_scenes
+from vadjax.data.toy.images import ToyImages
+from vadjax.data.toy.scenes import ToyScenes
 from vadjax.ops.distance import kernels
 from vadjax.system import load_system
 from vadjax.systems.exemplar_networks.motion import prepare
@@ -25,7 +32,7 @@ class Case(NamedTuple):
     """One compiled function.
 
     Attributes:
-      name: of the system.
+      name: of the method.
       what: `"train"` or `"score"`, and of how much.
       function: of `arguments`.
       arguments: trees of shapes.
@@ -38,52 +45,37 @@ class Case(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How large the inputs are; `variant` is of the configs."""
+    """How large the inputs are.
+
+    Attributes:
+      variant: of the configs.
+      width: of features.
+      crops: of a video of S3R and RTFM.
+      segments: of a bag.
+      snippets: of a video that is scored.
+      batch: method → bags of a label, windows or objects of a step, where `train.batch` of the
+        config is not taken.
+      frame: (height, width).
+      clips: of the extractor of features.
+      regions: of the exemplars.
+      volumes: of a region.
+    """
 
     variant: str
-    width: int  # of features
+    width: int
     crops: int
     segments: int
-    snippets: int  # of a video
-    batch: dict[str, int]  # of each system: bags of a label, windows, objects, images
+    snippets: int
+    batch: dict[str, int]
     frame: tuple[int, int]
     clips: int
     regions: int
     volumes: int
 
 
-PUBLISHED = Size(
-    "",
-    2048,
-    10,
-    32,
-    192,
-    {
-        "mil": 30,
-        "s3r": 32,
-        "rtfm": 32,
-        "lgn": 4,
-        "mnad": 4,
-        "ssmtl": 128,
-        "appearance": 64,
-        "motion": 64,
-    },
-    (256, 256),
-    4,
-    187,
-    512,
-)
+PUBLISHED = Size("", 2048, 10, 32, 192, {"lgn": 4}, (256, 256), 4, 187, 512)
 SMALL = Size(
-    "smoke",
-    32,
-    2,
-    32,
-    16,
-    {"mil": 4, "s3r": 4, "rtfm": 4, "lgn": 2, "mnad": 2, "ssmtl": 4, "appearance": 4, "motion": 4},
-    (32, 40),
-    1,
-    8,
-    64,
+    "smoke", 32, 2, 32, 16, {"mil": 4, "s3r": 4, "rtfm": 4, "ssmtl": 4}, (32, 40), 1, 8, 64
 )
 
 
@@ -99,12 +91,10 @@ def described(kind: str, **manifest) -> Description:
     )
 
 
-def bags_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
+def bags_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """MIL, S3R and RTFM."""
-    config = configured(module, size, precision)
-    system = load_system(config)
+    system, count = load_system(config), batch_of(name, config, size)
     data = described("features", streams={"rgb": size.width})
-    count = size.batch[name]
     crops = () if name == "mil" else (size.crops,)
     bag = shape(count, *crops, size.segments, size.width)
     yield train_case(
@@ -118,16 +108,15 @@ def bags_cases(name: str, module: str, size: Size, precision: str) -> Iterator[C
     else:
         rows = shape(1, size.crops, size.snippets, size.width)
         learnt = ({"params": state.params, "batch_stats": state.batch_stats}, state.dictionary)
-        known = shape(1, size.snippets, kind=bool)
+        valid = shape(1, size.snippets, kind=bool)
         what = f"score a video of {size.snippets} snippets"
-        yield Case(name, what, system._of_rows, (learnt, (rows, known)))
+        yield Case(name, what, system._of_rows, (learnt, (rows, valid)))
 
 
-def predictor_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
+def predictor_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """LGN-Net and MNAD."""
-    config = configured(module, size, precision)
-    system = load_system(config)
-    data, count = described("frames", size=list(size.frame)), size.batch[name]
+    system, count = load_system(config), batch_of(name, config, size)
+    data = described("frames", size=list(size.frame))
     windows = {"frames": shape(count, 5, *size.frame, 3, kind=np.uint8)}
     yield train_case(name, system, data, windows, f"{count} windows")
     state, model, chunk = first_state(system, data), system.model, config.eval.batch
@@ -146,16 +135,11 @@ def predictor_cases(name: str, module: str, size: Size, precision: str) -> Itera
     yield Case(name, f"score {chunk} windows", function, arguments)
 
 
-def object_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
+def object_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """SSMTL without teachers: three tasks."""
-    config = configured(module, size, precision)
     config.model.tasks = tuple(task for task in config.model.tasks if task != "distillation")
-    system = load_system(config)
-    data, count, side = (
-        described("frames", size=list(size.frame)),
-        size.batch[name],
-        config.model.size,
-    )
+    system, count, side = load_system(config), batch_of(name, config, size), config.model.size
+    data = described("frames", size=list(size.frame))
     crops, bit = shape(count, 7, side, side, 3, kind=np.uint8), shape(count, kind=np.int32)
     batch = {"crops": crops, "irregular_crops": crops, "backward": bit, "irregular": bit}
     yield train_case(name, system, data, batch, f"{count} objects, three tasks")
@@ -165,14 +149,14 @@ def object_cases(name: str, module: str, size: Size, precision: str) -> Iterator
     yield Case(name, f"score {count} objects", system._task_scores, (learnt, rows))
 
 
-def network_cases(name: str, module: str, size: Size, precision: str) -> Iterator[Case]:
+def network_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """The appearance and motion networks of EVAL."""
-    config = configured(module, size, precision)
-    system, count = load_system(config), size.batch[name]
-    own = system.training
+    # What is trained on, and the part of it that is scored
+    system, count = load_system(config), batch_of(name, config, size)
+    training = system.training
     if name == "appearance":
-        images = shape(count, own.size, own.size, 3, kind=np.uint8)
-        batch = {"image": images, "labels": shape(count, len(own.classes))}
+        images = shape(count, training.size, training.size, 3, kind=np.uint8)
+        batch = {"image": images, "labels": shape(count, len(training.classes))}
         inputs, what = images, "images"
     else:
         frames, height, width = config.model.window
@@ -191,8 +175,8 @@ def network_cases(name: str, module: str, size: Size, precision: str) -> Iterato
 
     def score(variables, inputs):
         if name == "motion":
-            return own.net.apply(variables, prepare(inputs, own.size))[0].motion
-        return own._apply(variables, inputs)
+            return training.net.apply(variables, prepare(inputs, training.size))[0].motion
+        return training._apply(variables, inputs)
 
     yield Case(name, f"score {count} {what}", score, (variables, inputs))
 
@@ -205,46 +189,69 @@ def extractor_cases(size: Size, precision: str) -> Iterator[Case]:
         yield Case("i3d", f"score {size.clips} clips", net.apply, (shapes, clips))
 
 
-def exemplar_cases(size: Size, precision: str) -> Iterator[Case]:
+def exemplar_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """Selection and scoring, which are always float32."""
-    if precision == "float32":
+    if config.train.precision == "float32":
         spans, features = ((0, 128), (128, 140), (140, 152), (152, 153)), 153
         x = shape(size.regions, size.volumes, features)
         counts, scales = shape(size.regions, kind=np.int32), shape(len(spans))
         select = functools.partial(kernels.select, spans=spans, capacity=32, block=64)
         what = f"select from {size.regions} × {size.volumes} volumes"
-        yield Case("exemplar", what, select, (x, counts, scales, shape(2)))
+        yield Case(name, what, select, (x, counts, scales, shape(2)))
         exemplars = shape(size.regions, 32, features)
         nearest = functools.partial(kernels.nearest, spans=spans)
         what = f"score {size.regions} × {size.volumes} volumes"
-        yield Case("exemplar", what, nearest, (x, exemplars, counts, scales))
+        yield Case(name, what, nearest, (x, exemplars, counts, scales))
 
 
-SYSTEMS = {
-    "mil": (bags_cases, "ucf_mil"),
-    "s3r": (bags_cases, "shanghaitech_s3r"),
-    "rtfm": (bags_cases, "shanghaitech_rtfm"),
-    "lgn": (predictor_cases, "ped2_lgn"),
-    "mnad": (predictor_cases, "ped2_mnad"),
-    "ssmtl": (object_cases, "ped2_ssmtl"),
-    "appearance": (network_cases, "exemplar_appearance_network"),
-    "motion": (network_cases, "exemplar_motion_network"),
+def toy_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
+    """The step of any other system, on a batch that it makes of toy data; no scores."""
+    del size
+    system = load_system(config)
+    with tempfile.TemporaryDirectory() as folder:
+        data = toy_data(system.kind, pathlib.Path(folder) / "data")
+        batches = system.batches(data, Shard())
+        if batches is not None:
+            batch = next(iterate(batches, threads=0))
+            shapes = jax.tree.map(lambda leaf: shape(*leaf.shape, kind=leaf.dtype), batch)
+            yield train_case(name, system, data, shapes, "a batch of toy data")
+
+
+def toy_data(kind: str, out: pathlib.Path) -> Dataset:
+    """A small dataset of a kind."""
+    if kind == "features":
+        write_bags(out, ToyBags(train=(4, 4), test=(2, 2), width=16))
+    elif kind == "images":
+        write_images(out, ToyImages(train=16, test=4, size=32))
+    else:
+        write_scenes(out, ToyScenes(train=2, test=2, frames=12, height=32, width=40))
+    return Dataset(out)
+
+
+# Those that are known to have batches and scores of such shapes; `toy_cases` for any other
+MAKERS = {
+    "mil": bags_cases,
+    "s3r": bags_cases,
+    "lgn": predictor_cases,
+    "ssmtl": object_cases,
+    "exemplar_networks": network_cases,
+    "exemplar": exemplar_cases,
 }
-NAMES = (*SYSTEMS, "exemplar", "i3d")
+NAMES = (*METHODS, "i3d")
 
 
 def cases(name: str, size: Size, precision: str) -> Iterator[Case]:
-    """Train step and score functions of a system, an extractor or the exemplars."""
-    if name in SYSTEMS:
-        make, module = SYSTEMS[name]
-        return make(name, module, size, precision)
-    return {"exemplar": exemplar_cases, "i3d": extractor_cases}[name](size, precision)
-
-
-def configured(module: str, size: Size, precision: str):
-    config = importlib.import_module(f"configs.{module}").get_config(size.variant)
+    """Train step and score functions of a method, or the score function of an extractor."""
+    if name == "i3d":
+        return extractor_cases(size, precision)
+    config = config_of(name, size.variant)
     config.train.precision = precision
-    return config
+    return MAKERS.get(config.system, toy_cases)(name, config, size)
+
+
+def batch_of(name: str, config: ml_collections.ConfigDict, size: Size) -> int:
+    """Examples of a step."""
+    return size.batch.get(name, config.train.batch)
 
 
 def first_state(system, data: Description) -> Any:

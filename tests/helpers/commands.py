@@ -1,6 +1,6 @@
-"""Programs of the package in processes of their own, forked from one that has imported the rest.
+"""Programs of the package in processes of their own, as with `python -m`.
 
-What takes a second to import is imported once; everything else is as with `python -m`.
+They are forked from a process that has imported the large modules, so that these are imported once.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from tests.helpers.systems import SYSTEMS
 IMPORTED = (
     "vadjax.train",
     "vadjax.predict.run",
-    *(f"vadjax.systems.{own}.system" for own in SYSTEMS),
+    *(f"vadjax.systems.{system}.system" for system in SYSTEMS),
 )
 
 
@@ -34,8 +34,10 @@ class Program:
     """
 
     def __init__(self, module: str, *options: str):
+        # All programs are forked from one server, which the first of them starts
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
+        # Output goes to files: a pipe that nobody reads would stop the program once it is full
         folder = pathlib.Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._files = [folder / name for name in ("out", "err")]
@@ -69,16 +71,16 @@ class Program:
 
 
 def run(module: str, *options: str, timeout: float | None = None) -> tuple[int, str, str]:
-    """Exit code, output and errors of a program that was waited for."""
+    """Runs a program to its end; its exit code, output and errors."""
     program = Program(module, *options)
     out, errors = program.communicate(timeout)
     return program.returncode, out, errors
 
 
 def _run(module: str, options: tuple[str, ...], files: list[pathlib.Path]) -> None:
-    """The program, with its output in files."""
+    """Becomes the program, with its output in files."""
     os.chdir(ROOT)
-    os.environ.pop("XLA_FLAGS", None)
+    os.environ.pop("XLA_FLAGS", None)  # the tests' eight devices
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdin = open(os.devnull)
@@ -86,4 +88,4 @@ def _run(module: str, options: tuple[str, ...], files: list[pathlib.Path]) -> No
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # which a forked process leaves out

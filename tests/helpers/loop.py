@@ -1,4 +1,4 @@
-"""What every trained system is tested for: resuming."""
+"""A run that is stopped on the way and goes on, which every trained system is tested with."""
 
 import os
 import pathlib

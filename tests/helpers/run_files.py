@@ -1,4 +1,4 @@
-"""What the files of two runs are compared by."""
+"""Compares the files of two runs."""
 
 import json
 import pathlib
@@ -7,7 +7,7 @@ from vadjax.runtime import provenance
 
 
 def measured(run: pathlib.Path) -> dict:
-    """`metrics.json` of a run, without what differs from run to run: with what it was made."""
+    """`metrics.json` of a run, without the entry that says with what and when it was made."""
     summary = json.loads((run / "metrics.json").read_text())
     assert summary.pop(provenance.KEY)["date"], "every metrics.json says with what it was made"
     return summary

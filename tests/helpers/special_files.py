@@ -23,8 +23,8 @@ def make(folder: pathlib.Path, kind: str, name: str) -> pathlib.Path:
         before = pathlib.Path.cwd()
         os.chdir(folder)  # names of sockets are short
         try:
-            with socket.socket(socket.AF_UNIX) as made:
-                made.bind(name)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(name)
         finally:
             os.chdir(before)
     return path

@@ -1,7 +1,8 @@
-"""A tiny TFLite file for tests, written by hand: one output, that does not depend on the picture.
+"""A tiny TFLite file for tests, written by hand: one output that does not depend on the picture.
 
-The format is a FlatBuffer: tables whose fields lie where a list before them says, and offsets to
-what comes later.
+The format is a FlatBuffer. The fields of a table lie where a list before it (its vtable) says, and
+offsets lead to what comes later in the file. Tables are dicts here, by the numbers of the fields in
+TensorFlow Lite's schema.
 """
 
 import pathlib
@@ -25,6 +26,7 @@ def write(path: pathlib.Path, size: tuple[int, int], output: np.ndarray) -> str:
     Returns:
       The path as text.
     """
+    # What holds the weights, and the tensors between the operators; buffer 0 is empty
     count = output.size
     shape = np.array(output.shape, np.int32)
     buffers = [b"", np.zeros((count, 3), "<f4"), output.astype("<f4"), shape]
@@ -37,6 +39,7 @@ def write(path: pathlib.Path, size: tuple[int, int], output: np.ndarray) -> str:
         _tensor("shape", [output.ndim], buffer=3, kind=INTEGERS),
         _tensor("out", [*output.shape]),
     ]
+    # Three operators; strides and filter sizes of the pooling are fields 1 to 4
     pool = {0: VALID, 1: 1, 2: 1, 3: size[1], 4: size[0]}
     convolution = {0: VALID, 1: 1, 2: 1, 4: 1, 5: 1}
     operators = [
@@ -44,6 +47,7 @@ def write(path: pathlib.Path, size: tuple[int, int], output: np.ndarray) -> str:
         _operator(1, CONVOLUTION, [1, 2, 3], [4], convolution),
         _operator(2, RESHAPE, [4, 5], [6], {0: shape.tolist()}),
     ]
+    # The file begins with the offset of its root table, and its mark
     codes = [{0: code, 2: 1, 3: code} for code in (POOL, CONVOLUTION, RESHAPE)]
     graph = {0: tensors, 1: [0], 2: [6], 3: operators, 4: "tiny"}
     data = [{0: bytes(buffer)} if len(buffer) else {} for buffer in buffers]
@@ -54,17 +58,20 @@ def write(path: pathlib.Path, size: tuple[int, int], output: np.ndarray) -> str:
 
 
 def _tensor(name: str, shape: list[int], buffer: int = 0, kind: int = 0) -> dict:
+    """A tensor; kind 0 is float32."""
     return {0: shape, 1: kind, 2: buffer, 3: name}
 
 
 def _operator(code: int, kind: int, inputs: list[int], outputs: list[int], options: dict) -> dict:
+    """An operator on tensors by their numbers; `code` is the number in the list of codes."""
     return {0: code, 1: inputs, 2: outputs, 3: OPTIONS[kind], 4: options}
 
 
 def _append(out: bytearray, value: dict | list | bytes | str) -> int:
-    """Writes a value to the end, then what it points to; where it begins."""
-    ahead = 4 if isinstance(value, bytes) else 0  # numbers begin at a multiple of 16
-    out += bytes(-(len(out) + ahead) % (16 if ahead else 4))
+    """Appends a value, then what it points to; returns where the value begins."""
+    # The numbers that follow the length of a buffer begin at a multiple of 16
+    length_bytes = 4 if isinstance(value, bytes) else 0
+    out += bytes(-(len(out) + length_bytes) % (16 if length_bytes else 4))
     if isinstance(value, dict):
         return _append_table(out, value)
     start = len(out)
@@ -79,19 +86,22 @@ def _append(out: bytearray, value: dict | list | bytes | str) -> int:
 
 
 def _append_table(out: bytearray, fields: dict) -> int:
+    """Appends a vtable and its table; returns where the table begins."""
+    # The vtable: its own size, the table's size, and the place of each field, 0 if it is absent
     places = {field: 4 + 4 * rank for rank, field in enumerate(sorted(fields))}
-    count, listed = max(fields, default=-1) + 1, len(out)
-    offsets = [places.get(field, 0) for field in range(count)]
-    out += struct.pack(f"<{2 + count}H", 4 + 2 * count, 4 + 4 * len(fields), *offsets)
+    slots, vtable = max(fields, default=-1) + 1, len(out)
+    offsets = [places.get(field, 0) for field in range(slots)]
+    out += struct.pack(f"<{2 + slots}H", 4 + 2 * slots, 4 + 4 * len(fields), *offsets)
     out += bytes(-len(out) % 4)
+    # The table: the way back to the vtable, then the fields
     start = len(out)
-    out += struct.pack("<i", start - listed)
+    out += struct.pack("<i", start - vtable)
     _append_slots(out, [fields[field] for field in sorted(fields)])
     return start
 
 
 def _append_slots(out: bytearray, values: list) -> None:
-    """Four bytes for each value: a number, or the way from there to what is appended."""
+    """Appends four bytes for each value: a number, or the way from there to what is appended."""
     start = len(out)
     out += bytes(4 * len(values))
     for slot, value in zip(range(start, start + 4 * len(values), 4), values, strict=True):

@@ -49,6 +49,7 @@ def write(
         stream = file.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt = pixels
         for rank, picture in enumerate(frames):
+            # The first frame gives the size; rotation must be set before anything is encoded
             if not rank:
                 stream.height, stream.width = picture.shape[:2]
             if not rank and rotation:
@@ -61,7 +62,7 @@ def write(
 
 
 def cut(path: pathlib.Path, part: float = 0.6) -> pathlib.Path:
-    """Leaves the first part of a file."""
+    """Cuts off the end of a file, but for the first `part` of its bytes."""
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
     return path
@@ -73,6 +74,7 @@ def write_interlaced(path: pathlib.Path, count: int = 12) -> list[np.ndarray]:
     Returns:
       The pictures at the moments of the lower fields.
     """
+    # Bars at twice the frame rate: even moments are lower fields, odd ones upper fields
     moments = [np.full((*SIZE, 3), 60, np.uint8) for _ in range(2 * count)]
     for i, picture in enumerate(moments):
         picture[:, 4 * i : 4 * i + 24] = 200

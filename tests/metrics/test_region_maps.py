@@ -238,7 +238,7 @@ def test_masks_in_one_array_of_either_order_give_the_same_figures(scored, tmp_pa
         region.main([str(found), str(tracks), *flags])
 
 
-def test_one_clear_line_for_maps_that_cannot_be_measured(scored, tmp_path, write_images):
+def test_one_clear_line_for_maps_that_cannot_be_measured(scored, tmp_path, write_images, capsys):
     found, tracks, _ = map(str, scored)
     other = tmp_path / "other"
     write_images(other / "c", 6)
@@ -260,3 +260,4 @@ def test_one_clear_line_for_maps_that_cannot_be_measured(scored, tmp_path, write
         region.main([found, tracks, "--frame_size=24x36"])
     with pytest.raises(SystemExit):
         region.main([found, tracks, "--frame_size=24"])
+    assert "argument --frame_size: '24'; expected HEIGHTxWIDTH" in capsys.readouterr().err

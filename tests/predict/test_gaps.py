@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import ped2_exemplar, ped2_lgn, ped2_mnad, ped2_ssmtl, shanghaitech_s3r, ucf_mil
+from configs import ped2_exemplar
 from data_prep import extract_objects
+from tests.helpers import systems
 from vadjax import train
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
@@ -53,50 +54,28 @@ def make(toy_scenes, toy_bags, tmp_path_factory, without_reports):
         state = system.init(jax.random.key(0), dataset)
         return Trained(system, system.finalize(state, dataset), dataset)
 
-    def exemplar():
-        config = ped2_exemplar.get_config("smoke")
-        config.eval.flag = 0.05
-        return finished(config, toy_scenes)
-
-    def of_frames(module):
-        config = module.get_config("smoke")
-        config.eval.gamma = 1e6  # the memory takes everything in
-        return finished(config, toy_scenes)
-
-    def of_snippets(module):
-        config = module.get_config("smoke")
-        config.features.weights = "w"
-        if "held_out" in config.eval:
-            config.eval.held_out = 0.0
-        return finished(config, toy_bags, trained=True)
-
     def objects():
-        made = tmp_path_factory.mktemp("objects") / "motion"
-        extract_objects.main(
-            [
-                "--data",
-                str(toy_scenes),
-                "--out",
-                str(made),
-                "--detector",
-                "motion",
-                "--min_size",
-                "2",
-            ]
-        )
-        config = ped2_ssmtl.get_config("smoke")
-        config.data.objects, config.eval.batch, config.eval.flag = str(made), 16, 0.0
+        out = tmp_path_factory.mktemp("objects") / "motion"
+        options = ["--detector", "motion", "--min_size", "2"]
+        extract_objects.main(["--data", str(toy_scenes), "--out", str(out), *options])
+        return str(out)
+
+    def run_of(method):
+        config = systems.config_of(method)
+        if systems.kind_of(method) == "features":  # snippets of new video become features by `Net`
+            config.features.weights = "w"
+            if "held_out" in config.eval:
+                config.eval.held_out = 0.0
+            return finished(config, toy_bags, trained=True)
+        if "gamma" in config.eval:
+            config.eval.gamma = 1e6  # the memory takes everything in
+        if method == "exemplar":
+            config.eval.flag = 0.05
+        if method == "ssmtl":
+            config.data.objects, config.eval.batch, config.eval.flag = objects(), 16, 0.0
         return finished(config, toy_scenes)
 
-    made = {
-        "exemplar": exemplar,
-        "mnad": lambda: of_frames(ped2_mnad),
-        "lgn": lambda: of_frames(ped2_lgn),
-        "mil": lambda: of_snippets(ucf_mil),
-        "s3r": lambda: of_snippets(shanghaitech_s3r),
-        "ssmtl": objects,
-    }
-    return functools.cache(lambda system: made[system]())
+    return functools.cache(run_of)
 
 
 @pytest.fixture(autouse=True)
@@ -122,10 +101,15 @@ def scored(trained, frames, *gaps):
     return join("v", trained.parts("v", Clock(pictures(frames, *gaps), 25.0), live=True))
 
 
-SLOW = [pytest.param(system, marks=pytest.mark.slow) for system in ("lgn", "ssmtl")]
+SLOW, SHOWN = {"lgn", "ssmtl"}, {"rtfm"}  # RTFM is S3R's system
+SCORING = [
+    pytest.param(method, marks=[pytest.mark.slow] * (method in SLOW))
+    for method in systems.METHODS
+    if method not in SHOWN and systems.scores_videos(method)
+]
 
 
-@pytest.mark.parametrize("system", ["exemplar", "mnad", "mil", "s3r", *SLOW])
+@pytest.mark.parametrize("system", SCORING)
 def test_both_sides_of_a_gap_are_scored_alone(make, frames, system):
     trained = make(system)
     found = scored(trained, frames, AT)
@@ -166,7 +150,9 @@ def test_quiet_frames_with_a_gap_score_as_quiet(tmp_path):
     assert scored(trained, frames).frame_scores.max() > 0.5  # if they are taken for neighbours
 
 
-@pytest.mark.parametrize("system", ["exemplar", "mil", SLOW[1]])
+@pytest.mark.parametrize(
+    "system", ["exemplar", "mil", pytest.param("ssmtl", marks=pytest.mark.slow)]
+)
 def test_frames_between_gaps_that_fill_no_window_have_no_score(make, frames, system):
     """They would be filled up with frames that never were, which do not move."""
     trained = make(system)

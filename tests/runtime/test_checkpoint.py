@@ -56,6 +56,9 @@ def test_every_step_and_the_finished_state_have_their_sums(saved):
     assert checksums.check(saved / "finished")
     assert '"SHA-256"' in (saved / "finished" / checksums.FILE).read_text()
     assert {path.name for path in saved.iterdir()} == {"checkpoints", "finished"}
+    for folder in ("checkpoints/6", "finished"):  # the files that are damaged below
+        names = {path.name for path in files_of(saved / folder)}
+        assert {checksums.FILE, "manifest.ocdbt"} < names, names
 
 
 @pytest.mark.parametrize("damage", [flip, cut, pathlib.Path.unlink], ids=lambda one: one.__name__)

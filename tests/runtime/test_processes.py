@@ -12,19 +12,19 @@ import pytest
 
 from tests.helpers import commands
 from tests.helpers.commands import Program
+from tests.helpers.systems import METHODS, kind_of
 from vadjax.runtime import metric_writers, processes
 
 LIMIT = 900  # seconds for what takes a fraction of it on an idle machine
 ENDLESS = 10**6  # steps
-SCENES = {
-    "lgn": "ped2_mnad",
-    "ssmtl": "ped2_ssmtl",
-    "exemplar": "ped2_exemplar",
-    "exemplar_networks": "exemplar_motion_network",
-}
-BAGS = {"mil": ("ucf_mil", 30), "s3r": ("shanghaitech_s3r", 4), "rtfm": ("shanghaitech_rtfm", 4)}
-LONG = {"s3r", "lgn", "exemplar_networks"}  # RTFM is S3R's system, SSMTL scores frames too
-SYSTEMS = [pytest.param(name, marks=[pytest.mark.whole] * (name in LONG)) for name in BAGS | SCENES]
+STEPS = {"mil": 30}  # of a short run on bags; four otherwise
+SHOWN = {"lgn", "appearance"}  # by MNAD and the motion networks, which are the same systems
+LONG = {"s3r", "mnad", "motion"}  # RTFM is S3R's system, SSMTL scores frames too
+RUN = [
+    pytest.param(name, marks=[pytest.mark.whole] * (name in LONG))
+    for name in METHODS
+    if name not in SHOWN
+]
 
 
 def address() -> str:
@@ -45,13 +45,13 @@ def start(count: int, *options: str) -> list[Program]:
 def ends(running: list[Program], limit: float = LIMIT) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of each."""
     try:
-        found = [program.communicate(limit) for program in running]
+        outputs = [program.communicate(limit) for program in running]
     finally:
         for program in running:
             program.kill()
     return [
         (program.returncode, said(out), errors)
-        for program, (out, errors) in zip(running, found, strict=True)
+        for program, (out, errors) in zip(running, outputs, strict=True)
     ]
 
 
@@ -71,35 +71,32 @@ def mil(folder: pathlib.Path, data: pathlib.Path, **fields) -> list[str]:
 
 def saved(folder: pathlib.Path) -> int:
     """The newest checkpoint whose save has finished, 0 if none."""
-    found = (folder / "checkpoints").glob("[0-9]*")
-    return max((int(path.name) for path in found if path.name.isdigit()), default=0)
+    folders = (folder / "checkpoints").glob("[0-9]*")
+    return max((int(path.name) for path in folders if path.name.isdigit()), default=0)
 
 
 def saved_after(step: int, folder: pathlib.Path, running: list[Program]) -> int:
     """Waits for a checkpoint after `step`; returns its step."""
     end = time.monotonic() + LIMIT
     while saved(folder) <= step:
-        assert time.monotonic() < end and all(one.poll() is None for one in running), [
-            one.communicate() if one.poll() is not None else "runs" for one in running
+        assert time.monotonic() < end and all(process.poll() is None for process in running), [
+            process.communicate() if process.poll() is not None else "runs" for process in running
         ]
         time.sleep(0.02)
     return saved(folder)
 
 
 def fields_of(name: str, bags: pathlib.Path, scenes: pathlib.Path) -> tuple[str, dict]:
-    """Module of `configs/` and the fields of a short run."""
-    if name in SCENES:
-        fields = {"data.dir": str(scenes)}
-        if name == "lgn":  # Adam turns rounding into whole steps, which its figures show
-            fields["optim.learning_rate"] = 1e-7
-        return SCENES[name], fields
-    module, steps = BAGS[name]
-    return module, {
-        "data.dir": str(bags),
-        "train.steps": steps,
-        "train.batch": 4,
-        "train.evaluate_every": 2,
-    }
+    """Module of `configs/` and the fields of a short run of a method."""
+    folders, kind = {"features": bags, "frames": scenes}, kind_of(name)
+    # A kind that is not there has a built-in set
+    fields: dict = {"data.dir": str(folders[kind])} if kind in folders else {}
+    if kind == "features":
+        fields["train.steps"], fields["train.batch"] = STEPS.get(name, 4), 4
+        fields["train.evaluate_every"] = 2
+    if name == "mnad":  # Adam turns rounding into whole steps, which its figures show
+        fields["optim.learning_rate"] = 1e-7
+    return METHODS[name], fields
 
 
 def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list[Program]:
@@ -113,7 +110,7 @@ def trained(module: str, fields: dict, folder: pathlib.Path, count: int) -> list
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", RUN)
 def test_two_processes_are_as_one(name, toy_bags, toy_scenes, tmp_path):
     module, fields = fields_of(name, toy_bags, toy_scenes)
     one, two = tmp_path / "one", tmp_path / "two"
@@ -127,10 +124,10 @@ def test_two_processes_are_as_one(name, toy_bags, toy_scenes, tmp_path):
         assert row.keys() == other.keys()
         for key, value in row.items():
             np.testing.assert_allclose(other[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
-    found, expected = (json.loads((run / "metrics.json").read_text()) for run in (two, one))
-    assert found["metrics"].keys() == expected["metrics"].keys()
+    figures, expected = (json.loads((run / "metrics.json").read_text()) for run in (two, one))
+    assert figures["metrics"].keys() == expected["metrics"].keys()
     for key, value in expected["metrics"].items():
-        assert found["metrics"][key] == pytest.approx(value, abs=1e-4), key  # or both None
+        assert figures["metrics"][key] == pytest.approx(value, abs=1e-4), key  # or both None
     names = [sorted(path.name for path in (run / "scores").glob("*")) for run in (one, two)]
     assert names[0] == names[1] and not (two / "evaluating").exists()
 
@@ -144,11 +141,11 @@ def test_two_processes_evaluate_as_one(toy_bags, toy_scenes, tmp_path):
     fields = [f"--config.{name}={value}" for name, value in fields.items()]
     for code, _, errors in ends(start(2, *options, *fields)):
         assert code == 0, errors
-    found, expected = (
+    figures, expected = (
         json.loads((run / "metrics.json").read_text())
         for run in (tmp_path / "evaluate_30", tmp_path)
     )
-    assert found["metrics"] == expected["metrics"]
+    assert figures["metrics"] == expected["metrics"]
     assert (tmp_path / "evaluate_30" / "report" / "index.html").is_file()
 
 
@@ -168,8 +165,8 @@ def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path
     again = start(2, *options)
     saved_after(done, tmp_path, again)
     again[0].send_signal(signal.SIGTERM)  # one of them is enough
-    (_, told, _), (_, silent, _) = found = ends(again, 60)
-    assert [code for code, *_ in found] == [128 + signal.SIGTERM] * 2, found
+    (_, told, _), (_, silent, _) = outputs = ends(again, 60)
+    assert [code for code, *_ in outputs] == [128 + signal.SIGTERM] * 2, outputs
     assert "Stopped by SIGTERM" in told and not silent
     rows = [row["step"] for row in metric_writers.read(tmp_path)]
     assert rows == list(range(1, saved(tmp_path) + 1))

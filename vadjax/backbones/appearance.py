@@ -1,7 +1,7 @@
-"""Networks for what an image shows: several classes at once, with a short feature (spec eval §3.1).
+"""Networks that tell which classes an image shows, and give a short feature (spec eval §3.1).
 
-Both take RGB [B, H, W, 3] normalised by `normalise` and give the feature [B, 128] and the logits
-of the classes, one sigmoid each.
+Both map RGB [B, H, W, 3], normalised by `normalise`, to the feature [B, 128] and the logits of the
+classes, each with a sigmoid of its own.
 """
 
 import pathlib
@@ -29,13 +29,19 @@ def resize(images: jax.Array, size: int, dtype: jnp.dtype = jnp.float32) -> jax.
 
 
 def normalise(images: jax.Array) -> jax.Array:
-    """RGB images in 0 … 255 → at least float32, ImageNet's mean and deviation taken out."""
+    """RGB images in 0 … 255 → `(x / 255 - mean) / deviation` of ImageNet, at least float32."""
     x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
     return (x / 255 - jnp.array(MEAN, x.dtype)) / jnp.array(DEVIATION, x.dtype)
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions beside a shortcut."""
+    """Two 3×3 convolutions beside a shortcut.
+
+    Attributes:
+      features: channels out.
+      stride: of the first convolution.
+      dtype: type of the arithmetic.
+    """
 
     features: int
     stride: int = 1
@@ -46,6 +52,7 @@ class Residual(nn.Module):
         """[B, H / stride, W / stride, features] of x [B, H, W, C]."""
         y = ConvNorm(self.features, stride=self.stride, dtype=self.dtype, name="conv1")(x, train)
         y = ConvNorm(self.features, dtype=self.dtype, name="conv2")(nn.relu(y), train)
+        # The shortcut is a convolution where size or channels change.
         if x.shape != y.shape:
             x = ConvNorm(self.features, (1, 1), self.stride, dtype=self.dtype, name="shortcut")(
                 x, train
@@ -56,12 +63,12 @@ class Residual(nn.Module):
 class SmallAppearance(nn.Module):
     """Residual network of four stages that a CPU can train.
 
-    A 3×3 convolution of stride 2, four stages of which the first three halve the size (64 pixels
-    → 4; on 2 × 2 pixels XLA:CPU convolves 20 times slower), mean over the picture, a layer of 128
-    with ReLU, one output a class.
+    A 3×3 convolution of stride 2, four stages of which the first three halve the size, the mean
+    over the picture, a layer of 128 with ReLU, and one output per class. 64 pixels become 4: on
+    2 × 2 pixels XLA:CPU convolves 20 times slower.
 
     Attributes:
-      classes: how many.
+      classes: number of classes.
       widths: channels of the stages.
       blocks: residual blocks of each stage.
       dtype: type of the arithmetic.
@@ -75,6 +82,7 @@ class SmallAppearance(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Feature [B, 128] and logits [B, classes] of x [B, H, W, 3]."""
+        # Stem and stages; the last stage keeps the size.
         x = nn.relu(ConvNorm(self.widths[0], stride=2, dtype=self.dtype, name="stem")(x, train))
         for stage, width in enumerate(self.widths, 1):
             for block in range(self.blocks):
@@ -85,7 +93,13 @@ class SmallAppearance(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, grouped 3×3 and 1×1 convolution beside a shortcut (ResNeXt, 32 groups of width 4)."""
+    """1×1, grouped 3×3 and 1×1 convolution beside a shortcut (ResNeXt, 32 groups).
+
+    Attributes:
+      features: channels out; half as many inside.
+      stride: of the grouped convolution.
+      dtype: type of the arithmetic.
+    """
 
     features: int
     stride: int = 1
@@ -112,7 +126,11 @@ class Bottleneck(nn.Module):
 class ResNeXt50(nn.Module):
     """ResNeXt-50 (32x4d) with a layer of 128 before the outputs, the network that EVAL names.
 
-    On CPU its grouped convolutions are slow; it is meant for a GPU or TPU.
+    Its grouped convolutions are slow on CPU; it is meant for a GPU or TPU.
+
+    Attributes:
+      classes: number of classes.
+      dtype: type of the arithmetic.
     """
 
     classes: int = len(CLASSES)
@@ -127,7 +145,11 @@ class ResNeXt50(nn.Module):
 
 
 class ResNeXtTrunk(nn.Module):
-    """ResNeXt-50 (32x4d) up to the mean over the picture."""
+    """ResNeXt-50 (32x4d) up to the mean over the picture.
+
+    Attributes:
+      dtype: type of the arithmetic.
+    """
 
     dtype: jnp.dtype = jnp.float32
 
@@ -136,6 +158,7 @@ class ResNeXtTrunk(nn.Module):
         """[B, 2048] of x [B, H, W, 3]."""
         x = nn.relu(ConvNorm(64, (7, 7), 2, padding=3, dtype=self.dtype, name="stem")(x, train))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        # Four layers of 256, 512, 1024 and 2048 channels; all but the first halve the size.
         for stage, blocks in enumerate((3, 4, 6, 3), 1):
             for block in range(blocks):
                 stride = 2 if stage > 1 and not block else 1
@@ -148,7 +171,13 @@ ARCHITECTURES = ("small", "resnext50")
 
 
 def build(architecture: str, classes: int, blocks: int = 1, dtype=jnp.float32) -> nn.Module:
-    """The network that `model.architecture` names; `blocks` is for `"small"` only.
+    """The network that `model.architecture` names.
+
+    Args:
+      architecture: a name of `ARCHITECTURES`.
+      classes: number of classes.
+      blocks: residual blocks of each stage, for `"small"` only.
+      dtype: type of the arithmetic.
 
     Raises:
       ValueError: there is no such network.
@@ -157,16 +186,16 @@ def build(architecture: str, classes: int, blocks: int = 1, dtype=jnp.float32) -
         return SmallAppearance(classes, blocks=blocks, dtype=dtype)
     if architecture == "resnext50":
         return ResNeXt50(classes, dtype)
-    have = ", ".join(ARCHITECTURES)
-    raise ValueError(f"model.architecture is {architecture!r}; expected one of {have}")
+    names = ", ".join(ARCHITECTURES)
+    raise ValueError(f"model.architecture is {architecture!r}; expected one of {names}")
 
 
 def read_resnext50(path: str | pathlib.Path) -> tuple[dict, list[str]]:
     """Variables of `ResNeXtTrunk` from a state dict of torchvision's `resnext50_32x4d`.
 
     Returns:
-      `{"params": ..., "batch_stats": ...}`, and the names of the weights of no use: its
-      classifier `fc`.
+      `{"params": ..., "batch_stats": ...}`, and the names of the weights that are not used: those
+      of its classifier `fc`.
 
     Raises:
       FileNotFoundError, ImportError, ValueError: as `vadjax.convert.torch`.

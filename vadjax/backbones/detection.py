@@ -1,6 +1,6 @@
-"""What every detector of objects gives, and which of its boxes are left out (spec ssmtl §2).
+"""The detections of every detector of objects, and which boxes are left out (spec ssmtl §2).
 
-`vadjax.backbones.detector` opens one by its name.
+`vadjax.backbones.detector` opens a detector by its name.
 """
 
 import abc
@@ -36,28 +36,29 @@ class Detections(NamedTuple):
     logits: np.ndarray
 
     def take(self, which: np.ndarray) -> "Detections":
-        """Those of these numbers, or where `which` is true."""
+        """The detections with these numbers, or those where the mask `which` is true."""
         return Detections(*(part[which] for part in self))
 
 
 def unnamed(boxes: np.ndarray, scores: np.ndarray) -> Detections:
     """Detections without classes."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-    none = np.full(len(boxes), -1, np.int64)
-    return Detections(boxes, np.asarray(scores, np.float32), none, np.zeros((len(boxes), 0), "f"))
+    classes = np.full(len(boxes), -1, np.int64)
+    logits = np.zeros((len(boxes), 0), "f")
+    return Detections(boxes, np.asarray(scores, np.float32), classes, logits)
 
 
 @dataclasses.dataclass
 class Filter:
-    """Leaves out boxes, and cuts off what is outside of the frame.
+    """Leaves out boxes, and clips the others to the frame.
 
     Attributes:
       threshold: objects must score more.
-      overlap: of two boxes of whatever class with a larger IoU the higher-scoring one stays; 1
-        leaves all.
-      min_size: objects must be so many pixels wide and high, at least, within the frame.
-      most: boxes that stay, at most, the highest-scoring ones; None leaves all.
-      dropped: `DEGENERATE` or `OUTSIDE` → how many boxes of the kind scored enough, but were none.
+      overlap: of two boxes with a larger IoU, of whatever classes, the higher-scoring one stays; 1
+        keeps all.
+      min_size: smallest width and height of a box within the frame, pixels.
+      most: number of boxes that stay at most, the highest-scoring ones; None keeps all.
+      dropped: `DEGENERATE` or `OUTSIDE` → number of such boxes whose scores were high enough.
 
     Raises:
       ValueError: a number out of its range.
@@ -75,7 +76,7 @@ class Filter:
                 raise ValueError(f"--{name} {value:g}; expected {low} to {high:g}")
 
     def __call__(self, found: Detections, size: tuple[int, int]) -> Detections:
-        """What is left, the highest score first.
+        """The boxes that stay, the highest score first.
 
         Args:
           found: boxes of a frame, in any order, that may reach over its edges.
@@ -84,6 +85,7 @@ class Filter:
         Raises:
           ValueError: a coordinate that is NaN or infinite.
         """
+        # Scores first, so that only boxes of some worth are refused or counted.
         found = found.take(found.scores > self.threshold)
         boxes, limit = found.boxes, np.array([*size[::-1], *size[::-1]], np.float32)
         if len(bad := np.flatnonzero(~np.isfinite(boxes).all(1))):
@@ -91,6 +93,8 @@ class Filter:
         empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
         outside = ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit[:2])).any(1) & ~empty
         self.dropped.update({DEGENERATE: int(empty.sum()), OUTSIDE: int(outside.sum())})
+        # Suppression compares the boxes as the detector gave them; then they are clipped, and their
+        # sizes are those within the frame.
         found = found.take(~empty & ~outside)
         found = found.take(suppress(found.boxes, found.scores, self.overlap)[: self.most])
         found = found._replace(boxes=np.clip(found.boxes, 0, limit))
@@ -102,11 +106,11 @@ class Detector(abc.ABC):
     """Finds the objects of frames.
 
     Args:
-      keep: which boxes stay.
+      keep: the filter that decides which boxes stay.
 
     Attributes:
       keep: the same.
-      labels: names of the classes, one for every column of the logits; empty where it tells none.
+      labels: names of the classes, one for every column of the logits; empty if there are none.
       settings: arguments of `detector.open` that make the same detector; JSON can hold them.
       consecutive: whether it must see all frames of a video in their order.
     """
@@ -133,7 +137,7 @@ class Detector(abc.ABC):
     def candidates(self, frame: np.ndarray) -> Detections:
         """All boxes of a frame, in any order; they may reach over its edges."""
 
-    def restart(self) -> None:  # noqa: B027 - most remember nothing
+    def restart(self) -> None:  # noqa: B027 - most detectors remember nothing
         """Forgets the frames so far: the next one is the first of a video."""
 
     def outputs(self, frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -153,21 +157,22 @@ class Detector(abc.ABC):
         """
         if not len(boxes):
             return np.zeros((0, len(self.labels)), np.float32)
-        found = self.candidates(check_frame(frame))
-        if not len(found.boxes):
+        candidates = self.candidates(check_frame(frame))
+        if not len(candidates.boxes):
             raise ValueError("the detector has no box at all in a frame; take another as a teacher")
-        best = overlaps(boxes, found.boxes)
-        middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        iou = overlaps(boxes, candidates.boxes)
+        # Distances of the middles, for boxes that no candidate overlaps.
+        middles = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2
         away = np.linalg.norm((boxes[:, None, :2] + boxes[:, None, 2:]) / 2 - middles, axis=-1)
-        chosen = np.where(best.max(1) > 0, best.argmax(1), away.argmin(1))
-        return found.logits[chosen]
+        chosen = np.where(iou.max(1) > 0, iou.argmax(1), away.argmin(1))
+        return candidates.logits[chosen]
 
 
 def check_frame(frame: np.ndarray) -> np.ndarray:
-    """The frame, if it is one.
+    """Checks a frame and returns it.
 
     Raises:
-      ValueError: another shape or type.
+      ValueError: the frame is not uint8 [H, W, 3].
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"frame is {frame.dtype} {frame.shape}; expected uint8 [H, W, 3], RGB")
@@ -175,7 +180,16 @@ def check_frame(frame: np.ndarray) -> np.ndarray:
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarray:
-    """Which boxes [n, 4], `x0, y0, x1, y1`, stay: int64, the highest score [n] first."""
+    """Non-maximum suppression: the numbers of the boxes that stay.
+
+    Args:
+      boxes: [n, 4], `x0, y0, x1, y1`.
+      scores: [n].
+      overlap: of two boxes with a larger IoU the higher-scoring one stays; 1 keeps all.
+
+    Returns:
+      int64 [kept], the highest score first.
+    """
     if overlap >= 1:
         return np.argsort(-scores, kind="stable")
     sized = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
@@ -200,8 +214,8 @@ def choose(
     Args:
       logits: float [n, K].
       labels: names of the K classes.
-      leave_out: labels of classes that are no objects.
-      keep: if any, all other classes are none either.
+      leave_out: labels of classes that are not objects.
+      keep: labels of the classes that are objects; empty for all others.
 
     Returns:
       int64 [n].
@@ -212,10 +226,10 @@ def choose(
 
 
 def check_labels(labels: Sequence[str], leave_out: Sequence[str], keep: Sequence[str]) -> None:
-    """Refuses classes that do not exist.
+    """Refuses labels of classes that do not exist.
 
     Raises:
-      ValueError: there is one, or no class would be left.
+      ValueError: a label is unknown, or no class would be left.
     """
     if unknown := {*leave_out, *keep} - set(labels):
         raise ValueError(f"no classes {sorted(unknown)}; there are {', '.join(labels)}")
@@ -235,10 +249,10 @@ def check_sha256(path: pathlib.Path, expected: str | None) -> str:
       ValueError: they differ.
     """
     with open_regular(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected is not None and found != expected:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is not None and digest != expected:
         raise ValueError(
-            f"{path}: SHA-256 {found[:12]}…, expected {expected[:12]}…: not the detector that "
+            f"{path}: SHA-256 {digest[:12]}…, expected {expected[:12]}…: not the detector that "
             "found the objects before"
         )
-    return found
+    return digest

@@ -2,10 +2,10 @@
 
     detect = detector.open("ssd_mobilenet_v2", weights="weights/ssd_mobilenet_v2")
     detect.restart()                            # before the first frame of a video
-    found = detect(frame)                       # uint8 [H, W, 3], RGB → detection.Detections
+    detections = detect(frame)                  # uint8 [H, W, 3], RGB → detection.Detections
 
-What a dataset of objects says of its detector (`Dataset.manifest["detector"]`) opens the same one
-again: `detector.open(**found)`.
+The manifest of a dataset of objects keeps the settings of its detector, which open the same one
+again: `detector.open(**dataset.manifest["detector"])`.
 """
 
 import inspect
@@ -25,26 +25,27 @@ def open(name: str, **settings) -> Detector:
 
     Args:
       name: a name of `KINDS`, or an ONNX or TFLite file.
-      **settings: arguments of its class; what is not given has the default of the class.
+      **settings: arguments of its class; others keep the default of the class.
 
     Raises:
-      FileNotFoundError: the file of its weights is not there.
-      ValueError: no such detector, a setting that is not its own or out of range, or weights that
-        it cannot use.
+      FileNotFoundError: the file of its weights is missing.
+      ValueError: no such detector, a setting that it does not have or that is out of range, or
+        weights that it cannot use.
     """
-    make, own = _kind(name), _options(_kind(name))
-    if alien := sorted(set(settings) - set(own)):
+    make, options = _kind(name), _options(_kind(name))
+    if alien := sorted(set(settings) - set(options)):
         raise ValueError(
             f"--{', --'.join(alien)}: not for the detector {name}; it has "
-            f"{', '.join(f'--{option}' for option in own if option != 'sha256')}"
+            f"{', '.join(f'--{option}' for option in options if option != 'sha256')}"
         )
-    for option, value in own.items():
-        if value.default is value.empty and option not in settings:
+    for option, parameter in options.items():
+        if parameter.default is parameter.empty and option not in settings:
             raise ValueError(f"the detector {name} needs --{option}")
     return make(**settings) if name in KINDS else make(name, **settings)
 
 
 def _kind(name: str) -> Callable[..., Detector]:
+    """The class of the detector of that name."""
     if name == FILES:
         raise ValueError(
             "the boxes came from files, so there are none for other frames; name a detector to "
@@ -56,6 +57,7 @@ def _kind(name: str) -> Callable[..., Detector]:
 
 
 def _options(make: Callable) -> dict[str, inspect.Parameter]:
-    found = dict(inspect.signature(make).parameters)
-    found.pop("name", None)
-    return found
+    """Arguments of a detector's class, but for its name."""
+    parameters = dict(inspect.signature(make).parameters)
+    parameters.pop("name", None)
+    return parameters

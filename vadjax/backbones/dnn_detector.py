@@ -1,9 +1,9 @@
-"""Any detector in an ONNX or TFLite file, through OpenCV (spec ssmtl §2).
+"""Any detector in an ONNX or TFLite file, run by OpenCV (spec ssmtl §2).
 
     detect = DnnDetector("yolo.onnx", labels="coco.txt", input_size=(640, 640))
-    found = detect(frame)                       # uint8 [H, W, 3], RGB
+    detections = detect(frame)                  # uint8 [H, W, 3], RGB
 
-Outputs that are understood (`layout`), for C classes:
+Layouts of outputs that are supported (`layout`), for C classes:
 
 yolo5   [1, N, 5 + C], one or more: cx, cy, w, h, objectness, classes (v3, v5, v7)
 yolo8   [1, 4 + C, N]: cx, cy, w, h, classes (v8 and later)
@@ -12,9 +12,9 @@ ssd_yx  the same, with boxes y0, x0, y1, x1 as TensorFlow has them
 rows7   [1, 1, N, 7]: image, class, score, x0, y0, x1, y1; no class outputs
 rows6   [1, N, 6]: x0, y0, x1, y1, score, class; no class outputs
 
-OpenCV (4.10 to 5.0) mixes up the rows of the joint boxes of TFLite SSDs. Compare the boxes of one
-picture with those of another program before trusting them; `vadjax.backbones.ssd` puts its own
-together from the layers before.
+OpenCV (4.10 to 5.0) mixes up the rows of the concatenated boxes of TFLite SSDs. Compare the boxes
+of one picture with those of another program before trusting them; `vadjax.backbones.ssd` assembles
+its own from the layers before.
 """
 
 import pathlib
@@ -38,31 +38,32 @@ from vadjax.formats.text import read_names
 
 ENDINGS = (".onnx", ".tflite")
 LAYOUTS = ("yolo5", "yolo8", "ssd", "ssd_yx", "rows7", "rows6")
-UNITS = ("pixels", "shares")  # of the coordinates: pixels of the input, or its sides are 1
+UNITS = ("pixels", "shares")  # of the coordinates: pixels, or shares of the input's sides
 COLOURS = ("rgb", "bgr")
 OUTPUTS = ("probabilities", "logits")
-LEAST = 1e-6  # probabilities are kept so far from 0 and 1, so that their logits are finite
+LEAST = 1e-6  # smallest distance of a probability from 0 and 1, so that its logit is finite
 
 
 class DnnDetector(Detector):
     """The detector of a file.
 
     Args:
-      name: the file.
-      labels: text file with the names of the classes, one a line; without one they are numbers.
-      layout: a name of `LAYOUTS`; None goes by the shapes, where they leave no doubt.
+      name: path of the file.
+      labels: text file with the names of the classes, one per line; without one they are numbers.
+      layout: a name of `LAYOUTS`; None infers it from the shapes, where these are unambiguous.
       input_size: (H, W) that frames are scaled to.
-      scale: factor of the colours 0 … 255, after `mean` was taken away.
+      scale: factor of the colours 0 … 255, after `mean` was subtracted.
       mean: of the three channels, in the order of `colours`.
       colours: order of the channels, `"rgb"` or `"bgr"`.
-      units: of the coordinates, a name of `UNITS`; None is pixels for yolo and rows6, else shares.
+      units: of the coordinates, a name of `UNITS`; None means pixels for yolo and rows6, else
+        shares.
       outputs: whether class outputs (and objectness) are `"probabilities"` or `"logits"`.
       threshold: objects must score more.
-      overlap: of two boxes of whatever class with a larger IoU the higher-scoring one stays.
-      min_size: pixels of the smallest width and height.
-      leave_out: labels of classes that are no objects (a background, for example).
-      keep: if any, labels of the only classes that are.
-      sha256: of the file, if it must be a known one.
+      overlap: of two boxes with a larger IoU, of whatever classes, the higher-scoring one stays.
+      min_size: smallest width and height of a box, pixels.
+      leave_out: labels of classes that are not objects (a background, for example).
+      keep: labels of the classes that are objects; empty for all.
+      sha256: expected checksum of the file; None accepts any file.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -89,32 +90,31 @@ class DnnDetector(Detector):
         sha256: str | None = None,
     ):
         super().__init__(Filter(threshold, overlap, min_size))
-        for flag, value, known in (
-            ("layout", layout, (None, *LAYOUTS)),
-            ("units", units, (None, *UNITS)),
-            ("colours", colours, COLOURS),
-            ("outputs", outputs, OUTPUTS),
-        ):
-            if value not in known:
-                text = ", ".join(filter(None, known))
-                raise ValueError(f"--{flag} {value!r}; expected one of {text}")
+        _check_choice("layout", layout, (None, *LAYOUTS))
+        _check_choice("units", units, (None, *UNITS))
+        _check_choice("colours", colours, COLOURS)
+        _check_choice("outputs", outputs, OUTPUTS)
+        # The network is run once on a black frame: the shapes of its outputs tell the layout and
+        # the number of classes.
         path = pathlib.Path(name)
         self._size, self._logits = tuple(input_size), outputs == "logits"
         self._blob = {"scalefactor": scale, "mean": tuple(mean), "swapRB": colours == "bgr"}
         self._net = read_net(path, self._size)
         self._outputs = self._net.getUnconnectedOutLayersNames()
-        shapes = [found.shape for found in self._run(np.zeros((*input_size, 3), np.uint8))]
+        shapes = [output.shape for output in self._run(np.zeros((*input_size, 3), np.uint8))]
         names = _read_labels(labels)
         self._layout = layout or guess(shapes, len(names), str(path))
         classes = count_classes(self._layout, shapes, str(path))
+        # The classes, and which of them are objects.
         self.labels = _named(names, classes, labels, str(path))
         if self.labels:
             check_labels(self.labels, leave_out, keep)
         elif leave_out or keep:
             raise ValueError(f"{path}: layout {self._layout} has no class outputs to choose from")
-        self._none, self._only = tuple(leave_out), tuple(keep)
+        self._leave_out, self._classes_kept = tuple(leave_out), tuple(keep)
         pixels = self._layout in ("yolo5", "yolo8", "rows6")
         self._units = units or UNITS[0 if pixels else 1]
+        # All that another process needs to open the same detector again.
         self.settings = {
             "name": str(path.absolute()),
             "sha256": check_sha256(path, sha256),
@@ -136,50 +136,65 @@ class DnnDetector(Detector):
     def candidates(self, frame: np.ndarray) -> Detections:
         """All boxes of the network; the frame is scaled to its size, the aspect not kept."""
         boxes, scores, classes, logits = self._arrange(self._run(frame))
+        # From pixels of the network's input, or shares of it, to pixels of the frame.
         height, width = frame.shape[:2]
         unit = self._size[::-1] if self._units == "pixels" else (1, 1)
         boxes = boxes * (np.array([width, height, width, height]) / (*unit, *unit))
         return Detections(boxes.astype(np.float32), scores, classes, logits)
 
     def _run(self, frame: np.ndarray) -> list[np.ndarray]:
+        """The network's outputs for a frame of any size."""
         size = self._size[::-1]
         image = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         self._net.setInput(cv2.dnn.blobFromImage(image, size=size, **self._blob))
         return list(self._net.forward(self._outputs))
 
-    def _arrange(self, found: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    def _arrange(self, outputs: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Boxes `x0, y0, x1, y1`, scores, classes and logits of the network's outputs."""
+        # These two have one score and one class for each box, and no class outputs.
         if self._layout in ("rows6", "rows7"):
-            rows = found[0].reshape(-1, int(self._layout[-1]))
+            rows = outputs[0].reshape(-1, int(self._layout[-1]))
             columns = [0, 1, 2, 3, 4, 5] if self._layout == "rows6" else [3, 4, 5, 6, 2, 1]
             rows = rows[:, columns]
-            none = np.zeros((len(rows), 0), np.float32)
-            return rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), none
-        certain = 1.0
+            no_logits = np.zeros((len(rows), 0), np.float32)
+            return rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), no_logits
+        objectness = 1.0
+        # SSD: corners in one output, classes in the other.
         if self._layout.startswith("ssd"):
-            at = _boxes_first([part.shape for part in found])
-            boxes, outputs = found[at].reshape(-1, 4), found[1 - at]
+            number = _boxes_first([output.shape for output in outputs])
+            boxes, class_outputs = outputs[number].reshape(-1, 4), outputs[1 - number]
             boxes = boxes[:, [1, 0, 3, 2]] if self._layout == "ssd_yx" else boxes
-            outputs = outputs.reshape(-1, outputs.shape[-1])
+            class_outputs = class_outputs.reshape(-1, class_outputs.shape[-1])
+        # YOLO: middles, sizes and classes side by side; `yolo5` has an objectness before the
+        # classes, and may come in several outputs.
         else:
             if self._layout == "yolo8":
-                found = [found[0].swapaxes(1, 2)]
-            rows = np.concatenate([part.reshape(-1, part.shape[-1]) for part in found])
+                outputs = [outputs[0].swapaxes(1, 2)]
+            rows = np.concatenate([output.reshape(-1, output.shape[-1]) for output in outputs])
             middle, half = rows[:, :2], rows[:, 2:4] / 2
             boxes = np.concatenate([middle - half, middle + half], 1)
-            outputs = rows[:, 4:]
+            class_outputs = rows[:, 4:]
             if self._layout == "yolo5":
-                certain, outputs = self._probability(rows[:, 4]), rows[:, 5:]
-        classes = choose(outputs, self.labels, self._none, self._only)
-        best = np.take_along_axis(outputs, classes[:, None], 1)[:, 0]
-        logits = outputs
+                objectness, class_outputs = self._probability(rows[:, 4]), rows[:, 5:]
+        # score = objectness * p(class), of the best class that is an object.
+        classes = choose(class_outputs, self.labels, self._leave_out, self._classes_kept)
+        best = np.take_along_axis(class_outputs, classes[:, None], 1)[:, 0]
+        logits = class_outputs
         if not self._logits:
-            share = np.clip(outputs, LEAST, 1 - LEAST)
+            share = np.clip(class_outputs, LEAST, 1 - LEAST)
             logits = np.log(share / (1 - share))
-        return boxes, certain * self._probability(best), classes, logits.astype(np.float32)
+        return boxes, objectness * self._probability(best), classes, logits.astype(np.float32)
 
     def _probability(self, outputs: np.ndarray) -> np.ndarray:
+        """Class outputs or objectness as probabilities."""
         return sigmoid(outputs) if self._logits else outputs
+
+
+def _check_choice(flag: str, value: str | None, choices: Sequence[str | None]) -> None:
+    """Raises ValueError unless the value of a flag is one of its choices."""
+    if value not in choices:
+        text = ", ".join(filter(None, choices))
+        raise ValueError(f"--{flag} {value!r}; expected one of {text}")
 
 
 def read_net(
@@ -188,13 +203,13 @@ def read_net(
     engine: int | None = None,
     flag: str = "--input_size",
 ) -> cv2.dnn.Net:
-    """A network of an ONNX or TFLite file that was read and run once, in a process of its own.
+    """The network of an ONNX or TFLite file, after a trial run in a process of its own.
 
     Args:
       path: the file.
       size: (H, W) of its input.
-      engine: of OpenCV 5, if not its own choice.
-      flag: that sets the size, for messages.
+      engine: number of the engine of OpenCV 5; None leaves the choice to OpenCV.
+      flag: name of the flag that sets the size, for messages.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -205,6 +220,7 @@ def read_net(
     check_regular(path)
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path}: expected a file {' or '.join(f'*{end}' for end in ENDINGS)}")
+    # A damaged file can end the process that reads it; only then is it read here, without messages.
     net_trial.check(path, size, engine, flag)
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -215,23 +231,31 @@ def read_net(
 
 
 def guess(shapes: Sequence[tuple[int, ...]], labels: int, what: str) -> str:
-    """The layout of outputs of these shapes.
+    """Infers the layout from the shapes of the outputs.
 
     Args:
       shapes: of all outputs.
       labels: number of classes, 0 if unknown.
-      what: for messages.
+      what: name of the network, for messages.
 
     Raises:
-      ValueError: none, or more than one, would fit.
+      ValueError: no layout, or more than one, fits.
     """
     fits = [layout for layout in ("yolo5", "yolo8", "rows7", "rows6") if _fits(layout, shapes)]
+    # The two YOLO layouts differ in the order of their axes. The number of classes tells them
+    # apart, or else that there are more boxes than columns.
     if labels:
-        wide = {"yolo5": 5 + labels, "yolo8": 4 + labels}
-        at = {"yolo5": -1, "yolo8": 1}
-        fits = [own for own in fits if own not in wide or shapes[0][at[own]] == wide[own]]
-    elif len(shapes[0]) == 3:  # there are more boxes than columns
-        fits = [own for own in fits if own != ("yolo5" if shapes[0][1] < shapes[0][2] else "yolo8")]
+        columns = {"yolo5": 5 + labels, "yolo8": 4 + labels}
+        axis = {"yolo5": -1, "yolo8": 1}
+        fits = [
+            layout
+            for layout in fits
+            if layout not in columns or shapes[0][axis[layout]] == columns[layout]
+        ]
+    elif len(shapes[0]) == 3:
+        excluded = "yolo5" if shapes[0][1] < shapes[0][2] else "yolo8"
+        fits = [layout for layout in fits if layout != excluded]
+    # Shapes do not tell whether an SSD's boxes begin with x or y.
     if _fits("ssd", shapes):
         fits = ["ssd", "ssd_yx"]
     if len(fits) == 1:
@@ -245,16 +269,17 @@ def guess(shapes: Sequence[tuple[int, ...]], labels: int, what: str) -> str:
 
 
 def count_classes(layout: str, shapes: Sequence[tuple[int, ...]], what: str) -> int:
-    """Class outputs of a layout.
+    """Number of classes that a network has outputs of; 0 for rows6 and rows7.
 
     Raises:
-      ValueError: the shapes are not of it.
+      ValueError: the shapes do not fit the layout.
     """
     if not _fits(layout, shapes):
         raise ValueError(
             f"{what}: outputs {', '.join(map(str, shapes))} are not of --layout {layout}; known "
             f"are {', '.join(LAYOUTS)} (see the help of data_prep.extract_objects)"
         )
+    # What is left of the columns besides boxes and objectness.
     if layout.startswith("rows"):
         return 0
     if layout.startswith("ssd"):
@@ -263,7 +288,9 @@ def count_classes(layout: str, shapes: Sequence[tuple[int, ...]], what: str) -> 
 
 
 def _fits(layout: str, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether outputs of these shapes can have a layout (see the top of this file)."""
     dimensions, first = {len(shape) for shape in shapes}, shapes[0]
+    # All layouts are of a batch of one frame.
     if any(len(shape) < 2 or shape[0] != 1 for shape in shapes):
         return False
     if layout == "yolo5":
@@ -274,21 +301,23 @@ def _fits(layout: str, shapes: Sequence[tuple[int, ...]]) -> bool:
         return len(shapes) == 1 and len(first) == 4 and first[1] == 1 and first[3] == 7
     if layout == "rows6":
         return len(shapes) == 1 and len(first) == 3 and first[2] == 6
+    # ssd and ssd_yx: two outputs with as many rows, one of them with four columns.
     rows = [int(np.prod(shape[:-1])) for shape in shapes]
     return len(shapes) == 2 and rows[0] == rows[1] and 4 in (shapes[0][-1], shapes[1][-1])
 
 
 def _boxes_first(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Which of the two outputs of an SSD holds the boxes: the first that has four columns."""
+    """Number of the SSD's output that holds the boxes: the first that has four columns."""
     return 0 if shapes[0][-1] == 4 else 1
 
 
 def _read_labels(path: str | None) -> list[str]:
+    """Names of the classes in a text file; none without a file."""
     return read_names(pathlib.Path(path)) if path else []
 
 
 def _named(names: list[str], classes: int, path: str | None, what: str) -> tuple[str, ...]:
-    """Names of the classes; their numbers where there are none."""
+    """Names of the classes; their numbers where no names are known."""
     if classes and names and len(names) != classes:
         raise ValueError(f"{path}: {len(names)} labels, but {what} has {classes} classes")
     return tuple(names if classes and names else map(str, range(classes)))

@@ -30,7 +30,14 @@ def normalise(images: jax.Array) -> jax.Array:
 
 
 class Block(nn.Module):
-    """1×1 expansion, depthwise k×k, 1×1 projection; a shortcut where the shape stays."""
+    """1×1 expansion, depthwise k×k, 1×1 projection; a shortcut where the shape stays the same.
+
+    Attributes:
+      features: channels out.
+      size: k, of the depthwise kernel.
+      stride: of the depthwise convolution.
+      expansion: channels inside, as a multiple of those that come in; 1 has no expansion layer.
+    """
 
     features: int
     size: int
@@ -59,6 +66,7 @@ class EfficientNetLite0(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Feature [B, 1280] (mean over the picture) and logits [B, 1000] of x [B, H, W, 3]."""
         x = nn.relu6(ConvNorm(32, stride=2, epsilon=EPSILON, name="stem")(x, train))
+        # The blocks are numbered through all stages; only the first of a stage has its stride.
         number = 0
         for expansion, size, first, features, blocks in STAGES:
             for block in range(blocks):

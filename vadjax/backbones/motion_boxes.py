@@ -1,13 +1,13 @@
-"""Boxes of what moves before a fixed camera, without any weights (spec ssmtl §10, first item).
+"""Boxes of moving objects in front of a fixed camera, without weights (spec ssmtl §10, first item).
 
     detect = MotionBoxes()
     for frame in video:                         # uint8 [H, W, 3], RGB, in their order
-        found = detect(frame)                   # of this frame, from it and those before
+        detections = detect(frame)              # of this frame, from it and those before
 
-Pixels unlike the background, which is learned from the frames so far as a mixture of Gaussians
-(Zivkovic, ICPR 2004, as OpenCV has it; its KNN draws lots, so that no two runs are alike), a
-morphological closing, connected parts. What stands still for long becomes background; what moves
-from the first frame on leaves a ghost behind until then.
+The pixels that differ from the background are closed morphologically, and each connected part is a
+box. The background is a mixture of Gaussians that is learned from the frames so far (Zivkovic, ICPR
+2004, in OpenCV; OpenCV's KNN is random, so that no two runs would be alike). What stands still for
+long becomes background; what is in the first frame and moves on leaves a ghost behind until then.
 """
 
 import cv2
@@ -23,11 +23,12 @@ class MotionBoxes(Detector):
     """The detector; it remembers the frames since `restart`.
 
     Args:
-      threshold: of its own pixels, more than this share of a box moves; the score is that share.
+      threshold: more than this share of the box's pixels must move; the score is that share.
       overlap: of two boxes with a larger IoU the one with the higher share stays.
-      min_size: pixels of the smallest width and height.
-      history: frames that the background is made of.
-      distance: from the background, in variances of its colour, beyond which a pixel moves.
+      min_size: smallest width and height of a box, pixels.
+      history: number of frames that the background is made of.
+      distance: distance from the background, in variances of its colour, beyond which a pixel
+        moves.
       closing: (H, W) in pixels of the gaps that are closed; people are taller than wide.
 
     Raises:
@@ -51,6 +52,7 @@ class MotionBoxes(Detector):
                 f"--history {history}, --distance {distance:g}, --closing {closing}; expected "
                 "whole numbers of at least 1 and a distance above 0"
             )
+        # `detector.open(**settings)` makes the same detector.
         self.settings = {
             "name": NAME,
             "threshold": threshold,
@@ -71,13 +73,14 @@ class MotionBoxes(Detector):
 
     def candidates(self, frame: np.ndarray) -> Detections:
         """Boxes of the connected parts; the score is the share of a box's pixels that move."""
-        # Of itself OpenCV learns faster at first, and takes what passes by then for background
+        # By default OpenCV learns faster at first, so that what passes by then becomes background.
         rate = 1.0 if self._first else 1 / self.settings["history"]
         moving = (self._background.apply(frame, learningRate=rate) == FOREGROUND).astype(np.uint8)
-        if self._first:  # nothing to compare it with: all of it is called foreground
+        if self._first:  # without a background OpenCV calls every pixel foreground
             self._first, moving = False, np.zeros_like(moving)
+        # Close small gaps, then one box around each connected part.
         moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, self._closing)
         _, _, parts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
-        left, top, width, height, area = parts[1:].T.astype(np.float32)  # the first is still
+        left, top, width, height, area = parts[1:].T.astype(np.float32)  # part 0 does not move
         boxes = np.stack([left, top, left + width, top + height], 1)
         return unnamed(boxes, area / (width * height))

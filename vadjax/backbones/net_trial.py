@@ -1,10 +1,10 @@
-"""Reads and runs a network in a process of its own, where a damaged file can do no harm.
+"""Reads and runs a network in a separate process, where a damaged file can do no harm.
 
     python net_trial.py FILE HEIGHT WIDTH [ENGINE]
 
-OpenCV ends the whole program on some damaged networks: a name that is not UTF-8 is a segmentation
-fault, a false size may be. Others make it print lines of its own. Nothing but OpenCV is imported
-here.
+OpenCV ends the whole program on some damaged networks: a name that is not UTF-8 causes a
+segmentation fault, and a false size may. Others make it print lines of its own. This module imports
+only OpenCV and NumPy.
 """
 
 import pathlib
@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 ONNX = ".onnx"
-SECONDS = 300  # for reading a network and running it once
-READ = "read\n"  # is printed between the two
-MOST_LETTERS = 300  # of what OpenCV says
-LOGGED = re.compile(r"^\[ *[A-Z]+:\S+\] global \S+ ")  # before what OpenCV logs: kind, time, place
+SECONDS = 300  # limit for reading a network and running it once
+READ = "read\n"  # printed after reading, before running
+MOST_LETTERS = 300  # of OpenCV's message in ours
+LOGGED = re.compile(r"^\[ *[A-Z]+:\S+\] global \S+ ")  # OpenCV's prefix: level, time, place
 
 
 def read(path: str, engine: int | None) -> cv2.dnn.Net:
@@ -38,16 +38,16 @@ def check(
     engine: int | None = None,
     flag: str = "--input_size",
 ) -> None:
-    """Finds in another process whether a network can be read and run.
+    """Tries in another process whether a network can be read and run.
 
     Args:
       path: the file.
       size: (H, W) of its input.
-      engine: of OpenCV 5, if not its own choice.
-      flag: that sets the size, for messages.
+      engine: number of the engine of OpenCV 5; None leaves the choice to OpenCV.
+      flag: name of the flag that sets the size, for messages.
 
     Raises:
-      ValueError: it cannot; says of which file, and what OpenCV says.
+      ValueError: it cannot; the message names the file and quotes OpenCV.
     """
     numbers = [*size] if engine is None else [*size, engine]
     command = [sys.executable, "-P", __file__, str(path.absolute()), *map(str, numbers)]
@@ -61,17 +61,18 @@ def check(
         ) from error
     if done.returncode == 0:
         return
-    said = _reason(done.stderr.decode("utf-8", "replace"), done.returncode)
+    # What was printed before the end tells whether reading or running failed.
+    reason = _reason(done.stderr.decode("utf-8", "replace"), done.returncode)
     if done.stdout.decode("utf-8", "replace").startswith(READ):
         raise ValueError(
             f"{path}: does not run on {size[0]} x {size[1]} pixels (H x W); is {flag} right? "
-            f"OpenCV says: {said}"
+            f"OpenCV says: {reason}"
         )
-    raise ValueError(f"{path}: OpenCV {cv2.__version__} cannot read it: {said}")
+    raise ValueError(f"{path}: OpenCV {cv2.__version__} cannot read it: {reason}")
 
 
 def _reason(errors: str, code: int) -> str:
-    """One line of what a process printed before it ended: the last that names an error."""
+    """The last line that names an error among those that a process printed, or how it ended."""
     lines = [LOGGED.sub("", line).strip() for line in errors.splitlines()]
     lines = [line for line in lines if line]
     named = [line for line in lines if "error" in line.lower()] or lines

@@ -8,16 +8,16 @@ PROVENANCE = "provenance.json"
 
 
 def check_folder(folder: str | pathlib.Path, name: str) -> pathlib.Path:
-    """The folder, if it holds the weights `name`.
+    """Checks that a folder holds the weights `name`, and returns it.
 
     Raises:
       FileNotFoundError: there are no weights.
-      ValueError: those of something else, or a provenance that cannot be read.
+      ValueError: weights of something else, or a provenance that cannot be read.
     """
     folder = pathlib.Path(folder)
     path, command = folder / PROVENANCE, f"python -m data_prep.weights {name} --out {folder}"
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    if (found := json_files.read(path, dict).get("name")) != name:
-        raise ValueError(f"{path}: holds {found!r:.40}, not {name!r}. Run: {command}")
+    if (other := json_files.read(path, dict).get("name")) != name:
+        raise ValueError(f"{path}: holds {other!r:.40}, not {name!r}. Run: {command}")
     return folder

@@ -29,7 +29,7 @@ FAN_OUT = nn.initializers.variance_scaling(2, "fan_out", "normal")
 
 
 def norm(name: str, train: bool, **settings) -> nn.Module:
-    """A batch norm as torch's."""
+    """Batch norm with the momentum, the epsilon and the running variance of torch (§B1)."""
     return UnbiasedBatchNorm(
         use_running_average=not train, momentum=MOMENTUM, epsilon=EPSILON, name=name, **settings
     )
@@ -42,7 +42,7 @@ class Bottleneck3d(nn.Module):
       width: channels inside; four times as many go out.
       stride: in rows and columns.
       temporal: t, 0 or 1.
-      first: of its layer: its shortcut is a convolution.
+      first: whether it is the first block of its layer, whose shortcut is a convolution.
     """
 
     width: int
@@ -61,6 +61,8 @@ class Bottleneck3d(nn.Module):
                 features, size, steps, padding=pad, unbiased=True, kernel_init=FAN_OUT, name=name
             )
 
+        # conv1 spans three frames if t = 1; conv2 has the stride; the shortcut of a layer's first
+        # block is a convolution, also where the stride is 1.
         y = nn.relu(conv("conv1", self.width, (1 + 2 * self.temporal, 1, 1))(x, train))
         y = nn.relu(conv("conv2", self.width, (1, 3, 3), self.stride)(y, train))
         y = conv("conv3", 4 * self.width)(y, train)
@@ -80,6 +82,8 @@ class NonLocal(nn.Module):
         def conv(name, features, x):
             return nn.Conv(features, (1, 1, 1), kernel_init=FAN_OUT, name=name)(x)
 
+        # attention = softmax over keys of theta^T phi * inner^(-1/2); the keys and values come from
+        # the halved map.
         halved = max_pool3d(x, (1, 2, 2), (1, 2, 2))
         theta, phi, g = (
             conv(name, inner, source).reshape(len(x), -1, inner)
@@ -88,6 +92,7 @@ class NonLocal(nn.Module):
         attention = nn.softmax(jnp.einsum("bqc,bkc->bqk", theta, phi) * inner**-0.5)
         y = jnp.einsum("bqk,bkc->bqc", attention, g).reshape(*x.shape[:-1], inner)
         y = conv("out", x.shape[-1], y)
+        # The scale of the norm starts as 0, so that the block starts as the identity.
         return x + norm("bn", train, scale_init=nn.initializers.zeros)(y), attention
 
 
@@ -108,7 +113,7 @@ class ResNet50I3D(nn.Module):
     def __call__(
         self, x: jax.Array, train: bool = False, endpoints: tuple[str, ...] = ("features",)
     ) -> dict[str, jax.Array]:
-        """The maps asked for.
+        """The requested maps, by their names.
 
         Args:
           x: [B, T, H, W, 3] with T ≥ 7, normalised.
@@ -123,21 +128,24 @@ class ResNet50I3D(nn.Module):
         """
         if x.shape[1] < LEAST_FRAMES:
             raise ValueError(f"clips of {x.shape[1]} frames; this network needs {LEAST_FRAMES}")
-        found = self._stem(x, train)
+        # Stem and the four layers; each adds its maps.
+        maps = self._stem(x, train)
         for name in LAYERS:
-            self._layer(name, train, found)
-        found["avgpool"] = found["layer4"].mean((1, 2, 3), keepdims=True)
-        found["features"] = found["avgpool"].reshape(len(x), WIDTH)
-        x = nn.Dropout(self.dropout, deterministic=not train)(found["features"])
-        found["logits"] = nn.Dense(self.classes, name="fc")(x)
-        if unknown := [name for name in endpoints if name not in found]:
-            raise ValueError(f"endpoints {unknown}; expected some of {', '.join(found)}")
-        return {name: found[name] for name in endpoints}
+            self._layer(name, train, maps)
+        # Head: the mean over the whole map is the feature.
+        maps["avgpool"] = maps["layer4"].mean((1, 2, 3), keepdims=True)
+        maps["features"] = maps["avgpool"].reshape(len(x), WIDTH)
+        x = nn.Dropout(self.dropout, deterministic=not train)(maps["features"])
+        maps["logits"] = nn.Dense(self.classes, name="fc")(x)
+        if unknown := [name for name in endpoints if name not in maps]:
+            raise ValueError(f"endpoints {unknown}; expected some of {', '.join(maps)}")
+        return {name: maps[name] for name in endpoints}
 
     def _stem(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
         """The maps up to the first pooling."""
-        found = {}
-        found["conv1"] = nn.Conv(
+        # conv1 5×7×7 with stride 2, batch norm, ReLU, maximum 2×3×3 with stride 2.
+        maps = {}
+        maps["conv1"] = nn.Conv(
             64,
             (5, 7, 7),
             2,
@@ -147,30 +155,31 @@ class ResNet50I3D(nn.Module):
             conv_general_dilated=conv_general_dilated,
             name="conv1",
         )(x)
-        found["bn1"] = norm("bn1", train)(found["conv1"])
-        found["relu"] = nn.relu(found["bn1"])
-        found["maxpool1"] = max_pool3d(found["relu"], (2, 3, 3), (2, 2, 2))
-        return found
+        maps["bn1"] = norm("bn1", train)(maps["conv1"])
+        maps["relu"] = nn.relu(maps["bn1"])
+        maps["maxpool1"] = max_pool3d(maps["relu"], (2, 3, 3), (2, 2, 2))
+        return maps
 
-    def _layer(self, name: str, train: bool, found: dict[str, jax.Array]) -> None:
-        """Adds the maps of a layer, which follow the last of `found`."""
-        x = list(found.values())[-1]
+    def _layer(self, name: str, train: bool, maps: dict[str, jax.Array]) -> None:
+        """Adds the maps of a layer to `maps`; its input is the last map so far."""
+        x = list(maps.values())[-1]
         width, stride, temporal = LAYERS[name]
+        # The blocks, some of them followed by a non-local one (§B2).
         for i, t in enumerate(temporal):
             block = f"{name}.{i}"
             layer = Bottleneck3d(width, 1 if i else stride, t, not i, name=f"{name}_{i}")
-            x = found[block] = layer(x, train)
+            x = maps[block] = layer(x, train)
             if self.non_local and block in NON_LOCAL:
-                found[f"{block}.nl_in"] = x
+                maps[f"{block}.nl_in"] = x
                 x, attention = NonLocal(name=f"{name}_{i}_nl")(x, train)
-                found[f"{block}.nl_out"], found[f"{block}.attention"] = x, attention
-        found[name] = x
-        if name == "layer1":
-            found["maxpool2"] = max_pool3d(x, (2, 1, 1), (2, 1, 1))
+                maps[f"{block}.nl_out"], maps[f"{block}.attention"] = x, attention
+        maps[name] = x
+        if name == "layer1":  # layer2 reads the pooled map
+            maps["maxpool2"] = max_pool3d(x, (2, 1, 1), (2, 1, 1))
 
 
 @functools.cache
 def variable_shapes(non_local: bool = False, classes: int = CLASSES) -> dict:
-    """Shapes of the variables; nothing is computed."""
+    """Shapes of the variables, without computing them."""
     clip = jax.ShapeDtypeStruct((1, 16, SIZE, SIZE, 3), np.float32)
     return jax.eval_shape(ResNet50I3D(non_local, classes).init, jax.random.key(0), clip)

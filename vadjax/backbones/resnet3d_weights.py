@@ -14,7 +14,7 @@ from vadjax.backbones.resnet3d import variable_shapes
 from vadjax.convert import arrays as files
 from vadjax.convert.torch import PARTS
 
-TRAINING = ("_momentum", "lr", "model_iter")  # ends of the names of Caffe2's own blobs
+TRAINING = ("_momentum", "lr", "model_iter")  # endings of blobs of Caffe2's training
 CAFFE2 = {"kernel": "w", "bias": "b"}
 CAFFE2_NORM = {"scale": "s", "bias": "b", "mean": "rm", "var": "riv"}  # riv is the variance (§B3)
 STEM_AND_HEAD = {"conv1": "conv1", "bn1": "res_conv1_bn", "fc": "pred"}
@@ -33,12 +33,12 @@ def read(path: str | pathlib.Path, non_local: bool = False) -> dict:
 def to_variables(arrays: Mapping[str, np.ndarray], non_local: bool, source: str) -> dict:
     """Variables of `ResNet50I3D`, with as many classes as the arrays have.
 
-    Of Caffe2's blobs those of its training are given up: momentum, learning rate, iteration.
+    The blobs of Caffe2's training are left out: momentum, learning rate, iteration.
 
     Args:
       arrays: name of a torch weight or of a Caffe2 blob → array.
-      non_local: which network.
-      source: where they come from, for messages.
+      non_local: whether the network has non-local blocks.
+      source: name of their file, for messages.
 
     Raises:
       ValueError: arrays are missing, left over, or of another shape; the message names them.
@@ -69,6 +69,7 @@ def _torch_name(path: tuple[str, ...]) -> str:
 def _caffe2_name(path: tuple[str, ...]) -> str:
     """("params", "layer2_0", "conv1", "norm", "scale") → "res3_0_branch2a_bn_s"."""
     _, block, *inner, part = path
+    # Blob of a convolution, or of its batch norm; Caffe2 counts the layers from 2.
     is_norm = "bn1" in path or inner[-1:] in (["norm"], ["bn"])
     end = (CAFFE2_NORM if is_norm else CAFFE2)[part]
     if block in STEM_AND_HEAD:

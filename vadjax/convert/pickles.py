@@ -1,10 +1,10 @@
 """Pickles of arrays, read without running code in them and in bounded time and memory.
 
-Nothing outside of this file is called, NumPy's own unpickling neither. A pickle can name a value
-many times: one that names its last one twice, forty times, stands for a million million values. So
-each container is walked once, and counts again with all that it holds wherever it is named again;
-only text and numbers may be keys, which are walked when they are hashed; and what is called takes
-few arguments, which are copied.
+A pickle can call only functions of this file, not even NumPy's own unpickling. It can also name a
+value many times: a pickle that forty times puts the last list twice into a new one stands for a
+million million values. So each container is walked once, and wherever it is named again, all that
+it holds is counted again. Hashing a key walks it and a call copies its arguments; so only text and
+numbers, or a few of them, may be keys, and a call may have few arguments.
 """
 
 import mmap
@@ -19,28 +19,29 @@ import numpy as np
 
 from vadjax.formats.regular import open_regular
 
-MOST_VALUES = 5_000_000  # of a pickle; each takes a byte of it at least
-MOST_AGAIN = 100_000  # values in containers that are named again, which take no bytes of their own
-MOST_DEPTH = 100  # of containers in each other
+MOST_VALUES = 5_000_000  # of a pickle; each takes at least a byte of it
+MOST_AGAIN = 100_000  # values in containers that are named again, which take no more bytes
+MOST_DEPTH = 100  # containers in each other
 MOST_IN_KEY = 16  # values of a tuple that is a key
-MOST_ARGUMENTS = 32  # of what a pickle calls
+MOST_ARGUMENTS = 32  # of a call in a pickle
 PLAIN = re.compile(r"[<>|=]?[biuf][1248]")  # types that pickled arrays may have
 OBJECTS = "O8"  # type of arrays whose values are a list
 
 
 def load(path: pathlib.Path) -> Any:
-    """What a pickle of arrays and plain containers holds (also one of Python 2).
+    """Reads a pickle of arrays and plain containers, also one that Python 2 wrote.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError, and whatever a damaged pickle raises: anything else.
+      OSError: the file cannot be read.
+      ValueError, or whatever a damaged pickle raises: it holds anything else, or goes beyond the
+        bounds.
     """
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _Opener().open(_run(_ArrayUnpickler(data, encoding="latin1"), data))
 
 
 def load_listed(path: pathlib.Path, start: int) -> np.ndarray:
-    """The float32 array that nested lists and arrays of objects in a pickle stand for.
+    """Reads nested lists and arrays of objects in a pickle as one float32 array.
 
     Args:
       path: of the file.
@@ -52,19 +53,19 @@ def load_listed(path: pathlib.Path, start: int) -> np.ndarray:
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         data.seek(start)
         opener = _Opener(objects=True)
-        found = opener.open(_run(_ArrayUnpickler(data, encoding="latin1"), data))
-        return np.array(found, np.float32)
+        content = opener.open(_run(_ArrayUnpickler(data, encoding="latin1"), data))
+        return np.array(content, np.float32)
 
 
 def scan(data: Any, count: int = 1) -> None:
-    """Walks pickles that another program will load, by the same bounds; makes nothing of them.
+    """Checks pickles that another program will load against the same bounds; makes no values.
 
     Args:
       data: open file of bytes.
-      count: of pickles, one after the other.
+      count: number of pickles, one after the other.
 
     Raises:
-      ValueError, and whatever a damaged pickle raises: they go beyond the bounds.
+      ValueError, or whatever a damaged pickle raises: they go beyond the bounds.
     """
     for _ in range(count):
         _Opener().open(_run(_Scanner(data, encoding="latin1"), data))
@@ -79,21 +80,21 @@ def _run(unpickler: "_Checked", data: Any) -> Any:
     try:
         return unpickler.load()
     except Exception as error:
-        # Of a frame, which is read at once, the rest has not been used
+        # A frame is read at once; the part of it that was not used lies after the error
         frame = unpickler._unframer.current_frame
         at = data.tell() - (len(frame.getbuffer()) - frame.tell() if frame else 0)
         raise pickle.UnpicklingError(f"{_in_words(error)}, at byte {at:,}") from error
 
 
 def _in_words(error: Exception) -> str:
-    """What an error of an unpickler says, or for what it stands where that is only a number."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
+    """The message of an error of an unpickler, explained where it is only a number or a key."""
+    message = (str(error).strip() or type(error).__name__).splitlines()[0][:150]
     if isinstance(error, KeyError):  # a byte that is no instruction
-        return f"an instruction {said} that is unknown or not allowed"
-    known = {EOFError: "it ends early", IndexError: "it takes a value that is not there"}
-    known |= {struct.error: "it ends within a number", UnicodeDecodeError: "text that is none"}
-    words = next((text for kind, text in known.items() if isinstance(error, kind)), "")
-    return f"{words} ({said})" if words else said
+        return f"an instruction {message} that is unknown or not allowed"
+    meanings = {EOFError: "it ends early", IndexError: "it takes a value that is not there"}
+    meanings |= {struct.error: "it ends within a number", UnicodeDecodeError: "text that is none"}
+    meaning = next((text for kind, text in meanings.items() if isinstance(error, kind)), "")
+    return f"{meaning} ({message})" if meaning else message
 
 
 class _Dtype:
@@ -104,7 +105,7 @@ class _Dtype:
             raise pickle.UnpicklingError(f"arrays of type {name!r:.40}")
         self.dtype = np.dtype(name)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:  # (version, byte order, …)
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -114,38 +115,40 @@ class _Array:
     def __init__(self, *_):
         self.state = None
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple) -> None:  # (version, shape, type, by columns, values)
         self.state = state
 
 
 class _Inert:
-    """Stands for anything while a pickle is scanned: takes what is done to it, and does nothing."""
+    """Stands for anything while a pickle is scanned: keeps what it is given, and does nothing."""
 
     def __init__(self, *args):
-        self.held = [*args]
+        self.contents = [*args]
 
     def __setstate__(self, state: Any) -> None:
-        self.held.append(state)
+        self.contents.append(state)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.held.append(value)
+        self.contents.append(value)
 
     def append(self, value: Any) -> None:
         """As of a list."""
-        self.held.append(value)
+        self.contents.append(value)
 
     def extend(self, values: Any) -> None:
         """As of a list."""
-        self.held += values
+        self.contents += values
 
     add, update = append, extend
 
 
 def _reconstruct(*_) -> _Array:
+    """Stands for the function with which NumPy's pickles make an array, before its state."""
     return _Array()
 
 
 def _scalar(kind: _Dtype, data: bytes | str) -> np.generic:
+    """Stands for the function with which NumPy's pickles make a single number."""
     if not isinstance(kind, _Dtype) or len(data) > 16:
         raise pickle.UnpicklingError("a number of unknown type")
     data = data.encode("latin1") if isinstance(data, str) else data
@@ -161,18 +164,24 @@ def _check_key(key: Any) -> None:
         raise pickle.UnpicklingError(f"a key of type {type(key).__name__}; expected text")
 
 
-def _check_arguments(found: Any) -> None:
-    """Raises UnpicklingError unless the arguments of a call are a tuple, or dict, of a few."""
-    if not isinstance(found, tuple | dict) or len(found) > MOST_ARGUMENTS:
+def _check_arguments(arguments: Any) -> None:
+    """Raises UnpicklingError unless the arguments of a call are a tuple or dict of a few."""
+    if not isinstance(arguments, tuple | dict) or len(arguments) > MOST_ARGUMENTS:
         raise pickle.UnpicklingError(
-            f"a call with a {type(found).__name__}; expected at most {MOST_ARGUMENTS} arguments"
+            f"a call with a {type(arguments).__name__}; expected at most {MOST_ARGUMENTS} arguments"
         )
 
 
 def _checking(
     opcode: bytes, chosen: Callable[[list], list], check: Callable[[Any], None] = _check_key
 ) -> Callable:
-    """The opcode's method of the unpickler, after a check of what is chosen of the stack."""
+    """The opcode's method of the unpickler, after a check of the chosen values of its stack.
+
+    Args:
+      opcode: the instruction.
+      chosen: stack → the values to check.
+      check: raises where a value is refused.
+    """
     loaded = pickle._Unpickler.dispatch[opcode[0]]
 
     def load_checked(self) -> None:
@@ -184,16 +193,18 @@ def _checking(
 
 
 class _Checked(pickle._Unpickler):
-    """Python's own unpickler (that in C cannot be asked about keys), with the bounds of above."""
+    """Python's own unpickler with the bounds of this module; that in C has no hooks for keys."""
 
-    STATEFUL: tuple[type, ...] = ()
+    STATEFUL: tuple[type, ...] = ()  # types whose state a pickle may set
     dispatch = {
         **pickle._Unpickler.dispatch,
+        # Items of dicts and sets: their keys lie at these places of the stack
         pickle.SETITEM[0]: _checking(pickle.SETITEM, lambda stack: stack[-2:-1]),
         pickle.SETITEMS[0]: _checking(pickle.SETITEMS, lambda stack: stack[::2]),
         pickle.DICT[0]: _checking(pickle.DICT, lambda stack: stack[::2]),
         pickle.ADDITEMS[0]: _checking(pickle.ADDITEMS, lambda stack: stack),
         pickle.FROZENSET[0]: _checking(pickle.FROZENSET, lambda stack: stack),
+        # Calls: the arguments, and for the last one those with names, are on top of the stack
         pickle.REDUCE[0]: _checking(pickle.REDUCE, lambda stack: stack[-1:], _check_arguments),
         pickle.NEWOBJ[0]: _checking(pickle.NEWOBJ, lambda stack: stack[-1:], _check_arguments),
         pickle.NEWOBJ_EX[0]: _checking(
@@ -203,6 +214,7 @@ class _Checked(pickle._Unpickler):
     del dispatch[pickle.BYTEARRAY8[0]]  # makes as many bytes as it claims before it reads them
 
     def _build(self) -> None:
+        """Sets the state of an object, if it is of a type that may have one."""
         if not isinstance(self.stack[-2], self.STATEFUL):
             raise pickle.UnpicklingError(f"a state of type {type(self.stack[-2]).__name__}")
         self.load_build()
@@ -231,20 +243,20 @@ class _ArrayUnpickler(_Checked):
         """The stand-in of a known name.
 
         Raises:
-          UnpicklingError: any other name: code.
+          UnpicklingError: any other name, which would run code.
         """
         if (module, name) == ("_codecs", "encode"):
             return self._encode
-        if (known := self.KNOWN.get(f"{module}.{name}")) is None:
+        if (stand_in := self.KNOWN.get(f"{module}.{name}")) is None:
             raise pickle.UnpicklingError(f"it calls {module}.{name}"[:200])
-        return known
+        return stand_in
 
     def _encode(self, text: str, *_) -> bytes:
         return _encoded(text, self._encoded)
 
 
 class _Scanner(_Checked):
-    """Knows every name and makes nothing of it."""
+    """Accepts every name, and puts the same inert object in its place."""
 
     STATEFUL = (_Inert,)
 
@@ -253,7 +265,7 @@ class _Scanner(_Checked):
         return _Inert
 
     def persistent_load(self, pid: Any) -> _Inert:
-        """The same, for what lies beside the pickle."""
+        """An inert object for data beside the pickle, as the numbers of torch's tensors."""
         return _Inert()
 
 
@@ -261,13 +273,13 @@ CONTAINERS = {dict, list, tuple, set, frozenset, _Inert, _Array}
 
 
 class _Opened(NamedTuple):
-    """A container with its arrays in their place.
+    """A container whose stand-ins have become arrays.
 
     Attributes:
-      source: what it was made from, kept so that its `id` stays its own.
+      source: the container that was read, kept so that no other object gets its `id`.
       value: what it became.
-      count: of values, itself among them, each as often as it is named.
-      height: of containers in each other, itself among them.
+      count: number of values, itself included, each as often as it is named.
+      height: number of containers in each other, itself included.
     """
 
     source: Any
@@ -277,10 +289,10 @@ class _Opened(NamedTuple):
 
 
 class _Opener:
-    """Puts arrays in the place of what stands for them, and counts values.
+    """Replaces the stand-ins of arrays by arrays, and counts values.
 
     Args:
-      objects: arrays of objects become lists; else they are refused.
+      objects: whether arrays of objects become lists; else they are refused.
     """
 
     def __init__(self, objects: bool = False):
@@ -289,31 +301,33 @@ class _Opener:
         self._encoded: dict[int, tuple[str, bytes]] = {}
 
     def open(self, value: Any) -> Any:
-        """The value with its arrays; what is named many times is made once.
+        """Returns the value with its arrays; a container that is named many times is made once.
 
         Raises:
-          UnpicklingError: too many values or too deep, or arrays that are refused.
-          ValueError: an array whose bytes are not those of its shape.
+          UnpicklingError: too many values, too deep, or arrays that are refused.
+          ValueError: an array whose bytes do not fit its shape.
         """
         return self._walk(value, 1).value if type(value) in CONTAINERS else value
 
     def _walk(self, value: Any, depth: int) -> _Opened:
-        """A container that is the `depth`-th of those in each other."""
-        if known := self._opened.get(id(value)):
-            self._add(again=known.count, depth=depth + known.height - 1)
-            return known
+        """Opens a container that lies in `depth` - 1 others."""
+        # It was walked before: its values count once more, but are not walked again
+        if earlier := self._opened.get(id(value)):
+            self._add(again=earlier.count, depth=depth + earlier.height - 1)
+            return earlier
+        # The first time: it is counted before it is walked, so that too many are never made
         inner = self._inner(value)
         self._add(new=len(inner), depth=depth)
         values, count, height = [], 1 + len(inner), 1
         for part in inner:
             if type(part) in CONTAINERS:
-                found = self._walk(part, depth + 1)
-                part, count = found.value, count + found.count - 1
-                height = max(height, found.height + 1)
+                opened = self._walk(part, depth + 1)
+                part, count = opened.value, count + opened.count - 1
+                height = max(height, opened.height + 1)
             values.append(part)
-        found = _Opened(value, self._made(value, values), count, height)
-        self._opened[id(value)] = found
-        return found
+        opened = _Opened(value, self._made(value, values), count, height)
+        self._opened[id(value)] = opened
+        return opened
 
     def _add(self, depth: int, new: int = 0, again: int = 0) -> None:
         """Counts values; raises UnpicklingError where they are too many or too deep."""
@@ -333,13 +347,13 @@ class _Opener:
         if isinstance(value, dict):
             return value.values()
         if isinstance(value, _Inert):
-            return (value.held,)
+            return (value.contents,)
         if isinstance(value, _Array):
             return (value.state[4],) if self._of_objects(value.state) else ()
         return value
 
     def _made(self, value: Any, parts: list) -> Any:
-        """What a container becomes, of its opened values."""
+        """Makes what a container becomes, from its opened values."""
         if isinstance(value, dict):
             return dict(zip(map(str, value), parts, strict=True))
         if isinstance(value, _Array):
@@ -347,9 +361,10 @@ class _Opener:
         return parts
 
     def _of_objects(self, state: Any) -> bool:
-        """Whether an array is one of objects; raises UnpicklingError where it is refused."""
+        """Whether an array has objects as values; raises UnpicklingError if it is refused."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
             raise pickle.UnpicklingError("an array without its values")
+        # Objects can only become nested lists, so their order must be by rows.
         _, _, kind, by_columns, data = state
         if kind.dtype != object:
             return False
@@ -358,22 +373,22 @@ class _Opener:
         return True
 
     def _array(self, state: tuple) -> np.ndarray:
-        """The array of a state as NumPy pickles it, not copied."""
+        """Makes the array of a state as NumPy pickles it, without a copy."""
         _, shape, kind, by_columns, data = state
         data = _encoded(data, self._encoded) if isinstance(data, str) else data
         return np.frombuffer(data, kind.dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _shaped(shape: Any, values: list) -> list:
-    """The values of an array of objects as nested lists; an empty one has no shape."""
-    found = np.empty(len(values), object)
+    """The values of an array of objects as nested lists; of an empty one the empty list."""
+    array = np.empty(len(values), object)
     for place, value in enumerate(values):  # NumPy would unpack lists of one length
-        found[place] = value
-    return found.reshape(shape).tolist() if values else []
+        array[place] = value
+    return array.reshape(shape).tolist() if values else []
 
 
-def _encoded(text: str, known: dict[int, tuple[str, bytes]]) -> bytes:
-    """The bytes of a text; of one that is named many times they are made once."""
-    if id(text) not in known:
-        known[id(text)] = text, text.encode("latin1")
-    return known[id(text)][1]
+def _encoded(text: str, cache: dict[int, tuple[str, bytes]]) -> bytes:
+    """The bytes of a text, made once for a text that is named many times."""
+    if id(text) not in cache:
+        cache[id(text)] = text, text.encode("latin1")
+    return cache[id(text)][1]

@@ -1,4 +1,4 @@
-"""Published torch weights: safe loading, layouts, and "every weight is used exactly once"."""
+"""Published torch weights: safe loading, layouts, and a check that each weight is used once."""
 
 import pathlib
 import zipfile
@@ -11,11 +11,11 @@ from vadjax.formats.regular import check_regular, open_regular
 from vadjax.formats.zips import check_zip
 
 MOST_BYTES = 1 << 36  # of the tensors of a file
-MOST_MEMBERS = 1_000_000
-PART_BYTES = 1 << 20  # that are read at once
-MOST_WEIGHT = 1e8  # of a weight; the largest published one that was seen is a variance of 566
+MOST_MEMBERS = 1_000_000  # of the zip archive of a file
+PART_BYTES = 1 << 20  # read at once
+MOST_WEIGHT = 1e8  # the largest published weight that was seen is a variance of 566
 VARIANCE = "running_var"  # end of the names of variances
-OLD_PICKLES = 4  # magic number, version, system, content; the names of what follows are a fifth
+OLD_PICKLES = 4  # magic number, version, system, content; a fifth names the numbers behind them
 
 
 def load(path: str | pathlib.Path) -> dict:
@@ -51,15 +51,15 @@ def load(path: str | pathlib.Path) -> dict:
 
 
 def _check_bounds(path: pathlib.Path) -> None:
-    """Walks the file by the bounds of `zips` and `pickles`, before torch makes anything of it.
+    """Checks the file against the bounds of `zips` and `pickles`, before torch reads it.
 
-    Compares the checksums of a zip, which torch does not.
+    It also compares the checksums of a zip, which torch does not.
 
     Raises:
-      ValueError, and whatever a damaged file raises: it goes beyond them.
+      ValueError, or whatever a damaged file raises: it goes beyond the bounds.
     """
     with open_regular(path) as file:
-        if not zipfile.is_zipfile(file):  # as torch wrote before 1.6: pickles, then numbers
+        if not zipfile.is_zipfile(file):  # the format before torch 1.6: pickles, then numbers
             file.seek(0)
             pickles.scan(file, OLD_PICKLES)
             return
@@ -73,10 +73,10 @@ def _check_bounds(path: pathlib.Path) -> None:
 
 
 def load_state(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """A state dict: `load`, and what is in it must be named tensors.
+    """Reads a state dict, name → array.
 
     Raises:
-      FileNotFoundError, ImportError, ValueError: as `load`; also if it is something else.
+      FileNotFoundError, ImportError, ValueError: as `load`; or the file holds anything else.
     """
     content = load(path)
     if not isinstance(content, dict) or not all(hasattr(a, "shape") for a in content.values()):
@@ -85,6 +85,7 @@ def load_state(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _to_numpy(value):
+    """Tensors in dicts and lists become arrays; other values stay."""
     if isinstance(value, Mapping):
         return {key: _to_numpy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -93,27 +94,27 @@ def _to_numpy(value):
 
 
 def _tensor(value) -> np.ndarray:
-    """The numbers of a tensor; raises ValueError where it has none of its own."""
+    """The numbers of a tensor; raises ValueError where they are not all stored."""
     import torch
 
     if value.layout != torch.strided or value.is_meta:
         raise ValueError(f"a tensor of layout {value.layout} on {value.device}")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise ValueError(f"a tensor {tuple(value.shape)} of more numbers than are stored")
-    wide = value.dtype == torch.bfloat16  # which NumPy does not know
-    return value.detach().to(torch.float32 if wide else value.dtype).numpy()
+    is_bfloat16 = value.dtype == torch.bfloat16  # which NumPy does not know
+    return value.detach().to(torch.float32 if is_bfloat16 else value.dtype).numpy()
 
 
 def check_numbers(array: np.ndarray, name: str, source: str, variance: bool = False) -> None:
     """Raises ValueError where a weight has values that no training makes.
 
-    Those are NaN and infinite ones, also in float32, ones beyond ±`MOST_WEIGHT`, and variances
-    below 0. Formats without checksums do not show a damaged byte in another way.
+    Such values are NaN, infinite in float32, beyond ±`MOST_WEIGHT`, or variances below 0. In a
+    format without checksums this is the only sign of a damaged byte.
 
     Args:
       array: the weight.
-      name: of it, and
-      source: where it comes from, for messages.
+      name: name of the weight, for messages.
+      source: where the weight comes from, for messages.
       variance: whether it is the variance of a norm.
     """
     with np.errstate(over="ignore"):
@@ -131,8 +132,8 @@ class Weights:
     """A state dict from which every weight is taken exactly once.
 
     Args:
-      arrays: name → array.
-      source: what they come from, for messages.
+      arrays: name → array; a leading "module.", as of DataParallel, is cut off.
+      source: where the arrays come from, for messages.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], source: str):
@@ -140,15 +141,15 @@ class Weights:
         self._source = source
 
     def names(self) -> set[str]:
-        """Names not taken yet."""
+        """Names of the weights that are not taken yet."""
         return set(self._left)
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The weight `name`, float32, which must have `shape`.
+        """Takes the weight `name`, float32, which must have `shape`.
 
         Raises:
-          ValueError: it is not there (or was taken), has another shape, or numbers that no
-            training makes (`check_numbers`).
+          ValueError: there is no such weight any more, it has another shape, or it has numbers that
+            no training makes (`check_numbers`).
         """
         if name not in self._left:
             have = ", ".join(sorted(self._left)[:8]) or "nothing more"
@@ -162,12 +163,12 @@ class Weights:
         return np.asarray(array, np.float32)
 
     def dense(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
-        """A linear layer in Flax's layout: `kernel` [inputs, outputs], `bias` [outputs]."""
+        """Takes a linear layer, in Flax's layout: `kernel` [inputs, outputs], `bias` [outputs]."""
         kernel = self.take(f"{name}.weight", (outputs, inputs)).T
         return {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))}
 
     def drop(self, unused: Callable[[str], bool]) -> list[str]:
-        """Gives up the weights whose name `unused` says is of no use; returns their names."""
+        """Drops the weights for whose names `unused` is true, and returns these names."""
         names = sorted(filter(unused, self._left))
         for name in names:
             del self._left[name]
@@ -183,37 +184,41 @@ class Weights:
             raise ValueError(f"{self._source}: weights of no use here: {sorted(self._left)}")
 
 
-PARTS = {"kernel": "weight", "scale": "weight", "bias": "bias"}  # name of ours → of torch
+PARTS = {"kernel": "weight", "scale": "weight", "bias": "bias"}  # name in Flax → in torch
 PARTS |= {"mean": "running_mean", "var": "running_var"}
-AXES = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # theirs → ours
+# Number of dimensions → transposition of a torch array (outputs first) to Flax (outputs last)
+AXES = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 
 
 def to_variables(
     weights: Weights, shapes: Mapping, name_of: Callable[[tuple[str, ...]], str]
 ) -> dict:
-    """Variables of a Flax network of convolutions, batch norms and linear layers.
+    """Takes the variables of a Flax network of convolutions, batch norms and linear layers.
 
-    Counters of batches are given up; what else is left in `weights` is the caller's to judge.
+    Counters of batches are dropped. Whether other weights may be left over is for the caller to
+    check (`Weights.finish`).
 
     Args:
-      weights: where they are taken from.
+      weights: the weights to take from.
       shapes: `{"params": ..., "batch_stats": ...}` with the shapes of the network.
-      name_of: path of a layer of ours, such as ("block3", "norm") → name of theirs.
+      name_of: path of a layer in Flax, such as ("block3", "norm") → its name in torch.
 
     Raises:
       ValueError: a weight is not there, or has another shape.
     """
 
     def take(tree: Mapping, path: tuple[str, ...]) -> dict:
-        found = {}
+        arrays = {}
         for key, value in tree.items():
             if isinstance(value, Mapping):
-                found[key] = take(value, (*path, key))
+                arrays[key] = take(value, (*path, key))
             else:
+                # The shape in torch is that of Flax with the axes in the inverse order of `AXES`
                 axes = AXES[len(value.shape)]
-                theirs = tuple(value.shape[axis] for axis in np.argsort(axes))
-                found[key] = weights.take(f"{name_of(path)}.{PARTS[key]}", theirs).transpose(axes)
-        return found
+                torch_shape = tuple(value.shape[axis] for axis in np.argsort(axes))
+                weight = weights.take(f"{name_of(path)}.{PARTS[key]}", torch_shape)
+                arrays[key] = weight.transpose(axes)
+        return arrays
 
     variables = {collection: take(tree, ()) for collection, tree in shapes.items()}
     weights.drop(lambda name: name.endswith("num_batches_tracked"))

@@ -18,8 +18,8 @@ KIND = "features"
 UNKNOWN_LENGTH = -1
 MAX_FRAMES = 20_000_000  # of a video
 FRAME_BYTES = 60  # of memory that a frame takes while figures are computed
-LITTLE = 3 << 28  # bytes that the frames of a split may take in any case: of 13 million
-USUAL_RATIO = 200  # times the bytes of the shards that they may take beyond
+LITTLE = 3 << 28  # bytes of memory that the frames of any split may take: 13 million frames
+USUAL_RATIO = 200  # a larger split may take this many times the bytes of its shards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Bag:
       video: name, unique within a test split.
       label: 1 if the video holds an anomaly, else 0.
       class_name: class of the anomaly, or the name of the normal class.
-      num_frames: length of the video; -1 where unknown (training only).
+      num_frames: length of the video, frames; -1 if unknown (in training splits only).
       intervals: anomalous frames, int32 [n, 2], `[start, stop)`; empty in training splits.
       features: float32 [C, S, D].
     """
@@ -48,7 +48,7 @@ class Bag:
         return frame_labels(self.intervals, self.num_frames)
 
     def to_example(self) -> dict:
-        """The bag as the builder writes it."""
+        """The record of this bag, as the builder writes it."""
         return {
             **dataclasses.asdict(self),
             "intervals": np.asarray(self.intervals, np.int32).reshape(-1, 2),
@@ -81,13 +81,13 @@ class Bags(Sequence):
       modality: `"TWO"` for all columns, or the name of one stream of the manifest in capitals
         (`"RGB"`, `"FLOW"`).
       label: keep only the bags of this label.
-      chosen: of these, only this slice.
+      chosen: which of the bags of this label to keep; needs `label`.
 
     Raises:
       ValueError: no such split or modality, or no bag of that label.
 
     Attributes:
-      label: folder and split, for messages.
+      label: folder and split of the bags, for messages.
     """
 
     def __init__(
@@ -99,11 +99,13 @@ class Bags(Sequence):
         chosen: slice = slice(None),
     ):
         self._records, self.label = data.records(split), f"{data.folder} ({split})"
+        # The columns of the streams that are read, and the width that every record must have.
         self._columns = stream_columns(data, modality)
         self._width = sum(data.manifest["streams"].values())
+        # What records are checked against: the labels of the manifest, and the size of the shards.
         self._labels = bytes.fromhex(data.splits[split]["labels"])
         self._bytes = sum(shard["bytes"] for shard in data.splits[split]["shards"])
-        self._frames: dict[int, int] = {}  # of the videos that were read, where known
+        self._frames: dict[int, int] = {}  # record → frames of the scored videos read so far
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -125,8 +127,9 @@ class Bags(Sequence):
         """The bag of a record.
 
         Raises:
-          ValueError, KeyError, AttributeError, IndexError, TypeError: it is none.
+          ValueError, KeyError, AttributeError, IndexError, TypeError: the record is no bag.
         """
+        # Records are input from outside: nothing in them is trusted before it is compared.
         shape = record["features/shape"].tolist()
         if len(shape) != 3 or min(shape) < 1 or shape[2] != self._width:
             raise ValueError(f"features {shape}, expected [crops, rows, {self._width}]")
@@ -135,6 +138,7 @@ class Bags(Sequence):
         if label != self._labels[number]:
             raise ValueError(f"label {label}, the manifest says {self._labels[number]}")
         intervals = _intervals(record["intervals"], num_frames)
+        # A training split does not say how long its videos are; only scored videos are checked.
         if num_frames != UNKNOWN_LENGTH:
             self._check_scored(number, num_frames, features)
         return Bag(
@@ -147,9 +151,11 @@ class Bags(Sequence):
         )
 
     def _check_scored(self, number: int, num_frames: int, features: np.ndarray) -> None:
-        """Raises ValueError where a video that is scored has features or frames that cannot be."""
-        if bad := features.size - int(np.isfinite(features).sum()):
-            raise ValueError(f"{bad:,} of {features.size:,} features are NaN or infinite")
+        """Raises ValueError if a scored video has features or a number of frames that cannot be."""
+        if invalid := features.size - int(np.isfinite(features).sum()):
+            raise ValueError(f"{invalid:,} of {features.size:,} features are NaN or infinite")
+        # A damaged number of frames must not fill the memory, so the frames of all videos read so
+        # far are compared with the size of the shards.
         self._frames[number] = num_frames
         frames = sum(self._frames.values())
         if (needed := FRAME_BYTES * frames) > max(LITTLE, USUAL_RATIO * self._bytes):
@@ -161,21 +167,22 @@ class Bags(Sequence):
 
 
 def _one_number(record: dict, name: str) -> int:
-    """A field of one whole number."""
-    if (found := record[name]).dtype != np.int64 or len(found) != 1:
-        raise ValueError(f"{name} {found!r:.40}, expected one whole number")
-    return int(found[0])
+    """The value of a field that holds a single whole number."""
+    if (values := record[name]).dtype != np.int64 or len(values) != 1:
+        raise ValueError(f"{name} {values!r:.40}, expected one whole number")
+    return int(values[0])
 
 
-def _intervals(found: np.ndarray, num_frames: int) -> np.ndarray:
+def _intervals(bounds: np.ndarray, num_frames: int) -> np.ndarray:
     """Intervals int32 [n, 2] of a record, within the frames of its video."""
     if not 1 <= num_frames <= MAX_FRAMES and num_frames != UNKNOWN_LENGTH:
         raise ValueError(f"num_frames {num_frames}")
-    pairs = found.reshape(-1, 2)
-    if found.size:
+    # Every interval `[start, stop)` lies within the video; -1 frames (unknown) allow no interval.
+    pairs = bounds.reshape(-1, 2)
+    if bounds.size:
         inside = (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] <= num_frames)
-        if found.dtype != np.int64 or not inside.all():
-            raise ValueError(f"intervals {found[:8].tolist()} in {num_frames:,} frames")
+        if bounds.dtype != np.int64 or not inside.all():
+            raise ValueError(f"intervals {bounds[:8].tolist()} in {num_frames:,} frames")
     return pairs.astype(np.int32)
 
 
@@ -185,13 +192,13 @@ def scored_bags(data: Dataset, split: str, modality: str) -> Bags:
     Raises:
       ValueError: the lengths of its videos are unknown, as in a training split.
     """
-    found = Bags(data, split, modality)
-    if found[0].num_frames == UNKNOWN_LENGTH:
+    scored = Bags(data, split, modality)
+    if scored[0].num_frames == UNKNOWN_LENGTH:
         raise ValueError(
             f"eval.split is {split!r}, which has video-level labels only; frames are scored "
             "in a test split"
         )
-    return found
+    return scored
 
 
 def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
@@ -201,15 +208,21 @@ def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
       ValueError: no record of that label.
     """
     labels = np.frombuffer(bytes.fromhex(data.splits[split]["labels"]), np.uint8)
-    found = np.flatnonzero(labels == label)
-    if not len(found):
+    indices = np.flatnonzero(labels == label)
+    if not len(indices):
         kind = "anomalous" if label else "normal"
         raise ValueError(f"{data.folder}: split {split!r} has no {kind} video; MIL needs both")
-    return found
+    return indices
 
 
 def kept(data: Description, split: str, label: int, held_out: float) -> slice:
-    """Which bags of a label are trained on: all but the last `held_out` of them, a share.
+    """Which bags of a label are trained on: all but the last ones, which are held out.
+
+    Args:
+      data: dataset of kind `"features"`.
+      split: name of the split.
+      label: 1 for anomalous bags, 0 for normal ones.
+      held_out: share of the bags of this label to hold out, in [0, 1).
 
     Raises:
       ValueError: not a share, or none would be held out, or left.
@@ -232,20 +245,20 @@ def held_out(data: Dataset, modality: str, share: float) -> Iterator[Bag]:
 
 
 def held_out_figures(scored: Iterable[tuple[int, float]]) -> dict[str, float]:
-    """Figures of held-out training videos, of which only the label of the whole is known.
+    """Figures of held-out training videos, which have a label for the whole video only.
 
     Args:
       scored: label and highest score of every video.
 
     Returns:
-      `auc`, of the highest scores.
+      `auc`: area under the ROC curve of the highest scores.
     """
     labels, scores = map(np.array, zip(*scored, strict=True))
     return {"auc": float(roc_auc_score(labels, scores))}
 
 
 def stream_columns(data: Dataset, modality: str) -> slice:
-    """Columns of the features that `modality` means.
+    """Columns of the features that `modality` selects.
 
     Raises:
       ValueError: the dataset has no such stream.
@@ -253,6 +266,7 @@ def stream_columns(data: Dataset, modality: str) -> slice:
     streams: Mapping[str, int] = data.manifest["streams"]
     if modality == "TWO":
         return slice(None)
+    # The streams stand side by side, in the order of the manifest.
     start = 0
     for name, width in streams.items():
         if name.upper() == modality:
@@ -291,7 +305,7 @@ def paired_bags(
       pairs: bags of each label in the global batch.
       seed: seed of the order.
       shard: this process's share.
-      features: what to take of a bag, `crop_mean` if None, or `all_crops`.
+      features: bag → its array in the batch: `crop_mean` (if None) or `all_crops`.
       held_out: share of the bags of each label that are left out (`kept`).
 
     Returns:
@@ -302,16 +316,19 @@ def paired_bags(
     for label in (1, 0):
         bags = Bags(data, split, modality, label, kept(data, split, label, held_out))
         read = partial(_stacked, bags, features or crop_mean)
+        # Each label has its own seed, so that bags are paired anew in every pass.
         order = loader.numbers(len(bags), seed=2 * seed + label)
         streams.append(loader.batches(order, pairs, shard, read))
     return grain.experimental.ZipMapDataset(streams).map(_name_pair)
 
 
 def _stacked(bags: Bags, take: Callable[[Bag], np.ndarray], chosen: np.ndarray) -> np.ndarray:
+    """The arrays that `take` makes of the bags of the chosen numbers, [B, …]."""
     return np.stack([take(bags[number]) for number in chosen])
 
 
 def _name_pair(pair: tuple) -> dict:
+    """The two streams by name, in the order of `paired_bags`."""
     return dict(zip(("anomalous", "normal"), pair, strict=True))
 
 
@@ -326,7 +343,7 @@ def all_crops(bag: Bag) -> np.ndarray:
 
 
 def common_shape(data: Dataset, split: str) -> tuple[int, int]:
-    """Crops and segments that every bag of the split has; reads all records.
+    """Numbers of crops C and segments S that every bag of the split has; reads all records.
 
     Raises:
       ValueError: two bags differ; the message names them.

@@ -1,10 +1,10 @@
-"""Frames: videos stored frame by frame, from which windows are cut at reading.
+"""Frames: videos stored frame by frame, from which windows are cut when they are read.
 
-A dataset of kind `"frames"` holds one record a frame, in order, video after video. The manifest
-lists the videos of every split with their lengths and labels; boxes of objects and tracks of
-anomalies lie beside the shards as text (`boxes/SPLIT/VIDEO.csv`, `tracks/SPLIT/VIDEO.txt`).
-Masks, boxes and tracks are in pixels of the source frame, also where the stored frames are
-resized. `vadjax.data.store.frame_writer` writes such a dataset.
+A dataset of kind `"frames"` holds one record for each frame, in order, video after video. The
+manifest lists the videos of every split with their lengths and labels; boxes of objects and tracks
+of anomalies lie beside the shards as text (`boxes/SPLIT/VIDEO.csv`, `tracks/SPLIT/VIDEO.txt`).
+Masks, boxes and tracks are in pixels of the source frame, even if the stored frames are resized.
+`vadjax.data.store.frame_writer` writes such a dataset.
 """
 
 import collections
@@ -20,7 +20,7 @@ from vadjax.data.store.records import MEND, Dataset
 from vadjax.data.video.boxes import read_boxes, read_tracks
 
 KIND = "frames"
-UNKNOWN = -1  # label of a frame whose label is not known
+UNKNOWN = -1  # label of an unlabelled frame
 
 
 class Frames(Sequence):
@@ -31,10 +31,10 @@ class Frames(Sequence):
       split: name of the split.
 
     Raises:
-      ValueError: no such split.
+      ValueError: no such split; on access: a record that cannot be read, or is no such frame.
 
     Attributes:
-      entries: the videos as in the manifest.
+      entries: the manifest's entries of the videos.
       first: index of the first frame of every video and the end, int64 [videos + 1].
       size: (H, W) of the stored frames.
     """
@@ -43,6 +43,7 @@ class Frames(Sequence):
         self._records, self._label = data.records(split), f"{data.folder} ({split})"
         self._raw = data.manifest["encoding"] == "raw"
         self.entries: list[dict] = data.splits[split]["videos"]
+        # Records are in the order of the videos, so that lengths give the first frame of each.
         self.first = np.cumsum([0] + [entry["frames"] for entry in self.entries])
         self.size: tuple[int, int] = tuple(data.manifest["size"])
 
@@ -56,17 +57,19 @@ class Frames(Sequence):
     def read(self, index: int, out: np.ndarray) -> np.ndarray:
         """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
+        # JPEG: OpenCV decodes to BGR.
         if not self._raw:
-            found = self._decoded(content, cv2.IMREAD_COLOR, index)
-            self._check_shape(found.shape, index)
-            return cv2.cvtColor(found, cv2.COLOR_BGR2RGB, out)
+            pixels = self._decoded(content, cv2.IMREAD_COLOR, index)
+            self._check_shape(pixels.shape, index)
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, out)
+        # Raw: three channels, or one that stands for all three, frame by frame.
         if content.size == out.size:
             out[...] = content.reshape(out.shape)
             return out
         return cv2.cvtColor(self._grey(content, index), cv2.COLOR_GRAY2RGB, out)
 
     def stored(self, index: int) -> np.ndarray:
-        """Frame number `index` as it is stored: uint8 [H, W, 3], RGB, or [H, W] if it is grey."""
+        """Frame number `index` in its stored channels: uint8 [H, W, 3], RGB, or [H, W] if grey."""
         if not self._raw:
             return self[index]
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
@@ -79,8 +82,8 @@ class Frames(Sequence):
         content = self._records.find_bytes(index, "mask")
         if not len(content):
             return None
-        found = self._decoded(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE, index)
-        return found > 0
+        grey = self._decoded(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE, index)
+        return grey > 0
 
     def _grey(self, content: np.ndarray, index: int) -> np.ndarray:
         """The pixels of a raw grey frame, uint8 [H, W]."""
@@ -89,17 +92,18 @@ class Frames(Sequence):
         return content.reshape(self.size)
 
     def _decoded(self, content: np.ndarray, flags: int, index: int) -> np.ndarray:
-        """The pixels of an encoded frame or mask."""
+        """The pixels of an encoded frame or mask; raises ValueError if it is damaged."""
+        # For some damaged pictures OpenCV raises, for others it returns None.
         try:
-            found = cv2.imdecode(content, flags) if content.size else None
+            pixels = cv2.imdecode(content, flags) if content.size else None
         except cv2.error:
-            found = None
-        if found is None:
+            pixels = None
+        if pixels is None:
             raise ValueError(f"{self._label}: the picture of frame {index} is damaged; {MEND}")
-        return found
+        return pixels
 
     def _check_shape(self, shape: tuple, index: int) -> None:
-        """Raises ValueError unless a frame has the shape that the manifest says."""
+        """Raises ValueError unless a frame has the manifest's size and three channels."""
         if shape != (*self.size, 3):
             raise ValueError(
                 f"{self._label}: frame {index} is {shape}, the manifest says {(*self.size, 3)}; "
@@ -108,7 +112,7 @@ class Frames(Sequence):
 
 
 class Windows(Sequence):
-    """Every window of consecutive frames of a split; none crosses from a video to the next.
+    """Every window of consecutive frames of a split; no window crosses from one video to the next.
 
     Element i is `{"frames": uint8 [T, H, W, 3], "video": int32, "start": int32}`: the frames
     (RGB), the video's number in the split and the rank of the window's first frame in it.
@@ -125,6 +129,7 @@ class Windows(Sequence):
     def __init__(self, data: Dataset, split: str, length: int):
         self.frames, self.length = Frames(data, split), length
         check_lengths(self.frames.entries, length, f"{data.folder} ({split})")
+        # A video of n frames has n - T + 1 windows, numbered after those of the videos before it.
         counts = [entry["frames"] - length + 1 for entry in self.frames.entries]
         self._first = np.cumsum([0] + counts)
 
@@ -141,23 +146,34 @@ class Windows(Sequence):
         return {name: value[0] for name, value in self.batch([index]).items()}
 
     def batch(self, indices: Sequence[int]) -> dict:
-        """The windows of those numbers, stacked, each frame written to its place at once."""
+        """The windows of those numbers, stacked.
+
+        Returns:
+          `frames`, uint8 [B, T, H, W, 3]; `video` and `start`, int32 [B].
+        """
+        # Number of a window → its video, and the rank of its first frame in that video.
         indices = np.asarray(indices)
         videos = np.searchsorted(self._first, indices, side="right") - 1
         starts = indices - self._first[videos]
-        out = np.empty((len(indices), self.length, *self.frames.size, 3), np.uint8)
-        for window, at in zip(out, self.frames.first[videos] + starts, strict=True):
+        frames = np.empty((len(indices), self.length, *self.frames.size, 3), np.uint8)
+        # Each frame is decoded straight to its place in the batch: no window is copied.
+        for window, at in zip(frames, self.frames.first[videos] + starts, strict=True):
             for t, frame in enumerate(window):
                 self.frames.read(int(at) + t, frame)
         return {
-            "frames": out,
+            "frames": frames,
             "video": videos.astype(np.int32),
             "start": starts.astype(np.int32),
         }
 
 
 def check_lengths(entries: Sequence[dict], length: int, where: str) -> None:
-    """Refuses windows that do not fit.
+    """Refuses windows that do not fit into every video.
+
+    Args:
+      entries: the manifest's entries of the videos.
+      length: frames of a window.
+      where: dataset and split, for messages.
 
     Raises:
       ValueError: a window has no frames, or a video is shorter than a window.
@@ -193,7 +209,7 @@ def window_batches(
       batch: windows of the global batch.
       seed: seed of the order.
       shard: this process's share.
-      held_out: so many of the last videos are left out.
+      held_out: number of videos, the last ones of the split, that are left out.
 
     Raises:
       ValueError: as `Windows`, or no video would be left.
@@ -208,6 +224,7 @@ def window_batches(
         raise ValueError(
             f"{data.folder} ({split}): {held_out} of {videos} videos cannot be left out"
         )
+    # Windows are numbered video by video: without the last videos there are simply fewer numbers.
     endless = loader.numbers(windows.before(videos - held_out), seed)
     return loader.batches(endless, batch, shard, windows.batch)
 
@@ -222,9 +239,9 @@ class Video:
       number: its number in the split.
       num_frames: number of frames, T.
       size: (H, W) of the stored frames.
-      source_size: (H, W) of the source frames, to which masks, boxes and tracks belong.
-      labels: uint8 [T], 1 = anomalous; None where unknown.
-      kinds: track id → kind of anomaly, where known.
+      source_size: (H, W) of the source frames, in whose pixels masks, boxes and tracks are.
+      labels: uint8 [T], 1 = anomalous; None if unknown.
+      kinds: track id → kind of anomaly, for the tracks whose kind is known.
     """
 
     def __init__(self, data: Dataset, split: str, number: int, frames: Frames | None = None):
@@ -236,8 +253,8 @@ class Video:
         self.num_frames: int = self._entry["frames"]
         self.size = self._frames.size
         self.source_size: tuple[int, int] = tuple(self._entry["source_size"])
-        known = self._entry["labels"]
-        self.labels = None if known is None else np.frombuffer(bytes.fromhex(known), np.uint8)
+        digits = self._entry["labels"]  # two hexadecimal digits for each frame
+        self.labels = None if digits is None else np.frombuffer(bytes.fromhex(digits), np.uint8)
         self.kinds: dict[int, str] = {int(k): kind for k, kind in self._entry["kinds"].items()}
 
     def __len__(self) -> int:
@@ -245,7 +262,7 @@ class Video:
 
     def __getitem__(self, frame: int) -> np.ndarray:
         """Frame of that rank, uint8 [H, W, 3], RGB."""
-        return self._frames[self._at(frame)]
+        return self._frames[self._index(frame)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The frames in order, one in memory at a time."""
@@ -258,23 +275,29 @@ class Video:
           ValueError: the video is shorter than a window.
         """
         check_lengths([self._entry], length, f"{self.data.folder} ({self.split})")
+        # A queue of `length` frames: the first windows fill it, then each frame pushes one out.
         frames = iter(self)
-        held = collections.deque(itertools.islice(frames, length - 1), maxlen=length)
+        window = collections.deque(itertools.islice(frames, length - 1), maxlen=length)
         for frame in frames:
-            held.append(frame)
-            yield np.stack(held)
+            window.append(frame)
+            yield np.stack(window)
 
     def mask(self, frame: int) -> np.ndarray | None:
-        """Anomalous pixels of a frame, bool [H, W] of `source_size`; None without masks."""
+        """Anomalous pixels of a frame, bool [H, W] of `source_size`; None if it has no mask.
+
+        Raises:
+          IndexError: the video has no such frame.
+          ValueError: a damaged mask, or one of another size than the source frames.
+        """
         if not self._entry["masks"]:
             return None
-        found = self._frames.mask(self._at(frame))
-        if found is not None and found.shape != self.source_size:
+        mask = self._frames.mask(self._index(frame))
+        if mask is not None and mask.shape != self.source_size:
             raise ValueError(
                 f"{self.data.folder}: video {self.name}: the mask of frame {frame} is "
-                f"{found.shape}, its frames {self.source_size}; {MEND}"
+                f"{mask.shape}, its frames {self.source_size}; {MEND}"
             )
-        return found
+        return mask
 
     @property
     def has_masks(self) -> bool:
@@ -283,26 +306,31 @@ class Video:
 
     @property
     def boxes(self) -> np.ndarray | None:
-        """Boxes of all objects, float32 [n, 6] (`boxes.BOX_COLUMNS`); None where there are none."""
+        """Boxes of all objects, float32 [n, 6] (`boxes.BOX_COLUMNS`); None if there is no file."""
         if not self._entry["boxes"]:
             return None
         return read_boxes(self.data.folder / "boxes" / self.split / f"{self.name}.csv")
 
     @property
     def tracks(self) -> np.ndarray | None:
-        """Tracks of the anomalies, int64 [n, 6] (`boxes.TRACK_COLUMNS`); None where unknown."""
+        """Tracks of anomalies, int64 [n, 6] (`boxes.TRACK_COLUMNS`); None if there is no file."""
         if not self._entry["tracks"]:
             return None
         return read_tracks(self.data.folder / "tracks" / self.split / f"{self.name}.txt")
 
-    def _at(self, frame: int) -> int:
+    def _index(self, frame: int) -> int:
+        """Index in the split of a frame of this video."""
         if not 0 <= frame < self.num_frames:
             raise IndexError(f"{self.name}: frame {frame} of {self.num_frames}")
         return self._first + frame
 
 
 class Videos(Sequence):
-    """The videos of a split, in the order of the dataset; none is held in memory.
+    """The videos of a split, in the order of the dataset; frames are read on access only.
+
+    Args:
+      data: dataset of kind `"frames"`.
+      split: name of the split.
 
     Raises:
       ValueError: no such split.

@@ -1,8 +1,8 @@
 """Labelled images: each shows some of a list of classes, or none (spec eval §3.1).
 
-A dataset of kind `"images"` holds one record an image, all of one size, with one 0 or 1 a class;
-the manifest lists the classes. In place of records the manifest may hold a recipe
-(`vadjax.data.toy.images`): then every image is drawn when it is asked for.
+A dataset of kind `"images"` holds one record for each image. All images have one size, and each
+has a label, 0 or 1, for every class; the manifest lists the classes. In place of records the
+manifest may hold a recipe (`vadjax.data.toy.images`): then every image is drawn when it is read.
 """
 
 import math
@@ -23,6 +23,13 @@ class StoredImages(Sequence):
     """The stored images of a split, read on access.
 
     Element i is `{"image": uint8 [H, W, 3], "labels": float32 [classes]}`, RGB.
+
+    Args:
+      data: dataset of kind `"images"`, with records.
+      split: name of the split.
+
+    Raises:
+      ValueError: no such split; on access: a record of another size or number of labels.
     """
 
     def __init__(self, data: Dataset, split: str):
@@ -36,6 +43,7 @@ class StoredImages(Sequence):
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
+        # Pixels are stored as bare bytes, so their number is all that can be compared.
         record = self._records[index]
         image = np.frombuffer(record.get("image", b""), np.uint8)
         labels = np.asarray(record.get("labels", ()))
@@ -53,11 +61,12 @@ def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[di
     Args:
       data: dataset of kind `"images"`.
       split: name of the split.
-      classes: what the labels shall stand for, in order.
+      classes: the classes that the caller expects, in the order of the labels.
 
     Raises:
       ValueError: the dataset has other classes, or no such split.
     """
+    # Labels have no names: the order of the classes is their only meaning.
     have = data.manifest["classes"]
     if list(classes) != list(have):
         raise ValueError(
@@ -72,7 +81,7 @@ def open_split(data: Dataset, split: str, classes: Sequence[str]) -> Sequence[di
 
 
 def _recipe(data: Dataset) -> ToyImages:
-    """The recipe of a manifest, which may be of any fields."""
+    """The recipe of the manifest; raises ValueError if its fields are not those of a recipe."""
     try:
         return ToyImages(**data.manifest["recipe"])
     except (KeyError, TypeError, ValueError) as error:
@@ -80,9 +89,9 @@ def _recipe(data: Dataset) -> ToyImages:
 
 
 def batch(images: Sequence[dict], numbers: Iterable[int]) -> dict:
-    """The images of those numbers, stacked."""
+    """The images of those numbers, stacked: image uint8 [B, H, W, 3], labels [B, classes]."""
     chosen = [images[int(number)] for number in numbers]
-    return {name: np.stack([one[name] for one in chosen]) for name in ("image", "labels")}
+    return {name: np.stack([element[name] for element in chosen]) for name in ("image", "labels")}
 
 
 class LabelCounts:
@@ -102,7 +111,7 @@ class LabelCounts:
         return {"records": len(self._rows), "images": shown}
 
     def files(self) -> dict[str, bytes]:
-        """None."""
+        """No files beside the shards."""
         return {}
 
 
@@ -128,12 +137,13 @@ def write_images(
       size: (H, W) of all images.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
-      levels: values of 16-bit pictures that became black and white; the manifest keeps them.
-      count: how many images there are, if known: too little room is found before the work.
+      levels: values of 16-bit pictures that became black and white; kept in the manifest.
+      count: number of images, if known, to check the free disk space before the work.
 
     Raises:
       FileExistsError, ValueError: as `vadjax.data.store.builder.write_dataset`.
     """
+    # Labels are counted by class for the manifest; the size is that of all pixels.
     return builder.write_dataset(
         out,
         name=name,

@@ -1,9 +1,9 @@
-"""Objects: boxes in the frames of a dataset, cut out of as many frames as are asked for.
+"""Objects: boxes in the frames of a dataset, and crops of them from neighbouring frames.
 
-The boxes are those that a dataset of frames holds, or come from a dataset of kind `"objects"` of
-its own (`python -m data_prep.extract_objects`), which may also hold what teachers say of each
-object. Boxes are in pixels of the source frame, x1 and y1 one past the last; crops are cut from
-the stored frames when they are asked for (spec ssmtl §3).
+The boxes are those that a dataset of frames holds, or come from a separate dataset of kind
+`"objects"` (`python -m data_prep.extract_objects`), which may also hold the outputs of teacher
+networks for each object. Boxes are in pixels of the source frame, x1 and y1 one past the last;
+crops are cut from the stored frames when they are read (spec ssmtl §3).
 """
 
 import functools
@@ -18,8 +18,8 @@ from vadjax.data.video.boxes import read_boxes
 from vadjax.data.video.crops import SIDE, rectangles, scale
 
 KIND = "objects"
-HELD = 2**30  # bytes of frames in memory
-OUTPUTS = ("detector", "classifier")  # of the teachers, in the order of what is distilled
+HELD = 2**30  # bytes of frames that a `Cutter` keeps in memory
+OUTPUTS = ("detector", "classifier")  # the teachers, in the order of their outputs in task T4
 EXTRACT = "python -m data_prep.extract_objects"
 
 
@@ -27,11 +27,11 @@ class Objects(NamedTuple):
     """The objects of a video, by frame.
 
     Attributes:
-      frames: int64 [n], rising.
-      boxes: float32 [n, 4], `x0, y0, x1, y1` in pixels of the source frame; one without an area
-        is the pixels that it is cut from.
-      rectangles: int64 [n, 4], the same in whole pixels of the stored frame.
-      numbers: int64 [n], rank of each among those of its frame.
+      frames: int64 [n], rising: the frame of each object.
+      boxes: float32 [n, 4], `x0, y0, x1, y1` in pixels of the source frame; a box without an area
+        is replaced by the pixels of its rectangle.
+      rectangles: int64 [n, 4], the same boxes in whole pixels of the stored frame.
+      numbers: int64 [n], rank of each object among those of its frame, from 0.
     """
 
     frames: np.ndarray
@@ -47,17 +47,20 @@ def of_rows(rows: np.ndarray, size: tuple[int, int], source_size: tuple[int, int
     """Objects from boxes [n, 6] (`boxes.BOX_COLUMNS`) in pixels of frames of (H, W) `source_size`.
 
     Args:
-      rows: frames rise.
+      rows: the boxes, by rising frame.
       size: (H, W) of the stored frames.
       source_size: (H, W) of the source frames.
     """
     frames, boxes = rows[:, 0].astype(np.int64), rows[:, 1:5].astype(np.float32)
+    # Sides of the stored frame over those of the source, as x, y, x, y.
     ratio = np.tile(np.divide(size, source_size)[::-1], 2)
-    whole = rectangles(boxes * ratio, size)
+    pixels = rectangles(boxes * ratio, size)
+    # A box without an area becomes the pixels that its crop is cut from.
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
-    boxes[empty] = whole[empty] / ratio
-    numbers = np.arange(len(frames)) - np.searchsorted(frames, frames)  # less those before
-    return Objects(frames, boxes, whole, numbers)
+    boxes[empty] = pixels[empty] / ratio
+    # Rank within the frame: rank in the video less the objects of earlier frames.
+    numbers = np.arange(len(frames)) - np.searchsorted(frames, frames)
+    return Objects(frames, boxes, pixels, numbers)
 
 
 class ObjectSource:
@@ -67,28 +70,29 @@ class ObjectSource:
       data: dataset of kind `"frames"`.
       folder: dataset of kind `"objects"` that was made from it; "" takes the boxes that `data`
         itself holds.
+      verify: how the dataset of objects is checked, as for `Dataset`.
 
     Raises:
       FileNotFoundError: no such dataset of objects.
       ValueError: a dataset of another kind, or of other frames.
 
     Attributes:
-      outputs: teacher → number of its outputs for an object, in the order of `OUTPUTS`; 0 where
-        there is none.
+      outputs: teacher → number of its outputs for an object, in the order of `OUTPUTS`; 0 for a
+        teacher without outputs.
     """
 
     def __init__(self, data: Dataset, folder: str = "", verify: str = "checksum"):
         self.data = data
-        self._own = None
+        self._detections = None  # None: the boxes of `data` are taken
         if folder:
-            self._own = Dataset(folder, verify)
-            _check_made_of(self._own, data)
-        self.outputs = outputs_of(self._own)
+            self._detections = Dataset(folder, verify)
+            _check_made_of(self._detections, data)
+        self.outputs = outputs_of(self._detections)
 
     @property
     def described(self) -> Description | None:
-        """The dataset of objects; None where the frames' own boxes are taken."""
-        return self._own
+        """The dataset of objects; None if the boxes of the dataset of frames are taken."""
+        return self._detections
 
     def videos(self, split: str) -> list["ObjectVideo"]:
         """The videos of a split with their objects.
@@ -96,11 +100,12 @@ class ObjectSource:
         Raises:
           ValueError: no such split, or a video whose boxes are not known.
         """
-        teachers, first, found = Teachers(self._own, split, self.outputs), 0, []
+        # `first` is the number, in the split, of the first object of a video.
+        teachers, first, videos = Teachers(self._detections, split, self.outputs), 0, []
         for video in Videos(self.data, split):
-            found.append(ObjectVideo(video, self.read(video), teachers, first))
-            first += len(found[-1].objects)
-        return found
+            videos.append(ObjectVideo(video, self.read(video), teachers, first))
+            first += len(videos[-1].objects)
+        return videos
 
     def read(self, video: Video) -> Objects:
         """The objects of a video.
@@ -108,7 +113,7 @@ class ObjectSource:
         Raises:
           ValueError: its boxes are not known, or one is of a frame that it does not have.
         """
-        if self._own is None:
+        if self._detections is None:
             rows = video.boxes
             if rows is None:
                 raise ValueError(
@@ -116,10 +121,13 @@ class ObjectSource:
                     f"{video.split!r}. Find some: {EXTRACT} --data {self.data.folder} --out OBJECTS"
                     ", and name them: --config.data.objects=OBJECTS"
                 )
+            # The file may have any order; objects rise by frame.
             rows = rows[np.argsort(rows[:, 0], kind="stable")]
         else:
-            rows = read_boxes(self._own.folder / "boxes" / video.split / f"{video.name}.csv")
-        folder = (self._own or self.data).folder
+            path = self._detections.folder / "boxes" / video.split / f"{video.name}.csv"
+            rows = read_boxes(path)
+        # Boxes lie in text files apart from the frames, so their frame numbers are checked.
+        folder = (self._detections or self.data).folder
         if len(rows) and not 0 <= rows[0, 0] <= rows[-1, 0] < video.num_frames:
             raise ValueError(
                 f"{folder}/boxes/{video.split}/{video.name}.csv: boxes of frames {rows[0, 0]:.0f} "
@@ -129,34 +137,34 @@ class ObjectSource:
 
 
 def outputs_of(found: Description | None) -> dict[str, int]:
-    """`ObjectSource.outputs` of a dataset of objects, or of boxes alone."""
-    own = found.manifest["outputs"] if found else {}
-    return {name: own.get(name, 0) for name in OUTPUTS}
+    """`ObjectSource.outputs` of a dataset of objects; None stands for boxes without teachers."""
+    widths = found.manifest["outputs"] if found else {}
+    return {name: widths.get(name, 0) for name in OUTPUTS}
 
 
-def _check_made_of(found: Dataset, data: Dataset) -> None:
+def _check_made_of(objects: Dataset, data: Dataset) -> None:
     """Raises ValueError unless the objects were found in the frames of `data`."""
-    if found.kind != KIND:
+    if objects.kind != KIND:
         raise ValueError(
-            f"{found.folder}: holds {found.kind!r} records; data.objects takes {KIND!r} "
+            f"{objects.folder}: holds {objects.kind!r} records; data.objects takes {KIND!r} "
             f"({EXTRACT} --help)"
         )
-    of = found.manifest["frames"]
-    if of["digest"] != data.digest:
+    frames = objects.manifest["frames"]
+    if frames["digest"] != data.digest:
         raise ValueError(
-            f"{found.folder}: objects of the frames in {of['folder']} (manifest "
-            f"{of['digest'][:12]}…), not of {data.folder} ({data.digest[:12]}…). Find those of "
+            f"{objects.folder}: objects of the frames in {frames['folder']} (manifest "
+            f"{frames['digest'][:12]}…), not of {data.folder} ({data.digest[:12]}…). Find those of "
             f"these: {EXTRACT} --data {data.folder} --out OBJECTS"
         )
 
 
 class Teachers:
-    """What the teachers say of the objects of a split, in the order of the videos.
+    """Outputs of the teachers for the objects of a split, in the order of the videos.
 
     Args:
-      found: dataset of objects; None where there are boxes alone.
+      found: dataset of objects; None if there are boxes alone.
       split: name of the split.
-      outputs: as of `ObjectSource`.
+      outputs: teacher → number of its outputs, as `ObjectSource.outputs`.
     """
 
     def __init__(self, found: Dataset | None, split: str, outputs: dict[str, int]):
@@ -167,34 +175,36 @@ class Teachers:
     def read(self, objects: Iterable[int], names: Sequence[str] = OUTPUTS) -> np.ndarray | None:
         """Outputs of the teachers `names` for the objects of those numbers, float32 [n, K].
 
-        None if they have none.
+        K is the sum of the teachers' outputs, side by side in the order of `names`. None if none
+        of these teachers has outputs.
 
         Raises:
-          ValueError: an object has none, or not as many as the manifest says.
+          ValueError: an object has no outputs, or not as many as the manifest says.
         """
         used = [name for name in names if name in self._outputs]
         if not used:
             return None
-        rows = [np.concatenate([self._one(i, name) for name in used]) for i in objects]
+        rows = [np.concatenate([self._read_one(i, name) for name in used]) for i in objects]
         width = sum(self._outputs[name] for name in used)
         return np.stack(rows) if rows else np.zeros((0, width), np.float32)
 
-    def _one(self, number: int, name: str) -> np.ndarray:
-        found = np.frombuffer(self._records.find_bytes(int(number), name), np.float16)
-        if len(found) != self._outputs[name]:
+    def _read_one(self, number: int, name: str) -> np.ndarray:
+        """Outputs of one teacher for one object, stored as float16; float32 [outputs]."""
+        outputs = np.frombuffer(self._records.find_bytes(int(number), name), np.float16)
+        if len(outputs) != self._outputs[name]:
             raise ValueError(
-                f"{self._label}: object {number} has {len(found)} outputs of the {name}, "
+                f"{self._label}: object {number} has {len(outputs)} outputs of the {name}, "
                 f"expected {self._outputs[name]}"
             )
-        return found.astype(np.float32)
+        return outputs.astype(np.float32)
 
 
 class ObjectVideo:
-    """A video of frames with its objects; what it does not have itself is the video's.
+    """A video with its objects; all other attributes are those of the `Video`.
 
     Attributes:
-      video: its frames.
-      objects: what is in them.
+      video: the video of a dataset of frames.
+      objects: the objects in its frames.
     """
 
     def __init__(self, video: Video, objects: Objects, teachers: Teachers, first: int):
@@ -204,11 +214,11 @@ class ObjectVideo:
         return getattr(self.video, name)
 
     def rows(self, frame: int) -> slice:
-        """Which of the objects are in a frame."""
+        """Which of the objects are in a frame; empty if there are none."""
         return slice(*np.searchsorted(self.objects.frames, (frame, frame + 1)))
 
     def outputs(self, rows: slice, names: Sequence[str] = OUTPUTS) -> np.ndarray | None:
-        """What the teachers `names` say of some of the objects (`Teachers.read`); None if nothing.
+        """Outputs of the teachers for some of the video's objects, as `Teachers.read`.
 
         Raises:
           ValueError: as `Teachers.read`.
@@ -219,7 +229,7 @@ class ObjectVideo:
 class Cutter:
     """Cuts the same rectangle out of several frames of a split.
 
-    Frames are kept in memory, `HELD` bytes of them: most are cut many times.
+    Up to `HELD` bytes of frames are kept in memory, because most are cut many times.
 
     Args:
       data: dataset of kind `"frames"`.
@@ -230,8 +240,8 @@ class Cutter:
     def __init__(self, data: Dataset, split: str, side: int = SIDE):
         frames = Frames(data, split)
         self._first, self._side = frames.first, side
-        held = HELD // (3 * frames.size[0] * frames.size[1])
-        self._read = functools.lru_cache(held)(frames.stored)
+        max_frames = HELD // (3 * frames.size[0] * frames.size[1])
+        self._read = functools.lru_cache(max_frames)(frames.stored)
 
     def __call__(self, video: int, frames: np.ndarray, rectangle: np.ndarray) -> np.ndarray:
         """Crops float32 [T, side, side, 3] in [0, 1] of the frames [T] of a video's number."""

@@ -1,7 +1,8 @@
-"""Volumes of video on a grid, with what moves in them as optical flow sees it (spec eval §3.2).
+"""Volumes of video on a grid, and their motion targets from optical flow (spec eval §3.2).
 
-The flow of a video is computed once; what stays are 25 numbers for each volume: ang (12), mag (12)
-and bkg, as `vadjax.ops.flow.targets`. The volumes themselves are cut from the frames at reading.
+The flow of a video is computed once and reduced to 25 numbers for each volume: ang (12), mag (12)
+and bkg, as `vadjax.ops.flow.targets` defines them. The volumes themselves are cut from the frames
+when they are read.
 """
 
 import hashlib
@@ -26,21 +27,26 @@ Triple = tuple[int, int, int]
 
 
 class Volumes(Sequence):
-    """All volumes of a split: video after video, in the order of time, row, column.
+    """All volumes of a split, video after video; within a video by time, then row, then column.
+
+    Element i is as one row of `batch`.
 
     Args:
       data: dataset of kind `"frames"`.
       split: name of the split.
       window: (t, h, w) of a volume: frames, pixels, pixels.
-      step: (t, y, x) between volumes.
+      step: (t, y, x) between the starts of volumes: frames, pixels, pixels.
       tau: pixels a frame from which a pixel counts as moving.
       flow: method of `vadjax.ops.flow.make_flow`.
       folder: where the targets are kept between runs; None keeps them in memory.
 
     Raises:
-      ValueError: a window that does not fit, a video shorter than it, or a number below 1.
+      ValueError: a window that does not fit into the frames, a video shorter than the window, a
+        number below 1, or a window of a single frame.
 
     Attributes:
+      frames: the frames of the split.
+      grid: where the volumes lie in the frames.
       targets: float32 [volumes, 25]: ang, mag, bkg; made on first use.
     """
 
@@ -59,6 +65,7 @@ class Volumes(Sequence):
         self._data, self._split, self._folder = data, split, folder
         _check(self.frames.size, window, step, f"{data.folder} ({split})")
         clips.check_lengths(self.frames.entries, window[0], f"{data.folder} ({split})")
+        # First frames of the volumes of each video, and number of the first volume of each video.
         self.grid = Grid(tuple(self.frames.size), tuple(window), tuple(step))
         self._times = [self.grid.times(entry["frames"]) for entry in self.frames.entries]
         self._first = np.cumsum([0] + [len(times) * self.grid.regions for times in self._times])
@@ -75,6 +82,7 @@ class Volumes(Sequence):
     def targets(self) -> np.ndarray:
         """Motion of every volume, float32 [volumes, 25]."""
         if self._targets is None:
+            # The file's name has a digest of everything that the targets depend on.
             path = self._folder and self._folder / f"motion_targets_{self._key()}.npy"
             if path is None:
                 self._targets = np.concatenate(list(self._measured()))
@@ -93,22 +101,27 @@ class Volumes(Sequence):
         return {name: value[0] for name, value in self.batch([index]).items()}
 
     def batch(self, numbers: Sequence[int]) -> dict:
-        """The volumes of those numbers: volume uint8 [B, t, h, w, 3], ang, mag [B, 12], bkg [B]."""
+        """The volumes of those numbers with their targets.
+
+        Returns:
+          `volume`, uint8 [B, t, h, w, 3], RGB; `ang` and `mag`, float32 [B, 12]; `bkg`, [B].
+        """
         numbers = np.asarray(numbers)
-        order = np.argsort(numbers, kind="stable")  # neighbours in the file one after the other
-        out = np.empty((len(numbers), *self.window, 3), np.uint8)
+        order = np.argsort(numbers, kind="stable")  # read the file from front to back
+        volumes = np.empty((len(numbers), *self.window, 3), np.uint8)
         frame = np.empty((*self.frames.size, 3), np.uint8)
-        (_, h, w), held = self.window, -1
+        # The frame that was read last is kept, in case the next volume begins with it.
+        (_, h, w), last_read = self.window, -1
         for place in order:
             first, y, x = self._locate(int(numbers[place]))
             for t in range(self.window[0]):
-                if held != first + t:
+                if last_read != first + t:
                     self.frames.read(first + t, frame)
-                    held = first + t
-                out[place, t] = frame[y : y + h, x : x + w]
-        found = np.asarray(self.targets[numbers], np.float32)
-        ang, mag, bkg = np.split(found, [BINS, 2 * BINS], axis=1)
-        return {"volume": out, "ang": ang, "mag": mag, "bkg": bkg[:, 0]}
+                    last_read = first + t
+                volumes[place, t] = frame[y : y + h, x : x + w]
+        targets = np.asarray(self.targets[numbers], np.float32)
+        ang, mag, bkg = np.split(targets, [BINS, 2 * BINS], axis=1)
+        return {"volume": volumes, "ang": ang, "mag": mag, "bkg": bkg[:, 0]}
 
     def _locate(self, number: int) -> tuple[int, int, int]:
         """First frame (in the split), row and column of a volume."""
@@ -118,57 +131,60 @@ class Volumes(Sequence):
         return int(self.frames.first[video] + self._times[video][time]), y, x
 
     def _measured(self) -> Iterator[np.ndarray]:
+        """The targets of each video, float32 [volumes of the video, 25], by optical flow."""
         for number, times in enumerate(self._times):
             video = Video(self._data, self._split, number, self.frames)
             flows = video_flow(video, self._flow)
             yield grid_targets(flows, times, self.grid, self.tau)
 
     def _key(self) -> str:
-        what = [self._data.digest, self._split, self.window, self._step, self.tau, self._method]
-        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+        """Digest of everything that the targets depend on, 12 hexadecimal digits."""
+        settings = [self._data.digest, self._split, self.window, self._step, self.tau, self._method]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
 def grid_targets(
     flows: Iterable[np.ndarray], times: np.ndarray, grid: Grid, tau: float
 ) -> np.ndarray:
-    """Motion of all volumes of one video, each pair of frames looked at once.
+    """Motion of all volumes of one video; each pair of frames is looked at once.
 
     Args:
       flows: flow [H, W, 2] between every two frames, in order.
       times: first frames of the volumes.
-      grid: where they are.
-      tau: as `vadjax.ops.flow.targets`, which this equals.
+      grid: where the volumes lie in the frames.
+      tau: pixels a frame from which a pixel counts as moving.
 
     Returns:
-      float32 [times · regions, 25].
+      float32 [times · regions, 25], as `vadjax.ops.flow.targets` of each volume.
     """
+    # A volume of t frames has t - 1 flows; their sum is a difference of two running sums over time.
     length, pixels = grid.window[0] - 1, grid.window[1] * grid.window[2]
     sums = np.array([motion_sums(flow[None], grid, tau) for flow in flows])  # [T - 1, 2, R, 12]
     total = np.cumsum(np.concatenate([np.zeros_like(sums[:1]), sums]), axis=0)
-    found = total[times + length] - total[times]
-    ang, mag, bkg = motion_of(found[:, 0], found[:, 1], length * pixels)
+    sums_of_volumes = total[times + length] - total[times]
+    ang, mag, bkg = motion_of(sums_of_volumes[:, 0], sums_of_volumes[:, 1], length * pixels)
     return np.concatenate([ang, mag, bkg[..., None]], -1).reshape(-1, NUMBERS).astype(np.float32)
 
 
 def _read(path: pathlib.Path, count: int) -> np.ndarray:
-    """Targets that `_write` wrote.
+    """Targets that `_write` wrote, float32 [count, 25].
 
     Raises:
-      ValueError: damaged, or not [count, 25].
+      ValueError: the file is damaged, or holds an array of another shape or type.
     """
-    found = read_npy(path)
-    if found.shape != (count, NUMBERS) or found.dtype != np.float32:
+    rows = read_npy(path)
+    if rows.shape != (count, NUMBERS) or rows.dtype != np.float32:
         raise ValueError(
-            f"{path}: {found.dtype} {found.shape}; expected float32 {(count, NUMBERS)}. Remove it "
+            f"{path}: {rows.dtype} {rows.shape}; expected float32 {(count, NUMBERS)}. Remove it "
             "to make it anew"
         )
-    return found
+    return rows
 
 
 def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:
-    """Writes the targets part by part beside `path` and renames."""
+    """Writes the targets part by part to a file beside `path`, then renames it to `path`."""
     with replacing.file(path, 4 * count * NUMBERS) as new, new.open("wb") as out:
-        # Not through memory that is mapped to the file: on a full disk that ends in SIGBUS.
+        # Not by `np.memmap`: writing to mapped memory on a full disk ends the program by SIGBUS.
         header = {"descr": "<f4", "fortran_order": False, "shape": (count, NUMBERS)}
         np.lib.format.write_array_header_1_0(out, header)
         for part in parts:
@@ -176,6 +192,7 @@ def _write(path: pathlib.Path, count: int, parts: Iterable[np.ndarray]) -> None:
 
 
 def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> None:
+    """Raises ValueError unless windows of this kind fit into frames of (H, W) `size`."""
     if len(window) != 3 or len(step) != 3 or min(*window, *step) < 1 or window[0] < 2:
         raise ValueError(
             f"window {window} with step {step}; expected (frames, height, width), "
@@ -189,11 +206,14 @@ def _check(size: tuple[int, int], window: Triple, step: Triple, where: str) -> N
 
 
 def training_order(moving: np.ndarray, where: str) -> np.ndarray:
-    """Numbers of volumes to train on: of every two, at least one moves.
+    """Numbers of the volumes to train on; moving ones are repeated until they are at least half.
 
     Args:
       moving: whether each volume moves, bool [n].
-      where: what they belong to, for messages.
+      where: dataset and split of the volumes, for messages.
+
+    Returns:
+      int64 [m]: the moving volumes as often as needed, then the still ones once.
 
     Raises:
       ValueError: nothing moves.

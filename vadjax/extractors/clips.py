@@ -25,32 +25,32 @@ from vadjax.data.video.snippets import CHANNELS, NORMALISATIONS, Snippets, norma
 from vadjax.extractors.batched import Batches, digest_of
 from vadjax.formats import json_files
 
-OWN = {  # network → the normalisation that its weights were trained with
+OWN = {  # network → normalisation of the pixels that its weights were trained with
     "inception_i3d": "pm1",
     "resnet50_i3d": "kinetics",
     "resnet50_i3d_nonlocal": "kinetics",
 }
-BATCH = 4  # clips at once
-MOST_CLASSES = 100_000  # of a network
-AHEAD = 4  # batches that are decoded before they are needed
+BATCH = 4  # clips of a batch
+MOST_CLASSES = 100_000  # most classes of a network that are accepted
+AHEAD = 4  # batches that are decoded and cut before they are needed
 
 
 class ClipFeatures:
-    """A network for clips.
+    """A network that makes features of clips.
 
     Args:
-      apply: (variables, normalised clips [batch, T, H, W, C]) → features.
-      variables: of the network.
+      apply: (variables, normalised clips [batch, T, H, W, C]) → features [batch, …, width].
+      variables: variables of the network.
       width: length of a feature.
       stream: "rgb" or "flow".
-      normalisation: a name of `NORMALISATIONS`.
-      batch: clips at once.
-      about: what else decides the features; part of the digest.
+      normalisation: normalisation of the pixels, a name of `NORMALISATIONS`.
+      batch: clips of a batch.
+      about: other settings that decide the features; part of the digest.
 
     Attributes:
       width: length of a feature.
       stream: "rgb" or "flow".
-      normalisation: its name.
+      normalisation: name of the normalisation.
       digest: SHA-256 of weights and settings.
     """
 
@@ -74,18 +74,18 @@ class ClipFeatures:
         self._run = Batches(normalised, variables, batch)
 
     def __call__(self, clips: np.ndarray) -> np.ndarray:
-        """Features float32 [N, T', H', W', width], one for each place of the network's pool.
+        """Features float32 [N, T', H', W', width], one for each place of the network's last pool.
 
-        16 frames of 224 × 224 pixels give one place; a ResNet always gives one.
+        16 frames of 224 × 224 pixels give a single place; a ResNet always gives a single place.
 
         Args:
           clips: uint8 or float [N, T, H, W, C], both in 0 … 255; C = 3 (RGB), or 2 (flow: x, y).
 
         Raises:
-          ValueError: of another shape or type, or too small for the network.
+          ValueError: clips of another shape or type, or too small for the network.
         """
-        known = clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)
-        if clips.ndim != 5 or clips.shape[-1] != self._channels or not known:
+        is_number = clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)
+        if clips.ndim != 5 or clips.shape[-1] != self._channels or not is_number:
             raise ValueError(
                 f"clips are {clips.dtype} {clips.shape}; a network for {self.stream} takes uint8 "
                 f"or float [N, T, H, W, {self._channels}] in 0 … 255"
@@ -96,38 +96,40 @@ class ClipFeatures:
 def load_i3d(
     folder: str | pathlib.Path, normalisation: str | None = None, batch: int = BATCH
 ) -> ClipFeatures:
-    """The network of a folder.
+    """Loads the I3D network of a folder.
 
     Args:
-      folder: what `python -m data_prep.weights` wrote.
-      normalisation: of RGB: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None: the
-        one of the network's training. Extractors of 2048-d features use "pm1" all the same (§B4).
-        A network for flow always takes "pm1" (§A4).
-      batch: clips at once, spread over the devices that divide it.
+      folder: folder that `python -m data_prep.weights` wrote.
+      normalisation: "pm1" (to -1 … 1), "kinetics" ((x - 114.75) / 57.375), or None for that of the
+        network's training. Published extractors of 2048-d features use "pm1" although the network
+        was trained with "kinetics" (§B4). A network for flow always takes "pm1" (§A4).
+      batch: clips of a batch, shared out over the devices of this process that divide it.
 
     Raises:
-      FileNotFoundError: there is nothing of the kind.
+      FileNotFoundError: the folder holds no weights.
       ValueError: no such normalisation, or the folder holds another network.
     """
+    # The file beside the weights says which network they are for; it may come from anywhere.
     command = f"python -m data_prep.weights i3d_rgb_kinetics400 --out {folder}"
     path = pathlib.Path(folder) / PROVENANCE
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
-    found = json_files.read(path, {"network?": (str, None)})
-    network = found.get("network")
+    info = json_files.read(path, {"network?": (str, None)})
+    network = info.get("network")
     if network not in OWN:
-        raise ValueError(f"{path}: holds {found.get('name')!r:.40}, not an I3D. Run: {command}")
-    json_files.check_fields(found, {"stream": str, "classes": int}, path)
-    if found["stream"] not in i3d.CHANNELS or not 0 < found["classes"] <= MOST_CLASSES:
+        raise ValueError(f"{path}: holds {info.get('name')!r:.40}, not an I3D. Run: {command}")
+    json_files.check_fields(info, {"stream": str, "classes": int}, path)
+    if info["stream"] not in i3d.CHANNELS or not 0 < info["classes"] <= MOST_CLASSES:
         raise ValueError(
-            f"{path}: stream {found['stream']!r:.40} and {found['classes']:,} classes; expected "
+            f"{path}: stream {info['stream']!r:.40} and {info['classes']:,} classes; expected "
             f"{' or '.join(i3d.CHANNELS)} and 1 to {MOST_CLASSES:,}"
         )
+    # The normalisation, and the network with its shapes.
     normalisation = normalisation or OWN[network]
     if normalisation not in NORMALISATIONS:
-        known = ", ".join(NORMALISATIONS)
-        raise ValueError(f"normalisation {normalisation!r}; expected one of {known}")
-    stream, classes = found["stream"], found["classes"]
+        names = ", ".join(NORMALISATIONS)
+        raise ValueError(f"normalisation {normalisation!r}; expected one of {names}")
+    stream, classes = info["stream"], info["classes"]
     if stream == "flow":
         normalisation = "pm1"
     if network == "inception_i3d":
@@ -139,10 +141,11 @@ def load_i3d(
         shapes = resnet3d.variable_shapes(non_local, classes)
 
     def apply(variables, clips):
+        # A ResNet pools to one vector for each clip: it counts as one place.
         features = net.apply(variables, clips)["features"]
         return features.reshape(len(clips), *(features.shape[1:-1] or (1, 1, 1)), width)
 
-    from vadjax.extractors.weights import restore  # Orbax, where weights are read
+    from vadjax.extractors.weights import restore  # loads Orbax, only needed here
 
     variables = restore(folder, shapes, batch)
     about = {"network": network, "stream": stream}
@@ -150,22 +153,24 @@ def load_i3d(
 
 
 class SnippetFeatures:
-    """Features of the snippets of a video: cut, cropped, and through the network or networks.
+    """Features of the snippets of a video, from one network or from two.
 
     Args:
-      nets: uint8 [N, 16, 224, 224, C] → float32 [N, ..., D], each with `digest`, `normalisation`,
-        `stream` and `width`; one, or two whose features stand side by side, RGB first.
-      snippets: how videos are cut; `flow` is set ("dis" if it was None) where a network is for
-        flow, and None where none is.
-      batch: clips that are handed to a network at once.
-      normalize: divide the features of each network by their L2 norm; not in `settings`.
+      nets: one network, or two, RGB first, whose features stand side by side. A network maps uint8
+        [N, 16, 224, 224, C] to float32 [N, ..., D] and has `digest`, `normalisation`, `stream` and
+        `width`.
+      snippets: how videos are cut; its `flow` is replaced: with a network for flow None becomes
+        "dis", and without one it becomes None.
+      batch: most clips that are handed to a network at once; at least one snippet is.
+      normalize: whether to divide the features of each network by their L2 norm. This is not in
+        `settings`.
 
     Attributes:
       snippets: how videos are cut.
-      settings: all that the features depend on besides the frames; JSON can hold it.
+      settings: what the features depend on besides the frames and `normalize`; JSON can hold it.
 
     Raises:
-      ValueError: two networks that are not one for RGB and one for flow.
+      ValueError: two networks that are not one for RGB and then one for flow.
     """
 
     def __init__(
@@ -175,6 +180,7 @@ class SnippetFeatures:
         batch: int,
         normalize: bool = False,
     ):
+        # One network for each stream, RGB first: the order of the columns.
         nets = list(nets) if isinstance(nets, Sequence) else [nets]
         streams = [net.stream for net in nets]
         if streams not in (["rgb"], ["flow"], ["rgb", "flow"]):
@@ -183,6 +189,7 @@ class SnippetFeatures:
                 "for flow"
             )
         self._nets = dict(zip(streams, nets, strict=True))
+        # Flow is computed only if a network takes it.
         flow = (snippets.flow or "dis") if "flow" in streams else None
         self.snippets = dataclasses.replace(snippets, flow=flow)
         self._at_once, self._normalize = max(batch // snippets.count, 1), normalize
@@ -201,19 +208,19 @@ class SnippetFeatures:
         batch: int | None = None,
         normalize: bool = False,
     ) -> "SnippetFeatures":
-        """With the network of a folder, or the two of two folders.
+        """Loads the network of one folder, or the networks of two.
 
         Args:
-          weights: the folder, of `python -m data_prep.weights`; or those of RGB and flow.
+          weights: folder of `python -m data_prep.weights`, or the folders for RGB and for flow.
           snippets: how videos are cut.
           normalisation: as for `load_i3d`.
-          batch: clips at once, spread over the devices that divide it (`vadjax.runtime.mesh.make`);
-            None: `BATCH`, or the crops of a snippet where these are more, filled up to a multiple
-            of the devices.
+          batch: clips of a batch, shared out over the devices that divide it
+            (`vadjax.runtime.mesh.make`). None takes `BATCH`, or the crops of a snippet if these are
+            more, rounded up to a multiple of the devices.
           normalize: as for the class.
 
         Raises:
-          FileNotFoundError, ValueError: as `load_i3d` and the class.
+          FileNotFoundError, ValueError: as `load_i3d` and the class; a batch below 1.
         """
         folders = [weights] if isinstance(weights, str | pathlib.Path) else list(weights)
         if batch is not None and batch < 1:
@@ -225,26 +232,31 @@ class SnippetFeatures:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Columns of the features by stream, in their order: "rgb", "flow"."""
+        """Stream → number of its columns, in the order of the columns: "rgb", "flow"."""
         return {stream: net.width for stream, net in self._nets.items()}
 
     @property
     def width(self) -> int:
-        """Columns of the features."""
+        """Number of columns of the features, D."""
         return sum(self.widths.values())
 
     def __call__(self, frames: Iterable[np.ndarray], ahead: int = AHEAD) -> Iterator[np.ndarray]:
-        """Features of the frames of a video, float32 [n, crops, D], some snippets at a time.
+        """Features of a video, float32 [n, crops, D], some snippets at a time.
 
-        A thread cuts up to `ahead` batches of clips early; 0: none are cut before they are needed.
+        Args:
+          frames: uint8 [H, W, 3], RGB, in order.
+          ahead: batches of clips that a thread cuts before they are needed; 0 uses no thread.
+
+        Raises:
+          ValueError, ImportError: as `Snippets.cut`, while iterating.
         """
         clips = self.clips(frames)
         return map(self.features, loader.ahead(clips, ahead) if ahead else clips)
 
     def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The snippets of a video as clips, uint8 [n, crops, 16, 224, 224, 3], n of them at once.
+        """The snippets of a video in parts of n, uint8 [n, crops, 16, 224, 224, 3].
 
-        With a network for flow they have five channels, as `Snippets.cut` has it.
+        With a network for flow they have five channels, as those of `Snippets.cut`.
 
         Args:
           frames: uint8 [H, W, 3], RGB, in order.
@@ -252,62 +264,66 @@ class SnippetFeatures:
         Raises:
           ValueError, ImportError: as `Snippets.cut`.
         """
-        found = self.snippets.cut(frames)
-        while part := list(itertools.islice(found, self._at_once)):
+        snippets = self.snippets.cut(frames)
+        while part := list(itertools.islice(snippets, self._at_once)):
             yield np.stack(part)
 
     def features(self, clips: np.ndarray) -> np.ndarray:
-        """Features of what `clips` yields, float32 [n, crops, D]."""
+        """Features of a part that `clips` yields, float32 [n, crops, D]."""
+        # Every network gets all crops as rows, and the channels of its stream.
         rows = clips.reshape(-1, *clips.shape[2:])
-        found = [net(rows[..., CHANNELS[stream]]) for stream, net in self._nets.items()]
-        found = [part.reshape(*clips.shape[:2], -1) for part in found]
-        return np.concatenate(list(map(normalize_rows, found)) if self._normalize else found, -1)
+        parts = [net(rows[..., CHANNELS[stream]]) for stream, net in self._nets.items()]
+        parts = [part.reshape(*clips.shape[:2], -1) for part in parts]
+        return np.concatenate(list(map(normalize_rows, parts)) if self._normalize else parts, -1)
 
 
 def of_run(
     features: ml_collections.ConfigDict, manifest: Mapping, width: int, live: bool = False
 ) -> SnippetFeatures:
-    """The features that a run was trained on, made from new video.
+    """Opens the networks that make, from new video, the features that a run was trained on.
 
-    How they are made is in the manifest, as `data_prep` wrote it; where it is not, the fields of
-    the config say it.
+    How the features were made is read from the manifest, where `data_prep` wrote it. What it does
+    not say is taken from the config.
 
     Args:
-      features: section of the config: `weights` (the folder of the network; of RGB and flow with a
-        comma between), `crops`, `step`, `normalisation`, `flow`.
-      manifest: of the dataset of the training.
-      width: columns of a feature there.
-      live: one snippet at a time.
+      features: section of the config: `weights` (folder of the network, or the folders for RGB and
+        flow with a comma between), `crops`, `step`, `normalisation`, `flow`.
+      manifest: manifest of the training dataset.
+      width: columns of a feature of the training dataset.
+      live: whether to make one snippet at a time, for a camera.
 
     Raises:
       FileNotFoundError: there are no such weights.
-      ValueError: none are named, or they make other features than those of the training.
+      ValueError: no weights are named, or they make other features than those of the training.
     """
     if not features.weights:
         raise ValueError(
             "features.weights is empty; to score video, name the network of the features that the "
             "run was trained on: --config.features.weights=FOLDER (python -m data_prep.weights)"
         )
+    # Settings: the manifest's go before the config's, whose weights are the folders to load.
     extraction = dict(manifest.get("extraction") or {})
-    known = {**features, "trained_weights": extraction.pop("weights", ""), **extraction}
-    snippets = Snippets(known["crops"], known["step"], True, known["flow"] or None)
+    settings = {**features, "trained_weights": extraction.pop("weights", ""), **extraction}
+    snippets = Snippets(settings["crops"], settings["step"], True, settings["flow"] or None)
     of_snippets = SnippetFeatures.load(
         features.weights.split(","),
         snippets,
-        known["normalisation"] or None,
+        settings["normalisation"] or None,
         snippets.count if live else None,
-        known.get("normalize", False),
+        settings.get("normalize", False),
     )
     if of_snippets.width != width:
         raise ValueError(
             f"{features.weights}: makes features of {of_snippets.width} columns, the run was "
             f"trained on {width}; name the network that made those"
         )
-    own = dict(zip(of_snippets.widths, of_snippets.settings["weights"].split("+"), strict=True))
-    digests = known.get("trained_weights", "").split("+")
-    there = dict(zip(manifest["streams"], digests, strict=False)) if len(digests) > 1 else {}
-    for stream, digest in own.items():
-        trained = there.get(stream, digests[0] or digest)
+    # The weights must be the same: compared by stream, if the manifest has a digest for each; else
+    # with its single digest, or not at all if it has none.
+    loaded = dict(zip(of_snippets.widths, of_snippets.settings["weights"].split("+"), strict=True))
+    digests = settings.get("trained_weights", "").split("+")
+    by_stream = dict(zip(manifest["streams"], digests, strict=False)) if len(digests) > 1 else {}
+    for stream, digest in loaded.items():
+        trained = by_stream.get(stream, digests[0] or digest)
         if digest != trained:
             raise ValueError(
                 f"{features.weights}: not the weights that made the features of the training "

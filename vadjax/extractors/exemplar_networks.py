@@ -1,13 +1,13 @@
-"""Trained feature networks, loaded from their folders: what is seen, and how it moves (eval §3).
+"""Trained feature networks for appearance and motion, loaded from their folders (spec eval §3).
 
     appearance = load_appearance("small", "runs/appearance")
     features, probabilities = appearance(images)          # uint8 [N, h, w, 3]
     motion, features = load_motion("runs/motion")(volumes)   # uint8 [N, t, h, w, 3]
 
 A folder is the workdir of a run of `configs/exemplar_appearance_network.py` or
-`configs/exemplar_motion_network.py`, or what `python -m
-data_prep.weights` made of published weights. Batches have one size, so that each network is
-compiled once for a size of image, and their rows are spread over all devices.
+`configs/exemplar_motion_network.py`, or holds published weights that `python -m data_prep.weights`
+wrote. Batches have one size, so that each network is compiled once for a size of image, and their
+rows are shared out over all devices.
 """
 
 import pathlib
@@ -28,24 +28,24 @@ from vadjax.runtime.checkpoint import size_of
 
 SYSTEM = "exemplar_networks"
 SOURCES = (*appearance.ARCHITECTURES, "efficientnet_lite0")
-CONFIG = "config.json"  # of a run
-MODELS = {  # network → fields of section `model` of its config
+CONFIG = "config.json"  # file of a run's config
+MODELS = {  # network → fields of section `model` of its config, with their types
     "appearance": {"architecture": str, "classes": [str], "size": int, "blocks": int},
     "motion": {"width": float, "size": int, "window": [int]},
 }
-LARGEST = {"size": 1 << 12, "window": 1 << 12, "blocks": 100, "width": 64}  # of such fields
-MOST_BYTES = 1 << 33  # of a network of a run, and of a batch of its inputs
+LARGEST = {"size": 1 << 12, "window": 1 << 12, "blocks": 100, "width": 64}  # field → most
+MOST_BYTES = 1 << 33  # most bytes of a network of a run, and of a batch of its inputs
 
 
 class Appearance:
-    """A network for images.
+    """A network that makes features and class probabilities of images.
 
     Args:
       apply: (variables, images uint8 [BATCH, h, w, 3]) → features, probabilities.
-      variables: of the network.
+      variables: variables of the network.
       classes: names of the classes.
       width: length of a feature.
-      about: what else decides the outputs; part of the digest.
+      about: other settings that decide the outputs; part of the digest.
 
     Attributes:
       classes: names of the classes.
@@ -67,7 +67,7 @@ class Appearance:
           images: uint8 [N, h, w, 3], RGB, of any one size.
 
         Raises:
-          ValueError: of another shape or type.
+          ValueError: images of another shape or type.
         """
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise ValueError(
@@ -77,7 +77,13 @@ class Appearance:
 
 
 class MotionNetworks:
-    """The three networks for volumes.
+    """The three networks that make motion and features of volumes.
+
+    Args:
+      apply: (variables, volumes uint8 [BATCH, t, h, w, 3]) → motion, features.
+      variables: variables of the networks.
+      window: (t, h, w) of the volumes they were trained for: frames, pixels, pixels.
+      about: other settings that decide the outputs; part of the digest.
 
     Attributes:
       window: (t, h, w) of the volumes they were trained for: frames, pixels, pixels.
@@ -95,7 +101,7 @@ class MotionNetworks:
           volumes: uint8 [N, t, h, w, 3], RGB.
 
         Raises:
-          ValueError: of another window, shape or type.
+          ValueError: volumes of another window, shape or type.
         """
         if volumes.shape[1:] != (*self.window, 3) or volumes.dtype != np.uint8:
             window = ",".join(map(str, volumes.shape[1:4]))
@@ -109,22 +115,23 @@ class MotionNetworks:
 
 
 def load_appearance(source: str, weights: str | pathlib.Path) -> Appearance:
-    """The appearance network of a folder.
+    """Loads the appearance network of a folder.
 
     Args:
       source: `"small"` or `"resnext50"` (a run of configs/exemplar_appearance_network.py), or
         `"efficientnet_lite0"` (python -m data_prep.weights).
-      weights: the folder.
+      weights: folder of the run or of the published weights.
 
     Raises:
-      FileNotFoundError: there is nothing of the kind.
-      ValueError: no such source, the folder holds another network, or one of sizes or weights that
+      FileNotFoundError: the folder holds no network.
+      ValueError: no such source, or the folder holds another network, or one whose sizes or weights
         cannot be used.
     """
     if source not in SOURCES:
         raise ValueError(f"appearance network {source!r}; expected one of {', '.join(SOURCES)}")
     if source not in appearance.ARCHITECTURES:
         return _load_lite0(pathlib.Path(weights))
+    # What the run trained, by its config.
     command = (
         "python -m vadjax.main --config=configs/exemplar_appearance_network.py:cpu "
         f"--config.model.architecture={source} --workdir={weights}"
@@ -135,6 +142,7 @@ def load_appearance(source: str, weights: str | pathlib.Path) -> Appearance:
             f"{_config(weights)}: holds the network {model['architecture']!r:.40}, not {source!r}. "
             f"Name another folder, or train one: {command}"
         )
+    # The network takes images of one size, so that they are resized in the compiled function.
     classes, size = tuple(model["classes"]), model["size"]
     net = appearance.build(source, len(classes), model["blocks"])
     image = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
@@ -149,7 +157,7 @@ def load_appearance(source: str, weights: str | pathlib.Path) -> Appearance:
 
 
 def load_motion(weights: str | pathlib.Path) -> MotionNetworks:
-    """The motion networks of a run of configs/exemplar_motion_network.py.
+    """Loads the motion networks of a run of configs/exemplar_motion_network.py.
 
     Raises:
       FileNotFoundError, ValueError: as `load_appearance`.
@@ -170,7 +178,7 @@ def load_motion(weights: str | pathlib.Path) -> MotionNetworks:
 
 
 def _load_lite0(folder: pathlib.Path) -> Appearance:
-    """EfficientNet-Lite0 from what data_prep.weights wrote."""
+    """EfficientNet-Lite0 from the published weights that data_prep.weights wrote."""
     name = "efficientnet_lite0"
     check_folder(folder, name)
     net, size = efficientnet.EfficientNetLite0(), appearance.SIZE
@@ -190,18 +198,18 @@ def _saved_model(folder: str | pathlib.Path, network: str, command: str) -> dict
     """Section `model` of the config of a run that trained `network`.
 
     Raises:
-      FileNotFoundError: no run there.
-      ValueError: a run of something else.
+      FileNotFoundError: the folder holds no run.
+      ValueError: the run trained something else, or networks whose sizes cannot be used.
     """
     path = _config(folder)
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no trained networks here (no {CONFIG}). Run: {command}")
     config = json_files.read(path, {"system": str, "model": dict})
     if config["system"] != SYSTEM or config["model"].get("network") != network:
-        held = f"{config['system']!r:.40}"
+        content = f"{config['system']!r:.40}"
         if config["system"] == SYSTEM:
-            held = f"{config['model'].get('network')!r:.40} networks"
-        raise ValueError(f"{path}: holds {held}, not {network!r} networks. Run: {command}")
+            content = f"{config['model'].get('network')!r:.40} networks"
+        raise ValueError(f"{path}: holds {content}, not {network!r} networks. Run: {command}")
     json_files.check_fields(config, {"model": MODELS[network]}, path)
     _check_sizes(config["model"], path)
     return config["model"]
@@ -212,7 +220,8 @@ def _config(folder: str | pathlib.Path) -> pathlib.Path:
 
 
 def _check_sizes(model: Mapping, path: pathlib.Path) -> None:
-    """Raises ValueError unless the sizes of a network are such that memory can hold a batch."""
+    """Raises ValueError unless the sizes in section `model` are possible and a batch fits."""
+    # Every size by itself; a window has three.
     for name, largest in LARGEST.items():
         sizes = model.get(name, 1)
         sizes = sizes if isinstance(sizes, list) else [sizes]
@@ -221,6 +230,7 @@ def _check_sizes(model: Mapping, path: pathlib.Path) -> None:
                 f"{path}: model.{name} is {model[name]!r:.40}; expected more than 0 and up to "
                 f"{largest:,}"
             )
+    # Then the bytes of a batch: the volumes as they are given, and as they are resized.
     window = model.get("window", [1, 1, 1])
     if len(window) != 3:
         raise ValueError(
@@ -232,6 +242,7 @@ def _check_sizes(model: Mapping, path: pathlib.Path) -> None:
 
 
 def _check_bytes(needed: int, what: str, path: pathlib.Path) -> None:
+    """Raises ValueError if something would take more than `MOST_BYTES`."""
     if needed > MOST_BYTES:
         raise ValueError(
             f"{path}: {what} of section `model` would take {space.size(needed)}; expected "

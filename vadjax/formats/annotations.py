@@ -1,8 +1,8 @@
 """UCF-Crime's own files: Temporal_Anomaly_Annotation.txt, Anomaly_Train.txt, numbers of frames.
 
 A line of the annotations is `NAME.mp4 CLASS start end start end` for a test video, with -1 where
-there is no event. Frames count from 1, and the last frame of an event belongs to it: so the lists
-of the public programs (spec mil §4) count the same 140 videos, and agree with it in all of them.
+there is no event. Frames count from 1, and the last frame of an event belongs to it. The lists of
+the public programs (spec mil §4) count the same way, and agree in all of their 140 videos.
 """
 
 import dataclasses
@@ -17,7 +17,8 @@ from vadjax.formats.lists import NORMAL, file_in, inclusive, read_list
 TRAIN_LIST = "anomaly_train.txt"
 PATTERN = "*temporal_anomaly_annotation*.txt"
 LINE = re.compile(r"(\S+)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})")
-FRAMES = re.compile(r"(.+?)\s*[\s,;|]\s*(\d+)(?:\s+-1|\s*\|.*)?")  # also of the test lists
+# A name and a number of frames; the test lists have -1 or intervals behind
+FRAMES = re.compile(r"(.+?)\s*[\s,;|]\s*(\d+)(?:\s+-1|\s*\|.*)?")
 
 
 def is_annotation(path: pathlib.Path) -> bool:
@@ -27,23 +28,23 @@ def is_annotation(path: pathlib.Path) -> bool:
 
 
 def find_annotation(folder: pathlib.Path) -> pathlib.Path | None:
-    """The annotations in a folder by the name of their file, or None.
+    """Finds the annotations in a folder by the name of their file; None if there are none.
 
     Raises:
-      ValueError: several.
+      ValueError: there are several.
     """
     pattern = re.compile(PATTERN.replace(".", r"\.").replace("*", ".*"))
-    found = sorted(path for path in folder.glob("*") if pattern.fullmatch(path.name.lower()))
-    if len(found) > 1:
-        raise ValueError(f"{folder}: {', '.join(p.name for p in found)}; keep one of them there")
-    return found[0] if found else None
+    paths = sorted(path for path in folder.glob("*") if pattern.fullmatch(path.name.lower()))
+    if len(paths) > 1:
+        raise ValueError(f"{folder}: {', '.join(p.name for p in paths)}; keep one of them there")
+    return paths[0] if paths else None
 
 
 def read_annotation(path: pathlib.Path) -> list[Entry]:
-    """The test videos of an annotation, with intervals `[start, stop)` counted from 0.
+    """Reads the test videos of annotations, with intervals `[start, stop)` counted from 0.
 
     Raises:
-      ValueError: a line that cannot be read, with its number; or a video twice.
+      ValueError: a line cannot be read (the message has its number), or a video is there twice.
     """
     entries = []
     for number, line in text.read_lines(path):
@@ -58,12 +59,14 @@ def read_annotation(path: pathlib.Path) -> list[Entry]:
 
 
 def _parse(line: str) -> Entry:
+    """The video of a line of annotations."""
     match = LINE.fullmatch(line)
     if not match:
         raise ValueError("expected: NAME.mp4 CLASS start end start end, -1 where there is none")
     numbers = [int(number) for number in match[3].split()]
     if len(numbers) % 2:
         raise ValueError("expected pairs of start and end")
+    # A second pair of -1 says that there is no second event.
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
     intervals = inclusive([n for pair in pairs if pair != (-1, -1) for n in pair])
     label = int(match[2].lower() != NORMAL)
@@ -75,11 +78,11 @@ def _parse(line: str) -> Entry:
 def read_official(
     annotation: pathlib.Path, train_list: pathlib.Path | None
 ) -> dict[str, list[Entry]]:
-    """The entries of both splits from the annotations and the list of training videos.
+    """Reads the entries of both splits from the annotations and the list of training videos.
 
     Args:
-      annotation: of the test videos.
-      train_list: paths of the training videos; None: Anomaly_Train.txt beside the annotations.
+      annotation: annotations of the test videos.
+      train_list: list of the training videos; None for Anomaly_Train.txt beside the annotations.
 
     Raises:
       FileNotFoundError: no list of training videos.
@@ -94,19 +97,19 @@ def read_official(
     train = []
     for entry in read_list(path):  # labels by the names, as the dataset's authors give them
         label = int(NORMAL not in f"{entry.folder}/{entry.name}".lower())
-        known = label if entry.label is None else entry.label
-        train.append(dataclasses.replace(entry, label=known))
+        label = label if entry.label is None else entry.label
+        train.append(dataclasses.replace(entry, label=label))
     return {"train": train, "test": read_annotation(annotation)}
 
 
 def read_frames(path: pathlib.Path) -> dict[str, int]:
-    """Numbers of frames by the names of videos: a line `NAME FRAMES` or `NAME,FRAMES` each.
+    """Reads numbers of frames by names of videos, from lines `NAME FRAMES` or `NAME,FRAMES`.
 
-    The lists test_normalv2.txt and test_anomalyv2.txt are of this form too.
+    The lists test_normalv2.txt and test_anomalyv2.txt can be read too.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: a line that cannot be read, with its number; or two numbers for a name.
+      ValueError: a line cannot be read (the message has its number), or a name has two numbers.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of numbers of frames (--frames)")

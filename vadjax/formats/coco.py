@@ -1,4 +1,4 @@
-"""Detections in COCO's JSON: results, and the list of images that they refer to.
+"""Detections in the JSON of COCO: results, and the list of images that they refer to.
 
 Results are `[{"image_id": 7, "bbox": [x, y, w, h], "score": 0.9, …}, …]` in pixels. The images are
 `{"images": [{"id": 7, "file_name": "01_0014/000.jpg", …}, …]}` in another file, or in the same one
@@ -32,20 +32,20 @@ def read_coco(
     """Reads detections.
 
     Args:
-      path: of the results, or of one JSON with images and annotations.
-      images: of the JSON that lists the images; None if `path` does.
-      videos: names of videos that are known, by which they are found in the names of files.
-      first_frame: number of the first frame of a video; None takes 0 or 1, as the images say.
-      flag: of the program that says so, for messages.
+      path: path of the results, or of one JSON with images and annotations.
+      images: path of the JSON that lists the images; None if `path` lists them.
+      videos: known names of videos, by which they are recognized in the names of files.
+      first_frame: number of the first frame of a video; None for 0 or 1, by the images.
+      flag: flag of the program for `first_frame`, for messages.
 
     Returns:
-      Video → its table, of `COLUMNS`, empty where nothing was detected; video → number of its
-      frames, None where the images do not say; and (H, W) of all images, None where they differ or
-      do not say.
+      Video → its table of `COLUMNS`, empty where nothing was detected; video → number of its
+      frames, None if the images do not tell it; and (H, W) of all images, None if they differ or
+      have no size.
 
     Raises:
-      OSError, ValueError: names file and record: no such JSON, an image that is not listed, a box
-        or score that is no number.
+      OSError, ValueError: the JSON is missing or of another form, an image is not listed, or a box
+        or score is no number. The message names file and record.
     """
     # The two lists, from one file or from two
     results = json_files.read(path, most=MOST_BYTES, nan=True)
@@ -66,20 +66,25 @@ def read_coco(
         first, counts = numbering.first_frame(numbers, first_frame, flag)
     except ValueError as error:
         raise ValueError(f"{images or path}: {error}") from error
-    said = "" if first_frame is not None else f", which count from {first}"
-    note(f"{path}: {len(numbers):,} videos, {len(places):,} images{said}; x, y, w, h in pixels")
+    counted_from = "" if first_frame is not None else f", which count from {first}"
+    note(
+        f"{path}: {len(numbers):,} videos, {len(places):,} images{counted_from}; "
+        "x, y, w, h in pixels"
+    )
     layout = Layout(COLUMNS, "score", first, flags=("", flag))
     return _tables(path, records, places, layout, list(numbers)), counts, _size(listed["images"])
 
 
 def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, tuple[str, int]]:
     """Id of every image → its video and the number of its frame."""
+    # Videos by their ids, if they are listed; a name may be a path
     names = {}
     clips = listed.get("videos")
     for clip in clips if isinstance(clips, list) else []:
         if isinstance(clip, dict) and isinstance(clip.get("name"), str):
             name = clip["name"].replace("\\", "/").rstrip("/").split("/")[-1]
             names[_key(clip.get("id"))] = check_name(name, path)
+    # Images, by their id or file name
     places = {}
     for number, image in enumerate(listed["images"]):
         where = f"{path}: images[{number}]"
@@ -98,20 +103,22 @@ def _places(path: Path, listed: Mapping, videos: Collection[str]) -> dict[Any, t
 
 
 def _place(image: Mapping, names: Mapping, videos: Collection[str]) -> tuple[str, int]:
-    """Video and number of the frame of an image."""
+    """Video and frame of an image, by its fields, else by its file name."""
+    # By fields: the video by its id, and the frame in it.
     video = names.get(_key(image.get("video_id")))
     frame = next((image[key] for key in FRAME_KEYS if key in image), None)
     if video is not None and frame is not None:
         if type(frame) is not int or frame < 0:
             raise ValueError(f"frame {frame!r:.40}; expected a whole number from 0")
         return video, frame
+    # By the file name, which then has the number of the frame, and the video if no field has it.
     if not isinstance(file := image.get("file_name"), str):
         raise ValueError(f"file_name {file!r:.40}; expected the path of the picture")
     return numbering.place(file, videos, video)
 
 
 def _size(images: list[Mapping]) -> tuple[int, int] | None:
-    """(H, W) of all images, if they say it and agree."""
+    """(H, W) of all images; None unless all have the same."""
     sizes = {(image.get("height"), image.get("width")) for image in images if image}
     size = sizes.pop() if len(sizes) == 1 else (None, None)
     return size if all(type(pixels) is int and pixels > 0 for pixels in size) else None
@@ -125,7 +132,8 @@ def _key(value: Any) -> int | str | None:
 def _tables(
     path: Path, records: list, places: Mapping, layout: Layout, videos: list[str]
 ) -> dict[str, Table]:
-    """The detections of every video, with the records that they stand in."""
+    """The detections of every video, with the numbers of their records."""
+    # Rows of record number, frame, box and score
     rows: dict[str, list] = {video: [] for video in videos}
     for number, record in enumerate(records):
         where = f"{path}: record {number}"
@@ -140,15 +148,15 @@ def _tables(
             raise ValueError(f"{where}: score {score!r:.40}; expected a number. Are these results?")
         video, frame = places[key]
         rows[video].append((number, frame, *box, score))
-    found = {}
-    for video, own in rows.items():
-        values = np.array(own, np.float64).reshape(-1, 7)
-        found[video] = Table(path, layout, values[:, 1:], _Rows(path, values[:, 0]))
-    return found
+    tables = {}
+    for video, video_rows in rows.items():
+        values = np.array(video_rows, np.float64).reshape(-1, 7)
+        tables[video] = Table(path, layout, values[:, 1:], _Rows(path, values[:, 0]))
+    return tables
 
 
 class _Rows:
-    """Where the rows of a table stand in the file."""
+    """Number of a row of a table → the file and the record that it comes from, for messages."""
 
     def __init__(self, path: Path, numbers: np.ndarray):
         self._path, self._numbers = path, numbers

@@ -1,4 +1,4 @@
-"""What the columns of a text file of boxes hold: names, their other spellings, and headings.
+"""What the columns of a text file of boxes hold: names, other spellings of them, and headings.
 
 A row of text is one box of one frame. The names of the columns say what they hold:
 
@@ -8,8 +8,8 @@ x_min, y_min, x_max, y_max   first and last pixel inside the box: "inclusive"
 x0, y0, x1, y1               the same, but x1 and y1 are one past the last pixel
 x, y, w, h                   x_min, y_min and the size in pixels
 cx, cy, w, h                 the middle, x_min + w / 2 and y_min + h / 2, and the size
-class                        text, read by `table.words` alone
--                            anything else; not read
+class                        text, which only `table.words` reads
+-                            anything else, which is not read
 
 `SPELLINGS` has the other spellings; case, blanks and underscores do not matter. In x1, y1, x2, y2
 the first two are x_min and y_min. Fields are parted by semicolons, commas or blanks.
@@ -24,10 +24,12 @@ from collections.abc import Sequence
 import numpy as np
 
 TEXT = ("-", "class")  # columns that hold no number
-FIRST = {"x": ("x_min", "cx"), "y": ("y_min", "cy")}  # ways to say where a box is
-LAST = {"x": ("x_max", "x1", "w"), "y": ("y_max", "y1", "h")}  # ways to say where a box ends
+# Axis → columns that can say where a box begins (or its middle), and where it ends (or its size)
+FIRST = {"x": ("x_min", "cx"), "y": ("y_min", "cy")}
+LAST = {"x": ("x_max", "x1", "w"), "y": ("y_max", "y1", "h")}
 KINDS = {"track": "tracks", "score": "detections"}
-GIVEN, ASSUMED, HEADING = "given", "assumed", "heading"  # who says what the columns hold
+# Sources of what the columns hold: a flag of the user, a default, the heading of the file
+GIVEN, ASSUMED, HEADING = "given", "assumed", "heading"
 SPELLINGS = {
     "frame": "frame frameid framenumber framenum frameno frameindex frameidx image imageid "
     "imagename filename",
@@ -45,7 +47,9 @@ SPELLINGS = {
     "cy": "cy centery centrey ycenter ycentre yc",
     "class": "class classid classname cls label category categoryid categoryname kind type",
 }
+# Spelling → name of this module
 NAMES = {spelling: name for name, text in SPELLINGS.items() for spelling in text.split()}
+# The number at the end of the name of a picture
 PICTURE = re.compile(r"(\d+)\.(?:jpe?g|png|bmp|tiff?)$", re.IGNORECASE)
 
 
@@ -55,11 +59,12 @@ def plain(name: str) -> str:
 
 
 def canonical(names: Sequence[str]) -> list[str | None]:
-    """The names of this module for names as written; None for one that is not known."""
+    """The names of this module for names as written; None for an unknown name."""
     spelled = [plain(name) for name in names]
-    known = dict(NAMES) | {"-": "-"}
-    known |= {f"{axis}1": f"{axis}_min" for axis in "xy" if f"{axis}2" in spelled}
-    return [known.get(name) for name in spelled]
+    spellings = dict(NAMES) | {"-": "-"}
+    # In x1, y1, x2, y2 the first two are the beginning; else x1, y1 are one past the end
+    spellings |= {f"{axis}1": f"{axis}_min" for axis in "xy" if f"{axis}2" in spelled}
+    return [spellings.get(name) for name in spelled]
 
 
 def number(field: str) -> float | None:
@@ -71,18 +76,18 @@ def number(field: str) -> float | None:
 
 
 def frame_number(field: str) -> float | None:
-    """Number of a frame, also from the name of its picture."""
+    """The number of a frame in a field, which may be the name of its picture; None without one."""
     picture = PICTURE.search(field.strip().strip("\"'"))
     return float(picture[1]) if picture else number(field)
 
 
 def delimiter(line: str) -> str | None:
-    """What parts the fields of a line; None for blanks."""
+    """The character that separates the fields of a line; None for blanks."""
     return next((mark for mark in ";," if mark in line), None)
 
 
 def heading(line: str) -> list[str] | None:
-    """The names in a line of several fields of which none is a number; None for another line."""
+    """The fields of a line, if there are several and none is a number; None for another line."""
     mark = delimiter(line) or ("\t" if "\t" in line else None)
     fields = [field.strip().strip("\"'") for field in line.split(mark)]
     if len(fields) < 2 or any(frame_number(field) is not None for field in fields):
@@ -98,11 +103,11 @@ class Layout:
       columns: a name for every column.
       kind: `"track"` or `"score"`: what a row has besides frame and box.
       first_frame: number that the file gives to the first frame of the video.
-      source: who says so. What is only `ASSUMED` gives way to a heading.
-      flags: those of the program that name the columns and the first frame, for messages.
+      source: `GIVEN`, `ASSUMED` or `HEADING`. A heading replaces columns that are only assumed.
+      flags: flags of the program for the columns and for the first frame, for messages.
 
     Raises:
-      ValueError: an unknown name, a name given twice, or something that no column says.
+      ValueError: a name is unknown or given twice, or a needed column is missing.
     """
 
     columns: tuple[str, ...]
@@ -115,17 +120,19 @@ class Layout:
         names = canonical(self.columns)
         needed = [(self.kind,), ("frame",), *FIRST.values(), *LAST.values()]
         text = f"columns {self}"
+        # All names are known, and each stands once.
         for column, name in zip(self.columns, names, strict=True):
             if name is None:
                 raise ValueError(f"{text}: {column!r} is not known here; known are {known()}")
         for name, count in collections.Counter(names).items():
             if count > 1 and name not in TEXT:
                 raise ValueError(f"{text}: {name} is given {count} times")
+        # Each thing is said in exactly one way, and a middle needs a size.
         for ways in needed:
-            if len(found := [name for name in ways if name in names]) != 1:
+            if len(present := [name for name in ways if name in names]) != 1:
                 raise ValueError(
                     f"{text}: expected one of {', '.join(ways)}; "
-                    f"got {' and '.join(found) or 'none'}"
+                    f"got {' and '.join(present) or 'none'}"
                 )
         for (_, middle), (*_, size) in zip(FIRST.values(), LAST.values(), strict=True):
             if middle in names and size not in names:
@@ -141,35 +148,37 @@ class Layout:
 
     @property
     def numbers(self) -> list[int]:
-        """Which columns hold numbers that are used."""
+        """Indices of the columns that hold numbers that are used."""
         used = {self.kind, "frame", *sum((*FIRST.values(), *LAST.values()), ())}
         return [i for i, name in enumerate(self.names) if name in used]
 
     @property
     def coordinates(self) -> list[int]:
-        """Which columns say where the box is."""
+        """Indices of the columns that say where the box is."""
         return [i for i in self.numbers if self.names[i] not in (self.kind, "frame")]
 
     def follow(self, names: Sequence[str]) -> "Layout":
         """The layout of a file that has these names in its heading.
 
         Raises:
-          ValueError: a name that is not known, or columns that were named otherwise.
+          ValueError: a name is unknown, or the user named the columns otherwise.
         """
-        flag, said = self.flags[0], ",".join(names)
+        flag, spelled = self.flags[0], ",".join(names)
+        # An assumption gives way to the heading
         if self.source == ASSUMED:
             try:
                 return dataclasses.replace(self, columns=tuple(names), source=HEADING)
             except ValueError as error:
                 remedy = f". Name them in their order with {flag}, - for one to pass over"
                 raise ValueError(f"its heading has the {error}{remedy if flag else ''}") from error
+        # Columns that the user named stay, if the heading does not contradict them
         agree = len(names) == len(self.columns) and all(
-            found is None or compatible(column, found, name)
-            for column, found, name in zip(self.names, canonical(names), names, strict=True)
+            heading_name is None or compatible(column, heading_name, name)
+            for column, heading_name, name in zip(self.names, canonical(names), names, strict=True)
         )
         if not agree:
             raise ValueError(
-                f"its heading begins with {said!r}, but the columns are named {self}; leave "
+                f"its heading begins with {spelled!r}, but the columns are named {self}; leave "
                 f"{flag or 'them'} out to follow the heading, or correct one of both"
             )
         return self
@@ -179,26 +188,32 @@ class Layout:
 
         Args:
           rows: float64 [n, columns].
-          size: (H, W) of the frame where coordinates are shares of it; those are edges, so that a
-            box from 0 to 1 is the whole frame. None for pixels.
+          size: (H, W) of the frame if coordinates are shares of it, None if they are pixels. Shares
+            are positions of edges, so that a box from 0 to 1 is the whole frame.
+
+        Returns:
+          float64 [n, 6].
         """
-        found = {name: rows[:, i] for i, name in enumerate(self.names)}
+        values = {name: rows[:, i] for i, name in enumerate(self.names)}
+        # Shares become pixels; a last edge is then one past the last pixel.
         for axis, pixels in zip("yx", size or (), strict=False):
             for name in (*FIRST[axis], *LAST[axis]):
-                if name in found:
-                    found[name] = found[name] * pixels
-            if (last := LAST[axis][0]) in found:
-                found[LAST[axis][1]] = found.pop(last)
+                if name in values:
+                    values[name] = values[name] * pixels
+            if (last := LAST[axis][0]) in values:
+                values[LAST[axis][1]] = values.pop(last)
+        # Middles and sizes become first and last pixels.
         for axis, (inclusive, past, extent) in LAST.items():
-            if f"c{axis}" in found:
-                found[f"{axis}_min"] = found[f"c{axis}"] - found[extent] / 2
-            if past in found:
-                found[inclusive] = found[past] - 1
-            elif extent in found:
-                found[inclusive] = found[f"{axis}_min"] + found[extent] - 1
-        frames = found["frame"] - self.first_frame
+            if f"c{axis}" in values:
+                values[f"{axis}_min"] = values[f"c{axis}"] - values[extent] / 2
+            if past in values:
+                values[inclusive] = values[past] - 1
+            elif extent in values:
+                values[inclusive] = values[f"{axis}_min"] + values[extent] - 1
+        frames = values["frame"] - self.first_frame
         return np.stack(
-            [found[self.kind], frames, *(found[n] for n in ("x_min", "y_min", "x_max", "y_max"))], 1
+            [values[self.kind], frames, *(values[n] for n in ("x_min", "y_min", "x_max", "y_max"))],
+            1,
         )
 
 
@@ -208,19 +223,19 @@ def layout(
     """The layout that a program's flags ask for.
 
     Args:
-      default: what is assumed where nobody names columns.
-      columns: as named; None if they are not.
+      default: layout that is assumed if the user names no columns.
+      columns: columns that the user names, None for none.
       first_frame: number of the first frame.
-      flags: names of the flags that gave both, for messages.
+      flags: names of the flags for both, for messages.
 
     Raises:
-      ValueError: as `Layout`; names the flag.
+      ValueError: as `Layout`; the message names the flag.
     """
-    made = dataclasses.replace(default, first_frame=first_frame, flags=flags)
+    assumed = dataclasses.replace(default, first_frame=first_frame, flags=flags)
     if columns is None:
-        return made
+        return assumed
     try:
-        return dataclasses.replace(made, columns=tuple(columns), source=GIVEN)
+        return dataclasses.replace(assumed, columns=tuple(columns), source=GIVEN)
     except ValueError as error:
         raise ValueError(f"{flags[0]}: {error}") from error
 
@@ -231,10 +246,17 @@ def known() -> str:
 
 
 def compatible(given: str, found: str, spelled: str) -> bool:
-    """Whether a column that was named may have this name in the heading.
+    """Whether a column that the user named may have this name in the heading.
 
-    The end of a box may be named as its last pixel or as the next, and a plain x as the middle.
+    For the end of a box the user may name the last pixel or the one after it, and for a plain `x`
+    the first pixel or the middle.
+
+    Args:
+      given: name of the column by the user.
+      found: name in the heading, in the spelling of this module.
+      spelled: name in the heading, as it is written.
     """
+    # Sets of names that may stand for each other.
     alike = [{last, past} for last, past, _ in LAST.values()]
     if plain(spelled) in FIRST:
         alike += [set(ways) for ways in FIRST.values()]

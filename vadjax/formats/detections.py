@@ -1,4 +1,4 @@
-"""Detections of other programs: text tables, COCO's JSON, YOLO's text; boxes with scores."""
+"""Detections (boxes with scores) of other programs: text tables, JSON of COCO, text of YOLO."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ class DetectionTable(NamedTuple):
       boxes: video → float64 [n, 6], `score, frame, x_min, y_min, x_max, y_max`; frames count from
         0, coordinates are inclusive pixels.
       frames: video → number of its frames; None where unknown.
-      ending: of the files of the videos; empty where there are none.
+      ending: ending of the files of the videos; empty if a video has no file of its own.
     """
 
     boxes: dict[str, np.ndarray]
@@ -37,8 +37,8 @@ class DetectionTable(NamedTuple):
 def format_of(path: Path) -> str:
     """Which of `FORMATS` a file or folder has.
 
-    Files of boxes, one a video, and files of YOLO, one a frame, cannot be told apart in one folder;
-    those are tables. Files of YOLO in a folder a video can.
+    Tables have a file for each video, YOLO has one for each frame. If all files lie in one folder,
+    they cannot be told apart and count as tables; YOLO is recognized by a folder for each video.
 
     Raises:
       FileNotFoundError: no such file or folder.
@@ -76,36 +76,39 @@ def read_detections(
       form: one of `FORMATS` but `"scores"`.
       layout: what the columns of tables hold where no heading says it.
       frames: video → number of its frames, if known.
-      videos: names that are known, by which videos are found in the names of frames.
+      videos: known names of videos, by which they are recognized in the names of frames.
       images: JSON of COCO's images, where the results do not have them.
       first_frame: number of the first frame; None as the input says, else 0.
       drop_degenerate: leave out boxes without a pixel inside.
       size: (H, W) of all frames, if known.
 
     Raises:
-      OSError, ValueError: names file and line or record.
+      OSError, ValueError: the input is missing or cannot be measured; the message names file and
+        line or record.
     """
-    known, first_flag = dict(frames or {}), layout.flags[1] or "--first_frame"
+    lengths, first_flag = dict(frames or {}), layout.flags[1] or "--first_frame"
     if form == "table":
         paths = list_files(path, TEXT)
-        boxes = read_files(paths, layout, known, drop_degenerate, size, REMEDY)
+        boxes = read_files(paths, layout, lengths, drop_degenerate, size, REMEDY)
         ending = next(iter(paths.values())).suffix
-        return DetectionTable(boxes, {name: known.get(name) for name in paths}, ending)
+        return DetectionTable(boxes, {name: lengths.get(name) for name in paths}, ending)
+    # The images of COCO say how many frames a video has, and their size.
     if form == "coco":
-        tables, counts, own = coco.read_coco(path, images, videos, first_frame, first_flag)
-        if None not in (size, own) and size != own:
+        tables, counts, image_size = coco.read_coco(path, images, videos, first_frame, first_flag)
+        if None not in (size, image_size) and size != image_size:
             raise ValueError(
-                f"{images or path}: images of {own[0]} x {own[1]} pixels (H x W), but --frame_size "
-                f"says {size[0]}x{size[1]}"
+                f"{images or path}: images of {image_size[0]} x {image_size[1]} pixels (H x W), "
+                f"but --frame_size says {size[0]}x{size[1]}"
             )
         for name, count in counts.items():
-            if None not in (count, known.get(name)) and count != known[name]:
+            if None not in (count, lengths.get(name)) and count != lengths[name]:
                 raise ValueError(
                     f"{images or path}: {count:,} images of video {name}, but --num_frames says "
-                    f"{known[name]:,}"
+                    f"{lengths[name]:,}"
                 )
-        counts = {name: known.get(name, count) for name, count in counts.items()}
-        return DetectionTable(check(tables, counts, drop_degenerate, size or own), counts)
+        counts = {name: lengths.get(name, count) for name, count in counts.items()}
+        return DetectionTable(check(tables, counts, drop_degenerate, size or image_size), counts)
+    # YOLO has shares of the frame always.
     tables = yolo.read_yolo(path, videos, first_frame or 0, first_flag)
-    counts = {name: known.get(name) for name in tables}
+    counts = {name: lengths.get(name) for name in tables}
     return DetectionTable(check(tables, counts, drop_degenerate, size, shares=True), counts)

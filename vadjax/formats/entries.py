@@ -1,4 +1,4 @@
-"""Listed videos: names without folders, endings and numbers of crops; one entry a video."""
+"""Listed videos, one entry each: names without folders, endings and numbers of crops."""
 
 import dataclasses
 import pathlib
@@ -13,8 +13,8 @@ FEATURES = (".npy", ".txt")  # endings of feature files
 MEDIA = (".mp4", ".avi", ".mkv", ".mov")
 CROP = re.compile(r"(.+?)__(\d{1,2})")  # UR-DMU, PEL4VAD (UCF-Crime) and VadCLIP: NAME__0 ... __9
 NUMBERED = re.compile(r"(.*[^_])_(\d)")  # PEL4VAD (ShanghaiTech): NAME_0 ... NAME_9
-CROP_COUNTS = (5, 10)  # crops that are published; only these are told by NUMBERED names
-MOST_NAMED = 4  # videos in a message
+CROP_COUNTS = (5, 10)  # published numbers of crops; only with these NUMBERED names are crops
+MOST_NAMED = 4  # videos that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Entry:
     """A listed video, its label and what is known of its frames.
 
     Attributes:
-      path: as listed, with "/" between its parts; CLASS/NAME, NAME, or the path of a file.
-      label: 1 if it holds an anomaly, 0 if not, None if the list does not say.
-      num_frames: None where the list does not say.
+      path: path in the list, with "/" between its parts; CLASS/NAME, NAME, or the path of a file.
+      label: 1 if the video holds an anomaly, 0 if not, None if the list does not say.
+      num_frames: number of frames; None if the list does not say.
       intervals: anomalous frames `[start, stop)`, counted from 0.
-      listed_class: its class where the path does not say it.
-      crops: numbers of the crops whose files are listed, one file a crop; empty without such.
-      video: its name where that of the file has the number of a crop in another form.
+      listed_class: class of the video, if the list has it beside the path; else empty.
+      crops: numbers of the crops, if the list has a file for each crop; else empty.
+      video: name of the video, if it cannot be read off the name of the file; else empty.
 
     Raises:
-      ValueError: a path that leads out of its folder by "..", or that cannot be shown.
+      ValueError: the path leads out of its folder by "..", or has characters that cannot be shown.
     """
 
     path: str
@@ -51,17 +51,17 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Name of the video without folder, ending and number of a crop."""
+        """Name of the video, without folder, ending and number of a crop."""
         return self.video or split_name(pathlib.PurePosixPath(self.path).name)[0]
 
     @property
     def folder(self) -> str:
-        """Folder that the list has the video in, or ""."""
+        """Folder of the video in the list, or ""."""
         return pathlib.PurePosixPath(self.path).parent.name
 
     @property
     def class_name(self) -> str:
-        """Class that the list says, or the folder of the video, or ""."""
+        """Class in the list, or else the folder of the video, or ""."""
         return self.listed_class or self.folder
 
 
@@ -86,21 +86,25 @@ def split_name(file_name: str) -> tuple[str, int | None]:
 
 
 def _without(name: str, endings: Sequence[str]) -> str:
-    """The name without one of the endings, whatever the case of its letters."""
+    """The name without one of the endings, in upper or lower case."""
     ending = next((e for e in endings if name.lower().endswith(e) and name.lower() != e), "")
     return name[: len(name) - len(ending)]
 
 
 def join_crops(where: pathlib.Path, entries: list[Entry]) -> list[Entry]:
-    """Entries of one crop each → one entry a video, in the order of their first lines.
+    """Joins the entries of single crops into one entry for each video.
 
     Args:
       where: the list, for messages.
-      entries: one a line.
+      entries: an entry for each line.
+
+    Returns:
+      The videos, in the order of their first lines.
 
     Raises:
       ValueError: a crop is listed twice or is missing, or crops of a video have two labels.
     """
+    # Lines by video and crop, by whichever form of names the list has.
     videos: dict[tuple, dict[int | None, Entry]] = {}
     for key, number, entry in _numbered(entries) or _marked(entries):
         crops = videos.setdefault(key, {})
@@ -114,10 +118,11 @@ def join_crops(where: pathlib.Path, entries: list[Entry]) -> list[Entry]:
 
 
 def _marked(entries: list[Entry]) -> list[tuple]:
-    """Key, crop and entry of every line; the crop is None for a file that is not one of a crop.
+    """Key of the video, crop and entry of every line; the crop is None for a file without one.
 
-    PEL4VAD's lists of UCF-Crime have NAME.npy as crop 0 beside NAME__1.npy.
+    The lists of PEL4VAD for UCF-Crime have NAME.npy as crop 0 beside NAME__1.npy.
     """
+    # A file without a number is crop 0 if other files of its video have one, else the whole video.
     paths = [pathlib.PurePosixPath(entry.path) for entry in entries]
     numbers = [split_name(path.name)[1] for path in paths]
     keys = [(str(path.parent), entry.name) for path, entry in zip(paths, entries, strict=True)]
@@ -129,28 +134,39 @@ def _marked(entries: list[Entry]) -> list[tuple]:
 
 
 def _numbered(entries: list[Entry]) -> list[tuple]:
-    """As `_marked` where all names end in `_k` and look like crops of several videos; else none.
+    """As `_marked`, if all names end in `_k` and look like crops of several videos; else empty.
 
-    They do if half of the videos or more have 5 or 10, and none has more: what others lack is then
-    a crop that is missing.
+    They look so if at least half of the videos have 5 or 10 files, and none has more. Videos with
+    fewer files then lack a crop.
     """
-    found = []
+    lines = []
     for entry in entries:
         path = pathlib.PurePosixPath(entry.path)
         match = NUMBERED.fullmatch(entry.name) if path.suffix.lower() in FEATURES else None
         if not match:
             return []
-        found.append(((str(path.parent), match[1]), int(match[2]), entry))
-    counts = [*Counter(key for key, _, _ in found).values()]
+        lines.append(((str(path.parent), match[1]), int(match[2]), entry))
+    counts = [*Counter(key for key, _, _ in lines).values()]
     usual = max(counts, default=0) in CROP_COUNTS and 2 * counts.count(max(counts)) >= len(counts)
-    return found if usual and len(counts) > 1 else []
+    return lines if usual and len(counts) > 1 else []
 
 
 def _joined(where: pathlib.Path, name: str, crops: dict[int | None, Entry], most: int) -> Entry:
-    """One entry of the crops of a video; `most`: of any video; a single one may be any of them."""
+    """One entry for the crops of a video.
+
+    Args:
+      where: the list, for messages.
+      name: name of the video.
+      crops: number of the crop → its entry.
+      most: most crops of any video; if that is 1, it may be any crop.
+
+    Raises:
+      ValueError: a crop is missing, or crops have two labels.
+    """
     first = next(iter(crops.values()))
     if None in crops:
         return first
+    # As many crops as the video with most of them; where all have one, it may be any.
     wanted = range(max(most, max(crops) + 1)) if most > 1 else ()
     if missing := [k for k in wanted if k not in crops]:
         raise ValueError(
@@ -163,25 +179,27 @@ def _joined(where: pathlib.Path, name: str, crops: dict[int | None, Entry], most
 
 
 def unique_names(entries: Sequence[Entry], where: object) -> list[str]:
-    """Names of the videos, which can be those of files; CLASS_NAME where classes share a name.
+    """Names of the videos that can be names of files; CLASS_NAME where classes share a name.
 
-    Entries of one path are one video and keep one name.
+    Entries with the same path are one video and keep one name.
 
     Args:
-      entries: of one split.
+      entries: entries of one split.
       where: what lists them, for messages.
 
     Raises:
       ValueError: two videos would still have one name, or a name cannot be that of a file.
     """
+    # Names of several paths get their class in front.
     paths: dict[str, set[str]] = {}
     for entry in entries:
         paths.setdefault(entry.name, set()).add(entry.path)
-    shared = {name for name, found in paths.items() if len(found) > 1}
+    shared = {name for name, listed_paths in paths.items() if len(listed_paths) > 1}
     names = [
         f"{e.class_name}_{e.name}".replace("/", "_") if e.name in shared else e.name
         for e in entries
     ]
+    # A name with its class can still be another video's, or none for a file.
     named: dict[str, str] = {}
     for name, entry in zip(names, entries, strict=True):
         if wrong := wrong_with(name):
@@ -200,19 +218,19 @@ def unique_names(entries: Sequence[Entry], where: object) -> list[str]:
 def shared_videos(train: Sequence[Entry], test: Sequence[Entry]) -> list[str]:
     """Names of the videos that both splits have, sorted.
 
-    Where both splits have the same folders, as of classes, videos of one name in two of them are
-    two videos; else folders belong to the splits, and the names alone tell.
+    If both splits have the same folders, these are classes, and videos with the same name in two of
+    them are two videos. Else folders belong to splits, and videos are compared by name alone.
     """
     classes = {entry.class_name for entry in train} & {entry.class_name for entry in test}
-    there: dict[str, set[str]] = {}
+    train_classes: dict[str, set[str]] = {}
     for entry in train:
-        there.setdefault(entry.name, set()).add(entry.class_name)
+        train_classes.setdefault(entry.name, set()).add(entry.class_name)
     return sorted(
         {
             entry.name
             for entry in test
-            if (found := there.get(entry.name))
-            and (entry.class_name in found or not {entry.class_name, *found} <= classes)
+            if (of_name := train_classes.get(entry.name))
+            and (entry.class_name in of_name or not {entry.class_name, *of_name} <= classes)
         }
     )
 

@@ -1,4 +1,4 @@
-"""Folders of one file a video, with what is found among them: a readme, lists of classes."""
+"""Folders with one file for each video, and perhaps a readme or a list of classes among them."""
 
 import re
 from collections.abc import Sequence
@@ -10,25 +10,24 @@ from vadjax.formats.regular import check_regular
 from vadjax.formats.text import COMMENTS, note, read_lines
 
 TEXT = (".txt", ".csv")
-# Names of files about the others
+# Names of files that are about the others
 ABOUT = re.compile(
     r"read.?me|licen[cs]e|copying|notes?$|about|change|citation|classes|labels$|format|info$|"
     r"description|obj\.names",
     re.IGNORECASE,
 )
-FEW_NUMBERS = 3  # or known names, in a line of prose; a row of boxes has more
+FEW_NUMBERS = 3  # most numbers (or known names) of a line of prose; a row of boxes has more
 
 
 def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
-    """Files with one of the endings, name of the video → path.
+    """Lists the files with one of the endings, name of the video → path.
 
-    Text that is about the others, by its name, and holds no row of numbers is passed over, and said
-    on one line.
+    A text file whose name says that it is about the others, and that holds no row of numbers, is
+    passed over with a note.
 
     Raises:
-      FileNotFoundError: no such folder, or none in it.
-      ValueError: files of different kinds, as two of the same video; or a folder with the name of
-        a file.
+      FileNotFoundError: no such folder, or no such file in it.
+      ValueError: the files have different endings, or a folder has the name of a file.
     """
     paths = [path for path in visible(folder) if path.suffix.lower() in endings]
     for path in filter(Path.is_dir, paths):  # other things are refused where they are read
@@ -39,6 +38,7 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
     paths = [path for path in paths if path not in about]
     if not paths:
         raise FileNotFoundError(f"{folder}: no files {' or '.join(f'*{end}' for end in endings)}")
+    # Two endings could be two files of one video.
     if len(kinds := sorted({path.suffix for path in paths})) > 1:
         raise ValueError(f"{folder}: holds {' and '.join(kinds)} files; expected one kind")
     return {path.stem: path for path in paths}
@@ -47,7 +47,7 @@ def list_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
 def holds_rows(path: Path) -> bool:
     """Whether a text file has a heading of boxes or a line with more numbers than prose has.
 
-    An empty file has them, too: it is a video without boxes.
+    An empty file counts as one with rows: it is a video without boxes.
 
     Raises:
       OSError, ValueError: as `read_lines`.
@@ -55,11 +55,14 @@ def holds_rows(path: Path) -> bool:
     if path.suffix.lower() not in TEXT:
         return True
     lines = read_lines(path)
-    known = [name for name in canonical(heading(lines[0].text) or ()) if name] if lines else []
+    known_names = (
+        [name for name in canonical(heading(lines[0].text) or ()) if name] if lines else []
+    )
     rows = (_numbers(line.text) > FEW_NUMBERS for line in lines)
-    return not lines or len(known) > FEW_NUMBERS or any(rows)
+    return not lines or len(known_names) > FEW_NUMBERS or any(rows)
 
 
 def _numbers(line: str) -> int:
+    """How many numbers a line holds."""
     fields = re.split(r"[\s,;|]+", line.strip("".join(COMMENTS)))
     return sum(frame_number(field) is not None for field in fields)

@@ -1,43 +1,43 @@
-"""What lies in a folder, in the order that people read it in."""
+"""Content of folders, in the order in which people read names."""
 
 import pathlib
 import re
 
-IGNORED = ("thumbs.db", "desktop.ini")  # and names that begin with a dot: left by file browsers
+IGNORED = ("thumbs.db", "desktop.ini")  # left by file browsers, as names that begin with a dot
 
 
 def visible(folder: pathlib.Path) -> list[pathlib.Path]:
-    """What a folder holds, in natural order, without what file browsers leave behind.
+    """The entries of a folder in natural order, without those that file browsers leave behind.
 
     Raises:
       FileNotFoundError: no such folder.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    found = [
+    entries = [
         path
         for path in folder.iterdir()
         if not path.name.startswith(".") and path.name.lower() not in IGNORED
     ]
-    return sorted(found, key=natural)
+    return sorted(entries, key=natural)
 
 
 def subfolders(folder: pathlib.Path, named: str) -> list[pathlib.Path]:
     """The folders in a folder, in natural order; files beside them are passed over.
 
     Args:
-      folder: where.
-      named: regular expression of the names that only folders may have.
+      folder: folder to look in.
+      named: regular expression of names that only folders may have.
 
     Raises:
       FileNotFoundError: no such folder.
-      ValueError: something else has such a name.
+      ValueError: something else than a folder has such a name.
     """
-    found = visible(folder)
-    for path in found:
+    entries = visible(folder)
+    for path in entries:
         if not path.is_dir() and re.fullmatch(named, path.name):
             raise ValueError(f"{path}: no folder; expected one of pictures. Copy it again")
-    return [path for path in found if path.is_dir()]
+    return [path for path in entries if path.is_dir()]
 
 
 def natural(path: pathlib.Path) -> list:

@@ -1,15 +1,21 @@
-"""JSON files, checked: bounded in size and depth, each key once, the fields of the right types.
+"""JSON files, checked: bounded in size and depth, each key once, fields of the right types.
 
-`read` and `parse` give what the file holds; `read_lines` the objects of a file with one a line.
-`check_fields` compares it with a pattern, so that no reader trips over a field that is missing or
-of another type:
+`read` and `parse` return what a file or text holds; `read_lines` reads a file with one value on
+each line. `check_fields` compares a value with a pattern, so that no reader meets a field that is
+missing or of another type:
 
     {"name": str, "videos": [{"name": str, "fps?": float}], "splits": {...: dict}}
 
-`str`, `bool`, `list`, `dict`; `int`, a whole number of 0 or more; `float`, a finite number;
-`object`, anything; a list of one pattern for every item; a dict of patterns by key, a key with "?"
-may be missing, and `...` stands for every other key; a tuple of patterns, any of which will do;
-None.
+A pattern is one of
+
+str, bool, list, dict, None     the JSON value of that type
+int                             a whole number of 0 or more
+float                           a finite number
+object                          anything
+[pattern]                       a list whose items all have the pattern
+{key: pattern}                  an object; a key that ends in "?" may be missing, and `...` stands
+                                for every other key
+(pattern, pattern)              any of several patterns
 """
 
 import json
@@ -22,7 +28,7 @@ from vadjax.formats.regular import read_bytes
 from vadjax.formats.text import decode, read_text, split
 
 MOST_BYTES = 1 << 28  # of a file
-MOST_DEPTH = 100  # of lists and objects in each other
+MOST_DEPTH = 100  # lists and objects in each other
 WORDS = {str: "text", bool: "true or false", int: "a whole number of 0 or more"}
 WORDS |= {float: "a finite number", list: "a list", dict: "a dict {…}", None: "null"}
 
@@ -30,44 +36,44 @@ WORDS |= {float: "a finite number", list: "a list", dict: "a dict {…}", None: 
 def read(
     path: pathlib.Path, pattern: Any = object, most: int = MOST_BYTES, nan: bool = False
 ) -> Any:
-    """What a JSON file holds.
+    """Reads a JSON file.
 
     Args:
-      path: of the file.
-      pattern: of the module docstring, that the content must have.
-      most: bytes that the file may have.
-      nan: NaN and Infinity may stand for numbers, which JSON does not know.
+      path: path of the file.
+      pattern: pattern (see the module docstring) that the content must have.
+      most: most bytes that the file may have.
+      nan: whether NaN and Infinity, which JSON does not know, may stand for numbers.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: not JSON, too large or too deep, or of another pattern; names the file and, where
-        there is one, the line or the field.
+      OSError: the file cannot be read.
+      ValueError: the file is not JSON, too large, too deep, or of another pattern. The message
+        names the file and, if there is one, the line or the field.
     """
-    found = parse(read_text(path, most), path, nan)
-    check_fields(found, pattern, path)
-    return found
+    content = parse(read_text(path, most), path, nan)
+    check_fields(content, pattern, path)
+    return content
 
 
 def parse(text: str, where: object, nan: bool = False, one_line: bool = False) -> Any:
-    """What a JSON text says.
+    """Parses a JSON text.
 
     Args:
-      text: in JSON.
-      where: it stands, for messages.
+      text: the text.
+      where: where the text stands, for messages.
       nan: as for `read`.
-      one_line: `where` has the number of the line already.
+      one_line: whether `where` has the number of the line already.
 
     Raises:
       ValueError: as `read`.
     """
     try:
-        found = json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=None if nan else _refuse_constant,
         )
-        _check_depth(found)
-        return found
+        _check_depth(value)
+        return value
     except json.JSONDecodeError as error:
         what = "it is empty" if not text.strip() else error.msg
         at, shown = ("", f": {text[:80]!r}") if one_line else (f":{error.lineno}", "")
@@ -81,18 +87,19 @@ def parse(text: str, where: object, nan: bool = False, one_line: bool = False) -
 def read_lines(
     path: pathlib.Path, pattern: Any = dict, cut_last: bool = False, nan: bool = False
 ) -> list[dict]:
-    """The values of a file with one JSON value a line; blank lines are passed over.
+    """Reads a file with one JSON value on each line; blank lines are passed over.
 
     Args:
-      path: of the file.
-      pattern: of every value.
-      cut_last: a last line without its end, as a kill leaves it, is passed over too.
+      path: path of the file.
+      pattern: pattern of every value.
+      cut_last: whether a last line that is cut short, as a kill leaves it, is passed over too.
       nan: as for `read`.
 
     Raises:
-      OSError, ValueError: as `read`; names the line.
+      OSError, ValueError: as `read`; the message names the line.
     """
-    content, found = read_bytes(path, MOST_BYTES), []
+    content, values = read_bytes(path, MOST_BYTES), []
+    # A last line without "\n" may be whole, and is left out only if it is no JSON
     end = content.rfind(b"\n") + 1
     last = content[end:]
     if cut_last and _is_cut(last):
@@ -100,9 +107,9 @@ def read_lines(
     for number, line in enumerate(split(decode(content, path)), 1):
         if line.strip():
             where = f"{path}:{number}"
-            found.append(parse(line, where, nan, one_line=True))
-            check_fields(found[-1], pattern, where, f": {line[:80]!r}")
-    return found
+            values.append(parse(line, where, nan, one_line=True))
+            check_fields(values[-1], pattern, where, f": {line[:80]!r}")
+    return values
 
 
 def _is_cut(line: bytes) -> bool:
@@ -115,31 +122,32 @@ def _is_cut(line: bytes) -> bool:
 
 
 def check_fields(value: Any, pattern: Any, where: object, shown: str = "") -> None:
-    """Compares a value with a pattern of the module docstring.
+    """Compares a value with a pattern (see the module docstring).
 
     Args:
-      value: what a JSON text says.
-      pattern: what it must be.
-      where: the value is from, for messages.
-      shown: text that a message ends with.
+      value: value of a JSON text.
+      pattern: pattern that it must have.
+      where: where the value comes from, for messages.
+      shown: text at the end of a message.
 
     Raises:
-      ValueError: it is not; names the field and what was expected there.
+      ValueError: the value has another pattern. The message names the field and what was expected.
     """
     if wrong := _first_wrong(value, pattern, ""):
-        field, told = wrong
-        raise ValueError(f"{where}: {f'{field} is ' if field else ''}{told}{shown}")
+        field, problem = wrong
+        raise ValueError(f"{where}: {f'{field} is ' if field else ''}{problem}{shown}")
 
 
 def _first_wrong(value: Any, pattern: Any, field: str) -> tuple[str, str] | None:
-    """Name of the first field that has not its pattern, and what is wrong with it."""
+    """Name of the first field that does not have its pattern, and what is wrong with it."""
+    # If no pattern of several fits, the deepest field that is wrong is reported
     if isinstance(pattern, tuple):
-        ways = [_first_wrong(value, one, field) for one in pattern]
+        ways = [_first_wrong(value, choice, field) for choice in pattern]
         return None if None in ways else max(ways, key=lambda way: len(way[0]))
     if isinstance(pattern, list):
         if not isinstance(value, list):
             return field, f"{show(value)}; expected {WORDS[list]}"
-        items = (_first_wrong(one, pattern[0], f"{field}[{i}]") for i, one in enumerate(value))
+        items = (_first_wrong(item, pattern[0], f"{field}[{i}]") for i, item in enumerate(value))
         return next(filter(None, items), None)
     if isinstance(pattern, dict):
         return _wrong_object(value, pattern, field)
@@ -150,20 +158,21 @@ def _first_wrong(value: Any, pattern: Any, field: str) -> tuple[str, str] | None
 
 
 def _wrong_object(value: Any, pattern: Mapping, field: str) -> tuple[str, str] | None:
-    """As `_first_wrong`, of an object whose fields have patterns."""
+    """As `_first_wrong`, for an object whose fields have patterns."""
     if not isinstance(value, dict):
         return field, f"{show(value)}; expected {WORDS[dict]}"
     named = {key.removesuffix("?"): key for key in pattern if key is not ...}
     for name, key in named.items():
         if name not in value and key == name:
             return field, f"an object without {name!r}; it has {', '.join(map(repr, value)) or '-'}"
-    for name, one in value.items():
-        inside = pattern.get(named.get(name, ...), object)
-        if wrong := _first_wrong(one, inside, f"{field}.{name}" if field else name):
+    for name, inner in value.items():
+        inner_pattern = pattern.get(named.get(name, ...), object)
+        if wrong := _first_wrong(inner, inner_pattern, f"{field}.{name}" if field else name):
             return wrong
     return None
 
 
+# Pattern → whether a value has it
 FITS = {
     str: lambda value: isinstance(value, str),
     bool: lambda value: isinstance(value, bool),
@@ -176,7 +185,7 @@ FITS = {
 
 
 def show(value: Any) -> str:
-    """What a JSON value is, for messages."""
+    """A JSON value in a few words, for messages."""
     if isinstance(value, dict):
         return f"an object of {', '.join(map(repr, list(value)[:5])) or 'nothing'}"[:80]
     if isinstance(value, list):
@@ -185,34 +194,34 @@ def show(value: Any) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict:
-    """The object of these fields.
+    """The dict of these fields.
 
     Raises:
-      ValueError: a key is there twice, of which readers take one or the other.
+      ValueError: a key is there twice; of its values some readers take the first, some the last.
     """
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r:.40} is there twice in one object")
-    return found
+    return fields
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name}, which is no number in JSON")
 
 
-def _check_depth(found: Any) -> None:
-    """Raises ValueError where lists and objects are too deep in each other to be walked."""
-    level, depth = [found] if isinstance(found, dict | list) else [], 0
+def _check_depth(value: Any) -> None:
+    """Raises ValueError if lists and objects lie too deep in each other to be walked."""
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
         if depth > MOST_DEPTH:
             raise ValueError("nested too deep")
         inner = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [one for items in inner for one in items if isinstance(one, dict | list)]
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
 
 
 def finite(value: Any) -> bool:
-    """Whether a JSON value is a number that float64 holds."""
+    """Whether a JSON value is a finite number in the range of float64."""
     return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)

@@ -1,15 +1,15 @@
 """Labels of frames, 1 = anomalous, in the forms of several programs; nothing is unpickled.
 
-.mat        an array a video, [1, T] or [T, 1], by the names of the variables (or of the fields of
-            one struct); or one cell array with a cell a video, in the order of the videos: such
-            rows, or intervals [2, n] of first and last frames that count from 1
-.npz        an array a video, by name
+.mat        an array for each video, [1, T] or [T, 1], by the names of the variables (or of the
+            fields of one struct); or one cell array with a cell for each video, in the order of the
+            videos: such rows, or intervals [2, n] of first and last frames that count from 1
+.npz        an array for each video, by name
 .json       {video: [0, 1, …]}, {video: {"labels": [0, 1, …]}}, or {video: [[start, stop], …]},
             the last with frames from 0 and `stop` one past the last
-.txt, .csv  a line a video, its name and then its labels, parted by commas or blanks
-folder      a file a video, VIDEO.npy, VIDEO.txt or VIDEO.csv, of its labels alone
-.npy        the labels of all videos, one after the other; so are numbers alone in text, and a list
-            of numbers in JSON
+.txt, .csv  a line for each video, its name and then its labels, parted by commas or blanks
+folder      a file for each video, VIDEO.npy, VIDEO.txt or VIDEO.csv, of its labels alone
+.npy        the labels of all videos, one after the other; text of numbers alone and a list of
+            numbers in JSON mean the same
 """
 
 import contextlib
@@ -27,18 +27,18 @@ from vadjax.formats.text import read_text, split
 
 SUFFIXES = (".mat", ".npz", ".npy", ".json", ".txt", ".csv")
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
-LISTED = 5  # names in a message
+LISTED = 5  # names that a message lists
 EXPECTED = "expected .mat, .npz, .json or text with a row a video, or .npy with one row for all"
-WHOLE = ("gt", "label", "labels", "frame_labels", "arr_0")  # names of one row for all videos
+WHOLE = ("gt", "label", "labels", "frame_labels", "arr_0")  # names of a row for all videos
 PICKLE = b"\x80"  # first byte of a pickle of protocol 2 or later
 
 
 class Intervals(tuple):
-    """Anomalous frames of a video as `[start, stop)`, frames from 0."""
+    """Anomalous frames of a video as pairs `[start, stop)`, frames from 0."""
 
 
 def read_labels(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """Labels of every video that a file names.
+    """Reads the labels of every video that a file names.
 
     Args:
       path: file or folder, in a form of the module docstring.
@@ -48,10 +48,11 @@ def read_labels(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: a file that cannot be read, or one that does not say which label is whose.
+      ValueError: the file cannot be read, or does not say which label belongs to which video.
     """
     path = pathlib.Path(path)
     content = _read(path)
+    # Without the videos at hand, each row needs a name and a label for each frame.
     if not isinstance(content, dict):
         what = f"{len(content):,} {'labels' if isinstance(content, np.ndarray) else 'rows'}"
         raise ValueError(
@@ -67,7 +68,7 @@ def read_labels(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def match_labels(path: str | pathlib.Path, frames: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Labels of the videos that are there, in any form of the module docstring.
+    """Reads the labels of given videos, in any form of the module docstring.
 
     Args:
       path: file or folder.
@@ -78,13 +79,15 @@ def match_labels(path: str | pathlib.Path, frames: Mapping[str, int]) -> dict[st
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: a file that cannot be read, a video without labels, labels of a video that is not
-        there, or another number of labels than frames.
+      ValueError: the file cannot be read, a video has no labels, there are labels of another video,
+        or a video has another number of labels than frames.
     """
     path = pathlib.Path(path)
     content = _read(path)
+    # One array with a name such as "gt" is one row for all videos.
     if isinstance(content, dict) and len(content) == 1 and not set(content) & set(frames):
         content = content.get(next(iter(set(content) & set(WHOLE)), ""), content)
+    # Without names, labels belong to the videos in their order.
     if isinstance(content, np.ndarray):
         return _split(path, content, frames)
     if isinstance(content, list):
@@ -95,6 +98,7 @@ def match_labels(path: str | pathlib.Path, frames: Mapping[str, int]) -> dict[st
             )
         content = dict(zip(frames, content, strict=True))
         _note(f"{path}: has no names; its rows are taken in the order of the videos")
+    # With names each video gets its row, or the labels of its intervals.
     content = _by_name(path, content, frames)
     labels = {name: _fill(path, name, content[name], count) for name, count in frames.items()}
     wrong = [name for name, count in frames.items() if len(labels[name]) != count]
@@ -109,10 +113,14 @@ def match_labels(path: str | pathlib.Path, frames: Mapping[str, int]) -> dict[st
 
 
 def read_row(path: str | pathlib.Path) -> np.ndarray:
-    """The labels of one video from a file of its own, `.npy`, `.txt` or `.csv`: uint8 [T].
+    """Reads the labels of one video from a file of its own, `.npy`, `.txt` or `.csv`.
+
+    Returns:
+      uint8 [T], 1 = anomalous.
 
     Raises:
-      FileNotFoundError, ValueError: no such file, or not one row of labels.
+      FileNotFoundError: no such file.
+      ValueError: the file does not hold one row of labels.
     """
     path = pathlib.Path(path)
     content = _read(path)
@@ -142,18 +150,19 @@ def _by_name(path: pathlib.Path, content: dict, frames: Mapping[str, int]) -> di
 
 
 def _note(text: str) -> None:
-    """Says what was assumed, beside the figures and not among them."""
+    """Prints what was assumed, on the standard error so that it is not among the figures."""
     print(f"note: {text}", file=sys.stderr)
 
 
 def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return f"{', '.join(names[:LISTED])}{more}"
 
 
 def _fill(path: pathlib.Path, name: str, row: np.ndarray | Intervals, frames: int) -> np.ndarray:
-    """The row as it is, or intervals as labels of so many frames."""
+    """The row as it is, or labels [frames] made from intervals."""
     if not isinstance(row, Intervals):
         return row
     labels = np.zeros(frames, np.uint8)
@@ -172,6 +181,7 @@ def _split(path: pathlib.Path, row: np.ndarray, frames: Mapping[str, int]) -> di
     names, lengths = list(frames), list(frames.values())
     ends = np.cumsum(lengths)
     if len(row) != ends[-1]:
+        # The video in which the labels end, for the message.
         last = min(int(np.searchsorted(ends, len(row))), len(names) - 1)
         left = len(row) - int(ends[last] - lengths[last])
         raise ValueError(
@@ -183,11 +193,12 @@ def _split(path: pathlib.Path, row: np.ndarray, frames: Mapping[str, int]) -> di
 
 
 def _read(path: pathlib.Path) -> dict | list | np.ndarray:
-    """Rows by name, rows in the order of the videos, or one row of all videos."""
+    """Reads a dict of rows by name, a list of rows in order, or one row of all videos."""
     if path.is_dir():
         return _read_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder of labels (--labels)")
+    # A pickle is refused by its first byte, whatever the ending of the file.
     check_regular(path)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size:,} bytes, too many for labels; {EXPECTED}")
@@ -195,6 +206,7 @@ def _read(path: pathlib.Path) -> dict | list | np.ndarray:
         first = file.read(1)
     if first == PICKLE or path.suffix.lower() in (".pkl", ".pickle"):
         raise ValueError(f"{path}: a Python pickle, {_pickle_advice(path)}")
+    # Other forms are told by the ending.
     readers = {".mat": _read_mat, ".npz": _read_npz, ".npy": _read_npy, ".json": _read_json}
     readers |= {".txt": _read_text, ".csv": _read_text}
     if path.suffix.lower() not in readers:
@@ -203,6 +215,7 @@ def _read(path: pathlib.Path) -> dict | list | np.ndarray:
 
 
 def _pickle_advice(path: pathlib.Path) -> str:
+    """How to convert a pickle to a form that is read."""
     to = path.with_name(f"{path.stem}_labels")
     return (
         "which can run code when it is opened, so it is not read. If you trust who made it, "
@@ -214,7 +227,7 @@ def _pickle_advice(path: pathlib.Path) -> str:
 
 
 def _read_folder(folder: pathlib.Path) -> dict:
-    """Labels of a file a video; hidden files are passed over."""
+    """Reads the labels of a folder with a file for each video; hidden files are passed over."""
     rows: dict[str, np.ndarray] = {}
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in paths:
@@ -254,6 +267,7 @@ def _row(where: str, values) -> np.ndarray:
 
 
 def _read_npy(path: pathlib.Path) -> np.ndarray:
+    """Reads one row of labels."""
     to = path.with_name(f"{path.stem}_row.npy")
     try:
         return _row(str(path), read_npy(path))
@@ -266,11 +280,13 @@ def _read_npy(path: pathlib.Path) -> np.ndarray:
 
 
 def _read_npz(path: pathlib.Path) -> dict:
+    """Reads rows by name."""
     arrays = read_npz(path, MAX_BYTES)
     return {name: _row(f"{path}: {name}", array) for name, array in arrays.items()}
 
 
 def _read_json(path: pathlib.Path) -> dict | list | np.ndarray:
+    """Reads rows or intervals by name, a list of rows, or one row of all videos."""
     try:
         content = json_files.read(path, most=MAX_BYTES)
     except ValueError as error:
@@ -296,6 +312,7 @@ def _json_row(where: str, row) -> np.ndarray | Intervals:
         if count is not None and count != len(row):
             raise ValueError(f"{where}: num_frames {count}, but {len(row):,} labels")
         return row
+    # Lists of two numbers are intervals; a single list of another length is one row [1, T].
     pairs = isinstance(row, list) and all(isinstance(pair, list) for pair in row)
     if not pairs or len(row) == 1 and len(row[0]) != 2:
         return _row(where, row)
@@ -305,12 +322,13 @@ def _json_row(where: str, row) -> np.ndarray | Intervals:
 
 
 def _read_text(path: pathlib.Path) -> dict | np.ndarray:
-    """Lines of a name and labels; or numbers alone."""
+    """Reads lines of a name and labels, or numbers alone."""
     lines = split(read_text(path))
     rows: dict[str, np.ndarray] = {}
     numbers: list[float] = []
     for at, line in enumerate(lines, 1):
         fields = line.replace(",", " ").replace(";", " ").split()
+        # A line of labels alone, else a name and its labels.
         if fields and None not in (values := [_label(field) for field in fields]):
             numbers += values
         elif fields:
@@ -318,6 +336,7 @@ def _read_text(path: pathlib.Path) -> dict | np.ndarray:
             if name in rows:
                 raise ValueError(f"{path}:{at}: {name} has a line already")
             rows[name] = _row(f"{path}:{at}", [_number(path, at, field) for field in fields[1:]])
+    # Lines of both kinds, or of none, say nothing for certain.
     if bool(rows) == bool(numbers):
         raise ValueError(
             f"{path}: {'some lines with a name and some without' if rows else 'empty'}; expected "
@@ -327,14 +346,15 @@ def _read_text(path: pathlib.Path) -> dict | np.ndarray:
 
 
 def _label(field: str) -> float | None:
-    """0 or 1 however it is written, but for names such as 01; None for anything else."""
-    known = field in ("0", "1") or "." in field or "e" in field.lower()
+    """The number in a field that cannot be a name, such as 0, 1.0 or 1e0; None for 01 and text."""
+    is_number = field in ("0", "1") or "." in field or "e" in field.lower()
     with contextlib.suppress(ValueError):
-        return float(field) if known else None
+        return float(field) if is_number else None
     return None
 
 
 def _number(path: pathlib.Path, line: int, field: str) -> float:
+    """The number in a field behind a name; raises ValueError if there is none."""
     try:
         return float(field)
     except ValueError as error:
@@ -342,29 +362,30 @@ def _number(path: pathlib.Path, line: int, field: str) -> float:
 
 
 def _read_mat(path: pathlib.Path) -> dict | list | np.ndarray:
+    """Reads rows by the names of variables or fields, or a list of rows or intervals from cells."""
     arrays = read_mat(path)
     if len(arrays) == 1:
-        ((name, only),) = arrays.items()
-        first = only.flat[0] if only.dtype == object and only.size else None
-        if isinstance(first, dict) and only.size == 1:  # one struct with a field a video
+        ((name, array),) = arrays.items()
+        first = array.flat[0] if array.dtype == object and array.size else None
+        if isinstance(first, dict) and array.size == 1:  # one struct with a field for each video
             arrays = first
         elif first is not None:
-            return _cells(f"{path}: {name}", only.reshape(-1, order="F"))
+            return _cells(f"{path}: {name}", array.reshape(-1, order="F"))
     if not arrays:
         raise ValueError(f"{path}: holds no array; {EXPECTED}")
     return {name: _row(f"{path}: {name}", value) for name, value in arrays.items()}
 
 
 def _cells(where: str, cells: np.ndarray) -> list:
-    """A cell a video: rows of labels, or all of them intervals [2, n], frames from 1, inclusive."""
+    """Cells of videos: all are rows of labels, or all are intervals [2, n], inclusive from 1."""
     shapes = [np.shape(cell) for cell in cells]
     if not all(len(shape) == 2 and (shape[0] == 2 or 0 in shape) for shape in shapes):
         return [_row(f"{where}, cell {rank}", cell) for rank, cell in enumerate(cells, 1)]
     _note(f"{where}: taken as first and last anomalous frames, [2, n] a video, that count from 1")
-    found = []
+    videos = []
     for rank, cell in enumerate(cells, 1):
         ends = np.asarray(cell).reshape(2, -1)
         if ends.dtype.kind not in "uif" or (ends != np.floor(ends)).any():
             raise ValueError(f"{where}, cell {rank}: {ends.dtype}; expected whole numbers [2, n]")
-        found.append(Intervals((int(first) - 1, int(last)) for first, last in ends.T))
-    return found
+        videos.append(Intervals((int(first) - 1, int(last)) for first, last in ends.T))
+    return videos

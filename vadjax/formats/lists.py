@@ -1,14 +1,15 @@
-r"""Lists of videos with their labels, in the forms that are published.
+r"""Lists of videos with their labels, in the forms in which they are published.
 
-  paths         a path a line, of a feature file or a video, and after it a label or nothing: RTFM
-                and UR-DMU (`G:\UCF_Train\NAME_i3d.npy`), PEL4VAD (`train/NAME_0.npy 1.0`)
+  paths         on each line the path of a feature file or a video, and behind it a label or
+                nothing: RTFM and UR-DMU (`G:\UCF_Train\NAME_i3d.npy`), PEL4VAD
+                (`train/NAME_0.npy 1.0`)
   CSV           a column `video-id` or `path`; labels in a column `label`: 0 and 1 (S3R), or names
                 of classes of which `Normal` is one (VadCLIP)
   four files    train_normal.txt, train_anomaly.txt, test_normal(v2).txt and test_anomaly(v2).txt
                 (UCF-Crime, spec mil §4)
   videos.json   a list of videos with split, class, label, frames and intervals
 
-Paths may be those of Windows. Several files of a video, one a crop, become one entry.
+Paths may be those of Windows. The files of the crops of a video become one entry.
 """
 
 import csv
@@ -26,16 +27,16 @@ LISTS = {
 }
 VIDEOS_JSON = "videos.json"
 COLUMNS, LABEL = ("video-id", "path"), "label"
-NORMAL = "normal"  # the class of videos without an anomaly, whatever the case of its letters
+NORMAL = "normal"  # the class of videos without an anomaly, in lower case
 AFTER_PATH = re.compile(r"(.*?\.(?:npy|txt|mp4|avi|mkv|mov))\s+(\S.*)", re.IGNORECASE)
 
 
 def read_list(path: pathlib.Path) -> list[Entry]:
-    """The videos of one list, CSV or paths, in its order.
+    """Reads the videos of one list, CSV or paths, in its order.
 
     Raises:
       FileNotFoundError: no such list.
-      ValueError: a line that cannot be read, or crops as in `join_crops`.
+      ValueError: a line cannot be read, or the crops are not complete (`join_crops`).
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such list of videos")
@@ -46,8 +47,10 @@ def read_list(path: pathlib.Path) -> list[Entry]:
 
 
 def _read_paths(path: pathlib.Path) -> list[Entry]:
+    """Reads a list of paths, with or without labels."""
     entries = []
     for number, line in text.read_lines(path, comments=()):
+        # Names may hold blanks, so a label stands behind an ending of files.
         match = AFTER_PATH.fullmatch(line)
         listed, after = match.groups() if match else (line, None)
         if after is not None and (label := _binary(after)) is None:
@@ -59,6 +62,7 @@ def _read_paths(path: pathlib.Path) -> list[Entry]:
             entries.append(Entry(to_posix(listed), None if after is None else label))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+    # Labels on some lines only would be a mistake.
     bare = [entry.path for entry in entries if entry.label is None]
     if bare and len(bare) < len(entries):
         raise ValueError(
@@ -69,13 +73,15 @@ def _read_paths(path: pathlib.Path) -> list[Entry]:
 
 
 def _binary(label: str | None) -> int | None:
-    """0 or 1, also written as `1.0`; None for anything else."""
+    """The label 0 or 1, also if written as `1.0`; None for anything else."""
     match = re.fullmatch(r"\s*([01])(?:\.0*)?\s*", label or "")
     return int(match[1]) if match else None
 
 
 def _read_csv(path: pathlib.Path) -> list[Entry]:
+    """Reads a list in CSV with a heading."""
     lines = text.split(text.read_text(path))
+    # Excel separates by semicolons in some countries.
     delimiter = ";" if ";" in lines[0] and "," not in lines[0] else ","
     try:
         reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
@@ -84,6 +90,7 @@ def _read_csv(path: pathlib.Path) -> list[Entry]:
         rows = list(reader)
     except csv.Error as error:
         raise ValueError(f"{path}: cannot be read as CSV ({error})") from error
+    # The column of the paths, and rows that have one.
     column = next((name for name in COLUMNS if name in columns), None)
     if column is None:
         raise ValueError(
@@ -93,6 +100,7 @@ def _read_csv(path: pathlib.Path) -> list[Entry]:
     try:
         if LABEL not in columns:
             return [Entry(to_posix(row[column])) for row in rows]
+        # Labels are names of classes if one of them is that of normal videos.
         classes = any((row[LABEL] or "").strip().lower() == NORMAL for row in rows)
         return [_row(row[column], (row[LABEL] or "").strip(), classes) for row in rows]
     except ValueError as error:
@@ -100,7 +108,16 @@ def _read_csv(path: pathlib.Path) -> list[Entry]:
 
 
 def _row(listed: str, label: str, classes: bool) -> Entry:
-    """A video of a CSV; `classes`: the labels are names of classes."""
+    """The video of a row.
+
+    Args:
+      listed: the path.
+      label: the label.
+      classes: whether the labels of the list are names of classes.
+
+    Raises:
+      ValueError: the label is of another kind.
+    """
     if classes and label and _binary(label) is None:
         return Entry(to_posix(listed), int(label.lower() != NORMAL), listed_class=label)
     if classes or _binary(label) is None:
@@ -110,35 +127,39 @@ def _row(listed: str, label: str, classes: bool) -> Entry:
 
 
 def file_in(folder: pathlib.Path, *names: str) -> pathlib.Path | None:
-    """The first of these files that a folder has, whatever the case of its letters."""
-    there = {path.name.lower(): path for path in sorted(folder.glob("*")) if not path.is_dir()}
+    """The first of these files that a folder has, by the exact name, else in any case."""
+    files = {path.name.lower(): path for path in sorted(folder.glob("*")) if not path.is_dir()}
     exact = next((folder / name for name in names if (folder / name).exists()), None)
-    return exact or next((there[name] for name in names if name in there), None)
+    return exact or next((files[name] for name in names if name in files), None)
 
 
 def read_four(folder: pathlib.Path) -> dict[str, list[Entry]]:
-    """Entries of both splits from the four list files; repeated names stay repeated.
+    """Reads the entries of both splits from the four list files (spec mil §4).
+
+    Names that are repeated stay repeated.
 
     Raises:
-      FileNotFoundError: one of them is not there.
-      ValueError: a line that cannot be read, with its file and number.
+      FileNotFoundError: a list is missing.
+      ValueError: a line cannot be read; the message has its file and number.
     """
-    found = {}
+    lists = {}
     for kind, names in LISTS.items():
+        # A list has the first of its names that the folder has.
         path = file_in(folder, *names)
         if path is None:
             raise FileNotFoundError(
                 f"{folder}: no {' or '.join(names)} and no {VIDEOS_JSON}; "
                 "name their folder with --labels"
             )
-        found[kind] = _read_one_of_four(path, kind)
+        lists[kind] = _read_one_of_four(path, kind)
     return {
-        "train": found["train_normal"] + found["train_anomaly"],
-        "test": found["test_normal"] + found["test_anomaly"],
+        "train": lists["train_normal"] + lists["train_anomaly"],
+        "test": lists["test_normal"] + lists["test_anomaly"],
     }
 
 
 def _read_one_of_four(path: pathlib.Path, kind: str) -> list[Entry]:
+    """Reads one of the four lists; those of training videos hold paths alone."""
     parse = {"test_normal": _parse_test_normal, "test_anomaly": _parse_test_anomaly}.get(kind)
     label, entries = int("anomaly" in kind), []
     for number, line in text.read_lines(path, comments=()):
@@ -150,7 +171,7 @@ def _read_one_of_four(path: pathlib.Path, kind: str) -> list[Entry]:
 
 
 def _parse_test_normal(line: str) -> Entry:
-    """`path frames -1`."""
+    """A line `path frames -1`."""
     fields = line.split()
     if len(fields) != 3 or fields[2] != "-1":
         raise ValueError("expected: path frames -1")
@@ -158,7 +179,7 @@ def _parse_test_normal(line: str) -> Entry:
 
 
 def _parse_test_anomaly(line: str) -> Entry:
-    """`path|frames|[s1, e1]` or with a second interval; frames from 1, inclusive."""
+    """A line `path|frames|[s1, e1]`, or with a second interval; frames from 1, inclusive."""
     fields = [field.strip() for field in line.split("|")]
     if len(fields) != 3 or not re.fullmatch(r"\[\s*\d+(\s*,\s*\d+)*\s*\]", fields[2]):
         raise ValueError("expected: path|frames|[start, end, ...]")
@@ -170,7 +191,7 @@ def inclusive(numbers: list[int]) -> tuple[tuple[int, int], ...]:
     """Starts and ends of events, frames from 1 and inclusive, as `[start, stop)` from 0.
 
     Raises:
-      ValueError: not pairs, or an end before its start.
+      ValueError: the numbers are no pairs, or an end lies before its start.
     """
     pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
     if len(numbers) % 2 or any(a > b or a < 1 for a, b in pairs):
@@ -179,21 +200,23 @@ def inclusive(numbers: list[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _positive(number: str) -> int:
+    """A number of frames of 1 or more."""
     if int(number) < 1:
         raise ValueError(f"{number} frames")
     return int(number)
 
 
 def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
-    """Entries of both splits from `videos.json`; intervals there are `[start, stop)` from 0.
+    """Reads the entries of both splits from `videos.json`, with intervals `[start, stop)` from 0.
 
     Raises:
-      ValueError: not a list of videos, or a video without one of the fields.
+      ValueError: the file holds no list of videos, or a video lacks one of the fields.
     """
     splits = {"train": [], "test": []}
     videos = json_files.read(path)
     if not isinstance(videos, list):
         raise ValueError(f"{path}: {json_files.show(videos)}; expected a list of videos")
+    # Whatever is wrong with a video, the message shows it and what was expected.
     for video in videos:
         try:
             splits[video["split"]].append(_from_json(video))
@@ -208,6 +231,7 @@ def read_videos_json(path: pathlib.Path) -> dict[str, list[Entry]]:
 
 
 def _from_json(video: dict) -> Entry:
+    """The entry of a video of `videos.json`."""
     name, class_name = video["name"], video["class_name"]
     if not all(isinstance(part, str) and part for part in (name, class_name)):
         raise TypeError(f"name {name!r} of class {class_name!r}")
@@ -222,6 +246,7 @@ def _from_json(video: dict) -> Entry:
 
 
 def _whole(number: object, least: int = 0) -> int:
+    """The number, if it is a whole one of `least` or more; raises TypeError else."""
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise TypeError(f"{number!r} is not a whole number of {least} or more")
     return number

@@ -1,32 +1,32 @@
 """Names of videos, classes, scenes and arrays that come from files and become names of files.
 
-A name from a stranger's manifest, list or archive is joined to a folder and written to; so it may
-not lead anywhere else, nor hide, nor be longer than a file system takes.
+A name from a stranger's manifest, list or archive is joined to a folder, and a file of that name is
+written. So the name may not lead out of the folder, be hidden, or be too long for a file system.
 """
 
 import re
 
-MOST_BYTES = 200  # of a part: file systems take 255, endings such as .reasons.jsonl included
+MOST_BYTES = 200  # of a part; file systems take 255, with endings such as .reasons.jsonl
 MOST_PARTS = 16  # of a nested name
-# Neither separators nor what a terminal acts on, nor halves of characters, which UTF-8 lacks
+# No leading dot, no separators, no control characters, and no surrogates, which UTF-8 lacks
 PART = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def check_name(name: object, where: object, what: str = "video", nested: bool = False) -> str:
-    """The name, if it can be that of a file below a folder.
+    """Returns the name, if a file below a folder can have it.
 
     Args:
-      name: as a file says it.
-      where: the file that says it, for messages.
-      what: whose name it is, for messages.
-      nested: it may have several parts with "/" between them, CLASS/NAME.
+      name: the name in a file.
+      where: the file that holds the name, for messages.
+      what: what has the name, for messages.
+      nested: whether it may have several parts with "/" between them, CLASS/NAME.
 
     Raises:
-      ValueError: it cannot; names the file, the name and the reason.
+      ValueError: no file can have it; the message has the file, the name and the reason.
     """
     if type(name) is str and len(name) <= MOST_BYTES // 4 and PART.fullmatch(name):
-        if name[1:2] != ":":  # the usual case, without more words: records are many
+        if name[1:2] != ":":  # the usual case, which is quick since there are many records
             return name
     if reason := wrong_with(name, nested):
         raise ValueError(
@@ -37,7 +37,7 @@ def check_name(name: object, where: object, what: str = "video", nested: bool = 
 
 
 def wrong_with(name: object, nested: bool = False) -> str | None:
-    """Why a name cannot be that of a file below a folder; None if it can. `nested` as above."""
+    """Why no file below a folder can have the name; None if it can. `nested` is as above."""
     if not isinstance(name, str):
         return f"it is no text but {type(name).__name__}"
     parts = name.split("/") if nested else [name]
@@ -55,7 +55,7 @@ def shorten(name: object, most: int = 80) -> str:
 
 
 def _wrong_part(part: str) -> str | None:
-    """Why a part of a name cannot be that of a file or folder."""
+    """Why no file or folder can have a part of a name as its name; None if it can."""
     if not part:
         return "it is empty, or has an empty part"
     if part in (".", ".."):

@@ -1,6 +1,6 @@
-"""Opening what was named as an input file: regular files only, and no more bytes than expected.
+"""Opens input files: regular files only, and no more bytes than expected.
 
-A device, a FIFO or a socket in place of a file would give bytes without end, or wait for ever.
+A device, a FIFO or a socket in place of a file could give bytes without end, or wait for ever.
 """
 
 import os
@@ -8,7 +8,7 @@ import pathlib
 import stat
 from typing import BinaryIO
 
-MOST_BYTES = 1 << 30  # of a file that is read whole, unless its reader says another number
+MOST_BYTES = 1 << 30  # of a file that is read whole, unless the caller names another limit
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -23,20 +23,20 @@ class NotRegular(ValueError):
 
 
 def is_there(path: str | os.PathLike) -> bool:
-    """Whether something has that name, if only a link to nothing or to itself.
+    """Whether something has that name, even if it is a link to nothing or to itself.
 
-    For files that may be missing: what is there and cannot be read is an error, and is not passed
-    over.
+    For files that may be missing: one that is there but cannot be read is an error, and must not
+    count as missing.
     """
     return os.path.lexists(path)
 
 
 def check_regular(path: str | os.PathLike) -> pathlib.Path:
-    """The path, if it is that of a regular file, or of a link to one.
+    """Returns the path, if it is that of a regular file, or of a link to one.
 
     Raises:
-      FileNotFoundError: there is nothing.
-      OSError: it cannot be looked at.
+      FileNotFoundError: nothing is there.
+      OSError: its status cannot be read.
       NotRegular: it is something else.
       ValueError: the path holds a zero byte.
     """
@@ -46,13 +46,14 @@ def check_regular(path: str | os.PathLike) -> pathlib.Path:
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Opens a regular file to read its bytes; never waits for one that has none yet.
+    """Opens a regular file to read its bytes, and never waits for a writer.
 
     Raises:
       OSError: it is not there or cannot be read.
       NotRegular, ValueError: as `check_regular`.
     """
-    path = check_regular(path)  # before it is opened, which some devices would notice
+    # Checked before it is opened, since opening a device can have effects, and again after
+    path = check_regular(path)
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _refuse_others(path, os.fstat(handle))
@@ -63,11 +64,11 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
 
 
 def read_bytes(path: str | os.PathLike, most: int = MOST_BYTES) -> bytes:
-    """What a regular file holds.
+    """Reads a regular file.
 
     Args:
-      path: of the file.
-      most: bytes that it may have.
+      path: path of the file.
+      most: most bytes that it may have.
 
     Raises:
       OSError: as `open_regular`.

@@ -1,7 +1,8 @@
-"""Tables of boxes as text, a row a box: headings, rows and columns.
+"""Tables of boxes as text, one row for each box: headings, rows and columns.
 
-A first line without one number is a heading, and its names are followed (`columns`); so is a
-comment line of names, as `numpy.savetxt` writes it. Lines that begin with # or % are passed over.
+A first line without any number is a heading, which says what the columns hold (`columns`); so is a
+comment line of names, as `numpy.savetxt` writes it. Other lines that begin with # or % are passed
+over.
 """
 
 import warnings
@@ -15,17 +16,17 @@ from vadjax.formats.columns import Layout, canonical, delimiter, frame_number, h
 from vadjax.formats.text import COMMENTS, Line, read_text, split
 
 BEYOND = 0.25  # share of the frame by which a detected box may reach over its edge
-KNOWN_IN_COMMENT = 4  # names that make a comment a heading
+KNOWN_IN_COMMENT = 4  # so many known names, or more, make a comment a heading
 
 
 class Table(NamedTuple):
-    """What a file holds.
+    """The rows of a file.
 
     Attributes:
-      path: of the file.
-      layout: what its columns hold, by its heading where it has one.
+      path: path of the file.
+      layout: what its columns hold, by its heading if it has one.
       rows: float64 [n, columns] as in the file; NaN in columns that are not used.
-      place: number of a row → where it stands, for messages; None looks for its line in the file.
+      place: number of a row → where it stands, for messages; None to look for its line in the file.
     """
 
     path: Path
@@ -35,9 +36,10 @@ class Table(NamedTuple):
 
     @property
     def shares(self) -> bool:
-        """Whether all coordinates lie between 0 and 1, as pixels do not.
+        """Whether all coordinates lie between 0 and 1, as those in pixels do not.
 
-        Detectors put edges a little outside of the frame; those count where there are fractions.
+        Detectors may put edges a little outside the frame; where coordinates have fractions, up to
+        `BEYOND` outside is allowed.
         """
         values = self.rows[:, self.layout.coordinates]
         beyond = BEYOND if self.fractions else 0
@@ -45,17 +47,18 @@ class Table(NamedTuple):
 
     @property
     def fractions(self) -> bool:
-        """Whether a coordinate is no whole number."""
+        """Whether any coordinate is not a whole number."""
         values = self.rows[:, self.layout.coordinates]
         return bool((values != np.floor(values)).any())
 
 
 def parse(path: Path, layout: Layout) -> Table:
-    """The numbers of a file.
+    """Reads the numbers of a file.
 
     Raises:
-      OSError, ValueError: names file and line: it is not text, a heading of other columns, another
-        number of columns, or something that is not a number.
+      OSError, ValueError: the file cannot be read or is not text, its heading names other columns,
+        or a row has another number of columns or something that is not a number. The message names
+        file and line.
     """
     layout, before, lines = _below_heading(path, layout)
     remedy = f"; {layout.flags[0]} names others" if layout.flags[0] else ""
@@ -74,15 +77,16 @@ def numbers(
     """The numbers in the lines of a file, float64 [n, columns]; NaN in columns that are not used.
 
     Args:
-      path: of the file, for messages.
+      path: path of the file, for messages.
       lines: rows, blank lines and comments.
-      before: lines of the file above them.
+      before: number of lines of the file above them.
       columns: names of the columns.
-      used: which of them hold numbers.
-      remedy: what to do about another number of columns.
+      used: indices of the columns that hold numbers.
+      remedy: what to do about another number of columns, for messages.
 
     Raises:
-      ValueError: names file and line: another number of columns, or not a number.
+      ValueError: a row has another number of columns, or something that is not a number. The
+        message names file and line.
     """
     rows = quickly(lines, len(columns))
     return (
@@ -91,12 +95,12 @@ def numbers(
 
 
 def words(path: Path, layout: Layout, wanted: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Some columns of a file that `parse` can read, as text.
+    """Reads some columns of a file that `parse` can read, as text.
 
     Args:
       path: the file.
       layout: what its columns hold where no heading says it.
-      wanted: those of them to return, by their first names (`track`, not `track_id`).
+      wanted: columns to return, by their names in `columns` (`track`, not `track_id`).
 
     Returns:
       Number of the line (from 1) and its fields, for every row.
@@ -110,7 +114,13 @@ def words(path: Path, layout: Layout, wanted: Sequence[str]) -> list[tuple[int, 
 
 
 def refuse(table: Table, wrong: np.ndarray, what: str) -> None:
-    """Raises ValueError with the place and the text of the first wrong row, if there is one."""
+    """Raises ValueError with place and text of the first wrong row, if there is one.
+
+    Args:
+      table: the table.
+      wrong: bool [n], which rows are wrong.
+      what: what is wrong with them.
+    """
     if not wrong.any():
         return
     at = int(np.argmax(wrong))
@@ -123,19 +133,21 @@ def refuse(table: Table, wrong: np.ndarray, what: str) -> None:
 
 
 def _below_heading(path: Path, layout: Layout) -> tuple[Layout, int, list[str]]:
-    """The layout by the heading, the number of lines above the rows, and the lines below."""
+    """The layout by the heading, the number of lines above the rows, and the lines of the rows."""
     lines = split(read_text(path))
     for at, text in enumerate(map(str.strip, lines)):
         comment = text.startswith(COMMENTS)
         names = heading(text.lstrip("".join(COMMENTS)).strip())
+        # A comment may be prose, so it needs some known names to be a heading.
         if comment and names:
-            known = sum(name is not None for name in canonical(names))
-            names = names if known >= KNOWN_IN_COMMENT else None
+            known_names = sum(name is not None for name in canonical(names))
+            names = names if known_names >= KNOWN_IN_COMMENT else None
         if names:
             try:
                 layout = layout.follow(names)
             except ValueError as error:
                 raise ValueError(f"{path}:{at + 1}: {error}") from error
+        # The rows begin here, or below if this line is the heading.
         if text and not comment:
             start = at + bool(names)
             return layout, start, lines[start:]
@@ -144,16 +156,19 @@ def _below_heading(path: Path, layout: Layout) -> tuple[Layout, int, list[str]]:
 
 def kept_lines(lines: Sequence[str], before: int) -> list[Line]:
     """The lines that hold a row, neither blank nor comments; `before` lines are above them."""
-    found = (Line(i, line.strip()) for i, line in enumerate(lines, before + 1))
-    return [line for line in found if line.text and not line.text.startswith(COMMENTS)]
+    stripped = (Line(i, line.strip()) for i, line in enumerate(lines, before + 1))
+    return [line for line in stripped if line.text and not line.text.startswith(COMMENTS)]
 
 
 def quickly(lines: Sequence[str], width: int) -> np.ndarray | None:
-    """Rows of numbers and nothing else, the common case; None if the lines are not that.
+    """Parses rows of numbers and nothing else, the common case.
 
     Args:
-      lines: of text, blank ones aside.
+      lines: lines of text; blank ones are passed over.
       width: number of columns.
+
+    Returns:
+      float64 [n, width]; None if the lines hold anything else.
     """
     first = next(filter(str.strip, lines), "")
     if len(first.split(delimiter(first))) != width:
@@ -170,7 +185,7 @@ def quickly(lines: Sequence[str], width: int) -> np.ndarray | None:
 def _carefully(
     path: Path, lines: Sequence[Line], columns: Sequence[str], used: Sequence[int], remedy: str
 ) -> np.ndarray:
-    """Any rows; the first that cannot be used is named."""
+    """Parses any rows; raises ValueError with the first that cannot be used."""
     rows = np.full((len(lines), len(columns)), np.nan)
     mark, names = (delimiter(lines[0].text) if lines else None), canonical(columns)
     for row, line in zip(rows, lines, strict=True):
@@ -180,6 +195,7 @@ def _carefully(
                 f"{path}:{line.number}: {len(fields)} columns, expected {len(columns)} "
                 f"({','.join(columns)}): {line.text[:80]!r}{remedy}"
             )
+        # Other columns may hold anything.
         for i in used:
             convert = frame_number if names[i] == "frame" else number
             if (value := convert(fields[i])) is None:

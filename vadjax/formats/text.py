@@ -1,7 +1,7 @@
 """Lines of text files that other programs wrote: encodings, byte-order marks, blank lines, sizes.
 
 Text is UTF-8, with or without a byte-order mark (Notepad, Excel), or UTF-16 or UTF-32 with one.
-Anything else is refused by name and not guessed: bytes of another encoding can be letters of this.
+Other encodings are refused and not guessed, since the same bytes are letters in many of them.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vadjax.formats.regular import read_bytes
 
 MOST_BYTES = 2**30  # of one file
-# The longer marks first: that of UTF-32 begins as that of UTF-16 does
+# The longer marks come first, since that of UTF-32 begins like that of UTF-16
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -23,7 +23,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 COMMENTS = ("#", "%")
-_waiting: list[list[str]] = []  # notes of the blocks of `notes_last` that are open
+_waiting: list[list[str]] = []  # a list of notes for each open block of `notes_last`
 
 
 class Line(NamedTuple):
@@ -39,25 +39,29 @@ class Line(NamedTuple):
 
 
 def read_text(path: pathlib.Path, most: int = MOST_BYTES) -> str:
-    """The text of a file, without a byte-order mark.
+    """Reads the text of a file, without a byte-order mark.
 
     Args:
-      path: of the file.
-      most: bytes that it may have.
+      path: path of the file.
+      most: most bytes that it may have.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: it is larger, no regular file, or not text; names the file and, where there is
-        one, the line.
+      OSError: the file cannot be read.
+      ValueError: the file is larger, no regular file, or not text. The message names the file and,
+        if there is one, the line.
     """
     return decode(read_bytes(path, most), path)
 
 
 def decode(content: bytes, path: object) -> str:
-    """The text of these bytes, without a byte-order mark; `path` they are from, for messages.
+    """Decodes the bytes of a text file, without a byte-order mark.
+
+    Args:
+      content: the bytes.
+      path: path of the file, for messages.
 
     Raises:
-      ValueError: not text; names the file and, where there is one, the line.
+      ValueError: they are not text; the message names file and line.
     """
     encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
     try:
@@ -67,6 +71,7 @@ def decode(content: bytes, path: object) -> str:
         raise ValueError(
             f"{path}: not a text file in UTF-8 ({error.reason}, line {line}); save it as UTF-8"
         ) from error
+    # UTF-16 without a mark, and most binary files, have zero bytes.
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(
@@ -77,11 +82,11 @@ def decode(content: bytes, path: object) -> str:
 
 
 def read_lines(path: pathlib.Path, comments: tuple[str, ...] = COMMENTS) -> list[Line]:
-    """The lines of a file that hold something.
+    """Reads the lines of a file that are neither blank nor comments.
 
     Args:
-      path: of the file.
-      comments: lines that begin with one of these are left out.
+      path: path of the file.
+      comments: beginnings of lines that are comments.
 
     Raises:
       OSError, ValueError: as `read_text`.
@@ -91,7 +96,9 @@ def read_lines(path: pathlib.Path, comments: tuple[str, ...] = COMMENTS) -> list
 
 
 def read_names(path: pathlib.Path) -> list[str]:
-    """The lines of a file by their numbers, as of classes: blank ones too, but not after the last.
+    """Reads all lines of a file, as names of classes by number; blank ones too.
+
+    What follows the last line end is no line if it is empty.
 
     Raises:
       OSError, ValueError: as `read_text`.
@@ -101,12 +108,12 @@ def read_names(path: pathlib.Path) -> list[str]:
 
 
 def split(text: str) -> list[str]:
-    """Lines as editors count them: ended by LF, CR LF or CR, and by nothing else."""
+    """Splits text into lines as editors count them, at LF, CR LF or CR and nothing else."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def note(text: str) -> None:
-    """Says on one line of the standard error what was assumed or passed over."""
+    """Prints on the standard error, in one line, what was assumed or passed over."""
     if _waiting:
         _waiting[-1].append(text)
     else:
@@ -115,7 +122,7 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def notes_last() -> Iterator[None]:
-    """Notes of the block are said at its end, below what it prints, where they are seen."""
+    """Prints the notes of the block at its end, below its output, where they are seen."""
     _waiting.append([])
     try:
         yield

@@ -2,8 +2,8 @@
 
     python -m vadjax.metrics.compute_auc FPR.npy TPR.npy
 
-prints one number: the area under TPR(FPR) for FPR from 0 to 1, of the curves that
-`python -m vadjax.metrics.region --curves` writes, or of a frame-level ROC.
+prints one number: the area under TPR(FPR) for FPR from 0 to 1. The files are curves that
+`python -m vadjax.metrics.region --curves` wrote, or a frame-level ROC.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from vadjax.runtime import command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Prints the area of two files."""
+    """Prints the area under the curve in two files."""
     parser = argparse.ArgumentParser(
         prog="python -m vadjax.metrics.compute_auc",
         description=__doc__,
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("fpr", type=pathlib.Path, help=".npy [n], false-positive rates")
     parser.add_argument("tpr", type=pathlib.Path, help=".npy [n], true-positive rates")
     args = parser.parse_args(argv)
-    found = command.report_errors(measure, args.fpr, args.tpr)
-    print(f"{found:.12g}")
+    auc = command.report_errors(measure, args.fpr, args.tpr)
+    print(f"{auc:.12g}")
 
 
 def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
@@ -48,10 +48,10 @@ def measure(fpr: pathlib.Path, tpr: pathlib.Path) -> float:
 
 
 def _load(path: pathlib.Path) -> np.ndarray:
-    found = read_npy(path)
-    if found.ndim != 1 or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
-        raise ValueError(f"{path}: {found.dtype} {found.shape}; expected finite numbers [n]")
-    return found
+    rates = read_npy(path)
+    if rates.ndim != 1 or rates.dtype.kind not in "fiu" or not np.isfinite(rates).all():
+        raise ValueError(f"{path}: {rates.dtype} {rates.shape}; expected finite numbers [n]")
+    return rates
 
 
 if __name__ == "__main__":

@@ -67,21 +67,22 @@ class Curve:
     @property
     def precision(self) -> np.ndarray:
         """Precisions, float64 [n + 1]; the first is 1 by convention."""
-        found = self.true_positives[1:] + self.false_positives[1:]
-        return np.concatenate([[1.0], self.true_positives[1:] / found])
+        positives = self.true_positives[1:] + self.false_positives[1:]
+        return np.concatenate([[1.0], self.true_positives[1:] / positives])
 
     def corners(self) -> "Curve":
-        """Without the inner points at which both counts go on as before (same areas)."""
+        """The curve without inner points at which both counts step as before (same areas)."""
         steps = np.stack([self.false_positives[1:], self.true_positives[1:]])
         if steps.shape[1] < 3:
             return self
+        # The second difference is 0 where the steps before and after a point are equal.
         bends = np.diff(steps, 2).any(0)
         keep = np.concatenate([[True, True], bends, [True]])
         return Curve(self.thresholds[keep], self.false_positives[keep], self.true_positives[keep])
 
 
 def curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
-    """The counts behind ROC and precision-recall curves; ties form one step (spec metrics §1).
+    """Counts for ROC and precision-recall curves; ties form one step (spec metrics §1).
 
     Args:
       labels: [n], 1 = anomalous.
@@ -96,10 +97,12 @@ def curve(labels: np.ndarray, scores: np.ndarray) -> Curve:
     if labels.all() or not labels.any():
         which = "anomalous" if labels.any() else "normal"
         raise ValueError(f"all {labels.size:,} frames are {which}: the figure is undefined")
+    # Frames by falling score; a point stands at the last frame of each distinct score.
     order = np.argsort(-scores, kind="stable")
     falls = scores[order][1:] != scores[order][:-1]
     ends = np.append(np.flatnonzero(falls), len(scores) - 1)
     true = np.cumsum(labels[order])[ends]
+    # Of the `ends + 1` frames up to a point, those that are not anomalous are false positives.
     return Curve(
         np.concatenate([[np.inf], scores[order][ends]]),
         np.concatenate([[0], ends + 1 - true]),
@@ -129,6 +132,7 @@ def pr_auc(points: Curve) -> float:
 
 def equal_error_rate(points: Curve) -> float:
     """False-positive rate where it equals the miss rate, linear between the two points."""
+    # The first point where FPR - miss rate >= 0; the line to the one before crosses 0.
     gap = points.fpr - (1 - points.tpr)
     i = int(np.argmax(gap >= 0))
     part = gap[i] / (gap[i] - gap[i - 1])
@@ -136,18 +140,18 @@ def equal_error_rate(points: Curve) -> float:
 
 
 def video_aucs(videos: Sequence[Scores], padded: bool = False) -> dict[str, float]:
-    """AUC of every video, NaN where only one class is present.
+    """AUC of every video by name, NaN where only one class is present.
 
     With `padded`, one frame (label 0, score 0) and one (label 1, score 1) are added to each.
     """
     extra = ([0, 1], [0.0, 1.0]) if padded else ([], [])
-    found = {}
+    aucs = {}
     for video in videos:
         labels = np.concatenate([video.labels, extra[0]])
         both = labels.any() and not labels.all()
         scores = np.concatenate([np.asarray(video.frame_scores, np.float64), extra[1]])
-        found[video.video] = auc(labels, scores) if both else float("nan")
-    return found
+        aucs[video.video] = auc(labels, scores) if both else float("nan")
+    return aucs
 
 
 def macro_auc(videos: Sequence[Scores], padded: bool = False) -> float:
@@ -155,8 +159,8 @@ def macro_auc(videos: Sequence[Scores], padded: bool = False) -> float:
 
     NaN if no video is left.
     """
-    found = [value for value in video_aucs(videos, padded).values() if not np.isnan(value)]
-    return float(np.mean(found)) if found else float("nan")
+    aucs = [value for value in video_aucs(videos, padded).values() if not np.isnan(value)]
+    return float(np.mean(aucs)) if aucs else float("nan")
 
 
 def minmax(scores: np.ndarray) -> np.ndarray:
@@ -177,11 +181,12 @@ def pair_aucs(videos: Sequence[Scores], pairings: int = 10, seed: int = 0) -> np
 
     Args:
       videos: labelled scores; a video is anomalous if one of its frames is.
-      pairings: independent drawings.
-      seed: of the drawings.
+      pairings: number of independent drawings.
+      seed: seed of the drawings.
 
     Returns:
-      float64 [pairings]; empty if there is no normal or no anomalous video.
+      float64 [pairings], the mean AUC of each drawing; empty if there is no normal or no anomalous
+      video.
     """
     anomalous = [v for v in videos if v.labels.any()]
     normal = [v for v in videos if not v.labels.any()]
@@ -190,10 +195,11 @@ def pair_aucs(videos: Sequence[Scores], pairings: int = 10, seed: int = 0) -> np
     rng = np.random.default_rng(seed)
     count = min(len(anomalous), len(normal))
     means = []
+    # Both lists are shuffled; the rest of the longer one stays without a pair.
     for _ in range(pairings):
         pairs = zip(rng.permutation(len(anomalous)), rng.permutation(len(normal)), strict=False)
-        found = [pair_auc(anomalous[a], normal[n]) for a, n in list(pairs)[:count]]
-        means.append(np.mean(found))
+        aucs = [pair_auc(anomalous[a], normal[n]) for a, n in list(pairs)[:count]]
+        means.append(np.mean(aucs))
     return np.array(means)
 
 
@@ -216,13 +222,13 @@ def pooled(videos: Sequence[Scores]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Labelled scores, and what several figures are made from.
+    """Labelled scores, and intermediate results that several figures share.
 
     Attributes:
       videos: in the order of their names, only the frames that count.
-      threshold: from which a score is an alarm.
-      pairings: independent drawings of pairs.
-      seed: of the drawings.
+      threshold: scores of at least this are alarms.
+      pairings: number of independent drawings of pairs.
+      seed: seed of the drawings.
     """
 
     videos: Sequence[Scores]
@@ -258,7 +264,7 @@ def minmax_auc(videos: Sequence[Scores]) -> float:
     return auc(*pooled(scaled))
 
 
-# Name → label, and the figure of `Measured`. Tables and pages show them in this order.
+# Name → (label, function that computes the figure). Tables and pages show them in this order.
 FIGURES: dict[str, tuple[str, Callable[[Measured], float]]] = {
     "auc": ("AUC, all frames pooled (micro)", lambda of: area(of.points)),
     "auc_anomalous": ("AUC, anomalous videos only", anomalous_auc),
@@ -294,25 +300,32 @@ def evaluate(
 ) -> dict[str, float]:
     """All frame-level figures of labelled scores; the module docstring explains the names.
 
+    Args:
+      videos: scores with labels.
+      threshold: scores of at least this are alarms.
+      pairings: number of drawings for `auc_pairs`.
+      seed: seed of the drawings.
+
     Returns:
-      name → `Figure`, and the threshold and counts as plain numbers.
+      Name → `Figure`, and the threshold and counts as plain numbers.
 
     Raises:
-      ValueError: a video without labels, or only one class in all of them.
+      ValueError: a video has no labels or no frame that counts, or all frames have one class.
     """
     for video in videos:
         if video.labels is None:
             raise ValueError(f"{video.video}: no labels, so nothing can be measured")
         if video.scored is not None and not np.any(video.scored):
             raise ValueError(f"{video.video}: none of its frames counts (scored is 0 throughout)")
+    # Frames that do not count are left out of every figure.
     videos = sorted(videos, key=lambda video: video.video)  # pairs and sums follow the order
     of = Measured([video.counted() for video in videos], threshold, pairings, seed)
-    found = {
+    figures = {
         name: Figure(measure(of), label.format(threshold=threshold))
         for name, (label, measure) in FIGURES.items()
     }
     return {
-        **found,
+        **figures,
         "threshold": threshold,
         "videos": len(of.videos),
         "anomalous_videos": len(of.anomalous),
@@ -327,15 +340,18 @@ def alternative_aucs(videos: Sequence[Scores]) -> dict[str, Figure]:
 
     NaN for a score that not all videos have.
     """
-    found = {}
+    figures = {}
     for name in dict.fromkeys(name for video in videos for name in video.alternatives):
         alone = scaled = NAN
+        # On some of the videos alone it could not be compared with the other figures.
         if all(name in video.alternatives for video in videos):
-            other = [dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos]
-            alone, scaled = auc(*pooled(other)), minmax_auc(other)
-        found[f"auc:{name}"] = Figure(alone, f"AUC of {name} alone, pooled")
-        found[f"auc_minmax:{name}"] = Figure(scaled, "the same after per-video min-max")
-    return found
+            alternatives = [
+                dataclasses.replace(v, frame_scores=v.alternatives[name]) for v in videos
+            ]
+            alone, scaled = auc(*pooled(alternatives)), minmax_auc(alternatives)
+        figures[f"auc:{name}"] = Figure(alone, f"AUC of {name} alone, pooled")
+        figures[f"auc_minmax:{name}"] = Figure(scaled, "the same after per-video min-max")
+    return figures
 
 
 def match_labels(
@@ -345,8 +361,8 @@ def match_labels(
 
     Args:
       videos: scores, with labels or without.
-      path: file of labels (`vadjax.formats.labels.read_labels`), which take the place of those of
-        the score files; None for the latter.
+      path: file of labels (`vadjax.formats.labels.read_labels`), which replace those of the score
+        files; None to take those of the score files.
       allow_missing: leave out videos that lack one side, with a warning, instead of refusing.
 
     Returns:
@@ -360,6 +376,7 @@ def match_labels(
         labels = {video.video: video.labels for video in videos if video.labels is not None}
     else:
         labels = read_labels(path)
+    # Videos that lack one side are refused, or left out with a warning.
     names = [video.video for video in videos]
     unlabelled = [name for name in names if name not in labels]
     unscored = sorted(set(labels) - set(names))
@@ -369,6 +386,7 @@ def match_labels(
         for video in videos
         if video.video in labels
     ]
+    # Labels from another file may not fit the scores.
     if path is not None:
         with score_files.naming(path):
             kept = list(map(score_files.check, kept))
@@ -387,31 +405,33 @@ def _check_both_sides(
     sides += [f"no scores for {listed(unscored)}, which have labels"] if unscored else []
     if not sides:
         return
-    both, where = len(labels) - len(unscored), f"{path}: " if path is not None else ""
+    # Nothing can be measured without a single video that has both.
+    matched, where = len(labels) - len(unscored), f"{path}: " if path is not None else ""
     if path is None and not labels:
         raise ValueError(f"{sides[0]}; give them with --labels")
-    said = f"{where}{' and '.join(sides)}"
-    if not both:
-        raise ValueError(f"{said}: no video has both; do the names agree?")
+    problem = f"{where}{' and '.join(sides)}"
+    if not matched:
+        raise ValueError(f"{problem}: no video has both; do the names agree?")
+    # A class that is missing as a whole is named, since figures need both.
     for kind, all_of_kind in by_class(labels).items():
         if all_of_kind and set(all_of_kind) <= set(unscored):
-            said += f". All {len(all_of_kind):,} {kind} videos of the labels are among them"
+            problem += f". All {len(all_of_kind):,} {kind} videos of the labels are among them"
     if not allow_missing:
         raise ValueError(
-            f"{said}. Figures of the other {both:,} videos alone cannot be compared with those of "
-            "the whole set; --allow_missing gives them"
+            f"{problem}. Figures of the other {matched:,} videos alone cannot be compared with "
+            "those of the whole set; --allow_missing gives them"
         )
-    warnings.warn(f"left out: {said}. The figures are of {both:,} videos", stacklevel=3)
+    warnings.warn(f"left out: {problem}. The figures are of {matched:,} videos", stacklevel=3)
 
 
 def by_class(labels: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     """Names of the videos with an anomalous frame (`anomalous`) and of the others (`normal`)."""
-    anomalous = [name for name, own in labels.items() if np.any(own)]
+    anomalous = [name for name, frame_labels in labels.items() if np.any(frame_labels)]
     return {"anomalous": anomalous, "normal": sorted(set(labels) - set(anomalous))}
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
+    """The first `most` names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
 
@@ -441,7 +461,7 @@ def add_input_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, float]:
-    """Reads, measures and returns what the command prints."""
+    """Reads and measures score files, and returns the figures that the command prints."""
     videos = score_files.read_folder(args.scores, args.expansion)
     videos, left_out = match_labels(videos, args.labels, args.allow_missing)
     figures = evaluate(videos, args.threshold, args.pairings, args.seed)

@@ -67,7 +67,8 @@ from vadjax.metrics.region_files import MeasuredVideos, frame_counts, read_video
 from vadjax.runtime import command, replacing
 from vadjax.scores.figures import Figure
 
-UNLIKE = 4  # times as wide and as high as the other side: not the same pictures
+UNLIKE = 4  # one side reaches so many times as far in both directions: other pictures
+# Name of the stored array → field of `RegionCurve` (spec metrics §3b)
 STORED = {
     "region_bbox_fpr": "fpr",
     "region_bbox_tpr": "rbdr",
@@ -87,10 +88,10 @@ def measure(
     min_area: int = 1,
     frame_size: tuple[int, int] | None = None,
 ) -> RegionCurve:
-    """The curves of detections or, where there are none, of maps.
+    """Computes the curves of detections or, where there are none, of maps.
 
     Args:
-      videos: what is measured.
+      videos: the videos, with detections or maps.
       alpha: share of its boxes that makes a track detected.
       beta: IoU that makes a box detected.
       ties: `"order"` or `"group"`, of detections (`region_boxes.curve`).
@@ -110,11 +111,11 @@ def measure(
 
 
 def areas(points: RegionCurve, tracks: str = "") -> dict[str, Figure]:
-    """RBDC and TBDC.
+    """RBDC and TBDC of curves.
 
     Args:
       points: the curves.
-      tracks: where the tracks are from, for the labels.
+      tracks: where the ground-truth tracks come from, for the labels; empty to leave it out.
     """
     where = f" ({tracks})" if tracks else ""
     label = "RBDC: area under the share of regions found, up to 1 false positive a frame"
@@ -127,6 +128,7 @@ def areas(points: RegionCurve, tracks: str = "") -> dict[str, Figure]:
 def figures(videos: MeasuredVideos, points: RegionCurve) -> dict[str, float]:
     """Areas, last rates and counts; the module docstring explains the names."""
     truth = region_boxes.gather(videos.tracks)
+    # The last rates are those at the lowest threshold, that is with all detections.
     last = {"rbdr": points.rbdr, "tbdr": points.tbdr, "fpr": points.fpr}
     counts = {"videos": len(videos.names), "frames": videos.num_frames}
     if videos.maps is None:
@@ -145,8 +147,8 @@ def pixel_figures(videos: MeasuredVideos, masks: Mapping[str, Masks]) -> dict[st
     """Pixel-level figures of maps.
 
     Raises:
-      ValueError: a video without masks, masks without a video, another number of them than frames,
-        or frames or pixels of one class only.
+      ValueError: a video has no masks, masks have no video, there are more or fewer masks than
+        frames, or all frames or all pixels have one class.
     """
     if missing := [name for name in videos.names if name not in masks]:
         raise ValueError(f"--masks: no masks of video {', '.join(missing[:5])}")
@@ -155,14 +157,15 @@ def pixel_figures(videos: MeasuredVideos, masks: Mapping[str, Masks]) -> dict[st
             f"--masks: masks of {len(masks)} videos, but maps of {len(videos.names)}; no map of "
             f"video {', '.join(extra[:5])}. Score these too, or move their masks elsewhere"
         )
-    own = [masks[name] for name in videos.names]
+    # The 40 % rule is an AUC of frames, each with the score that decides about it.
+    ordered = [masks[name] for name in videos.names]
     rows = [
         (mask.any(), pixel.frame_score(values, mask))
-        for values, mask in pixel.pairs(videos.maps, own)
+        for values, mask in pixel.pairs(videos.maps, ordered)
     ]
     points = frame.curve(*np.array(rows, np.float64).T)
     return {
-        "pixel_auc": pixel.pixel_auc(pixel.pairs(videos.maps, own)),
+        "pixel_auc": pixel.pixel_auc(pixel.pairs(videos.maps, ordered)),
         "pixel40_auc": frame.area(points),
         "pixel40_eer": frame.equal_error_rate(points),
     }
@@ -176,7 +179,7 @@ def write_curves(folder: pathlib.Path, points: RegionCurve) -> None:
 
 
 def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
-    """Names on stderr the videos of which one side is missing.
+    """Names on the standard error the videos that lack detections, tracks or both.
 
     Raises:
       ValueError: there are tracks of a video and no detections, and that is not allowed.
@@ -184,6 +187,7 @@ def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
     undetected = sorted(videos.tracked - videos.detected)
     untracked = sorted(videos.detected - videos.tracked)
     agree = "" if videos.tracked & videos.detected else "; do the names of the files agree?"
+    # Tracks without detections would count as missed: an error, unless that is meant.
     if undetected:
         text = (
             f"{len(undetected):,} of {len(videos.tracked):,} videos with tracks have no "
@@ -195,11 +199,13 @@ def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
                 "--allow_missing)"
             )
         note(f"{text}; nothing is detected in them (--allow_missing)")
+    # Detections without tracks are a normal video.
     if untracked:
         note(
             f"{len(untracked):,} of {len(videos.detected):,} videos with detections have no "
             f"tracks, so they are normal: {_list(untracked)}{agree}"
         )
+    # Videos that are only counted.
     if neither := sorted(videos.counted - videos.detected - videos.tracked):
         note(
             f"{len(neither):,} videos of --num_frames have neither detections nor tracks, so they "
@@ -208,13 +214,15 @@ def check_sides(videos: MeasuredVideos, allow_missing: bool = False) -> None:
 
 
 def _list(names: list[str]) -> str:
+    """The first names, and "…" if there are more."""
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def warn_of_frames(videos: MeasuredVideos) -> None:
-    """Says so on stderr if boxes are in more frames than there are said to be."""
+    """Warns on the standard error if boxes lie in more frames than were given in all."""
     if videos.detections is None:
         return
+    # The last frame with a box of either side, of every video.
     sides = zip(videos.detections, videos.tracks, strict=True)
     last = [max(rows[:, 1].max(initial=-1) for rows in video) for video in sides]
     if videos.num_frames < (needed := int(sum(last)) + len(last)):
@@ -227,7 +235,7 @@ def warn_of_frames(videos: MeasuredVideos) -> None:
 
 
 def warn_of_scale(videos: MeasuredVideos) -> None:
-    """Says so on stderr if detections and tracks are obviously of pictures of another size."""
+    """Warns on the standard error if detections and tracks reach over pictures of other sizes."""
     if not videos.detections:
         return
     sides = [
@@ -235,6 +243,7 @@ def warn_of_scale(videos: MeasuredVideos) -> None:
     ]
     if not all(map(len, sides)):
         return
+    # How far the boxes of both sides reach to the right and down.
     (width, height), (true_width, true_height) = (side[:, 4:].max(0) + 1 for side in sides)
     ratios = np.array([width / true_width, height / true_height])
     if (ratios > UNLIKE).all() or (ratios < 1 / UNLIKE).all():
@@ -245,7 +254,7 @@ def warn_of_scale(videos: MeasuredVideos) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
-    """Reads, measures and returns what the command prints."""
+    """Reads and measures the files, and returns the figures that the command prints."""
     # How the files are to be read.
     flags = ("--detection_columns", "--first_frame"), ("--track_columns", "--first_track_frame")
     layouts = (
@@ -257,7 +266,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         raise ValueError(
             f"--detection_columns: for tables, and {args.detections} is read as {form}"
         )
-    # Both sides, and what does not fit together.
+    # Both sides of the comparison, and whether they fit together.
     videos = read_videos(
         args.detections,
         args.tracks,
@@ -275,7 +284,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     warn_of_frames(videos)
     if args.masks and videos.maps is None:
         raise ValueError("--masks: pixel-level figures need maps, and these are boxes")
-    # The curves, the figures, and the settings that they depend on.
+    # The curves, the figures, and the settings on which they depend.
     points = measure(
         videos,
         args.alpha,
@@ -285,23 +294,25 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         min_area=args.min_area,
         frame_size=args.frame_size,
     )
-    found = figures(videos, points)
+    results = figures(videos, points)
     if args.masks:
         lengths = map(len, videos.maps)
         counts = dict(zip(videos.names, lengths, strict=True))
-        found |= pixel_figures(videos, open_masks(args.masks, counts))
+        results |= pixel_figures(videos, open_masks(args.masks, counts))
     if args.curves:
         write_curves(args.curves, points)
     settings = {"alpha": args.alpha, "beta": args.beta}
     settings |= {"ties": args.ties} if videos.maps is None else {"min_area": args.min_area}
-    return found | settings
+    return results | settings
 
 
 def _columns(text: str) -> tuple[str, ...]:
+    """Names of columns, parted by commas."""
     return tuple(name.strip() for name in text.split(","))
 
 
 def _size(text: str) -> tuple[int, int]:
+    """(H, W) from `HEIGHTxWIDTH`."""
     parts = text.split("x")
     if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}; expected HEIGHTxWIDTH, for example 240x360")
@@ -309,13 +320,14 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
+    """The parser of the command line."""
+    command_line = argparse.ArgumentParser(
         prog="python -m vadjax.metrics.region",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = made.add_argument
+    add = command_line.add_argument
+    # Both sides, and what is counted as detected.
     add("detections", type=pathlib.Path, help="folder of text or score files, one a video")
     add("tracks", type=pathlib.Path, help="folder of text files with the ground truth")
     add(
@@ -336,6 +348,23 @@ def parser() -> argparse.ArgumentParser:
         "for all of them (group)",
     )
     add("--allow_missing", action="store_true", help="videos with tracks may have no detections")
+    _add_file_flags(command_line)
+    _add_map_flags(command_line)
+    add(
+        "--curves",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="write the curves as .npy there; "
+        "python -m vadjax.metrics.compute_auc gives the area of two of them",
+    )
+    add("--json", action="store_true", help="print JSON")
+    return command_line
+
+
+def _add_file_flags(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how detections and tracks are read."""
+    add = command_line.add_argument
+    # The format, what columns hold, where frames begin, and which boxes are read.
     add("--detection_format", choices=FORMATS, help="see above (as the files look)")
     add("--images", type=pathlib.Path, metavar="FILE.json", help="images of COCO's results")
     add(
@@ -363,6 +392,12 @@ def parser() -> argparse.ArgumentParser:
         choices=("boxes", "map"),
         help="which of both in score files (boxes, if the first file has them)",
     )
+
+
+def _add_map_flags(command_line: argparse.ArgumentParser) -> None:
+    """Adds the flags for maps; `--frame_size` is also that of boxes."""
+    add = command_line.add_argument
+    # How maps become regions, and the masks that pixels are compared with.
     add("--thresholds", type=int, default=200, help="of a map: number of quantiles (200)")
     add("--min_area", type=int, default=1, help="of a map: leave out regions of fewer pixels (1)")
     add(
@@ -378,26 +413,17 @@ def parser() -> argparse.ArgumentParser:
         type=pathlib.Path,
         help="folder of VIDEO/*.png, VIDEO_gt/*.bmp or VIDEO.npy: pixel-level figures",
     )
-    add(
-        "--curves",
-        type=pathlib.Path,
-        metavar="FOLDER",
-        help="write the curves as .npy there; "
-        "python -m vadjax.metrics.compute_auc gives the area of two of them",
-    )
-    add("--json", action="store_true", help="print JSON")
-    return made
 
 
 def main(argv: list[str] | None = None) -> None:
     """Prints the figures of a folder of detections or maps, as a table or as JSON."""
     args = parser().parse_args(argv)
     with notes_last():
-        found = command.report_errors(run, args)
+        results = command.report_errors(run, args)
         if args.json:
-            print(json.dumps(found, indent=1))
+            print(json.dumps(results, indent=1))
             return
-        for name, value in found.items():
+        for name, value in results.items():
             shown = f"{value:.6f}" if isinstance(value, float) else value
             print(f"{name:20} {f'{shown:,}' if isinstance(shown, int) else shown}")
 

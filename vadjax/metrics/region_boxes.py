@@ -1,13 +1,14 @@
 """RBDC and TBDC of boxes with scores (spec metrics §3, §3a).
 
-A ground-truth box is detected by a detection of its frame with IoU >= beta; a track is detected
-when a share >= alpha of its boxes is; a detection that overlaps no box of its frame so far is a
-false positive. The curves have one point a detection, in the order of falling scores, or one a
-distinct score.
+A ground-truth box is detected by a detection of its frame with IoU >= beta. A track is detected
+when a share >= alpha of its boxes is. A detection whose IoU with every box of its frame is below
+beta is a false positive. The curves have one point for each detection, in the order of falling
+scores, or one for each distinct score.
 
-They follow from ranks: a box is detected at the smallest rank of a detection that hits it, a track
-at the m-th smallest of its boxes' ranks, where m boxes are the share alpha; cumulative sums do the
-rest. So the cost is that of sorting plus the pairs of detections and boxes in the same frame.
+The curves follow from ranks. A box is detected at the smallest rank of a detection that hits it; a
+track at the m-th smallest of its boxes' ranks, where m boxes are the share alpha. The rates are
+cumulative sums over the ranks. So the cost is that of sorting, plus the pairs of detections and
+boxes in the same frame.
 """
 
 import dataclasses
@@ -49,7 +50,10 @@ class RegionCurve:
         return area(self.fpr, self.tbdr)
 
     def whole(self) -> "RegionCurve":
-        """With a first point (0, 0) and, if the last FPR is below 1, the last rates at FPR 1."""
+        """The curve with a first point (0, 0), and an end at FPR 1 if it stops before.
+
+        The point at FPR 1 has the last rates.
+        """
         end = [1.0] if not len(self.fpr) or self.fpr[-1] < 1 else []
         last = [self.rbdr[-1:], self.tbdr[-1:]] if len(self.fpr) else [[0.0], [0.0]]
         rates = zip((self.rbdr, self.tbdr), last, strict=True)
@@ -95,11 +99,13 @@ def gather(tracks: Sequence[np.ndarray]) -> Truth:
         raise ValueError("no ground-truth boxes, so RBDC and TBDC are undefined")
     if degenerate(rows[:, 2:]).any():
         raise ValueError("a ground-truth box has a width or height of 0 or less")
+    # By video, frame and track; of rows with the same key the last one in the file stays.
     keys = np.stack([video, rows[:, 1].astype(np.int64), rows[:, 0].astype(np.int64)])
     order = np.lexsort(keys[::-1])  # stable: duplicates stay in the order of the file
     keys, rows = keys[:, order], rows[order]
     last = np.append((np.diff(keys) != 0).any(0), True)
     keys, rows = keys[:, last], rows[last]
+    # Track numbers begin anew in each video, so pairs (video, track) are numbered.
     _, track = np.unique(keys[[0, 2]], axis=1, return_inverse=True)
     return Truth(keys[0], keys[1], rows[:, 2:], track, np.bincount(track))
 
@@ -120,8 +126,9 @@ def curve(
       num_frames: frames of all videos, normal ones included.
       alpha: share of its boxes that makes a track detected, above 0, up to 1.
       beta: IoU that makes a box detected, above 0, up to 1.
-      ties: `"order"`, one point a detection, equal scores in the order of videos and rows as in
-        the common program; `"group"`, one point a distinct score, which follows no order.
+      ties: `"order"`, one point for each detection, where equal scores stay in the order of videos
+        and rows, as in the common program; `"group"`, one point for each distinct score, which
+        depends on no order.
 
     Raises:
       ValueError: a NaN score, a box without a pixel inside, no ground truth, or an argument out of
@@ -137,18 +144,21 @@ def curve(
         raise ValueError("a score is NaN")
     if degenerate(rows[:, 2:]).any():
         raise ValueError("a detection has a width or height of 0 or less")
+    # The rank of each detection by falling score, from 0.
     falling = -rows[:, 0]
     order = np.argsort(falling, kind="stable")
     rank = np.empty(len(rows), np.int64)
     rank[order] = np.arange(len(rows))
+    # How many boxes and tracks are detected at each rank.
     matched, first = _match(video, rows, truth, rank, beta)
-    found = np.bincount(first, minlength=len(rows) + 1)[:-1]  # the last: never detected
+    detected = np.bincount(first, minlength=len(rows) + 1)[:-1]  # without those never detected
     ranks = track_ranks(truth, first, alpha)
     tracked = np.bincount(ranks, minlength=len(rows) + 1)[:-1]
+    # Cumulative sums over the ranks, divided by frames, boxes and tracks.
     points = RegionCurve(
         -falling[order],
         np.cumsum(~matched[order]) / num_frames,
-        np.cumsum(found) / len(truth.boxes),
+        np.cumsum(detected) / len(truth.boxes),
         np.cumsum(tracked) / len(truth.sizes),
     )
     return points if ties == "order" else _grouped(points)
@@ -166,16 +176,21 @@ def check_shares(alpha: float, beta: float, num_frames: int) -> None:
 def _match(
     video: np.ndarray, rows: np.ndarray, truth: Truth, rank: np.ndarray, beta: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections hit a box, and the smallest rank that hits each box (else their number)."""
+    """Which detections hit a box, and the smallest rank of a detection that hits each box.
+
+    The rank of a box that no detection hits is the number of detections.
+    """
+    # One number for each pair (video, frame); those of `truth` are sorted.
     stride = 1 + max(rows[:, 1].max(initial=0), truth.frame.max())
     keys = (truth.video * stride + truth.frame).astype(np.int64)
     matched = np.zeros(len(rows), bool)
     first = np.full(len(keys), len(rows))
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        own = (video[start : start + BLOCK] * stride + block[:, 1]).astype(np.int64)
-        left = np.searchsorted(keys, own)
-        counts = np.searchsorted(keys, own, side="right") - left
+        block_keys = (video[start : start + BLOCK] * stride + block[:, 1]).astype(np.int64)
+        # The boxes of the frame of each detection are neighbours in `truth`.
+        left = np.searchsorted(keys, block_keys)
+        counts = np.searchsorted(keys, block_keys, side="right") - left
         detection, box = _pairs(left, counts)
         hit = iou(block[detection, 2:], truth.boxes[box]) >= beta
         detection, box = detection[hit] + start, box[hit]
@@ -186,13 +201,15 @@ def _match(
 
 def _pairs(left: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All pairs (i, left[i] + j) with j below counts[i]."""
-    one = np.repeat(np.arange(len(counts)), counts)
+    index = np.repeat(np.arange(len(counts)), counts)
+    # The place of a pair in the list, less that of the first pair of the same i, is j.
     before = np.cumsum(counts) - counts
-    return one, np.arange(len(one)) - np.repeat(before - left, counts)
+    return index, np.arange(len(index)) - np.repeat(before - left, counts)
 
 
 def track_ranks(truth: Truth, first: np.ndarray, alpha: float) -> np.ndarray:
     """Rank at which every track is detected: the m-th smallest of its boxes' ranks `first`."""
+    # Boxes by track and then by rank, so that the m-th box of a track has the m-th smallest rank.
     order = np.lexsort((first, truth.track))
     start = np.cumsum(truth.sizes) - truth.sizes
     return first[order][start + boxes_needed(truth.sizes, alpha) - 1]
@@ -200,6 +217,7 @@ def track_ranks(truth: Truth, first: np.ndarray, alpha: float) -> np.ndarray:
 
 def boxes_needed(sizes: np.ndarray, alpha: float) -> np.ndarray:
     """Smallest m with m / n >= alpha for tracks of n boxes, by division as the original does."""
+    # Rounding can put the product on either side of a whole number; the division decides.
     needed = np.ceil(alpha * sizes).astype(np.int64)
     needed -= (needed - 1) / sizes >= alpha
     return needed + (needed / sizes < alpha)
@@ -215,15 +233,15 @@ def _grouped(points: RegionCurve) -> RegionCurve:
 def area(fpr: np.ndarray, rate: np.ndarray) -> float:
     """Area under rate(FPR) for FPR from 0 to 1 (spec metrics §3b; for §3a the same number).
 
-    Points are sorted by (FPR, rate) after (0, 0); where none reaches FPR 1 the last rate holds up
-    to there, else the curve is cut there between its neighbours.
+    Points are sorted by (FPR, rate), after a first point (0, 0). If no point reaches FPR 1, the
+    last rate holds up to there; else the curve is cut there, linearly between its neighbours.
 
     Args:
       fpr: float [n], 0 or more.
       rate: float [n].
 
     Raises:
-      ValueError: not two finite rows of the same length, or a negative FPR.
+      ValueError: they are not two finite rows of the same length, or an FPR is negative.
     """
     fpr, rate = np.asarray(fpr, np.float64), np.asarray(rate, np.float64)
     if fpr.ndim != 1 or fpr.shape != rate.shape:
@@ -234,6 +252,7 @@ def area(fpr: np.ndarray, rate: np.ndarray) -> float:
         order = np.lexsort((rate, fpr))
         fpr, rate = fpr[order], rate[order]
     fpr, rate = np.concatenate([[0.0], fpr]), np.concatenate([[0.0], rate])
+    # The rate at FPR 1: the last one, or that on the line between the points around it.
     kept = int(np.searchsorted(fpr, 1.0, side="right"))
     end = rate[-1]
     if kept < len(fpr):

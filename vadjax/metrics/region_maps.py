@@ -1,8 +1,9 @@
 """RBDC and TBDC of score maps: regions above falling thresholds (spec metrics §3b).
 
-At a threshold the parts of a frame's map at or above it that touch, also by corners, give one box
-each, and boxes are counted as in `region_boxes`. False positives need not grow as the threshold
-falls, since regions merge. A frame is labelled anew only where its own mask changes.
+At a threshold, cells of a frame's map at or above it that touch, also by corners, form a region.
+The bounding boxes of regions are counted as in `region_boxes`. False positives need not grow as the
+threshold falls, since regions merge. The regions of a frame are searched anew only at thresholds at
+which the mask of this frame changes.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def default_thresholds(maps: Sequence[np.ndarray], count: int = 200) -> np.ndarr
     """
     if count < 1:
         raise ValueError(f"{count} thresholds; expected at least 1")
-    values = np.concatenate([np.asarray(found).ravel() for found in maps])
+    values = np.concatenate([np.asarray(cells).ravel() for cells in maps])
     levels = np.quantile(values, np.append(np.arange(count) / count, 1.0))
     return np.unique(levels.astype(values.dtype))[::-1]
 
@@ -42,7 +43,7 @@ def curve(
     min_area: int = 1,
     frame_size: tuple[int, int] | None = None,
 ) -> RegionCurve:
-    """Curves of score maps, one point a threshold.
+    """Curves of score maps, one point for each threshold.
 
     Args:
       maps: of every video, [T, h, w], high = anomalous; compared in their own precision.
@@ -52,7 +53,7 @@ def curve(
       alpha: share of its boxes that makes a track detected, above 0, up to 1.
       beta: IoU that makes a box detected, above 0, up to 1.
       min_area: regions of fewer pixels of the frame are left out.
-      frame_size: (H, W) of the frames which the h x w cells cover; None if cells are pixels.
+      frame_size: (H, W) of the frames that the h x w cells cover; None if cells are pixels.
 
     Raises:
       ValueError: thresholds that rise, no ground truth, or an argument out of its range.
@@ -65,20 +66,26 @@ def curve(
     truth = gather(tracks)
     hits = np.zeros((len(truth.boxes), len(thresholds)), bool)
     false, frames = np.zeros(len(thresholds), np.int64), 0
+    # One map at a time, since `maps` may read each from its file when it is taken.
     for number in range(len(maps)):
-        found = np.asarray(maps[number])
-        own = slice(*np.searchsorted(truth.video, (number, number + 1)))
-        _check_inside(found, truth, own, frame_size)
-        edges = _edges(found.shape[1:], frame_size)
-        starts = own.start + np.searchsorted(truth.frame[own], np.arange(len(found) + 1))
-        for t, values in enumerate(found):
-            there = slice(starts[t], starts[t + 1])
+        cells = np.asarray(maps[number])
+        boxes_of_video = slice(*np.searchsorted(truth.video, (number, number + 1)))
+        _check_inside(cells, truth, boxes_of_video, frame_size)
+        edges = _edges(cells.shape[1:], frame_size)
+        # Where the boxes of each frame begin in `truth`, which is sorted by video and frame.
+        starts = boxes_of_video.start + np.searchsorted(
+            truth.frame[boxes_of_video], np.arange(len(cells) + 1)
+        )
+        for t, values in enumerate(cells):
+            boxes_of_frame = slice(starts[t], starts[t + 1])
+            # False positives and detected boxes of this frame at every threshold.
             steps, boxes = regions(values, thresholds, min_area, edges)
-            hit = iou(boxes[:, None], truth.boxes[None, there]) >= beta
+            hit = iou(boxes[:, None], truth.boxes[None, boxes_of_frame]) >= beta
             false += _spread(steps, ~hit.any(1)[:, None], len(thresholds))[:, 0]
-            hits[there] = _spread(steps, hit, len(thresholds)).T > 0
-        frames += len(found)
+            hits[boxes_of_frame] = _spread(steps, hit, len(thresholds)).T > 0
+        frames += len(cells)
     check_shares(alpha, beta, frames)
+    # A track is detected when the share alpha of its boxes is (spec metrics §3).
     counts = np.zeros((len(truth.sizes), len(thresholds)), np.int64)
     np.add.at(counts, truth.track, hits)
     tracked = (counts / truth.sizes[:, None] >= alpha).sum(0) / len(truth.sizes)
@@ -93,19 +100,21 @@ def _edges(cells: tuple[int, int], frame_size: tuple[int, int] | None):
 
 
 def _check_inside(
-    found: np.ndarray, truth: Truth, own: slice, frame_size: tuple[int, int] | None
+    cells: np.ndarray, truth: Truth, boxes_of_video: slice, frame_size: tuple[int, int] | None
 ) -> None:
-    """Refuses tracks that cannot belong to a map."""
-    if own.start == own.stop:
+    """Raises ValueError if tracks reach beyond the frames or the picture of a map."""
+    if boxes_of_video.start == boxes_of_video.stop:
         return
-    if (last := truth.frame[own].max()) >= len(found):
-        raise ValueError(f"a track has frame {last}, but the map has {len(found)} frames")
-    right, bottom = truth.boxes[own, 2].max(), truth.boxes[own, 3].max()
-    height, width = found.shape[1:]
-    if frame_size is None and (right >= width or bottom >= height):
+    if (last := truth.frame[boxes_of_video].max()) >= len(cells):
+        raise ValueError(f"a track has frame {last}, but the map has {len(cells)} frames")
+    # Without a size of the frames a cell is a pixel, so boxes must lie within the cells.
+    last_column = truth.boxes[boxes_of_video, 2].max()
+    last_row = truth.boxes[boxes_of_video, 3].max()
+    height, width = cells.shape[1:]
+    if frame_size is None and (last_column >= width or last_row >= height):
         raise ValueError(
-            f"tracks reach to column {right:g}, row {bottom:g}, but the map has {height} x {width} "
-            "cells; give the size of the frames (--frame_size HxW)"
+            f"tracks reach to column {last_column:g}, row {last_row:g}, but the map has {height} x "
+            f"{width} cells; give the size of the frames (--frame_size HxW)"
         )
 
 
@@ -124,17 +133,19 @@ def regions(
       edges: `cell_edges` of rows and columns; None if cells are pixels.
 
     Returns:
-      `(first threshold, number of boxes)` of every mask that differs from the one before, and the
-      boxes of all of them, float64 [n, 4], inclusive.
+      `(number of its first threshold, number of its boxes)` of every mask that differs from the one
+      before, and the boxes of all these masks, float64 [n, 4], inclusive.
     """
+    # The first threshold, in falling order, at which each cell is inside.
     rising = thresholds[::-1].astype(values.dtype)
     inside = np.searchsorted(rising, values.ravel(), side="right")  # thresholds up to the value
-    first = (len(thresholds) - inside).reshape(values.shape)  # the first that lets the cell in
+    first = (len(thresholds) - inside).reshape(values.shape)
+    # The mask changes only at thresholds that are the first of a cell.
     steps = np.flatnonzero(np.bincount(first.ravel(), minlength=len(thresholds))[: len(thresholds)])
     with one_thread():
-        found = [component_boxes(first <= step, min_area, edges) for step in steps]
-    counts = [(int(step), len(boxes)) for step, boxes in zip(steps, found, strict=True)]
-    return counts, np.concatenate([np.zeros((0, 4)), *found])
+        boxes = [component_boxes(first <= step, min_area, edges) for step in steps]
+    counts = [(int(step), len(rows)) for step, rows in zip(steps, boxes, strict=True)]
+    return counts, np.concatenate([np.zeros((0, 4)), *boxes])
 
 
 def _spread(steps: list[tuple[int, int]], flags: np.ndarray, count: int) -> np.ndarray:
@@ -145,7 +156,9 @@ def _spread(steps: list[tuple[int, int]], flags: np.ndarray, count: int) -> np.n
       flags: bool [n, flags] of its boxes.
       count: number of thresholds.
     """
-    totals = np.zeros((len(steps) + 1, flags.shape[1]), np.int64)  # the first: no mask yet
+    # The counts of each mask; row 0 is for thresholds above all values, which have no mask.
+    totals = np.zeros((len(steps) + 1, flags.shape[1]), np.int64)
     np.add.at(totals, np.repeat(np.arange(len(steps)), [n for _, n in steps]) + 1, flags)
+    # The mask of a threshold is the last one that begins at it or before.
     mask = np.searchsorted([step for step, _ in steps], np.arange(count), side="right")
     return totals[mask]

@@ -57,7 +57,7 @@ conv.defvjp(_conv_forward, _conv_backward)
 def conv_inference(
     x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
 ) -> jax.Array:
-    """As `conv`, where 1e-5 of the output's spread does not matter: faster on CPU."""
+    """As `conv`, but faster on CPU, with errors of about 1e-5 of the output's spread."""
     if not minimal_filtering.saves(x, w, strides, padding):
         return conv(x, w, strides, padding)
     default = functools.partial(plain.conv, strides=strides, padding=padding)
@@ -113,9 +113,13 @@ def conv_general_dilated(
     preferred_element_type=None,
     form=conv,
 ):
-    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`: `form` where it applies."""
-    ones = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
-    special = any(one != 1 for one in ones) or precision or preferred_element_type
+    """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`.
+
+    Calls `form` (`conv` or `conv_inference`) where that can do the convolution, and
+    `lax.conv_general_dilated` for dilations, groups, a precision or other dimensions.
+    """
+    factors = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
+    special = any(factor != 1 for factor in factors) or precision or preferred_element_type
     if special or rhs.ndim - 2 not in LAYOUTS:
         return lax.conv_general_dilated(
             lhs,
@@ -134,7 +138,8 @@ def conv_general_dilated(
         padding = lax.padtype_to_pads(lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding)
     padding = tuple(tuple(pair) for pair in padding)
     if rhs.ndim == 5 and lhs.shape[1] == 1 and sum(padding[0]) == rhs.shape[0] - 1:
-        rhs = rhs[padding[0][0]][None]  # a single frame: the other taps would see padding alone
+        # For a single frame all temporal taps but one would see padding only.
+        rhs = rhs[padding[0][0]][None]
         padding = (0, 0), *padding[1:]
     return form(lhs, rhs, tuple(window_strides), padding)
 
@@ -143,29 +148,30 @@ conv_general_inference = functools.partial(conv_general_dilated, form=conv_infer
 
 
 def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more):
-    """As `conv_general_dilated` of volumes that follow one another in time, none seeing another.
+    """As `conv_general_dilated`, of volumes joined in time and each convolved separately.
 
     Args:
       x: [B, sum(lengths), H, W, C].
       w: kernel [kt, kh, kw, C, F].
-      strides: with padding and all else as of `jax.lax.conv_general_dilated`.
-      padding: of each volume.
-      options: passed on.
+      strides: as for `jax.lax.conv_general_dilated`.
+      padding: of each volume, likewise.
+      options: passed on to it.
       lengths: frames of each volume.
-      more: passed on.
+      more: passed on to it.
     """
     volumes = jnp.split(x, np.cumsum(lengths)[:-1], 1)
-    found = [conv_general_dilated(v, w, strides, padding, *options, **more) for v in volumes]
-    return jnp.concatenate(found, 1)
+    outputs = [conv_general_dilated(v, w, strides, padding, *options, **more) for v in volumes]
+    return jnp.concatenate(outputs, 1)
 
 
 def conv_frames(x: jax.Array, w: jax.Array, triples: Sequence[Sequence[int]]) -> jax.Array:
-    """3×3×3 convolution, padded in space, for frames whose neighbours in time are named.
+    """3×3×3 convolution, padded in space, of frames that are given with their neighbours in time.
 
     Args:
       x: [B, T, H, W, C].
       w: kernel [3, 3, 3, C, F].
-      triples: [M, 3], the frames that the three temporal taps see; -1 = one of zeros.
+      triples: [M, 3], indices of the frames that the three temporal taps see; -1 is a frame of
+        zeros.
 
     Returns:
       [B, M, H, W, F].

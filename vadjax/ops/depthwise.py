@@ -1,4 +1,4 @@
-"""Depthwise convolution of pictures: each channel by a kernel of its own."""
+"""Depthwise convolution of pictures: every channel has its own kernel."""
 
 import functools
 
@@ -27,11 +27,11 @@ def depthwise(
       rhs: kernel [kh, kw, 1, C].
       window_strides: one per dimension.
       padding: "SAME", "VALID", or (before, after) per dimension.
-      lhs_dilation: none is known here.
-      rhs_dilation: none is known here.
+      lhs_dilation: must be None or ones.
+      rhs_dilation: must be None or ones.
       dimension_numbers: ignored; the layout is the one above.
       feature_group_count: C.
-      **options: ignored, further ones of Flax.
+      **options: further arguments of Flax, ignored.
 
     Returns:
       [B, H', W', C].
@@ -46,6 +46,7 @@ def depthwise(
         raise ValueError(f"depthwise: {feature_group_count} groups, kernel {rhs.shape}")
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
+    # One form for CPU, XLA's grouped convolution elsewhere.
     size = {"strides": tuple(window_strides), "padding": tuple(map(tuple, padding))}
     default = functools.partial(plain.conv, groups=lhs.shape[-1], **size)
     return lax.platform_dependent(lhs, rhs, cpu=functools.partial(shifted, **size), default=default)

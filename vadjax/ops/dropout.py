@@ -1,4 +1,4 @@
-"""Which values dropout keeps. The probability to keep is rounded to 1 / 65,536, on every device."""
+"""Masks of dropout. The probability to keep a value is rounded to 1 / 65,536, on every device."""
 
 import functools
 
@@ -15,20 +15,20 @@ def kept(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
 
 
 def kept_in_time(rng: jax.Array, shape: tuple[int, int, int], rate: float) -> jax.Array:
-    """As `kept` of shape [R, T, C], each of the T snippets drawn with a key of its own."""
+    """As `kept` for the shape [R, T, C], with a separate key for each of the T snippets."""
     rows, length, channels = shape
     draw = functools.partial(kept, shape=(rows, channels), rate=rate)
     keys = jax.random.split(rng, length)
-    # On CPU in a loop: else the words are kept for the gradient, not the mask.
+    # On CPU in a loop: otherwise the random words, not the mask, are kept for the gradient.
     loop = functools.partial(lax.map, draw)
     return lax.platform_dependent(keys, cpu=loop, default=jax.vmap(draw)).swapaxes(0, 1)
 
 
 def scaled(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
-    """Factors, float32 of that shape: 0 with probability `rate`, else one over that of keeping."""
+    """Factors, float32 of that shape: 0 with probability `rate`, else 1 / (probability to keep)."""
     return jnp.where(kept(rng, shape, rate), jnp.float32(words.COUNT / _kept_words(rate)), 0)
 
 
 def _kept_words(rate: float) -> int:
-    """How many of the words mean that a value is kept."""
+    """Number of the 65,536 words that mean "keep"."""
     return round((1 - rate) * words.COUNT)

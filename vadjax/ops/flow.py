@@ -43,7 +43,7 @@ def make_flow(method: str = "dis") -> Flow:
       ImportError: TV-L1 without scikit-image.
     """
     if method == "dis":
-        # Each call has its own object: one object starts from the flow it found before.
+        # Each call makes a new object: an old one would start from the flow of its last call.
         return lambda one, two: _dis().calc(one, two, None)
     if method == "tvl1":
         try:
@@ -86,7 +86,7 @@ def targets(flow: np.ndarray, tau: float) -> Motion:
     """Motion of one volume.
 
     Args:
-      flow: [..., 2], u to the right and v down, pixels a frame; all leading axes are pooled.
+      flow: [..., 2], u to the right and v down, pixels a frame; all vectors count alike.
       tau: pixels a frame from which a pixel counts as moving.
 
     Raises:
@@ -98,6 +98,7 @@ def targets(flow: np.ndarray, tau: float) -> Motion:
     speed = np.hypot(u, v)
     if not np.isfinite(speed).all():
         raise ValueError("flow holds NaN or infinite numbers")
+    # ang_b = moving pixels in bin b / moving pixels; mag_b = their mean speed; bkg = still share.
     moving = speed >= tau
     direction = directions(u[moving], v[moving])
     count = np.bincount(direction, minlength=BINS)
@@ -107,24 +108,25 @@ def targets(flow: np.ndarray, tau: float) -> Motion:
     )
 
 
-SPEEDS = ("moving", "fastest", "p99", "all")  # what `speeds` gives, in this order
+SPEEDS = ("moving", "fastest", "p99", "all")  # columns of `speeds`, in this order
 FASTEST, LEAST_MOVING = 0.05, 0.02  # shares of the pixels of a volume
 
 
 def speeds(speed: np.ndarray, tau: float) -> np.ndarray:
-    """Robust speeds of volumes: unlike the mean of a direction's few pixels they are not wild.
+    """Robust speeds of volumes, which vary less than the mean over a direction's few pixels.
 
     `moving`: mean of the pixels that move, 0 where fewer than 2 % do; `fastest`: mean of the
     fastest 5 % of all pixels; `p99`: 99th percentile (the smallest of the fastest 1 %); `all`: mean
     of all.
 
     Args:
-      speed: [N, pixels], pixels a frame, of N volumes; it is put in another order.
+      speed: [N, pixels], pixels a frame, of N volumes; it is reordered in place.
       tau: pixels a frame from which a pixel counts as moving.
 
     Returns:
       float64 [N, 4], in the order of `SPEEDS`.
     """
+    # The means first: the partition below reorders the pixels.
     pixels = speed.shape[1]
     fastest, top = max(1, round(FASTEST * pixels)), max(1, round((1 - 0.99) * pixels))
     moving = speed >= tau

@@ -25,7 +25,12 @@ def adagrad(
     """Adagrad as `torch.optim.Adagrad` computes it (spec mil §6).
 
     `g ← g + weight_decay * w;  s ← s + g²;  w ← w - lr * g / (sqrt(s) + eps)`, s from 0. A
-    coordinate whose gradient was always 0 stays where it is.
+    coordinate whose gradient was always 0 stays unchanged.
+
+    Args:
+      learning_rate: lr, or a schedule of it by the number of updates so far.
+      weight_decay: added to the gradient, of weights and biases alike.
+      eps: added outside the root.
     """
 
     def init(params):
@@ -44,12 +49,12 @@ def adagrad(
 
 
 def cosine_by_epoch(learning_rate: float, epochs: int, steps: int) -> optax.Schedule:
-    """Cosine annealing to 0 stepped once an epoch: torch's CosineAnnealingLR, T_max = epochs.
+    """Cosine annealing to 0, stepped once per epoch: torch's CosineAnnealingLR, T_max = epochs.
 
     Args:
       learning_rate: of the first epoch.
-      epochs: how many the run has.
-      steps: of the whole run.
+      epochs: number of epochs of the run.
+      steps: number of steps of the run; `steps // epochs` are one epoch.
 
     Raises:
       ValueError: fewer steps than epochs.
@@ -61,7 +66,7 @@ def cosine_by_epoch(learning_rate: float, epochs: int, steps: int) -> optax.Sche
 
 
 def multistep(learning_rate: float, milestones: Sequence[int], gamma: float) -> optax.Schedule:
-    """Multiplies the rate by `gamma` from each milestone (in steps) on, as torch's MultiStepLR."""
+    """Multiplies the rate by `gamma` at each milestone (a step), as torch's MultiStepLR."""
     return optax.piecewise_constant_schedule(learning_rate, dict.fromkeys(milestones, gamma))
 
 
@@ -74,7 +79,7 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam as `torch.optim.Adam` computes it: `weight_decay * w` is added to the gradient.
 
-    So the decay goes through the moments (spec s3r §6), unlike that of `optax.adamw`.
+    The decay therefore enters the moments (spec s3r §6), unlike that of `optax.adamw`.
     """
     return optax.chain(
         optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1, b2, eps)

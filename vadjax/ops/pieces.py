@@ -1,4 +1,4 @@
-"""A large batch, treated so that it costs no more memory than a device is fast with."""
+"""Large batches in pieces that fit the cache, where that is faster."""
 
 import functools
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from vadjax.ops.cpu.pieces import in_pieces
 
 
 def by_sample(function: Callable, x: jax.Array, size: int) -> Any:
-    """`function` of a batch; on CPU a few samples go through all of it before the next.
+    """Applies a function to a batch; on CPU to a few samples at a time.
 
     Args:
       function: of [n, ...] to a tree of arrays [n, ...]; it treats each sample by itself.
       x: [B, ...].
-      size: bytes that a sample needs at a time.
+      size: bytes of memory that a sample needs at a time.
 
     Returns:
-      What `function` gives for all of x.
+      The same as `function(x)`.
     """
     cpu = functools.partial(in_pieces, function, size=size)
     return lax.platform_dependent(x, cpu=cpu, default=function)

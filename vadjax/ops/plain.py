@@ -1,6 +1,6 @@
-"""Operations as XLA has them: what GPU and TPU get, and what the forms for CPU are made of.
+"""Operations as XLA has them: used on GPU and TPU, and by the forms for CPU.
 
-Models take the operations of `vadjax.ops.conv` and its neighbours, which choose the form.
+Models call the operations of `vadjax.ops.conv` and its neighbours, which choose the form.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def conv(
       w: the kernel.
       strides: one for each spatial dimension.
       padding: (before, after) for each spatial dimension.
-      groups: of channels that do not see one another.
+      groups: number of groups of channels that are convolved separately.
     """
     layout = LAYOUTS[w.ndim - 2]
     return lax.conv_general_dilated(
@@ -54,7 +54,7 @@ def conv_frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
 
 
 def with_zeros(x: jax.Array) -> jax.Array:
-    """Frames [B, T + 1, ...] of [B, T, ...]: the last one, which -1 names, is zeros."""
+    """Frames [B, T + 1, ...] of x [B, T, ...]: the last one, at index -1, is zeros."""
     return jnp.pad(x, [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))
 
 

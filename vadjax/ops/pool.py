@@ -1,12 +1,12 @@
 """Maximum over windows, with gradients that never compare a value with a maximum.
 
 A gradient that asks which value equals the maximum can be wrong inside large steps on CPU. The
-reason is inferred: XLA (jax 0.10.2) computes a value again wherever it is used, rounded
-differently, so nothing equals the maximum that was computed elsewhere and the gradient is lost. The
-gradient of `jnp.maximum` asks so, and with it that of a maximum of slices. Here windows that lie
-side by side keep the place of their first largest value (`max_pool`), and all others take the
-gradient of `lax.reduce_window` (`max_pool3d`). Both give the gradient of a window to the first of
-equal largest values, as torch does.
+reason is inferred: XLA (jax 0.10.2) may compute a value again where it is used, rounded
+differently, so that nothing equals the maximum computed elsewhere and the gradient is lost. The
+gradient of `jnp.maximum` is of this kind, and with it that of a maximum of slices. Here adjacent
+windows keep the place of their first largest value (`max_pool`), and all others take the gradient
+of `lax.reduce_window` (`max_pool3d`). Both give the gradient of a window to the first of equal
+largest values, as torch does.
 """
 
 import functools
@@ -23,7 +23,7 @@ from vadjax.ops.cpu import pool as on_cpu
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: jax.Array, window: tuple[int, ...] = (2, 2)) -> jax.Array:
-    """Maximum of windows that lie side by side.
+    """Maximum of adjacent windows that do not overlap.
 
     Args:
       x: [B, *sides, C], each side a multiple of the window's.
@@ -58,7 +58,8 @@ def _place_of_first(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
     """Rank of the first largest value within each window, int8 [B, *(side / size), C]."""
     split = _split(x, window)
     candidates = [(split[_at(place)], rank) for rank, place in enumerate(np.ndindex(*window))]
-    # Winners of neighbours meet, as in a cup; only a larger value beats an earlier one.
+    # Neighbours are compared in pairs, as in a knockout tournament; only a larger value beats an
+    # earlier one, so that of equal values the first wins.
     while len(candidates) > 1:
         pairs = zip(candidates[::2], candidates[1::2], strict=False)
         rest = candidates[2 * (len(candidates) // 2) :]
@@ -83,13 +84,14 @@ def _at(place: tuple[int, ...]) -> tuple:
 
 
 def _max_pool_backward(window, place, gradient):
-    """Each window's gradient goes where its place says."""
+    """Each window's gradient goes to the place that the forward pass kept; all others get 0."""
+    # Rank of every value in its window, as an array that broadcasts over all windows.
     inner = tuple(size for k in window for size in (1, k))  # (1, 2, 1, 2) for squares
     ranks = jnp.arange(math.prod(window), dtype=jnp.int8).reshape(1, *inner, 1)
-    wide = [2 * axis + 2 for axis in range(len(window))]
+    inner_axes = [2 * axis + 2 for axis in range(len(window))]
     spread = jnp.where(
-        jnp.expand_dims(place, wide) == ranks,
-        jnp.expand_dims(gradient, wide),
+        jnp.expand_dims(place, inner_axes) == ranks,
+        jnp.expand_dims(gradient, inner_axes),
         jnp.zeros((), gradient.dtype),
     )
     sides = (n * k for n, k in zip(place.shape[1:-1], window, strict=True))

@@ -1,4 +1,4 @@
-"""Operations that lose less to the rounding of float32 than the usual ones."""
+"""Operations with smaller rounding errors in float32 than the usual ones."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,10 @@ from vadjax.ops.cpu.blocks import in_blocks
 
 @jax.custom_vjp
 def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Product [..., F] of x [..., D] and kernel [D, F], float32 in blocks of D on every device."""
+    """Product [..., F] of x [..., D] and kernel [D, F]; float32 is summed in blocks of D.
+
+    The blocks are the same on every device.
+    """
     if jnp.result_type(x, kernel) != jnp.float32:
         return jnp.dot(x, kernel)
     return in_blocks(x, kernel)
@@ -19,7 +22,7 @@ def _dot_forward(x, kernel):
 
 
 def _dot_backward(residuals, gradient):
-    """That of one product: the gradients of the blocks would be put together again."""
+    """Gradient of the plain product; that of the blocks would have to be joined again."""
     return jax.vjp(jnp.dot, *residuals)[1](gradient)
 
 
@@ -27,17 +30,17 @@ dot.defvjp(_dot_forward, _dot_backward)
 
 
 def dot_general(x: jax.Array, kernel: jax.Array, dimensions, precision=None) -> jax.Array:
-    """`dot` as `flax.linen.Dense` asks for it: the last axis of x with the first of the kernel."""
+    """`dot` with the signature that `flax.linen.Dense(dot_general=...)` expects."""
     del dimensions, precision
     return dot(x, kernel)
 
 
 @jax.custom_jvp
 def sigmoid(x: jax.Array) -> jax.Array:
-    """`1 / (1 + exp(-x))`, with a derivative that is as precise where the result is nearly 1.
+    """`1 / (1 + exp(-x))` with a derivative that stays precise where the result is nearly 1.
 
-    The usual derivative `y (1 - y)` takes the rounding of y, 6e-8 in float32, as part of 1 - y:
-    at 0.9999 that is an error of 6e-4.
+    In the usual derivative `y (1 - y)` the rounding error of y, 6e-8 in float32, becomes an error
+    of 1 - y: at y = 0.9999 that is 6e-4 of it. Here 1 - y is computed as `sigmoid(-x)`.
     """
     return jax.nn.sigmoid(x)
 

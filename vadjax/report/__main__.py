@@ -14,7 +14,7 @@ from vadjax.scores import files
 
 
 def run(args: argparse.Namespace) -> tuple[pathlib.Path, dict]:
-    """Reads, measures and draws; the path of the page, and what was measured."""
+    """Reads, measures and draws; returns the path of the page, and the summary it shows."""
     videos = files.read_folder(args.scores, args.expansion)
     videos, left_out = frame.match_labels(videos, args.labels, args.allow_missing)
     summary = page.summarize(args.scores, videos, left_out)
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vadjax.report", description=__doc__)
     parser.add_argument("scores", type=pathlib.Path, help="folder of VIDEO.npz files")
     parser.add_argument("--out", type=pathlib.Path, help="folder to write (default: beside them)")
+    # Labels and expansion are as of the frame metrics, which the report shows.
     frame.add_input_flags(parser)
     parser.add_argument("--videos", type=int, default=12, help="draw so many best and worst (12)")
     parser.add_argument(

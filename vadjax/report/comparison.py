@@ -1,4 +1,4 @@
-"""Whether runs may be averaged: in what else than the seed they differ."""
+"""Whether runs may be averaged, which they may if they differ in the seed alone."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ from vadjax.formats.regular import is_there
 from vadjax.runtime.policy import HARMLESS
 from vadjax.runtime.provenance import KEY, flatten
 
-# First parts of the names of fields that may differ: compared in another way, or harmless
+# Prefixes of fields that may differ, since they are harmless or compared in another way
 OF_ONE_RUN = (
     "seed",
     "data.dir",
@@ -38,17 +38,19 @@ SUMMARY = {
     "untrained?": ({...: FIGURE}, None),
     f"{KEY}?": (MADE, None),
 }
-OF_OTHERS = re.compile(r"[^:]+|(auc|auc_minmax):.*", re.DOTALL)  # figures of other scores
+# Names of figures: those with a colon are figures of alternative scores
+OF_OTHERS = re.compile(r"[^:]+|(auc|auc_minmax):.*", re.DOTALL)
 
 
 class Run(NamedTuple):
     """A run that was measured.
 
     Attributes:
-      name: for the heading of its column.
-      summary: what is in its `metrics.json`.
-      fields: of its config, by dotted name; empty if it is not known.
-      digests: of its dataset, and of the prepared objects if it has such; empty if not known.
+      name: name of its folder, the heading of its column.
+      summary: content of its `metrics.json`.
+      fields: fields of its config, by dotted name; empty if the config is not known.
+      digests: digests of its dataset, and of the prepared objects if it has some; empty if not
+        known.
     """
 
     name: str
@@ -78,9 +80,10 @@ def read_run(folder: str | pathlib.Path) -> Run:
         if SHARES.fullmatch(name) and value is not None and (value < 0 or value > 1):
             raise ValueError(f"{path}: {name} is {value:g}; expected 0 to 1")
     made = summary.get(KEY) or {}
+    # Summaries hold config and digests; beside older ones, or above, lies the config alone.
     config = made.get("config")
     digests = [made[name]["sha256"] for name in ("dataset", "objects") if made.get(name)]
-    for older in (folder, folder.parent):  # of an evaluation, the run is the folder above
+    for older in (folder, folder.parent):  # an evaluation lies in the folder of its run
         if config is None and is_there(older / "config.json"):
             config = _read_json(older / "config.json")
             digests = [config["dataset_digest"]] if config.get("dataset_digest") else []
@@ -92,37 +95,39 @@ def _read_json(path: pathlib.Path) -> dict:
 
 
 def differences(runs: Sequence[Run]) -> list[str]:
-    """In what the runs differ, but for the seed and for which split of one set they used.
+    """In what the runs differ, apart from the seed and from which split of one set they used.
 
     Returns:
-      A line for every field, with the values; empty where their mean says something.
+      A line for every field, with the values; empty where a mean of the runs makes sense.
     """
+    # The values of all runs by field: what was measured, and the configs if all are known.
     values = {name: [run.summary.get(name) for run in runs] for name in ("system", "split")}
     values["selected_on_test"] = [bool(run.summary.get("selected_on_test")) for run in runs]
     values["step"] = ["selected" if _selected(run) else run.summary.get("step") for run in runs]
     values["dataset"] = _datasets(runs)
-    if all(run.fields for run in runs):  # an older run may not say its config
+    if all(run.fields for run in runs):  # an older run may have no config
         names = {name for run in runs for name in run.fields if not name.startswith(OF_ONE_RUN)}
         for name in sorted(names):
             values[name] = [run.fields.get(name, "absent") for run in runs]
     lines = [
-        f"{name}: {', '.join(text[:LENGTH] for text in _distinct(own))}"
-        for name, own in values.items()
-        if len(_distinct(own)) > 1
+        f"{name}: {', '.join(text[:LENGTH] for text in _distinct(of_runs))}"
+        for name, of_runs in values.items()
+        if len(_distinct(of_runs)) > 1
     ]
+    # Two runs of one seed on one set are no independent runs.
     seeds = [(run.summary.get("seed"), run.summary.get("data")) for run in runs]
-    if twice := sorted({str(seed) for seed, data in seeds if seeds.count((seed, data)) > 1}):
-        lines.append(f"seed: {', '.join(twice)} more than once")
+    if repeated := sorted({str(seed) for seed, data in seeds if seeds.count((seed, data)) > 1}):
+        lines.append(f"seed: {', '.join(repeated)} more than once")
     return lines
 
 
 def _selected(run: Run) -> bool:
-    """Whether the step was selected by what is held out or by the test split, so it may differ."""
+    """Whether the step was selected by held-out or test data, so that it may differ."""
     return "best step" in str(run.summary["title"])
 
 
 def _datasets(runs: Sequence[Run]) -> list[str]:
-    """Name of the dataset of each run, with its digest where the names are the same."""
+    """Name of the dataset of each run, with digests unless the runs used splits of one set."""
     names = [str(run.summary.get("data")) for run in runs]
     if splits(runs):
         return [SPLIT.sub("", name) for name in names]
@@ -145,21 +150,23 @@ def splits(runs: Sequence[Run]) -> list[str]:
 
 
 def versions(runs: Sequence[Run]) -> list[str]:
-    """In what the programs differ that made the runs: a line each."""
+    """In what the programs that made the runs differ, one line for each field of their record."""
     made = [run.summary.get(KEY) for run in runs]
     if not all(made):
         return []
-    flat = [flatten({**one, "config": {}, "dataset": {}, "objects": {}}) for one in made]
+    # Config and data are compared by `differences`; command and date say nothing.
+    records = [flatten({**record, "config": {}, "dataset": {}, "objects": {}}) for record in made]
     names = [
         name
-        for name in dict.fromkeys(name for one in flat for name in one)
+        for name in dict.fromkeys(name for record in records for name in record)
         if name not in ("command", "date")
     ]
-    values = {name: [one.get(name, "absent") for one in flat] for name in names}
+    values = {name: [record.get(name, "absent") for record in records] for name in names}
     return [
-        f"{name.removeprefix('packages.')}: {', '.join(text[:LENGTH] for text in _distinct(own))}"
-        for name, own in values.items()
-        if len(_distinct(own)) > 1
+        f"{name.removeprefix('packages.')}: "
+        f"{', '.join(text[:LENGTH] for text in _distinct(of_runs))}"
+        for name, of_runs in values.items()
+        if len(_distinct(of_runs)) > 1
     ]
 
 

@@ -1,4 +1,4 @@
-"""Why a place was flagged: what was seen there beside the normal example most like it."""
+"""Draws why a place was flagged: the frame, and beside it the normal frame most like it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from vadjax.report.reasons import Reason
 from vadjax.report.sheet import FAINT, Sheet, height, wrap
 from vadjax.scores.files import Scores
 
-WIDTH, EDGE, BETWEEN = 8.8, 0.1, 0.22  # inches: the figure, its margin, between columns
-FRAME, CROP = (0.9, 3.0), 1.4  # inches: height of a frame, from and to; of a crop, from
-MARGIN = 0.35  # of the box's size, around it in the crop
-TITLE, SPACE = 0.54, 0.1  # inches: above a frame, between it and its crop
-SIZE, LINES = 8.5, 6  # points and most lines of the sentence
+WIDTH, EDGE, BETWEEN = 8.8, 0.1, 0.22  # inches: of the figure, of its margin, between columns
+FRAME, CROP = (0.9, 3.0), 1.4  # inches: least and greatest height of a frame; least of a crop
+MARGIN = 0.35  # around the box in the crop, as a share of its size
+TITLE, SPACE = 0.54, 0.1  # inches: above a frame; between a frame and its crop
+SIZE, LINES = 8.5, 6  # of the sentence: points, and most lines
 NOTE = (
     "Left the frame that was flagged, in the middle the normal frame that is most like it at the "
     "same place, both with the place enlarged; right what the score is the sum of, and what a "
@@ -32,11 +32,11 @@ class Event(NamedTuple):
 
     Attributes:
       video: name of the video.
-      reason: what is known of it.
-      stored: the dict as it is in the score file.
-      anomalous: whether its frame is labelled anomalous; None if unknown.
-      seen: uint8 [H, W, 3], RGB, the frame it is about; None if the score file has no picture.
-      normal: uint8 [H, W, 3], RGB, the normal frame most like it; None as `seen`.
+      reason: the reason, as it was read.
+      stored: the reason as the dict in the score file.
+      anomalous: whether the frame is labelled anomalous; None if unknown.
+      seen: uint8 [H, W, 3], RGB, the frame of the event; None if the score file has no picture.
+      normal: uint8 [H, W, 3], RGB, the normal frame most like it; None if there is no picture.
     """
 
     video: str
@@ -71,59 +71,78 @@ class Event(NamedTuple):
 def choose(videos: Sequence[Scores], count: int) -> list[Event]:
     """The `count` highest-scoring examples of all videos, highest first.
 
-    Where no score file has examples, its reasons without pictures. Those without a score are last.
+    If no score file has examples, these are reasons without pictures. Reasons without a score come
+    last.
     """
-    found = [
+    events = [
         _event(video, int(number), video.examples.seen[place], video.examples.normal[place])
         for video in videos
         if video.examples is not None
         for place, number in enumerate(video.examples.reason)
     ]
-    found = found or [_event(video, i) for video in videos for i in range(len(video.reasons))]
-    return sorted(found, key=lambda event: -event.reason.rank)[: max(count, 0)]
+    events = events or [_event(video, i) for video in videos for i in range(len(video.reasons))]
+    return sorted(events, key=lambda event: -event.reason.rank)[: max(count, 0)]
 
 
 def _event(video: Scores, number: int, seen=None, normal=None) -> Event:
+    """The event of a reason by its number, with the label of its frame if both are known."""
     stored = video.reasons[number]
     reason, labels = reasons.read(stored), video.labels
-    known = labels is not None and reason.frame is not None and 0 <= reason.frame < len(labels)
+    is_labelled = (
+        labels is not None and reason.frame is not None and 0 <= reason.frame < len(labels)
+    )
     return Event(
-        video.video, reason, stored, bool(labels[reason.frame]) if known else None, seen, normal
+        video.video,
+        reason,
+        stored,
+        bool(labels[reason.frame]) if is_labelled else None,
+        seen,
+        normal,
     )
 
 
 def draw(event: Event) -> Figure:
     """A figure of an event that has pictures: two frames, two crops, attributes, the sentence."""
-    panels, (rows, columns) = attributes.panels(event.reason), event.seen.shape[:2]
+    panels, (picture_rows, picture_columns) = attributes.panels(event.reason), event.seen.shape[:2]
+    # Two columns of pictures share the width that the panels leave; heights follow from it.
     across = WIDTH - 2 * EDGE
-    wide = (across - (attributes.WIDE + BETWEEN if panels else 0) - BETWEEN) / 2
-    column = sum(panel.height + attributes.GAP for panel in panels) - attributes.GAP
-    frame = float(np.clip(wide * rows / columns, *FRAME))
-    crop = float(np.clip(column - TITLE - frame - SPACE, CROP, wide)) if event.reason.box else 0
-    body = max(TITLE + frame + (SPACE + crop if crop else 0), column)
+    width = (across - (attributes.WIDE + BETWEEN if panels else 0) - BETWEEN) / 2
+    panels_height = sum(panel.height + attributes.GAP for panel in panels) - attributes.GAP
+    frame_height = float(np.clip(width * picture_rows / picture_columns, *FRAME))
+    crop_height = (
+        float(np.clip(panels_height - TITLE - frame_height - SPACE, CROP, width))
+        if event.reason.box
+        else 0
+    )
+    body = max(TITLE + frame_height + (SPACE + crop_height if crop_height else 0), panels_height)
+    # The lines of the sentence below add to the height of the sheet.
     text = wrap(event.reason.text, across, SIZE, LINES)
     top = 0.66 if event.headline else 0.38
     sheet = Sheet(WIDTH, top + body + 0.15 + height(text, SIZE) + EDGE)
+    # From top to bottom: headline, caption, pictures beside panels, sentence.
     sheet.text(EDGE, EDGE, event.headline, 12, weight="bold")
     sheet.text(EDGE, top - 0.28, event.caption, 9, color=FAINT)
     for place, side in enumerate(_sides(event)):
-        left = EDGE + place * (wide + BETWEEN)
-        _column(sheet, side, (left, top, wide), (frame, crop))
+        left = EDGE + place * (width + BETWEEN)
+        _column(sheet, side, (left, top, width), (frame_height, crop_height))
     _panels(sheet, panels, WIDTH - EDGE - attributes.WIDE, top)
     sheet.text(EDGE, top + body + 0.15, "\n".join(text), SIZE)
     return sheet.figure
 
 
 class _Side(NamedTuple):
+    """One of the two columns of pictures: what was seen, or the normal example."""
+
     picture: np.ndarray
     name: str
     about: str
     colour: str
     box: tuple[float, float, float, float] | None
-    mark: str  # beside the box
+    mark: str  # text beside the box
 
 
 def _sides(event: Event) -> tuple[_Side, _Side]:
+    """What was seen, and the normal example."""
     reason = event.reason
     about = "" if reason.frame is None else f"frame {reason.frame:,}"
     if reason.frames is not None and reason.frames[1] - reason.frames[0] > 1:
@@ -138,24 +157,36 @@ def _sides(event: Event) -> tuple[_Side, _Side]:
 
 
 def _column(sheet: Sheet, side: _Side, place: tuple, tall: tuple) -> None:
-    """A frame with its box, and below it the box enlarged; `place` and `tall` in inches."""
-    (left, top, wide), (frame, crop), box = place, tall, side.box
+    """Draws a frame with its box, and below it the box enlarged.
+
+    Args:
+      sheet: where to draw.
+      side: what to draw.
+      place: left edge, top edge and width, inches.
+      tall: height of the frame and of the enlarged part, inches.
+    """
+    (left, top, width), (frame_height, crop_height), box = place, tall, side.box
     sheet.text(left, top, side.name, 9, color=side.colour, weight="bold")
-    about = "\n".join(wrap(side.about, wide, 7.5, 2))
+    about = "\n".join(wrap(side.about, width, 7.5, 2))
     sheet.text(left, top + 0.19, about, 7.5, color=FAINT)
-    whole = _picture(sheet.axes(left, top + TITLE, wide, frame), side)
+    # The whole frame with the box in it.
+    whole = _picture(sheet.axes(left, top + TITLE, width, frame_height), side)
     if box is None:
         return
     _box(whole, box, side)
     if side.mark:
         _label(whole, box, side)
-    part = _picture(sheet.axes(left, top + TITLE + frame + SPACE, wide, crop), side)
-    _box(part, box, side)
-    (x0, x1), (y0, y1) = window(box, side.picture.shape[:2], wide / crop)
-    part.set(xlim=(x0 - 0.5, x1 - 0.5), ylim=(y1 - 0.5, y0 - 0.5))
+    # Below it the part around the box.
+    enlarged = _picture(
+        sheet.axes(left, top + TITLE + frame_height + SPACE, width, crop_height), side
+    )
+    _box(enlarged, box, side)
+    (x0, x1), (y0, y1) = window(box, side.picture.shape[:2], width / crop_height)
+    enlarged.set(xlim=(x0 - 0.5, x1 - 0.5), ylim=(y1 - 0.5, y0 - 0.5))
 
 
 def _picture(axes: Axes, side: _Side) -> Axes:
+    """Shows the picture in a frame of the side's colour."""
     axes.imshow(side.picture)
     axes.set(xticks=[], yticks=[], anchor="NW")
     axes.spines[:].set(color=side.colour, linewidth=1)
@@ -163,7 +194,7 @@ def _picture(axes: Axes, side: _Side) -> Axes:
 
 
 def _box(axes: Axes, box: tuple, side: _Side) -> None:
-    """The box around its pixels, with a white seam so that it shows on any picture."""
+    """Draws the box around its pixels, with a white seam so that it shows on any picture."""
     x0, y0, x1, y1 = box
     style = {"fill": False, "edgecolor": side.colour, "linewidth": 1.6}
     seam = [withStroke(linewidth=3.2, foreground="white")]
@@ -171,19 +202,20 @@ def _box(axes: Axes, box: tuple, side: _Side) -> None:
 
 
 def _label(axes: Axes, box: tuple, side: _Side) -> None:
-    """The score above the box, or below it if it is near the top of the picture."""
-    low = box[1] < 0.15 * side.picture.shape[0]
-    right = box[0] > 0.8 * side.picture.shape[1]
+    """Writes the score above the box, or below it if the box is near the top of the picture."""
+    # It stays within the picture: below a box at the top, and aligned with a right edge.
+    below = box[1] < 0.15 * side.picture.shape[0]
+    ends_right = box[0] > 0.8 * side.picture.shape[1]
     axes.annotate(
         side.mark,
-        (box[2 if right else 0] - 0.5, box[3 if low else 1] - 0.5),
-        (0, -4 if low else 4),
+        (box[2 if ends_right else 0] - 0.5, box[3 if below else 1] - 0.5),
+        (0, -4 if below else 4),
         textcoords="offset points",
         fontsize=8,
         weight="bold",
         color="white",
-        va="top" if low else "bottom",
-        ha="right" if right else "left",
+        va="top" if below else "bottom",
+        ha="right" if ends_right else "left",
         bbox={"facecolor": side.colour, "edgecolor": "white", "linewidth": 0.8, "pad": 1.5},
         annotation_clip=False,
     )
@@ -197,24 +229,26 @@ def window(
     Args:
       box: `x0, y0, x1, y1`.
       size: (H, W) of the picture.
-      ratio: width by height that the part should have.
+      ratio: width / height that the part should have.
 
     Returns:
       (x0, x1) and (y0, y1), inside the picture; of another ratio where the picture is too small.
     """
-    wide, high = ((box[i + 2] - box[i]) * (1 + 2 * MARGIN) for i in (0, 1))
-    wide, high = max(wide, high * ratio), max(high, wide / ratio)
-    return _within(box[0], box[2], wide, size[1]), _within(box[1], box[3], high, size[0])
+    across, down = ((box[i + 2] - box[i]) * (1 + 2 * MARGIN) for i in (0, 1))
+    # The shorter side grows until the ratio is as wanted.
+    across, down = max(across, down * ratio), max(down, across / ratio)
+    return _within(box[0], box[2], across, size[1]), _within(box[1], box[3], down, size[0])
 
 
 def _within(start: float, stop: float, length: float, end: int) -> tuple[float, float]:
-    """`length` around the middle of start and stop, moved and cut to lie within 0 and end."""
+    """An interval of `length` around the middle of the box, moved and cut to lie in [0, end]."""
     length = min(length, end)
     first = min(max((start + stop - length) / 2, 0), end - length)
     return first, first + length
 
 
 def _panels(sheet: Sheet, panels: Sequence[attributes.Panel], left: float, top: float) -> None:
+    """Draws the panels one below the other."""
     for panel in panels:
         panel.draw(sheet, left, top)
         top += panel.height + attributes.GAP

@@ -1,12 +1,12 @@
-"""Heat over a picture: where a score comes from, in colours that all eyes tell apart."""
+"""Heat over a picture: where a score comes from, in colours that colour-blind eyes tell apart."""
 
 import cv2
 import matplotlib
 import numpy as np
 
-COLOURS = "inferno"  # lightness rises with the value, so it reads without colour too
+COLOURS = "inferno"  # lightness rises with the value, so it can be read without colour too
 PERCENTILES = (50, 99.5)  # of all values: where colour begins, and where it is full
-COVER = 0.85  # share of the colour where the heat is full
+COVER = 0.85  # opacity of the colour where the heat is full
 
 _TABLE = matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
 
@@ -30,7 +30,7 @@ def colours(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
 
 
 def over(picture: np.ndarray, heat: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
-    """A picture with heat blended over it; where there is none the picture stays as it is.
+    """Blends heat over a picture, which stays as it is where there is no heat.
 
     Args:
       picture: uint8 [H, W, 3], RGB.
@@ -43,6 +43,7 @@ def over(picture: np.ndarray, heat: np.ndarray, ends: tuple[float, float]) -> np
     low, high = ends
     if high <= low:
         return picture.copy()
+    # 0 where colour begins, 1 where it is full; the opacity rises with it.
     part = np.clip((np.asarray(heat, np.float32) - low) / (high - low), 0, 1)
     part = cv2.resize(part, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     colour = _TABLE[(255 * part).astype(np.uint8)]

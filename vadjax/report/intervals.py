@@ -1,11 +1,11 @@
-"""When in a video it was: the intervals in which the score is high, without any label."""
+"""The intervals of a video in which the score is high, found without labels."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-FPS = 25.0  # frames a second, where nothing else is known
-GAP = 1.0  # seconds; intervals that are nearer count as one
+FPS = 25.0  # frames a second, if the source reports none
+GAP = 1.0  # seconds; intervals that are nearer to each other count as one
 
 
 class Interval(NamedTuple):
@@ -33,31 +33,32 @@ def top(
 ) -> list[Interval]:
     """The intervals in which the score is high, the highest first.
 
-    High is half way or more from the median of the video to its highest score.
+    A score is high if it is at least half way from the median of the video to its highest score.
 
     Args:
       scores: [T], of one video.
-      count: how many at most.
+      count: number of intervals at most.
       scored: bool [T], frames that count; None for all.
-      fps: frames a second, of any camera: 25, or one in five seconds (0.2).
-      gap: intervals at most so many seconds apart, to the nearest frame, are one. Neighbouring
-        frames always are, however slow the camera.
+      fps: frames a second of the camera, for example 25, or 0.2 for one in five seconds.
+      gap: intervals at most so many seconds apart, rounded to frames, are joined. Neighbouring
+        frames are always joined, however slow the camera is.
 
     Returns:
-      None where all scores are equal.
+      The intervals; an empty list where all scores are equal.
     """
     counts = np.ones(len(scores), bool) if scored is None else np.asarray(scored, bool)
-    own = scores[counts]
-    if not own.size or not np.ptp(own) > 0:
+    counted = scores[counts]
+    if not counted.size or not np.ptp(counted) > 0:
         return []
-    level = (np.median(own) + own.max()) / 2
+    level = (np.median(counted) + counted.max()) / 2
     high = np.flatnonzero(counts & (scores >= level))
-    nearest, found = max(1, round(gap * fps)), []
+    # Runs of high frames, of which those that are no further apart than the gap are one
+    nearest, intervals = max(1, round(gap * fps)), []
     for run in np.split(high, np.flatnonzero(np.diff(high) > nearest) + 1):
         start, stop = int(run[0]), int(run[-1]) + 1
         peak = start + int(np.argmax(scores[start:stop]))
-        found.append(Interval(start, stop, peak, float(scores[peak])))
-    return sorted(found, key=lambda one: -one.score)[:count]
+        intervals.append(Interval(start, stop, peak, float(scores[peak])))
+    return sorted(intervals, key=lambda interval: -interval.score)[:count]
 
 
 def clock(seconds: float) -> str:

@@ -3,10 +3,10 @@
     python -m vadjax.report.marked SCORES/VIDEO.npz FRAMES --out FOLDER [--threshold 2.0] [--all]
         [--video FILE.mp4] [--fps 25]
 
-writes one PNG a frame, those with something marked or `--all`. Needs a score file with a `map`:
-cells of at least the threshold are tinted, every connected part gets a box with its highest score.
-The sentence is that of the highest-scoring reason that holds for the frame. `FRAMES` is a folder of
-pictures, a video file, or a prepared dataset of frames.
+writes one PNG for each frame with something marked, or for every frame with `--all`. The score file
+must have a `map`: cells of at least the threshold are tinted, and every connected part gets a box
+with its highest score. The sentence below is that of the highest-scoring reason that holds for the
+frame. `FRAMES` is a folder of pictures, a video file, or a prepared dataset of frames.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from vadjax.runtime import command, progress
 from vadjax.scores import files
 from vadjax.scores.files import Scores
 
-TINT, BOX, COVER = (213, 94, 0), (213, 94, 0), 0.4  # RGB; share of the tint
-SIZE, EDGE = 9.0, 0.08  # of the sentence, points and inches around it
-THICK = 2  # pixels of a box's line
+TINT, BOX, COVER = (213, 94, 0), (213, 94, 0), 0.4  # RGB, RGB, opacity of the tint
+SIZE, EDGE = 9.0, 0.08  # of the sentence: size in points, margin in inches
+THICK = 2  # pixels of the line of a box
 
 
 class ConnectedPart(NamedTuple):
@@ -39,7 +39,7 @@ class ConnectedPart(NamedTuple):
 
     Attributes:
       box: float64 [4], `x_min, y_min, x_max, y_max`, pixels of the frame, inclusive.
-      score: the highest in it.
+      score: highest value in it.
     """
 
     box: np.ndarray
@@ -47,35 +47,41 @@ class ConnectedPart(NamedTuple):
 
 
 def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[ConnectedPart]:
-    """Connected parts of a map [h, w] at a threshold, in pixels of frames of (H, W) `size`.
+    """Connected parts (8 neighbours) of the cells of a map that reach a threshold.
+
+    Args:
+      cells: float [h, w], the map of a frame.
+      threshold: cells of at least so much belong to a part.
+      size: (H, W) of the frame, in whose pixels boxes are.
 
     Raises:
       ValueError: more cells than pixels.
     """
     edges = cell_edges(cells.shape[0], size[0]), cell_edges(cells.shape[1], size[1])
     count, labels = cv2.connectedComponents((cells >= threshold).astype(np.uint8), connectivity=8)
-    held = [labels == label for label in range(1, count)]
+    masks = [labels == label for label in range(1, count)]
     return [
         ConnectedPart(component_boxes(mask, edges=edges)[0], float(cells[mask].max()))
-        for mask in held
+        for mask in masks
     ]
 
 
 def mark(
     picture: np.ndarray, cells: np.ndarray, threshold: float, text: str = "", lines: int = 0
 ) -> np.ndarray:
-    """A frame with what reaches the threshold tinted and boxed, and a sentence below.
+    """Tints and boxes what reaches the threshold in a frame, and writes a sentence below.
 
     Args:
       picture: uint8 [H, W, 3], RGB.
       cells: float [h, w], a map that covers the whole picture.
       threshold: cells of at least so much are marked.
       text: the sentence; it is wrapped to the width of the frame.
-      lines: room for so many lines at least.
+      lines: number of lines that get room at least, for sentences of other frames.
 
     Returns:
       uint8, RGB: the frame enlarged by a whole number to at least `HEIGHT` rows (pixel p of the
-      frame is at p times that number), below it the sentence; both sides even, as films want.
+      frame is at p times that number), and the sentence below. Height and width are even, as films
+      need them.
 
     Raises:
       ValueError: more cells than pixels.
@@ -83,13 +89,15 @@ def mark(
     size = picture.shape[:2]
     factor = enlargement(size[0])
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    found = parts(cells, threshold, size)
-    if found:
+    # Tint below boxes, and scores above all boxes
+    regions = parts(cells, threshold, size)
+    if regions:
         large = _tinted(large, _pixels(cells >= threshold, size), factor)
-    for part in found:
+    for part in regions:
         _box(large, part, factor)
-    for part in found:
+    for part in regions:
         _score(large, part, factor)
+    # The sentence, and a white row or column where a side is odd
     below = _sentence(text, large.shape[1], lines)
     whole = np.concatenate([large, below])
     odd = [(0, side % 2) for side in whole.shape[:2]]
@@ -97,26 +105,28 @@ def mark(
 
 
 def enlargement(rows: int) -> int:
-    """Whole number that makes a frame of so many rows at least `HEIGHT` high."""
+    """Smallest factor that makes a frame of so many rows at least `HEIGHT` high."""
     return max(1, -(-HEIGHT // rows))
 
 
 def _pixels(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Cells [h, w] → pixels [H, W]."""
+    """Spreads cells [h, w] over the pixels [H, W] that they cover."""
     for axis in (0, 1):
         cells = cells.repeat(np.diff(cell_edges(cells.shape[axis], size[axis])), axis)
     return cells
 
 
 def _tinted(picture: np.ndarray, mask: np.ndarray, factor: int) -> np.ndarray:
+    """The enlarged picture with the pixels of the mask of the frame tinted."""
     mask = mask.repeat(factor, 0).repeat(factor, 1)
     tint = np.rint((1 - COVER) * picture + COVER * np.array(TINT)).astype(np.uint8)
     return np.where(mask[..., None], tint, picture)
 
 
 def _box(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
-    """A line along the outermost pixels of the box."""
+    """Draws a line along the outermost pixels of the box."""
     (x0, y0), (x1, y1) = _corners(part, factor)
+    # One rectangle for each pixel of thickness, inwards, as far as the box has room.
     for inset in range(min(THICK, (min(x1 - x0, y1 - y0) + 2) // 2)):
         cv2.rectangle(picture, (x0 + inset, y0 + inset), (x1 - inset, y1 - inset), BOX, 1)
 
@@ -128,10 +138,11 @@ def _corners(part: ConnectedPart, factor: int) -> tuple[tuple[int, int], tuple[i
 
 
 def _score(picture: np.ndarray, part: ConnectedPart, factor: int) -> None:
-    """The score on a plate above the box, or in its corner where there is no room above."""
+    """Writes the score on a plate above the box, or in its corner if there is no room above."""
     text, style = f"{part.score:.2f}", (cv2.FONT_HERSHEY_SIMPLEX, 0.5)
     (wide, tall), _ = cv2.getTextSize(text, *style, 1)
     (x, y), _ = _corners(part, factor)
+    # Moved left at the right edge of the picture, and into the box at its top.
     x = max(min(x, picture.shape[1] - wide - 6), 0)
     y = y - tall - 6 if y >= tall + 6 else y
     cv2.rectangle(picture, (x, y), (x + wide + 5, y + tall + 5), BOX, -1)
@@ -145,14 +156,14 @@ def wrapped(text: str, width: int) -> list[str]:
 
 @functools.lru_cache(maxsize=16)
 def _sentence(text: str, width: int, lines: int) -> np.ndarray:
-    """The sentence on white, uint8 [rows, width, 3]; no rows for nothing."""
-    found = wrapped(text, width)
-    if not max(len(found), lines):
+    """The sentence on white, uint8 [rows, width, 3]; no rows without a sentence or room for one."""
+    text_lines = wrapped(text, width)
+    if not max(len(text_lines), lines):
         return np.zeros((0, width, 3), np.uint8)
-    room = [""] * max(len(found), lines)
+    room = [""] * max(len(text_lines), lines)
     sheet = Sheet(width / DPI, round((height(room, SIZE) + 2 * EDGE) * DPI) / DPI)
     sheet.figure.set_dpi(DPI)
-    sheet.text(EDGE, EDGE, "\n".join(found), SIZE)
+    sheet.text(EDGE, EDGE, "\n".join(text_lines), SIZE)
     canvas = FigureCanvasAgg(sheet.figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -160,8 +171,8 @@ def _sentence(text: str, width: int, lines: int) -> np.ndarray:
 
 def sentence(told: Sequence[Reason], frame: int) -> str:
     """Text of the highest-scoring reason that holds for a frame; empty if none does."""
-    found = [reason for reason in told if reason.covers(frame)]
-    return max(found, key=lambda reason: reason.rank).text if found else ""
+    valid = [reason for reason in told if reason.covers(frame)]
+    return max(valid, key=lambda reason: reason.rank).text if valid else ""
 
 
 def write(
@@ -197,6 +208,7 @@ def write(
     overlay.check_source(video, source)
     if film:
         overlay.check_film(film, fps)
+    # The film takes all frames; without one they are still drawn, to be written as pictures.
     with files.replacing(out, "marked") as work:
         frames = _written(video, source, threshold, every, work)
         if film:
@@ -211,25 +223,27 @@ def write(
 def _written(
     video: Scores, source: FrameSource, threshold: float, every: bool, folder: pathlib.Path
 ) -> Iterator[np.ndarray]:
-    """All frames, marked; those to keep are also written to the folder."""
-    hot = (video.map >= threshold).any((1, 2))
-    told = [reasons.read(reason) for reason in video.reasons]
-    texts = [sentence(told, t) if hot[t] else "" for t in range(len(hot))]
+    """Yields all frames, marked, and writes those to keep to the folder."""
+    # Frames with marks, and their sentences.
+    has_marks = (video.map >= threshold).any((1, 2))
+    video_reasons = [reasons.read(reason) for reason in video.reasons]
+    texts = [sentence(video_reasons, t) if has_marks[t] else "" for t in range(len(has_marks))]
     first = lines = None
     for t, picture in enumerate(source.frames):
+        # All pictures get room for the longest sentence, so that a film has one size.
         if first is None:
-            first, wide = picture.shape, picture.shape[1] * enlargement(picture.shape[0])
-            lines = max(len(wrapped(text, wide)) for text in set(texts))
+            first, width = picture.shape, picture.shape[1] * enlargement(picture.shape[0])
+            lines = max(len(wrapped(text, width)) for text in set(texts))
         overlay.check_shape(video.video, t, picture.shape, first)
         image = mark(picture, video.map[t], threshold, texts[t], lines)
-        if every or hot[t]:
+        if every or has_marks[t]:
             png = cv2.imencode(".png", image[..., ::-1])[1]
             (folder / f"{t:06d}.png").write_bytes(png)
         yield image
 
 
 def run(args: argparse.Namespace) -> tuple[int, int]:
-    """Reads the scores and the frames, and writes what is marked; numbers of marked and of all."""
+    """Reads scores and frames and writes pictures; returns the number of these and of frames."""
     video = files.read(args.scores)
     source = overlay.open_source(args.frames, video.video, args.split, overlay.reading(args))
     count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
@@ -253,6 +267,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")
     parser.add_argument("--split", default="test", help="split of a prepared dataset (test)")
+    # Frames should be read as they were for scoring.
     overlay.add_reading_flags(parser)
     args = parser.parse_args(argv)
     count, frames = command.report_errors(run, args)

@@ -1,9 +1,9 @@
-"""HTML in which everything is escaped that is not said to be markup.
+"""HTML in which every value is escaped unless this module made it.
 
     html("<td>{}</td>", name)
 
 Names of videos and arrays, reasons and settings come from strangers, and the page is opened in a
-browser. So a value is text unless it came from here, and to forget it is not possible.
+browser. So a value counts as text unless it is `Html` of this module; escaping cannot be forgotten.
 """
 
 import base64
@@ -23,6 +23,8 @@ class Html(str):
 
 
 class _Escaping(string.Formatter):
+    """`str.format`, with every value escaped that is not `Html`."""
+
     def format_field(self, value: object, spec: str) -> str:
         return value if isinstance(value, Html) else text(format(value, spec))
 
@@ -45,12 +47,12 @@ def text(value: object) -> Html:
 
 
 def join(parts: Iterable[object]) -> Html:
-    """All parts, one after the other; those that are no markup are escaped."""
+    """All parts, one after the other; parts that are not `Html` are escaped."""
     return Html("".join(part if isinstance(part, Html) else text(part) for part in parts))
 
 
 def picture(png: bytes, said: str) -> Html:
-    """A PNG file as a figure that is in the page, with text for who cannot see it."""
+    """A PNG file as a figure inside the page, with `said` for readers who cannot see it."""
     data = Html(base64.b64encode(png).decode())
     return html('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>', said, data)
 
@@ -59,10 +61,11 @@ def page(title: str, style: LiteralString, body: Iterable[object]) -> Html:
     """A whole page, in which a browser runs no script and fetches nothing.
 
     Args:
-      title: of the window.
+      title: title of the window.
       style: CSS, written in the program.
       body: parts of the page.
     """
+    # The policy allows pictures inside the page and this one style, by its digest.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "

@@ -2,10 +2,10 @@
 
     python -m vadjax.report.overlay SCORES/VIDEO.npz FRAMES [--out VIDEO.mp4] [--fps 25]
 
-`FRAMES` is a folder of pictures, a video file, or a prepared dataset of frames, from which the
-video of that name is taken. The heat is the score file's `map`, if it has one: no colour up to its
-median over the video, full colour at its 99.5th percentile. Boxes are the file's own. A red frame
-around the picture marks what is labelled anomalous.
+`FRAMES` is a folder of pictures, a video file, or a prepared dataset of frames, of which the video
+with the name of the score file is taken. The heat is the score file's `map`, if it has one: no
+colour up to its median over the video, full colour at its 99.5th percentile. Boxes are those of the
+score file. A red frame around the picture marks what is labelled anomalous.
 
 Codecs: the wheel opencv-python-headless 5.0 has no encoder for H.264 (`avc1`) or AV1. It writes VP9
 to .mp4 and VP8 to .webm, which is much faster; Chromium plays both. MPEG-4 part 2 (`mp4v`), which
@@ -39,8 +39,8 @@ from vadjax.scores.files import Scores
 
 CODECS = {".mp4": ("vp09", "avc1", "mp4v"), ".webm": ("VP80", "VP90")}  # the first that works
 SLOWEST = 0.05  # frames a second of a film; blocks of WebM last 32 s at most
-HEIGHT = 360  # at least, of the picture on the screen
-EDGE, SIDE, CURVE = 8, 240, 150  # pixels: mark around the picture, column beside, curve below
+HEIGHT = 360  # pixels, least height of the picture on the screen
+EDGE, SIDE, CURVE = 8, 240, 150  # pixels: frame around the picture, column beside, curve below
 DPI = 100
 ANOMALOUS, BOX, INK, PAPER = (214, 20, 20), (0, 229, 255), (29, 37, 48), (255, 255, 255)
 
@@ -60,15 +60,16 @@ class FrameSource(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What is the same in every frame of the overlay.
+    """What all frames of the overlay share.
 
     Attributes:
       canvas: uint8 [H, W, 3], RGB, with an empty place for the picture.
       size: (H, W) of the picture on it, whose corner is at (EDGE, EDGE).
       cursor: x of every video frame in the curve, int [T].
-      span: top and bottom of the curve.
-      heat: ends of the heat's scale; None without a map.
-      boxes: ends of the scale of the boxes' scores; None where all have the same, or none.
+      span: y of the top and of the bottom of the curve.
+      heat: ends of the scale of the heat; None without a map.
+      boxes: ends of the scale of the boxes' scores; None if all boxes have one score, or there is
+        no box.
     """
 
     canvas: np.ndarray
@@ -125,7 +126,7 @@ def film(
       frames: uint8 [H, W, 3] each, RGB; H and W even and always the same.
       count: how many there are.
       out: `.mp4` or `.webm` file.
-      fps: frames a second; fewer than `SLOWEST` are shown at that rate, which is said.
+      fps: frames a second; a film of fewer than `SLOWEST` is shown at `SLOWEST`, with a note.
       title: of the progress bar.
 
     Raises:
@@ -138,6 +139,7 @@ def film(
     with replacing.file(out, ending=f".tmp{out.suffix}") as new:
         with progress.bar(title, count) as bar:
             _encode(iter(frames), new, fps, bar)
+        # OpenCV raises nothing when the disk is full, so the frames of the file are counted.
         written = _count(new)
         if written != count:
             left = space.free(out)
@@ -149,7 +151,7 @@ def film(
 
 
 def _count(path: pathlib.Path) -> int:
-    """Frames of a film that can be decoded."""
+    """Number of frames of a film that can be decoded."""
     try:
         with decode.VideoDecoder(path) as film:
             return sum(1 for _ in film.frames())
@@ -158,6 +160,7 @@ def _count(path: pathlib.Path) -> int:
 
 
 def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -> None:
+    """Writes frames to a file; the first one says the size of all."""
     writer = None
     try:
         for done, frame in enumerate(frames, 1):
@@ -172,6 +175,7 @@ def _encode(frames: Iterator[np.ndarray], path: pathlib.Path, fps: float, bar) -
 
 
 def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    """A writer with the first codec of the ending that works; raises ValueError if none does."""
     for codec in CODECS[path.suffix]:
         with _silent():
             writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
@@ -184,10 +188,10 @@ def _writer(path: pathlib.Path, fps: float, size: tuple[int, int]) -> cv2.VideoW
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing reaches the standard error.
+    """Keeps the standard error silent.
 
-    There OpenCV says of working codecs that they do not work, and of every frame that a full disk
-    did not take it, which `film` finds and says once.
+    OpenCV reports there that working codecs do not work, and for every frame that the disk is full,
+    which `film` notices and reports once.
     """
     kept = os.dup(2)
     try:
@@ -200,7 +204,7 @@ def _silent() -> Iterator[None]:
 
 
 def _drawn(video: Scores, source: FrameSource) -> Iterator[np.ndarray]:
-    """The frames of the overlay."""
+    """Yields the frames of the overlay."""
     stage = None
     for t, picture in enumerate(source.frames):
         if stage is None:
@@ -229,10 +233,10 @@ def draw(
     picture: np.ndarray,
     box_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Frame number `t` of the overlay.
+    """Draws frame number `t` of the overlay.
 
     Args:
-      stage: what all frames share.
+      stage: what all frames share, from `lay_out`.
       video: scores of the video.
       t: number of the frame.
       picture: the frame, uint8 [H, W, 3], RGB.
@@ -242,6 +246,7 @@ def draw(
       uint8 [H, W, 3], RGB.
     """
     canvas, (height, width) = stage.canvas.copy(), stage.size
+    # The picture with its red frame, heat and boxes
     anomalous = video.labels is not None and bool(video.labels[t])
     if anomalous:
         canvas[: height + 2 * EDGE, : width + 2 * EDGE] = ANOMALOUS
@@ -250,14 +255,16 @@ def draw(
         picture = heat.over(picture, video.map[t], stage.heat)
     place[...] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
     if video.boxes is not None:
-        own = video.boxes[video.boxes[:, 0] == t]
-        _boxes(place, own, box_size or picture.shape[:2], stage.boxes)
+        boxes = video.boxes[video.boxes[:, 0] == t]
+        _boxes(place, boxes, box_size or picture.shape[:2], stage.boxes)
+    # The column beside it: number, score and label.
     left = width + 2 * EDGE + 12
     _text(canvas, f"frame {t:,} of {len(video.frame_scores):,}", (left, 64))
     _text(canvas, f"score {video.frame_scores[t]:.3f}", (left, 90))
     if video.labels is not None:
         colour = ANOMALOUS if anomalous else INK
         _text(canvas, "labelled anomalous" if anomalous else "labelled normal", (left, 116), colour)
+    # The cursor in the curve.
     x = int(stage.cursor[t])
     cv2.line(canvas, (x, stage.span[0]), (x, stage.span[1]), ANOMALOUS, 2)
     return canvas
@@ -271,6 +278,7 @@ def _boxes(
 ) -> None:
     """Draws boxes [n, 6] of frames of (H, W) `size` on the picture, the highest score on top."""
     boxes = boxes[np.argsort(boxes[:, 5], kind="stable")]
+    # Boxes are in pixels of frames that may have another size than the picture here.
     ratio = np.tile(np.array(place.shape[1::-1]) / np.array(size[::-1]), 2)
     colours = [BOX] * len(boxes) if ends is None else heat.colours(boxes[:, 5], ends).tolist()
     edges = np.rint(boxes[:, 1:5] * ratio).astype(int).tolist()
@@ -281,58 +289,65 @@ def _boxes(
 def _text(
     canvas: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int] = INK
 ) -> None:
+    """Writes a line of text with its lower left corner at (x, y)."""
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
 
 
 def lay_out(video: Scores, size: tuple[int, int]) -> Stage:
-    """Lays out the overlay of a video with frames of (H, W) `size`."""
+    """Lays out the overlay of a video with frames of (H, W) `size`, and draws what all share."""
+    # The picture is enlarged by a whole number; beside it is a column, below it the curve.
     factor = max(1, -(-HEIGHT // size[0]))
     height, width = factor * size[0], factor * size[1]
-    whole = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
-    whole += whole % 2  # codecs want even sizes
+    canvas_size = np.array([width + 2 * EDGE + SIDE, height + 2 * EDGE + CURVE])
+    canvas_size += canvas_size % 2  # codecs want even sizes
     ends = None if video.map is None else heat.limits(video.map)
     boxes = _scale(video.boxes)
-    figure = Figure(figsize=tuple(whole / DPI), dpi=DPI)
+    # Name, scale and curve are drawn by Matplotlib, once.
+    figure = Figure(figsize=tuple(canvas_size / DPI), dpi=DPI)
     painter = FigureCanvasAgg(figure)
-    left = (width + 2 * EDGE + 12) / whole[0]
+    left = (width + 2 * EDGE + 12) / canvas_size[0]
     name = {"s": visible(video.video), "fontsize": 11, "weight": "bold", "parse_math": False}
-    figure.text(left, 1 - 34 / whole[1], **name)
+    figure.text(left, 1 - 34 / canvas_size[1], **name)
     if ends is not None:
-        _legend(figure, ends, "heat: median to 99.5th percentile", left, whole)
+        _legend(figure, ends, "heat: median to 99.5th percentile", left, canvas_size)
     elif boxes is not None:
-        _legend(figure, boxes, "boxes: lowest to highest score", left, whole)
-    axes = _curve(figure, video, whole)
+        _legend(figure, boxes, "boxes: lowest to highest score", left, canvas_size)
+    axes = _curve(figure, video, canvas_size)
     painter.draw()
     canvas = np.ascontiguousarray(np.asarray(painter.buffer_rgba())[..., :3])
+    # Where the axes have put each frame, in pixels from the left and from the top.
     steps = np.arange(len(video.frame_scores))
     cursor = axes.transData.transform(np.stack([steps, steps], 1))[:, 0]
-    span = (round(whole[1] - axes.bbox.y1), round(whole[1] - axes.bbox.y0))
+    span = (round(canvas_size[1] - axes.bbox.y1), round(canvas_size[1] - axes.bbox.y0))
     return Stage(canvas, (height, width), np.rint(cursor).astype(int), span, ends, boxes)
 
 
 def _scale(boxes: np.ndarray | None) -> tuple[float, float] | None:
-    """Lowest and highest score of boxes [n, 6]; None where there are not two."""
+    """Lowest and highest score of boxes [n, 6]; None if they do not differ."""
     if boxes is None or not len(boxes) or np.ptp(boxes[:, 5]) == 0:
         return None
     return float(boxes[:, 5].min()), float(boxes[:, 5].max())
 
 
 def _legend(
-    figure: Figure, ends: tuple[float, float], title: str, left: float, whole: np.ndarray
+    figure: Figure, ends: tuple[float, float], title: str, left: float, canvas_size: np.ndarray
 ) -> None:
-    """The scale of the heat or of the boxes, in the column beside the picture."""
-    bar = figure.add_axes((left, 1 - 190 / whole[1], (SIDE - 40) / whole[0], 14 / whole[1]))
+    """Draws the scale of the heat or of the boxes, in the column beside the picture."""
+    bar = figure.add_axes(
+        (left, 1 - 190 / canvas_size[1], (SIDE - 40) / canvas_size[0], 14 / canvas_size[1])
+    )
     colours = ScalarMappable(Normalize(*ends), matplotlib.colormaps[heat.COLOURS])
     figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=list(ends), format="%.2g")
     bar.set_title(title, fontsize=8, loc="left")
     bar.tick_params(labelsize=8)
+    # The numbers at both ends of the scale stay within its width.
     for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
 
 
-def _curve(figure: Figure, video: Scores, whole: np.ndarray):
-    """The score curve below the picture, as wide as everything."""
-    width, height = whole
+def _curve(figure: Figure, video: Scores, canvas_size: np.ndarray):
+    """Draws the score curve below the picture, over the whole width."""
+    width, height = canvas_size
     axes = figure.add_axes((60 / width, 40 / height, 1 - 80 / width, (CURVE - 60) / height))
     values = video.frame_scores
     curves.plot_video(axes, video, max(1.0, float(values.max())), min(0.0, float(values.min())))
@@ -349,12 +364,12 @@ def open_source(
 
     Args:
       path: folder of pictures, video file or prepared dataset.
-      name: of the video.
-      split: of a dataset.
-      reading: how a folder or file is read: as it was to score it.
+      name: name of the video.
+      split: split of a dataset.
+      reading: how a folder or file is read; it should be as when it was scored.
 
     Raises:
-      FileNotFoundError, ValueError: nothing there that can be read, or no such video.
+      FileNotFoundError, ValueError: nothing that can be read is there, or no such video.
     """
     if (path / "manifest.json").is_file():
         return _from_dataset(path, name, split)
@@ -363,8 +378,9 @@ def open_source(
 
 
 def _from_dataset(path: pathlib.Path, name: str, split: str) -> FrameSource:
+    """The frames of a video of a prepared dataset."""
     from vadjax.data import clips
-    from vadjax.data.store import records  # not above: they bring JAX
+    from vadjax.data.store import records  # not at the top of the file: they import JAX
 
     data = records.Dataset(path, verify="size")
     if data.kind != clips.KIND:
@@ -382,7 +398,7 @@ def add_reading_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def reading(args: argparse.Namespace) -> decoding.Reading:
-    """How frames are read by these flags."""
+    """How frames are read, from the flags of `add_reading_flags`."""
     return decoding.Reading(args.deinterlace, levels=args.levels)
 
 

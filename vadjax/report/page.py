@@ -1,4 +1,4 @@
-"""The page `report/index.html`: everything in one file that opens anywhere."""
+"""The page `report/index.html`: a report in one file that opens in any browser."""
 
 import functools
 import json
@@ -47,11 +47,11 @@ def build(
       out: folder to write; what an earlier report left in it is replaced.
       videos: labelled scores.
       summary: what was measured, as in `metrics.json`.
-      shown: draw the curves of so many of the best and of the worst videos.
-      windows: show so many of the highest- and of the lowest-scoring pictures, where the score
-        files have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
-      reasons: show why so many of the highest-scoring events were flagged, where the score files
-        say so; 0 for none. Each adds 0.1 to 0.4 MB.
+      shown: number of the best and of the worst videos whose curves are drawn.
+      windows: number of the highest- and of the lowest-scoring pictures to show, if the score files
+        have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
+      reasons: number of the highest-scoring events to explain, if the score files have reasons; 0
+        for none. Each adds 0.1 to 0.4 MB.
 
     Returns:
       Path of the page.
@@ -71,7 +71,7 @@ def _page(
     windows: int,
     reasons: int,
 ) -> Html:
-    """The text of the page; the figures are also written to the folder `work`."""
+    """The text of the page; its plots are also written to the folder `work`."""
     # All curves have the same scale.
     ranked = rank(videos)
     top = max(1.0, max(float(np.max(video.frame_scores)) for video, _, _ in ranked))
@@ -83,10 +83,10 @@ def _page(
         figures = (
             image(
                 f"video_{video.video}",
-                curves.draw_video(video, f"{video.video} · {said}", top, bottom),
-                said,
+                curves.draw_video(video, f"{video.video} · {basis}", top, bottom),
+                basis,
             )
-            for video, _, said in group
+            for video, _, basis in group
         )
         return html('<div class="two">{}</div>', join(figures))
 
@@ -121,20 +121,21 @@ def _page(
 
 
 def _image(work: pathlib.Path, name: str, figure: Figure, text: str) -> Html:
-    """The figure for the page, with `text` for who cannot see it; also written to `work`."""
+    """The plot for the page, with `text` for readers who cannot see it; also a file in `work`."""
     png = curves.to_png(figure)
     (work / f"{name}.png").write_bytes(png)
     return markup.picture(png, text)
 
 
 def _why(events: Sequence[explain.Event], image: Callable[..., Html]) -> list[Html]:
-    """The section of the reasons; nothing without any."""
+    """The section of the reasons; empty without any."""
     if not events:
         return []
     parts = [html("<h2>Why: the highest-scoring events</h2>")]
     if events[0].seen is not None:
         parts.append(html('<p class="note">{}</p>', explain.NOTE))
     for rank, event in enumerate(events, 1):
+        # Without pictures the sentence is all that is shown; with them the dict can be unfolded.
         parts.append(html("<h3>{}. {}</h3>", rank, event.caption))
         if event.seen is None:
             parts.append(html("<p>{}</p>", event.reason.text))
@@ -151,9 +152,10 @@ def _why(events: Sequence[explain.Event], image: Callable[..., Html]) -> list[Ht
 def _windows(
     high: Sequence[pictures.Window], low: Sequence[pictures.Window], image: Callable[..., Html]
 ) -> list[Html]:
-    """The section of the highest- and lowest-scoring pictures; nothing where there are none."""
+    """The section of the highest- and lowest-scoring pictures; empty where there are none."""
     if not high:
         return []
+    # One scale of colours for all pictures, so that they can be compared.
     scales = pictures.scales([*high, *low])
 
     def rows(kind: str, chosen: Sequence[pictures.Window]) -> Html:
@@ -176,22 +178,26 @@ def _windows(
 
 def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
     """Videos from best to worst: (scores, merit, what the merit is)."""
-    aucs, found = frame.video_aucs(videos), []
+    aucs, ranked = frame.video_aucs(videos), []
     for video in videos:
-        own = aucs[video.video]
-        if not math.isnan(own):
-            found.append((video, own, f"AUC {own:.3f}"))
+        auc = aucs[video.video]
+        # A video of one class has no AUC: one that is anomalous throughout should score high in
+        # every frame, a normal one low.
+        if not math.isnan(auc):
+            ranked.append((video, auc, f"AUC {auc:.3f}"))
         elif video.labels.any():
             low = float(np.min(video.frame_scores))
-            found.append((video, low, f"anomalous throughout, lowest score {low:.3f}"))
+            ranked.append((video, low, f"anomalous throughout, lowest score {low:.3f}"))
         else:
             high = float(np.max(video.frame_scores))
-            found.append((video, 1 - high, f"normal, highest score {high:.3f}"))
-    return sorted(found, key=lambda row: (-row[1], row[0].video))
+            ranked.append((video, 1 - high, f"normal, highest score {high:.3f}"))
+    return sorted(ranked, key=lambda row: (-row[1], row[0].video))
 
 
 def _notice(summary: Mapping) -> Html:
+    """Warnings of what the figures do not say; empty without any."""
     parts = []
+    # What limits the use of the figures: a toy set, selection on test data, missing videos.
     if summary["data"].startswith("toy"):
         parts.append("Built-in toy set: these figures say nothing about real video.")
     if summary["selected_on_test"]:
@@ -208,10 +214,11 @@ def _notice(summary: Mapping) -> Html:
 
 
 def _figures(summary: Mapping) -> Html:
-    beside = bool(summary.get("untrained"))
+    """The table of figures, with a column of those of the untrained network if there are any."""
+    has_untrained = bool(summary.get("untrained"))
 
     def row(name: str, meaning: str, value: str, untrained: str) -> Html:
-        more = html('<td class="n">{}</td>', untrained) if beside else html("")
+        more = html('<td class="n">{}</td>', untrained) if has_untrained else html("")
         return html(
             '<tr><td>{}</td><td><code>{}</code></td><td class="n">{}</td>{}</tr>',
             meaning,
@@ -224,14 +231,14 @@ def _figures(summary: Mapping) -> Html:
         '<table><tr><th>figure</th><th>name</th><th class="n">value</th>{heading}</tr>{rows}'
         '</table><p class="note">{videos:,} videos ({anomalous_videos:,} anomalous), {frames:,} '
         "frames ({anomalous_frames:,} anomalous).</p>",
-        heading=html('<th class="n">untrained</th>') if beside else html(""),
+        heading=html('<th class="n">untrained</th>') if has_untrained else html(""),
         rows=join(row(*cells) for cells in table.rows(summary)),
         **{name: summary["metrics"][name] for name in COUNTS},
     )
 
 
 def _made_with(summary: Mapping) -> Html:
-    """With what the figures were made, folded; nothing for a summary that does not say."""
+    """The program, packages and device of the figures, folded; empty if the summary has none."""
     if not (made := summary.get(provenance.KEY)):
         return html("")
     return html(
@@ -244,15 +251,16 @@ def _made_with(summary: Mapping) -> Html:
 
 
 def _list(ranked: Sequence[tuple[Scores, float, str]]) -> Html:
+    """The table of all videos, and by what they are ranked."""
     rows = (
         html(
             '<tr><td>{}</td><td class="n">{:,}</td><td class="n">{:,}</td><td>{}</td></tr>',
             video.video,
             len(video.frame_scores),
             int(video.labels.sum()),
-            said,
+            basis,
         )
-        for video, _, said in ranked
+        for video, _, basis in ranked
     )
     return html(
         '<table><tr><th>video</th><th class="n">frames</th><th class="n">anomalous</th>'
@@ -262,12 +270,15 @@ def _list(ranked: Sequence[tuple[Scores, float, str]]) -> Html:
 
 
 def summarize(folder: pathlib.Path, videos: Sequence[Scores], left_out: Sequence[str] = ()) -> dict:
-    """What `build` and the table need, for score files of any program, measured here.
+    """Measures score files of any program; returns what `build` and the table need.
 
     Args:
-      folder: where the score files are.
+      folder: folder of the score files.
       videos: labelled scores.
       left_out: names of videos that lack scores or labels.
+
+    Raises:
+      ValueError: as `frame.evaluate`.
     """
     return {
         "title": f"score files of {folder}",

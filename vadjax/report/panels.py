@@ -10,17 +10,18 @@ from vadjax.report.reasons import BINS, Attributes, Reason
 from vadjax.report.sheet import FAINT, INK, Sheet, height, wrap
 from vadjax.runtime.terminal import visible
 
-# Orange and blue that all eyes tell apart (Okabe and Ito); the term that says why, and the others
+# Orange and blue that colour-blind eyes tell apart (Okabe and Ito)
 HERE, NORMAL = "#d55e00", "#0072b2"
+# Bars of the dominant term, of those nearly as large, and of the others
 WHY, ALSO, OTHER = "#1d2530", "#7c8794", "#cfd5db"
 PLAIN = {"angle": "angle (direction)", "background": "background (still)"}
 NEVER = (
     "All that is normal here stands still, so angle, speed and background say one thing: "
     "something moves where nothing ever did."
 )
-CLASSES = 4  # at most
-WIDE, LABELS, ROSE = 3.15, 1.42, 1.1  # inches: the panels, names beside bars, the rose
-TITLE, BAR, GAP = 0.24, 0.2, 0.2  # inches: title of a panel, one bar, between panels
+CLASSES = 4  # most classes that are shown
+WIDE, LABELS, ROSE = 3.15, 1.42, 1.1  # inches, widths of: a panel, names beside bars, the rose
+TITLE, BAR, GAP = 0.24, 0.2, 0.2  # inches, heights of: a title, one bar, the gap between panels
 NUMBER = 0.42  # inches for the number behind a bar
 
 
@@ -37,21 +38,23 @@ class Panel(NamedTuple):
 
 
 def panels(reason: Reason) -> list[Panel]:
-    """The panels for which the reason says something."""
+    """The panels for which the reason has values."""
     here, normal = reason.here, reason.normal
-    found = []
+    places = (here, normal)
+    chosen = []
     if reason.terms:
-        found.append(_terms(reason))
-    if any(value is not None for one in (here, normal) for value in (one.moving, one.speed)):
-        found.append(_motion(here, normal))
-    if any(one.directions or one.direction or one.still for one in (here, normal)):
-        found.append(_rose(here, normal))
+        chosen.append(_terms(reason))
+    if any(value is not None for place in places for value in (place.moving, place.speed)):
+        chosen.append(_motion(here, normal))
+    if any(place.directions or place.direction or place.still for place in places):
+        chosen.append(_rose(here, normal))
     if here.probability or normal.probability:
-        found.append(_classes(here.probability, normal.probability))
-    return found
+        chosen.append(_classes(here.probability, normal.probability))
+    return chosen
 
 
 def _terms(reason: Reason) -> Panel:
+    """The terms of the score as bars, the dominant one darkest."""
     notes = wrap(NEVER, WIDE, 7) if reason.never_moved else []
     bars = BAR * len(reason.terms)
 
@@ -63,6 +66,7 @@ def _terms(reason: Reason) -> Panel:
         _bars(axes, list(reason.terms.values()), colours, "{:.2f}", 1)
         names = [PLAIN.get(name, name) for name in reason.terms]
         _names(axes, range(len(names)), names, FAINT)
+        # The name of the dominant term is bold.
         for name, label in zip(reason.terms, axes.get_yticklabels(), strict=True):
             if name == reason.dominant:
                 label.set(weight="bold", color=WHY)
@@ -72,10 +76,12 @@ def _terms(reason: Reason) -> Panel:
 
 
 def _strength(reason: Reason, name: str) -> str:
+    """Colour of the bar of a term."""
     return WHY if name == reason.dominant else ALSO if name in reason.also else OTHER
 
 
 def _motion(here: Attributes, normal: Attributes) -> Panel:
+    """Share of moving pixels and speed of both places, side by side."""
     measures = {
         "Pixels that move, %": ((here.moving, normal.moving), "{:.0f}", 10),
         "Speed, pixels a frame": ((here.speed, normal.speed), "{:.1f}", 1),
@@ -92,6 +98,7 @@ def _motion(here: Attributes, normal: Attributes) -> Panel:
 
 
 def _classes(here: Mapping[str, float], normal: Mapping[str, float]) -> Panel:
+    """Probabilities of classes in both places, those that are likeliest here first."""
     names = sorted({**here, **normal}, key=lambda name: (-here.get(name, 0), -normal.get(name, 0)))
     names = names[:CLASSES]
     tall = 2 * BAR * 0.85 * len(names)
@@ -99,7 +106,7 @@ def _classes(here: Mapping[str, float], normal: Mapping[str, float]) -> Panel:
     def draw(sheet: Sheet, left: float, top: float) -> None:
         sheet.text(left, top, "Class, probability", weight="bold")
         axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, tall)
-        values = [one.get(name) for name in names for one in (here, normal)]
+        values = [classes.get(name) for name in names for classes in (here, normal)]
         _bars(axes, values, (HERE, NORMAL) * len(names), "{:.2f}", 1)
         _names(axes, np.arange(len(names)) * 2 + 0.5, names, "black")
 
@@ -113,16 +120,18 @@ def _bars(
     form: str,
     least: float,
 ) -> None:
-    """Horizontal bars from the top down, each with its number, or a dash where it has none.
+    """Draws horizontal bars from the top down, each with its number, or a dash where it has none.
 
-    The scale ends at the greatest value, or at `least`, so that little never looks like much.
+    The scale ends at the greatest value, but not below `least`, so that little never looks like
+    much.
     """
-    known = [value or 0 for value in values]
-    axes.barh(range(len(values)), known, 0.78, color=colours)
-    axes.set(xlim=(0, max([least, *known])), ylim=(len(values) - 0.5, -0.5), xticks=[])
+    lengths = [value or 0 for value in values]
+    axes.barh(range(len(values)), lengths, 0.78, color=colours)
+    axes.set(xlim=(0, max([least, *lengths])), ylim=(len(values) - 0.5, -0.5), xticks=[])
     axes.set_yticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(OTHER)
+    # The number stands behind the end of its bar.
     for place, value in enumerate(values):
         axes.annotate(
             "–" if value is None else form.format(value),
@@ -136,15 +145,17 @@ def _bars(
 
 
 def _names(axes: Axes, places: Sequence[float], names: Sequence[str], colour: str) -> None:
-    """Names from a score file beside bars; a dollar is a dollar."""
+    """Writes names from a score file beside bars; a dollar sign begins no formula."""
     axes.set_yticks(places, [visible(name) for name in names], parse_math=False)
     axes.tick_params(left=False, labelsize=8, labelcolor=colour)
 
 
 def _rose(here: Attributes, normal: Attributes) -> Panel:
+    """Directions of motion in both places, as words, and as a rose if shares are known."""
     sides = {"Here": (here, HERE), "Closest normal": (normal, NORMAL)}
-    roses = [(one.directions, colour) for one, colour in sides.values() if not one.still]
+    roses = [(side.directions, colour) for side, colour in sides.values() if not side.still]
     roses = [(shares, colour) for shares, colour in roses if shares and any(shares)]
+    # The words stand beside the rose, below each other; without a rose side by side.
     beside, tall = (ROSE + 0.75, ROSE + 0.32) if roses else (0, 0.34)
 
     def draw(sheet: Sheet, left: float, top: float) -> None:
@@ -152,22 +163,27 @@ def _rose(here: Attributes, normal: Attributes) -> Panel:
         if roses:
             place = left + 0.2, top + TITLE + 0.16, ROSE, ROSE
             _compass(sheet.axes(*place, projection="polar", theta_direction=-1), roses)
-        for place, (name, (one, colour)) in enumerate(sides.items()):
+        for place, (name, (side, colour)) in enumerate(sides.items()):
             across, down = (0, 0.4 + 0.42 * place) if roses else (place * (WIDE + 0.1) / 2, 0)
             at = left + beside + across, top + TITLE + down
             sheet.text(*at, name, color=colour, weight="bold")
-            sheet.text(at[0], at[1] + 0.15, _way(one))
+            sheet.text(at[0], at[1] + 0.15, _way(side))
 
     return Panel(TITLE + tall, draw)
 
 
 def _compass(axes: Axes, roses: Sequence[tuple[Sequence[float], str]]) -> None:
-    """Bars of shares [BINS] by direction, side by side; arrows to four sides, no numbers."""
+    """Draws bars of shares [BINS] by direction, those of all roses side by side.
+
+    Arrows name four directions, and no axis has numbers.
+    """
     axes.set_axisbelow(True)
-    wide = 2 * np.pi / BINS / len(roses)
+    bar_width = 2 * np.pi / BINS / len(roses)
+    # The bars of two roses share the width of each direction.
     for place, (shares, colour) in enumerate(roses):
-        middles = 2 * np.pi / BINS * np.arange(BINS) + (place + 0.5) * wide
-        axes.bar(middles, shares, wide, color=colour)
+        middles = 2 * np.pi / BINS * np.arange(BINS) + (place + 0.5) * bar_width
+        axes.bar(middles, shares, bar_width, color=colour)
+    # One scale for all roses, and arrows instead of angles.
     top = max(max(shares) for shares, _ in roses)
     axes.set_ylim(0, top)
     axes.set_yticks([top / 2, top], [])
@@ -177,7 +193,8 @@ def _compass(axes: Axes, roses: Sequence[tuple[Sequence[float], str]]) -> None:
     axes.spines["polar"].set_color(OTHER)
 
 
-def _way(one: Attributes) -> str:
-    if one.still:
+def _way(attributes: Attributes) -> str:
+    """The main direction in words."""
+    if attributes.still:
         return "not moving"
-    return f"mostly {one.direction}" if one.direction else "unknown"
+    return f"mostly {attributes.direction}" if attributes.direction else "unknown"

@@ -1,4 +1,4 @@
-"""Rows of pictures: frame seen, prediction, error and heat of the windows with extreme scores."""
+"""Rows of pictures for windows with extreme scores: frame, prediction, error and heat."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from vadjax.report import heat
 from vadjax.runtime.terminal import visible
 from vadjax.scores.files import Scores
 
-WIDTH = 8.8  # inches of a row of four panels
-TITLES, HEIGHTS = 0.6, (0.9, 3.2)  # inches for the titles; of a panel, at least and at most
+WIDTH = 8.8  # inches, of a row of four panels
+TITLES, HEIGHTS = 0.6, (0.9, 3.2)  # inches: for titles; least and greatest height of a panel
 RATIOS = (1, 1, 1, 0.05, 1, 0.05)  # widths of four panels, a colour bar behind each of the last two
 
 
@@ -24,7 +24,7 @@ class Window(NamedTuple):
     Attributes:
       video: name of the video.
       frame: number of the frame in it.
-      score: of the frame.
+      score: score of the frame.
       anomalous: whether the frame is labelled anomalous.
       seen: uint8 [H, W, 3], RGB.
       predicted: uint8 [H, W, 3], RGB.
@@ -41,7 +41,7 @@ class Window(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What a row says of itself."""
+        """Video, frame, score and label in one line."""
         label = "anomalous" if self.anomalous else "normal"
         return f"{self.video} · frame {self.frame:,} · score {self.score:.3f} · labelled {label}"
 
@@ -66,30 +66,32 @@ class Scales(NamedTuple):
 def choose(videos: Sequence[Scores], count: int) -> tuple[list[Window], list[Window]]:
     """The `count` highest- and the `count` lowest-scoring pictures of all videos.
 
-    Pictures of frames that do not count are left out. No picture is in both: of too few, the
-    highest get the greater half.
+    Pictures of frames that do not count are left out. No picture is in both lists: if there are too
+    few, the highest get the greater half.
 
     Args:
       videos: labelled scores, with or without pictures.
-      count: how many at most of each; 0 for none.
+      count: number of pictures in each list at most; 0 for none.
 
     Returns:
       The highest, highest first, and the lowest, lowest first.
     """
-    found = [
+    rows = [
         (float(video.frame_scores[number]), video, place)
         for video in videos
         if video.pictures is not None
         for place, number in enumerate(video.pictures.frames)
         if video.scored is None or video.scored[number]
     ]
-    found.sort(key=lambda row: (-row[0], row[1].video, row[1].pictures.frames[row[2]]))
-    count = min(max(count, 0), -(-len(found) // 2))
-    high, low = found[:count], found[count:][::-1][:count]
+    # Highest first; equal scores by video and frame.
+    rows.sort(key=lambda row: (-row[0], row[1].video, row[1].pictures.frames[row[2]]))
+    count = min(max(count, 0), -(-len(rows) // 2))
+    high, low = rows[:count], rows[count:][::-1][:count]
     return [_window(*row[1:]) for row in high], [_window(*row[1:]) for row in low]
 
 
 def _window(video: Scores, place: int) -> Window:
+    """The window of one of the pictures of a video, by its place among them."""
     number = int(video.pictures.frames[place])
     return Window(
         video.video,
@@ -103,7 +105,8 @@ def _window(video: Scores, place: int) -> Window:
 
 
 def scales(windows: Sequence[Window]) -> Scales:
-    """Scales that fit all of `windows`: errors from 0, maps from their median (`heat.limits`)."""
+    """Scales that fit all windows: errors from 0, maps from their median (`heat.limits`)."""
+    # Colour is full at one grey level at the least, so that tiny errors stay dark.
     top = max(heat.limits(np.concatenate([w.error.ravel() for w in windows]))[1], 1.0)
     maps = [window.map.ravel() for window in windows if window.map is not None]
     return Scales((0.0, top), heat.limits(np.concatenate(maps)) if maps else None)
@@ -125,38 +128,42 @@ def explain(found: Scales) -> str:
 
 
 def draw(window: Window, found: Scales) -> Figure:
-    """A row: frame seen, prediction, error map, heat over the frame; its caption above.
+    """Draws a row: frame seen, prediction, error map, heat over the frame; the caption above.
 
     Args:
-      window: what to draw.
+      window: the window to draw.
       found: the scales of the page.
     """
+    # The heat is the system's map, or the error where it gives none.
     error = window.error
-    warm, ends = (error, found.error) if window.map is None else (window.map, found.heat)
+    heat_values, ends = (error, found.error) if window.map is None else (window.map, found.heat)
     figure, axes = _panels(*error.shape)
-    seen, predicted, wrong, wrong_bar, hot, hot_bar = axes
+    seen, predicted, error_axes, error_bar, heat_axes, heat_bar = axes
+    # Four panels; the last two have a colour bar.
     seen.imshow(window.seen)
     predicted.imshow(window.predicted)
-    drawn = wrong.imshow(error, cmap=heat.COLOURS, vmin=found.error[0], vmax=found.error[1])
-    figure.colorbar(drawn, cax=wrong_bar, extend="max")
-    hot.imshow(heat.over(window.seen, warm, ends))
-    figure.colorbar(_scale(*ends), cax=hot_bar, extend="max" if window.map is None else "both")
+    drawn = error_axes.imshow(error, cmap=heat.COLOURS, vmin=found.error[0], vmax=found.error[1])
+    figure.colorbar(drawn, cax=error_bar, extend="max")
+    heat_axes.imshow(heat.over(window.seen, heat_values, ends))
+    figure.colorbar(_scale(*ends), cax=heat_bar, extend="max" if window.map is None else "both")
+    # Titles, and the caption of the row.
     titles = ("seen", "predicted", "error, grey levels", "heat")
-    for panel, title in zip((seen, predicted, wrong, hot), titles, strict=True):
+    for panel, title in zip((seen, predicted, error_axes, heat_axes), titles, strict=True):
         panel.set_title(title, fontsize=8)
         panel.set_axis_off()
-    for bar in (wrong_bar, hot_bar):
+    for bar in (error_bar, heat_bar):
         bar.tick_params(labelsize=7)
     figure.suptitle(visible(window.caption), fontsize=9, x=0.01, ha="left", parse_math=False)
     return figure
 
 
 def _panels(height: int, width: int):
-    """A figure with four panels for pictures of that shape; behind the last two a colour bar."""
+    """A figure with four panels for pictures of that shape, the last two with a colour bar."""
     tall = np.clip(WIDTH / 5 * height / width, *HEIGHTS)
     figure = Figure(figsize=(WIDTH, tall + TITLES), layout="constrained")
     return figure, figure.subplots(1, 6, width_ratios=RATIOS)
 
 
 def _scale(low: float, high: float) -> ScalarMappable:
+    """The colours of the heat, for its colour bar."""
     return ScalarMappable(Normalize(low, max(high, low)), matplotlib.colormaps[heat.COLOURS])

@@ -1,7 +1,7 @@
-"""What a report can show of a reason, whoever wrote it.
+"""Reads what a report can show of a reason, whichever program wrote it.
 
-A reason of a score file is a dict that JSON can hold. Keys that are missing, or hold something
-else than what is read here, are left out of the pictures; the others are shown (spec eval §8).
+A reason of a score file is a dict that JSON can hold. Keys that are missing, or hold values of
+another type, are left out of the pictures; the others are shown (spec eval §8).
 """
 
 import json
@@ -9,19 +9,19 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-NAME = 40  # letters of the name of a video
-BINS = 12  # of directions, 30 degrees each; the first starts at "right", they run clockwise
+NAME = 40  # most letters of the name of a video
+BINS = 12  # directions of 30 degrees each, clockwise; the first begins at "right"
 
 
 class Attributes(NamedTuple):
-    """What a person can read off a place of a video.
+    """What a person can see at a place of a video; None stands for unknown.
 
     Attributes:
-      moving: percent of the pixels that move; None if unknown, as for all others.
-      speed: pixels a frame.
-      direction: its name.
-      still: whether it is said to stand still.
-      directions: shares of the moving pixels, [BINS].
+      moving: percentage of the pixels that move.
+      speed: speed in pixels a frame.
+      direction: name of the main direction.
+      still: whether the reason says that nothing moves.
+      directions: share of the moving pixels in each direction, [BINS].
       probability: class → 0 to 1; empty if unknown.
     """
 
@@ -34,22 +34,22 @@ class Attributes(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """A reason, read.
+    """A reason, as it was read; None stands for unknown.
 
     Attributes:
       text: the sentence; the whole dict as JSON if it has none.
-      score: None if unknown, as for all others.
-      frame: the frame it is about, from 0.
-      frames: `[start, stop)` that it holds for.
+      score: score of the event.
+      frame: the frame that it is about, from 0.
+      frames: frames `[start, stop)` for which it holds.
       box: `x0, y0, x1, y1`, pixels; x1 and y1 are one past the last.
-      dominant: the term that says why.
-      also: terms that are nearly as large.
+      dominant: name of the term that says why.
+      also: names of terms that are nearly as large.
       terms: name → part of the score.
-      never_moved: whether only standing things are normal there.
-      here: of what was seen.
-      normal: of the normal example most like it.
-      origin: where that is from; empty if unknown.
-      normal_box: `x0, y0, x1, y1` of it; `box` if the dict does not say.
+      never_moved: whether nothing that moves is normal at this place.
+      here: attributes of what was seen.
+      normal: attributes of the normal example most like it.
+      origin: where the normal example comes from; empty if unknown.
+      normal_box: `x0, y0, x1, y1` of the normal example; `box` if the dict has none.
     """
 
     text: str
@@ -67,17 +67,18 @@ class Reason(NamedTuple):
     normal_box: tuple[float, float, float, float] | None
 
     def covers(self, frame: int) -> bool:
-        """Whether it holds for that frame."""
+        """Whether the reason holds for that frame."""
         return self.frames is not None and self.frames[0] <= frame < self.frames[1]
 
     @property
     def rank(self) -> float:
-        """Key to sort by: the score, and below all scores where there is none."""
+        """Key to sort by: the score, or minus infinity if there is none."""
         return -math.inf if self.score is None else self.score
 
 
 def read(reason: Mapping) -> Reason:
     """Reads a reason of any program; never fails on a dict."""
+    # One of frame and frames follows from the other, if only one of both is there.
     also = reason.get("also")
     span, frame = _span(reason.get("frames")), _number(reason.get("frame"))
     if span is None and frame is not None:
@@ -102,28 +103,30 @@ def read(reason: Mapping) -> Reason:
 
 
 def _normal_box(reason: Mapping) -> tuple[float, float, float, float] | None:
+    """The box of the normal example, else that of the reason; None if the reason has none."""
     normal, box = reason.get("normal"), _box(reason.get("box"))
-    own = _box(normal.get("box")) if isinstance(normal, Mapping) else None
-    return own if own and box else box
+    normal_box = _box(normal.get("box")) if isinstance(normal, Mapping) else None
+    return normal_box if normal_box and box else box
 
 
-def _attributes(found: object) -> Attributes:
-    found = found if isinstance(found, Mapping) else {}
-    directions = _numbers(found.get("directions"), BINS)
+def _attributes(place: object) -> Attributes:
+    """The attributes of a place; a direction of None says that nothing moves there."""
+    place = place if isinstance(place, Mapping) else {}
+    directions = _numbers(place.get("directions"), BINS)
     return Attributes(
-        moving=_number(found.get("moving")),
-        speed=_number(found.get("speed")),
-        direction=_word(found.get("direction")),
-        still="direction" in found and found["direction"] is None,
+        moving=_number(place.get("moving")),
+        speed=_number(place.get("speed")),
+        direction=_word(place.get("direction")),
+        still="direction" in place and place["direction"] is None,
         directions=directions if directions and min(directions) >= 0 else None,
-        probability=_named(found.get("probability")),
+        probability=_named(place.get("probability")),
     )
 
 
-def _origin(found: object) -> str:
+def _origin(normal: object) -> str:
     """Like "training 03, frames 20-29 (stands for 41 volumes)", as far as it is known."""
-    found = found if isinstance(found, Mapping) else {}
-    sequence, span, count = found.get("sequence"), _span(found.get("frames")), found.get("count")
+    normal = normal if isinstance(normal, Mapping) else {}
+    sequence, span, count = normal.get("sequence"), _span(normal.get("frames")), normal.get("count")
     parts = [] if sequence is None else [f"training {_short(str(sequence))}"]
     parts += [] if span is None else [f"frames {span[0]}-{span[1] - 1}"]
     text = ", ".join(parts)
@@ -133,6 +136,7 @@ def _origin(found: object) -> str:
 
 
 def _short(name: str) -> str:
+    """The name, with "…" in the middle if it is long."""
     return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-NAME // 2 :]}"
 
 
@@ -141,26 +145,31 @@ def _word(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
+    """The value if it is a finite number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if number and math.isfinite(value) else None
 
 
 def _numbers(value: object, count: int) -> tuple[float, ...] | None:
+    """The values if they are so many finite numbers."""
     if not isinstance(value, list | tuple) or len(value) != count:
         return None
     return None if None in map(_number, value) else tuple(value)
 
 
 def _named(value: object) -> dict[str, float]:
+    """The finite numbers of a dict by name."""
     value = value if isinstance(value, Mapping) else {}
     return {str(name): part for name, part in value.items() if _number(part) is not None}
 
 
 def _span(value: object) -> tuple[int, int] | None:
+    """The value if it is `[start, stop)` of a frame or more."""
     ends = _numbers(value, 2)
     return (int(ends[0]), int(ends[1])) if ends and ends[0] < ends[1] else None
 
 
 def _box(value: object) -> tuple[float, float, float, float] | None:
+    """The value if it is a box that is not empty."""
     box = _numbers(value, 4)
     return box if box and box[0] < box[2] and box[1] < box[3] else None

@@ -1,4 +1,4 @@
-"""A figure laid out in inches from its top left corner, so that nothing overlaps by chance."""
+"""Figures that are laid out in inches from their top left corner, so that nothing overlaps."""
 
 import functools
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ INK, FAINT = "#1d2530", "#5a6675"
 
 
 class Sheet:
-    """A figure of that many inches."""
+    """A figure of `width` by `height` inches."""
 
     def __init__(self, width: float, height: float):
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width, height))
 
     def axes(self, left: float, top: float, width: float, height: float, **options) -> Axes:
-        """Axes at that place."""
+        """Adds axes at that place, in inches."""
         bottom = self.height - top - height
         place = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(place, **options)
 
     def text(self, left: float, top: float, text: str, size: float = 8, **options) -> None:
-        """Text with its upper left corner at that place; a dollar is a dollar."""
+        """Adds text with its upper left corner at that place; a dollar sign begins no formula."""
         style = {"va": "top", "color": INK, "parse_math": False, "linespacing": 1.3} | options
         self.figure.text(
             left / self.width, 1 - top / self.height, visible(text), fontsize=size, **style
@@ -36,15 +36,16 @@ class Sheet:
 
 
 def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
-    """Text as lines that are no wider than `width`.
+    """Breaks text into lines that are no wider than `width`.
 
     Args:
-      text: any; words that are wider than a line are cut.
-      width: inches.
-      size: of the letters, points.
-      most: lines; a text that is longer ends in "…"; 0 for any number.
+      text: any text; words that are wider than a line are cut.
+      width: width of a line in inches.
+      size: size of the letters in points.
+      most: number of lines at most, of which the last then ends in "…"; 0 for any number.
     """
     lines = [""]
+    # Each word goes to the last line, else to a new one; one that fits into no line is cut.
     for word in visible(text).split():
         while word:
             joined = f"{lines[-1]} {word}".strip()
@@ -55,6 +56,7 @@ def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
             else:
                 fits = _fitting(word, width, size)
                 lines[-1], word = word[:fits], word[fits:]
+    # Room for the dots is made letter by letter.
     if most and len(lines) > most:
         lines = lines[:most]
         while _wide(f"{lines[-1]} …", size) > width:
@@ -64,12 +66,12 @@ def wrap(text: str, width: float, size: float, most: int = 0) -> list[str]:
 
 
 def _fitting(word: str, width: float, size: float) -> int:
-    """Letters of a word that fit into a line; at least one."""
+    """Number of letters of a word that fit into a line; at least one."""
     return max([1, *(n for n in range(1, len(word) + 1) if _wide(word[:n], size) <= width)])
 
 
 def _wide(text: str, size: float) -> float:
-    """Width of a line of text as it is drawn (letters begin at whole pixels), inches."""
+    """Width in inches of a line of text as it is drawn, with letters at whole pixels."""
     style = FontProperties(size=size)
     return _renderer().get_text_width_height_descent(text, style, ismath=False)[0] / DPI
 
@@ -80,5 +82,5 @@ def _renderer() -> RendererAgg:
 
 
 def height(lines: Sequence[str], size: float) -> float:
-    """Inches of lines of text of that size in points."""
+    """Height in inches of lines of text of that size in points."""
     return len(lines) * size * 1.35 / 72

@@ -2,9 +2,9 @@
 
     python -m vadjax.report.table runs/mini_0 runs/mini_1 runs/mini_2
 
-prints the figures of each run's `metrics.json`, and mean ± standard deviation over them if the runs
-differ in the seed alone (or in which of the numbered splits of a set they used); else in what they
-differ. A figure that a run does not have is a dash.
+prints the figures of each run's `metrics.json`. If the runs differ in the seed alone, or in which
+of the numbered splits of a set they used, it adds mean ± standard deviation; else it says in what
+they differ. A figure that a run does not have is a dash.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from vadjax.report import comparison
 from vadjax.report.comparison import SPLIT, Run
 from vadjax.runtime import command, terminal
 
-WIDTH = 140  # letters of a line where there is no terminal
+WIDTH = 140  # letters of a line if the output is no terminal
 
 
 def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
@@ -32,13 +32,13 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
 
 
 def _labels(summary: Mapping) -> dict[str, str]:
-    """Name → label of the figures of a run and of its first state.
+    """Name → label of the figures of a run and of its untrained state.
 
-    Those of an older vadjax, which says none, have an empty one.
+    Labels are empty for runs of an older vadjax, which stored none.
     """
     figures, first = summary["metrics"], summary.get("untrained") or {}
-    known = {name: "" for name, value in figures.items() if isinstance(value, float)}
-    return summary.get("labels", known) | {name: "" for name in first if name not in figures}
+    unlabelled = {name: "" for name, value in figures.items() if isinstance(value, float)}
+    return summary.get("labels", unlabelled) | {name: "" for name in first if name not in figures}
 
 
 def number(value: float | None) -> str:
@@ -47,7 +47,7 @@ def number(value: float | None) -> str:
 
 
 def print_table(summary: Mapping) -> None:
-    """Prints the figures of one run, with the untrained ones beside."""
+    """Prints the figures of one run, and beside them those of its untrained state."""
     table = Table(title=summary["title"], title_justify="left")
     table.add_column("figure")
     table.add_column("meaning")
@@ -60,29 +60,35 @@ def print_table(summary: Mapping) -> None:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """Prints the figures of several runs side by side, and what they have in common.
+    """Prints the figures of several runs side by side.
 
-    Mean ± deviation only where the runs differ in nothing but the seed, or the split of a set;
-    else in what they differ.
+    If the runs differ only in the seed, or in the split of a set, a column has mean ± deviation;
+    else lines below say in what they differ.
     """
+    # One title if the runs differ in step and seed alone, and one for all splits of a set.
     differ, numbers = comparison.differences(runs), comparison.splits(runs)
     title = "\n".join(dict.fromkeys(_title_of_runs(run.summary["title"]) for run in runs))
     if not differ and len(numbers) > 1:
         name = runs[0].summary["data"]
         of_all = f"splits {', '.join(numbers)} of {SPLIT.sub('', name)}"
         title = title.splitlines()[0].replace(name, of_all)
+    # A column for each run, and one for the mean.
     table = Table(title=title, title_justify="left")
     table.add_column("figure")
     for name in _column_names(runs):
         table.add_column(name, justify="right")
     for name in ("mean ± deviation", "untrained") if not differ else ():
         table.add_column(name, justify="right", style="bold" if name != "untrained" else "")
-    every = [[run.summary["metrics"], run.summary.get("untrained") or {}] for run in runs]
+    # A row for each figure that any run has.
+    of_runs = [[run.summary["metrics"], run.summary.get("untrained") or {}] for run in runs]
     for name in dict.fromkeys(name for run in runs for name in _labels(run.summary)):
-        trained, untrained = ([one.get(name) for one in side] for side in zip(*every, strict=True))
+        trained, untrained = (
+            [figures.get(name) for figures in side] for side in zip(*of_runs, strict=True)
+        )
         spread = [] if differ else [_spread(trained), _spread(untrained)]
         table.add_row(name, *map(number, trained), *spread)
     terminal.console(width=WIDTH).print(table)
+    # Below the table: why there is no mean, and in what the programs differ.
     if differ:
         print("No mean, which is for runs that differ in the seed alone. These differ in")
         print("".join(f"  {line}\n" for line in differ), end="")
@@ -92,7 +98,7 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 
 def _title_of_runs(title: str) -> str:
-    """The title of a run without what is its own: the number of the step, and the seed."""
+    """The title of a run without the number of the step and the seed, which are its own."""
     return re.sub(r", seed [^,]*$", "", re.sub(r", step [\d,]+ \((.*?)\)", r", \1", title))
 
 
@@ -106,11 +112,11 @@ def _column_names(runs: Sequence[Run]) -> list[str]:
 
 def _spread(values: Sequence[float | None]) -> str:
     """Mean ± population deviation of the runs that have the figure, and how many these are."""
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    if not known:
+    present = [value for value in values if value is not None and not math.isnan(value)]
+    if not present:
         return "–"
-    of = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
-    return f"{statistics.fmean(known):.3f} ± {statistics.pstdev(known):.3f}{of}"
+    of = f" ({len(present)} of {len(values)})" if len(present) < len(values) else ""
+    return f"{statistics.fmean(present):.3f} ± {statistics.pstdev(present):.3f}{of}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,32 +1,31 @@
 """Checks of the scores of one video: whether they can be measured, shown and written.
 
-Every message begins with the name of the video and says what was found and what was expected.
+Every message begins with the name of the video, and says what the scores hold and what was
+expected.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadjax.data.segments import fitting_expansions
 from vadjax.formats.names import shorten, wrong_with
+from vadjax.scores.contents import Examples, Pictures, Scores
 
-if TYPE_CHECKING:
-    from vadjax.scores.files import Examples, Pictures, Scores
-
-# First parts of the arrays' names in the file
+# Prefixes of the names of arrays in the file
 ALTERNATIVE, PICTURE, EXAMPLE = "alternative_", "picture_", "example_"
 
 
-def check(scores: "Scores") -> "Scores":
+def check(scores: Scores) -> Scores:
     """Returns `scores` if they can be measured and written.
 
     Raises:
-      ValueError: a name that cannot be a file's, not one finite score a frame, labels of another
-        shape or other than 0 and 1, times that fall, segment scores, boxes, a map or pictures of a
-        wrong shape or frame, or examples of a wrong shape or of a reason that is not there.
+      ValueError: the name cannot be that of a file; there is not one finite score for each frame;
+        labels have another shape, or values other than 0 and 1; times fall; segment scores, boxes,
+        a map or pictures have a wrong shape or frame; or examples have a wrong shape or refer to a
+        reason that is not there.
     """
-    # Names become those of files.
+    # Names become names of files.
     video = scores.video
     if wrong := wrong_with(video):
         raise ValueError(f"video name {shorten(video)} cannot be the name of a file: {wrong}")
@@ -41,7 +40,7 @@ def check(scores: "Scores") -> "Scores":
         )
     if bad := int((~is_finite(frames)).sum()):
         raise ValueError(f"{video}: {bad:,} of {frames.size:,} scores are NaN or infinite")
-    # What else there is must fit the frames.
+    # The optional arrays must fit the frames.
     _check_series(scores, len(frames))
     if scores.labels is not None:
         _check_labels(video, np.asarray(scores.labels), scores)
@@ -62,15 +61,16 @@ def check(scores: "Scores") -> "Scores":
 
 
 def is_finite(numbers: np.ndarray) -> np.ndarray:
-    """Which numbers are finite in float64, in which all figures are computed; bool, same shape."""
+    """Which numbers are finite in float64, which figures are computed in; bool, same shape."""
     with np.errstate(over="ignore"):
         return np.isfinite(np.asarray(numbers, np.float64))
 
 
-def _check_series(scores: "Scores", frames: int) -> None:
-    """Raises ValueError unless what has one value a frame, beside scores and labels, fits."""
+def _check_series(scores: Scores, frames: int) -> None:
+    """Raises ValueError unless `scored`, `times` and the alternative scores fit the frames."""
     others = {"scored": scores.scored, "times": scores.times}
     others |= {f"{ALTERNATIVE}{name}": other for name, other in scores.alternatives.items()}
+    # Each has one finite value for each frame; only `scored` may be of booleans.
     for name, other in others.items():
         if other is None:
             continue
@@ -81,8 +81,10 @@ def _check_series(scores: "Scores", frames: int) -> None:
                 f"{scores.video}: {name} {other.dtype} {other.shape}; expected ({frames},), "
                 "all finite"
             )
+    # Numbers in `scored` are flags, too.
     if scores.scored is not None and not np.isin(scores.scored, (0, 1)).all():
         raise ValueError(f"{scores.video}: scored other than 0 and 1")
+    # Two frames may have the same time, but no frame an earlier one than the frame before it.
     times = scores.times
     if times is not None and (falls := times[1:] < times[:-1]).any():
         at = int(np.argmax(falls))
@@ -92,7 +94,8 @@ def _check_series(scores: "Scores", frames: int) -> None:
         )
 
 
-def _check_labels(video: str, labels: np.ndarray, scores: "Scores") -> None:
+def _check_labels(video: str, labels: np.ndarray, scores: Scores) -> None:
+    """Raises ValueError unless there is a label 0 or 1 for each frame."""
     frames = len(scores.frame_scores)
     if labels.ndim != 1 or labels.dtype.kind not in "biuf":
         raise ValueError(
@@ -100,6 +103,7 @@ def _check_labels(video: str, labels: np.ndarray, scores: "Scores") -> None:
             "frame"
         )
     if len(labels) != frames:
+        # The likely mistake: scores of snippets of 16 frames, saved as scores of frames.
         segments = ("snippets" in fitting_expansions(frames, len(labels))) * (
             "; one score for 16 frames is called segment_scores, with num_frames"
         )
@@ -119,18 +123,20 @@ def check_segments(video: str, found: np.ndarray) -> None:
         raise ValueError(f"{video}: {bad:,} of {found.size:,} segment_scores are NaN or infinite")
 
 
-def _check_map(video: str, found: np.ndarray, frames: int) -> None:
-    fits = found.ndim == 3 and len(found) == frames and found.size and found.dtype.kind in "fiu"
+def _check_map(video: str, values: np.ndarray, frames: int) -> None:
+    """Raises ValueError unless the map is finite, float [frames, h, w]."""
+    fits = values.ndim == 3 and len(values) == frames and values.size and values.dtype.kind in "fiu"
     if not fits:
         raise ValueError(
-            f"{video}: map {found.dtype} {found.shape}; expected float [{frames}, h, w]"
+            f"{video}: map {values.dtype} {values.shape}; expected float [{frames}, h, w]"
         )
-    bad = found.size - np.isfinite(found).sum()
+    bad = values.size - np.isfinite(values).sum()
     if bad:
-        raise ValueError(f"{video}: {bad:,} of {found.size:,} values of the map are not finite")
+        raise ValueError(f"{video}: {bad:,} of {values.size:,} values of the map are not finite")
 
 
-def _check_pictures(video: str, pictures: "Pictures", frames: int) -> None:
+def _check_pictures(video: str, pictures: Pictures, frames: int) -> None:
+    """Raises ValueError unless each picture is of a frame of the video and has its prediction."""
     numbers = pictures.frames
     _check_numbers(video, f"{PICTURE}frames", numbers)
     outside = numbers[(numbers < 0) | (numbers >= frames)]
@@ -142,7 +148,8 @@ def _check_pictures(video: str, pictures: "Pictures", frames: int) -> None:
     _check_colours(video, pairs, len(numbers))
 
 
-def _check_examples(video: str, examples: "Examples", reasons: int) -> None:
+def _check_examples(video: str, examples: Examples, reasons: int) -> None:
+    """Raises ValueError unless each example is of one of the reasons and has both pictures."""
     numbers = examples.reason
     _check_numbers(video, f"{EXAMPLE}reason", numbers)
     outside = numbers[(numbers < 0) | (numbers >= reasons)]
@@ -156,6 +163,7 @@ def _check_examples(video: str, examples: "Examples", reasons: int) -> None:
 
 
 def _check_numbers(video: str, name: str, numbers: np.ndarray) -> None:
+    """Raises ValueError unless the array is int [k]."""
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise ValueError(f"{video}: {name} {numbers.dtype} {numbers.shape}; expected int [k]")
 
@@ -163,11 +171,11 @@ def _check_numbers(video: str, name: str, numbers: np.ndarray) -> None:
 def _check_colours(video: str, pairs: Mapping[str, np.ndarray], count: int) -> None:
     """Raises ValueError unless all are uint8 [count, H, W, 3] of one shape."""
     first = next(iter(pairs))
-    for name, found in pairs.items():
-        colour = found.ndim == 4 and found.shape[3] == 3 and found.dtype == np.uint8
-        if not colour or len(found) != count or 0 in found.shape[1:]:
+    for name, images in pairs.items():
+        is_rgb = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
+        if not is_rgb or len(images) != count or 0 in images.shape[1:]:
             raise ValueError(
-                f"{video}: {name} {found.dtype} {found.shape}; expected uint8 [{count}, H, W, 3]"
+                f"{video}: {name} {images.dtype} {images.shape}; expected uint8 [{count}, H, W, 3]"
             )
-        if found.shape != pairs[first].shape:
-            raise ValueError(f"{video}: {name} {found.shape}, but {first} {pairs[first].shape}")
+        if images.shape != pairs[first].shape:
+            raise ValueError(f"{video}: {name} {images.shape}, but {first} {pairs[first].shape}")

@@ -1,4 +1,4 @@
-"""Figures: numbers that say what they are, so that tables and pages show what they are given."""
+"""Figures: numbers with a label, so that tables and pages need no list of what there is."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ class Figure(float):
     """A number with its label.
 
     Attributes:
-      label: what it is, in a few words; empty where its name says so.
+      label: what the number is, in a few words; empty where its name says it.
     """
 
     label: str
@@ -20,5 +20,5 @@ class Figure(float):
 
 
 def labels(figures: Mapping[str, object]) -> dict[str, str]:
-    """Name → label of those that carry one, in their order; counts and settings do not."""
+    """The labels of the figures by name, in their order; counts and settings carry none."""
     return {name: value.label for name, value in figures.items() if isinstance(value, Figure)}

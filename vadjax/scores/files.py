@@ -1,26 +1,35 @@
 """The score file `scores/VIDEO.npz`: one format for every system, and for any other program.
 
-`frame_scores` float [T], high = anomalous, is all that is needed; the rest is optional:
-`labels` [T]; `scored` bool [T], frames that count in the figures; `alternative_NAME` [T], other
-scores of the same frames, measured beside; `times` [T] in seconds; `segment_scores` [K] with
-`num_frames`, spread over the frames at reading when there are no `frame_scores`, by the rule that
-their numbers speak for (`segments.choose_expansions`); `boxes` [n, 6]
-(`frame, x0, y0, x1, y1, score`); `map` [T, h, w], where in the picture the score comes from;
-`picture_frames` int [k], `picture_seen` and `picture_predicted` uint8 [k, H, W, 3], RGB: k frames
-and what was predicted for them.
-Reasons are JSON lines beside it, in `VIDEO.reasons.jsonl`, one dict a line: `text` says why, and
-`vadjax.report` shows the other keys that it knows. Examples of them are `example_reason` int [k],
-numbers of lines from 0, `example_seen` and `example_normal` uint8 [k, H, W, 3], RGB: the frame that
-the reason is about, and the normal frame most like it. Nothing here needs JAX.
+It needs only `frame_scores` float [T], high = anomalous. The other arrays are optional:
+
+labels              [T], 1 = anomalous
+scored              bool [T], the frames that count in the figures
+alternative_NAME    float [T], other scores of the same frames, which get figures of their own
+times               float [T], seconds from the start
+segment_scores      float [K], with `num_frames`; a file without `frame_scores` gets them from
+                    these when it is read, by the rule that both numbers fit
+                    (`segments.choose_expansions`)
+boxes               float [n, 6], `frame, x0, y0, x1, y1, score`
+map                 float [T, h, w], where in the picture the score comes from
+picture_frames      int [k], frames of which there are pictures
+picture_seen        uint8 [k, H, W, 3], RGB, these frames
+picture_predicted   uint8 [k, H, W, 3], RGB, what was predicted for them
+
+Reasons are in a file beside it, `VIDEO.reasons.jsonl`, one dict of JSON a line: `text` says why an
+event was flagged, and `vadjax.report` shows the other keys that it knows. Pictures of reasons:
+
+example_reason      int [k], numbers of the lines, from 0
+example_seen        uint8 [k, H, W, 3], RGB, the frame that the reason is about
+example_normal      uint8 [k, H, W, 3], RGB, the normal frame most like it
+
+Nothing here needs JAX.
 """
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +49,7 @@ from vadjax.formats.regular import is_there
 from vadjax.runtime import replacing as places
 from vadjax.runtime import space
 from vadjax.scores.checks import ALTERNATIVE, EXAMPLE, PICTURE, check, check_segments
+from vadjax.scores.contents import Examples, Pictures, Scores
 
 ARRAYS = (
     "frame_scores",
@@ -49,96 +59,26 @@ ARRAYS = (
     "segment_scores",
     "boxes",
     "map",
-)  # the other names
+)  # names without a prefix
 OTHER_RULE = "--expansion RULE of vadjax.metrics.frame and vadjax.report"
-MAX_FRAMES = 20_000_000  # of one video: nine days at 25 frames a second
-FRAME_BYTES = 60  # of memory that a frame takes while figures are computed
-LITTLE = 3 << 28  # bytes that files may need whatever they have themselves: of 13 million frames
-USUAL_RATIO = 200  # times their own bytes that they may need beyond
-
-
-class Pictures(NamedTuple):
-    """Some frames of a video, beside what was predicted for them.
-
-    Attributes:
-      frames: int [k], their numbers in the whole video, from 0.
-      seen: uint8 [k, H, W, 3], RGB.
-      predicted: uint8 [k, H, W, 3], RGB.
-    """
-
-    frames: np.ndarray
-    seen: np.ndarray
-    predicted: np.ndarray
-
-
-class Examples(NamedTuple):
-    """Some reasons of a video in pictures, of the size that the reasons' `box` belongs to.
-
-    Attributes:
-      reason: int [k], which of the video's `reasons`, from 0.
-      seen: uint8 [k, H, W, 3], RGB, the frame that the reason is about.
-      normal: uint8 [k, H, W, 3], RGB, the frame of the normal video that is most like it.
-    """
-
-    reason: np.ndarray
-    seen: np.ndarray
-    normal: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """Scores of one video.
-
-    Attributes:
-      video: name of the video.
-      frame_scores: float [T], finite, high = anomalous.
-      labels: uint8 [T], 1 = anomalous; None if unknown.
-      scored: bool [T], frames that count in the figures; None for all. Predictors cannot score the
-        first frames of a video.
-      alternatives: name → float [T], other scores of the same frames, measured beside: baselines,
-        single terms, an on-line form.
-      times: float [T], seconds from the start of the video, rising; None if unknown.
-      segment_scores: float [K], where the system scores segments.
-      boxes: float [n, 6] `frame, x0, y0, x1, y1, score`, in pixels of the source frame.
-      map: float [T, h, w], finite, high = anomalous; its h × w cells cover the whole frame.
-      pictures: frames and predictions for a report to show.
-      reasons: what a person is told, one dict an event; JSON must be able to hold it.
-      examples: pictures of some of the reasons for a report to show.
-    """
-
-    video: str
-    frame_scores: np.ndarray
-    labels: np.ndarray | None = None
-    scored: np.ndarray | None = None
-    alternatives: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    times: np.ndarray | None = None
-    segment_scores: np.ndarray | None = None
-    boxes: np.ndarray | None = None
-    map: np.ndarray | None = None
-    pictures: Pictures | None = None
-    reasons: tuple[dict, ...] = ()
-    examples: Examples | None = None
-
-    def counted(self) -> "Scores":
-        """Scores and labels of only the frames that count.
-
-        Everything that goes by the frame numbers of the whole video (boxes, map, pictures …) is
-        left out, unless all frames count.
-        """
-        if self.scored is None:
-            return self
-        keep = np.asarray(self.scored, bool)
-        return Scores(
-            self.video,
-            self.frame_scores[keep],
-            labels=None if self.labels is None else self.labels[keep],
-            alternatives={name: other[keep] for name, other in self.alternatives.items()},
-        )
+MAX_FRAMES = 20_000_000  # of one video; nine days at 25 frames a second
+FRAME_BYTES = 60  # memory that a frame takes while figures are computed
+LITTLE = 3 << 28  # bytes of memory that are never refused: those of 13 million frames
+USUAL_RATIO = 200  # above that, at most so many times the bytes of the files
 
 
 def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
-    """Writes `folder/VIDEO.npz`, and before it the reasons, replacing each in one move."""
+    """Writes the reasons and then `folder/VIDEO.npz`, and replaces each file in one move.
+
+    Returns:
+      Path of the `.npz`.
+
+    Raises:
+      ValueError: as `checks.check`.
+      vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
+    """
     folder = pathlib.Path(folder)
+    # The arrays by their names in the file.
     arrays = {
         field: getattr(check(scores), field)
         for field in ARRAYS
@@ -149,6 +89,7 @@ def write(folder: str | pathlib.Path, scores: Scores) -> pathlib.Path:
         arrays |= {f"{PICTURE}{name}": part for name, part in scores.pictures._asdict().items()}
     if scores.examples is not None:
         arrays |= {f"{EXAMPLE}{name}": part for name, part in scores.examples._asdict().items()}
+    # The reasons come first, since examples refer to their lines.
     _write_reasons(folder, scores)
     path = folder / f"{scores.video}.npz"
     size = sum(np.asarray(array).nbytes for array in arrays.values())
@@ -171,8 +112,9 @@ def read(path: str | pathlib.Path, expansion: str | None = None) -> Scores:
 
     Args:
       path: the `.npz` file.
-      expansion: rule by which a file with only `segment_scores` and `num_frames` is spread over
-        frames; None for the one that their numbers speak for, with a warning where it is assumed.
+      expansion: rule by which segment scores become frame scores, even where the file has frame
+        scores. None keeps frame scores; a file with only `segment_scores` and `num_frames` gets
+        them by the rule that both numbers fit, with a warning where it is only assumed.
 
     Raises:
       FileNotFoundError: no such file.
@@ -182,10 +124,12 @@ def read(path: str | pathlib.Path, expansion: str | None = None) -> Scores:
 
 
 def read_folder(folder: str | pathlib.Path, expansion: str | None = None) -> list[Scores]:
-    """Reads all score files of a folder, sorted by name; segment scores of all by one rule.
+    """Reads all score files of a folder, sorted by name.
+
+    Segment scores of all videos become frame scores by one rule, if one fits them all.
 
     Args:
-      folder: has one `VIDEO.npz` a video.
+      folder: holds one `VIDEO.npz` for each video; names that begin with a dot are passed over.
       expansion: as for `read`.
 
     Raises:
@@ -200,13 +144,16 @@ def read_folder(folder: str | pathlib.Path, expansion: str | None = None) -> lis
 
 
 def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scores]:
+    """Reads files together, since the rule for segment scores depends on all of them."""
     files = _arrays_of(paths)
-    spread = {  # the files whose frame scores are made from segment scores
+    # The files whose frame scores are made from segment scores.
+    spread = {
         path: _segments(path, arrays)
         for path, arrays in files.items()
         if expansion is not None or "frame_scores" not in arrays
     }
     counts = [(len(scores), frames) for scores, frames in spread.values()]
+    # A rule for each of them: the one that its numbers fit, or the one that was asked for.
     if expansion is None:
         rules, assumed = choose_expansions(counts)
         if assumed:
@@ -215,6 +162,7 @@ def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scor
         check_expansion(expansion)
         rules = [expansion] * len(counts)
         _warn_of_rule(list(spread.values()), expansion)
+    # What is lost is said once for all videos.
     _warn_of_lost(counts, rules)
     for (path, (scores, frames)), rule in zip(spread.items(), rules, strict=True):
         with naming(path):
@@ -223,16 +171,18 @@ def _read_all(paths: Sequence[pathlib.Path], expansion: str | None) -> list[Scor
 
 
 def _arrays_of(paths: Sequence[pathlib.Path]) -> dict[pathlib.Path, dict[str, np.ndarray]]:
-    """The arrays of files, which may not need much more memory than their bytes speak for.
+    """The arrays of files by path, refused where they need far more memory than the files have.
 
     Raises:
-      FileNotFoundError, ValueError: as `read_arrays`; or arrays and frames of too many bytes.
+      FileNotFoundError, ValueError: as `read_arrays`; or the arrays, and the frames that a file
+        claims, need too many bytes.
     """
-    found, needed, packed = {}, 0, 0
+    files, needed, packed = {}, 0, 0
     for path in paths:
-        found[path] = arrays = read_arrays(path)
+        files[path] = arrays = read_arrays(path)
         packed += path.stat().st_size
         needed += sum(array.nbytes for array in arrays.values()) + FRAME_BYTES * _frames(arrays)
+        # A few bytes can claim any number of frames, so the sum is checked file by file.
         if needed > LITTLE and needed > USUAL_RATIO * packed:
             raise ValueError(
                 f"{path}: its {_frames(arrays):,} frames and arrays, with the files before, need "
@@ -240,22 +190,26 @@ def _arrays_of(paths: Sequence[pathlib.Path]) -> dict[pathlib.Path, dict[str, np
                 f"expected {USUAL_RATIO} times as much at most. If the video is so long, save "
                 "frame_scores in it without compression (np.savez)"
             )
-    return found
+    return files
 
 
 def _frames(arrays: Mapping[str, np.ndarray]) -> int:
-    """How many frames a file claims; 0 where it is for `_num_frames` to say that it is none."""
+    """How many frames a file claims; 0 for no number, which `_num_frames` refuses later."""
     if "frame_scores" in arrays:
         return arrays["frame_scores"].size
     number = arrays.get("num_frames", np.zeros(1))
-    whole = number.size == 1 and number.dtype.kind in "iuf" and 0 <= number.item() <= MAX_FRAMES
-    return int(number.item()) if whole else 0
+    is_count = number.size == 1 and number.dtype.kind in "iuf" and 0 <= number.item() <= MAX_FRAMES
+    return int(number.item()) if is_count else 0
 
 
 def _warn_of_lost(counts: Sequence[tuple[int, int]], rules: Sequence[str]) -> None:
-    """Warns of videos that are too short for all their segments, from (scores, frames) of each."""
-    segments = [(*count, rule) for count, rule in zip(counts, rules, strict=True)]
-    lost = [lost_scores(*one) for one in segments if one[2] in OF_SEGMENTS]
+    """Warns of videos that are too short for all their segments, from their (scores, frames)."""
+    segment_counts = [(*count, rule) for count, rule in zip(counts, rules, strict=True)]
+    lost = [
+        lost_scores(*segment_count)
+        for segment_count in segment_counts
+        if segment_count[2] in OF_SEGMENTS
+    ]
     if any(lost):
         short = sum(number > 0 for number in lost)
         _warn(
@@ -265,12 +219,13 @@ def _warn_of_lost(counts: Sequence[tuple[int, int]], rules: Sequence[str]) -> No
 
 
 def _warn_of_rule(segments: Sequence[tuple[np.ndarray, int]], rule: str) -> None:
-    """Warns of a rule that the numbers speak against, or that gives frames 0 among negative scores.
+    """Warns of a rule that the numbers do not fit, or that gives frames 0 among negative scores.
 
     Args:
       segments: (segment scores [K], number of frames) of every video.
       rule: how they are spread.
     """
+    # Numbers that fit one score every 16 frames alone speak against a rule of segments.
     counts = [(len(scores), frames) for scores, frames in segments]
     against = [count for count in counts if fitting_expansions(*count) == ("snippets",)]
     if against and rule in OF_SEGMENTS:
@@ -279,6 +234,7 @@ def _warn_of_rule(segments: Sequence[tuple[np.ndarray, int]], rule: str) -> None
             f"{against[0][0]:,} for {against[0][1]:,}), but are spread as segments by {rule!r}, as "
             "asked"
         )
+    # Some rules leave frames at 0, which is no low score where others are negative.
     negative = [scores for scores, _ in segments if np.min(scores) < 0]
     zeros = sum(
         uncovered_frames(len(scores), frames, rule)
@@ -299,7 +255,7 @@ def _warn(text: str) -> None:
 
 @contextlib.contextmanager
 def naming(path: object) -> Iterator[None]:
-    """Adds the file to the message of a ValueError."""
+    """Appends the file to the message of a ValueError."""
     try:
         yield
     except ValueError as error:
@@ -311,6 +267,7 @@ def _segments(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.
     if "frame_scores" in arrays:
         if "segment_scores" not in arrays:
             raise ValueError(f"{path}: no segment_scores, so no expansion to choose")
+        # Frame scores say how many frames there are; without them `num_frames` does.
         frames = arrays["frame_scores"].size
     elif {"segment_scores", "num_frames"} <= set(arrays):
         frames = _num_frames(path, arrays["num_frames"])
@@ -324,21 +281,22 @@ def _segments(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.
     return arrays["segment_scores"], frames
 
 
-def _num_frames(path: pathlib.Path, found: np.ndarray) -> int:
-    """The number of frames that a file says, as a number or as an array of one."""
-    whole = found.size == 1 and found.dtype.kind in "iuf" and found.item() % 1 == 0
-    if not whole or not 1 <= found.item() <= MAX_FRAMES:
-        shown = f" {found.item()!r}"[:40] if found.size == 1 else ""
+def _num_frames(path: pathlib.Path, number: np.ndarray) -> int:
+    """The number of frames that a file gives, as a scalar or as an array of one value."""
+    is_whole = number.size == 1 and number.dtype.kind in "iuf" and number.item() % 1 == 0
+    if not is_whole or not 1 <= number.item() <= MAX_FRAMES:
+        shown = f" {number.item()!r}"[:40] if number.size == 1 else ""
         raise ValueError(
-            f"{path}: num_frames {found.dtype} {found.shape}{shown}; expected one whole number "
+            f"{path}: num_frames {number.dtype} {number.shape}{shown}; expected one whole number "
             f"from 1 to {MAX_FRAMES:,}"
         )
-    return int(found.item())
+    return int(number.item())
 
 
 def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
     """Checked scores from the arrays of a file, and the reasons beside it."""
-    found = Scores(
+    # Arrays of other names are left out.
+    scores = Scores(
         video=path.stem,
         reasons=_reasons(path.with_name(f"{path.stem}.reasons.jsonl")),
         alternatives={
@@ -351,7 +309,7 @@ def _to_scores(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Scores:
         **{name: array for name, array in arrays.items() if name in ARRAYS},
     )
     with naming(path):
-        return check(found)
+        return check(scores)
 
 
 def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
@@ -362,10 +320,11 @@ def _reasons(path: pathlib.Path) -> tuple[dict, ...]:
 def _part(path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str, kind: type):
     """The arrays whose names begin with `prefix`, as the named tuple `kind`; None without any."""
     names = [f"{prefix}{field}" for field in kind._fields]
-    found = [name for name in names if name in arrays]
-    if found and found != names:
-        raise ValueError(f"{path}: has {', '.join(found)}; expected {', '.join(names)}")
-    return kind(*(arrays[name] for name in names)) if found else None
+    present = [name for name in names if name in arrays]
+    # All of its arrays are there, or none.
+    if present and present != names:
+        raise ValueError(f"{path}: has {', '.join(present)}; expected {', '.join(names)}")
+    return kind(*(arrays[name] for name in names)) if present else None
 
 
 def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -383,7 +342,7 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def unfinished(folder: pathlib.Path) -> pathlib.Path:
-    """The folder that `replacing` writes to."""
+    """The folder that `replacing` writes to before it moves it to `folder`."""
     return places.hidden(folder, "tmp")
 
 
@@ -391,11 +350,11 @@ def unfinished(folder: pathlib.Path) -> pathlib.Path:
 def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     """A folder beside `folder` to write to, which takes its place when the block ends well.
 
-    So `folder` never mixes the files of two evaluations, and after a kill it is the old one, the
-    new one, or put back by the next call (`vadjax.runtime.replacing`).
+    So `folder` never mixes the files of two evaluations. After a kill it is the old folder or the
+    new one, or the next call puts the old one back (`vadjax.runtime.replacing`).
 
     Args:
-      folder: what to make or replace.
+      folder: the folder to make or replace.
       kind: `"scores"`, `"report"` or `"marked"`; a marker of this name tells our folders from
         others.
 
@@ -407,6 +366,7 @@ def replacing(folder: str | pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
     folder = pathlib.Path(folder)
     places.clear(folder)
     marker = f".vadjax-{kind}"
+    # A folder is replaced only if it is empty or has the marker of this kind.
     if folder.exists() and not (folder / marker).is_file():
         if not folder.is_dir() or any(folder.iterdir()):
             raise FileExistsError(

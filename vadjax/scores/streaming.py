@@ -1,4 +1,4 @@
-"""Scores of a video part by part, as its frames come, and the whole that they make."""
+"""Scores of a video part by part, as its frames come, and the scores of the whole video."""
 
 import array
 import heapq
@@ -12,10 +12,10 @@ from vadjax.scores.files import Scores
 
 
 class Counted(Iterator):
-    """The same items.
+    """Passes items on and counts them.
 
     Attributes:
-      count: how many were taken so far.
+      count: how many items were taken so far.
     """
 
     def __init__(self, items: Iterable):
@@ -31,7 +31,7 @@ class PartialScores(NamedTuple):
     """Scores of the next frames of a video that is still going on.
 
     Attributes:
-      frame_scores: float32 [n], from these frames and those before alone, or a few after.
+      frame_scores: float32 [n]; they depend on these frames, those before, and at most a few after.
       alternatives: name → float32 [n], as in `Scores`.
       map: float [n, h, w], as in `Scores`; None if there is none.
       boxes: float [k, 6], as in `Scores`, with the frame numbers of the whole video; None as `map`.
@@ -46,11 +46,13 @@ class PartialScores(NamedTuple):
 
 
 class CollectedScores:
-    """Collects the parts of a video: four bytes a frame and series of scores, and 24 a box.
+    """Collects the parts of a video.
+
+    It takes 4 bytes for each frame and series of scores, and 24 for each box.
 
     Args:
-      map_bytes: a map that would need more is given up; None keeps it whatever it needs.
-      reasons: so many of the highest-scoring reasons are kept; None keeps all.
+      map_bytes: a map that needs more bytes is given up; None keeps it in any case.
+      reasons: number of reasons that are kept, those with the highest scores; None keeps all.
 
     Attributes:
       given_up: whether the map was given up.
@@ -70,18 +72,21 @@ class CollectedScores:
         return len(self._series.get("", ()))
 
     def add(self, part: PartialScores) -> None:
-        """Takes the next part."""
+        """Adds the next part."""
+        # The scores, of which the empty name is that of the frame scores.
         for name, values in {"": part.frame_scores, **part.alternatives}.items():
-            own = self._series.setdefault(name, array.array("f"))
-            own.frombytes(np.asarray(values, np.float32).tobytes())
+            series = self._series.setdefault(name, array.array("f"))
+            series.frombytes(np.asarray(values, np.float32).tobytes())
+        # A map that has grown too large is dropped, with all later parts of it.
         if part.map is not None and not self.given_up:
             self._map.append(np.array(part.map))
             if self._most_bytes is not None:
-                self.given_up = sum(own.nbytes for own in self._map) > self._most_bytes
+                self.given_up = sum(cells.nbytes for cells in self._map) > self._most_bytes
         if self.given_up:
             self._map.clear()
         if part.boxes is not None:
             self._boxes.append(np.asarray(part.boxes, np.float32))
+        # A heap of the highest reasons; of equal scores the later one goes first.
         for reason in part.reasons:
             row = (reason.get("score", 0.0), -next(self._rank), reason)
             if self._most_reasons is None or len(self._reasons) < self._most_reasons:
@@ -102,7 +107,7 @@ class CollectedScores:
         """
         if not len(self):
             raise ValueError(f"{name}: no frame could be scored")
-        series = {key: np.array(own, np.float32) for key, own in self._series.items()}
+        series = {key: np.array(values, np.float32) for key, values in self._series.items()}
         return Scores(
             name,
             series.pop(""),
@@ -117,15 +122,19 @@ class CollectedScores:
 def of_snippets(
     scores: Iterable[float], frames: Counted, step: int, length: int
 ) -> Iterator[PartialScores]:
-    """Parts from the scores of snippets: a frame has that of the first that ends with it or later.
+    """Turns the scores of snippets into parts.
+
+    A frame gets the score of the first snippet that ends with it or later; frames after the last
+    snippet get its score.
 
     Args:
       scores: of the snippets, in order.
-      frames: the frames that they were made from; all are taken once the last score is.
+      frames: the frames that the snippets were made from; all are taken when the last score is.
       step: frames from the start of one snippet to the start of the next.
       length: frames of a snippet.
     """
     done, score = 0, None
+    # A snippet scores the frames that no earlier one covers, as far as the video goes.
     for number, score in enumerate(scores):
         stop = min(number * step + length, frames.count)
         if stop > done:

@@ -199,6 +199,7 @@ def test_the_program_in_a_process_of_its_own(toy_scenes, staged, tmp_path):
     assert written == ["test_00.npz", "train_00.npz"]
     for name in ("train/train_00", "test/test_00"):
         one, other = (np.load(root / f"features/{name}.npz") for root in (tmp_path, staged))
+        assert one.files == other.files
         assert all(np.array_equal(one[key], other[key]) for key in one.files)
     code, out = run("features", "--config=configs/ped2_exemplar.py:nope", *common)
     assert code == 1 and "no variant :nope" in out.strip().splitlines()[-1]

@@ -18,10 +18,10 @@ from vadjax.runtime import lock, replacing, space
 
 
 class LabelNotes:
-    """What the manifest says of a split; sees each example on its way to the shards.
+    """Collects what the manifest says of a split; sees each example on its way to the shards.
 
-    This one, the default, counts labels: every example has a `label`, 0 or 1. Other kinds of
-    records bring their own notes with the same methods.
+    This class, the default, counts labels: every example has a `label`, 0 or 1. Other kinds of
+    records have note classes of their own with the same methods.
     """
 
     def __init__(self):
@@ -32,7 +32,10 @@ class LabelNotes:
         self.labels.append(example["label"])
 
     def entries(self) -> dict:
-        """Manifest entries; `labels` has one hexadecimal byte a record: no reader scans."""
+        """Entries of the split in the manifest.
+
+        `labels` has two hexadecimal digits for each record, so that readers need not scan them.
+        """
         return {
             "records": len(self.labels),
             "anomalous": sum(self.labels),
@@ -41,12 +44,19 @@ class LabelNotes:
         }
 
     def files(self) -> dict[str, bytes]:
-        """Files to lay beside the shards, by their path in the dataset folder."""
+        """Files to write beside the shards: path in the dataset folder → content."""
         return {}
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """TFDS builder over examples that a program of `data_prep` yields, in their order."""
+    """TFDS builder that writes given examples in their order.
+
+    Args:
+      data_dir: folder for the shards.
+      features: TFDS feature connectors of a record.
+      splits: split name → its examples, in order.
+      description: description of the dataset, for TFDS.
+    """
 
     name = "vadjax_records"
     VERSION = tfds.core.Version("1.0.0")
@@ -59,6 +69,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         splits: Mapping[str, Iterable[dict]],
         description: str,
     ):
+        # TFDS asks for these in its own constructor.
         self._spec, self._splits, self._description = features, splits, description
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -79,7 +90,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def check_target(out: str | pathlib.Path, file_format: str, shards: int | None) -> None:
-    """Refuses, before any work, what `write_dataset` would refuse.
+    """Checks the arguments of `write_dataset` before any work is done.
+
+    Args:
+      out: folder to make.
+      file_format: `"array_record"` or `"tfrecord"`.
+      shards: shards per split; None lets TFDS choose by size.
 
     Raises:
       FileExistsError: `out` exists.
@@ -93,20 +109,21 @@ def check_target(out: str | pathlib.Path, file_format: str, shards: int | None) 
 
 
 def parts_of(out: str | pathlib.Path) -> pathlib.Path:
-    """The folder beside which machines that share the work lay their parts of `out`."""
+    """The folder, beside `out`, into which machines that share the work write their parts."""
     out = pathlib.Path(out).absolute()
     return out.with_name(f"{out.name}.parts")
 
 
 def check_new(out: str | pathlib.Path) -> None:
-    """Removes what a killed program has left of `out`, and refuses one that exists.
+    """Removes what a killed program has left of `out`, and raises if `out` exists.
 
     Raises:
       FileExistsError: `out` exists.
-      vadjax.runtime.lock.Held: another program writes it.
+      vadjax.runtime.lock.Held: another program writes `out`.
     """
+    # What a killed program left: the unfinished folder, and the parts of several machines.
     replacing.clear(out)
-    with contextlib.suppress(lock.Held):  # by this very program
+    with contextlib.suppress(lock.Held):  # held by this program itself
         replacing.clear(parts_of(out))
     if pathlib.Path(out).exists():
         raise FileExistsError(
@@ -138,8 +155,9 @@ def write_dataset(
       file_format: `"array_record"` or `"tfrecord"` (written without TensorFlow).
       shards: shards per split; None lets TFDS choose by size.
       extra: more entries for the manifest, for example the streams of the features.
-      notes: split name → what its manifest entry is made of; None counts labels.
-      size: bytes of all records, at least, if known: too little room is found before the work.
+      notes: split name → object that makes its entry of the manifest; None counts labels.
+      size: least number of bytes of all records, if known, to check the free disk space before
+        the work.
 
     Returns:
       The manifest.
@@ -154,6 +172,7 @@ def write_dataset(
     if size:
         space.check(out, size, "the dataset")
     with replacing.beside(out) as work, memory_guard.guarded(out):
+        # TFDS writes ArrayRecord shards from the examples, which the notes see on their way.
         notes = notes or {split: LabelNotes() for split in splits}
         builder = RecordBuilder(
             data_dir=str(work),
@@ -163,30 +182,33 @@ def write_dataset(
         )
         if not sys.stderr.isatty():
             tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads; there are none
+        # TFDS prints that it downloads; nothing is downloaded.
+        with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(num_shards=shards)
             )
-        made = pathlib.Path(builder.data_path)
-        _rewrite_shards(made, file_format)
-        files = _write_files(made, notes)
+        # The shards get their final format, the notes add their files, and the manifest goes last.
+        folder = pathlib.Path(builder.data_path)
+        _rewrite_shards(folder, file_format)
+        files = _write_files(folder, notes)
         manifest = {
             "name": name,
             "kind": kind,
             "format": file_format,
             **(extra or {}),
             "splits": {
-                split: {**notes[split].entries(), "shards": _describe_shards(made, split)}
+                split: {**notes[split].entries(), "shards": _describe_shards(folder, split)}
                 for split in splits
             },
             **({"files": files} if files else {}),
         }
-        replacing.write(made / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        replacing.put(made, out)
+        replacing.write(folder / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        replacing.put(folder, out)
     return manifest
 
 
 def _noting(examples: Iterable[dict], notes: LabelNotes, split: str) -> Iterator[dict]:
+    """Passes the examples of a split on and notes each; raises ValueError if there are none."""
     empty = True
     for example in examples:
         notes.add(example)
@@ -197,6 +219,7 @@ def _noting(examples: Iterable[dict], notes: LabelNotes, split: str) -> Iterator
 
 
 def _write_files(folder: pathlib.Path, notes: Mapping[str, LabelNotes]) -> list[dict]:
+    """Writes the files of the notes and returns their entries in the manifest."""
     files = {name: data for note in notes.values() for name, data in note.files().items()}
     for name, content in files.items():
         check_name(name, folder, "file", nested=True)
@@ -206,10 +229,12 @@ def _write_files(folder: pathlib.Path, notes: Mapping[str, LabelNotes]) -> list[
 
 
 def _describe_shards(folder: pathlib.Path, split: str) -> list[dict]:
+    """Entries of the shards of a split in the manifest."""
     return [_describe(folder, path) for path in sorted(folder.glob(f"*-{split}.*-of-*"))]
 
 
 def _describe(folder: pathlib.Path, path: pathlib.Path) -> dict:
+    """Entry of a shard or another file in the manifest."""
     return {
         "file": path.relative_to(folder).as_posix(),
         "bytes": path.stat().st_size,
@@ -218,16 +243,16 @@ def _describe(folder: pathlib.Path, path: pathlib.Path) -> dict:
 
 
 def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
-    """Rewrites the shards that TFDS wrote as TFRecord, or as ArrayRecord without compression.
+    """Rewrites the shards of TFDS as TFRecord, or as ArrayRecord without compression.
 
-    The features of a record are put in the order of their names, which TFDS leaves to chance, so
-    that the same examples give the same bytes.
-
-    Float features hardly compress, and reading them back is faster without.
+    TFDS leaves the order of a record's features to chance. They are put in the order of their
+    names, so that the same examples give the same bytes. Compression hardly makes float features
+    smaller, and makes reading slower.
     """
     for path in sorted(folder.glob("*.array_record-*")):
         source = ArrayRecordDataSource(str(path))
         serialized = (_in_order(source[i]) for i in range(len(source)))
+        # Group size 1: every record is a chunk of its own, for random access.
         if file_format == "tfrecord":
             target = folder / path.name.replace(".array_record-", ".tfrecord-")
             records.write_tfrecord(target, serialized)
@@ -239,6 +264,7 @@ def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
                 writer.write(record)
             writer.close()
             target.replace(path)
+    # TFDS opens the folder by what `dataset_info.json` says of the format and the files' names.
     if file_format == "tfrecord":
         info = folder / "dataset_info.json"
         text = info.read_text("utf-8").replace('"array_record"', '"tfrecord"')
@@ -246,5 +272,6 @@ def _rewrite_shards(folder: pathlib.Path, file_format: str) -> None:
 
 
 def _in_order(serialized: bytes) -> bytes:
+    """The same `tf.train.Example`, its features in the order of their names."""
     example = tf_example_pb2.Example.FromString(serialized)
     return example.SerializeToString(deterministic=True)

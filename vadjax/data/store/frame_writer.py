@@ -1,4 +1,4 @@
-"""Writing a dataset of frames: every frame once, with what is known of it (`vadjax.data.clips`)."""
+"""Writing a dataset of frames, with their labels, masks, boxes and tracks (`vadjax.data.clips`)."""
 
 import collections
 import dataclasses
@@ -24,14 +24,14 @@ ENCODINGS = ("raw", "jpeg")
 
 @dataclasses.dataclass(frozen=True)
 class SourceVideo:
-    """A video as a preparing program finds it.
+    """A video as a program of `data_prep` hands it to the writer.
 
     Attributes:
       name: name, unique in its split.
       frames: its frames in order; those of a `FrameFolder` are counted before they are read.
       labels: uint8 [T], 1 = anomalous; a single 0 or 1 for all frames; None takes them from the
         masks, if there are any.
-      masks: one picture a frame, any channel above 0 = anomalous, of the size of the frames.
+      masks: one picture for each frame and of its size; any channel above 0 = anomalous.
       boxes: boxes of all objects, float [n, 6] (`boxes.BOX_COLUMNS`).
       tracks: tracks of the anomalies, int [n, 6] (`boxes.TRACK_COLUMNS`).
       kinds: track id → kind of anomaly.
@@ -46,50 +46,59 @@ class SourceVideo:
     kinds: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     def check_ahead(self) -> None:
-        """Compares, before any frame is read, what can be compared (`check`).
+        """Compares what can be compared before any frame is read.
 
-        The frames of a video file are only counted, which decodes it, if there is a need.
+        Counting the frames of a video file decodes it, so this is only done if something is to be
+        compared with their number.
+
+        Raises:
+          ValueError: as `check`.
         """
-        known = (self.masks, self.boxes, self.tracks)
-        needed = np.ndim(self.labels) or any(part is not None for part in known)
-        if needed and hasattr(self.frames, "__len__"):
+        parts = (self.masks, self.boxes, self.tracks)
+        has_lengths = np.ndim(self.labels) or any(part is not None for part in parts)
+        if has_lengths and hasattr(self.frames, "__len__"):
             self.check(len(self.frames))
 
     def check(self, frames: int) -> None:
         """Compares everything that has a length with the number of frames.
 
+        Args:
+          frames: number of frames of the video, T.
+
         Raises:
           ValueError: names the video and gives both numbers.
         """
-        for what in ("labels", "masks"):
-            found = getattr(self, what)
-            if hasattr(found, "__len__") and len(found) != frames:
+        # A label and a mask for each frame.
+        for field in ("labels", "masks"):
+            values = getattr(self, field)
+            if hasattr(values, "__len__") and len(values) != frames:
                 raise ValueError(
-                    f"video {self.name}: {len(found):,} {what} for {frames:,} frames; "
+                    f"video {self.name}: {len(values):,} {field} for {frames:,} frames; "
                     "each frame needs one. Are some frames or labels missing?"
                 )
         if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
             raise ValueError(f"video {self.name}: labels other than 0 and 1 (1 = anomalous)")
-        for what, column in (("boxes", 0), ("tracks", 1)):
-            rows = getattr(self, what)
+        # No box or track of a frame that the video does not have.
+        for field, column in (("boxes", 0), ("tracks", 1)):
+            rows = getattr(self, field)
             if rows is None or not len(rows):
                 continue
             low, high = int(rows[:, column].min()), int(rows[:, column].max())
             if low < 0 or high >= frames:
                 raise ValueError(
-                    f"video {self.name}: {what} of frames {low} to {high}, but its {frames:,} "
+                    f"video {self.name}: {field} of frames {low} to {high}, but its {frames:,} "
                     f"frames are 0 to {frames - 1}; frames are counted from 0"
                 )
 
 
 class StoredFrame(NamedTuple):
-    """A frame as it is stored; only arrays.
+    """A frame as it is stored. All fields are arrays, so that it can go between processes.
 
     Attributes:
       size: int [2], H and W of the source.
       image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG.
-      mask: bytes uint8 [n] of a PNG; n is 0 where there is no mask.
-      shown: label by the mask; `UNKNOWN` where there is none.
+      mask: bytes uint8 [n] of a PNG; n is 0 without a mask.
+      shown: int64, label by the mask: 1 if any pixel is anomalous; `UNKNOWN` without a mask.
     """
 
     size: np.ndarray
@@ -105,8 +114,8 @@ class FrameEncoding:
     Attributes:
       encoding: a name of `ENCODINGS`.
       size: (H, W) as stored.
-      resize: whether frames of other sizes are brought to it.
-      quality: of the JPEGs that are made here, 1 to 100.
+      resize: whether frames of other sizes are resized to it.
+      quality: quality of the JPEGs that are made here, 1 to 100.
     """
 
     encoding: str
@@ -115,7 +124,7 @@ class FrameEncoding:
     quality: int
 
     def frames(self, video: SourceVideo) -> Iterator[StoredFrame]:
-        """The frames of a video, made as they are asked for.
+        """The frames of a video, encoded one by one.
 
         Raises:
           ValueError: a frame or mask that cannot be used; the message names the file.
@@ -123,6 +132,7 @@ class FrameEncoding:
         for rank, (picture, mask) in enumerate(_with_masks(video)):
             if not rank:
                 _check_stored_size(picture, self)
+            # No bytes stand for no mask.
             size, png = np.array(picture.pixels.shape[:2]), np.zeros(0, np.uint8)
             shown = UNKNOWN if mask is None else mask.any()
             png = png if mask is None else _mask_png(mask)
@@ -130,9 +140,11 @@ class FrameEncoding:
 
     def image(self, picture: Picture) -> np.ndarray:
         """`StoredFrame.image` of a frame."""
+        # A JPEG of the stored size keeps its own bytes: encoding again would lose quality.
         pixels = resize(picture.pixels, self.size)
         if self.encoding == "jpeg" and pixels is picture.pixels and picture.jpeg:
             return np.frombuffer(picture.jpeg, np.uint8)
+        # Grey frames take one channel.
         red, green, blue = cv2.split(pixels)
         if np.array_equal(red, green) and np.array_equal(red, blue):
             pixels = red[..., None]
@@ -148,7 +160,7 @@ StoredVideos = Iterable[tuple[SourceVideo, Iterable[StoredFrame]]]
 
 
 def one_by_one(encoder: FrameEncoding, splits: Mapping[str, Videos]) -> dict[str, StoredVideos]:
-    """The videos of each split with their frames, made as they are asked for."""
+    """The videos of each split with their encoded frames, made one by one in this process."""
     return {
         split: ((video, encoder.frames(video)) for video in videos)
         for split, videos in splits.items()
@@ -176,12 +188,15 @@ def write_frames(
       name: name of the set, shown in reports.
       size: (H, W) to resize to; None stores the frames as they are.
       encoding: `"raw"` (uint8, one channel where all three are equal) or `"jpeg"` (the file's
-        own bytes where the source is a JPEG of the stored size).
-      quality: of the JPEGs that are made here, 1 to 100.
+        own bytes if the source is a JPEG of the stored size).
+      quality: quality of the JPEGs that are made here, 1 to 100.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
       extra: more entries for the manifest.
-      store: makes the frames as they are stored; another function may do this elsewhere.
+      store: encodes the frames of the splits; another function may do this in other processes.
+
+    Returns:
+      The manifest.
 
     Raises:
       FileExistsError: `out` exists.
@@ -190,6 +205,7 @@ def write_frames(
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
     builder.check_target(out, file_format, shards)
+    # Frames are counted where that costs nothing; the size is given, or that of the first frame.
     frames = sum(map(_known_frames, splits.values()))
     splits = {split: iter(videos) for split, videos in splits.items()}
     stored, splits = (size, splits) if size else _first_size(splits)
@@ -205,12 +221,13 @@ def write_frames(
         shards=shards,
         extra={"encoding": encoding, "size": list(stored), **(extra or {})},
         notes=notes,
-        size=frames * stored[0] * stored[1] if encoding == "raw" else None,  # if all are grey
+        # At least one byte a pixel, as if all frames were grey.
+        size=frames * stored[0] * stored[1] if encoding == "raw" else None,
     )
 
 
 def _known_frames(videos: Videos) -> int:
-    """Frames of the videos whose number is known without decoding them."""
+    """Number of frames of those videos that say it without being decoded."""
     if not isinstance(videos, Sequence):
         return 0
     return sum(len(video.frames) for video in videos if hasattr(video.frames, "__len__"))
@@ -220,6 +237,7 @@ def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
     """TFDS feature connectors of a frame of `size` (H, W)."""
     import tensorflow_datasets as tfds  # only writers need it
 
+    # A JPEG is stored as it is; raw frames have three channels or, if they are grey, one.
     image = tfds.features.Image(shape=(*size, 3), encoding_format="jpeg")
     if encoding == "raw":
         as_bytes = tfds.features.Encoding.BYTES
@@ -235,7 +253,11 @@ def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
 
 
 class FrameNotes:
-    """Lists the videos of a split for the manifest, and their boxes and tracks as text."""
+    """Collects the videos of a split for the manifest, and their boxes and tracks as text.
+
+    Args:
+      split: name of the split.
+    """
 
     def __init__(self, split: str):
         self.split = split
@@ -245,6 +267,10 @@ class FrameNotes:
 
     def start(self, video: SourceVideo, source_size: Iterable[int]) -> None:
         """Begins the next video.
+
+        Args:
+          video: the video.
+          source_size: H and W of its frames before they are resized.
 
         Raises:
           ValueError: a name that the split already has, or that cannot be that of a file.
@@ -262,6 +288,7 @@ class FrameNotes:
                 "kinds": {str(track): kind for track, kind in video.kinds.items()},
             }
         )
+        # Labels follow frame by frame (`add`); boxes and tracks become text beside the shards.
         self._labels.append([])
         if video.boxes is not None:
             self._files[f"boxes/{self.split}/{video.name}.csv"] = box_table(video.boxes)
@@ -273,7 +300,10 @@ class FrameNotes:
         self._labels[-1].append(example["label"])
 
     def entries(self) -> dict:
-        """Counts of the frames and the list of videos; labels as one hexadecimal byte a frame."""
+        """Counts of the frames and the list of videos.
+
+        Labels have two hexadecimal digits for each frame, or are None if any is unknown.
+        """
         count = collections.Counter(itertools.chain.from_iterable(self._labels))
         return {
             "records": count.total(),
@@ -296,11 +326,12 @@ class FrameNotes:
 
 
 def box_table(boxes: np.ndarray) -> bytes:
-    """Text of boxes [n, 6] (`boxes.BOX_COLUMNS`) that `boxes.read_boxes` reads as they are."""
+    """CSV text of boxes [n, 6] (`boxes.BOX_COLUMNS`) for `boxes.read_boxes`; float32 is kept."""
     return _table(boxes, "%.9g", ",".join(BOX_COLUMNS))
 
 
 def _table(rows: np.ndarray, number: str, header: str = "") -> bytes:
+    """Rows of six numbers as CSV; `number` is the format of each, as `"%d"`."""
     text = io.StringIO()
     rows = np.asarray(rows).reshape(-1, len(TRACK_COLUMNS))
     np.savetxt(text, rows, number, delimiter=",", header=header, comments="")
@@ -308,7 +339,11 @@ def _table(rows: np.ndarray, number: str, header: str = "") -> bytes:
 
 
 def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, int], dict]:
-    """Size of the very first frame, and the splits with nothing taken out."""
+    """(H, W) of the very first frame, and the splits with its video put back in front.
+
+    Raises:
+      ValueError: the first split has no video.
+    """
     split, videos = next(iter(splits.items()), ("", iter(())))
     video = next(videos, None)
     if video is None:
@@ -318,19 +353,22 @@ def _first_size(splits: dict[str, Iterator[SourceVideo]]) -> tuple[tuple[int, in
 
 
 def _encode(kind: str, pixels: np.ndarray, options: list[int]) -> np.ndarray:
-    done, content = cv2.imencode(kind, pixels, options)
-    if not done:
+    """Bytes, uint8 [n], of a picture file of the kind, as `".png"`."""
+    encoded, content = cv2.imencode(kind, pixels, options)
+    if not encoded:
         raise ValueError(f"{pixels.dtype} {pixels.shape}: OpenCV cannot write this as {kind}")
     return content
 
 
 def _examples(videos: StoredVideos, notes: FrameNotes) -> Iterator[dict]:
+    """The records of a split, frame by frame; each video is noted at its first frame."""
     for video, frames in videos:
         video.check_ahead()
         rank = unlike = 0
         for rank, frame in enumerate(frames, 1):
             if rank == 1:
                 notes.start(video, frame.size)
+            # Labels that contradict the masks are kept, and counted for a warning.
             label = _label(video, rank - 1, int(frame.shown))
             unlike += frame.shown not in (UNKNOWN, label)
             yield {
@@ -340,6 +378,7 @@ def _examples(videos: StoredVideos, notes: FrameNotes) -> Iterator[dict]:
                 "image": frame.image if frame.image.ndim > 1 else io.BytesIO(frame.image),
                 "mask": [io.BytesIO(frame.mask)] if len(frame.mask) else [],
             }
+        # Only now is the number of frames certain for every kind of source.
         video.check(rank)
         if unlike:
             warnings.warn(
@@ -350,7 +389,12 @@ def _examples(videos: StoredVideos, notes: FrameNotes) -> Iterator[dict]:
 
 
 def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None]]:
-    """The frames, each with its mask if there are masks; all of one size."""
+    """The frames, each with its mask, bool [H, W], or None without masks.
+
+    Raises:
+      ValueError: no frames, frames or masks of several sizes, or not one mask for each frame.
+    """
+    # Masks are taken one by one with the frames: neither need be counted, or held in memory.
     masks = None if video.masks is None else iter(video.masks)
     rank, first = 0, None
     for rank, picture in enumerate(video.frames, 1):
@@ -364,6 +408,7 @@ def _with_masks(video: SourceVideo) -> Iterator[tuple[Picture, np.ndarray | None
 
 
 def _check_stored_size(picture: Picture, encode: FrameEncoding) -> None:
+    """Raises ValueError if a frame would have to be resized and that was not asked for."""
     size = picture.pixels.shape[:2]
     if size != tuple(encode.size) and not encode.resize:
         raise ValueError(
@@ -373,19 +418,22 @@ def _check_stored_size(picture: Picture, encode: FrameEncoding) -> None:
 
 
 def _check_size(picture: Picture, size: tuple[int, int], what: str) -> None:
-    found = picture.pixels.shape[:2]
-    if found != size:
+    """Raises ValueError unless a frame or mask has the (H, W) `size` of `what`."""
+    got = picture.pixels.shape[:2]
+    if got != size:
         raise ValueError(
-            f"{picture.source}: {_by(found)} pixels (H x W), expected {_by(size)} as in {what}; "
+            f"{picture.source}: {_by(got)} pixels (H x W), expected {_by(size)} as in {what}; "
             "the frames and masks of a video have one size. Extract them again"
         )
 
 
 def _by(size: tuple[int, int]) -> str:
+    """A size as text, "H x W"."""
     return f"{size[0]} x {size[1]}"
 
 
 def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture) -> np.ndarray:
+    """Mask of frame number `rank`, bool [H, W]: pixels with any channel above 0."""
     mask = next(masks, None)
     if mask is None:
         raise ValueError(f"video {video.name}: {rank:,} masks for more frames; each needs one")
@@ -396,11 +444,12 @@ def _next_mask(video: SourceVideo, masks: Iterator, rank: int, picture: Picture)
 
 
 def _mask_png(mask: np.ndarray) -> np.ndarray:
-    """Mask as a PNG of one bit a pixel."""
+    """Bytes, uint8 [n], of a mask as a PNG of one bit a pixel."""
     return _encode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
 
 
 def _label(video: SourceVideo, rank: int, shown: int) -> int:
+    """Label of frame number `rank`: the video's, or `shown`, its mask's, if the video has none."""
     if video.labels is None:
         return shown
     if np.ndim(video.labels) == 0:

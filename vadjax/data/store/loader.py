@@ -1,8 +1,9 @@
 """From random access to batches: seeded order, shares of processes, prefetch.
 
-Batch number s of a run holds the same elements whatever the number of processes; each process makes
-its rows of it. So the number of steps done is the whole position of the input: a run goes on where
-it stopped with any number of processes, and no element of a pass is lost or comes twice.
+Batch number s of a run holds the same elements for any number of processes, and each process makes
+its rows of it. The number of steps done therefore is the whole position of the input: a run
+continues where it stopped with any number of processes, and no element of a pass is lost or
+repeated.
 """
 
 import collections
@@ -24,7 +25,7 @@ class Shard:
     count: int = 1
 
     def rows(self, batch: int) -> slice:
-        """This process's rows of a global batch.
+        """This process's rows of a global batch of `batch` rows.
 
         Raises:
           ValueError: the processes cannot share it evenly.
@@ -35,8 +36,8 @@ class Shard:
                 f"train.batch is {batch}; {self.count} processes need a multiple of {self.count}, "
                 f"for example {low} or {low + self.count}"
             )
-        own = batch // self.count
-        return slice(self.index * own, (self.index + 1) * own)
+        share = batch // self.count
+        return slice(self.index * share, (self.index + 1) * share)
 
 
 def this_process() -> Shard:
@@ -45,17 +46,17 @@ def this_process() -> Shard:
 
 
 def numbers(count: int, seed: int) -> grain.MapDataset:
-    """Endless seeded stream of the numbers from 0 to below `count`, in a new order each pass."""
+    """Endless seeded stream of the numbers 0 … count - 1, in a new order each pass."""
     return grain.MapDataset.range(count).seed(seed).shuffle().repeat()
 
 
 def batches(
     elements: grain.MapDataset, batch: int, shard: Shard, make: Callable[[np.ndarray], Any]
 ) -> grain.MapDataset:
-    """Batches of an endless stream, of which this process makes its rows.
+    """Batches of an endless stream; this process makes only its rows.
 
     Args:
-      elements: numbers, or arrays of the same shape, that tell what to read.
+      elements: numbers, or arrays of the same shape, that say what to read.
       batch: elements of the global batch.
       shard: this process's share.
       make: elements [B, …] → what the batch holds, where B is this process's share of `batch`.
@@ -63,9 +64,10 @@ def batches(
     Raises:
       ValueError: the processes cannot share a batch evenly.
     """
-    own = shard.rows(batch)
-    whole = elements.batch(batch, drop_remainder=True)  # else its length overflows
-    return whole.map(lambda chosen: make(chosen[own]))
+    # The global batch is formed first and then cut, so that it does not depend on the processes.
+    rows = shard.rows(batch)
+    global_batches = elements.batch(batch, drop_remainder=True)  # or its length overflows
+    return global_batches.map(lambda chosen: make(chosen[rows]))
 
 
 def iterate(
@@ -73,7 +75,11 @@ def iterate(
 ) -> Iterator:
     """The batches from number `first` on, read ahead.
 
-    They do not depend on `threads` or `prefetch` (0 threads: read in the caller).
+    Args:
+      dataset: the batches.
+      threads: threads that read; 0 reads in the calling thread. The batches do not depend on it.
+      prefetch: batches that are read ahead, at least one for each thread; none with 0 threads.
+      first: number of the first batch.
     """
     prefetch = max(prefetch, threads) if threads else 0
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
@@ -81,7 +87,8 @@ def iterate(
 
 
 def ahead(items: Iterator, depth: int) -> Iterator:
-    """The same items, made by a thread up to `depth` of them early."""
+    """The same items, made by a thread, up to `depth` of them before they are asked for."""
+    # One thread takes all items, so their order stays; an exception of `items` is raised here.
     end = object()
     with ThreadPoolExecutor(1) as pool:
         waiting = collections.deque(pool.submit(next, items, end) for _ in range(depth))

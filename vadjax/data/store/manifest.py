@@ -1,7 +1,7 @@
-"""What `manifest.json` of a dataset must say, checked before anything is done by it.
+"""Checks of a dataset's `manifest.json`, made before anything in it is used.
 
-The fields and their types by the kind of the dataset; names that cannot lead out of the folder;
-counts that agree with each other. No JAX.
+The fields must have the types that the kind of the dataset needs, names must not lead out of the
+folder, and counts must agree with each other. No JAX.
 """
 
 import math
@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 
+# The largest values that are accepted.
 MOST_SIDE = 1 << 15  # pixels of a side of a frame
-MOST_PIXELS = 1 << 27  # of a frame
-MOST_WIDTH = 1 << 20  # columns of features, outputs of a network
-MOST_FRAMES = 20_000_000  # of a video
+MOST_PIXELS = 1 << 27  # pixels of a frame
+MOST_WIDTH = 1 << 20  # columns of features, or outputs of a network
+MOST_FRAMES = 20_000_000  # frames of a video
+# Patterns of `vadjax.formats.json_files`.
 FILE = {"file": str, "bytes": int, "sha256": str}
 SPLIT = {"records": int, "shards": [FILE]}
 COMMON = {"name": str, "kind": str, "format": str, "files?": [FILE]}
@@ -23,7 +25,7 @@ SOURCE = {"source_size": [int], "masks": bool, "boxes": bool, "tracks": bool, "k
 OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None)}
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
 OF_OBJECTS |= {"outputs": {...: int}, "detector": dict}
-EXTRACTION = {  # how features were made, of what other programs act on
+EXTRACTION = {  # how features were made: the fields that other programs use
     "weights?": str,
     "crops?": str,
     "step?": int,
@@ -44,48 +46,57 @@ KINDS = {  # kind → fields of the manifest, fields of a split
 }
 DESCRIPTION = {"folder": str, "digest": str}
 ENCODINGS = ("raw", "jpeg")
-LABELS = ({"0"}, {"0", "1"})  # first and second digits of labels
+LABELS = ({"0"}, {"0", "1"})  # what the first and the second digit of a label may be
 
 
 def read(path: pathlib.Path) -> dict:
     """The manifest of a dataset.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: not JSON, a field that is missing, of another type or that others contradict, or
-        a name that leads out of the folder; names the file and the field.
+      OSError: the file cannot be read.
+      ValueError: it is not JSON, a field is missing, has another type or contradicts another, or a
+        name leads out of the folder; the message has the file and the field.
     """
-    found = json_files.read(path, COMMON | {"splits": {...: SPLIT}})
-    check(found, path)
-    for split, entry in found["splits"].items():
+    manifest = json_files.read(path, COMMON | {"splits": {...: SPLIT}})
+    check(manifest, path)
+    for split, entry in manifest["splits"].items():
+        # Names of files first: nothing outside the folder may be read. Then the counts.
         where = f"{path}: split {split!r}"
         for shard in entry["shards"]:
             check_name(shard["file"], where, "shard", nested=True)
-        if found["kind"] == "features":
+        if manifest["kind"] == "features":
             labels = entry.get("labels", "")
             _check_labels(labels, entry["records"], where)
             _check_sum("labels", entry["normal"] + entry["anomalous"], entry["records"], where)
             _check_sum("1 in labels", labels.count("01"), entry["anomalous"], where)
-        if "videos" in KINDS.get(found["kind"], ({}, {}))[1]:
-            _check_videos(found, entry, where)
-    for file in found.get("files", []):
+        if "videos" in KINDS.get(manifest["kind"], ({}, {}))[1]:
+            _check_videos(manifest, entry, where)
+    for file in manifest.get("files", []):
         check_name(file["file"], path, "file", nested=True)
-    if found["kind"] == "frames":
-        _check_files(found, path)
-    return found
+    if manifest["kind"] == "frames":
+        _check_files(manifest, path)
+    return manifest
 
 
 def check(found: dict, where: object, splits: bool = True) -> None:
-    """Compares the fields of a manifest with those of its kind; `splits`: theirs too.
+    """Compares the fields of a manifest with those of its kind.
+
+    Args:
+      found: the manifest.
+      where: its file, for messages.
+      splits: whether to check the fields of the splits too.
 
     Raises:
       ValueError: as `read`.
     """
-    own, of_split = KINDS.get(found["kind"], ({}, {}))
-    json_files.check_fields(found, {**own, "splits": {...: of_split if splits else dict}}, where)
+    fields, of_splits = KINDS.get(found["kind"], ({}, {}))
+    json_files.check_fields(
+        found, {**fields, "splits": {...: of_splits if splits else dict}}, where
+    )
     for split in found["splits"]:
         check_name(split, where, "split")
-    if "size" in own:
+    # Values that have the right type but cannot be.
+    if "size" in fields:
         _check_size(found["size"], f"{where}: size")
     if found.get("encoding", ENCODINGS[0]) not in ENCODINGS:
         raise ValueError(f"{where}: encoding {found['encoding']!r:.40}; expected raw or jpeg")
@@ -101,18 +112,18 @@ def check(found: dict, where: object, splits: bool = True) -> None:
 
 
 def read_description(path: pathlib.Path) -> dict:
-    """`folder`, `manifest` and `digest` of a dataset, as a run keeps them (`dataset.json`).
+    """`folder`, `manifest` and `digest` of a dataset, as a run stores them (`dataset.json`).
 
     Raises:
       OSError, ValueError: as `read`.
     """
-    found = json_files.read(path, {**DESCRIPTION, "manifest": {**COMMON, "splits": {...: dict}}})
-    check(found["manifest"], f"{path}: manifest", splits=False)
-    return {name: found[name] for name in ("folder", "manifest", "digest")}
+    content = json_files.read(path, {**DESCRIPTION, "manifest": {**COMMON, "splits": {...: dict}}})
+    check(content["manifest"], f"{path}: manifest", splits=False)
+    return {name: content[name] for name in ("folder", "manifest", "digest")}
 
 
-def _check_videos(found: Mapping, entry: Mapping, where: str) -> None:
-    """Names, lengths and labels of the videos of a split; and how many records they are."""
+def _check_videos(manifest: Mapping, entry: Mapping, where: str) -> None:
+    """Raises ValueError unless the videos of a split can be, and make up all of its records."""
     for video in entry["videos"]:
         name = check_name(video["name"], where)
         if not 1 <= video["frames"] <= MOST_FRAMES:
@@ -123,19 +134,19 @@ def _check_videos(found: Mapping, entry: Mapping, where: str) -> None:
             _check_size(video["source_size"], f"{where}: source_size of video {name}")
         if not all(key.isascii() and key.isdigit() for key in video.get("kinds", {})):
             raise ValueError(f"{where}: kinds of video {name}; expected numbers of tracks")
-    counted = "objects" if found["kind"] == "objects" else "frames"
+    counted = "objects" if manifest["kind"] == "objects" else "frames"
     total = sum(video[counted] for video in entry["videos"])
     _check_sum(f"{counted} of its videos", total, entry["records"], where)
 
 
-def _check_files(found: Mapping, where: object) -> None:
+def _check_files(manifest: Mapping, where: object) -> None:
     """Raises ValueError unless the boxes and tracks that videos have are among the files."""
-    listed = {file["file"] for file in found.get("files", [])}
-    for split, entry in found["splits"].items():
+    listed = {file["file"] for file in manifest.get("files", [])}
+    for split, entry in manifest["splits"].items():
         for video in entry["videos"]:
-            for what, ending in (("boxes", "csv"), ("tracks", "txt")):
-                name = f"{what}/{split}/{video['name']}.{ending}"
-                if video[what] and name not in listed:
+            for kind, ending in (("boxes", "csv"), ("tracks", "txt")):
+                name = f"{kind}/{split}/{video['name']}.{ending}"
+                if video[kind] and name not in listed:
                     raise ValueError(
                         f"{where}: files lacks {name}, which video {video['name']} has"
                     )
@@ -152,13 +163,15 @@ def _check_labels(labels: str, count: int, where: str) -> None:
 
 
 def _check_sum(what: str, count: int, records: int, where: str) -> None:
+    """Raises ValueError unless a sum over parts is the number that the manifest gives."""
     if count != records:
         raise ValueError(f"{where}: {count:,} {what}, but it says {records:,}")
 
 
 def _check_size(size: list, where: str) -> None:
-    sides = len(size) == 2 and all(1 <= side <= MOST_SIDE for side in size)
-    if not sides or math.prod(size) > MOST_PIXELS:
+    """Raises ValueError unless this is the (H, W) of a frame that memory can hold."""
+    valid = len(size) == 2 and all(1 <= side <= MOST_SIDE for side in size)
+    if not valid or math.prod(size) > MOST_PIXELS:
         raise ValueError(
             f"{where} is {size!r:.40}, expected [height, width] of up to {MOST_PIXELS:,} pixels"
         )

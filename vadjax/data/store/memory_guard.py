@@ -1,8 +1,9 @@
-"""Writing ArrayRecord where memory is limited (`ulimit -v`): a line, not a hang.
+"""Writing ArrayRecord with limited memory (`ulimit -v`): an error message in place of a hang.
 
-Where ArrayRecord's writer (0.8.6) finds no memory it raises MemoryError, aborts the program, or
-waits for ever for a thread that has ended, in a call that nothing can interrupt. Which of them
-comes is chance, so too little memory is refused ahead, and a program that stands still is ended.
+When ArrayRecord's writer (0.8.6) runs out of memory it raises MemoryError, aborts the program, or
+waits for ever, in a call that nothing can interrupt, for a thread that has ended. Which of these
+happens is chance. So a limit that leaves too little memory is refused before writing, and a
+program that stands still is ended.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ from collections.abc import Iterator
 from vadjax.runtime import space
 
 NEEDED = 512_000_000  # bytes that the writer may still take
-SECONDS = 20  # without any work of the processor, after which nothing will come
-LEAST = 0.02  # seconds of work in a second that count as work; the watch itself takes less
+SECONDS = 20  # seconds without processor time after which the writer counts as stuck
+LEAST = 0.02  # processor seconds in a second that count as work; the watch itself takes less
 NO_MEMORY = ("bad_alloc", "not enough memory", "Unable to allocate")
 
 try:
@@ -28,29 +29,33 @@ except ImportError:  # no POSIX system
 
 @contextlib.contextmanager
 def guarded(what: str | os.PathLike) -> Iterator[None]:
-    """Ends the program with a line where the block, which writes ArrayRecord, has no memory.
+    """Watches a block that writes ArrayRecord, and ends the program if the writer is stuck.
 
-    Without a limit nothing is watched: the system itself ends a program that takes too much.
+    Without a limit of memory nothing is watched: the system ends a program that takes too much.
 
     Args:
-      what: what is written, for the line.
+      what: what is written, for messages.
 
     Raises:
-      ValueError: there is no memory, or too little to begin.
+      ValueError: too little memory to begin, or memory ran out in the block.
     """
     start = f"{what}: not written:"
     limit = _limit()
     done = threading.Event()
     if limit is not None:
-        told = f"this program's memory is limited to {space.size(limit)} (ulimit -v); raise that"
-        left = limit - _taken()
-        if left < NEEDED:
+        advice = f"this program's memory is limited to {space.size(limit)} (ulimit -v); raise that"
+        # Too little memory is refused before the writer starts.
+        free = limit - _taken()
+        if free < NEEDED:
             raise ValueError(
-                f"{start} {space.size(max(left, 0))} of memory are left, ArrayRecord's writer "
-                f"needs {space.size(NEEDED)}; {told}"
+                f"{start} {space.size(max(free, 0))} of memory are left, ArrayRecord's writer "
+                f"needs {space.size(NEEDED)}; {advice}"
             )
-        line = f"error: {start} ArrayRecord's writer stands still, as where memory runs out; {told}"
-        threading.Thread(target=_watch, args=(done, line), daemon=True).start()
+        message = (
+            f"error: {start} ArrayRecord's writer stands still, as where memory runs out; {advice}"
+        )
+        threading.Thread(target=_watch, args=(done, message), daemon=True).start()
+    # What the writer raises for want of memory has many types; its text tells.
     try:
         yield
     except Exception as error:
@@ -63,15 +68,15 @@ def guarded(what: str | os.PathLike) -> Iterator[None]:
 
 
 def _limit() -> int | None:
-    """Bytes of address space that this program may take; None if any."""
+    """Bytes of address space that this program may take; None without a limit."""
     if resource is None:
         return None
-    found = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if found == resource.RLIM_INFINITY else found
+    soft_limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if soft_limit == resource.RLIM_INFINITY else soft_limit
 
 
 def _taken() -> int:
-    """Bytes of address space that this program has; 0 where the system does not say."""
+    """Bytes of address space that this program has; 0 if the system does not say."""
     try:
         pages = int(pathlib.Path("/proc/self/statm").read_text("ascii").split()[0])
     except (OSError, ValueError):
@@ -80,10 +85,11 @@ def _taken() -> int:
 
 
 def _watch(done: threading.Event, line: str) -> None:
-    idle, before = 0, time.process_time()
+    """Ends the program with a line once it has taken hardly any processor time for `SECONDS`."""
+    idle, last = 0, time.process_time()
     while not done.wait(1):
         now = time.process_time()
-        idle, before = (idle + 1 if now - before < LEAST else 0), now
+        idle, last = (idle + 1 if now - last < LEAST else 0), now
         if idle >= SECONDS:
             print(line, file=sys.stderr, flush=True)
             os._exit(1)

@@ -1,7 +1,7 @@
-"""Writing a dataset of objects: a record an object, with the teachers' outputs (spec ssmtl §5).
+"""Writing a dataset of objects: one record each, with the teachers' outputs (spec ssmtl §5).
 
-The frames stay in their own dataset, which the manifest names with its digest; the boxes lie beside
-the shards as text, `boxes/SPLIT/VIDEO.csv`, row i of a video for its i-th record.
+The frames stay in their own dataset, which the manifest names together with its digest. The boxes
+lie beside the shards as text, `boxes/SPLIT/VIDEO.csv`; row i belongs to the video's i-th record.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from vadjax.formats.names import check_name
 
 @dataclasses.dataclass(frozen=True)
 class VideoObjects:
-    """The objects of a video, by frame and falling score.
+    """The objects of a video, by frame and, within a frame, by falling score.
 
     Attributes:
       name: name of the video.
-      frames: how many it has.
+      frames: number of frames of the video.
       boxes: float32 [n, 6] (`boxes.BOX_COLUMNS`), in pixels of the source frame.
       detector: class outputs of the detector before the last activation, float [n, K].
-      classifier: those of the classifier, float [n, M]; M may be 0, as K.
+      classifier: class outputs of the classifier likewise, float [n, M]. K and M may be 0.
 
     Raises:
       ValueError: a name that cannot be that of a file, not as many outputs as boxes, another
@@ -42,19 +42,20 @@ class VideoObjects:
 
     def __post_init__(self):
         check_name(self.name, "objects")
+        # The order is that of a stable sort, so that row i of the text is record i.
         count, order = len(self.boxes), np.lexsort((-self.boxes[:, 5], self.boxes[:, 0]))
         if (order != np.arange(count)).any():
             raise ValueError(f"video {self.name}: objects not in the order of frame and score")
         if count and not 0 <= self.boxes[0, 0] <= self.boxes[-1, 0] < self.frames:
             raise ValueError(f"video {self.name}: boxes of frames that it has not")
-        for what in ("boxes", *OUTPUTS):
-            found = getattr(self, what)
-            if len(found) != count:
+        for field in ("boxes", *OUTPUTS):
+            rows = getattr(self, field)
+            if len(rows) != count:
                 raise ValueError(
-                    f"video {self.name}: {len(found)} rows of {what} for {count} boxes"
+                    f"video {self.name}: {len(rows)} rows of {field} for {count} boxes"
                 )
-            if not np.isfinite(found).all():
-                raise ValueError(f"video {self.name}: {what} holds NaN or infinite numbers")
+            if not np.isfinite(rows).all():
+                raise ValueError(f"video {self.name}: {field} holds NaN or infinite numbers")
 
 
 def write_objects(
@@ -77,12 +78,15 @@ def write_objects(
       splits: split name → objects of its videos, in the order of `frames`; may be a generator.
       name: name of the set, shown in reports.
       frames: dataset of the frames.
-      detector: how the boxes were found.
-      outputs: `"detector"` and `"classifier"` → how many class outputs an object has.
-      teachers: the same → whose outputs they are.
-      every: objects of the training split are those of every so many-th frame.
+      detector: settings of the detector that found the boxes.
+      outputs: `"detector"` and `"classifier"` → number of class outputs of an object.
+      teachers: `"detector"` and `"classifier"` → the network whose outputs they are.
+      every: frames of the training split from one with objects to the next.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
+
+    Returns:
+      The manifest.
 
     Raises:
       FileExistsError: `out` exists.
@@ -90,7 +94,8 @@ def write_objects(
     """
     import tensorflow_datasets as tfds  # only writers need it
 
-    tfds.disable_progress_bar()  # who finds the objects shows how far it is
+    tfds.disable_progress_bar()  # the program that finds the objects has its own
+    # The manifest names the frames by their digest, so that objects of other frames are refused.
     notes = {split: ObjectNotes(split) for split in splits}
     source = {"name": frames.name, "digest": frames.digest, "folder": str(frames.folder.absolute())}
     return builder.write_dataset(
@@ -98,7 +103,7 @@ def write_objects(
         name=name,
         kind=KIND,
         features=tfds_features(),
-        splits={split: _examples(found, notes[split]) for split, found in splits.items()},
+        splits={split: _examples(videos, notes[split]) for split, videos in splits.items()},
         file_format=file_format,
         shards=shards,
         extra={
@@ -113,7 +118,7 @@ def write_objects(
 
 
 def tfds_features() -> dict:
-    """TFDS feature connectors of an object; class outputs are the bytes of float16."""
+    """TFDS feature connectors of an object; class outputs are stored as bytes of float16."""
     import tensorflow_datasets as tfds  # only writers need it
 
     as_bytes = tfds.features.Encoding.BYTES
@@ -126,7 +131,11 @@ def tfds_features() -> dict:
 
 
 class ObjectNotes:
-    """Lists the videos of a split for the manifest, and their boxes as text."""
+    """Collects the videos of a split for the manifest, and their boxes as text.
+
+    Args:
+      split: name of the split.
+    """
 
     def __init__(self, split: str):
         self.split = split
@@ -140,7 +149,7 @@ class ObjectNotes:
         self._files[f"boxes/{self.split}/{video.name}.csv"] = box_table(video.boxes)
 
     def add(self, example: Mapping) -> None:
-        """Objects are counted video by video."""
+        """Does nothing: objects are counted video by video."""
 
     def entries(self) -> dict:
         """Count of the objects and the list of videos."""
@@ -153,9 +162,10 @@ class ObjectNotes:
 
 
 def _examples(videos: Iterable[VideoObjects], notes: ObjectNotes) -> Iterator[dict]:
+    """The records of a split, object by object."""
     for video in videos:
         notes.start(video)
         outputs = [getattr(video, name).astype(np.float16) for name in OUTPUTS]
         frames = video.boxes[:, BOX_COLUMNS.index("frame")].astype(np.int64)
-        for frame, *own in zip(frames, *outputs, strict=True):
-            yield {"video": video.name, "frame": frame, **dict(zip(OUTPUTS, own, strict=True))}
+        for frame, *values in zip(frames, *outputs, strict=True):
+            yield {"video": video.name, "frame": frame, **dict(zip(OUTPUTS, values, strict=True))}

@@ -1,9 +1,9 @@
 """Datasets on disk: shards, their manifest, and random access to the records.
 
 A dataset is a folder that `tfds.builder_from_directory` opens (`dataset_info.json`,
-`features.json`, shards) with a `manifest.json` beside it: kind, counts, and size and SHA-256 of
-every shard, and of the text files beside them if there are any. Shards are ArrayRecord or
-TFRecord; both are read here without TensorFlow.
+`features.json`, shards). Beside these files lies `manifest.json` with the kind of the dataset,
+counts, and the size and SHA-256 of every shard and of the text files beside them, if there are any.
+Shards are ArrayRecord or TFRecord; both are read here without TensorFlow.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ MEND = "copy the dataset again or prepare it again (data_prep/)"
 
 
 class Description:
-    """What is known of a dataset without its files, so that a run can be used far from them.
+    """What a run knows of its dataset, so that it can be used where the dataset's files are not.
 
     Args:
       folder: where the dataset is, or was.
-      manifest: of the dataset; of each split only the counts are needed.
-      digest: SHA-256 of the whole manifest.
+      manifest: manifest of the dataset; of each split only the counts are needed.
+      digest: SHA-256 of the file of the whole manifest.
     """
 
     def __init__(self, folder: str | pathlib.Path, manifest: dict, digest: str):
@@ -54,7 +54,8 @@ class Description:
         return self.manifest["splits"]
 
     def to_json(self) -> dict:
-        """What `from_json` takes: without shards and lists of videos."""
+        """The description for `from_json`, without shards and lists of videos."""
+        # Of the entries of a split only the counts are whole numbers.
         splits = {
             name: {key: value for key, value in split.items() if isinstance(value, int)}
             for name, split in self.splits.items()
@@ -73,7 +74,7 @@ class Description:
         """The dataset that `to_json` described in a file.
 
         Raises:
-          OSError, ValueError: it cannot be read (`manifest.read_description`).
+          OSError, ValueError: the file cannot be read (`manifest.read_description`).
         """
         return cls.from_json(manifests.read_description(path))
 
@@ -117,7 +118,7 @@ def read_manifest(folder: pathlib.Path) -> dict:
 
     Raises:
       FileNotFoundError: the folder or its manifest is missing.
-      ValueError: a manifest that cannot be used (`manifest.read`).
+      ValueError: the manifest cannot be used (`manifest.read`).
     """
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -144,6 +145,7 @@ def verify_shards(folder: pathlib.Path, manifest: dict, checksum: bool) -> None:
       FileNotFoundError: a shard is missing.
       ValueError: a shard differs from the one that was written.
     """
+    # The size of a shard is compared first: it tells a truncated file without reading it.
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     for shard in shards + manifest.get("files", []):
         path = folder / shard["file"]
@@ -171,15 +173,16 @@ def sha256(path: pathlib.Path) -> str:
 
 
 class _Records:
-    """Random access over the shards of one split; decodes with the types of `features.json`.
+    """Random access over the shards of one split; each record is a dict as `decode` makes it.
 
     Raises:
-      ValueError: shards that cannot be read, or with another number of records than the manifest
-        says.
+      ValueError: the shards cannot be read, or hold another number of records than the manifest
+        says; on access: a damaged record.
     """
 
     def __init__(self, folder: pathlib.Path, manifest: dict, split: str):
         self._label = f"{folder} ({split})"
+        # Damaged shards raise many types of errors; all of them get the name of the dataset.
         paths = [folder / shard["file"] for shard in manifest["splits"][split]["shards"]]
         try:
             if manifest["format"] == "array_record":
@@ -188,11 +191,11 @@ class _Records:
                 self._source = TFRecordSource(paths)
         except Exception as error:
             raise ValueError(f"{self._label}: shards cannot be read ({error}); {MEND}") from error
-        wanted = manifest["splits"][split]["records"]
-        if len(self._source) != wanted:
+        count = manifest["splits"][split]["records"]
+        if len(self._source) != count:
             raise ValueError(
                 f"{self._label}: its shards hold {len(self._source):,} records, the manifest says "
-                f"{wanted:,}; {MEND}"
+                f"{count:,}; {MEND}"
             )
 
     def __len__(self) -> int:
@@ -209,6 +212,7 @@ class _Records:
 
     @contextlib.contextmanager
     def _naming(self, index: int) -> Iterator[None]:
+        """Adds the dataset and the record to the message of any error of reading it."""
         try:
             yield
         except Exception as error:
@@ -220,6 +224,7 @@ class _Records:
 def decode(serialized: bytes) -> dict:
     """One serialized `tf.train.Example` → dict of bytes, int64 [n] or float32 [n]."""
     feature = tf_example_pb2.Example.FromString(serialized).features.feature
+    # A bytes feature has one value here; a feature without a kind is an empty list.
     values = {}
     for key, value in feature.items():
         match value.WhichOneof("kind"):
@@ -237,24 +242,24 @@ def decode(serialized: bytes) -> dict:
 def find_bytes(serialized: bytes, key: str) -> memoryview:
     """First value of a bytes feature of a serialized `tf.train.Example`, not copied.
 
-    Walks the wire format: in an Example everything down to the value is length-delimited. For
-    records of many kilobytes this is several times faster than parsing them.
+    This walks protobuf's wire format, in which everything from the Example down to the value is
+    length-delimited. For records of many kilobytes it is several times faster than parsing them.
 
     Args:
       serialized: the Example.
       key: name of the feature.
 
     Returns:
-      The value; empty where the feature has none.
+      The value; empty if the feature has none.
 
     Raises:
       ValueError: the example has no such feature, or is corrupt.
     """
-    data, wanted = memoryview(serialized), key.encode()
+    data, key_bytes = memoryview(serialized), key.encode()
     for _, start, stop in _fields(data, 0, len(data)):  # Example.features
         for _, entry, end in _fields(data, start, stop):  # Features.feature: a map
             (_, name, name_end), (_, feature, feature_end) = _fields(data, entry, end)
-            if data[name:name_end] != wanted:
+            if data[name:name_end] != key_bytes:
                 continue
             for _, values, values_end in _fields(data, feature, feature_end):  # Feature.bytes_list
                 for _, value, value_end in _fields(data, values, values_end):
@@ -264,8 +269,10 @@ def find_bytes(serialized: bytes, key: str) -> memoryview:
 
 
 def _fields(data: memoryview, at: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, first and last position of the length-delimited fields in `data[at:stop]`."""
+    """Tag, start and end of the length-delimited fields in `data[at:stop]`."""
     while at < stop:
+        # A tag of one byte, then the size as a varint: 7 bits a byte, lowest first, and the highest
+        # bit of a byte says that more follow.
         tag, size, shift = data[at], 0, 0
         while data[at := at + 1] >= 128 and shift < 64:
             size |= (data[at] & 127) << shift
@@ -279,7 +286,13 @@ def _fields(data: memoryview, at: int, stop: int) -> Iterator[tuple[int, int, in
 
 
 class TFRecordSource:
-    """Random access to TFRecord files: positions are found once, both CRCs are checked."""
+    """Random access to TFRecord files, whose positions are found once; both CRCs are checked.
+
+    A record is its size (8 bytes), the CRC of the size (4), the content, and its CRC (4).
+
+    Raises:
+      ValueError: a CRC is wrong.
+    """
 
     def __init__(self, paths: Sequence[pathlib.Path]):
         self._paths = list(paths)
@@ -300,6 +313,7 @@ class TFRecordSource:
 
 
 def _record_starts(path: pathlib.Path) -> list[int]:
+    """Positions of the records of a TFRecord file, by walking from size to size."""
     starts, size, at = [], path.stat().st_size, 0
     with path.open("rb") as file:
         while at < size:
@@ -312,7 +326,8 @@ def _record_starts(path: pathlib.Path) -> list[int]:
 
 
 def masked_crc(data: bytes) -> bytes:
-    """CRC-32C of `data` in the masked form of TFRecord, little-endian."""
+    """CRC-32C of `data` in the masked form of TFRecord, 4 bytes, little-endian."""
+    # Rotated right by 15 bits, plus a constant, modulo 2^32.
     crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 

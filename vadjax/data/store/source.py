@@ -1,4 +1,4 @@
-"""Opening the dataset that a config names, or the built-in toy set where it names none."""
+"""Opens the dataset that a config names, or the built-in toy set if it names none."""
 
 import pathlib
 
@@ -17,16 +17,22 @@ TOY_NOTICE = (
 def open_dataset(config: ml_collections.ConfigDict, kind: str, workdir: pathlib.Path) -> Dataset:
     """The dataset of `config.data.dir`; if that is empty, a toy set made in the workdir.
 
+    Args:
+      config: config of the run.
+      kind: what its system reads, as `Dataset.kind`.
+      workdir: folder of the run, in which a toy set is made if it is not there yet.
+
     Raises:
       FileNotFoundError, ValueError: as `Dataset`; also if it holds another kind of records.
     """
     if config.data.dir:
         data = Dataset(config.data.dir, config.data.verify)
     else:
+        # What a killed program left of the toy set is removed.
         folder = workdir / "toy_data"
         replacing.clear(folder)
         if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()  # there an older vadjax was killed
+            folder.rmdir()  # left by an older vadjax that was killed
         if not folder.exists():
             datasets.WRITERS[kind](folder)
         data = Dataset(folder)

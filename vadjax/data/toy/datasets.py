@@ -25,17 +25,18 @@ class ToyBags:
     """Recipe of a toy set of two-stream segment features.
 
     A video is a slowly drifting mixture of scene prototypes plus noise. Inside its anomalous
-    intervals the direction of its anomaly class is added. Every video, normal ones too, also has
-    harmless bursts in directions of the same strength, so that novelty alone gives nothing away.
+    intervals the direction of its anomaly class is added. Every video, including normal ones, also
+    has harmless bursts in other directions of the same strength, so that an anomaly cannot be told
+    by its novelty alone.
 
     Attributes:
       train: (normal, anomalous) videos to train on.
       test: (normal, anomalous) videos to test on.
       width: columns of each of the two streams.
       segments: rows of a bag.
-      classes: anomaly classes; as many harmless burst directions exist.
+      classes: number of anomaly classes, and also of harmless burst directions.
       strength: length of an anomaly's direction, in units of the noise of one column.
-      seed: seed of everything.
+      seed: seed of all random numbers.
     """
 
     train: tuple[int, int] = (80, 80)
@@ -48,6 +49,7 @@ class ToyBags:
 
     def bags(self, split: str) -> Iterator[Bag]:
         """The bags of `"train"` (video-level labels only) or `"test"`, normal ones first."""
+        # The scenes and directions are the same in both splits; every video has its own generator.
         rng = np.random.default_rng([self.seed, 0])
         scenes = rng.standard_normal((6, 2 * self.width))
         directions = _unit(rng.standard_normal((2 * self.classes, 2 * self.width)))
@@ -57,42 +59,50 @@ class ToyBags:
                 yield self._bag(split, label, i, np.random.default_rng(key), scenes, directions)
 
     def _bag(self, split, label, i, rng, scenes, directions) -> Bag:
-        frames = int(rng.integers(40, 240)) * CLIP_FRAMES + int(rng.integers(CLIP_FRAMES))
-        clips = frames // CLIP_FRAMES
-        mix = rng.dirichlet(np.ones(len(scenes)), 2)
-        way = np.linspace(0, 1, clips)[:, None]
-        x = ((1 - way) * mix[0] + way * mix[1]) @ scenes
-        x = x + rng.standard_normal(x.shape)
+        """One video: its clips are drawn, then pooled to segments (spec mil §3)."""
+        num_frames = int(rng.integers(40, 240)) * CLIP_FRAMES + int(rng.integers(CLIP_FRAMES))
+        num_clips = num_frames // CLIP_FRAMES
+        # A mixture of scenes that drifts from one to another, plus noise of unit variance.
+        mixtures = rng.dirichlet(np.ones(len(scenes)), 2)
+        progress = np.linspace(0, 1, num_clips)[:, None]
+        clips = ((1 - progress) * mixtures[0] + progress * mixtures[1]) @ scenes
+        clips = clips + rng.standard_normal(clips.shape)
+        # The anomalies, in the direction of the video's class, in all clips that they touch.
         kind = i % self.classes
-        intervals = _intervals(rng, frames, int(rng.integers(1, 3))) if label else []
+        intervals = _intervals(rng, num_frames, int(rng.integers(1, 3))) if label else []
         for start, stop in intervals:
-            x[start // CLIP_FRAMES : -(-stop // CLIP_FRAMES)] += self.strength * directions[kind]
-        for start, stop in _intervals(rng, frames, int(rng.integers(1, 4))):
+            clips[start // CLIP_FRAMES : -(-stop // CLIP_FRAMES)] += (
+                self.strength * directions[kind]
+            )
+        # Harmless bursts, in directions of their own.
+        for start, stop in _intervals(rng, num_frames, int(rng.integers(1, 4))):
             harmless = directions[self.classes + int(rng.integers(self.classes))]
-            x[start // CLIP_FRAMES : -(-stop // CLIP_FRAMES)] += self.strength * harmless
+            clips[start // CLIP_FRAMES : -(-stop // CLIP_FRAMES)] += self.strength * harmless
+        # A training bag does not say where its anomalies are, nor how long it is.
         train = split == "train"
         return Bag(
             video=f"{split}_{f'anomaly{kind}' if label else 'normal'}_{i:04d}",
             label=label,
             class_name=f"anomaly{kind}" if label else "normal",
-            num_frames=UNKNOWN_LENGTH if train else frames,
+            num_frames=UNKNOWN_LENGTH if train else num_frames,
             intervals=np.array([] if train else intervals, np.int32).reshape(-1, 2),
-            features=pool_clips(x, self.segments)[None],
+            features=pool_clips(clips, self.segments)[None],
         )
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows [n, D] divided by their L2 norms."""
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _intervals(rng: np.random.Generator, frames: int, count: int) -> list[tuple[int, int]]:
-    """`count` intervals, each in its own equal part of the video and 4 to 12 % of its length."""
-    found, part = [], frames // count
+    """Draws `count` intervals, one in each equal part of the video, of 4 to 12 % of its length."""
+    intervals, part = [], frames // count
     for k in range(count):
         length = int(frames * rng.uniform(0.04, 0.12))
         start = k * part + int(rng.integers(0, part - length))
-        found.append((start, start + length))
-    return found
+        intervals.append((start, start + length))
+    return intervals
 
 
 def write_bags(
@@ -101,7 +111,13 @@ def write_bags(
     file_format: str = "array_record",
     shards: int | None = None,
 ) -> dict:
-    """Writes a toy set of bags to the folder `out` and returns its manifest."""
+    """Writes a toy set of bags to the folder `out` and returns its manifest.
+
+    Raises:
+      ValueError: a recipe without columns, or with a negative number of videos.
+      FileExistsError: `out` exists.
+    """
+    # Two streams stand side by side; the manifest keeps the recipe that they are made by.
     recipe = recipe or ToyBags()
     if recipe.width < 1 or min(*recipe.train, *recipe.test) < 0:
         raise ValueError("a toy set needs a width of at least 1, and no negative number of videos")
@@ -128,7 +144,11 @@ def write_scenes(
     shards: int | None = None,
     encoding: str = "raw",
 ) -> dict:
-    """Writes a toy set of street scenes to the folder `out` and returns its manifest."""
+    """Writes a toy set of street scenes to the folder `out` and returns its manifest.
+
+    Raises:
+      FileExistsError: `out` exists.
+    """
     recipe = recipe or ToyScenes()
     return write_frames(
         out,
@@ -151,6 +171,7 @@ def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> di
       FileExistsError: `out` exists.
     """
     recipe, out = recipe or ToyImages(), pathlib.Path(out)
+    # A dataset without records: the recipe in the manifest is all that `images.open_split` needs.
     manifest = {
         "name": "toy images",
         "kind": images.KIND,

@@ -1,7 +1,11 @@
 """Drawing the toy street: figures, vehicles and the street itself, with OpenCV primitives.
 
-Lengths are in pixels of a canvas that is larger than the frame; `figure` heights `h` are those of
-a standing person at that depth, so everything else is drawn in proportion to it.
+Lengths are in pixels of a canvas that is larger than the frame. The height `h` of a figure is that
+of a standing person at its depth; everything else is drawn in proportion to it.
+
+Vehicles are given by points in units of `h`, forward and up from the ground point; their `put`
+functions turn these into canvas pixels, mirrored if the vehicle faces left. Parts are drawn from
+far to near.
 """
 
 import dataclasses
@@ -10,7 +14,7 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
-HORIZON = 0.02  # as a part of the frame's height, like the bands below
+HORIZON = 0.02  # y as a part of the frame's height, as are the upper edges of the bands below
 WALL, FAR_KERB, ROAD, NEAR_KERB = 0.27, 0.46, 0.485, 0.725
 PERSON = 0.42  # height of a person whose feet are one frame height below the horizon
 METRE = 1 / 1.75  # in heights of a person
@@ -20,12 +24,15 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A colour image and, beside it, which object each pixel shows.
+    """A colour image, and a map of which object each pixel shows.
+
+    Every drawing method draws the same form twice: its colour, antialiased, in `image`, and the
+    current id, with hard edges, in `ids`.
 
     Attributes:
       image: uint8 [H, W, 3], RGB.
-      ids: int16 [H, W]; 0 = no object.
-      current: the id that drawing leaves in `ids`.
+      ids: int16 [H, W], id of the object that each pixel shows; 0 = no object.
+      current: the id of the object that is being drawn.
     """
 
     def __init__(self, image: np.ndarray):
@@ -63,12 +70,13 @@ class Canvas:
 
 
 def _fixed(point: Point) -> tuple[int, int]:
+    """A point or a pair of lengths in OpenCV's fixed-point units of 1/16 pixel."""
     return round(point[0] * 2**SHIFT), round(point[1] * 2**SHIFT)
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """How a person looks; colours are RGB.
+    """How a person looks; colours are RGB, 0 to 255.
 
     Attributes:
       height: relative to the standard person.
@@ -104,7 +112,7 @@ HAIRS = [(38, 30, 26), (84, 58, 36), (156, 122, 72), (120, 118, 116)]
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """A random person."""
+    """The look of a random person: colours of the lists, each varied a little, and a build."""
 
     def pick(colors: list[Color]) -> Color:
         base = np.array(colors[rng.integers(len(colors))], float)
@@ -130,19 +138,22 @@ def shaded(color: Color, light: float) -> Color:
 def person(
     canvas: Canvas, at: Point, h: float, facing: int, phase: float, look: Look, running: bool
 ) -> None:
-    """A person in side view whose lower foot stands on `at`.
+    """Draws a person in side view whose lower foot stands on `at`.
 
     Args:
       canvas: canvas to draw on.
       at: ground point.
       h: height of the standard person there.
       facing: 1 to the right, -1 to the left.
-      phase: of the gait, 2π for two steps.
+      phase: phase of the gait, radians; 2π is two steps.
       look: clothes and size.
-      running: longer strides, bent elbows, leaning forward.
+      running: whether the person runs: longer strides, bent elbows, leaning forward.
     """
+    # Angles of the gait in radians: swing of the thigh, flexion of the knee, bend of the elbow; and
+    # how far the neck is ahead of the hip, in heights.
     h = h * look.height
     swing, flexion, elbow, lean = (0.85, 1.5, 1.6, 0.10) if running else (0.42, 0.7, 0.35, 0.015)
+    # The two legs are half a period apart; the hip is as high as the lower foot needs it to be.
     legs = [_leg(phase + half, swing, flexion, h) for half in (0, np.pi)]
     lift = max(foot[1] for _, foot in legs)
     hip = (at[0], at[1] - lift - 0.02 * h)
@@ -150,6 +161,7 @@ def person(
     girth = 0.13 * h * look.girth
 
     def place(origin: Point, offset: Point) -> Point:
+        # x of the offset points forward, y down.
         return origin[0] + facing * offset[0], origin[1] + offset[1]
 
     def draw_leg(knee: Point, foot: Point, light: float) -> None:
@@ -160,14 +172,17 @@ def person(
         canvas.limb(place(hip, foot), place(hip, toe), 0.045 * h, (34, 30, 30))
 
     def draw_arm(half: float, light: float) -> None:
+        # Arms swing against the legs: angles of the upper arm, then of the forearm.
         upper = -0.75 * swing * np.sin(phase + half)
         joint = (0.155 * h * np.sin(upper), 0.155 * h * np.cos(upper))
         lower = upper + elbow
         hand = (joint[0] + 0.14 * h * np.sin(lower), joint[1] + 0.14 * h * np.cos(lower))
+        # Sleeve, forearm and hand hang from the shoulder.
         top = (neck[0], neck[1] + 0.05 * h)
         canvas.limb(top, place(top, joint), 0.05 * h, shaded(look.shirt, light))
         canvas.limb(place(top, joint), place(top, hand), 0.04 * h, shaded(look.shirt, light))
         canvas.disc(place(top, hand), 0.025 * h, shaded(look.skin, light))
+        # A bag in the far hand.
         if look.bag == 2 and half:
             corner = place(top, hand)
             canvas.polygon(
@@ -178,9 +193,11 @@ def person(
                 (112, 72, 44),
             )
 
+    # The far arm and leg are darker; the near leg follows.
     draw_arm(np.pi, 0.7)
     draw_leg(*legs[1], 0.72)
     draw_leg(*legs[0], 1.0)
+    # A backpack behind the back, then the body, which a coat makes longer, with a shaded rear side.
     if look.bag == 1:
         middle = place(neck, (-0.085 * h, 0.14 * h))
         canvas.ellipse(middle, (0.06 * h, 0.11 * h), (70, 74, 60))
@@ -188,12 +205,14 @@ def person(
     canvas.limb((neck[0], neck[1] + 0.05 * h), low, girth, look.shirt)
     rear = [place(p, (-0.35 * girth, 0)) for p in ((neck[0], neck[1] + 0.05 * h), low)]
     canvas.limb(*rear, 0.3 * girth, shaded(look.shirt, 0.82))
+    # The head and the near arm lie before everything else.
     _head(canvas, neck, h, facing, look)
     draw_arm(0.0, 1.06)
 
 
 def _leg(phase: float, swing: float, flexion: float, h: float) -> tuple[Point, Point]:
-    """Knee and foot relative to the hip; x forward, y down."""
+    """Knee and foot of a walking leg relative to the hip; x forward, y down, in pixels."""
+    # Angles from the vertical. The thigh swings as a sine; the knee bends while it swings forward.
     thigh = swing * np.sin(phase) + 0.06
     shin = thigh - flexion * max(0.0, np.cos(phase)) - 0.06
     knee = (0.25 * h * np.sin(thigh), 0.25 * h * np.cos(thigh))
@@ -201,12 +220,14 @@ def _leg(phase: float, swing: float, flexion: float, h: float) -> tuple[Point, P
 
 
 def _head(canvas: Canvas, neck: Point, h: float, facing: int, look: Look) -> None:
+    """Neck, face, and hair on the back of the head."""
     canvas.limb(neck, (neck[0] + facing * 0.01 * h, neck[1] - 0.05 * h), 0.05 * h, look.skin)
     x, y = neck[0] + facing * 0.015 * h, neck[1] - 0.075 * h
     canvas.ellipse((x, y), (0.055 * h, 0.068 * h), look.skin)
     canvas.ellipse((x - facing * 0.018 * h, y - 0.025 * h), (0.052 * h, 0.05 * h), look.hair)
 
 
+# Points of a bicycle, forward and up in heights of a person, and the tubes between them.
 REAR, CRANK, SEAT, HEAD, BAR = (-0.31, 0.19), (0, 0.19), (-0.13, 0.5), (0.24, 0.46), (0.24, 0.56)
 FRAME_TUBES = (
     (REAR, CRANK),
@@ -222,7 +243,7 @@ FRAME_TUBES = (
 def cyclist(
     canvas: Canvas, at: Point, h: float, facing: int, phase: float, look: Look, running: bool
 ) -> None:
-    """A person on a bicycle; arguments as `person`, `phase` turns the cranks."""
+    """Draws a person on a bicycle; arguments as for `person`, but `phase` turns the cranks."""
     del running
     x, y = at
     radius, steel = 0.19 * h, shaded(look.trousers, 1.5)
@@ -230,6 +251,7 @@ def cyclist(
     def put(forward: float, up: float) -> Point:
         return x + facing * forward * h, y - up * h
 
+    # Wheels with three spokes across, which turn faster than the cranks.
     for wheel in (-0.31, 0.31):
         hub = put(wheel, 0.19)
         canvas.ring(hub, radius, 0.028 * h, (30, 30, 32))
@@ -238,9 +260,11 @@ def cyclist(
             reach = (radius * np.cos(angle), radius * np.sin(angle))
             ends = [(hub[0] + s * reach[0], hub[1] + s * reach[1]) for s in (-1, 1)]
             canvas.limb(*ends, 0.008 * h, (150, 150, 152))
+    # Both feet are on the pedals, half a turn apart.
     hip, crank, bar = put(-0.13, 0.56), put(0.0, 0.19), put(0.26, 0.56)
     pedals = [(0.075 * h * np.cos(phase + s), 0.075 * h * np.sin(phase + s)) for s in (0, np.pi)]
     feet = [(crank[0] + facing * dx, crank[1] + dy) for dx, dy in pedals]
+    # From far to near: far leg, frame, near leg, body, arm, head.
     _bent_leg(canvas, hip, feet[1], h, facing, shaded(look.trousers, 0.7))
     for a, b in FRAME_TUBES:
         canvas.limb(put(*a), put(*b), 0.026 * h, steel)
@@ -255,6 +279,8 @@ def cyclist(
 
 def _bent_leg(canvas: Canvas, hip: Point, foot: Point, h: float, facing: int, color: Color) -> None:
     """A leg from hip to foot whose knee lies forward."""
+    # Thigh and shin are 0.25 h long each, so the knee is `out` away from the middle between hip and
+    # foot, at a right angle to the line through both (0 if the foot is too far away).
     across, down = foot[0] - hip[0], foot[1] - hip[1]
     distance = np.hypot(across, down)
     out = np.sqrt(max(0.0, (0.25 * h) ** 2 - distance**2 / 4))
@@ -270,20 +296,23 @@ def _bent_leg(canvas: Canvas, hip: Point, foot: Point, h: float, facing: int, co
 def cart(
     canvas: Canvas, at: Point, h: float, facing: int, phase: float, look: Look, running: bool
 ) -> None:
-    """A small electric cart with its driver; arguments as `person`, `phase` turns the wheels."""
+    """Draws a small electric cart and its driver; as `person`, but `phase` turns the wheels."""
     del running
     x, y = at
 
     def put(forward: float, up: float) -> Point:
         return x + facing * forward * h, y - up * h
 
+    # The driver: body, arm and head.
     body = shaded(look.shirt, 1.0)
     seat = put(-0.1, 0.5)
     canvas.limb(seat, put(-0.06, 0.82), 0.14 * h, shaded(look.trousers, 1.2))
     canvas.limb(put(-0.06, 0.78), put(0.16, 0.62), 0.05 * h, shaded(look.trousers, 1.0))
     _head(canvas, put(-0.05, 0.88), h, facing, look)
+    # The posts of the roof.
     for forward in (-0.56, 0.34):
         canvas.limb(put(forward, 0.45), put(forward * 0.94, 1.1), 0.035 * h, (60, 62, 66))
+    # The body with its low entrance, the sill, the roof, and the lamp in front.
     canvas.polygon(
         [
             put(*p)
@@ -310,6 +339,7 @@ def cart(
         (226, 224, 216),
     )
     canvas.disc(put(0.68, 0.4), 0.035 * h, (250, 240, 190))
+    # The wheels, each with a mark that shows how it turns.
     for wheel in (-0.45, 0.47):
         hub = put(wheel, 0.15)
         canvas.disc(hub, 0.15 * h, (30, 30, 32))
@@ -319,12 +349,13 @@ def cart(
 
 
 def parked_car(canvas: Canvas, at: Point, h: float, color: Color) -> None:
-    """A parked car in side view; `h` is the height of a person there."""
+    """Draws a parked car in side view; `h` is the height of a person there."""
     x, y = at
 
     def put(forward: float, up: float) -> Point:
         return x + forward * h, y - up * h
 
+    # The body, from the rear bumper over the roof to the front.
     canvas.polygon(
         [
             put(*p)
@@ -342,6 +373,7 @@ def parked_car(canvas: Canvas, at: Point, h: float, color: Color) -> None:
         ],
         color,
     )
+    # The windows, the sill, the edge of the door, the front and the rear lamp, the wheels.
     glass = (58, 70, 84)
     canvas.polygon(
         [put(*p) for p in ((-0.9, 0.55), (-0.66, 0.77), (-0.25, 0.78), (-0.25, 0.55))], glass
@@ -362,7 +394,7 @@ def parked_car(canvas: Canvas, at: Point, h: float, color: Color) -> None:
 
 
 def lamp_post(canvas: Canvas, at: Point, h: float) -> None:
-    """A street lamp."""
+    """Draws a street lamp: post, foot, arm and head."""
     x, y = at
     canvas.limb((x, y), (x, y - 1.75 * h), 0.06 * h, (62, 66, 64))
     canvas.limb((x, y), (x, y - 0.3 * h), 0.11 * h, (52, 56, 54))
@@ -371,9 +403,10 @@ def lamp_post(canvas: Canvas, at: Point, h: float) -> None:
 
 
 def tree(canvas: Canvas, at: Point, h: float, rng: np.random.Generator) -> None:
-    """A young tree; the same `rng` state gives the same tree."""
+    """Draws a young tree; the same state of `rng` gives the same tree."""
     x, y = at
     canvas.limb((x, y), (x, y - 0.95 * h), 0.1 * h, (86, 68, 52))
+    # The crown: discs of leaves, spread evenly over an ellipse (hence the root), darker below.
     for _ in range(70):
         angle, reach = rng.uniform(0, 2 * np.pi), 0.46 * h * np.sqrt(rng.uniform())
         spot = (x + 1.1 * reach * np.cos(angle), y - 1.35 * h + reach * np.sin(angle))

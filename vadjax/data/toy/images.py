@@ -1,8 +1,8 @@
-"""Toy images with known classes: drawn objects on textured grounds, each image from its number.
+"""Toy images with known classes: objects drawn on textured grounds, each image from its number.
 
-No object, one or two; whole or cut off by the border, one before the other; at any scale, with the
-blur, the coarse pixels and the noise of a surveillance camera. A cart and a lamp post are drawn
-too and belong to no class: unknown objects.
+An image shows no object, one or two. They may be cut off by the border or hide one another, and
+have any scale. The images have the blur, the coarse pixels and the noise of a surveillance camera.
+A cart and a lamp post are drawn too and belong to no class: they are unknown objects.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from vadjax.data.toy.drawing import Canvas
 from vadjax.data.toy.street import noise
 
 DRAWN = "drawn"  # the manifest's `format` of a dataset without records
-CLASSES = {  # height of the object in heights of the picture: least, most
+CLASSES = {  # class → least and greatest height of the object, in heights of the picture
     "person": (0.45, 1.5),
     "car": (0.25, 0.9),
     "cyclist": (0.5, 1.3),
@@ -27,10 +27,10 @@ CLASSES = {  # height of the object in heights of the picture: least, most
     "bridge": (0.3, 0.9),
 }
 UNKNOWN = {"cart": (0.45, 1.2), "lamp_post": (0.6, 1.6)}
-UNKNOWN_SHARE = 0.12  # of the objects
-COUNTS = (0.2, 0.5, 0.3)  # probability of no, one, two objects
-LEAST_SEEN = 0.025  # part of the picture that an object must fill to count
-SCALE = 2  # drawn so many times larger
+UNKNOWN_SHARE = 0.12  # share of unknown objects among the objects
+COUNTS = (0.2, 0.5, 0.3)  # probability of no object, one and two
+LEAST_SEEN = 0.025  # part of the picture that an object must fill to get its label
+SCALE = 2  # sides of the canvas over those of the image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ToyImages:
       test: images to test on.
       size: height and width, pixels.
       classes: some of `CLASSES`, in the order of the labels.
-      seed: seed of everything.
+      seed: seed of all random numbers.
     """
 
     train: int = 1_000_000
@@ -84,6 +84,7 @@ class Drawings(Sequence):
     def __getitem__(self, index: int) -> dict:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
+        # The same image at every access, in any order: its generator has the number in its seed.
         recipe = self._recipe
         rng = np.random.default_rng([recipe.seed, self._split == "test", int(index)])
         canvas = Canvas(ground(recipe.size * SCALE, rng))
@@ -91,6 +92,7 @@ class Drawings(Sequence):
         for number, name in enumerate(names, 1):
             canvas.current = number
             _place(canvas, name, rng)
+        # An object that is hidden or cut off but for a few pixels does not count.
         labels = np.zeros(len(recipe.classes), np.float32)
         for number, name in enumerate(names, 1):
             if name in recipe.classes and (canvas.ids == number).mean() >= LEAST_SEEN:
@@ -100,11 +102,13 @@ class Drawings(Sequence):
 
 def _choose(classes: Sequence[str], rng: np.random.Generator) -> list[str]:
     """Names of the objects of an image, from far to near."""
+    # Classes that the recipe leaves out are unknown objects too.
     unknown = [*UNKNOWN, *(name for name in CLASSES if name not in classes)]
     names = []
     for _ in range(rng.choice(len(COUNTS), p=COUNTS)):
-        some = unknown if rng.random() < UNKNOWN_SHARE else list(classes)
-        names.append(some[rng.integers(len(some))])
+        candidates = unknown if rng.random() < UNKNOWN_SHARE else list(classes)
+        names.append(candidates[rng.integers(len(candidates))])
+    # Buildings stand behind everything else.
     return sorted(names, key=lambda name: name not in ("skyscraper", "house", "bridge"))
 
 
@@ -119,11 +123,13 @@ def _place(canvas: Canvas, name: str, rng: np.random.Generator) -> None:
 
 def ground(side: int, rng: np.random.Generator) -> np.ndarray:
     """A textured background, uint8 [side, side, 3]: one material or two, and some lines."""
+    # The materials are drawn at the scale of the image and enlarged: the upper part may be another.
     image = _material(side // SCALE, rng)
     if rng.random() < 0.5:
         edge = int(rng.uniform(0.15, 0.85) * len(image))
         image[:edge] = _material(side // SCALE, rng)[:edge]
     image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    # Lines in the colour of the ground, darker or brighter: kerbs, cables, edges of buildings.
     for _ in range(rng.integers(0, 7) if rng.random() < 0.6 else 0):
         ends = rng.uniform(-0.2, 1.2, 4) * side
         color = np.clip(image.mean((0, 1)) * rng.uniform(0.5, 1.4), 0, 255)
@@ -133,8 +139,9 @@ def ground(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _material(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Grass, asphalt, sky, wall …: a colour with smooth and fine variation."""
+    """A surface such as grass, asphalt, sky or wall, uint8 [side, side, 3]: a varied colour."""
     color = rng.uniform(40, 220) * (1 + rng.normal(0, 0.15, 3))
+    # Smooth patches, fine grain, and a brightness that rises or falls from top to bottom.
     smooth = noise((side, side), rng, int(rng.integers(2, 9))) * rng.uniform(0, 14)
     fine = rng.standard_normal((side, side)).astype(np.float32) * rng.uniform(0, 12)
     slope = np.linspace(-1, 1, side)[:, None] * rng.normal(0, 12)
@@ -148,10 +155,12 @@ def _material(side: int, rng: np.random.Generator) -> np.ndarray:
 
 def expose(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Canvas → image as a camera sees it: coarse pixels, blur, light, noise."""
+    # A camera's own resolution may be lower than that of the image.
     coarse = size if rng.random() < 0.3 else int(rng.uniform(0.4, 1) * size)
     small = cv2.resize(image, (coarse, coarse), interpolation=cv2.INTER_AREA).astype(np.float32)
     if rng.random() < 0.4:
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.0))
+    # Contrast around middle grey, brightness, and noise of each pixel.
     contrast, light = rng.uniform(0.5, 1.2), rng.uniform(-30, 30)
     small = (small - 128) * contrast + 128 + light
     small += rng.standard_normal(small.shape, np.float32) * rng.uniform(0, 7)

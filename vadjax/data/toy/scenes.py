@@ -1,10 +1,10 @@
-"""Rendered street scenes: people walking by, and in test videos what should not be there.
+"""Rendered street scenes: people walking by, and anomalies in the test videos.
 
-Everybody keeps to the pavements: on the far one people walk to the right, on the near one to the
-left. The anomalies are known to the pixel: `cyclist` and `cart` (unusual objects, faster), `runner`
-(too fast), `wrong_way` (a walker against the stream), `on_road` (a walker where nothing moves),
-`slow_cyclist` and `slow_cart` (unusual objects at walking pace) and `stray` (a walker on a pavement
-that nobody else uses) only on request.
+All people keep to the pavements: on the far one they walk to the right, on the near one to the
+left. The anomalies are known to the pixel. They are `cyclist` and `cart` (unusual objects, faster),
+`runner` (too fast), `wrong_way` (a walker against the stream) and `on_road` (a walker where nothing
+moves). Three more come only on request: `slow_cyclist` and `slow_cart` (unusual objects at walking
+pace), and `stray` (a walker on a pavement that nobody else uses).
 """
 
 import dataclasses
@@ -19,14 +19,15 @@ from vadjax.data.toy.street import Street, cast, darken
 from vadjax.data.video.reader import Picture
 
 FPS = 10
-PROP = -1  # in the map of ids; 0 is the empty street
+PROP = -1  # id of what stands in the street; actor i has id i + 1, the empty street 0
 KINDS = ("cyclist", "cart", "runner", "wrong_way", "on_road")
 ON_REQUEST = ("slow_cyclist", "slow_cart", "stray")
+# Kind → least and greatest speed, metres a second; kinds that are not listed walk.
 SPEEDS = {"walker": (1.05, 1.5), "cyclist": (3.6, 4.6), "cart": (2.6, 3.4), "runner": (3.0, 3.8)}
 FIGURES = {"cyclist": drawing.cyclist, "cart": drawing.cart}  # all others are persons
 FIGURES |= {f"slow_{kind}": figure for kind, figure in FIGURES.items()}
 LANES = {1: (0.345, 0.445), -1: (0.80, 0.97)}  # walking direction → ground y, parts of the height
-ROAD = (0.60, 0.68)
+ROAD = (0.60, 0.68)  # ground y of actors on the road, parts of the height
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +38,14 @@ class ToyScenes:
       train: normal videos to train on.
       test: videos to test on.
       frames: frames of each video, at 10 a second.
-      height: of a frame, in pixels.
-      width: of a frame.
+      height: height of a frame, pixels.
+      width: width of a frame, pixels.
       crowd: walkers in the picture, on average.
       events: anomalies in each test video.
       kinds: kinds of anomaly, taken in turn.
       lanes: walking directions that there are: 1 on the far pavement, -1 on the near one.
       noise: standard deviation of the sensor's noise, in grey levels.
-      seed: seed of everything.
+      seed: seed of all random numbers.
     """
 
     train: int = 6
@@ -61,8 +62,8 @@ class ToyScenes:
 
     def __post_init__(self):
         if unknown := set(self.kinds) - {*KINDS, *ON_REQUEST}:
-            known = ", ".join((*KINDS, *ON_REQUEST))
-            raise ValueError(f"kinds {sorted(unknown)}; expected some of {known}")
+            kinds = ", ".join((*KINDS, *ON_REQUEST))
+            raise ValueError(f"kinds {sorted(unknown)}; expected some of {kinds}")
         if not self.lanes or set(self.lanes) - set(LANES):
             raise ValueError(f"lanes {self.lanes}; expected some of {', '.join(map(str, LANES))}")
         if "stray" in self.kinds and len(self.lanes) > 1:
@@ -75,6 +76,8 @@ class ToyScenes:
 
     def videos(self, split: str) -> Iterator[SourceVideo]:
         """The videos of `"train"` (all normal) or `"test"`, rendered one after the other."""
+        # The street is drawn at about 288 rows, at least twice the frame, and averaged down. It is
+        # the same in both splits.
         scale = max(2, round(288 / self.height))
         street = Street(
             self.height * scale, self.width * scale, np.random.default_rng([self.seed, 0])
@@ -97,7 +100,9 @@ class Actor:
       y: ground, in canvas pixels.
       direction: 1 to the right, -1 to the left.
       speed: canvas pixels a frame.
-      h: height of a standard person at `y`.
+      h: height of a standard person at `y`, in canvas pixels.
+      phase: phase of the gait in frame 0, radians.
+      look: clothes and size.
     """
 
     kind: str
@@ -110,17 +115,18 @@ class Actor:
     look: drawing.Look
 
     def position(self, t: float, width: float) -> tuple[float, float]:
-        """Ground point in frame `t`, with a slight sway to the side."""
+        """Ground point in frame `t`, in canvas pixels, with a slight sway to the side."""
         x = self.speed * (t - self.enters) - 0.75 * self.h
         sway = 0.02 * self.h * np.sin(0.07 * t + self.phase)
         return (x if self.direction > 0 else width - x), self.y + sway
 
     def visible(self, t: float, width: float) -> bool:
-        """Whether any part may be in the picture."""
+        """Whether any part of the actor may be in the picture."""
         return -self.h < self.position(t, width)[0] < width + self.h
 
     def draw(self, canvas: drawing.Canvas, t: float) -> None:
         """Draws the figure as it is in frame `t`."""
+        # The phase advances by 2π whenever the actor has moved by `stride`.
         figure = FIGURES.get(self.kind, drawing.person)
         kind = self.kind.removeprefix("slow_")
         stride = {"runner": 1.5, "cyclist": 2.2, "cart": 0.94}.get(kind, 0.8) * self.h
@@ -133,6 +139,7 @@ class Actor:
 def _actor(
     street: Street, rng: np.random.Generator, kind: str, enters: float, lane: int, y: float
 ) -> Actor:
+    """An actor of a kind on a lane; speeds in metres are scaled by the height at its depth."""
     h = street.person_height(y)
     metres = rng.uniform(*SPEEDS.get(kind, SPEEDS["walker"]))
     return Actor(
@@ -148,22 +155,26 @@ def _actor(
 
 
 def _stream(recipe: ToyScenes, street: Street, rng: np.random.Generator) -> list[Actor]:
-    """Walkers on both pavements, some in pairs; the street is populated from the first frame."""
+    """Walkers on the pavements, some in pairs; the street is populated from the first frame."""
     actors = []
     for lane in recipe.lanes:
+        # Frames that a walker of usual speed takes to cross the picture, and the mean gap between
+        # two arrivals that gives the wanted crowd (a quarter of them are pairs, hence 1.25).
         band = LANES[lane]
         middle = np.mean(band) * street.height
-        pace = 1.28 * drawing.METRE * street.person_height(middle) / FPS
-        crossing = street.width / pace
+        speed = 1.28 * drawing.METRE * street.person_height(middle) / FPS
+        crossing = street.width / speed
         gap = 1.25 * crossing / max(recipe.crowd / 2, 1e-6)
+        # Arrivals are a Poisson process, which begins long enough before the first frame.
         enters = -1.3 * crossing + rng.exponential(gap)
         while enters < recipe.frames:
             y = rng.uniform(*band) * street.height
             actor = _actor(street, rng, "walker", enters, lane, y)
             actors.append(actor)
             if rng.random() < 0.25:
-                aside = y + rng.choice((-1, 1)) * 0.03 * street.height
-                friend = _actor(street, rng, "walker", enters, lane, aside)
+                # A companion at the same speed, a little nearer or farther.
+                y_beside = y + rng.choice((-1, 1)) * 0.03 * street.height
+                friend = _actor(street, rng, "walker", enters, lane, y_beside)
                 actors.append(dataclasses.replace(friend, speed=actor.speed))
             enters += rng.exponential(gap)
     return actors
@@ -171,13 +182,15 @@ def _stream(recipe: ToyScenes, street: Street, rng: np.random.Generator) -> list
 
 def _events(recipe: ToyScenes, street: Street, rng: np.random.Generator, first: int) -> list[Actor]:
     """The anomalies of a video, each beginning in its own equal part of it."""
-    part, actors = recipe.frames / max(recipe.events, 1), []
+    part_frames, actors = recipe.frames / max(recipe.events, 1), []
     for k in range(recipe.events):
         kind = recipe.kinds[(first + k) % len(recipe.kinds)]
-        lane = int(rng.choice(list(LANES), p=(0.35, 0.65)))  # more often near
+        # The lane: more often the near one, but always one that the recipe has.
+        lane = int(rng.choice(list(LANES), p=(0.35, 0.65)))
         lane = lane if lane in recipe.lanes else recipe.lanes[0]
+        # Where it walks or rides: on the road, on the pavement that nobody uses, or on its lane's.
         band = ROAD if kind == "on_road" else LANES[-lane if kind == "stray" else lane]
-        enters = part * (k + rng.uniform(0.15, 0.4))
+        enters = part_frames * (k + rng.uniform(0.15, 0.4))
         actors.append(_actor(street, rng, kind, enters, lane, rng.uniform(*band) * street.height))
     return actors
 
@@ -191,32 +204,41 @@ def _render(
     rng: np.random.Generator,
 ) -> SourceVideo:
     """All frames of a video with their masks, boxes and tracks."""
-    odd = [i for i, actor in enumerate(actors) if actor.kind != "walker"]
+    # Tracks are numbered by the rank of the actor among the anomalous ones.
+    anomalous = [i for i, actor in enumerate(actors) if actor.kind != "walker"]
     frames, masks, boxes, tracks = [], [], [], []
     for t in range(recipe.frames):
         canvas = _draw(street, actors, t)
         frames.append(Picture(_expose(canvas.image, scale, recipe, t, rng), f"{name}#{t}"))
+        # A box for every actor that is seen; mask and track for the anomalous ones. In boxes x1 and
+        # y1 are one past the last pixel, in tracks they are the last.
         mask = np.zeros((recipe.height, recipe.width), bool)
         for i, area in _areas(canvas, scale):
             x0, y0, x1, y1 = extent(area)
             boxes.append((t, x0, y0, x1 + 1, y1 + 1, 1.0))
-            if i in odd:
+            if i in anomalous:
                 mask |= area
-                tracks.append((odd.index(i), t, x0, y0, x1, y1))
+                tracks.append((anomalous.index(i), t, x0, y0, x1, y1))
         masks.append(Picture(mask, f"{name}#{t}"))
+    # A video without anomalous actors is labelled normal as a whole.
     return SourceVideo(
         name=name,
         frames=frames,
-        masks=masks if odd else None,
-        labels=None if odd else 0,
+        masks=masks if anomalous else None,
+        labels=None if anomalous else 0,
         boxes=np.array(boxes, np.float32).reshape(-1, 6),
-        tracks=np.array(sorted(tracks), np.int64).reshape(-1, 6) if odd else None,
-        kinds={track: actors[odd[track]].kind for track in sorted({row[0] for row in tracks})},
+        tracks=np.array(sorted(tracks), np.int64).reshape(-1, 6) if anomalous else None,
+        kinds={
+            track: actors[anomalous[track]].kind for track in sorted({row[0] for row in tracks})
+        },
     )
 
 
 def _areas(canvas: drawing.Canvas, scale: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Number of every actor of whom something is seen, and the pixels of the frame that show it."""
+    """Number of each actor that is seen, and the frame's pixels that show it, bool [H, W].
+
+    A pixel shows an actor if at least half of its area on the canvas does.
+    """
     for i in np.unique(canvas.ids[canvas.ids > 0]) - 1:
         area = _shrink((canvas.ids == i + 1).astype(np.float32), scale) >= 0.5
         if area.any():
@@ -225,6 +247,7 @@ def _areas(canvas: drawing.Canvas, scale: int) -> Iterator[tuple[int, np.ndarray
 
 def _draw(street: Street, actors: list[Actor], t: int) -> drawing.Canvas:
     """One frame on the large canvas: figures and props from far to near, then their shadows."""
+    # Props and the actors in the picture, with their ids, by the y of their ground.
     canvas = drawing.Canvas(street.image.copy())
     items: list[tuple[float, int, Callable]] = [(prop.y, PROP, prop.draw) for prop in street.props]
     shown = [i for i, actor in enumerate(actors) if actor.visible(t, street.width)]
@@ -232,10 +255,11 @@ def _draw(street: Street, actors: list[Actor], t: int) -> drawing.Canvas:
     for _, number, draw in sorted(items, key=lambda item: item[:2]):
         canvas.current = number
         draw(canvas)
+    # Shadows of the actors; those of the props are in the image of the street.
     shade = np.zeros((street.height, street.width), np.uint8)
     for i in shown:
         cast(shade, canvas.ids == i + 1, actors[i].y)
-    shade[canvas.ids != 0] = 0  # on the ground only
+    shade[canvas.ids != 0] = 0  # shadows fall on the ground only
     canvas.image = darken(canvas.image, shade)
     return canvas
 
@@ -243,7 +267,7 @@ def _draw(street: Street, actors: list[Actor], t: int) -> drawing.Canvas:
 def _expose(
     image: np.ndarray, scale: int, recipe: ToyScenes, t: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Canvas → frame: averaged down, the light breathing a little, sensor noise."""
+    """Canvas → frame, uint8 [H, W, 3]: averaged down, with slowly varying light and noise."""
     light = 1 + 0.008 * np.sin(0.11 * t)
     small = _shrink(image, scale) * light
     small += rng.normal(0, recipe.noise, small.shape)
@@ -251,6 +275,7 @@ def _expose(
 
 
 def _shrink(image: np.ndarray, scale: int) -> np.ndarray:
+    """Image with both sides divided by `scale`, averaged over areas."""
     size = (image.shape[1] // scale, image.shape[0] // scale)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 

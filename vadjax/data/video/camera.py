@@ -1,4 +1,4 @@
-"""Cameras: frames as they come, for scoring live."""
+"""Cameras: frames at the time they arrive, for live scoring."""
 
 import collections
 import contextlib
@@ -13,18 +13,20 @@ import numpy as np
 from vadjax.data.video.decode import Frame, VideoDecoder
 from vadjax.data.video.reader import Picture
 
-WAITING = 64  # frames that may wait for the program
-WAITING_BYTES = 256 << 20  # … and what they may take, but 16 may always wait
+WAITING = 64  # frames that may wait for the program,
+WAITING_BYTES = 256 << 20  # … as long as they take no more bytes; 16 may wait in any case
 OPENING = 30.0  # seconds in which a stream must open
-PATIENCE = 10.0  # seconds without a frame after which a camera counts as gone,
-SLOWER = 3.0  # … or so many times its longest interval, which is known
-KNOWN = 16  # … after so many frames; until then
-UNKNOWN = 60.0  # … seconds; at 0.2 frames a second 5 are nothing
+# A camera counts as gone after some time without a frame: the larger of `PATIENCE` and `SLOWER`
+# times its longest interval, once `KNOWN` frames have arrived; until then `UNKNOWN`.
+PATIENCE = 10.0  # seconds
+SLOWER = 3.0  # times the longest interval between two frames so far
+KNOWN = 16  # frames
+UNKNOWN = 60.0  # seconds; a camera of 0.2 frames a second is silent for 5 between two frames
 STOPPING = 2.0  # seconds for a read to end
 
 
 def is_camera(name: str) -> bool:
-    """Whether `name` is the number of a camera of this machine or a stream's address; no path."""
+    """Whether `name` is a number of a camera of this machine or a stream's address, and no path."""
     return not pathlib.Path(name).exists() and (name.isdecimal() or "://" in name)
 
 
@@ -32,13 +34,13 @@ class Device(Iterable[Frame]):
     """The frames of a camera of this machine, by OpenCV.
 
     Args:
-      number: of the camera.
+      number: number of the camera, from 0.
 
     Raises:
-      ValueError: it cannot be opened.
+      ValueError: the camera cannot be opened.
 
     Attributes:
-      ended, lost, seconds: as of `VideoDecoder`; a device knows none of them.
+      ended, lost, seconds: as of `VideoDecoder`; constant, since OpenCV reports none of them.
     """
 
     ended, lost, seconds = "", 0, None
@@ -56,33 +58,34 @@ class Device(Iterable[Frame]):
             yield Frame(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), None)
 
     def close(self) -> None:
-        """Lets the camera go."""
+        """Releases the camera."""
         self._capture.release()
 
 
 def most_waiting(pixels: np.ndarray) -> int:
-    """How many frames like this one may wait."""
+    """How many frames of the size of this one may wait."""
     return max(16, min(WAITING, WAITING_BYTES // pixels.nbytes))
 
 
 class Reader(threading.Thread):
-    """Opens a camera and takes its frames, in a thread, so that Ctrl-C is heard while it waits.
+    """Thread that opens a camera and reads its frames, so that Ctrl-C works during a read.
 
-    What it shares is used under `changed`, which it notifies.
+    Attributes that both threads use are read and written under `changed`, which is notified of
+    every change.
 
     Args:
-      name, deinterlace: as of `Camera`.
+      name, deinterlace: as for `Camera`.
 
     Attributes:
-      changed: lock of what follows.
-      waiting: frames that nobody has taken yet: uint8 [H, W, 3], seconds since the first, and how
-        many are missing before each.
+      changed: condition that guards the attributes that follow.
+      waiting: frames that were read and not yet taken: uint8 [H, W, 3], seconds since the first
+        frame, and how many frames are missing before it.
       patience: seconds that the next frame may take.
       opened: whether the camera is open.
-      wanted: set it to have frames read.
-      late: frames that were dropped since the last one that waits.
-      over: whether there are no more frames; set it to stop reading.
-      error: what ended it; None where nothing went wrong.
+      wanted: set to True to have frames read.
+      late: frames that were dropped or lost since the newest frame in `waiting`.
+      over: whether there are no more frames; set to True to stop reading.
+      error: exception that ended the thread; None if there was none.
       ended: why there are no more frames.
       abandoned: whether it hangs in a read that nothing can interrupt (`vadjax.runtime.command`).
     """
@@ -92,13 +95,13 @@ class Reader(threading.Thread):
         self._camera, self._deinterlace = name, deinterlace
         self.changed, self.patience = threading.Condition(), UNKNOWN
         self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
-        self.late, self._full = 0, False
+        self.late, self._dropping = 0, False
         self.opened = self.wanted = self.over = self.abandoned = False
         self.error: Exception | None = None
         self.ended = "ended"
 
     def run(self) -> None:
-        """Opens the camera, reads when that is wanted, and lets it go."""
+        """Opens the camera, reads once `wanted` is set, and releases the camera."""
         try:
             with contextlib.closing(self._open()) as source:
                 self._set(opened=True)
@@ -107,12 +110,13 @@ class Reader(threading.Thread):
                 self._read(source)
                 if source.ended:
                     self.ended = f"broke off ({source.ended})"
-        except Exception as error:  # for the thread that takes the frames
+        except Exception as error:  # raised in the thread that takes the frames
             self.error = error
         finally:
             self._set(over=True)
 
     def _open(self) -> Device | VideoDecoder:
+        """The camera or stream; raises ValueError if it cannot be opened."""
         if self._camera.isdecimal():
             return Device(int(self._camera))
         try:
@@ -122,14 +126,17 @@ class Reader(threading.Thread):
             raise ValueError(f"camera {error}; is it connected, and the address right?") from error
 
     def _read(self, source: Device | VideoDecoder) -> None:
+        """Reads frames until the source ends or `over` is set."""
         start, longest, arrivals, lost = None, 0.0, 0, 0
         for frame in source:
+            # The longest interval between two arrivals says how long the next frame may take.
             now = time.monotonic()
             if start is None:
                 start = last = now
             longest, last, arrivals = max(longest, now - last), now, arrivals + 1
             with self.changed:
                 self.late, lost = self.late + source.lost - lost, source.lost
+                # Without a duration it is live: frames go on coming, and may have to be dropped.
                 if source.seconds is None:
                     self._put_or_drop(frame.pixels, now - start)
                 else:
@@ -141,28 +148,32 @@ class Reader(threading.Thread):
                 self.changed.notify_all()
 
     def _put_or_drop(self, pixels: np.ndarray, at: float) -> None:
-        """Has a camera's frame wait, unless too many did and not all of them are taken."""
-        self._full = len(self.waiting) >= (1 if self._full else most_waiting(pixels))
-        if self._full:
+        """Adds a frame of a live camera to `waiting`, or drops it.
+
+        Once too many frames wait, all that follow are dropped until every waiting one is taken.
+        """
+        self._dropping = len(self.waiting) >= (1 if self._dropping else most_waiting(pixels))
+        if self._dropping:
             self.late += 1
             return
         self.waiting.append((pixels, at, self.late))
         self.late = 0
 
     def _put_when_possible(self, pixels: np.ndarray, at: float) -> None:
-        """Has the frame of a stream wait that has an end and can wait itself."""
-        most = most_waiting(pixels)
-        self.changed.wait_for(lambda: len(self.waiting) < most or self.over)
+        """Adds a frame of a stream with an end to `waiting`, as soon as there is room."""
+        limit = most_waiting(pixels)
+        self.changed.wait_for(lambda: len(self.waiting) < limit or self.over)
         self.waiting.append((pixels, at, self.late))
         self.late = 0
 
     def _set(self, **values: bool) -> None:
+        """Sets attributes of these names under `changed`."""
         with self.changed:
             vars(self).update(values)
             self.changed.notify_all()
 
     def stop(self) -> None:
-        """Has it stop reading; waits a little until it has let the camera go."""
+        """Stops reading, and waits up to `STOPPING` seconds until the camera is released."""
         self._set(over=True)
         self.abandoned = True  # until it is seen to end, which Ctrl-C may prevent
         self.join(STOPPING)
@@ -172,19 +183,21 @@ class Reader(threading.Thread):
 class Camera(Iterable[Picture]):
     """The frames of a camera or stream, in order, until it ends.
 
-    A thread takes them from the camera. If the program is slower than the camera, frames wait; when
-    `WAITING` of them do (fewer of large ones), those that follow are dropped until all have been
-    taken. So there are at least as many frames between two gaps, enough for the windows of any
-    system. A stream with an end, a file on a server, waits itself: nothing of it is dropped.
+    A thread takes the frames from the camera. If the program is slower than the camera, frames
+    wait. When `WAITING` of them wait (fewer if they are large), the frames that follow are dropped
+    until all waiting ones have been taken. So at least as many frames lie between two gaps, which
+    is enough for the windows of any system. A stream with an end, such as a file on a server, is
+    read no faster than its frames are taken; nothing of it is dropped.
 
     Args:
       name: number of a camera of this machine (`"0"`), or address of a stream (`"rtsp://…"`).
-      deinterlace: of a stream: as of `VideoDecoder`.
+      deinterlace: for a stream, as for `VideoDecoder`.
 
     Raises:
       ValueError: it cannot be opened; while iterating: its video cannot be decoded.
 
     Attributes:
+      name: number or address of the camera.
       ended: why there are no more frames; empty while there are, or if the program stopped.
     """
 
@@ -192,6 +205,7 @@ class Camera(Iterable[Picture]):
         self.name, self.ended = name, ""
         self._reader = Reader(name, deinterlace)
         self._reader.start()
+        # Wait until the camera is open, so that an error is raised here and not at the first frame.
         try:
             with self._reader.changed:
                 self._reader.changed.wait_for(lambda: self._reader.opened or self._reader.over)
@@ -220,11 +234,15 @@ class Camera(Iterable[Picture]):
             self.close()
 
     def close(self) -> None:
-        """Lets the camera go."""
+        """Releases the camera."""
         self._reader.stop()
 
     def _next(self) -> tuple[np.ndarray, float, int] | None:
-        """The next frame, its time, and how many are missing before it."""
+        """The next frame, its time, and how many are missing before it; None after the last.
+
+        Raises:
+          Exception: what ended the reader.
+        """
         reader = self._reader
         with reader.changed:
             patience = reader.patience
@@ -232,9 +250,10 @@ class Camera(Iterable[Picture]):
                 self.ended = f"gave no frame for {patience:.0f} s"
                 return None
             if reader.waiting:
-                taken = reader.waiting.popleft()
+                frame = reader.waiting.popleft()
                 reader.changed.notify_all()
-                return taken
+                return frame
+        # All frames are taken, and the reader has ended.
         if reader.error:
             raise reader.error
         dropped = f"; its last {reader.late:,} frames were dropped" if reader.late else ""

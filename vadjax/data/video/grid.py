@@ -1,7 +1,11 @@
-"""Overlapping video volumes on a grid, and what moves in them (spec eval §2, §3.2).
+"""Overlapping video volumes on a grid, and the motion in them (spec eval §2, §3.2).
 
-A volume is a box of t frames by h by w pixels; a region is one place of the grid in the picture,
+A volume is a box of t frames by h by w pixels. A region is one place of the grid in the picture,
 `region = row * columns + column`. NumPy only.
+
+Windows overlap, so motion is not summed window by window: their edges cut the picture into cells,
+each of which lies in or out of a window as a whole. Motion is summed once for every cell, and a
+region is the sum of its cells.
 """
 
 import dataclasses
@@ -16,7 +20,7 @@ def positions(length: int, window: int, step: int) -> np.ndarray:
     """Starts of windows along an axis: 0, step, 2 step … and one that touches the end.
 
     Args:
-      length: of the axis.
+      length: length of the axis.
       window: length of a window, at most `length`.
       step: distance of two starts, 1 or more.
 
@@ -35,12 +39,12 @@ def positions(length: int, window: int, step: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Volumes of one camera.
+    """Where the volumes of one camera lie.
 
     Attributes:
       frame_size: (H, W) of the frames, pixels.
       window: (t, h, w) of a volume: frames, pixels, pixels.
-      step: (t, y, x) between volumes.
+      step: (t, y, x) between the starts of volumes: frames, pixels, pixels.
     """
 
     frame_size: tuple[int, int]
@@ -59,11 +63,11 @@ class Grid:
 
     @property
     def regions(self) -> int:
-        """Places of the grid."""
+        """Number of places of the grid, R."""
         return len(self.rows) * len(self.columns)
 
     def times(self, frames: int) -> np.ndarray:
-        """First frame of each volume of a video; one shorter than t frames is padded to t."""
+        """First frame of each volume of a video; one shorter than t frames counts as t frames."""
         return positions(max(frames, self.window[0]), self.window[0], self.step[0])
 
     def box(self, region: int) -> tuple[int, int, int, int]:
@@ -74,7 +78,7 @@ class Grid:
 
 
 def motion_sums(flow: np.ndarray, grid: Grid, tau: float) -> tuple[np.ndarray, np.ndarray]:
-    """Moving pixels of every region in each direction, and the sum of their speeds.
+    """Counts the moving pixels of every region in each direction, and sums their speeds.
 
     Args:
       flow: [n, H, W, 2], u to the right and v down, pixels a frame; the n are pooled.
@@ -82,12 +86,15 @@ def motion_sums(flow: np.ndarray, grid: Grid, tau: float) -> tuple[np.ndarray, n
       tau: pixels a frame from which a pixel counts as moving.
 
     Returns:
-      Two float64 [R, 12]; sums of both over time are those of longer volumes.
+      Counts and sums of speeds, float64 [R, 12] each. Both add up over time: the sums of a longer
+      volume are those of its flows together.
     """
     speed = np.hypot(*np.moveaxis(flow.astype(np.float64), -1, 0))
     moving = speed >= tau
+    # One histogram over the pairs of cell and direction of all moving pixels.
     cell = np.broadcast_to(_cell_of_pixel(grid), speed.shape)[moving]
     key = cell * BINS + directions(*flow[moving].T.astype(np.float64))
+    # Cells → regions, by a matrix of 0 and 1.
     regions = _cells_of_regions(grid)
     size = regions.shape[1] * BINS
     counts = np.bincount(key, minlength=size).reshape(-1, BINS)
@@ -96,12 +103,12 @@ def motion_sums(flow: np.ndarray, grid: Grid, tau: float) -> tuple[np.ndarray, n
 
 
 def motion_of(count: np.ndarray, total: np.ndarray, pixels: int) -> Motion:
-    """Motion of volumes from their sums, as `flow.targets` of each.
+    """Motion of volumes from their sums, as `vadjax.ops.flow.targets` of each.
 
     Args:
       count: moving pixels in each direction, [..., 12].
       total: sum of their speeds, [..., 12].
-      pixels: of a volume.
+      pixels: number of flow vectors of a volume.
     """
     moving = count.sum(-1)
     return Motion(
@@ -110,14 +117,15 @@ def motion_of(count: np.ndarray, total: np.ndarray, pixels: int) -> Motion:
 
 
 def _edges(starts: np.ndarray, window: int, length: int) -> np.ndarray:
-    """Pixels at which the set of windows over an axis changes, with both ends."""
+    """Pixels of an axis at which a window begins or ends, with both ends of the axis."""
     return np.unique(np.concatenate([[0], starts, starts + window, [length]]))
 
 
 @functools.lru_cache
 def _cell_of_pixel(grid: Grid) -> np.ndarray:
-    """Number of the cell of every pixel, int [H, W]: inside a cell all have the same regions."""
+    """Number of the cell of every pixel, int [H, W]; pixels of a cell are in the same regions."""
     (height, width), (_, h, w) = grid.frame_size, grid.window
+    # The row of cells of a pixel is the number of edges up to it, less one; columns alike.
     rows, columns = _edges(grid.rows, h, height), _edges(grid.columns, w, width)
     row = np.searchsorted(rows, np.arange(height), side="right") - 1
     column = np.searchsorted(columns, np.arange(width), side="right") - 1
@@ -126,10 +134,11 @@ def _cell_of_pixel(grid: Grid) -> np.ndarray:
 
 @functools.lru_cache
 def _cells_of_regions(grid: Grid) -> np.ndarray:
-    """Which cells a region is made of, float64 [R, cells], 0 or 1."""
+    """Which cells each region is made of, float64 [R, cells], 0 or 1."""
+    # A cell lies in a region as a whole, so a region's cells are those of the pixels in its box.
     cell = _cell_of_pixel(grid)
-    found = np.zeros((grid.regions, int(cell.max()) + 1))
+    membership = np.zeros((grid.regions, int(cell.max()) + 1))
     for region in range(grid.regions):
         x0, y0, x1, y1 = grid.box(region)
-        found[region, np.unique(cell[y0:y1, x0:x1])] = 1
-    return found
+        membership[region, np.unique(cell[y0:y1, x0:x1])] = 1
+    return membership

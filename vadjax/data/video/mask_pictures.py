@@ -1,10 +1,12 @@
-"""Pictures of masks, read unchanged; a pixel above 0 is anomalous. No JAX.
+"""Pictures of masks, read as they are stored. No JAX.
 
-grey      of any depth: 8 and 16 bits, also numbers of objects
+Which pixels are anomalous depends on the kind of picture:
+
+grey      values above 0, of 8 or 16 bits, also numbers of objects
 colour    any channel above 0
-palette   index 0 is the background, whatever its colour
-alpha     the drawing, if the picture has one colour and is not opaque throughout; not read, if it
-          is the same everywhere; refused, if colours and alpha say different things
+palette   index above 0, whatever the colours; index 0 is the background
+alpha     pixels that are not transparent, if the picture has only one colour. Alpha is ignored if
+          it is the same everywhere, and refused if it contradicts the colours
 JPEG      values of 128 and more, because JPEG spreads small values around every edge
 """
 
@@ -20,15 +22,15 @@ from PIL import Image, UnidentifiedImageError
 from vadjax.data.video import pictures
 from vadjax.data.video.reader import Picture
 
-HALF = 128  # of the range of a JPEG
-BLACK = 16  # what rounding in a JPEG can make of a picture that is black throughout
+HALF = 128  # least anomalous value of a JPEG, half of its range
+BLACK = 16  # largest value that rounding in a JPEG can make of a picture that is all black
 
 
 def read_mask(path: pathlib.Path) -> Picture:
-    """One mask from a picture file (module docstring); `pixels` is bool [H, W].
+    """One mask from a picture file, by the rules of the module; `pixels` is bool [H, W].
 
     Raises:
-      ValueError: not a readable picture, or one that can be understood in two ways.
+      ValueError: the file is no readable picture, or can be understood in two ways.
     """
     content = pictures.read_bytes(path)
     if content.startswith(pictures.JPEG):
@@ -45,8 +47,9 @@ def read_values(content: bytes, path: pathlib.Path) -> np.ndarray:
     """Values of a picture as they are stored: [H, W], or [H, W, C], BGR and alpha.
 
     Raises:
-      ValueError: not a readable picture, or a palette whose background is not clear.
+      ValueError: the file is no readable picture, or has a palette whose background is not clear.
     """
+    # Damaged files are refused first: OpenCV may fill what is missing with grey.
     with pictures.naming(path):
         pictures.check_size(content)
     if not pictures.is_whole(content):
@@ -60,7 +63,11 @@ def read_values(content: bytes, path: pathlib.Path) -> np.ndarray:
 
 
 def _palette_index(content: bytes, path: pathlib.Path) -> np.ndarray | None:
-    """Index of every pixel's colour, [H, W]; None for a picture without a palette."""
+    """Index of every pixel's colour, [H, W]; None for a picture without a palette.
+
+    Raises:
+      ValueError: a damaged picture, or a palette whose background is not clear.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode != "P":
@@ -70,11 +77,12 @@ def _palette_index(content: bytes, path: pathlib.Path) -> np.ndarray | None:
         return None  # OpenCV knows more kinds
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{path}: not a readable mask ({error}); copy it again") from error
-    known = np.array(colours).reshape(-1, 3)
-    black = [i for i in np.unique(index) if 0 < i < len(known) and not known[i].any()]
-    if black and known[0].any():
+    # Some programs save a palette in which another entry than 0 is the black background.
+    rgb = np.array(colours).reshape(-1, 3)
+    black = [i for i in np.unique(index) if 0 < i < len(rgb) and not rgb[i].any()]
+    if black and rgb[0].any():
         raise ValueError(
-            f"{path}: a palette whose entry 0 is the colour {tuple(map(int, known[0]))} and whose "
+            f"{path}: a palette whose entry 0 is the colour {tuple(map(int, rgb[0]))} and whose "
             f"entry {black[0]} is black; either may be the background. Save the mask as a grey "
             "picture with 0 for the background"
         )
@@ -82,10 +90,16 @@ def _palette_index(content: bytes, path: pathlib.Path) -> np.ndarray | None:
 
 
 def _without_alpha(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
-    """Anomalous pixels of a picture [H, W, 4], bool [H, W]."""
+    """Anomalous pixels of a picture [H, W, 4], bool [H, W].
+
+    Raises:
+      ValueError: colours and alpha contradict each other.
+    """
+    # Alpha that is the same everywhere says nothing.
     coloured, alpha = (values[..., :3] > 0).any(2), values[..., 3]
     if alpha.flat[0] > 0 and (alpha == alpha.flat[0]).all():
         return coloured
+    # A picture of one colour is drawn by its alpha; else both must say the same.
     opaque = alpha > 0
     if (values[..., :3] == values[0, 0, :3]).all() or (coloured == opaque).all():
         return opaque
@@ -97,9 +111,14 @@ def _without_alpha(values: np.ndarray, path: pathlib.Path) -> np.ndarray:
 
 
 def _above_half(pixels: np.ndarray | None, path: pathlib.Path) -> np.ndarray:
-    """Anomalous pixels of a JPEG [H, W, 3], bool [H, W]."""
+    """Anomalous pixels of a JPEG [H, W, 3], bool [H, W].
+
+    Raises:
+      ValueError: not decoded, or the values are not those of a black and white picture.
+    """
     if pixels is None:
         raise ValueError(f"{path}: not a readable JPEG, or cut short; copy it again")
+    # A picture that is dark throughout is no mask of 0 and 255, unless it is all black.
     brightest = pixels.max(2)
     if 0 < brightest.max() < HALF:
         if brightest.max() > BLACK or brightest.min() != brightest.max():
@@ -114,7 +133,7 @@ def _above_half(pixels: np.ndarray | None, path: pathlib.Path) -> np.ndarray:
 
 @functools.cache
 def _note_jpeg() -> None:
-    """Says once what was assumed."""
+    """Prints, once in a program, how masks in JPEG are read."""
     print(
         f"note: masks in JPEG: values of {HALF} and more count as anomalous, because JPEG blurs "
         "edges",

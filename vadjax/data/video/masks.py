@@ -1,4 +1,4 @@
-"""Masks of anomalous pixels: a folder of pictures, or an `.npy`, a video. No JAX."""
+"""Masks of anomalous pixels: for each video a folder of pictures or an `.npy` file. No JAX."""
 
 import functools
 import pathlib
@@ -16,13 +16,13 @@ from vadjax.formats.npy import read_npy
 from vadjax.formats.regular import check_regular
 
 ORDERS = {"thw": 0, "hwt": 2}  # name → axis of the frames
-BLOCK = 64  # frames that are read at once where they are the last axis
-GROUND_TRUTH = "_gt"  # ends the name of a folder of masks beside VIDEO
+BLOCK = 64  # frames that are read at once if they are the last axis
+GROUND_TRUTH = "_gt"  # ends the name of a folder of masks that lies beside the folder of frames
 AS_PICTURES = "All its sides fit; save the masks as pictures, VIDEO/*.png"
 
 
 class MaskFolder(FrameFolder):
-    """The masks of a folder of pictures, taken by rank: `pixels` is bool [H, W]."""
+    """The masks of a folder of pictures; picture i is the mask of frame i, bool [H, W]."""
 
     def __iter__(self) -> Iterator[Picture]:
         return map(read_mask, self.paths)
@@ -36,15 +36,15 @@ class ArrayMasks:
     """Masks in one array, [T, H, W] or [H, W, T].
 
     Args:
-      array: the masks, above 0 = anomalous.
-      source: where they are from, for messages.
-      frames: the frames that they belong to, or only their number; None if unknown.
+      array: the masks; values above 0 are anomalous.
+      source: file that they are from, for messages.
+      frames: the frames that the masks belong to, or only their number; None if unknown.
       order: a name of `ORDERS`; None decides by `frames`.
-      remedy: what to do where both orders fit, for messages.
+      remedy: what the user can do if both orders fit, for messages.
 
     Attributes:
-      shape: of the array.
-      order: as given, or as set before the first mask is asked for.
+      shape: shape of the array.
+      order: as given; may be set until the first mask is read.
 
     Raises:
       ValueError: an array of other dimensions, or not of numbers.
@@ -71,7 +71,7 @@ class ArrayMasks:
         """Axis of the frames, 0 or 2.
 
         Raises:
-          ValueError: none fits the frames, or both do.
+          ValueError: neither axis fits the frames, or both do.
         """
         if self.order is not None:
             return ORDERS[self.order]
@@ -89,22 +89,31 @@ class ArrayMasks:
         if self.axis == 0:
             yield from map(np.asarray, self._array)
             return
-        for start in range(0, len(self), BLOCK):  # a frame is spread over the whole file
+        # With frames last, each is spread over the whole file: several are read in one pass.
+        for start in range(0, len(self), BLOCK):
             yield from np.moveaxis(np.array(self._array[..., start : start + BLOCK]), 2, 0)
 
 
 class MaskFile(ArrayMasks):
-    """Masks in an `.npy` file; a copy, on another machine too, opens the file again.
+    """Masks in an `.npy` file.
 
-    Args and Raises: as `ArrayMasks`; also a file that cannot be read.
+    A pickled copy, which may be on another machine, opens the file again.
+
+    Args:
+      path: the file.
+      *known: `frames`, `order` and `remedy` as for `ArrayMasks`; a copy has them too.
+      **options: the same by name; a copy does not have them.
+
+    Raises:
+      ValueError: as `ArrayMasks`, or the file cannot be read.
     """
 
     def __init__(self, path: pathlib.Path, *known, **options):
         super().__init__(read_npy(path), str(path), *known, **options)
-        self._given = (path, *known)
+        self._arguments = (path, *known)
 
     def __reduce__(self):
-        return MaskFile, self._given
+        return MaskFile, self._arguments
 
 
 def time_axis(
@@ -116,16 +125,18 @@ def time_axis(
     """Which axis of masks [T, H, W] or [H, W, T] holds the frames: 0 or 2.
 
     Args:
-      shape: of the array.
-      source: where it is from, for messages.
-      frames: the frames that they belong to, or only their number; None if unknown.
-      remedy: what to do where both orders fit, for messages.
+      shape: shape of the array.
+      source: file that it is from, for messages.
+      frames: the frames that the masks belong to, or only their number; None if unknown.
+      remedy: what the user can do if both orders fit, for messages.
 
     Raises:
-      ValueError: none fits the frames, or both do.
+      ValueError: neither axis fits the frames, or both do.
     """
+    # First by the number of frames; without one both axes fit.
     count = frames if frames is None or isinstance(frames, int) else len(frames)
     fits = [axis for axis in (0, 2) if count in (None, shape[axis])]
+    # Then by the size of the frames, if there are frames to look at.
     if len(fits) == 2 and isinstance(frames, Iterable):
         folder = isinstance(frames, FrameFolder)
         size = frames.size if folder else next(iter(frames)).pixels.shape[:2]
@@ -146,11 +157,11 @@ def time_axis(
 
 
 class Masks:
-    """The masks of a video, one a frame, read one at a time: bool [H, W].
+    """The masks of a video, read one at a time: bool [H, W] for each frame.
 
     Args:
-      name: of the video.
-      masks: one a frame; a `MaskFolder`, a `MaskFile` or `ObjectMasks`.
+      name: name of the video.
+      masks: one mask for each frame; a `MaskFolder`, a `MaskFile` or `ObjectMasks`.
     """
 
     def __init__(self, name: str, masks: MaskFolder | MaskFile | ObjectMasks):
@@ -165,6 +176,7 @@ class Masks:
         Raises:
           ValueError: a mask of another size than the first.
         """
+        # Sizes are compared as masks are read: reading all of them ahead would take as long again.
         first = None
         for mask in self.source:
             first = first or mask
@@ -191,7 +203,7 @@ def open_video(
       remedy: as for `ArrayMasks`.
 
     Raises:
-      ValueError: no such pictures, or not such an array.
+      FileNotFoundError, ValueError: as `MaskFolder`, `MaskFile` and `ObjectMasks`.
     """
     if not path.is_dir():
         return MaskFile(path, frames, order, remedy)
@@ -201,15 +213,17 @@ def open_video(
 
 
 def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Name of the video and path of its masks, in a folder of any of the published forms.
+    """Name of each video and path of its masks, in a folder of one of the published forms.
 
-    `VIDEO/*.png` and `VIDEO.npy`; or, among other things, `VIDEO_gt/*.bmp` (UCSD) and
-    `VIDEO_annotations/*_gt.png`, also in folders `Scene…` (UBnormal).
+    These are `VIDEO/*.png` and `VIDEO.npy`, which must be alone in the folder; and `VIDEO_gt/*.bmp`
+    (UCSD) and `VIDEO_annotations/*_gt.png`, also in folders `Scene…` (UBnormal), which may lie
+    beside other things.
 
     Raises:
       FileNotFoundError: no such folder.
-      ValueError: nothing there, or something else.
+      ValueError: the folder is empty, or holds something else.
     """
+    # Folders that are marked as masks by the end of their names, in the folder or in its scenes.
     paths = visible(folder)
     scenes = [path for path in paths if is_scene(path)]
     folders = [path for path in paths if path.is_dir()]
@@ -220,6 +234,7 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
                 subfolders(where, f".*{ending}")
             _note_others(folders, marked, ending)
             return _named({path: path.name.removesuffix(ending) for path in marked})
+    # Without any: every folder and every `.npy` holds the masks of a video.
     for path in paths:
         if path.is_dir() and path.suffix == ".npy":
             check_regular(path)
@@ -231,21 +246,22 @@ def find_masks(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def is_scene(path: pathlib.Path) -> bool:
-    """Whether this is a folder of UBnormal with the videos of one scene, `Scene1`."""
+    """Whether this is a folder of UBnormal with the videos of one scene, as `Scene1`."""
     return path.is_dir() and re.fullmatch(r"Scene\d+", path.name) is not None
 
 
 def _named(names: Mapping[pathlib.Path, str]) -> dict[str, pathlib.Path]:
-    found: dict[str, pathlib.Path] = {}
+    """Name of each video → path of its masks; raises ValueError if a video has two."""
+    paths: dict[str, pathlib.Path] = {}
     for path, name in names.items():
-        if name in found:
-            raise ValueError(f"{found[name]} and {path}: both are masks of {name}; move one away")
-        found[name] = path
-    return found
+        if name in paths:
+            raise ValueError(f"{paths[name]} and {path}: both are masks of {name}; move one away")
+        paths[name] = path
+    return paths
 
 
 def _note_others(folders: list[pathlib.Path], marked: list[pathlib.Path], ending: str) -> None:
-    """Says which folders are taken as frames, because others are named as masks."""
+    """Prints which folders were skipped because no folder of masks is named after them."""
     masks = {path.name for path in marked}
     others = [path for path in folders if path not in marked and not is_scene(path)]
     if alone := [path.name for path in others if f"{path.name}{ending}" not in masks]:
@@ -265,19 +281,20 @@ def open_masks(
     """The masks of every video in a folder, as `find_masks` finds them.
 
     Args:
-      folder: of the masks.
-      counts: number of frames of the videos for which it is known, to which masks are compared.
+      folder: folder of the masks.
+      counts: name of a video → its number of frames, for videos whose number is known; a video's
+        masks must be as many.
       order: as for `ArrayMasks`.
       remedy: as for `ArrayMasks`.
 
     Raises:
       FileNotFoundError: no such folder.
-      ValueError: nothing there, something else, or another number of masks than frames.
+      ValueError: as `find_masks` and `open_video`, or another number of masks than frames.
     """
-    found = {}
+    masks = {}
     for name, path in find_masks(folder).items():
         count = None if counts is None else counts.get(name)
-        found[name] = Masks(name, open_video(path, count, order, remedy))
-        if count is not None and len(found[name]) != count:
-            raise ValueError(f"{path}: {len(found[name]):,} masks for {count:,} frames")
-    return found
+        masks[name] = Masks(name, open_video(path, count, order, remedy))
+        if count is not None and len(masks[name]) != count:
+            raise ValueError(f"{path}: {len(masks[name]):,} masks for {count:,} frames")
+    return masks

@@ -1,9 +1,9 @@
-"""Picture files → frames of 8 bits: read to their end, other values scaled by a named rule.
+"""Picture files → frames of 8 bits. Incomplete files are refused; other depths need levels.
 
-Thermal and other cameras store 16 bits a value. Which of these values are black and white has to be
-the same for all pictures of a set and for what is scored with them, so it is never taken from one
-picture: `--levels LOW,HIGH` says it, the manifest of the dataset keeps it, and prediction follows.
-No JAX.
+Thermal and other cameras store 16 bits a value. Which of these values become black and white has to
+be the same for all pictures of a set and for those that are scored later, so it is never taken from
+a single picture: `--levels LOW,HIGH` sets it, the manifest of the dataset keeps it, and prediction
+uses it again. No JAX.
 """
 
 import argparse
@@ -20,19 +20,20 @@ from PIL import Image
 
 from vadjax.formats import regular
 
-MOST_BYTES = 1 << 28  # of a picture file
-MOST_PIXELS = 1 << 26  # twice those of 8K video
+MOST_BYTES = 1 << 28  # largest picture file
+MOST_PIXELS = 1 << 26  # most pixels of a picture, twice those of 8K video
+# What is known of the formats: JPEG is a list of segments, each with a marker, then pixels.
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"  # first bytes of the files
-SCAN, END = b"\xff\xda", b"\xff\xd9"  # markers of a JPEG: pixels follow; nothing more does
+SCAN, END = b"\xff\xda", b"\xff\xd9"  # markers of a JPEG: pixels follow; the end
 SEQUENTIAL = (0xC0, 0xC1)  # markers of frames whose blocks are coded one after the other
 FRAMES = (*SEQUENTIAL, 0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-MOST_SEGMENTS = 10_000  # of a JPEG, before its pixels
+MOST_SEGMENTS = 10_000  # segments of a JPEG before its pixels
 TABLES = 0xC4  # marker of Huffman tables
 ZEROS = bytes(64)  # more than two blocks of a JPEG, all of the same code
 
 
 class Levels(NamedTuple):
-    """Values of a picture that become 0 and 255; those between are spread evenly and rounded."""
+    """Values of a picture that become 0 and 255; values between are scaled linearly and rounded."""
 
     low: float
     high: float
@@ -60,7 +61,7 @@ def parse_levels(text: str) -> Levels:
 
 
 def add_levels_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds `--levels`."""
+    """Adds the flag `--levels` to a parser."""
     parser.add_argument(
         "--levels",
         type=parse_levels,
@@ -70,7 +71,7 @@ def add_levels_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """What a picture file holds.
+    """The content of a picture file of up to `MOST_BYTES`.
 
     Raises:
       OSError, ValueError: as `regular.read_bytes`.
@@ -88,7 +89,7 @@ def naming(path: object) -> Iterator[None]:
 
 
 def check_size(content: bytes) -> None:
-    """Reads the size of a picture from its header, before memory is made for its pixels.
+    """Refuses a picture that is too large by its header, before memory is taken for its pixels.
 
     Raises:
       ValueError: more pixels than `MOST_PIXELS`.
@@ -102,9 +103,10 @@ def check_size(content: bytes) -> None:
 
 
 def _size(content: bytes) -> tuple[int, int]:
-    """(H, W) by the header; (0, 0) where there is none that is known."""
+    """(H, W) by the header; (0, 0) if the header is not understood."""
     if content.startswith(PNG):
         return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
+    # The first frame header of a JPEG: precision, height and width.
     if content.startswith(JPEG):
         return next(
             (
@@ -126,12 +128,12 @@ def _size(content: bytes) -> tuple[int, int]:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, bytes and end of the segments of a JPEG to its first scan, which is the last.
+    """Marker, content and end position of the segments of a JPEG, up to that of its first scan.
 
-    A preview inside a segment has segments of its own, which are passed over with it.
+    A preview image inside a segment has segments of its own, which are skipped together with it.
     """
-    at, found = 2, 0
-    while content[at : at + 1] == b"\xff" and (found := found + 1) <= MOST_SEGMENTS:
+    at, count = 2, 0
+    while content[at : at + 1] == b"\xff" and (count := count + 1) <= MOST_SEGMENTS:
         stop = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         yield content[at + 1], content[at + 4 : stop], stop
         if content[at : at + 2] == SCAN:
@@ -140,14 +142,15 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether a JPEG or PNG goes on to its end mark; True for other kinds, which OpenCV checks.
+    """Whether a JPEG or PNG has its end mark; True for other kinds, which OpenCV checks.
 
-    Some versions of OpenCV fill what is missing with grey and say nothing.
+    Some versions of OpenCV fill missing parts with grey without an error.
     """
     if content.startswith(PNG):
         return content.rfind(b"IEND") >= 0
     if not content.startswith(JPEG):
         return True
+    # The end mark is looked for after the header of the scan: a preview image has one of its own.
     segments = [*_segments(content)] or [(0, b"", 2)]
     start = segments[-1][2]
     end = content.find(END, start)
@@ -155,25 +158,31 @@ def is_whole(content: bytes) -> bool:
 
 
 def _zeros_damage(segments: Sequence[tuple[int, bytes, int]]) -> bool:
-    """Whether many zeros in the scan of a JPEG cannot be pixels.
+    """Whether a long run of zero bytes in the scan of a JPEG cannot be pixels.
 
-    A file system leaves them where it lost what was written. They are pixels if the code of zeros
-    stands for "no more": a large part of one colour, by tables that were made for this picture. By
-    the usual tables they are noise. Of a progressive JPEG this is not known.
+    A file system leaves zeros in place of data that it lost. The zeros are pixels if the Huffman
+    code of zeros stands for "no more coefficients": a large area of one colour, coded by tables
+    that were made for this picture. By the usual tables the same zeros would be noise. For a
+    progressive JPEG this is not known, and the zeros pass.
     """
     if not any(marker in SEQUENTIAL for marker, _, _ in segments):
         return False
-    symbols = []  # that a code of zeros stands for, of each table
+    # A table is a class and number (1 byte), the number of codes of each length (16 bytes), and the
+    # symbols from the shortest code on; the first symbol is that of the code of zeros.
+    zero_symbols = []
     for marker, segment, _ in segments:
         at = 0
         while marker == TABLES and at + 17 < len(segment):
-            symbols.append(segment[at + 17])
+            zero_symbols.append(segment[at + 17])
             at += 17 + sum(segment[at + 1 : at + 17])
-    return any(symbols)
+    return any(zero_symbols)
 
 
 def decode(content: bytes) -> np.ndarray | None:
-    """Encoded image → [H, W, 3], RGB, of its own type (uint8 mostly); None if it is not whole.
+    """Decodes an image to [H, W, 3], RGB, in its own depth (mostly uint8).
+
+    Returns:
+      The pixels; None if the image is not whole, or cannot be decoded.
 
     Raises:
       ValueError: more pixels than `MOST_PIXELS`.
@@ -186,7 +195,8 @@ def decode(content: bytes) -> np.ndarray | None:
     pixels = imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is not None and pixels.dtype == np.uint8:
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
-    if pixels is None:  # TIFF of 32 or 64 bits a value
+    # TIFF of 32 or 64 bits a value is only read without conversion. Grey becomes three channels.
+    if pixels is None:
         pixels = imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         return None
@@ -195,24 +205,25 @@ def decode(content: bytes) -> np.ndarray | None:
 
 
 def imdecode(content: bytes, flags: int) -> np.ndarray | None:
-    """As `cv2.imdecode`, from bytes; None for whatever OpenCV does not take."""
+    """As `cv2.imdecode`, but from bytes, and None for anything that OpenCV does not decode."""
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:  # as for a header that names more pixels than OpenCV takes
+    except cv2.error:  # for example more pixels by the header than OpenCV accepts
         return None
 
 
 def to_eight_bits(pixels: np.ndarray, levels: Levels | None, source: str) -> np.ndarray:
-    """A picture as uint8; one of 8 bits is left as it is.
+    """A picture as uint8; a picture of 8 bits is returned as it is.
 
     Args:
-      pixels: of any type and shape.
+      pixels: values of any type and shape.
       levels: the values that become 0 and 255; None for pictures of 8 bits.
-      source: where the picture is from, for messages.
+      source: file that the picture is from, for messages.
 
     Raises:
-      ValueError: more than 8 bits and no levels, 8 bits and levels, or values that are NaN.
+      ValueError: more than 8 bits without levels, 8 bits with levels, or NaN or infinite values.
     """
+    # Levels belong to a whole set: a picture of another depth in it is an error.
     if pixels.dtype == np.uint8:
         if levels is None:
             return pixels
@@ -230,10 +241,11 @@ def to_eight_bits(pixels: np.ndarray, levels: Levels | None, source: str) -> np.
             "or features extracted: one choice for all pictures of a set, which prediction takes "
             "from the run"
         )
-    part = (pixels.astype(np.float32) - levels.low) * (255 / (levels.high - levels.low))
-    return np.clip(np.rint(part), 0, 255).astype(np.uint8)
+    # 255 (v - low) / (high - low), rounded half to even, cut off at 0 and 255.
+    scaled = (pixels.astype(np.float32) - levels.low) * (255 / (levels.high - levels.low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def not_for(what: str, levels: Levels) -> str:
-    """Message that levels do not go with `what`, whose frames have 8 bits."""
+    """The message for levels that are given for `what`, whose frames have 8 bits."""
     return f"{what} has 8 bits, but levels {levels} are for folders of pictures of 16 bits"

@@ -1,4 +1,4 @@
-"""Snippets: what an I3D network sees of a video, 16 resized and cropped frames at a time (i3d §B4).
+"""Snippets: the inputs of an I3D network, 16 resized and cropped frames each (spec i3d §B4).
 
     for snippet in Snippets("ten").cut(frames):     # frames uint8 [H, W, 3] of any one size
         ...                                         # uint8 [10, 16, 224, 224, 3]
@@ -6,8 +6,8 @@
 The two published preparations are named by their crops: "centre" (short side 256, bilinear, one
 crop; §A4) and "ten" (340 × 256 whatever the aspect, Lanczos, ten crops; §B4).
 
-With optical flow (§A4) a frame has five channels: R, G, B, and the motion since the frame before, x
-and y, as published flow images store it: uint8, ±20 pixels as 0 … 255, so that 128 is no motion.
+With optical flow (§A4) a frame has five channels: R, G, B, and the motion since the frame before in
+x and y, stored as in published flow images: uint8, ±20 pixels as 0 … 255, so that 128 is no motion.
 """
 
 import collections
@@ -20,20 +20,20 @@ from PIL import Image
 
 from vadjax.ops.flow import METHODS, Flow, make_flow
 
-FRAMES = 16  # of a snippet
-CROP = 224  # pixels, both sides
-SHORT_SIDE = 256  # pixels
-TEN_CROP_SIZE = (256, 340)  # height, width
-FLOW_LIMIT = 20  # pixels a frame
-CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # of a frame, by stream
+FRAMES = 16  # frames of a snippet
+CROP = 224  # pixels of both sides of a crop
+SHORT_SIDE = 256  # pixels of the shorter side of a frame before a centre crop
+TEN_CROP_SIZE = (256, 340)  # height and width of a frame before ten crops
+FLOW_LIMIT = 20  # pixels a frame, the largest motion that is stored
+CHANNELS = {"rgb": slice(0, 3), "flow": slice(3, 5)}  # stream → its channels of a frame
 NORMALISATIONS = {"pm1": (127.5, 127.5), "kinetics": (114.75, 57.375)}  # subtract, divide
 
 
 def normalise(pixels, name: str):
-    """Pixels in 0 … 255, an array of NumPy or JAX of any shape → float32 of that shape.
+    """Normalises pixels for a network, to float32 of the same shape.
 
     Args:
-      pixels: uint8 or float.
+      pixels: uint8 or float in 0 … 255, an array of NumPy or JAX of any shape.
       name: "pm1" (to -1 … 1, §A4) or "kinetics" ((x - 114.75) / 57.375, §B4).
     """
     middle, spread = NORMALISATIONS[name]
@@ -41,20 +41,21 @@ def normalise(pixels, name: str):
 
 
 def count_snippets(frames: int, step: int = FRAMES, pad_last: bool = False) -> int:
-    """Snippets of a video: floor((frames - 16) / step) + 1, the remainder dropped (§B4).
+    """Number of snippets of a video: floor((frames - 16) / step) + 1 (§B4).
 
     Args:
-      frames: of the video.
+      frames: number of frames of the video.
       step: frames from the start of one snippet to the start of the next.
-      pad_last: one more snippet where frames are left over after the last whole one.
+      pad_last: whether frames that are left over after the last whole snippet make one more.
     """
-    whole = max((frames - FRAMES) // step + 1, 0)
-    covered = (whole - 1) * step + FRAMES if whole else 0
-    return whole + (pad_last and covered < frames and whole * step < frames)
+    # One more only if it would show a frame that no whole snippet shows, and begins in the video.
+    complete = max((frames - FRAMES) // step + 1, 0)
+    covered = (complete - 1) * step + FRAMES if complete else 0
+    return complete + (pad_last and covered < frames and complete * step < frames)
 
 
 def short_side(frame: np.ndarray, size: int = SHORT_SIDE) -> np.ndarray:
-    """Frame [H, W, 3] with its shorter side `size` pixels, aspect kept; bilinear on uint8 (§A4)."""
+    """Frame [H, W, 3] resized so that its shorter side is `size`; bilinear on uint8 (§A4)."""
     height, width = frame.shape[:2]
     scale = size / min(height, width)
     new = (round(width * scale), round(height * scale))
@@ -73,7 +74,7 @@ def stretch(frame: np.ndarray, size: tuple[int, int] = TEN_CROP_SIZE) -> np.ndar
 def centre_crop(frames: np.ndarray, size: int = CROP) -> np.ndarray:
     """The middle of frames [T, H, W, channels] → [1, T, size, size, channels].
 
-    It begins at `round((n - size) / 2)`, halves to even (§A4).
+    The crop begins at `round((n - size) / 2)`, halves to even (§A4).
     """
     return _crops(frames, [_middle(frames, size)], size)
 
@@ -82,10 +83,11 @@ def ten_crops(frames: np.ndarray, size: int = CROP) -> np.ndarray:
     """Ten crops of frames [T, H, W, channels] → [10, T, size, size, channels].
 
     Top left, top right, centre, bottom left, bottom right, then the same five of the mirrored
-    frame (§B4), in which motion to the right is motion to the left.
+    frame (§B4). Mirroring also turns motion to the right into motion to the left.
     """
     bottom, right = frames.shape[1] - size, frames.shape[2] - size
     places = [(0, 0), (0, right), _middle(frames, size), (bottom, 0), (bottom, right)]
+    # In the mirrored frame the x component of flow changes its sign: v becomes 255 - v.
     mirrored = frames[:, :, ::-1]
     if frames.shape[-1] == CHANNELS["flow"].stop:
         x = CHANNELS["flow"].start
@@ -96,23 +98,28 @@ def ten_crops(frames: np.ndarray, size: int = CROP) -> np.ndarray:
 
 
 def _middle(frames: np.ndarray, size: int) -> tuple[int, int]:
+    """First row and column of the centre crop; Python rounds halves to even."""
     return round((frames.shape[1] - size) / 2), round((frames.shape[2] - size) / 2)
 
 
 def _crops(frames: np.ndarray, places: list[tuple[int, int]], size: int) -> np.ndarray:
+    """Crops at these rows and columns, [places, T, size, size, channels]."""
     return np.stack([frames[:, y : y + size, x : x + size] for y, x in places])
 
 
 def flow_image(flow: np.ndarray) -> np.ndarray:
-    """Flow [H, W, 2], pixels a frame, as an image: cut off at ±20, uint8 0 … 255 (§A4)."""
+    """Flow [H, W, 2], pixels a frame, as an image, uint8 [H, W, 2]: cut off at ±20 (§A4)."""
     scaled = np.clip(flow, -FLOW_LIMIT, FLOW_LIMIT) + FLOW_LIMIT
     return np.rint(scaled * (255 / (2 * FLOW_LIMIT))).astype(np.uint8)
 
 
 class WithFlow:
-    """Adds to each frame of a video, uint8 [H, W, 3], the motion since the last: [H, W, 5].
+    """Adds to each frame of a video, uint8 [H, W, 3], the motion since the frame before: [H, W, 5].
 
-    The first has none before it; it gets that of the second as soon as this is known.
+    The first frame has no motion; it gets that of the second, in place, as soon as this is known.
+
+    Args:
+      method: method of `vadjax.ops.flow.make_flow`.
     """
 
     def __init__(self, method: str):
@@ -120,28 +127,31 @@ class WithFlow:
         self._grey = self._first = None
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """The frame with its motion; call with one frame after the other."""
+        """The frame with its motion, uint8 [H, W, 5]; call with one frame after the other."""
         grey, before = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), self._grey
         motion = np.zeros((*grey.shape, 2)) if before is None else self._flow(before, grey)
-        found = np.concatenate([frame, flow_image(motion)], -1)
+        five_channels = np.concatenate([frame, flow_image(motion)], -1)
+        # The array of the first frame is still in the caller's window: it is completed there.
         if self._first is not None:
-            self._first[..., CHANNELS["flow"]] = found[..., CHANNELS["flow"]]
-        self._grey, self._first = grey, found if before is None else None
-        return found
+            self._first[..., CHANNELS["flow"]] = five_channels[..., CHANNELS["flow"]]
+        self._grey, self._first = grey, five_channels if before is None else None
+        return five_channels
 
 
+# Name → resizing of a frame, cropping of a snippet, number of crops.
 CROPS = {"centre": (short_side, centre_crop, 1), "ten": (stretch, ten_crops, 10)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Snippets:
-    """How a video is cut.
+    """How a video is cut into snippets.
 
     Attributes:
       crops: "centre" or "ten", with the resizing that belongs to it.
       step: frames from the start of one snippet to the start of the next.
-      pad_last: fill up the last snippet with its last frame rather than drop the remainder.
-      flow: how optical flow is found, a name of `vadjax.ops.flow.METHODS`; None: RGB alone.
+      pad_last: whether the last, incomplete snippet is filled up with its last frame; otherwise it
+        is dropped.
+      flow: method of optical flow, a name of `vadjax.ops.flow.METHODS`; None for RGB alone.
 
     Raises:
       ValueError: no such crops or flow, or a step below 1.
@@ -162,17 +172,17 @@ class Snippets:
 
     @property
     def count(self) -> int:
-        """Crops of a frame."""
+        """Number of crops of a frame."""
         return CROPS[self.crops][2]
 
     def cut(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The snippets of a video, with 16 frames in memory.
+        """The snippets of a video, with only 16 frames in memory.
 
         Args:
           frames: uint8 [H, W, 3], RGB, in order.
 
         Yields:
-          uint8 [crops, 16, 224, 224, 3], or [..., 5] with flow, which is found after resizing.
+          uint8 [crops, 16, 224, 224, 3], or [..., 5] with flow, computed on the resized frames.
 
         Raises:
           ValueError: frames of several sizes, or too few for a snippet.
@@ -188,15 +198,17 @@ class Snippets:
                     f"frame {number - 1} is {frame.shape}, those before are {size}; "
                     "a video has frames of one size"
                 )
-            if self.flow or (number - 1) % self.step < FRAMES:  # flow needs the frames between
+            # With a step of more than 16 the frames between snippets are only needed for flow.
+            if self.flow or (number - 1) % self.step < FRAMES:
                 window.append(add_flow(resize(frame)))
             if number >= FRAMES and (number - FRAMES) % self.step == 0:
                 yield crop(np.stack(window))
-        whole = count_snippets(number, self.step)
-        if count_snippets(number, self.step, self.pad_last) > whole:
-            rest = list(window)[whole * self.step - number :]
-            yield crop(np.stack(rest + rest[-1:] * (FRAMES - len(rest))))
-        elif not whole:
+        # The remainder: frames of the window from the start of the next snippet on.
+        complete = count_snippets(number, self.step)
+        if count_snippets(number, self.step, self.pad_last) > complete:
+            remainder = list(window)[complete * self.step - number :]
+            yield crop(np.stack(remainder + remainder[-1:] * (FRAMES - len(remainder))))
+        elif not complete:
             raise ValueError(
                 f"{number} frames, a snippet has {FRAMES}; fill it up with its last frame: "
                 "--pad_last"

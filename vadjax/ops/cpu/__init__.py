@@ -1,1 +1,4 @@
-"""What is there because XLA is slow or hungry on CPU. Only `vadjax.ops` may import it."""
+"""Forms of operations for CPU, where XLA's are slow or need much memory.
+
+Only `vadjax.ops` may import this package.
+"""

@@ -1,14 +1,14 @@
 """Convolutions for XLA:CPU.
 
-What XLA does badly on CPU, and what is done instead:
+What XLA:CPU does slowly, and what is done instead:
 
-kernel gradients   a convolution with an image-sized window; here patches times cotangents, in
+kernel gradients   XLA convolves with an image-sized window; here patches times cotangents, in
                    blocks (`patches`)
-input gradients    slow within a `lax.scan`; here the kernel is turned round beforehand
-3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, some samples at
-                   a time: all of a batch would leave the cache between the passes
-transposed         slow kernel gradients; here that of the stride-2 convolution that leads back
-                   (spec lgn_net §8)
+input gradients    slow within a `lax.scan`; here the kernel is flipped beforehand
+3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, a few samples at
+                   a time, since a whole batch would leave the cache between the passes
+transposed         the kernel gradient is slow; here it is that of the stride-2 convolution in the
+                   opposite direction (spec lgn_net §8)
 float64            far too slow for a whole network; here patches times a matrix
 """
 
@@ -27,8 +27,8 @@ from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
 MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
-FEW_CHANNELS = 8  # below, 3-D kernel gradients too are those of the taps as channels
-STACKED_CHANNELS = 64  # up to so many channels × taps, temporal taps become channels
+FEW_CHANNELS = 8  # with fewer channels, 3-D kernel gradients too have temporal taps as channels
+STACKED_CHANNELS = 64  # up to this number of channels × taps, temporal taps become channels
 BACK = {"strides": (2, 2), "padding": ((1, 0), (1, 0))}  # from the transposed output to its input
 
 
@@ -38,6 +38,8 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
         return patches.conv(x, w, strides, padding)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
+    # A 3-D convolution, with as many samples at a time as keep the larger of its input taps and
+    # its output in the cache.
     taps = functools.partial(_by_temporal_taps, w=w, strides=strides, padding=padding)
     sides = zip(x.shape[1:], w.shape, strides, padding, strict=False)
     out = [(n + sum(pad) - k) // stride + 1 for n, k, stride, pad in sides]
@@ -49,6 +51,7 @@ def gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F]."""
+    # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
@@ -56,6 +59,7 @@ def gradients(
         gx = _volume_gradient(gy, w, padding)
     else:
         gx = jax.vjp(lambda x: again(x, w), x)[1](gy)[0]
+    # The kernel gradient: patches times cotangents, unless so many taps would take long to compile.
     if math.prod(w.shape[:-2]) > MOST_PATCHES:
         return gx, jax.vjp(lambda w: again(x, w), w)[1](gy)[0]
     if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
@@ -79,40 +83,47 @@ def transpose_gradients(x: jax.Array, w: jax.Array, gy: jax.Array) -> tuple[jax.
 
 
 def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
-    """As `plain.conv_frames`: every frame meets each temporal tap once, whatever it is in."""
+    """As `plain.conv_frames`; each frame is convolved with each temporal tap once.
+
+    The triples then add up the results, however many of them a frame is in.
+    """
     side_by_side = jnp.moveaxis(w, 0, -2).reshape(*w.shape[1:4], -1)
     y = forward(x.reshape(-1, *x.shape[2:]), side_by_side, (1, 1), ((1, 1), (1, 1)))
     y = plain.with_zeros(y.reshape(*x.shape[:2], *y.shape[1:]))
     parts = jnp.split(y, len(w), -1)
-    return sum(part[:, own] for part, own in zip(parts, triples.T, strict=True))
+    return sum(part[:, chosen] for part, chosen in zip(parts, triples.T, strict=True))
 
 
 def _picture_gradient(gy, w, shape, strides, padding):
-    """Gradient of x [B, H, W, C], the kernel turned round in memory first.
+    """Gradient of x [B, H, W, C]: gy convolved with the kernel, which is flipped in memory first.
 
-    Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the turning to the convolution, which is then
-    several times slower.
+    Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the flip to the convolution, which is then
+    several times slower. The barrier prevents that.
     """
+    # Padding so that the output, the gradient, has the size of x whatever the stride left over.
     pads = []
-    for size, k, s, (before, _), out in zip(
+    for size, k, stride, (before, _), out in zip(
         shape[1:3], w.shape, strides, padding, gy.shape[1:3], strict=False
     ):
-        first = k - 1 - before
-        pads.append((first, size + k - 1 - ((out - 1) * s + 1) - first))
-    turned = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
-    return lax.conv_general_dilated(gy, turned, (1, 1), pads, strides, dimension_numbers=LAYOUTS[2])
+        start = k - 1 - before
+        pads.append((start, size + k - 1 - ((out - 1) * stride + 1) - start))
+    flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
+    return lax.conv_general_dilated(
+        gy, flipped, (1, 1), pads, strides, dimension_numbers=LAYOUTS[2]
+    )
 
 
 def _volume_gradient(gy, w, padding):
     """As `_picture_gradient` for x [B, T, H, W, C] and strides of 1."""
-    turned = lax.optimization_barrier(w[::-1, ::-1, ::-1].swapaxes(3, 4))
+    flipped = lax.optimization_barrier(w[::-1, ::-1, ::-1].swapaxes(3, 4))
     sides = zip(w.shape, padding, strict=False)
     pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in sides)
-    return forward(gy, turned, (1, 1, 1), pads)
+    return forward(gy, flipped, (1, 1, 1), pads)
 
 
 def _by_temporal_taps(x, w, strides, padding):
-    """3-D convolution as 2-D ones: taps stacked as channels where few, summed where many."""
+    """3-D convolution as 2-D ones: temporal taps are channels where few, else a sum over them."""
+    # y_t = Σ_k conv2d(x_(s t + k), w_k) with stride s, the taps joined as channels or summed.
     taps, channels = w.shape[0], x.shape[-1]
     shifted = _shifted_in_time(x, taps, strides[0], padding[0])
     if channels * taps <= STACKED_CHANNELS:
@@ -124,7 +135,7 @@ def _by_temporal_taps(x, w, strides, padding):
 
 
 def _shifted_in_time(x, taps: int, stride: int, padding: tuple[int, int]):
-    """Frames [B * T', H, W, C] that each tap sees, of x [B, T, H, W, C]."""
+    """For each temporal tap the frames [B * T', H, W, C] that it sees, of x [B, T, H, W, C]."""
     x = jnp.pad(x, [(0, 0), padding, (0, 0), (0, 0), (0, 0)])
     last = (x.shape[1] - taps) // stride * stride + 1
     shifted = [lax.slice_in_dim(x, k, k + last, stride, 1) for k in range(taps)]

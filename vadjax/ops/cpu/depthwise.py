@@ -1,7 +1,7 @@
 """Depthwise convolution for XLA:CPU.
 
-XLA:CPU does a convolution with as many groups as channels one channel at a time; a sum of shifted
-inputs, each times one row of the kernel, is one loop over memory.
+XLA:CPU computes a convolution with as many groups as channels one channel at a time. The sum of
+shifted inputs, each multiplied by one tap of the kernel, is a single loop over memory.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,11 @@ def shifted(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
       [B, H', W', C].
     """
     pads = [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)]
-    # Kept apart, or XLA would look at the border again for every tap.
+    # The barrier keeps the padding a step of its own; fused, XLA would check the border for every
+    # tap.
     x = lax.optimization_barrier(lax.pad(x, x.dtype.type(0), pads))
     size = w.shape[:2]
+    # One slice and one product for each tap.
     last = [(n - k) // s * s + 1 for n, k, s in zip(x.shape[1:3], size, strides, strict=True)]
     total = 0
     for i in range(size[0]):

@@ -1,8 +1,8 @@
 """Winograd's minimal filtering F(4, 3) along the height (Lavin and Gray, CVPR 2016).
 
-Wide 3×3 convolutions run at the cores' peak on CPU; this takes half the multiplications. It is
-less precise, so only inference takes it (scoring in `benchmarks.lgn_step`, features in
-`benchmarks.i3d`).
+Wide 3×3 convolutions run at the cores' peak on CPU; this form needs half the multiplications. It is
+less precise, so only inference uses it (measured in `benchmarks.lgn_step`, scoring, and
+`benchmarks.i3d`, features).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from vadjax.ops import plain
 from vadjax.ops.plain import Padding
 
-WINOGRAD = (  # of the three taps of a column, for each of the six sums of input rows
+WINOGRAD = (  # weights of the three taps of a column, for each of the six sums of input rows
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
     (-1 / 6, 1 / 6, -1 / 6),
@@ -21,12 +21,12 @@ WINOGRAD = (  # of the three taps of a column, for each of the six sums of input
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-LEAST, MOST = 128, 256  # channels for which it saves time
-LEAST_3D = 64
+LEAST, MOST = 128, 256  # channels between which it saves time
+LEAST_3D = 64  # the same of 3×3×3 kernels
 
 
 def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """Whether it can do this convolution, and saves time: wide kernels, and pictures high enough.
+    """Whether `conv` can do this convolution and saves time: many channels, enough rows.
 
     Args:
       x: [B, (T,) H, W, C].
@@ -39,8 +39,8 @@ def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) 
     size, (channels, features) = w.shape[:-2], w.shape[-2:]
     if size == (3, 3, 3):  # rows are filled up to fours
         return channels >= LEAST_3D and features >= LEAST and x.shape[2] > 8
-    wide = size == (3, 3) and LEAST <= channels <= MOST
-    return wide and features >= LEAST and x.shape[1] % 4 == 0
+    many_channels = size == (3, 3) and LEAST <= channels <= MOST
+    return many_channels and features >= LEAST and x.shape[1] % 4 == 0
 
 
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -51,11 +51,16 @@ def conv(x: jax.Array, w: jax.Array) -> jax.Array:
 
 
 def _by_taps(x, w):
-    """Six sums of rows for every four, 1×3 kernels on them.
+    """Convolves six sums of rows for every four rows of the output with 1×3 kernels.
 
-    Of x [B, T + taps - 1, H, W, C] and w [taps, 3, 3, C, F] → [B, T, H, W, F].
+    Args:
+      x: [B, T + taps - 1, H, W, C].
+      w: [taps, 3, 3, C, F].
+
+    Returns:
+      [B, T, H, W, F].
     """
-    # Rows in fours, each with a row above and one below: six sums of them (Winograd's F(4, 3)).
+    # Every four rows of the output depend on six rows of the input, of which six sums are made.
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
@@ -68,7 +73,7 @@ def _by_taps(x, w):
         2 * (r[1] - r[3]) + (r[4] - r[2]),
         4 * r[1] - 5 * r[3] + r[5],
     )
-    # The kernels in the same form.
+    # The three rows of the kernel become six, one for each of the sums.
     transform = jnp.asarray(WINOGRAD, w.dtype)
     kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
 
@@ -80,7 +85,7 @@ def _by_taps(x, w):
             plain.conv(p, k[None], (1, 1), padding) for p, k in zip(moments, kernel, strict=True)
         )
 
-    # Six products instead of twelve, and back to four rows.
+    # Six products instead of twelve; their sums are the four rows of the output.
     m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]

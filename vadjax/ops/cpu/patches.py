@@ -24,7 +24,7 @@ def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -
 def kernel_gradient(
     x: jax.Array, gy: jax.Array, size: Sequence[int], strides: Sequence[int], padding: Padding
 ) -> jax.Array:
-    """Gradient of the kernel of `plain.conv`: blocks of cotangents times patches.
+    """Gradient of the kernel of `plain.conv`: the sum over blocks of cotangents times patches.
 
     Args:
       x: [B, (T,) H, W, C].
@@ -38,6 +38,7 @@ def kernel_gradient(
     """
     channels, features = x.shape[-1], gy.shape[-1]
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    # Blocks of output positions; each needs the part of the input that its windows cover.
     block = _block_shape(gy.shape[:-1])
     blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
 
@@ -63,7 +64,8 @@ def kernel_gradient(
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):
     """Patches [B, *out, prod(size) * C] of an input that is already padded."""
-    last = [(o - 1) * s + 1 for o, s in zip(out, strides, strict=True)]
+    # One shifted slice of the input for each tap, joined on the channels.
+    last = [(positions - 1) * stride + 1 for positions, stride in zip(out, strides, strict=True)]
     shifted = [
         lax.slice(
             x,
@@ -77,7 +79,7 @@ def _patches(x, size: Sequence[int], out: Sequence[int], strides):
 
 
 def _corner(i: jax.Array, block: Sequence[int], blocks: Sequence[int]) -> list:
-    """First position of block number i; little arithmetic, which takes long to compile."""
+    """First position of block number i; with little arithmetic, which takes long to compile."""
     corner, left = [0] * len(block), math.prod(blocks)
     for axis in reversed(range(len(block))):
         if blocks[axis] > 1:
@@ -93,9 +95,10 @@ def _positive_slice(x, start, size):
 
 
 def _block_shape(out: Sequence[int]) -> tuple[int, ...]:
-    """Whole rows of [B, (T,) H, W], as many as divide the height and stay within `BLOCK_ROWS`.
+    """Shape of a block of output positions [B, (T,) H, W]: at most `BLOCK_ROWS` where possible.
 
-    Where an image is within it, whole images; where all frames of a sample are, whole samples.
+    A block has whole rows, as many as divide the height; whole images where an image is within
+    `BLOCK_ROWS`; whole samples where all frames of a sample are.
     """
     block = [1] * (len(out) - 1) + [out[-1]]
     for axis in reversed(range(len(out) - 1)):

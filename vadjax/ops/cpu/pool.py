@@ -1,7 +1,7 @@
-"""Maximum over windows of a volume for XLA:CPU, which looks at every place of a window by itself.
+"""Maximum over windows of a volume for XLA:CPU, which visits every place of every window.
 
-A window that spans frames is done faster as one pass over each axis. One that spans none is left as
-it is, since passes over large pictures lose.
+A window that spans several frames is faster as one pass over each axis. A window of one frame keeps
+the plain form, since passes over large pictures are slower.
 """
 
 import functools
@@ -22,7 +22,7 @@ def saves(window: Sequence[int]) -> bool:
 def passes(
     x: jax.Array, window: Sequence[int], strides: Sequence[int], padding: Padding
 ) -> jax.Array:
-    """One axis after the other, the larger of shifted slices; equal to the plain form to the bit.
+    """One axis after the other, as the maximum of shifted slices; bitwise equal to the plain form.
 
     Args:
       x: [B, T, H, W, C].

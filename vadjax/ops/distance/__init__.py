@@ -5,8 +5,8 @@ differences (`Metric.terms`), whatever the device, the block or the capacity:
 
 1. The device works in float32 with matrix products and keeps, for every distance, an interval
    that holds the true one. A decision that the intervals leave open is flagged.
-2. Flagged volumes, which are few, are decided again in float64 on the host. Where that finds a
-   selection to have gone wrong, the region is continued there from that volume on.
+2. Flagged volumes, which are few, are decided again in float64 on the host. Where a selection
+   turns out to have gone wrong, the rest of that region is selected again on the host.
 """
 
 from vadjax.ops.distance.metric import COMPONENTS, VERSIONS, Metric, largest_distances

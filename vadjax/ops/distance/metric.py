@@ -18,8 +18,8 @@ VERSIONS = {  # components that a version of the model uses (spec §5)
     "speed": ("mag",),
     "appearance_motion": COMPONENTS,
 }
-ROWS = 256  # taken at once in the search for the largest distance
-HOST_ELEMENTS = 2**21  # of a float64 difference on the host: 16 MiB
+ROWS = 256  # rows of a block in the search for the largest distance
+HOST_ELEMENTS = 2**21  # numbers of a float64 difference on the host: 16 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Metric:
         Args:
           name: one of `VERSIONS`.
           sizes: features of app, ang, mag, bkg.
-          largest: largest distance of each in training; where it is 0 the scale is 1.
+          largest: largest distance of each component in training; where it is 0 the scale is 1.
 
         Raises:
           ValueError: there is no such version.
@@ -72,7 +72,9 @@ class Metric:
         """First and last + 1 feature of each component that counts; (0, 0) of the others."""
         stops = np.cumsum(self.sizes).tolist()
         spans = zip(stops, self.sizes, self.scales, strict=True)
-        return tuple((e - n, e) if np.isfinite(z) else (0, 0) for e, n, z in spans)
+        return tuple(
+            (stop - size, stop) if np.isfinite(scale) else (0, 0) for stop, size, scale in spans
+        )
 
     def terms(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Terms [..., C] of the distance, float64, of features [..., D] that broadcast."""
@@ -85,12 +87,12 @@ class Metric:
 
     def distances(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Distances [N, E], float64, of features [N, D] and [E, D], some rows at a time."""
-        found = np.empty((len(a), len(b)))
+        distances = np.empty((len(a), len(b)))
         rows = max(1, HOST_ELEMENTS // max(1, b.size))
         for start in range(0, len(a), rows):
             part = a[start : start + rows, None]
-            found[start : start + rows] = self.terms(part, b).sum(-1)
-        return found
+            distances[start : start + rows] = self.terms(part, b).sum(-1)
+        return distances
 
 
 def largest_distances(
@@ -99,9 +101,9 @@ def largest_distances(
     """Largest distance between any two volumes, of each component: Z of spec eval §5.
 
     Args:
-      x: features [N, D] of training volumes of all regions together, taken as float32.
+      x: features [N, D] of training volumes of all regions together, converted to float32.
       sizes: features of each component; they sum to D.
-      most: with more volumes than this, so many are drawn.
+      most: of more volumes than this, this number is drawn at random.
       seed: of the draw.
 
     Returns:
@@ -120,7 +122,11 @@ def largest_distances(
 
 
 def _largest_distance(x):
-    """Exact, of distinct rows [N, n]: on the host only for rows that may be one end of it."""
+    """Largest distance between distinct rows [N, n], exact.
+
+    The device bounds every row's largest distance; the host measures only rows whose upper bound
+    reaches the lower bound of the overall largest one.
+    """
     if x.shape[1] == 1:
         return float(x.max()) - float(x.min())
     metric = Metric((x.shape[1],), (1.0,))
@@ -128,6 +134,7 @@ def _largest_distance(x):
     run = kernels.compiled(kernels.farthest, None, 0, spans=metric.spans, block=ROWS)
     upper, largest = (np.asarray(a) for a in run(x[None, rows], np.ones(1, np.float32)))
     upper, best = upper[: len(x)], 0.0
+    # Candidates for one end of the largest distance, the highest bound first, in float64.
     ends = np.flatnonzero(upper >= largest)
     for row in ends[np.argsort(-upper[ends])]:
         if upper[row] > best:

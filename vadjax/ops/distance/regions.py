@@ -1,4 +1,4 @@
-"""Features of regions on their way to the devices: checked, cut into groups, placed.
+"""Features of regions on their way to the devices: checks, groups, placement.
 
 R regions, N volumes, D features.
 """
@@ -12,9 +12,9 @@ from vadjax.ops.distance.kernels import LARGEST
 
 def padded_rows(rows: np.ndarray, starts: np.ndarray, lengths: np.ndarray, size: int) -> np.ndarray:
     """Ragged rows → [len(starts), size, ...]: `lengths` rows from `starts` on, then zeros."""
-    there = np.arange(size) < np.asarray(lengths)[:, None]
-    padded = np.zeros((*there.shape, *rows.shape[1:]), rows.dtype)
-    padded[there] = rows[np.repeat(starts, lengths) + np.nonzero(there)[1]]
+    present = np.arange(size) < np.asarray(lengths)[:, None]
+    padded = np.zeros((*present.shape, *rows.shape[1:]), rows.dtype)
+    padded[present] = rows[np.repeat(starts, lengths) + np.nonzero(present)[1]]
     return padded
 
 
@@ -29,6 +29,7 @@ def checked(x, width: int, lengths=None) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"features {x.shape}; expected [regions, volumes, {width}], none of them 0"
         )
+    # Every region has its own number of volumes, at least one.
     lengths = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
     if lengths.shape != (len(x),):
         raise ValueError(f"lengths {lengths.shape} of {len(x)} regions: expected one each")
@@ -42,7 +43,7 @@ def checked(x, width: int, lengths=None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def groups(regions: np.ndarray, most: int, sharding: NamedSharding | None):
-    """Cuts [n] regions into groups of at most `most` a device.
+    """Cuts [n] regions into groups of at most `most` regions per device.
 
     Yields:
       Regions of a group, and the same repeated to a size that the devices share evenly: powers of
@@ -57,11 +58,12 @@ def groups(regions: np.ndarray, most: int, sharding: NamedSharding | None):
 
 
 def place(x: np.ndarray, regions: np.ndarray, first: int, size: int, sharding) -> jax.Array:
-    """Volumes `first : first + size` of the regions, zeros past the last one, on the devices."""
+    """Places volumes `first : first + size` of the regions on the devices, zeros past the last."""
+    # A buffer at a multiple of 64 bytes, which a CPU device takes without a copy.
     shape = len(regions), size, x.shape[2]
     total = int(np.prod(shape))
     buffer = np.empty(total + 16, np.float32)
-    aligned = -(buffer.ctypes.data // 4) % 16  # a CPU takes it as it is at a multiple of 64 bytes
+    aligned = -(buffer.ctypes.data // 4) % 16
     placed = buffer[aligned : aligned + total].reshape(shape)
     for row, region in zip(placed, regions, strict=True):
         part = x[region, first : first + size]
@@ -71,10 +73,15 @@ def place(x: np.ndarray, regions: np.ndarray, first: int, size: int, sharding) -
 
 
 def refuse(wrong: np.ndarray, regions: np.ndarray, first: int = 0) -> None:
-    """Names the first volume that is wrong [R, N], counted from `first` on; does nothing if none.
+    """Refuses features that are NaN, infinite or too large.
+
+    Args:
+      wrong: bool [R, N], volumes with such a feature.
+      regions: [R], their numbers.
+      first: number of the first of the N volumes.
 
     Raises:
-      ValueError: there is one.
+      ValueError: there is one; the message names the first region and volume.
     """
     if wrong.any():
         row, volume = np.argwhere(wrong)[0]

@@ -13,16 +13,18 @@ from vadjax.ops.distance import kernels
 from vadjax.ops.distance.metric import HOST_ELEMENTS, Metric
 from vadjax.ops.distance.regions import checked, groups, padded_rows, place, refuse
 
-BLOCK = 256  # test volumes of a region taken at once
-TILE = 2**19  # numbers taken at once by a device: 2 MiB, about what the cache of a core holds
-LEAST_SLOTS = 16  # for exemplars of a region
+BLOCK = 256  # test volumes of a region in one tile
+TILE = 2**19  # numbers in one tile of a device: 2 MiB, about what the cache of a core holds
+LEAST_SLOTS = 16  # smallest room for the exemplars of a region
 
 
 class Nearest(NamedTuple):
     """Nearest exemplar of test volumes.
 
-    score [R, M] float32, index [R, M] int64 (counted within the region), terms [R, M, C] float32,
-    which sum to the score.
+    Attributes:
+      score: distance to it, float32 [R, M].
+      index: its number within the region, int64 [R, M].
+      terms: of the distance, float32 [R, M, C]; they sum to the score.
     """
 
     score: np.ndarray
@@ -41,11 +43,11 @@ def nearest(
     """Nearest exemplar of every volume, the first of equals (spec eval §7).
 
     Args:
-      x: features of test volumes [R, M, D], taken as float32.
+      x: features of test volumes [R, M, D], converted to float32.
       exemplars: [total, D], float32, those of region r at `offsets[r] : offsets[r + 1]`.
       offsets: [R + 1].
       metric: the distance, of width D.
-      block: test volumes of a region taken at once, up to the next multiple of 16; does not change
+      block: test volumes of a region in one tile, rounded up to a multiple of 16; does not change
         the result.
       sharding: as in `select`.
 
@@ -62,17 +64,19 @@ def nearest(
     unsure = np.empty(x.shape[:2], bool)
     tiles = _tiles(x, exemplars, offsets, metric, block, sharding)
     for (group, first, parts), _ in itertools.pairwise(itertools.chain(tiles, [None])):
-        # The next tile is on its way by now, none after it.
+        # `pairwise` has started the next tile by now and none after it: the device computes it
+        # while the host reads this one.
         parts = [np.asarray(part)[: len(group), : x.shape[1]] for part in parts]
         slot, term, unclear, wrong = parts
         refuse(wrong, group, first)
-        own = group, slice(first, first + slot.shape[1])
-        index[own], terms[own], unsure[own] = slot, term, unclear
+        tile = group, slice(first, first + slot.shape[1])
+        index[tile], terms[tile], unsure[tile] = slot, term, unclear
     _decide_again(x, exemplars, offsets, metric, index, terms, unsure)
     return Nearest(terms.sum(-1), index, terms)
 
 
 def _check_exemplars(exemplars, offsets, regions, width):
+    """Raises ValueError for other shapes, a region without exemplars, or a bad feature."""
     if offsets.shape != (regions + 1,) or exemplars.shape != (offsets[-1], width):
         raise ValueError(
             f"exemplars {exemplars.shape} with offsets {offsets.shape} that end at "
@@ -92,9 +96,10 @@ def _check_exemplars(exemplars, offsets, regions, width):
 def _tiles(x, exemplars, offsets, metric, block, sharding):
     """Starts the kernel on tiles of regions × volumes; yields regions, first volume, its output.
 
-    Regions of a tile have room for as many exemplars: crowded ones do not slow down the others.
-    The last volumes of a region are taken with some before them, to fill the block.
+    All regions of a tile have the same room for exemplars, so that crowded ones do not slow down
+    the others. The last tile of a region overlaps the one before, to fill the block.
     """
+    # Room for exemplars is a power of two; the volumes are divided into blocks of one size.
     counts, volumes = np.diff(offsets), x.shape[1]
     slots = np.maximum(LEAST_SLOTS, 2 ** np.ceil(np.log2(counts)).astype(int))
     even = -(-volumes // -(-volumes // block))
@@ -104,24 +109,25 @@ def _tiles(x, exemplars, offsets, metric, block, sharding):
     for size in np.unique(slots):
         most = TILE // (block * max(size, metric.width))
         for group, rows in groups(np.flatnonzero(slots == size), most, sharding):
-            own = padded_rows(exemplars, offsets[rows], counts[rows], size)
-            room = counts[rows].astype(np.int32)
+            padded = padded_rows(exemplars, offsets[rows], counts[rows], size)
+            lengths = counts[rows].astype(np.int32)
             for first in range(0, volumes, block):
                 first = max(0, min(first, volumes - block))
                 part = place(x, rows, first, block, sharding)
-                yield group, first, run(part, own, room, scales)
+                yield group, first, run(part, padded, lengths, scales)
 
 
 def _decide_again(x, exemplars, offsets, metric, index, terms, unsure):
-    """Mends `index` and `terms` where unsure, in float64."""
+    """Corrects `index` and `terms` in place where unsure, in float64."""
+    # As many volumes at a time as keep the differences within `HOST_ELEMENTS`.
     counts = np.diff(offsets)
     regions, volumes = np.nonzero(unsure)
     size = counts[regions].max(initial=1)
     rows = max(1, HOST_ELEMENTS // (size * metric.width))
     for first in range(0, len(regions), rows):
         where = region, volume = regions[first : first + rows], volumes[first : first + rows]
-        own = padded_rows(exemplars, offsets[region], counts[region], size)
-        found = metric.terms(x[where][:, None], own)
-        there = np.arange(size) < counts[region][:, None]
-        index[where] = best = np.where(there, found.sum(-1), np.inf).argmin(1)
-        terms[where] = found[np.arange(len(best)), best]
+        padded = padded_rows(exemplars, offsets[region], counts[region], size)
+        exact = metric.terms(x[where][:, None], padded)
+        present = np.arange(size) < counts[region][:, None]
+        index[where] = best = np.where(present, exact.sum(-1), np.inf).argmin(1)
+        terms[where] = exact[np.arange(len(best)), best]

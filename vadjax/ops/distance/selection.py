@@ -13,15 +13,18 @@ from vadjax.ops.distance import kernels
 from vadjax.ops.distance.metric import Metric
 from vadjax.ops.distance.regions import checked, groups, padded_rows, place, refuse
 
-CAPACITY, BLOCK = 32, 32  # exemplars of a region at first; volumes taken at once
-REGIONS = 16  # taken at once by a device
+CAPACITY = 32  # slots for the exemplars of a region at first
+BLOCK = 32  # volumes that are compared at once
+REGIONS = 16  # regions that a device selects at once
 
 
 class Exemplars(NamedTuple):
     """Exemplars of all regions, flat; those of region r are `offsets[r] : offsets[r + 1]`.
 
-    offsets [R + 1], index [total]: volume, in order of selection, count [total]: volumes that it
-    stands for. All int64.
+    Attributes:
+      offsets: int64 [R + 1].
+      index: number of the volume, in order of selection, int64 [total].
+      count: number of volumes that the exemplar stands for, int64 [total].
     """
 
     offsets: np.ndarray
@@ -30,7 +33,7 @@ class Exemplars(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """As `Exemplars`, and `sequence` [total] says of which sequence `index` is a volume."""
+    """As `Exemplars`; `sequence` [total] is the number of the sequence that `index` belongs to."""
 
     offsets: np.ndarray
     sequence: np.ndarray
@@ -54,14 +57,14 @@ def select(
     than the threshold; else it counts for the nearest of them, the first of equals.
 
     Args:
-      x: features [R, N, D], taken as float32.
+      x: features [R, N, D], converted to float32.
       metric: the distance, of width D.
       threshold: 0 or more, in units of the distance.
       lengths: [R] volumes of each region, the first ones of N; all N if None.
       weights: [R, N] how much each volume counts, whole numbers; 1 if None.
-      capacity: exemplars of a region that there is room for at first; regions that need more
-        are done again with twice as much, until all have room.
-      block: volumes taken at once. Neither of the two changes the result.
+      capacity: slots for the exemplars of a region at first; regions that need more are selected
+        again with twice as many, until all have room.
+      block: volumes that are compared at once. Neither of the two changes the result.
       sharding: regions over the devices of its mesh (`mesh.by_row`); None is one device.
 
     Raises:
@@ -80,12 +83,13 @@ def select(
         raise ValueError(
             f"weights {weights.dtype} {weights.shape}; expected whole numbers {x.shape[:2]}"
         )
+    # Every volume adds its weight to its nearest exemplar, a kept one to itself.
     offsets = np.concatenate([[0], np.cumsum(keep.sum(1))])
     region, index = np.nonzero(keep)
-    there = np.arange(x.shape[1]) < lengths[:, None]
-    flat = (offsets[:-1, None] + nearest)[there]
+    present = np.arange(x.shape[1]) < lengths[:, None]
+    flat = (offsets[:-1, None] + nearest)[present]
     count = np.zeros(offsets[-1], np.int64)
-    np.add.at(count, flat, weights[there])
+    np.add.at(count, flat, weights[present])
     return Exemplars(offsets, index, count)
 
 
@@ -108,26 +112,34 @@ def merge(
     Raises:
       ValueError: the sequences disagree about the number of regions, or as in `select`.
     """
-    regions = {len(one.offsets) - 1 for one in chosen}
+    regions = {len(exemplars.offsets) - 1 for exemplars in chosen}
     if len(regions) != 1 or len(features) != len(chosen):
         raise ValueError(
             f"{len(features)} arrays of features, {len(chosen)} sets of exemplars with "
             f"{sorted(regions)} regions; expected one each, of the same regions"
         )
-    owner = [np.repeat(np.arange(len(one.offsets) - 1), np.diff(one.offsets)) for one in chosen]
+    # One list of candidates in the order of the spec: by region, then by sequence, then by time.
+    owner = [
+        np.repeat(np.arange(len(exemplars.offsets) - 1), np.diff(exemplars.offsets))
+        for exemplars in chosen
+    ]
     rows = np.concatenate(
         [
-            np.asarray(f)[r, one.index] if np.ndim(f) == 3 else np.asarray(f)
-            for f, r, one in zip(features, owner, chosen, strict=True)
+            np.asarray(array)[region, exemplars.index] if np.ndim(array) == 3 else np.asarray(array)
+            for array, region, exemplars in zip(features, owner, chosen, strict=True)
         ]
     )
-    sequence = np.repeat(np.arange(len(chosen)), [len(one.index) for one in chosen])
-    order = np.argsort(np.concatenate(owner), kind="stable")  # by region, then by sequence
-    index, count = (np.concatenate([getattr(one, k) for one in chosen]) for k in ("index", "count"))
-    lengths = sum(np.diff(one.offsets) for one in chosen)
+    sequence = np.repeat(np.arange(len(chosen)), [len(exemplars.index) for exemplars in chosen])
+    order = np.argsort(np.concatenate(owner), kind="stable")  # keeps the order within a region
+    index, count = (
+        np.concatenate([getattr(exemplars, field) for exemplars in chosen])
+        for field in ("index", "count")
+    )
+    lengths = sum(np.diff(exemplars.offsets) for exemplars in chosen)
     starts = np.cumsum(lengths) - lengths
     if len(rows) != len(order):
         raise ValueError(f"{len(rows)} rows of features for {len(order)} exemplars")
+    # The same greedy rule selects among the candidates, each weighted by its count.
     padded = padded_rows(rows[order], starts, lengths, max(lengths))
     weights = padded_rows(count[order], starts, lengths, max(lengths))
     kept = select(padded, metric, threshold, lengths, weights, **options)
@@ -136,7 +148,10 @@ def merge(
 
 
 def _select_on_device(x, lengths, metric, threshold, capacity, block, sharding):
-    """Keep and nearest [R, N], by the device, checked."""
+    """Which volumes are kept, and the slot of each one's nearest exemplar, [R, N] each.
+
+    The device decides; what it leaves open is decided again on the host.
+    """
     keep, unsure = np.zeros((2, *x.shape[:2]), bool)
     slot = np.zeros(x.shape[:2], np.int64)
     pending = range(len(x))
@@ -147,22 +162,22 @@ def _select_on_device(x, lengths, metric, threshold, capacity, block, sharding):
         run = kernels.compiled(kernels.select, sharding, 2, **static)
         launched = []
         for group, rows in groups(np.asarray(pending), REGIONS, sharding):
-            part, there = place(x, rows, 0, size, sharding), lengths[rows].astype(np.int32)
-            launched.append((group, run(part, there, scales, limits)))
-        # Regions with more exemplars than there is room for go again, with twice the room.
+            part, filled = place(x, rows, 0, size, sharding), lengths[rows].astype(np.int32)
+            launched.append((group, run(part, filled, scales, limits)))
+        # Regions with more exemplars than slots are selected again, with twice as many.
         pending = []
-        for group, (found, *parts) in launched:
+        for group, (counts, *parts) in launched:
             parts = [np.asarray(a)[: len(group), : x.shape[1]] for a in parts]
             refuse(parts[3], group)
-            fits = np.asarray(found)[: len(group)] <= capacity
+            fits = np.asarray(counts)[: len(group)] <= capacity
             done = group[fits]
             keep[done], slot[done], unsure[done] = (a[fits] for a in parts[:3])
             pending.extend(group[~fits])
         capacity *= 2
     # What float32 cannot tell is decided in float64.
     for region in np.flatnonzero(unsure.any(1)):
-        own = x[region, : lengths[region]]
-        _decide_again(own, metric, threshold, keep[region], slot[region], unsure[region])
+        volumes = x[region, : lengths[region]]
+        _decide_again(volumes, metric, threshold, keep[region], slot[region], unsure[region])
     return keep, slot
 
 
@@ -175,15 +190,16 @@ def _around(threshold):
 
 
 def _decide_again(x, metric, threshold, keep, slot, unsure):
-    """Checks the unsure volumes of a region [N, D] in order; mends `keep` and `slot` in place.
+    """Checks the unsure volumes of a region [N, D] in order; corrects `keep` and `slot` in place.
 
-    If all that were unsure before a volume turn out right, so are the exemplars before it.
+    If all unsure volumes before one turn out right, so are the exemplars before it.
     """
     for volume in np.flatnonzero(unsure):
         before = np.flatnonzero(keep[:volume])
-        found = metric.distances(x[volume][None], x[before])[0]
-        best = found.argmin()
-        if (found[best] > threshold) != keep[volume]:
+        distances = metric.distances(x[volume][None], x[before])[0]
+        best = distances.argmin()
+        # A wrong decision changes the exemplars of all volumes behind it.
+        if (distances[best] > threshold) != keep[volume]:
             return _select_from(volume, x, metric, threshold, keep, slot)
         if not keep[volume]:
             slot[volume] = best
@@ -191,15 +207,17 @@ def _decide_again(x, metric, threshold, keep, slot, unsure):
 
 
 def _select_from(first, x, metric, threshold, keep, slot):
-    """Selection in float64 from a volume on, given that all before it is right."""
+    """Selects in float64 from a volume on; all decisions before it are right."""
     keep[first:] = False
+    # In blocks: distances to the exemplars before a block at once, then the block in order, also
+    # against the exemplars that it adds itself.
     for start in range(first, len(x), BLOCK):
         part = x[start : start + BLOCK]
         before = metric.distances(part, x[np.flatnonzero(keep[:start])])
         among, new = metric.distances(part, part), []
         for row in range(len(part)):
-            found = np.concatenate([before[row], among[row, new]])
-            slot[start + row] = best = found.argmin()
-            if found[best] > threshold:
-                keep[start + row], slot[start + row] = True, len(found)
+            distances = np.concatenate([before[row], among[row, new]])
+            slot[start + row] = best = distances.argmin()
+            if distances[best] > threshold:
+                keep[start + row], slot[start + row] = True, len(distances)
                 new.append(row)

@@ -1,4 +1,4 @@
-r"""The stages of the exemplar system as programs of their own, resumable through files (eval §1).
+r"""The stages of the exemplar system as separate programs, resumable through files (spec eval §1).
 
     python -m vadjax.systems.exemplar STAGE --config=configs/ped2_exemplar.py --config.data.dir=DATASET \
         --workdir=RUN [--idx=N] [--split=train|test]
@@ -6,15 +6,15 @@ r"""The stages of the exemplar system as programs of their own, resumable throug
 STAGE is one of, in this order:
   features   features of every video: RUN/features/SPLIT/VIDEO.npz (of both splits, or --split)
   select     exemplars of every training video: RUN/clusters_VERSION/VIDEO.npz, VIDEO_counts.npz
-  merge      the model of the scene: RUN/exemplars_VERSION_merged.npz; prints every region's number
+  merge      the model of the scene: RUN/exemplars_VERSION_merged.npz; prints a count per region
   score      scores of every test video: RUN/anomaly_scores_VERSION/VIDEO.npy, VIDEO_detail.npz
   evaluate   score files, figures, report, curves (RUN/region_bbox_fpr.npy …, VERSION_frame_fpr.npy …)
   show       frames with what scores --thresh or more marked: RUN/viz/VERSION/VIDEO/FRAME.png
 
-`python -m vadjax.main` with the same config and workdir does all but the last, through the same
-files. --idx=N takes only the video of that rank (from 0, by name), so that many machines can share
-a stage. What is written already is not made again; files that were made with another geometry,
-version or threshold are refused. VERSION is model.version.
+`python -m vadjax.main` with the same config and workdir runs all stages but the last, through the
+same files. With --idx=N a stage processes only the video of that rank (from 0, by name), so that
+many machines can share it. Existing files are not made again; files that were made with another
+geometry, version or threshold are refused. VERSION is model.version.
 """  # noqa: E501  (one line a stage)
 
 import contextlib
@@ -44,28 +44,28 @@ _THRESH = flags.DEFINE_float("thresh", 2.0, "Score from which a pixel is marked 
 
 
 def features(system: System, data: Dataset) -> None:
-    """Stage 1."""
+    """Stage 1: extracts the features of every video."""
     for split in [_SPLIT.value] if _SPLIT.value else ["train", system.config.eval.split]:
         _each(system, data, split, "features", lambda stages, video: stages.features(video, data))
 
 
 def select(system: System, data: Dataset) -> None:
-    """Stage 2a."""
+    """Stage 2a: selects the exemplars of every training video."""
     _each(system, data, "train", "select", lambda stages, video: stages.clusters(video, data))
 
 
 def merge(system: System, data: Dataset) -> None:
-    """Stage 2b."""
+    """Stage 2b: merges the exemplars of each camera, and prints their number per region."""
     for camera in system.cameras(data, "train"):
         stages = system.stages(camera)
-        found = stages.merge(data)
+        model = stages.merge(data)
         columns = len(stages.method.grid(data).columns)
-        print(f"Exemplars of {camera}:\n{describe(found.offsets, columns, by_row=False)}")
+        print(f"Exemplars of {camera}:\n{describe(model.offsets, columns, by_row=False)}")
 
 
 def score(system: System, data: Dataset) -> None:
-    """Stage 3."""
-    read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # each once
+    """Stage 3: scores every test video."""
+    read = functools.cache(lambda camera: system.stages(camera).read_model(data))  # once per camera
     _each(
         system,
         data,
@@ -76,12 +76,14 @@ def score(system: System, data: Dataset) -> None:
 
 
 def evaluate_all(system: System, data: Dataset) -> None:
-    """Stages 4 and 4b."""
+    """Stages 4 and 4b: score files, figures, report and ROC curves."""
+    # The same measurements as `vadjax.evaluate` for the models of all cameras.
     cameras = system.cameras(data, system.config.eval.split)
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
     evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
+    # Stage 4b: the frame-level ROC curve, pooled over all videos.
     points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
     version = system.config.model.version
     stage_files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
@@ -89,9 +91,9 @@ def evaluate_all(system: System, data: Dataset) -> None:
 
 
 def show(system: System, data: Dataset) -> None:
-    """Stage 3b: pictures of what stage `evaluate` scored."""
+    """Stage 3b: pictures of the videos that stage `evaluate` scored, with the anomalies marked."""
 
-    def one(stages, video):
+    def mark(stages, video):
         path = stages.files.folder / "scores" / f"{video.name}.npz"
         if not path.is_file():
             raise FileNotFoundError(
@@ -101,7 +103,7 @@ def show(system: System, data: Dataset) -> None:
         out = stages.files.path("viz/{version}", video.name)
         marked.write(scores.read(path), FrameSource(video, video.num_frames), out, _THRESH.value)
 
-    _each(system, data, system.config.eval.split, "show", one)
+    _each(system, data, system.config.eval.split, "show", mark)
 
 
 STAGES = {
@@ -112,7 +114,7 @@ STAGES = {
     "evaluate": evaluate_all,
     "show": show,
 }
-TAKES = {  # flags → the stages that they are for
+TAKES = {  # flag → the stages that accept it
     "idx": ("features", "select", "score", "show"),
     "split": ("features",),
     "thresh": ("show",),
@@ -123,34 +125,37 @@ TAKES = {  # flags → the stages that they are for
 
 def _each(system: System, data: Dataset, split: str, title: str, work) -> None:
     """Calls `work(stages, video)` for the videos of a split, or the one that --idx names."""
-    found: list[tuple[str, Video]] = [
+    # All videos of the split by name, whatever their cameras; --idx counts in this order.
+    rows: list[tuple[str, Video]] = [
         (camera, video)
         for camera, videos in system.cameras(data, split).items()
         for video in videos
     ]
-    found.sort(key=lambda row: row[1].name)
+    rows.sort(key=lambda row: row[1].name)
     if _IDX.value is not None:
-        if not 0 <= _IDX.value < len(found):
-            raise ValueError(f"--idx is {_IDX.value}; split {split!r} has {len(found)} videos")
-        found = [found[_IDX.value]]
-    stages = {camera: system.stages(camera) for camera, _ in found}
-    with progress.bar(f"{title} {split}", len(found)) as bar:
-        for done, (camera, video) in enumerate(found, 1):
+        if not 0 <= _IDX.value < len(rows):
+            raise ValueError(f"--idx is {_IDX.value}; split {split!r} has {len(rows)} videos")
+        rows = [rows[_IDX.value]]
+    stages = {camera: system.stages(camera) for camera, _ in rows}
+    with progress.bar(f"{title} {split}", len(rows)) as bar:
+        for done, (camera, video) in enumerate(rows, 1):
             work(stages[camera], video)
             bar.update(done, {})
 
 
 def run(stage: str) -> None:
-    """Opens what the flags name and runs a stage.
+    """Opens config, workdir and dataset from the flags, and runs a stage.
 
     Raises:
-      ValueError, FileNotFoundError: a flag that the stage would not heed, or a config, dataset or
+      ValueError, FileNotFoundError: a flag that the stage would ignore, or a config, dataset or
         file of a stage that cannot be used.
     """
+    # Flags that the stage would ignore are refused.
     for name, takers in TAKES.items():
         if flags.FLAGS[name].present and stage not in takers:
-            known = f"only for {', '.join(takers)}" if takers else "for no stage"
-            raise ValueError(f"--{name} is not for stage {stage!r}, but {known}")
+            use = f"only for {', '.join(takers)}" if takers else "for no stage"
+            raise ValueError(f"--{name} is not for stage {stage!r}, but {use}")
+    # The config must be the one that the workdir was made with.
     config, folder = flags.FLAGS.config, pathlib.Path(flags.FLAGS.workdir)
     if config.system != "exemplar":
         raise ValueError(f"config.system is {config.system!r}; only 'exemplar' has stages")
@@ -160,15 +165,16 @@ def run(stage: str) -> None:
     system = load_system(config, Cache(folder))
     data = source.open_dataset(config, system.kind, folder)
     workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
-    whole = workdir.hold(folder) if stage == "evaluate" else contextlib.nullcontext()
-    with whole:  # the other stages are shared by many machines
+    # Only one process may evaluate; the other stages are shared by many machines.
+    lock = workdir.hold(folder) if stage == "evaluate" else contextlib.nullcontext()
+    with lock:
         STAGES[stage](system, data)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
 
 
 def main(argv: list[str]) -> None:
-    """Runs the stage that is named; bad input ends in one line."""
+    """Runs the named stage; bad input ends with a message of one line."""
     logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     if len(argv) != 2 or argv[1] not in STAGES:
         sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")

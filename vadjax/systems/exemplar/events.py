@@ -1,4 +1,4 @@
-"""The most telling reasons of a video, with the frames that they are about."""
+"""The reasons of a video with the highest scores, and the frames that they are about."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,20 +7,21 @@ import numpy as np
 from vadjax.data.clips import Video
 from vadjax.scores.files import Examples
 
-NEAR = 3  # rows and columns of the grid
+NEAR = 3  # rows and columns of the grid within which two regions count as one place
 
 
 def strongest(reasons: Sequence[dict], count: int) -> list[int]:
     """Ranks of the highest-scoring reasons, no two of which are about the same place and time.
 
-    Two are about the same if less than the length of a volume lies between their frames and their
-    regions are at most `NEAR` rows and columns apart.
+    Two are about the same place and time if less than the length of a volume lies between their
+    frames and their regions are at most `NEAR` rows and columns apart.
 
     Args:
       reasons: as `Explainer.reason` makes them.
-      count: how many at most.
+      count: largest number of reasons.
     """
     chosen: list[int] = []
+    # From the highest score downwards, without the neighbours of those that are chosen.
     for rank in sorted(range(len(reasons)), key=lambda rank: -reasons[rank]["score"]):
         if len(chosen) == count:
             break
@@ -29,9 +30,10 @@ def strongest(reasons: Sequence[dict], count: int) -> list[int]:
     return chosen
 
 
-def _same(one: dict, other: dict) -> bool:
-    (a, b), (c, d) = one["frames"], other["frames"]
-    apart = np.abs(np.subtract(one["region"], other["region"])).max()
+def _same(reason: dict, other: dict) -> bool:
+    """Whether two reasons are about the same place and time."""
+    (a, b), (c, d) = reason["frames"], other["frames"]
+    apart = np.abs(np.subtract(reason["region"], other["region"])).max()
     return a < d + (d - c) and c < b + (b - a) and apart <= NEAR
 
 
@@ -42,10 +44,14 @@ def examples(
 
     Args:
       reasons: of the video.
-      video: it.
-      training: training videos by name; reasons whose exemplar is of none of them are left out.
-      count: how many at most.
+      video: the scored video.
+      training: training videos by name; reasons whose exemplar is from another video are left out.
+      count: largest number of reasons.
+
+    Returns:
+      The frames; None if no reason has an exemplar from these training videos.
     """
+    # The strongest reasons whose exemplars can be shown.
     chosen = [
         rank
         for rank in strongest(reasons, count)
@@ -53,14 +59,20 @@ def examples(
     ]
     if not chosen:
         return None
+    # The frame of each reason, and the middle frame of its exemplar.
     normal = [reasons[rank]["normal"] for rank in chosen]
     return Examples(
         np.array(chosen),
         np.stack([_frame(video, reasons[rank]["frame"]) for rank in chosen]),
-        np.stack([_frame(training[one["sequence"]], sum(one["frames"]) // 2) for one in normal]),
+        np.stack(
+            [
+                _frame(training[nearest["sequence"]], sum(nearest["frames"]) // 2)
+                for nearest in normal
+            ]
+        ),
     )
 
 
 def _frame(video: Video, number: int) -> np.ndarray:
-    """A frame; the last one where the volume was padded."""
+    """A frame of a video; the last one if the number is in the padding of a volume."""
     return video[min(number, video.num_frames - 1)]

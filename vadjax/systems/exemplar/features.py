@@ -30,12 +30,13 @@ class Features(NamedTuple):
     Attributes:
       app: appearance, float32 [n_t, R, A]; A is 0 without an appearance network.
       ang: shares of the directions, float32 [n_t, R, 12].
-      mag: mean speed of each, pixels a frame, float32 [n_t, R, 12].
+      mag: mean speed of each direction, pixels a frame, float32 [n_t, R, 12].
       bkg: still share, float32 [n_t, R, 1].
       app_prob: probability of each class, float32 [n_t, R, classes].
       speeds: robust speeds, float32 [n_t, R, 4] (`flow.SPEEDS`); [n_t, R, 0] of motion networks.
-      hidden: last layers but one of the motion networks, float32 [n_t, R, 3 * 128]; or 0 wide.
-      t_start: first frame of each, int64 [n_t].
+      hidden: penultimate layers of the motion networks, float32 [n_t, R, 3 * 128]; [n_t, R, 0]
+        without these networks.
+      t_start: first frame of each volume, int64 [n_t].
     """
 
     app: np.ndarray
@@ -49,16 +50,18 @@ class Features(NamedTuple):
 
 
 class Extractor:
-    """Makes features as a config asks for them.
+    """Extracts the features that a config asks for.
 
     Args:
-      config: sections `volume`, `appearance` and `motion`. Networks are loaded at first use.
+      config: with the sections `volume`, `appearance` and `motion`. Networks are loaded at first
+        use.
 
     Raises:
-      ValueError: a field that cannot be used.
+      ValueError: a field has a value that cannot be used.
     """
 
     def __init__(self, config: ml_collections.ConfigDict):
+        # A window needs two frames, since motion is between frames.
         self.window, self.step = tuple(config.volume.window), tuple(config.volume.step)
         for name, numbers in (("window", self.window), ("step", self.step)):
             if len(numbers) != 3 or min(numbers) < 1 or numbers[0] < 2 - (name == "step"):
@@ -114,7 +117,8 @@ class Extractor:
         return Grid(tuple(size), self.window, self.step)
 
     def settings(self, size: tuple[int, int]) -> dict:
-        """All that the features of frames of `size` depend on, besides the frames."""
+        """All settings that the features of frames of `size` (H, W) depend on."""
+        # Motion by networks depends on their weights; by flow on the method and tau.
         of_motion = {"source": self.motion.source, "still_threshold": self.motion.still_threshold}
         if self._networks:
             of_motion |= {"weights": self._networks.digest}
@@ -152,12 +156,18 @@ class Extractor:
             yield Features(*(row[None] for row in rows), np.array([slab.start]))
 
     def _appear(self, slab: volumes.Slab, grid: Grid):
+        """Appearance feature and class probabilities, from the middle frame (spec §3.1)."""
         if self._appearance is None:
             return np.zeros((2, grid.regions, 0), np.float32)
         middle = slab.frames[len(slab.frames) // 2]
         return self._appearance(volumes.cut(middle[None], grid)[:, 0])
 
     def _move(self, slab: volumes.Slab, grid: Grid):
+        """Directions, speeds, still share, robust speeds, penultimate layers (spec §3.2).
+
+        They come from optical flow, which has no layers, or from networks, which have no robust
+        speeds. Volumes that stand still are gated.
+        """
         if self._networks is None:
             ang, mag, bkg, speeds = volumes.motion(slab.flow, grid, self.motion.tau)
             hidden = np.zeros((grid.regions, 0), np.float32)
@@ -168,7 +178,7 @@ class Extractor:
 
 
 def join(parts: Sequence[Features]) -> Features:
-    """Features of consecutive volumes as one."""
+    """Joins the features of consecutive times."""
     return Features(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -185,5 +195,5 @@ def check_finite(name: str, found: Features) -> None:
 
 
 def meta(video: Video, settings: dict, data: str) -> dict:
-    """With what a video's features are made; `data` is the digest of its dataset."""
+    """All that a video's features depend on, for its file; `data` is the digest of its dataset."""
     return {"video": video.name, "n_frames": video.num_frames, "data": data, **settings}

@@ -1,6 +1,6 @@
-"""The method of EVAL for one config: what is compared, selected, merged and scored (spec eval).
+"""The method of EVAL for one config: scales, selection, merging and scoring (spec eval §5-7).
 
-Nothing here knows of files; `stages.py` keeps what is made here.
+This module knows no files; `stages.py` writes its results.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from vadjax.systems.exemplar.space import Space
 
 
 class Method:
-    """Selects, merges and compares exemplars as a config has it.
+    """Selects, merges and compares exemplars with the settings of a config.
 
     Args:
       config: of the run. Networks are loaded at first use.
@@ -33,8 +33,9 @@ class Method:
       ValueError, FileNotFoundError, ImportError: a field, or weights, that cannot be used.
 
     Attributes:
-      space: in which volumes are compared.
-      extractor: makes the features of volumes.
+      space: the numbers of volumes that are compared.
+      extractor: extracts the features of volumes.
+      sharding: of regions over the devices; None is one device.
     """
 
     def __init__(self, config: ml_collections.ConfigDict):
@@ -46,7 +47,7 @@ class Method:
 
     @property
     def threshold(self) -> float:
-        """Of the selection."""
+        """Threshold of the selection, `th` of spec §6."""
         return float(self.config.model.threshold)
 
     def grid(self, data: Description) -> Grid:
@@ -54,7 +55,7 @@ class Method:
         return self.extractor.grid(tuple(data.manifest["size"]))
 
     def settings(self, data: Description) -> dict:
-        """All that the exemplars of a dataset's videos depend on, besides their frames."""
+        """All settings that the exemplars of a dataset's videos depend on."""
         return {
             **self.extractor.settings(tuple(data.manifest["size"])),
             **self.space.settings(),
@@ -67,16 +68,20 @@ class Method:
         """Z of the training videos, float32 [4] (spec §5).
 
         Args:
-          features: of the videos, in their order.
-          videos: of the training.
-          data: that they are of.
+          features: of the training videos, in their order.
+          videos: the training videos.
+          data: their dataset.
         """
         return self.space.scales(*self.draw(features, videos, data))
 
     def draw(
         self, features: Iterable[Features], videos: Sequence[Video], data: Description
     ) -> tuple[np.ndarray, tuple[int, ...]]:
-        """Rows of the training volumes, at most `model.z_volumes` drawn ones, and their sizes."""
+        """Compared numbers [volumes, D] of training volumes, and the sizes of the components.
+
+        Of more than `model.z_volumes` volumes, this number is drawn with the config's seed.
+        """
+        # Which volumes of all videos together.
         places = self.grid(data)
         counts = [len(places.times(video.num_frames)) * places.regions for video in videos]
         total, most = sum(counts), self.config.model.z_volumes
@@ -84,17 +89,27 @@ class Method:
         if total > most:
             rng = np.random.default_rng(self.config.seed)
             chosen = np.sort(rng.choice(total, most, replace=False))
-        rows, sizes, end = [], (), 0
-        for own, count in zip(features, counts, strict=True):
-            here = chosen[(chosen >= end) & (chosen < end + count)] - end
-            rows.append(self.space.rows(own).reshape(count, -1)[here])
-            sizes, end = self.space.sizes(own), end + count
+        # Volumes are numbered through all videos; every video contributes those chosen of its own.
+        rows, sizes, start = [], (), 0
+        for of_video, count in zip(features, counts, strict=True):
+            within = chosen[(chosen >= start) & (chosen < start + count)] - start
+            rows.append(self.space.rows(of_video).reshape(count, -1)[within])
+            sizes, start = self.space.sizes(of_video), start + count
         return np.concatenate(rows), sizes
 
     def select(
         self, video: str, own: Features, scales: np.ndarray
     ) -> tuple[Exemplars, dict[str, np.ndarray]]:
-        """The exemplars of one training video, and their features (spec §6)."""
+        """Selects the exemplars of one training video (spec §6).
+
+        Args:
+          video: its name, for messages.
+          own: features of its volumes.
+          scales: Z of the components.
+
+        Returns:
+          The exemplars, and their features and times by name.
+        """
         metric = self.space.metric(self.space.sizes(own), scales)
         with _naming(video):
             return model.select(own, self.space, metric, self.threshold, self.sharding)
@@ -105,7 +120,13 @@ class Method:
         scales: np.ndarray,
         videos: Sequence[Video],
     ) -> Model:
-        """The exemplars of all training videos merged; `parts` are those of `videos` (spec §6)."""
+        """Merges the exemplars of all training videos (spec §6, "Merge").
+
+        Args:
+          parts: what `select` returned for each of the videos.
+          scales: Z of the components.
+          videos: the training videos.
+        """
         sizes = self.space.sizes(model.as_features(parts[0][1]))
         metric = self.space.metric(sizes, scales)
         arrays = model.merge(parts, self.space, metric, self.threshold, self.sharding)
@@ -118,12 +139,12 @@ class Method:
         )
 
     def score(self, video: Video, own: Features, learnt: Model) -> VolumeScores:
-        """Scores of the volumes of a video (spec §7)."""
+        """Scores of the volumes of a video, from its features and a model (spec §7)."""
         with _naming(video.name):
             return self.nearest(own, learnt, self.extractor.grid(video.size))
 
     def check_regions(self, video: Video, learnt: Model) -> None:
-        """Raises ValueError if a video has other regions than the exemplars are of."""
+        """Raises ValueError if a video has another number of regions than the exemplars."""
         places, regions = self.extractor.grid(video.size), len(learnt.offsets) - 1
         if regions != places.regions:
             raise ValueError(
@@ -139,7 +160,13 @@ class Method:
         return maps.frame_scores(scores, t_start, places.window[0], video.num_frames)
 
     def nearest(self, own: Features, found: Model, places: Grid) -> VolumeScores:
-        """Distances of volumes to the exemplars of a model."""
+        """Distances of volumes to their nearest exemplars.
+
+        Args:
+          own: features of the volumes.
+          found: the model.
+          places: grid of the volumes.
+        """
         exemplars = found.features()
         return scoring.score(
             self.space.rows(own),
@@ -153,7 +180,7 @@ class Method:
 
 
 def on_grid(scores: np.ndarray, places: Grid) -> np.ndarray:
-    """[n_t, R] → [n_t, rows, columns]."""
+    """Scores [n_t, R] → [n_t, rows, columns] of the grid."""
     return scores.reshape(len(scores), len(places.rows), len(places.columns))
 
 
@@ -167,12 +194,17 @@ def _naming(video: str) -> Iterator[None]:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Refuses fields out of their range."""
+    """Refuses fields with values out of their range.
+
+    Raises:
+      ValueError: there is one; the message names it.
+    """
     if config.train.steps:
         raise ValueError(
             f"train.steps is {config.train.steps}; exemplars are selected, not trained by steps: "
             "leave it 0"
         )
+    # Fields with a smallest value; `not value >= least` refuses NaN too.
     for name, value, least in (
         ("model.threshold", config.model.threshold, 0),
         ("model.neighbours", config.model.neighbours, 0),

@@ -12,7 +12,7 @@ from vadjax.ops.distance import Exemplars, Metric
 from vadjax.systems.exemplar.features import Features
 from vadjax.systems.exemplar.space import Space
 
-READABLE = ("app", "ang", "mag", "bkg", "app_prob", "speeds", "hidden")  # kept of an exemplar
+READABLE = ("app", "ang", "mag", "bkg", "app_prob", "speeds", "hidden")  # features of an exemplar
 
 
 class Model(NamedTuple):
@@ -22,9 +22,9 @@ class Model(NamedTuple):
       app: appearance, float32 [total, A]; ang, mag, bkg, app_prob, speeds, hidden likewise, as in
         `Features`.
       offsets: int32 [R + 1].
-      count: how many training volumes each stands for, int32 [total].
-      source_sequence: number of the training video that it is from, int32 [total].
-      source_t: first frame there, int32 [total].
+      count: number of training volumes that each exemplar stands for, int32 [total].
+      source_sequence: number of its training video, int32 [total].
+      source_t: its first frame there, int32 [total].
       Z: scale of each component, float32 [4].
       threshold: of the selection, float32.
       names: names of the training videos, UTF-8 padded with zeros, uint8 [videos, longest].
@@ -48,12 +48,12 @@ class Model(NamedTuple):
     classes: np.ndarray
 
     def state(self) -> "Model":
-        """The same with None in place of empty arrays, which no checkpoint takes."""
+        """The same with None in place of empty arrays, which a checkpoint cannot hold."""
         return Model(*(array if array.size else None for array in self))
 
     @classmethod
     def of(cls, state: "Model") -> "Model":
-        """What `state` was made of, as NumPy arrays."""
+        """The model of a `state`, as NumPy arrays."""
         total = len(state.count)
         empty = dict.fromkeys(READABLE, np.zeros((total, 0), np.float32))
         empty["classes"] = np.zeros((0, 1), np.uint8)
@@ -70,12 +70,12 @@ class Model(NamedTuple):
 
 
 def as_features(own: dict[str, np.ndarray]) -> Features:
-    """Features of the exemplars in the arrays of a file of stage 2."""
+    """Features of the exemplars whose arrays are given by name (those of a file of stage 2)."""
     return Features(*(own[name] for name in READABLE), own["source_t"])
 
 
 def digest(found: Model) -> str:
-    """SHA-256 of a model."""
+    """SHA-256 of the arrays of a model, with their names, types and shapes."""
     total = hashlib.sha256()
     for name, array in found._asdict().items():
         array = np.ascontiguousarray(array)
@@ -87,14 +87,14 @@ def digest(found: Model) -> str:
 def to_bytes(names: Sequence[str]) -> np.ndarray:
     """Names as uint8 [n, longest], UTF-8 padded with zeros."""
     coded = [name.encode() for name in names]
-    found = np.zeros((len(coded), max(map(len, coded), default=1)), np.uint8)
-    for row, name in zip(found, coded, strict=True):
+    rows = np.zeros((len(coded), max(map(len, coded), default=1)), np.uint8)
+    for row, name in zip(rows, coded, strict=True):
         row[: len(name)] = np.frombuffer(name, np.uint8)
-    return found
+    return rows
 
 
 def from_bytes(names: np.ndarray) -> list[str]:
-    """What `to_bytes` was given."""
+    """The names that `to_bytes` was given."""
     return [np.asarray(row, np.uint8).tobytes().rstrip(b"\0").decode() for row in names]
 
 
@@ -110,11 +110,21 @@ def select(
     threshold: float,
     sharding: NamedSharding | None = None,
 ) -> tuple[Exemplars, dict[str, np.ndarray]]:
-    """Exemplars of one video, and their features and times by name."""
-    found = distance.select(by_region(space.rows(features)), metric, threshold, sharding=sharding)
-    region = np.repeat(np.arange(len(found.offsets) - 1), np.diff(found.offsets))
-    own = {name: getattr(features, name)[found.index, region] for name in READABLE}
-    return found, own | {"source_t": features.t_start[found.index]}
+    """Exemplars of one video, and their features and times by name (spec §6).
+
+    Args:
+      features: of all volumes of the video.
+      space: the numbers that are compared.
+      metric: the distance.
+      threshold: of the selection.
+      sharding: of regions over the devices; None is one device.
+    """
+    rows = by_region(space.rows(features))
+    chosen = distance.select(rows, metric, threshold, sharding=sharding)
+    # `index` counts the times within a region, in which an exemplar is volume [index, region].
+    region = np.repeat(np.arange(len(chosen.offsets) - 1), np.diff(chosen.offsets))
+    arrays = {name: getattr(features, name)[chosen.index, region] for name in READABLE}
+    return chosen, arrays | {"source_t": features.t_start[chosen.index]}
 
 
 def merge(
@@ -124,18 +134,28 @@ def merge(
     threshold: float,
     sharding: NamedSharding | None = None,
 ) -> dict[str, np.ndarray]:
-    """The exemplars of all videos, by name as in `Model`, of those of each video in order."""
-    chosen = [found for found, _ in parts]
-    rows = [space.rows(as_features(own)) for _, own in parts]
+    """The arrays of the merged model by name, as in `Model` (spec §6, "Merge").
+
+    Args:
+      parts: what `select` returned for each training video, in order.
+      space: the numbers that are compared.
+      metric: the distance.
+      threshold: of the selection.
+      sharding: of regions over the devices; None is one device.
+    """
+    chosen = [exemplars for exemplars, _ in parts]
+    rows = [space.rows(as_features(arrays)) for _, arrays in parts]
     merged = distance.merge(rows, chosen, metric, threshold, sharding=sharding)
+    # The row of each merged exemplar in the arrays of its video.
     region = np.repeat(np.arange(len(merged.offsets) - 1), np.diff(merged.offsets))
-    at = np.empty(len(region), np.int64)  # row of each kept exemplar among those of its video
-    for sequence, found in enumerate(chosen):
-        own = merged.sequence == sequence
-        at[own] = _row(found, region[own], merged.index[own])
-    starts = np.cumsum([0, *(len(found.index) for found in chosen)])[merged.sequence]
+    row = np.empty(len(region), np.int64)
+    for sequence, exemplars in enumerate(chosen):
+        of_video = merged.sequence == sequence
+        row[of_video] = _row(exemplars, region[of_video], merged.index[of_video])
+    # Its features, from the arrays of all videos joined.
+    starts = np.cumsum([0, *(len(exemplars.index) for exemplars in chosen)])[merged.sequence]
     kept = {
-        name: np.concatenate([own[name] for _, own in parts])[starts + at]
+        name: np.concatenate([arrays[name] for _, arrays in parts])[starts + row]
         for name in (*READABLE, "source_t")
     }
     numbers = {
@@ -147,22 +167,23 @@ def merge(
     return kept | {name: array.astype(np.int32) for name, array in numbers.items()}
 
 
-def _row(found: Exemplars, region: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _row(exemplars: Exemplars, region: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Rows of the exemplars that are volume `index` of `region`."""
-    regions = np.repeat(np.arange(len(found.offsets) - 1), np.diff(found.offsets))
-    volumes = int(found.index.max()) + 1
-    keys = regions * volumes + found.index  # rising: by region, then by volume
+    regions = np.repeat(np.arange(len(exemplars.offsets) - 1), np.diff(exemplars.offsets))
+    volumes = int(exemplars.index.max()) + 1
+    keys = regions * volumes + exemplars.index  # rising: by region, then by volume
     return np.searchsorted(keys, region * volumes + index)
 
 
 def describe(offsets: np.ndarray, columns: int, by_row: bool = True) -> str:
-    """How many exemplars each region has, and the total.
+    """Text with the number of exemplars of each region, and the total.
 
     Args:
       offsets: of the model, [R + 1].
-      columns: of the grid.
-      by_row: a line a row of the grid; else a line `(row, column): n` a region.
+      columns: number of columns of the grid.
+      by_row: one line per row of the grid; else one line `(row, column): n` per region.
     """
+    # All counts are as wide as the largest, so that the rows of the grid line up.
     counts = np.diff(offsets).reshape(-1, columns)
     width = len(f"{counts.max():,}") + 1
     if by_row:

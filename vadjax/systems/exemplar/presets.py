@@ -1,4 +1,4 @@
-"""What the configs of the exemplar system share, and what its fields mean (spec eval)."""
+"""The sections that the configs of the exemplar system share, and the meaning of its fields."""
 
 import ml_collections
 
@@ -9,11 +9,10 @@ FIELDS = {
     "video's name",
     "volume.window": "(frames, height, width) of a volume",
     "volume.step": "(frames, height, width) from one volume to the next",
-    "features.dir": 'where the features are written; "" = features/ in the workdir; runs may share '
-    "it",
+    "features.dir": 'folder of the features, which runs may share; "" = features/ in the workdir',
     "appearance.source": "none, small, resnext50 or efficientnet_lite0",
     "appearance.weights": "folder of the appearance network",
-    "motion.source": "flow, or networks that were trained on it",
+    "motion.source": "flow, or networks that were trained on flow",
     "motion.flow": "optical flow: dis (milliseconds a frame) or tvl1 (about a second)",
     "motion.tau": "pixels a frame from which a pixel moves",
     "motion.still_threshold": "share of still pixels from which direction and speed are 0; None = "
@@ -23,8 +22,8 @@ FIELDS = {
     "model.motion_feature": "outputs, robust or penultimate",
     "model.speeds": "of robust: some of moving, fastest, p99, all",
     "model.threshold": "distance from which a volume becomes a new exemplar",
-    "model.neighbours": "exemplars of regions up to so many away count too",
-    "model.z_volumes": "most volumes that are drawn for the scales of the features",
+    "model.neighbours": "exemplars of regions up to this number of rows and columns away count too",
+    "model.z_volumes": "largest number of volumes from which the features' scales are computed",
     "eval.map_rule": "max or mean of the volumes that cover a pixel",
     "eval.sigma": "of the smoothing over time, frames; 0 = none",
     "eval.flag": "score from which a volume gets a reason",
@@ -48,6 +47,7 @@ def exemplar(
     config.volume = {"window": window, "step": step}
     config.features = {"dir": ""}
     config.appearance = {"source": "none", "weights": ""}
+    # Spec eval §3.2: flow instead of networks, with the gating of still volumes.
     config.motion = {
         "source": "flow",
         "flow": "dis",
@@ -55,6 +55,7 @@ def exemplar(
         "still_threshold": 0.98,
         "weights": "",
     }
+    # Spec eval §5 and §6: all terms but the appearance, Z from at most 20,000 volumes.
     config.model = {
         "version": "motion",
         "motion_feature": "outputs",
@@ -64,23 +65,24 @@ def exemplar(
         "z_volumes": 20_000,
     }
     config.eval.untrained = False  # there is nothing to score before the exemplars
+    # Spec eval §7 and §8; a score of 2 is clearly anomalous (§1).
     config.eval.map_rule, config.eval.sigma = "max", 0.0
     config.eval.flag, config.eval.examples = 2.0, 3
     return config
 
 
 def literal(config: ml_collections.ConfigDict) -> None:
-    """As `exemplar` has it."""
+    """The values of `exemplar`, unchanged."""
 
 
 def sensitive(config: ml_collections.ConfigDict) -> None:
-    """Robust motion features, all volumes kept, neighbours shared, means as maps."""
+    """Robust motion features, all distinct volumes kept, neighbours shared, maps of means."""
     config.model.motion_feature, config.model.threshold = "robust", 0.0
     config.model.neighbours, config.eval.map_rule = 1, "mean"
 
 
 def flow_speed(config: ml_collections.ConfigDict) -> None:
-    """Only the speed counts."""
+    """Compares speeds only."""
     sensitive(config)
     config.model.version, config.eval.flag = "speed", 0.3
 

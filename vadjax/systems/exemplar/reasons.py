@@ -1,4 +1,4 @@
-"""Why a volume scores high: its attributes beside those of the nearest exemplar (spec eval §8)."""
+"""Reasons for scores: a volume's attributes beside its nearest exemplar's (spec eval §8)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from vadjax.systems.exemplar.model import Model, from_bytes
 from vadjax.systems.exemplar.scoring import VolumeScores
 
 COMPONENTS = ("appearance", "angle", "speed", "background")  # of the terms, in their order
-COMPASS = (
+COMPASS = (  # names of the directions of bins 0 to 11 (spec §8.2)
     "right",
     "down-right",
     "down",
@@ -25,12 +25,12 @@ COMPASS = (
     "right",
 )
 PRESENT = 0.5  # probability from which a class is named
-ALSO = 0.5  # share of the largest term from which another one is named too
+ALSO = 0.5  # share of the largest term from which another term is named too
 NO_MOTION = "no motion was ever seen here"
 
 
 def attributes(features: Features, at: tuple, classes: Sequence[str], still: float | None) -> dict:
-    """What a person can read off a volume.
+    """The readable attributes of a volume (spec §8.2).
 
     Args:
       features: of volumes.
@@ -39,12 +39,13 @@ def attributes(features: Features, at: tuple, classes: Sequence[str], still: flo
       still: share of still pixels from which a volume stands still; None is 1.
 
     Returns:
-      classes [names, by falling probability], probability {name: 0 to 1}, direction (None if it
-      stands still), speed in pixels a frame, moving in percent of the pixels, directions [12] in
-      shares of the moving pixels.
+      A dict: `classes`, names by falling probability; `probability`, name → 0 to 1; `direction`,
+      None if the volume stands still; `speed`, pixels a frame; `moving`, percent of the pixels;
+      `directions` [12], shares of the moving pixels.
     """
     probability = dict(zip(classes, features.app_prob[at].tolist(), strict=True))
     present = {name: value for name, value in probability.items() if value >= PRESENT}
+    # speed = Σ_b ang_b mag_b; the main direction is the largest bin.
     ang, bkg = features.ang[at], float(features.bkg[at][0])
     moves = bkg < (1.0 if still is None else still) and bool(ang.any())
     return {
@@ -58,13 +59,13 @@ def attributes(features: Features, at: tuple, classes: Sequence[str], still: flo
 
 
 def dominant(terms: np.ndarray, never_moved: bool) -> tuple[str, list[str]]:
-    """The component that says why, and all that are nearly as large.
+    """The component with the largest term, and all that are nearly as large (spec §8.1).
 
     Args:
       terms: appearance, angle, speed, background, [4].
-      never_moved: every exemplar of the region stands still and the volume moves. Direction and
-        speed of something that moves differ from those of nothing only because it moves, so what
-        they add is said by `background`.
+      never_moved: whether the volume moves and every exemplar of its region stands still. Direction
+        and speed then differ only because the volume moves at all, so that their terms are added to
+        that of `background`.
 
     Returns:
       Name of the largest term, and of every one at least half as large, in falling order.
@@ -77,7 +78,12 @@ def dominant(terms: np.ndarray, never_moved: bool) -> tuple[str, list[str]]:
 
 
 def describe(one: dict, classes: bool) -> str:
-    """Attributes as text: "person, moving left at 0.6 px/frame, 12% of pixels moving"."""
+    """Attributes as text: "person, moving left at 0.6 px/frame, 12% of pixels moving".
+
+    Args:
+      one: the attributes of a volume.
+      classes: whether classes are known, and are to be named.
+    """
     what = [", ".join(one["classes"]) or "unknown object"] if classes else []
     if one["direction"] is None:
         what.append("not moving")
@@ -93,8 +99,9 @@ class Explainer:
     Args:
       model: of the scene.
       grid: of the volumes.
-      still: `motion.still_threshold`.
-      neighbours: `model.neighbours`: the regions that share their exemplars.
+      still: `motion.still_threshold` of the config.
+      neighbours: `model.neighbours` of the config: a region also has the exemplars of regions up to
+        that number of rows and columns away.
     """
 
     def __init__(self, model: Model, grid: Grid, still: float | None, neighbours: int = 0):
@@ -105,6 +112,7 @@ class Explainer:
 
     def _stationary(self, neighbours: int) -> np.ndarray:
         """Whether all exemplars that count for a region stand still, bool [R]."""
+        # Regions where any exemplar moves, then those with such a region within `neighbours`.
         limit = 1.0 if self.still is None else self.still
         rows, columns = len(self.grid.rows), len(self.grid.columns)
         least = np.minimum.reduceat(self.model.bkg[:, 0], self.model.offsets[:-1])
@@ -119,6 +127,7 @@ class Explainer:
 
     def reason(self, features: Features, scores: VolumeScores, time: int, region: int) -> dict:
         """Why a volume has its score, as a dict that JSON can hold."""
+        # The volume beside its nearest exemplar, and the component that tells them apart.
         exemplar = int(scores.nearest[time, region])
         terms = scores.terms[time, region].astype(np.float64)
         here = attributes(features, (time, region), self.classes, self.still)
@@ -127,7 +136,8 @@ class Explainer:
         first = int(features.t_start[time])
         row, column = divmod(region, len(self.grid.columns))
         why, also = dominant(terms, never)
-        found = {
+        # The fields of spec §8.3, and their text.
+        reason = {
             "frame": first + self.grid.window[0] // 2,
             "frames": [first, first + self.grid.window[0]],
             "region": [row, column],
@@ -140,9 +150,10 @@ class Explainer:
             "here": here,
             "normal": normal | self._origin(exemplar),
         }
-        return {"text": self._text(found), **found}
+        return {"text": self._text(reason), **reason}
 
     def _origin(self, exemplar: int) -> dict:
+        """Where an exemplar comes from: region, box, training video and frames; and its count."""
         first = int(self.model.source_t[exemplar])
         region = int(np.searchsorted(self.model.offsets, exemplar, side="right")) - 1
         return {
@@ -153,15 +164,16 @@ class Explainer:
             "frames": [first, first + self.grid.window[0]],
         }
 
-    def _text(self, found: dict) -> str:
+    def _text(self, reason: dict) -> str:
         """The sentence of spec §8.3; frames are named by their first and last number."""
-        normal, classes = found["normal"], bool(self.classes)
-        box = ",".join(map(str, found["box"]))
+        # Classes are named only if there is an appearance network.
+        normal, classes = reason["normal"], bool(self.classes)
+        box = ",".join(map(str, reason["box"]))
         text = (
-            f"frame {found['frame']}, region ({found['region'][0]},{found['region'][1]}) "
-            f"[{box}], score {found['score']:.2f}: unusual {found['dominant']}. "
-            f"Here: {describe(found['here'], classes)}. "
+            f"frame {reason['frame']}, region ({reason['region'][0]},{reason['region'][1]}) "
+            f"[{box}], score {reason['score']:.2f}: unusual {reason['dominant']}. "
+            f"Here: {describe(reason['here'], classes)}. "
             f"Closest normal: {describe(normal, classes)} (seen {normal['count']} times; training "
             f"{normal['sequence']}, frames {normal['frames'][0]}-{normal['frames'][1] - 1})."
         )
-        return f"{text} {NO_MOTION.capitalize()}." if found["never_moved"] else text
+        return f"{text} {NO_MOTION.capitalize()}." if reason["never_moved"] else text

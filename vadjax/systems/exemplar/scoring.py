@@ -10,8 +10,8 @@ from vadjax.data.video.grid import Grid
 from vadjax.ops import distance
 from vadjax.ops.distance import Metric
 
-TIMES = 64  # videos are padded to multiples of so many volumes in time
-ALIKE = 2.0**-20  # equal distances may come out so far apart, relatively, of batches in float32
+TIMES = 64  # videos are padded to multiples of this number of volumes in time
+ALIKE = 2.0**-20  # largest relative difference of equal distances between batches in float32
 
 
 class VolumeScores(NamedTuple):
@@ -19,7 +19,7 @@ class VolumeScores(NamedTuple):
 
     Attributes:
       score: distance to the nearest exemplar, float32 [n_t, R].
-      nearest: which, counted in the model, int64 [n_t, R].
+      nearest: number of that exemplar in the model, int64 [n_t, R].
       terms: the parts of the distance, app, ang, mag, bkg, float32 [n_t, R, 4].
     """
 
@@ -37,82 +37,89 @@ def score(
     neighbours: int = 0,
     sharding: NamedSharding | None = None,
 ) -> VolumeScores:
-    """Nearest exemplar of every volume, of its own region or also of those around it.
+    """Nearest exemplar of every volume, in its own region or also in those around it.
 
     Args:
       rows: compared numbers of the volumes, float32 [n_t, R, D].
-      exemplars: those of the model, float32 [total, D].
+      exemplars: compared numbers of the model's exemplars, float32 [total, D].
       offsets: int [R + 1].
       metric: the distance.
-      columns: of the grid.
-      neighbours: the exemplars of regions up to so many rows and columns away count too; of equal
-        distances (to a millionth) those of the own region win.
+      columns: number of columns of the grid.
+      neighbours: the exemplars of regions up to this number of rows and columns away count too; of
+        equal distances (to a millionth) the volume's own region wins.
       sharding: regions over devices; None is one device.
     """
     n_t, regions, _ = rows.shape
     padded = -(-n_t // TIMES) * TIMES  # few lengths are ever compiled
     x = np.ascontiguousarray(rows[np.minimum(np.arange(padded), n_t - 1)].swapaxes(0, 1))
+    # The nearest so far: of the volume's own region first, then of the regions around it.
     best = np.full((regions, padded), np.inf, np.float32)
     nearest = np.zeros((regions, padded), np.int64)
     terms = np.zeros((regions, padded, len(metric.sizes)), np.float32)
-    for own, other in _shifts(regions // columns, columns, neighbours):
-        found = _of_regions(x[own], exemplars, offsets, other, metric, sharding)
-        nearer = found.score < best[own] * np.float32(1 - ALIKE)
-        best[own] = np.where(nearer, found.score, best[own])
-        there = offsets[other][:, None] + found.index
-        nearest[own] = np.where(nearer, there, nearest[own])
-        terms[own] = np.where(nearer[..., None], found.terms, terms[own])
+    for here, other in _shifts(regions // columns, columns, neighbours):
+        candidates = _of_regions(x[here], exemplars, offsets, other, metric, sharding)
+        nearer = candidates.score < best[here] * np.float32(1 - ALIKE)
+        best[here] = np.where(nearer, candidates.score, best[here])
+        numbers = offsets[other][:, None] + candidates.index
+        nearest[here] = np.where(nearer, numbers, nearest[here])
+        terms[here] = np.where(nearer[..., None], candidates.terms, terms[here])
     return VolumeScores(*(a[:, :n_t].swapaxes(0, 1) for a in (best, nearest, terms)))
 
 
 def _of_regions(x, exemplars, offsets, regions, metric, sharding) -> distance.Nearest:
-    """Nearest exemplar of each row of `x` among those of the region of the same rank."""
+    """Nearest exemplars of x [n, M, D] in `regions` [n]: row i of x is compared with region i."""
     counts = np.diff(offsets)[regions]
     starts = np.concatenate([[0], np.cumsum(counts)])
-    at = np.arange(starts[-1]) + np.repeat(offsets[regions] - starts[:-1], counts)
-    return distance.nearest(x, exemplars[at], starts, metric, sharding=sharding)
+    rows = np.arange(starts[-1]) + np.repeat(offsets[regions] - starts[:-1], counts)
+    return distance.nearest(x, exemplars[rows], starts, metric, sharding=sharding)
 
 
 def _shifts(rows: int, columns: int, reach: int):
-    """Pairs of arrays: regions, and the region that lies by one step further; the own one first."""
+    """Yields pairs of arrays: regions, and the regions at one fixed step (rows, columns) from them.
+
+    The steps are at most `reach` rows and columns, the shortest first; step (0, 0) is the regions
+    themselves.
+    """
     row, column = np.divmod(np.arange(rows * columns), columns)
     steps = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
     for y, x in sorted(steps, key=lambda step: (max(map(abs, step)), step)):
         inside = (0 <= row + y) & (row + y < rows) & (0 <= column + x) & (column + x < columns)
-        own = np.flatnonzero(inside)
-        if len(own):
-            yield own, own + y * columns + x
+        here = np.flatnonzero(inside)
+        if len(here):
+            yield here, here + y * columns + x
 
 
 def cells(by_frame: np.ndarray, grid: Grid, rule: str = "max") -> np.ndarray:
-    """Scores of regions → maps of cells of one size, the same as the maps of pixels.
+    """Scores of regions → maps of equal cells, with the same values as the maps of pixels.
 
     Every edge of a region is the edge of a cell, so that all pixels of a cell have one score.
 
     Args:
-      by_frame: float32 [frames, rows, columns], as `maps.frame_scores` makes them by that rule.
-      grid: where the regions are.
+      by_frame: float32 [frames, rows, columns], from `maps.frame_scores` with the same rule.
+      grid: of the regions.
       rule: `"max"` or `"mean"` of the regions that cover a pixel.
 
     Returns:
       float32 [frames, h, w]; the h × w cells cover the frame evenly.
     """
+    # Sides of a cell: the largest that divide all places, the frame and the windows.
     frames = len(by_frame)
     (height, width), (_, h, w) = grid.frame_size, grid.window
     y, x = (
         int(np.gcd.reduce([*starts, size, length]))
         for starts, size, length in ((grid.rows, h, height), (grid.columns, w, width))
     )
+    # Maximum or sum over the regions, and the number of regions that cover each cell.
     join = np.maximum if rule == "max" else np.add
-    found = np.zeros((frames, height // y, width // x), np.float32)
-    cover = np.zeros(found.shape[1:], np.float32)
+    heat = np.zeros((frames, height // y, width // x), np.float32)
+    cover = np.zeros(heat.shape[1:], np.float32)
     for row, top in enumerate(grid.rows // y):
         for column, left in enumerate(grid.columns // x):
-            at = slice(top, top + h // y), slice(left, left + w // x)
-            part = found[:, *at]
+            box = slice(top, top + h // y), slice(left, left + w // x)
+            part = heat[:, *box]
             join(part, by_frame[:, row, column, None, None], out=part)
-            cover[at] += 1
-    return found if rule == "max" else found / np.maximum(cover, 1)
+            cover[box] += 1
+    return heat if rule == "max" else heat / np.maximum(cover, 1)
 
 
 def smooth(frame_scores: np.ndarray, sigma: float) -> np.ndarray:

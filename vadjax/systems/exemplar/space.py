@@ -1,12 +1,12 @@
-"""The space in which volumes are compared: which numbers of a volume, and their scales (§3.2, §5).
+"""The numbers of volumes that are compared, and their scales (spec eval §3.2, §5).
 
-`model.version` says which components count (`distance.VERSIONS`), `model.motion_feature` which
-numbers the motion components are:
+`model.version` chooses the components that count (`distance.VERSIONS`), `model.motion_feature` the
+numbers of the motion components:
 
 outputs      ang, mag and bkg as they are: 12 + 12 + 1 numbers
 robust       ang as shares of all pixels, not of the few that may move; robust speeds (those that
              `model.speeds` names) in place of mag; bkg
-penultimate  the last layers but one of the three motion networks, 128 numbers each
+penultimate  the penultimate layers of the three motion networks, 128 numbers each
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ from vadjax.ops.flow import SPEEDS
 from vadjax.systems.exemplar.features import Features
 
 MOTION_FEATURES = ("outputs", "robust", "penultimate")
-HIDDEN = 128  # of each motion network
+HIDDEN = 128  # width of a motion network's penultimate layer
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Which numbers are compared.
+    """The numbers that are compared.
 
     Attributes:
       version: one of `distance.VERSIONS`.
@@ -39,11 +39,12 @@ class Space:
 
     @classmethod
     def of(cls, config: ml_collections.ConfigDict) -> "Space":
-        """As the section `model` of a config has it.
+        """The space of the section `model` of a config.
 
         Raises:
-          ValueError: a field that is none of the known ones, or does not fit another one.
+          ValueError: a field has an unknown value, or one that does not fit another field.
         """
+        # Each field by itself.
         model = config.model
         expect_one_of("model.version", model.version, VERSIONS)
         expect_one_of("model.motion_feature", model.motion_feature, MOTION_FEATURES)
@@ -51,6 +52,8 @@ class Space:
             raise ValueError(f"model.speeds is (); expected some of {', '.join(SPEEDS)}")
         for speed in model.speeds:
             expect_one_of("model.speeds", speed, SPEEDS)
+        # Fields that need another one: robust speeds come from flow, penultimate layers from
+        # networks, appearance from a network of its own.
         needs = {"robust": "flow", "penultimate": "networks"}.get(model.motion_feature)
         if needs and config.motion.source != needs:
             raise ValueError(
@@ -65,7 +68,7 @@ class Space:
         return cls(model.version, model.motion_feature, tuple(model.speeds))
 
     def settings(self) -> dict:
-        """As the meta of stage files has it."""
+        """The fields for `meta` of the stage files."""
         settings = {"version": self.version, "motion_feature": self.motion_feature}
         return settings | ({"speeds": self.speeds} if self.motion_feature == "robust" else {})
 
@@ -75,6 +78,7 @@ class Space:
         Args:
           features: of any leading axes.
         """
+        # F = [app, ang, mag, bkg] or one of the alternatives (spec §3.2, "Feature vector").
         if self.motion_feature == "penultimate":
             motion = [features.hidden]
         elif self.motion_feature == "robust":
@@ -85,14 +89,14 @@ class Space:
         return np.concatenate([self._appearance(features), *motion], -1, dtype=np.float32)
 
     def sizes(self, features: Features) -> tuple[int, int, int, int]:
-        """How many numbers app, ang, mag and bkg have."""
+        """Number of compared numbers of app, ang, mag and bkg."""
         app = self._appearance(features).shape[-1]
         if self.motion_feature == "penultimate":
             return app, HIDDEN, HIDDEN, HIDDEN
         return app, 12, len(self.speeds) if self.motion_feature == "robust" else 12, 1
 
     def _appearance(self, features: Features) -> np.ndarray:
-        """One zero where there is no appearance network: the component is there but empty."""
+        """The appearance features; a single zero if there is no appearance network."""
         if features.app.shape[-1]:
             return features.app
         return np.zeros((*features.bkg.shape[:-1], 1), np.float32)
@@ -104,9 +108,9 @@ class Space:
           rows: float32 [volumes, D] of all regions together.
           sizes: of the components.
         """
-        found = largest_distances(rows, sizes, len(rows)).astype(np.float32)
-        return np.where(found > 0, found, np.float32(1))
+        largest = largest_distances(rows, sizes, len(rows)).astype(np.float32)
+        return np.where(largest > 0, largest, np.float32(1))
 
     def metric(self, sizes: tuple[int, ...], scales: np.ndarray) -> Metric:
-        """The distance with those scales."""
+        """The distance of the version with these sizes and scales."""
         return Metric.version(self.version, sizes, tuple(float(z) for z in scales))

@@ -1,6 +1,6 @@
 """EVAL as a system: normal video in, exemplars of every region out, and scores with reasons.
 
-`init` walks stages 1 and 2, `score` stages 1 and 3 of each video (`stages.py`).
+`init` runs stages 1 and 2, `score` runs stages 1 and 3 for each video (`stages.py`).
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ State = dict[str, Model]  # of every camera
 
 
 class System(system.System):
-    """EVAL (spec eval); `vadjax.system.System` tells what each method is for."""
+    """EVAL (spec eval); `vadjax.system.System` explains the methods."""
 
     kind = clips.KIND
 
@@ -39,49 +39,53 @@ class System(system.System):
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
         """The exemplars of the training videos of every camera."""
-        del rng  # nothing is random but the draw for Z, which has the config's seed
+        del rng  # only the draw for Z is random, and it uses the config's seed
         columns = len(self.method.grid(data).columns)
         for camera in self.cameras(data, TRAIN):
             self.stages(camera).share(data)
         with self.cache.first_then_others("exemplars"):
-            found = {name: self.stages(name).merge(data) for name in self.cameras(data, TRAIN)}
-        for camera, model in found.items():
+            models = {name: self.stages(name).merge(data) for name in self.cameras(data, TRAIN)}
+        for camera, model in models.items():
             print(f"Exemplars of {camera}:\n{describe(model.offsets, columns)}")
-        return {camera: model.state() for camera, model in found.items()}
+        return {camera: model.state() for camera, model in models.items()}
 
     def abstract_state(self, description: Description) -> State:
-        """Shapes of the exemplars, which depend on the training videos: of the run's files.
+        """Shapes of the exemplars, from the run's files: they depend on the training videos.
 
         Raises:
           FileNotFoundError: the run has no merged exemplars.
-          ValueError: they are of another geometry, version or threshold.
+          ValueError: they have another geometry, version or threshold.
         """
-        found = {
+        state = {
             camera: self.stages(camera).read_model(description).state() for camera in self._learnt()
         }
-        return jax.eval_shape(lambda: found)
+        return jax.eval_shape(lambda: state)
 
     def videos(self, data: Dataset, split: str) -> Videos:
         """The videos of the split."""
         return Videos(data, split)
 
     def score(self, state: State, videos: Sequence[Video]) -> Iterator[Scores]:
-        """Scores of each video, with a map, and reasons for what scores `eval.flag` or more.
+        """Scores of each video, with a map, and reasons for volumes that score `eval.flag` or more.
 
         Raises:
-          ValueError: a video of a camera that the exemplars are not of.
+          ValueError: a video of a camera without exemplars.
         """
-        data, models = videos[0].data, {name: Model.of(own) for name, own in state.items()}
+        data, models = videos[0].data, {name: Model.of(part) for name, part in state.items()}
         split = videos[0].split
-        of_video = {
-            video.name: camera for camera, own in self.cameras(data, split).items() for video in own
+        camera_of_video = {
+            video.name: camera
+            for camera, of_camera in self.cameras(data, split).items()
+            for video in of_camera
         }
-        owned = self.cache.owns(data)
-        make = self.stages if owned else self._elsewhere
+        # Another dataset than the run's leaves the run's files alone, and has no training videos
+        # to show beside the reasons.
+        is_own = self.cache.owns(data)
+        make = self.stages if is_own else self._elsewhere
         stages = {name: make(name) for name in models}
-        training = _training(data) if owned else {}  # else not those of the exemplars
+        training = _training(data) if is_own else {}
         for video in videos:
-            camera = of_video[video.name]
+            camera = camera_of_video[video.name]
             _check_camera(video.name, camera, models)
             yield self._score(video, stages[camera], models[camera], data, training)
 
@@ -105,24 +109,27 @@ class System(system.System):
         yield from stream.parts(name, frames, self.method, model, places, live, first)
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
-        """Smoothed over time."""
+        """The frame scores smoothed over time."""
         del state
         smoothed = scoring.smooth(scores.frame_scores, self.config.eval.sigma)
         return dataclasses.replace(scores, frame_scores=smoothed)
 
     def _score(self, video: Video, stages: Stages, model: Model, data: Dataset, training) -> Scores:
+        """Scores of a video, with map, reasons and the frames of the strongest ones."""
+        # Volumes → regions of every frame → cells of the map → frames (spec §7).
         config, places = self.config, self.method.extractor.grid(video.size)
-        found, own = stages.scores(video, data, model), stages.features(video, data)
+        scores, features = stages.scores(video, data, model), stages.features(video, data)
         by_frame = maps.frame_scores(
-            on_grid(found.score, places),
-            own.t_start,
+            on_grid(scores.score, places),
+            features.t_start,
             places.window[0],
             video.num_frames,
             config.eval.map_rule,
         )
         heat = scoring.cells(by_frame, places, config.eval.map_rule)
+        # Reasons of the flagged volumes (spec §8).
         explainer = Explainer(model, places, config.motion.still_threshold, config.model.neighbours)
-        reasons = tuple(explainer.of(own, found, config.eval.flag))
+        reasons = tuple(explainer.of(features, scores, config.eval.flag))
         return Scores(
             video.name,
             scoring.smooth(heat.max((1, 2)), config.eval.sigma),
@@ -141,7 +148,7 @@ class System(system.System):
         return Stages(self.config, self.cache, camera, self.method)
 
     def _elsewhere(self, camera: str) -> Stages:
-        """The stages of a camera for another dataset than the run's, whose files stay untouched."""
+        """The stages of a camera for another dataset than the run's, in a temporary folder."""
         config = self.config.copy_and_resolve_references()
         config.features.dir = ""
         return Stages(config, Cache(), camera, self.method)
@@ -150,13 +157,13 @@ class System(system.System):
         """The cameras that the run has exemplars of."""
         if self.config.data.cameras == "one":
             return [ONE]
-        found = self.stages(ONE).files.merged_cameras()
-        if not found:
+        names = self.stages(ONE).files.merged_cameras()
+        if not names:
             raise FileNotFoundError(
                 f"{self.cache.folder}: no merged exemplars of any camera; run: "
                 "python -m vadjax.systems.exemplar merge --config=… --workdir=…"
             )
-        return found
+        return names
 
 
 def _check_camera(video: str, camera: str, models: Mapping) -> None:
@@ -169,5 +176,5 @@ def _check_camera(video: str, camera: str, models: Mapping) -> None:
 
 
 def _training(data: Dataset) -> dict[str, Video]:
-    """Training videos by name; none where the dataset has no such split."""
+    """Training videos by name; {} if the dataset has no such split."""
     return {video.name: video for video in Videos(data, TRAIN)} if TRAIN in data.splits else {}

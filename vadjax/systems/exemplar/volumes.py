@@ -1,4 +1,4 @@
-"""Cutting a video into the volumes of a grid, and what moves in each (spec eval §2, §3.2)."""
+"""Cutting a video into the volumes of a grid, and the motion in each (spec eval §2, §3.2)."""
 
 import collections
 import itertools
@@ -69,13 +69,14 @@ def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:
 
     Args:
       frames: [n, H, W, ...], any number of frames.
-      grid: where they are.
+      grid: of the volumes.
 
     Returns:
       [R, n, h, w, ...], a copy.
     """
     windows = sliding_window_view(frames, grid.window[1:], axis=(1, 2))  # [n, y, x, ..., h, w]
     windows = windows[:, grid.rows[:, None], grid.columns[None]]
+    # The axes h and w go behind n, then the regions become the first axis.
     n, rows, columns, *rest = windows.shape
     windows = np.moveaxis(windows, (-2, -1), (3, 4))
     return np.moveaxis(windows.reshape(n, rows * columns, *windows.shape[3:]), 0, 1)
@@ -94,11 +95,11 @@ class FlowMotion(NamedTuple):
 
 
 def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
-    """What moves in the volumes of a slab, the same as `flow.targets` of each.
+    """Motion of the volumes of a slab, with the same values as `flow.targets` of each.
 
     Args:
       found: flow [t - 1, H, W, 2].
-      grid: where the volumes are.
+      grid: of the volumes.
       tau: pixels a frame from which a pixel counts as moving.
     """
     pixels = len(found) * grid.window[1] * grid.window[2]
@@ -110,11 +111,12 @@ def motion(found: np.ndarray, grid: Grid, tau: float) -> FlowMotion:
 
 
 def gate(motion: Motion, still_threshold: float | None) -> Motion:
-    """Direction and speed 0 where at least that share stands still (spec §3.2, "Gating").
+    """Sets direction and speed to 0 in volumes that stand still (spec §3.2, "Gating").
 
     Args:
       motion: ang [..., 12], mag [..., 12], bkg [...].
-      still_threshold: share of the pixels, 0 to 1; None leaves all as it is.
+      still_threshold: share of still pixels, 0 to 1, from which a volume stands still; None leaves
+        all volumes as they are.
     """
     if still_threshold is None:
         return motion

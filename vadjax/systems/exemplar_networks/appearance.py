@@ -1,4 +1,4 @@
-"""Training of the appearance network: several classes at once (spec eval §3.1)."""
+"""Training of the appearance network as a classifier of several labels (spec eval §3.1)."""
 
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ from vadjax.scores.figures import Figure
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import labels_loss
 
-GREY_SHARE = 0.4  # of the training images lose their colour: surveillance video may have none
-JITTER = 0.15  # of contrast (a factor) and of brightness (of the range)
-LUMA = (0.299, 0.587, 0.114)
+GREY_SHARE = 0.4  # share of training images made grey: surveillance video may have no colour
+JITTER = 0.15  # largest change of contrast (a factor) and of brightness (a share of the range)
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B in a grey value
 
 
 class AppearanceTraining:
@@ -36,7 +36,7 @@ class AppearanceTraining:
     kind = images.KIND
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
-        del cache  # nothing is kept
+        del cache  # nothing is kept between runs
         model = config.model
         expect_one_of("model.architecture", model.architecture, ARCHITECTURES)
         if model.size < 32:
@@ -59,34 +59,36 @@ class AppearanceTraining:
         return loader.batches(order, self.config.train.batch, shard, partial(images.batch, source))
 
     def variables(self, rng: jax.Array) -> dict:
-        """First parameters and statistics; the trunk's are those of `model.weights`, if named."""
-        found = jax.jit(self.net.init)(rng, jnp.zeros((1, self.size, self.size, 3)))
+        """Initial parameters and statistics; the trunk's come from `model.weights`, if set."""
+        variables = jax.jit(self.net.init)(rng, jnp.zeros((1, self.size, self.size, 3)))
+        # Published weights replace the trunk; the head stays untrained.
         if self.config.model.weights:
             trunk, unused = read_resnext50(self.config.model.weights)
             print(f"{self.config.model.weights}: not used: {', '.join(unused) or 'nothing'}")
             trunk = jax.tree.map(jnp.asarray, trunk)
-            found = {
+            variables = {
                 name: {**part, "trunk": trunk[name]} if name in trunk else part
-                for name, part in found.items()
+                for name, part in variables.items()
             }
-        return found
+        return variables
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
-        """Loss of a batch; beside it no terms, and the new statistics."""
+        """Loss of a batch; an empty dict of terms, and the new batch statistics."""
         x = resize(batch["image"], self.size, at_least_float32(self.net.dtype))
         x = normalise(augment(x, rng))
         (_, logits), new = self.net.apply(variables, x, True, mutable=["batch_stats"])
         return labels_loss(logits, batch["labels"]), ({}, new["batch_stats"])
 
     def figures(self, variables: dict, data: Dataset) -> dict[str, float]:
-        """Figures on the split "test", in colour and without."""
+        """Figures on the split "test", with and without colour."""
         source = images.open_split(data, "test", self.classes)
         size = self.config.eval.batch
         count = min(len(source), self.config.eval.images)
-        numbers = np.resize(np.arange(count), -(-count // size) * size)  # full batches
+        # Batches of one size: the last one is filled up with images that do not count.
+        numbers = np.resize(np.arange(count), -(-count // size) * size)
         colour, grey, truth = [], [], []
-        for some in numbers.reshape(-1, size):
-            batch = images.batch(source, some)
+        for chosen in numbers.reshape(-1, size):
+            batch = images.batch(source, chosen)
             truth.append(batch["labels"])
             colour.append(self._apply(variables, batch["image"]))
             grey.append(self._apply(variables, without_colour(batch["image"])))
@@ -94,18 +96,23 @@ class AppearanceTraining:
 
 
 def augment(x: jax.Array, rng: jax.Array) -> jax.Array:
-    """Random mirror image, loss of colour, contrast and brightness, of each image alone.
+    """Random mirroring, loss of colour, contrast and brightness, drawn for each image separately.
 
     Args:
       x: RGB float [B, S, S, 3] in 0 … 255.
       rng: key.
+
+    Returns:
+      The same shape and range.
     """
+    # Mirror half of the images, and make a share of them grey.
     keys = jax.random.split(rng, 4)
     rows = (len(x), 1, 1, 1)
     half, grey_share = np.float32([0.5, GREY_SHARE])  # drawn in float32, whatever x is
     x = jnp.where(jax.random.bernoulli(keys[0], half, rows), x[:, :, ::-1], x)
     grey = jnp.broadcast_to((x * jnp.array(LUMA, x.dtype)).sum(-1, keepdims=True), x.shape)
     x = jnp.where(jax.random.bernoulli(keys[1], grey_share, rows), grey, x)
+    # Contrast around the middle grey, then brightness.
     contrast, light = (
         jax.random.uniform(key, rows, np.float32, -JITTER, JITTER) for key in keys[2:]
     )
@@ -123,19 +130,20 @@ def compare(
 ) -> dict[str, float]:
     """Mean average precision, and accuracy of each class at probability 0.5.
 
-    The baseline of a precision is the share of images that show the class, and of an accuracy to
-    answer always yes or always no, whichever is right more often.
+    The baseline of a precision is the share of images that show the class. The baseline of an
+    accuracy is the constant answer, yes or no, that is right more often.
 
     Args:
       colour: probabilities of the images [n, classes].
       grey: the same without colour.
       truth: 0 or 1 [n, classes].
-      classes: names; those that no image shows have no average precision.
+      classes: names of the classes; those that no image shows have no average precision.
     """
+    # Mean over the classes that any image shows, and the baseline, the mean share of images.
     shown = [c for c in range(len(classes)) if truth[:, c].any()]
 
-    def mean_precision(found: np.ndarray) -> float:
-        each = [average_precision_score(truth[:, c], found[:, c]) for c in shown]
+    def mean_precision(probabilities: np.ndarray) -> float:
+        each = [average_precision_score(truth[:, c], probabilities[:, c]) for c in shown]
         return float(np.mean(each)) if each else float("nan")
 
     share = truth.mean(0)
@@ -147,9 +155,9 @@ def compare(
             share[shown].mean() if shown else float("nan"), "the same of a guess"
         ),
     }
-    right = ((colour >= 0.5) == (truth >= 0.5)).mean(0)
+    accuracy = ((colour >= 0.5) == (truth >= 0.5)).mean(0)
     for c, name in enumerate(classes):
-        figures[f"accuracy_{name}"] = Figure(right[c], f"Accuracy: is there a {name} or not")
+        figures[f"accuracy_{name}"] = Figure(accuracy[c], f"Accuracy: is there a {name} or not")
         constant = max(share[c], 1 - share[c])
         figures[f"accuracy_{name}_baseline"] = Figure(constant, "the same of a constant answer")
     return figures

@@ -7,11 +7,11 @@ import optax
 from vadjax.backbones.motion import Raw
 from vadjax.ops.flow import Motion
 
-UNIFORM = 0.05  # weight of every direction's speed, whether something moves that way or not
+UNIFORM = 0.05  # least weight of a direction's speed, whether anything moves that way or not
 
 
 def labels_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Binary cross-entropy of several classes at once, the mean over images and classes.
+    """Binary cross-entropy of every class, the mean over images and classes.
 
     Args:
       logits: [B, classes].
@@ -21,7 +21,7 @@ def labels_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def motion_losses(raw: Raw, target: Motion) -> dict[str, jax.Array]:
-    """The losses of the three motion networks, by their names.
+    """The losses of the three motion networks, by their names (spec eval §3.2).
 
     `ang`  cross-entropy with the shares as soft labels, mean over the volumes where anything moves
     `mag`  `Σ_b (ang_b + 0.05) |speed_b - mag_b|`, mean over the volumes

@@ -1,4 +1,4 @@
-"""Training of the motion networks on what optical flow measures (spec eval §3.2)."""
+"""Training of the motion networks, with targets from optical flow (spec eval §3.2)."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from vadjax.scores.figures import Figure
 from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.exemplar_networks.loss import motion_losses
 
-LABELS = {  # of the figures
+LABELS = {  # labels of the figures
     "volumes": "Volumes that were measured",
     "moving": "of which move",
     "direction": "Main direction right, share of the moving volumes",
@@ -32,9 +32,9 @@ LABELS = {  # of the figures
     "still_error": "Mean error of the share of still pixels",
     "still_error_baseline": "the same of the mean share",
 }
-FLIP_X = (5 - np.arange(BINS, dtype=np.int32)) % BINS  # the direction that bin b turns into
+FLIP_X = (5 - np.arange(BINS, dtype=np.int32)) % BINS  # bin of direction b in a mirrored volume
 FLIP_Y = (11 - np.arange(BINS, dtype=np.int32)) % BINS
-JITTER = 0.2  # of contrast (a factor) and of brightness (of half the range)
+JITTER = 0.2  # largest change of contrast (a factor) and of brightness (a share of half the range)
 
 
 class MotionTraining:
@@ -69,7 +69,7 @@ class MotionTraining:
         )
 
     def open(self, data: Dataset) -> Volumes:
-        """The volumes of the training split; their optical flow is computed once a workdir."""
+        """The volumes of the training split; their optical flow is computed once per workdir."""
         if self._volumes is None:
             config, model = self.config, self.config.model
             self._volumes = Volumes(
@@ -85,10 +85,10 @@ class MotionTraining:
         return self._volumes
 
     def _trained(self, volumes: Volumes) -> int:
-        """Number of volumes to train on: those before the videos that are held out.
+        """Number of volumes to train on: those of the videos before the held-out ones.
 
         Raises:
-          ValueError: none would be left, or none be held out.
+          ValueError: no video would be left, or none would be held out.
         """
         videos, held_out = len(volumes.frames.entries), self.config.eval.held_out
         if not 0 < held_out < videos:
@@ -99,12 +99,12 @@ class MotionTraining:
         return volumes.before(videos - held_out)
 
     def variables(self, rng: jax.Array) -> dict:
-        """First parameters and statistics."""
+        """Initial parameters and statistics."""
         frames = self.config.model.window[0]
         return jax.jit(self.net.init)(rng, jnp.zeros((1, frames, self.size, self.size, 3)))
 
     def loss(self, variables: dict, batch: dict, rng: jax.Array) -> tuple[jax.Array, Any]:
-        """Sum of the three losses; beside it their values, and the new statistics."""
+        """Sum of the three losses; their values, and the new batch statistics."""
         volumes = prepare(batch["volume"], self.size, at_least_float32(self.net.dtype))
         volumes, target = augment(volumes, _targets(batch), rng)
         (raw, _), new = self.net.apply(variables, volumes, True, mutable=["batch_stats"])
@@ -112,7 +112,8 @@ class MotionTraining:
         return sum(losses.values()), (losses, new["batch_stats"])
 
     def figures(self, variables: dict, data: Dataset) -> dict[str, float]:
-        """Errors on volumes of the held-out videos, each with that of predicting the mean."""
+        """Errors on volumes of the held-out videos, each beside that of a constant prediction."""
+        # At most `eval.volumes` volumes of the held-out videos, drawn with the config's seed.
         volumes = self.open(data)
         first = self._trained(volumes)
         numbers = np.arange(first, len(volumes))
@@ -120,14 +121,15 @@ class MotionTraining:
             rng = np.random.default_rng(self.config.seed)
             numbers = np.sort(rng.choice(numbers, self.config.eval.volumes, replace=False))
         size, count = self.config.eval.batch, len(numbers)
-        numbers = np.resize(numbers, -(-count // size) * size)  # full batches
-        found, truth = [], []
-        for some in numbers.reshape(-1, size):
-            batch = volumes.batch(some)
+        # Predictions in full batches; `_join` drops the repeated volumes of the last one.
+        numbers = np.resize(numbers, -(-count // size) * size)
+        predictions, truth = [], []
+        for chosen in numbers.reshape(-1, size):
+            batch = volumes.batch(chosen)
             truth.append(_targets(batch))
-            found.append(jax.device_get(self._apply(variables, batch["volume"])))
-        known = _rows(volumes.targets[:first])
-        return compare(_join(found, count), _join(truth, count), known)
+            predictions.append(jax.device_get(self._apply(variables, batch["volume"])))
+        training = _rows(volumes.targets[:first])
+        return compare(_join(predictions, count), _join(truth, count), training)
 
 
 def _targets(batch: dict) -> Motion:
@@ -146,13 +148,17 @@ def _join(parts: list[Motion], count: int) -> Motion:
 
 
 def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Motion]:
-    """Random flips with the directions turned, contrast and brightness, of each volume alone.
+    """Random flips, contrast and brightness, drawn for each volume separately.
 
     Args:
       x: volumes float [B, T, S, S, 3] in [-1, 1].
       target: their motion.
       rng: key.
+
+    Returns:
+      The volumes, and their motion with the directions of flipped volumes exchanged.
     """
+    # Flips in x (b -> (5 - b) mod 12) and in y (b -> (11 - b) mod 12).
     keys = jax.random.split(rng, 4)
     count, half = len(x), np.float32(0.5)  # drawn in float32, whatever x is
     for key, axis, turned in ((keys[0], 3, FLIP_X), (keys[1], 2, FLIP_Y)):
@@ -162,6 +168,7 @@ def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Mo
             jnp.where(chosen[:, None], bins[:, turned], bins) for bins in (target.ang, target.mag)
         )
         target = Motion(ang, mag, target.bkg)
+    # Contrast and brightness leave the motion as it is.
     contrast, brightness = (
         jax.random.uniform(key, (count, 1, 1, 1, 1), np.float32, middle - JITTER, middle + JITTER)
         for key, middle in ((keys[2], 1.0), (keys[3], 0.0))
@@ -172,29 +179,32 @@ def augment(x: jax.Array, target: Motion, rng: jax.Array) -> tuple[jax.Array, Mo
 def compare(found: Motion, truth: Motion, known: Motion) -> dict[str, float]:
     """Figures of predictions, and (`…_baseline`) of the best constant of the training targets.
 
-    `direction` and `direction_near` are shares of right main directions, exactly and within one
-    bin; with `speed_error`, pixels a frame, they count volumes that move, of which less than 98 %
-    stands still. `still_error` is the mean error of the still share of all volumes.
+    `direction` and `direction_near` are the shares of correct main directions, exactly and within
+    one bin. They and `speed_error`, in pixels a frame, are of the volumes that move: less than 98 %
+    of their pixels stand still. `still_error` is the mean error of the still share of all volumes.
 
     Args:
       found: predicted motion.
       truth: measured motion of the same volumes.
       known: measured motion of the training volumes.
     """
-    moves, knew = truth.bkg < STILL, known.bkg < STILL
+    moves, known_moves = truth.bkg < STILL, known.bkg < STILL
     if not moves.any():
         return _labelled({"volumes": len(truth.bkg), "moving": 0})
-    main, right = found.ang[moves].argmax(-1), truth.ang[moves].argmax(-1)
-    often = np.bincount(known.ang[knew].argmax(-1), minlength=BINS)
-    near = [sum(often[(b + d) % BINS] for d in (-1, 0, 1)) for b in range(BINS)]
-    speed, usual = speeds(truth)[moves], speeds(known)[knew].mean()
+    # Predicted and true main directions; their constants are the most frequent direction in
+    # training, and the one with the most volumes within one bin.
+    predicted, true = found.ang[moves].argmax(-1), truth.ang[moves].argmax(-1)
+    frequency = np.bincount(known.ang[known_moves].argmax(-1), minlength=BINS)
+    near = [sum(frequency[(b + d) % BINS] for d in (-1, 0, 1)) for b in range(BINS)]
+    # True speeds; their constant is the mean speed in training.
+    speed, usual = speeds(truth)[moves], speeds(known)[known_moves].mean()
     figures = {
         "volumes": len(truth.bkg),
         "moving": moves.sum(),
-        "direction": (main == right).mean(),
-        "direction_baseline": (often.argmax() == right).mean(),
-        "direction_near": (_turn(main, right) <= 1).mean(),
-        "direction_near_baseline": (_turn(int(np.argmax(near)), right) <= 1).mean(),
+        "direction": (predicted == true).mean(),
+        "direction_baseline": (frequency.argmax() == true).mean(),
+        "direction_near": (_turn(predicted, true) <= 1).mean(),
+        "direction_near_baseline": (_turn(int(np.argmax(near)), true) <= 1).mean(),
         "speed_error": np.abs(speeds(found)[moves] - speed).mean(),
         "speed_error_baseline": np.abs(usual - speed).mean(),
         "still_error": np.abs(found.bkg - truth.bkg).mean(),
@@ -204,6 +214,7 @@ def compare(found: Motion, truth: Motion, known: Motion) -> dict[str, float]:
 
 
 def _labelled(figures: dict) -> dict[str, Figure]:
+    """The figures with their labels."""
     return {name: Figure(value, LABELS[name]) for name, value in figures.items()}
 
 
@@ -212,7 +223,7 @@ def speeds(motion: Motion) -> np.ndarray:
     return (motion.ang * motion.mag).sum(-1)
 
 
-def _turn(one, two) -> np.ndarray:
-    """Distance of two directions in bins."""
-    apart = np.abs(np.asarray(one) - two)
+def _turn(bins, others) -> np.ndarray:
+    """Smaller angle between directions, in bins."""
+    apart = np.abs(np.asarray(bins) - others)
     return np.minimum(apart, BINS - apart)

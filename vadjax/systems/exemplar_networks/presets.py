@@ -1,4 +1,4 @@
-"""What the fields of EVAL's feature networks mean (spec eval §3); no preset is shared."""
+"""The meaning of the fields of EVAL's feature networks (spec eval §3); they share no preset."""
 
 FIELDS = {
     "model.network": "appearance or motion",
@@ -9,8 +9,8 @@ FIELDS = {
     "model.architecture": "small or resnext50",
     "model.classes": "names of the classes that are learnt",
     "model.blocks": "blocks of each stage of the small network",
-    "model.weights": 'file of the trunk that resnext50 begins from; "" = begin anew',
-    "eval.images": "most images that are measured",
+    "model.weights": 'file of the trunk that resnext50 starts from; "" = start untrained',
+    "eval.images": "largest number of images that are measured",
     # motion
     "model.width": "channels, as a share of the published number",
     "model.window": "(frames, height, width) of the volumes: that of the exemplar system",
@@ -18,6 +18,6 @@ FIELDS = {
     "ShanghaiTech, 1.0 on Street Scene",
     "model.flow": "dis (milliseconds a frame) or tvl1 (about a second; what the paper has)",
     "data.step": "(frames, height, width) between the volumes to train on",
-    "eval.held_out": "so many of the last training videos are kept for the figures",
-    "eval.volumes": "most volumes of them that are measured",
+    "eval.held_out": "number of last training videos that are kept for the figures",
+    "eval.volumes": "largest number of their volumes that are measured",
 }

@@ -1,4 +1,4 @@
-"""The feature networks of EVAL as a system that is trained by itself (spec eval §3)."""
+"""The feature networks of EVAL as a system with a training of its own (spec eval §3)."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
 
 class System(system.System):
-    """Appearance or motion networks; `vadjax.system.System` tells what each method is for."""
+    """Appearance or motion networks; `vadjax.system.System` explains the methods."""
 
     scores_videos = False
 
@@ -43,15 +43,16 @@ class System(system.System):
         return self.training.batches(data, shard)
 
     def init(self, rng: jax.Array, data: Dataset) -> State:
-        """Fresh parameters; those of the trunk from `model.weights`, if named."""
+        """Fresh parameters; those of the trunk come from `model.weights`, if set."""
         del data
         variables = self.training.variables(rng)
         params = variables["params"]
         return State(params, variables["batch_stats"], self.optimizer.init(params))
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
-        """One step of Adam."""
+        """One step of Adam on a batch of images or volumes."""
 
+        # The running statistics change without gradient.
         def loss(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
             return self.training.loss(variables, batch, rng)

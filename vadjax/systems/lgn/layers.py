@@ -56,14 +56,18 @@ def convolve(x: jax.Array, kernel: jax.Array, train: bool, stride: int = 1) -> j
 
 
 class Upsample(nn.Module):
-    """Transposed 3×3 convolution to twice the size, batch norm, ReLU."""
+    """Transposed 3×3 convolution to twice the size, batch norm, ReLU.
+
+    Attributes:
+      features: channels out.
+    """
 
     features: int
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, 2 H, 2 W, features] of x [B, H, W, C]."""
-        init = torch_uniform(9 * self.features)  # torch takes the output channels here
+        init = torch_uniform(9 * self.features)  # here torch counts the output channels (§2.6)
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         y = conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
@@ -71,9 +75,9 @@ class Upsample(nn.Module):
 
 
 class TorchBatchNorm(nn.Module):
-    """Batch norm as torch has it: the running variance is that of the sample (n - 1).
+    """Batch norm of torch: the running variance follows the unbiased variance of the batches.
 
-    The running statistics are the collection `batch_stats`.
+    The running statistics are in the collection `batch_stats`.
 
     Attributes:
       features: channels.
@@ -93,30 +97,40 @@ class TorchBatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, size)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, size)
         running_var = self.variable("batch_stats", "var", jnp.ones, size)
+        # Statistics in at least float32, in training separately for each of the G groups.
         grouped = x.reshape(-1, self.groups if train else 1, *x.shape[1:])
-        wide = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
+        values = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
         if not train:
             mean, var = running_mean.value, running_var.value
         else:
-            mean = wide.mean((0, 2, 3), keepdims=True)
-            var = jnp.square(wide - mean).mean((0, 2, 3), keepdims=True)
+            mean = values.mean((0, 2, 3), keepdims=True)
+            var = jnp.square(values - mean).mean((0, 2, 3), keepdims=True)
             if not self.is_initializing():
-                count = wide.size // (self.groups * self.features)
+                count = values.size // (self.groups * self.features)
                 running_mean.value = _follow(running_mean.value, mean)
                 running_var.value = _follow(running_var.value, var * (count / (count - 1)))
-        y = (wide - mean) * (scale / jnp.sqrt(var + EPSILON)) + bias
+        # y = (x - mean) / sqrt(var + eps) * scale + bias, with the biased variance.
+        y = (values - mean) * (scale / jnp.sqrt(var + EPSILON)) + bias
         return y.reshape(x.shape).astype(x.dtype)
 
 
 def _follow(running: jax.Array, batch: jax.Array) -> jax.Array:
-    """Running statistics [C] after those of the groups, [1, G, 1, 1, C], in order."""
+    """Running statistics [C], updated with those of the groups [1, G, 1, 1, C] one by one.
+
+    `running <- 0.9 running + 0.1 batch`
+    """
     for value in jax.lax.stop_gradient(batch).reshape(-1, running.shape[0]):
         running = (1 - MOMENTUM) * running + MOMENTUM * value
     return running
 
 
 class ConvPair(nn.Module):
-    """Convolution, batch norm, ReLU, twice; `open_end` leaves out the last norm and ReLU."""
+    """Convolution, batch norm, ReLU, twice.
+
+    Attributes:
+      features: channels of both convolutions.
+      open_end: whether the last norm and ReLU are left out.
+    """
 
     features: int
     open_end: bool = False

@@ -1,9 +1,9 @@
 """The local branch: a frame encoder and four stacked recurrent cells (spec lgn_net §2.1, §6).
 
 The spatiotemporal LSTM cell is that of PredRNN (Wang et al., NeurIPS 2017), without layer norm.
-Work is left out where it has no effect: zero first states are not convolved, and the input
-convolution of the first layer, which needs the frame alone, is done for all frames at once (and
-by an evaluator once per frame, `LocalBranch.frame_gates`).
+Work without effect is left out: the zero states of the first time are not convolved. The input
+convolution of the first layer depends on single frames only and is computed for all frames at once,
+or in evaluation once per frame for all windows (`LocalBranch.frame_gates`).
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class LocalBranch(nn.Module):
     width: int = 64
 
     def setup(self):
-        """Encoder, the kernels of four layers, up-sampler."""
+        """Creates encoder, kernels of four layers, and up-sampler."""
         kernels, self.step = CELLS[self.cell]
         self.encoder = FrameEncoder(self.width)
         self.cells = [kernels(2 * self.width, name=f"layer{i + 1}") for i in range(LAYERS)]
@@ -47,7 +47,7 @@ class LocalBranch(nn.Module):
         return self.from_gates(self.frame_gates(frames, train), train)
 
     def frame_gates(self, frames: jax.Array, train: bool) -> jax.Array:
-        """What each frame gives to the gates of layer 1: [B, T, H/4, W/4, G]."""
+        """Input part W_x * X of the gates of layer 1 for each frame: [B, T, H/4, W/4, G]."""
         encoded = self.encoder(frames, train)
         batch, times = frames.shape[:2]
         self.sow("intermediates", "encoded", encoded)
@@ -56,6 +56,7 @@ class LocalBranch(nn.Module):
 
     def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
         """Branch output [B, H, W, width] from the `frame_gates` of a window."""
+        # Up-sampled concat(h, m) of the last layer; concat(h, c) for the cell without m (§6).
         h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates, train)
         self.sow("intermediates", "states", (h[-1], c[-1], m))
         x = jnp.concatenate([h[-1], c[-1] if m is None else m], -1)
@@ -63,9 +64,9 @@ class LocalBranch(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """Four convolutions with batch norm and ReLU, each frame by itself.
+    """Four convolutions with batch norm and ReLU, applied to each frame separately.
 
-    In training the frames of one time share their batch statistics.
+    In training the frames of one time (of all windows of the batch) share their batch statistics.
 
     Attributes:
       width: half the channels of the output.
@@ -100,6 +101,7 @@ def run_layers(
       The last h and c of every layer, and the last m.
     """
 
+    # For layer l: X = h of layer l - 1; h and c stay with the layer, m goes on to the next one.
     def time_step(state, gates):
         hs, cs, m = state
         new = []
@@ -109,6 +111,7 @@ def run_layers(
             new.append((h, c))
         return ([h for h, _ in new], [c for _, c in new], m), None
 
+    # The first time has zero states; `None` lets it skip their convolutions.
     zero = [None] * len(kernels)
     state, _ = time_step((zero, zero, None), gates[:, 0])
     return lax.scan(time_step, state, gates[:, 1:].swapaxes(0, 1))[0]
@@ -122,6 +125,7 @@ class StLstmKernels(nn.Module):
     @nn.compact
     def __call__(self) -> dict[str, jax.Array]:
         """Each kernel [k, k, inputs, outputs] by its name."""
+        # (kernel size, channels in, channels out); o and last see [c, m], hence 2 C.
         c = self.features
         sizes = {
             "x": (3, c, 7 * c),
@@ -152,6 +156,7 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State
     Returns:
       The new (h, c, m).
     """
+    # The parts of the gates from input, h and m, in the published order of channels.
     h, c, m = state
     xi, xf, xg, xi_m, xf_m, xg_m, xo = jnp.split(gates, 7, -1)
     hi = hf = hg = ho = mi = mf = mg = 0.0
@@ -159,6 +164,7 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State
         hi, hf, hg, ho = jnp.split(convolve(h, kernels["h"], train), 4, -1)
     if m is not None:
         mi, mf, mg = jnp.split(convolve(m, kernels["m"], train), 3, -1)
+    # New c, m and h by the formulas above.
     c = _carry(xf + hf, c) + nn.sigmoid(xi + hi) * jnp.tanh(xg + hg)
     m = _carry(xf_m + mf, m) + nn.sigmoid(xi_m + mi) * jnp.tanh(xg_m + mg)
     both = jnp.concatenate([c, m], -1)
@@ -167,6 +173,7 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State
 
 
 def _carry(gate: jax.Array, state: jax.Array | None) -> jax.Array | float:
+    """`σ(gate + 1) state`, the part of a state that the forget gate keeps."""
     return 0.0 if state is None else nn.sigmoid(gate + FORGET_BIAS) * state
 
 
@@ -180,12 +187,15 @@ class ConvLstmKernels(nn.Module):
         """Each kernel [3, 3, C, 4 C], and the bias [4 C], by its name."""
         c = self.features
         init = torch_uniform(9 * 2 * c)
-        found = {name: self.param(name, init, (3, 3, c, 4 * c)) for name in ("x", "h")}
-        return found | {"bias": self.param("bias", init, (4 * c,))}
+        kernels = {name: self.param(name, init, (3, 3, c, 4 * c)) for name in ("x", "h")}
+        return kernels | {"bias": self.param("bias", init, (4 * c,))}
 
 
 def conv_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State:
     """One step of the plain convolutional LSTM without peepholes (spec §6).
+
+        c ← σ(f + 1) c + σ(i) tanh(g)
+        h ← σ(o) tanh(c)
 
     Args:
       kernels: of `ConvLstmKernels`.

@@ -13,9 +13,9 @@ def pixel_loss(prediction: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def compactness(queries: jax.Array, items: jax.Array) -> jax.Array:
-    """Mean squared difference of queries [N, C] and their nearest items, over channels too.
+    """Mean squared difference of queries [N, C] and their nearest items [M, C], over channels too.
 
-    Being a mean over C = 512 channels it is 1/512 of the squared distance. It is also the feature
+    As a mean over C = 512 channels it is 1/512 of the mean squared distance. It is also the feature
     distance of an evaluated window (spec §4).
     """
     items = lax.stop_gradient(items)
@@ -24,7 +24,7 @@ def compactness(queries: jax.Array, items: jax.Array) -> jax.Array:
 
 
 def separateness(queries: jax.Array, items: jax.Array, margin: float = 1.0) -> jax.Array:
-    """Mean of `max(0, d(q, first) - d(q, second) + margin)`, first and second by score.
+    """Mean of `max(0, d(q, first) - d(q, second) + margin)`, first and second item by score.
 
     `d(a, b) = |a - b + 1e-6|`, the constant added to every component, as torch's triplet loss.
     """
@@ -53,7 +53,7 @@ def training_loss(
       queries: [N, C], normalised, of the whole batch.
       items: [M, C] before this step's update.
       compactness_weight: 10 in LGN-Net's code; MNAD 0.1 (prediction), 0.01 (reconstruction).
-      separateness_weight: 5 in LGN-Net's code; MNAD the same as for compactness.
+      separateness_weight: 5 in LGN-Net's code; in MNAD the same as for compactness.
 
     Returns:
       The loss, and its terms `pixel`, `compactness`, `separateness` before weighting.

@@ -33,19 +33,21 @@ def read(
     temperature: float = 1.0,
     gradient: bool = False,
 ) -> jax.Array:
-    """What the memory returns for each query: the items, weighted by a softmax of the scores.
+    """The memory's answer to each query: the items, weighted by a softmax of the scores.
 
     Args:
       queries: [N, C], normalised.
       items: [M, C].
-      temperature: divides the scores. 1 as the originals, whose softmax of cosines is nearly
+      temperature: divides the scores. 1 as in the originals, whose softmax of cosines is nearly
         flat (at most 0.45 for one of ten items); below 1 the read is more selective.
-      gradient: whether the weights carry gradient. False as the originals: then no gradient of
-        the prediction reaches the encoder by this way (spec §7 row 4); True is the sane value.
+      gradient: whether the weights carry gradient. False as in the originals: then no gradient of
+        the prediction reaches the encoder through the read (spec §7 row 4); True is the sane
+        value.
 
     Returns:
       [N, C].
     """
+    # r_k = Σ_j w_kj p_j,  w_k = softmax_j(s_kj / temperature)
     weights = jax.nn.softmax(cosines(queries, items) / temperature, axis=1)
     weights = weights if gradient else lax.stop_gradient(weights)
     return jnp.dot(weights, items, precision="highest")
@@ -54,7 +56,7 @@ def read(
 def update(
     queries: jax.Array, items: jax.Array, *, temperature: float = 1.0, decay: float = 0.0
 ) -> jax.Array:
-    """Items after they have taken in the queries that are nearest to them.
+    """The items after an update with the queries that are nearest to them.
 
     `p_j ← normalise(p_j + Σ_k v_kj q_k)` over the queries k whose best item is j, with
     `v_kj = exp((s_kj - max_k' s_k'j) / temperature)`, the maximum over all queries.
@@ -63,15 +65,16 @@ def update(
       queries: [N, C], normalised, of the whole batch.
       items: [M, C].
       temperature: as in `read`.
-      decay: 0 as the originals: hundreds of queries are added to one unit vector, which so
-        becomes the mean of the newest batch (spec §7 row 7). With 0 < decay < 1 the item moves
-        slowly: `normalise(decay p_j + (1 - decay) normalise(Σ_k v_kj q_k))`, 0.99 for example.
+      decay: 0 as in the originals: hundreds of queries are added to one unit vector, which thus
+        becomes the mean of the newest batch (spec §7 row 7). With 0 < decay < 1, for example 0.99,
+        the item moves slowly: `normalise(decay p_j + (1 - decay) normalise(Σ_k v_kj q_k))`.
 
     Returns:
       [M, C]; an item that no query is nearest to keeps its value.
     """
     queries, items = lax.stop_gradient((queries, items))
     scores = cosines(queries, items)
+    # v_kj, 0 unless item j is the best of query k.
     nearest = jax.nn.one_hot(scores.argmax(1), len(items), dtype=scores.dtype)
     weights = nearest * jnp.exp((scores - scores.max(0)) / temperature)
     total = jnp.dot(weights.T, queries, precision="highest")
@@ -83,7 +86,7 @@ def update(
 
 
 def usage(queries: jax.Array, items: jax.Array) -> dict[str, jax.Array]:
-    """How much the memory says about the content of the frames (spec §7 row 5).
+    """Measures how much the memory depends on the content of the frames (spec §7 row 5).
 
     Args:
       queries: [B, h, w, C], normalised.
@@ -98,9 +101,10 @@ def usage(queries: jax.Array, items: jax.Array) -> dict[str, jax.Array]:
     nearest = cosines(flat, items).argmax(1)
     share = jax.nn.one_hot(nearest, len(items)).mean(0)
     entropy = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)))
-    whole = jnp.square(flat - flat.mean(0)).sum()
+    # Variance around the mean of all queries, and around the mean of each place in the picture.
+    total = jnp.square(flat - flat.mean(0)).sum()
     content = jnp.square(queries - queries.mean(0)).sum()
     return {
         "items_used": jnp.exp(entropy),
-        "content_share": content / jnp.maximum(whole, TINY),
+        "content_share": content / jnp.maximum(total, TINY),
     }

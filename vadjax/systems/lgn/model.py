@@ -20,7 +20,7 @@ from vadjax.systems.lgn.local import CELLS, LocalBranch
 
 LEVELS = (1, 2, 4, 8)  # channels at full, half, quarter and eighth size, times `width`
 
-VARIANTS = {  # what differs from the fields' defaults
+VARIANTS = {  # fields of the published networks that differ from the defaults
     "lgn": {},
     "mnad_prediction": {
         "local_branch": "none",
@@ -37,13 +37,13 @@ VARIANTS = {  # what differs from the fields' defaults
 
 
 class Encoded(NamedTuple):
-    """What is known of a window before the memory is asked.
+    """The results for a window that do not depend on the memory.
 
     Attributes:
       features: output of the global encoder, [B, H/8, W/8, C].
-      skips: its activations at full, half and quarter size, where the decoder uses them.
+      skips: its activations at full, half and quarter size if the decoder uses them, else ().
       local: output of the local branch, [B, H, W, width], or None.
-      last: the newest frame [B, H, W, 3], where the prediction is a correction of it, or None.
+      last: the newest frame [B, H, W, 3] if the prediction is a correction of it, or None.
     """
 
     features: jax.Array
@@ -54,8 +54,8 @@ class Encoded(NamedTuple):
     @property
     def queries(self) -> jax.Array:
         """The features as unit vectors, [B, H/8, W/8, C], at least float32."""
-        wide = self.features.astype(jnp.promote_types(self.features.dtype, jnp.float32))
-        return memory.normalize(wide)
+        features = self.features.astype(jnp.promote_types(self.features.dtype, jnp.float32))
+        return memory.normalize(features)
 
 
 class FramePredictor(nn.Module):
@@ -67,12 +67,13 @@ class FramePredictor(nn.Module):
       decoder_input: `"read"` (LGN-Net: the query is discarded, and with the published
         `read_gradient` the pixel loss then gives the encoder no gradient at all, spec §7 row 4)
         or `"query_and_read"` (MNAD, and the sane value).
-      read_gradient: let the weights of the read carry gradient. False as published.
+      read_gradient: whether the weights of the read carry gradient. False as published.
       temperature: of the softmaxes of the memory. 1 as published: a nearly flat average.
-      skips: join the encoder's activations before each pooling to the decoder (MNAD prediction).
-      output: `"frame"` as published; `"residual"`: the newest frame plus a correction within ±1,
-        which is 0 before training, so that the network starts as the rule "copy the last frame"
-        and learns what moves (spec §9).
+      skips: whether the encoder's activations before each pooling join the decoder's (MNAD
+        prediction).
+      output: `"frame"` as published; `"residual"`: the newest frame plus a correction within ±1.
+        The correction is 0 before training, so that the network starts as the rule "copy the last
+        frame" and learns what moves (spec §9).
       width: channels at full size, 64 as published; all others are multiples of it, and the
         features and the memory items have 8 × as many.
       up_widths: channels after the decoder's three transposed convolutions, times `width`.
@@ -91,7 +92,7 @@ class FramePredictor(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        """Encoder, decoder, and the local branch if there is one."""
+        """Creates encoder, decoder, and the local branch if there is one."""
         expect_one_of("model.local_branch", self.local_branch, ("none", *CELLS))
         expect_one_of("model.decoder_input", self.decoder_input, ("read", "query_and_read"))
         expect_one_of("model.output", self.output, ("frame", "residual"))
@@ -100,6 +101,7 @@ class FramePredictor(nn.Module):
                 "model.output is 'residual', but this variant reconstructs its only input frame, "
                 "of which a correction would be 0"
             )
+        # Global branch, and the local branch, which MNAD does not have.
         self.encoder = GlobalEncoder(self.width)
         self.decoder = FrameDecoder(
             self.width, self.up_widths, self.skips, self.output == "residual"
@@ -115,7 +117,7 @@ class FramePredictor(nn.Module):
     def __call__(
         self, frames: jax.Array, items: jax.Array, train: bool = False
     ) -> tuple[jax.Array, Encoded]:
-        """Prediction and what it was made from.
+        """Predicts the frame after each window.
 
         Args:
           frames: [B, T, H, W, 3] in [-1, 1], H and W multiples of 8.
@@ -123,13 +125,13 @@ class FramePredictor(nn.Module):
           train: batch statistics instead of the running ones (then `batch_stats` is mutable).
 
         Returns:
-          [B, H, W, 3] in [-1, 1], and the `Encoded` window.
+          Predictions [B, H, W, 3] in [-1, 1], and the `Encoded` windows.
         """
         encoded = self.encode(frames, self.frame_gates(frames, train), train)
         return self.decode(encoded, items, train), encoded
 
     def frame_gates(self, frames: jax.Array, train: bool = False) -> jax.Array:
-        """What the local branch needs of each frame; windows that overlap can share it.
+        """The local branch's part that depends on single frames; overlapping windows can share it.
 
         Args:
           frames: [B, T, H, W, 3], any T.
@@ -145,7 +147,7 @@ class FramePredictor(nn.Module):
         return jnp.zeros((batch, times, height // 4, width // 4, 0), self.dtype)
 
     def encode(self, frames: jax.Array, gates: jax.Array, train: bool = False) -> Encoded:
-        """Everything of a window that does not depend on the memory.
+        """Computes the results for a window that do not depend on the memory.
 
         Args:
           frames: [B, T, H, W, 3].
@@ -155,6 +157,7 @@ class FramePredictor(nn.Module):
         batch, times, height, width, colours = frames.shape
         if times != self.frames:
             raise ValueError(f"this model takes {self.frames} frames at a time; got {times}")
+        # The global encoder sees the frames as one picture of 3 T channels, in time order.
         stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
         features, skips = self.encoder(stacked.astype(self.dtype), train)
         local = None if self.local is None else self.local.from_gates(gates, train)
@@ -163,6 +166,7 @@ class FramePredictor(nn.Module):
 
     def decode(self, encoded: Encoded, items: jax.Array, train: bool = False) -> jax.Array:
         """The predicted frames [B, H, W, 3]: in [-1, 1], or within 1 of the last frame."""
+        # r_k = Σ_j stop_gradient(w_kj) p_j for every query (spec §2.3).
         queries = encoded.queries
         x = memory.read(
             queries.reshape(-1, self.features),
@@ -171,7 +175,7 @@ class FramePredictor(nn.Module):
             gradient=self.read_gradient,
         ).reshape(queries.shape)
         self.sow("intermediates", "read", x)
-        if self.decoder_input == "query_and_read":
+        if self.decoder_input == "query_and_read":  # MNAD (spec §5)
             x = jnp.concatenate([queries, x], -1)
         y = self.decoder(x.astype(self.dtype), encoded.skips, encoded.local, train)
         return y if encoded.last is None else encoded.last + y.astype(encoded.last.dtype)
@@ -188,7 +192,7 @@ class GlobalEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        """Features [B, H/8, W/8, 8 width] of x [B, H, W, C], and what was before each pooling."""
+        """Features [B, H/8, W/8, 8 width] of x [B, H, W, C], and the maps before each pooling."""
         skips = []
         *levels, features = (times * self.width for times in LEVELS)
         for level, width in enumerate(levels, 1):
@@ -199,12 +203,12 @@ class GlobalEncoder(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Decoder and fusion (spec §2.5, §5): three times to double size, joining what is given.
+    """Decoder and fusion (spec §2.5, §5): doubles the size three times, and joins the branches.
 
     Attributes:
       width: of `FramePredictor`.
       up_widths: channels after each transposed convolution, smallest size first, times `width`.
-      skips: whether the encoder's activations are joined, before the decoder's own.
+      skips: whether the encoder's activations are joined, in front of the decoder's own.
       zero_start: whether the output is 0 before training.
     """
 
@@ -219,6 +223,7 @@ class FrameDecoder(nn.Module):
     ) -> jax.Array:
         """[B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]; the local branch joins at full size."""
         x = ConvPair(LEVELS[3] * self.width, name="level4")(x, train)
+        # Each level doubles the size and joins [skip, x, local], the last only at full size.
         for level, up in zip((3, 2, 1), self.up_widths, strict=True):
             x = Upsample(up * self.width, name=f"up{level}")(x, train)
             joined = ([skips[level - 1]] if self.skips else []) + [x]
@@ -229,7 +234,7 @@ class FrameDecoder(nn.Module):
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:
-    """The published network of that name (`VARIANTS`), `options` changing single fields.
+    """The published network of that name (`VARIANTS`); `options` replace single fields.
 
     Raises:
       ValueError: no variant of that name.

@@ -1,21 +1,21 @@
-"""Which predictions of a video are shown: those of its highest- and lowest-scoring frames."""
+"""Choice of the predictions to show: those of a video's highest- and lowest-scoring frames."""
 
 import numpy as np
 
 from vadjax.data.clips import Video
 from vadjax.scores.files import Pictures
 
-MOST = 2000  # predictions held while a video is scored; of longer ones every second, fourth …
-APART = 10  # frames between two pictures of a kind, at least
-EACH = 2  # pictures of a kind from one video
+MOST = 2000  # predictions in memory while a video is scored; of longer ones every 2nd, 4th, …
+APART = 10  # fewest frames between two pictures of a kind
+EACH = 2  # pictures of a kind (high, low) from one video
 
 
 class Predictions:
-    """Predictions of the frames of one video, as they come; memory is bounded.
+    """Collects the predictions of a video as they come, in bounded memory.
 
     Args:
       first: number of the first frame that is predicted.
-      most: so many are held at most.
+      most: largest number of predictions in memory.
     """
 
     def __init__(self, first: int, most: int = MOST):
@@ -24,7 +24,9 @@ class Predictions:
         self.held: list[np.ndarray] = []
 
     def add(self, pictures: np.ndarray) -> None:
-        """Takes the next predictions, uint8 [n, H, W, 3], BGR."""
+        """Adds the next predictions, uint8 [n, H, W, 3], BGR."""
+        # When the memory is full every second prediction is dropped, and from then on every second
+        # of those that would have been kept.
         for picture in pictures:
             if self.seen % self.step == 0:
                 self.held.append(picture.copy())
@@ -37,20 +39,21 @@ class Predictions:
         """The pictures of the `each` highest- and the `each` lowest-scoring frames held.
 
         Args:
-          video: where the frames themselves are read.
+          video: source of the frames themselves.
           frame_scores: [T], one for each frame of the video.
-          each: how many of a kind; fewer where the video is too short for `APART`.
+          each: pictures of a kind; fewer where the video is too short for `APART`.
         """
+        # From the highest score downwards, then from the lowest upwards, with gaps of `APART`.
         numbers = self.first + self.step * np.arange(len(self.held))
         order = numbers[np.argsort(frame_scores[numbers], kind="stable")]
         chosen: list[int] = []
         for ranked in (order[::-1], order):
-            taken: list[int] = []
+            of_kind: list[int] = []
             for number in ranked:
-                near = any(abs(number - other) < APART for other in taken)
-                if len(taken) < each and not near and number not in chosen:
-                    taken.append(int(number))
-            chosen += taken
+                near = any(abs(number - other) < APART for other in of_kind)
+                if len(of_kind) < each and not near and number not in chosen:
+                    of_kind.append(int(number))
+            chosen += of_kind
         chosen.sort()
         predicted = [self.held[(n - self.first) // self.step][..., ::-1] for n in chosen]
         return Pictures(

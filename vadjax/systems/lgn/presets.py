@@ -1,4 +1,4 @@
-"""What the configs of LGN-Net and MNAD share, and what their fields mean."""
+"""The sections that the configs of LGN-Net and MNAD share, and the meaning of their fields."""
 
 import ml_collections
 
@@ -8,7 +8,7 @@ FIELDS = {
     "model.variant": "published network: lgn, mnad_prediction or mnad_reconstruction; the fields "
     "below change its parts",
     "model.memory_items": "items of the memory",
-    "model.weights": 'file of a trained network; "" = begin anew',
+    "model.weights": 'file of a trained network; "" = start untrained',
     "model.local_branch": "motion branch: stlstm (LGN-Net), convlstm or none (MNAD)",
     "model.decoder_input": "read (LGN-Net: the query is discarded) or query_and_read",
     "model.read_gradient": "whether the weights of the read carry gradient (published: not)",
@@ -26,8 +26,8 @@ FIELDS = {
     "eval.test_update": "stream (the memory learns from the test videos in their order), off, or "
     "per_video_reset",
     "eval.limit_videos": "training videos that give the limits of the on-line score",
-    "eval.held_out": "so many of the last training videos are not trained on and give these "
-    "limits; 0 = none",
+    "eval.held_out": "number of last training videos that give these limits instead of being "
+    "trained on; 0 = none",
 }
 
 
@@ -35,10 +35,11 @@ def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
     """LGN-Net as published.
 
     Args:
-      windows: of five frames in the training videos.
-      epochs: over all of them.
+      windows: number of windows of five frames in the training videos.
+      epochs: number of passes over all of them.
     """
     config = base("lgn")
+    # Spec lgn_net §2: the published fields, the quirks of §7 among them.
     config.model = {
         "variant": "lgn",
         "memory_items": 10,
@@ -50,12 +51,14 @@ def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
         "output": "frame",
         "width": 64,
     }
+    # Spec lgn_net §2.4 and §3: the weights in the code, Adam with cosine annealing, batch 6.
     config.loss = {"compactness_weight": 10.0, "separateness_weight": 5.0, "decay": 0.0}
     config.optim = {"learning_rate": 2e-4}
     config.train.log_every = 1
     length(config, windows, epochs, batch=6)
     config.eval.batch = 4
     config.eval.untrained = False  # the baseline to beat is copy_previous, which is always printed
+    # Spec lgn_net §4: lambda and gamma.
     config.eval.score_weight = 0.6
     config.eval.gamma = 0.009
     config.eval.test_update = "stream"
@@ -65,7 +68,7 @@ def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
 
 
 def length(config: ml_collections.ConfigDict, windows: int, epochs: int, batch: int) -> None:
-    """Trains for `epochs` of `windows`, the last incomplete batch left out; saves after each."""
+    """Sets the training to `epochs` of `windows`, without incomplete batches; saves after each."""
     config.train.batch, config.optim.epochs = batch, epochs
     config.train.save_every = windows // batch
     config.train.steps = epochs * config.train.save_every

@@ -1,7 +1,7 @@
 """From a predicted frame to a normality score (spec lgn_net §4), and the untrained baseline.
 
 Per window there are three measures: the PSNR of the prediction, the feature distance
-(`loss.compactness`) and the point score, which decides whether the memory takes the window in.
+(`loss.compactness`) and the point score, which decides whether the window updates the memory.
 """
 
 import jax
@@ -26,7 +26,7 @@ def psnr(error: np.ndarray) -> np.ndarray:
 
 
 def point_score(error: jax.Array) -> jax.Array:
-    """Mean of squared errors, each weighted by `1 - exp(-error)`: large errors count most.
+    """Mean of squared errors, weighted by `1 - exp(-error)`, so that large errors count most.
 
     Args:
       error: `frame_error` of one frame, any shape.
@@ -55,8 +55,8 @@ def normality(psnrs: np.ndarray, distances: np.ndarray, weight: float = 0.6) -> 
     """Normality of each frame of one video, high = normal.
 
     `weight * minmax(psnr) + (1 - weight) * (1 - minmax(distance))`. The limits are those of the
-    whole video, so frames to come decide too, and a video without normal frames still gets the
-    full range (spec §7 row 9); `normality_online` is free of both.
+    whole video: later frames influence earlier ones, and a video without normal frames still gets
+    the full range (spec §7 row 9). `normality_online` has neither property.
 
     Args:
       psnrs: [T].
@@ -76,9 +76,19 @@ def normality_online(
     distance_limits: tuple[float, float],
     weight: float = 0.6,
 ) -> np.ndarray:
-    """As `normality`, with limits that are known beforehand, such as those of training videos.
+    """As `normality`, with limits given beforehand, such as those of training videos.
 
     Frames beyond the limits get values outside [0, 1]: nothing is clipped.
+
+    Args:
+      psnrs: [T].
+      distances: [T].
+      psnr_limits: lowest and highest PSNR.
+      distance_limits: lowest and highest feature distance.
+      weight: of the PSNR.
+
+    Returns:
+      float64 [T].
     """
     near = 1 - scale(distances, *distance_limits)
     return weight * scale(psnrs, *psnr_limits) + (1 - weight) * near

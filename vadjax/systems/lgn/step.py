@@ -1,4 +1,4 @@
-"""Loss of one training step, with the states that change beside the parameters."""
+"""Loss of one training step, with the states that change without gradient (spec lgn_net §3)."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from vadjax.systems.lgn.model import FramePredictor
 
 
 class Beside(NamedTuple):
-    """What a step changes without gradient.
+    """State that a step changes without gradient.
 
     Attributes:
       batch_stats: running statistics of the batch norms.
@@ -45,13 +45,16 @@ def window_loss(
       decay: of `memory.update`.
 
     Returns:
-      The loss; its terms and the use of the memory (`memory.usage`), and the states after.
+      The loss; its terms with the use of the memory (`memory.usage`), and the states after the
+      step.
     """
+    # Prediction of the last frame of every window from those before it.
     variables = {"params": params, "batch_stats": beside.batch_stats}
     frames, target = windows[:, : model.frames], windows[:, -1]
     (prediction, encoded), changed = model.apply(
         variables, frames, beside.items, train=True, mutable=["batch_stats"]
     )
+    # Pixel loss, compactness and separateness with the old items, then the items' update.
     queries = encoded.queries.reshape(-1, model.features)
     loss, terms = training_loss(
         prediction.astype(queries.dtype),

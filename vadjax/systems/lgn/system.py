@@ -27,7 +27,7 @@ from vadjax.systems.lgn.pictures import Predictions
 from vadjax.systems.lgn.step import Beside, window_loss
 from vadjax.systems.lgn.stream import StreamScorer, needed_frames
 
-NOT_FIELDS = ("variant", "memory_items", "weights")  # of config.model: not fields of the network
+NOT_FIELDS = ("variant", "memory_items", "weights")  # of `config.model`, but not of the network
 
 
 class State(NamedTuple):
@@ -48,7 +48,7 @@ class State(NamedTuple):
 
 
 class System(system.System):
-    """LGN-Net or MNAD (spec lgn_net); `vadjax.system.System` tells what each method is for."""
+    """LGN-Net or MNAD (spec lgn_net); `vadjax.system.System` explains the methods."""
 
     kind = clips.KIND
 
@@ -62,7 +62,7 @@ class System(system.System):
             else config.optim.learning_rate
         )
         self.window = needed_frames(self.model)
-        self.in_order = config.eval.test_update == "stream"  # the memory goes on learning
+        self.in_order = config.eval.test_update == "stream"  # the memory keeps learning
         self._stream: StreamScorer | None = None
 
     def batches(self, data: Dataset, shard: Shard) -> grain.MapDataset:
@@ -90,6 +90,7 @@ class System(system.System):
                 f"{data.folder}: frames of {height} × {width}; this network needs multiples of 8. "
                 f"Prepare the dataset again with --size {height // 8 * 8}x{width // 8 * 8}"
             )
+        # Items and parameters; the limits stand for [0, 1] until `finalize`.
         for_params, for_items = jax.random.split(rng)
         items = memory.first_items(for_items, self.config.model.memory_items, self.model.features)
         if self.config.model.weights:
@@ -106,6 +107,8 @@ class System(system.System):
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
         del rng  # nothing is random but the order of the windows
+        # Frames as v / 127.5 - 1. Adam changes the parameters; the running statistics and the
+        # memory items change without gradient.
         dtype = at_least_float32(self.model.dtype)
         windows = batch["frames"][..., ::-1].astype(dtype) / 127.5 - 1  # BGR, as published
         gradient = jax.value_and_grad(window_loss, has_aux=True)
@@ -117,10 +120,10 @@ class System(system.System):
         return State(params, optimizer, beside, state.limits), {"loss": loss, **terms}
 
     def finalize(self, state: State, data: Dataset) -> State:
-        """Takes the limits of PSNR and distance from normal video.
+        """Sets the limits of PSNR and distance from normal video.
 
-        That is the last `eval.held_out` training videos, which were not trained on; if there are
-        none, the first `eval.limit_videos`.
+        This is the last `eval.held_out` training videos, which were not trained on, or the first
+        `eval.limit_videos` if none are held out.
         """
         videos, config = Videos(data, "train"), self.config.eval
         if config.held_out:
@@ -129,6 +132,7 @@ class System(system.System):
             chosen = [videos[i] for i in range(min(config.limit_videos, len(videos)))]
         if not chosen:
             return state
+        # Lowest and highest of both measures, with the memory as trained.
         stream = self._start(state)
         stream.gamma = -np.inf  # the memory stays as trained
         found = [stream.video(_as_input(video)) for video in chosen]
@@ -148,7 +152,7 @@ class System(system.System):
         return videos
 
     def score(self, state: State, videos: Iterable[Video]) -> Iterator[Scores]:
-        """Scores of each video in order; the memory goes on learning (spec lgn_net §4)."""
+        """Scores of each video in order; the memory keeps learning (spec lgn_net §4)."""
         stream = self._start(state)
         for video in videos:
             predictions = Predictions(needed_frames(self.model) - 1)
@@ -175,17 +179,17 @@ class System(system.System):
         yield from self._parts(state, self._start(state), frames)
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
-        """Scores by the limits of the video itself; on-line ones beside (spec lgn_net §4).
+        """Scores by the limits of the video itself; the on-line ones become alternatives (§4).
 
-        Those of the frames before the first prediction repeat it and do not count.
+        The frames before the first prediction repeat its score and are not evaluated.
         """
         del state
         before, terms = needed_frames(self.model) - 1, scores.alternatives
         psnr, distance = (terms[name][before:].astype(np.float64) for name in ("psnr", "distance"))
-        found = 1 - score.normality(-psnr, distance, self.config.eval.score_weight)
+        anomaly = 1 - score.normality(-psnr, distance, self.config.eval.score_weight)
         return dataclasses.replace(
             scores,
-            frame_scores=_padded(found, before),
+            frame_scores=_padded(anomaly, before),
             scored=np.arange(len(scores.frame_scores)) >= before,
             alternatives={"online": scores.frame_scores, **terms},
         )
@@ -238,7 +242,7 @@ class System(system.System):
 
 
 def _padded(values: np.ndarray, before: int) -> np.ndarray:
-    """Values, the first repeated `before` times in front, float32."""
+    """Values float32, with the first one repeated `before` times in front."""
     return np.pad(values, (before, 0), mode="edge").astype(np.float32)
 
 

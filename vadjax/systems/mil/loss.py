@@ -18,15 +18,17 @@ def ranking_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Hinge between bag maxima, plus sparsity and smoothness of the anomalous scores.
 
-    `hinge_ij = max(0, 1 - max_s a_is + max_s n_js)`; its mean over `j = i` (`"diagonal"`, the
-    torch programs) or over all i, j (`"all"`, the first Keras program divided by its batch size).
+    `hinge_ij = max(0, 1 - max_s a_is + max_s n_js)`, averaged over the pairs j = i (`"diagonal"`,
+    the torch programs) or over all i, j (`"all"`, the first Keras program divided by its batch
+    size).
 
     Args:
       anomalous: scores of the anomalous bags [B, S].
       normal: scores of the normal bags [B, S].
       pairing: `"diagonal"` or `"all"`.
-      segments_used: the first segments that enter hinge and sparsity: 30 as the torch programs
-        (a defect, their index has the batch size), S as the paper. Smoothness takes all.
+      segments_used: number of first segments that enter hinge and sparsity: 30 as in the torch
+        programs (a defect: they index with the batch size), S as in the paper. Smoothness takes
+        all.
       sparsity: weight of the sum of anomalous scores.
       smoothness: weight of the sum of squared differences of neighbouring anomalous scores.
 
@@ -43,11 +45,13 @@ def ranking_loss(
             f"loss.segments_used is {segments_used}; a bag has {anomalous.shape[1]} segments"
         )
     used = anomalous[:, :segments_used]
-    top, other = highest(used), highest(normal[:, :segments_used])
+    # The bag scores: the highest segment of every bag.
+    top_anomalous, top_normal = highest(used), highest(normal[:, :segments_used])
     if pairing == "diagonal":
-        hinge = jax.nn.relu(1 - top + other)
+        hinge = jax.nn.relu(1 - top_anomalous + top_normal)
     else:
-        hinge = jax.nn.relu(1 - top[:, None] + other[None, :]).mean(1)
+        hinge = jax.nn.relu(1 - top_anomalous[:, None] + top_normal[None, :]).mean(1)
+    # L = mean_i (hinge_i + λ1 Σ_s a_is + λ2 Σ_s (a_is - a_i,s+1)²)
     terms = {
         "hinge": hinge,
         "sparsity": sparsity * used.sum(1),
@@ -57,9 +61,9 @@ def ranking_loss(
 
 
 def highest(scores: jax.Array) -> jax.Array:
-    """The highest score of each bag, [B] of scores [B, S]; the first of equals has its gradient.
+    """The highest score of each bag, [B] of scores [B, S]; the first of equals has the gradient.
 
-    Not `scores.max(1)`: that gives the gradient to the scores that equal the maximum, and a large
+    Not `scores.max(1)`: its gradient goes to the scores that equal the maximum, and a large
     compiled step may compute them again, rounded differently (`vadjax.ops.pool`).
     """
     return max_pool(scores[..., None], scores.shape[1:])[:, 0, 0]

@@ -1,4 +1,4 @@
-"""The ranker: a small network that scores each segment of a bag by itself."""
+"""The ranker: a small network that scores each segment of a bag by itself (spec mil §5)."""
 
 import flax.linen as nn
 import jax
@@ -23,7 +23,15 @@ class Ranker(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, keep: tuple[jax.Array, ...] | None = None) -> jax.Array:
-        """Scores [...] in [0, 1] of segments x [..., D]; `keep` as `keep_masks`, in training."""
+        """Scores of segments.
+
+        Args:
+          x: features [..., D].
+          keep: dropout factors of the two hidden layers, as of `keep_masks`; None outside training.
+
+        Returns:
+          [...] in [0, 1], at least float32.
+        """
         h = nn.relu(self._dense("hidden", WIDTHS[0], x))
         h = h if keep is None else h * keep[0]
         h = self._dense("squeeze", WIDTHS[1], h)
@@ -32,6 +40,8 @@ class Ranker(nn.Module):
         return precise.sigmoid(score.astype(jnp.promote_types(score.dtype, jnp.float32)))
 
     def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
+        """Dense layer [..., width] with the originals' initial values."""
+        # Weights N(0, 2 / (fan_in + fan_out)), Xavier; biases U(±1 / sqrt(fan_in)) as in torch.
         bound = 1 / np.sqrt(x.shape[-1])
         return nn.Dense(
             width,

@@ -1,4 +1,4 @@
-"""What the configs of the MIL ranker share, and what its fields mean."""
+"""The sections that the configs of the MIL ranker share, and the meaning of its fields."""
 
 import ml_collections
 
@@ -6,7 +6,7 @@ from vadjax.config import BAG_FIELDS, base, features
 
 FIELDS = BAG_FIELDS | {
     "model.dropout": "rate of the dropout",
-    "model.weights": 'file of a trained ranker; "" = begin anew',
+    "model.weights": 'file of a trained ranker; "" = start untrained',
     "loss.pairing": "diagonal (each anomalous bag with one normal bag), or all pairs of a batch",
     "loss.segments_used": "first segments that enter hinge and sparsity: 30 in the torch programs, "
     "32 (all) in the paper",
@@ -21,17 +21,19 @@ FIELDS = BAG_FIELDS | {
 
 
 def ranker() -> ml_collections.ConfigDict:
-    """The published ranker, loss and optimiser; how long it trains is left to the config."""
+    """The published ranker, loss and optimiser; the config sets the length of the training."""
     config = base("mil")
     config.data.modality = "TWO"
     config.features = features()
     config.model = {"dropout": 0.6, "weights": ""}
+    # Spec mil §6: the torch programs' loss, with their defect of 30 segments.
     config.loss = {
         "pairing": "diagonal",
         "segments_used": 30,
         "sparsity": 8e-5,
         "smoothness": 8e-5,
     }
+    # The decay is the float32 of 0.001; the rate falls after 25 and 50 epochs of 27 steps.
     config.optim = {
         "learning_rate": 1e-3,
         "weight_decay": 0.0010000000474974513,
@@ -40,6 +42,6 @@ def ranker() -> ml_collections.ConfigDict:
         "gamma": 0.1,
     }
     config.train.keep = 15  # 13 MB each
-    config.eval.expansion = "seed"
+    config.eval.expansion = "seed"  # spec mil §7a
     config.eval.held_out = 0.0
     return config

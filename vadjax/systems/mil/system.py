@@ -41,7 +41,7 @@ class State(NamedTuple):
 
 
 class System(system.System):
-    """MIL ranker (spec mil §5-7); `vadjax.system.System` tells what each method is for."""
+    """MIL ranker (spec mil §5-7); `vadjax.system.System` explains the methods."""
 
     kind = bags.KIND
     validates = True
@@ -84,6 +84,7 @@ class System(system.System):
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, S, D] (spec mil §6)."""
+        # One step of Adagrad, with the weight decay in the gradient (spec mil §6).
         gradient = jax.value_and_grad(self._loss, has_aux=True)
         (loss, scalars), gradients = gradient(state.params, batch, rng)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
@@ -91,6 +92,8 @@ class System(system.System):
         return State(params, optimizer), {"loss": loss, **scalars}
 
     def _loss(self, params, batch: dict, rng: jax.Array) -> tuple[jax.Array, dict]:
+        """Loss of a batch; the means of its terms, and `margin`, the difference of the maxima."""
+        # Both kinds of bags go through the ranker, each with dropout masks of its own.
         scores = {}
         for number, (kind, bags_of_kind) in enumerate(sorted(batch.items())):
             keep = self._keep(jax.random.fold_in(rng, number), bags_of_kind.shape[:2])
@@ -101,6 +104,7 @@ class System(system.System):
         return loss, means
 
     def _keep(self, rng: jax.Array, rows: tuple[int, int]) -> tuple[jax.Array, ...] | None:
+        """Dropout masks for `rows` (bags, segments); None if nothing is dropped."""
         rate = self.config.model.dropout
         return keep_masks(rng, rows, rate) if rate else None
 
@@ -155,7 +159,7 @@ class System(system.System):
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
-    """Runs of at most `size` bags of one shape."""
+    """Runs of at most `size` consecutive bags of one shape."""
     group = []
     for bag in videos:
         if group and (len(group) == size or group[0].features.shape != bag.features.shape):
@@ -167,6 +171,7 @@ def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
 
 
 def _to_scores(bag: Bag, segments: np.ndarray, rule: str) -> Scores:
+    """Segment scores spread over the frames by a rule of `EXPANSIONS` (spec mil §7)."""
     return Scores(
         video=bag.video,
         frame_scores=expand(segments, bag.num_frames, rule),

@@ -1,4 +1,4 @@
-"""Weights of the originals: names and layouts of S3R's and RTFM's state dicts (spec s3r §4.3)."""
+"""Import of published weights: names and layouts of S3R's and RTFM's states (spec s3r §4.3)."""
 
 import pathlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from flax import traverse_util
 from vadjax.convert import arrays, torch
 from vadjax.systems.s3r.model import DIVISOR, Network
 
-UNUSED = ("video_projection.", "macro_projection.")  # in every checkpoint of S3R; never called
+UNUSED = ("video_projection.", "macro_projection.")  # in every checkpoint of S3R, never called
 
 BLOCKS = {  # module of ours → module of theirs
     "s3r": {
@@ -43,12 +43,12 @@ HEAD = {
 
 
 def read_network(path: str | pathlib.Path, model: Network, width: int) -> tuple[dict, list[str]]:
-    """Variables of `model` from a state dict of the originals, `.pth` or `.pkl`.
+    """Variables of `model` from a state dict of the published programs, `.pth` or `.pkl`.
 
     Args:
       path: the file.
       model: S3R or RTFM.
-      width: columns of the features it shall score.
+      width: columns of the features that the model is to score.
 
     Returns:
       `{"params": ..., "batch_stats": ...}`, and the names of weights that no model uses.
@@ -73,7 +73,7 @@ def to_variables(
 
 
 def to_state(variables: Mapping, model: Network, width: int) -> dict[str, np.ndarray]:
-    """The state dict of the originals, without what they never use: inverse of `to_variables`."""
+    """The published programs' state dict without unused weights: the inverse of `to_variables`."""
     flat, names = traverse_util.flatten_dict(variables), weight_names(model, width)
     return {
         names[path]: np.asarray(leaf).transpose(np.argsort(torch.AXES[leaf.ndim]))
@@ -82,7 +82,7 @@ def to_state(variables: Mapping, model: Network, width: int) -> dict[str, np.nda
 
 
 def variable_shapes(model: Network, width: int) -> dict:
-    """Shapes of the variables of a model for features of `width`; nothing is computed."""
+    """Shapes of the variables of a model for features of `width`, without computing them."""
     video = jax.ShapeDtypeStruct((1, 1, 1, width), np.float32)
     atoms = jax.ShapeDtypeStruct((1, width), np.float32)
     return jax.eval_shape(model.init, jax.random.key(0), video, atoms)
@@ -96,7 +96,8 @@ def weight_names(model: Network, width: int = DIVISOR) -> dict[tuple[str, ...], 
 
 
 def _layer(kind: str, block: str, layer: str, part: str = "") -> str:
-    """Their name of a layer of ours."""
+    """The published name of one of our layers."""
+    # Convolution and norm of a scale; the non-local layer; dense layers; heads (spec s3r §4.3).
     theirs = BLOCKS[kind][block]
     if layer in SCALES:
         norm = "1" if kind == "s3r" else "2"  # behind the ReLU

@@ -18,16 +18,16 @@ def start(samples: np.ndarray, atoms: int, rng: np.random.RandomState) -> np.nda
 
     Args:
       samples: float [N, F].
-      atoms: how many, K; those past the rank of `samples` are 0.
+      atoms: number of rows K; those past the rank of `samples` are 0.
       rng: stream of the randomised SVD.
 
     Returns:
       float64 [K, F].
     """
     _, values, vectors = randomized_svd(samples, atoms, random_state=rng)
-    found = np.zeros((atoms, samples.shape[1]))
-    found[: len(values)] = values[:, None] * vectors
-    return found
+    rows = np.zeros((atoms, samples.shape[1]))
+    rows[: len(values)] = values[:, None] * vectors
+    return rows
 
 
 def batches(count: int, size: int, rng: np.random.RandomState) -> Iterator[np.ndarray]:
@@ -53,32 +53,32 @@ def fit(
 
     Args:
       samples: float64 [N, F].
-      atoms: those to start from, [K, F].
+      atoms: initial atoms, [K, F].
       order: indices of the mini-batches, from `batches`.
       draw: gives the direction [F] of an atom that is drawn anew.
-      iterations: mini-batches.
+      iterations: number of mini-batches.
       size: usual number of samples in a batch, which sets how fast the past fades.
       alpha: weight of the L1 norm in the codes.
       watch: called with the number of mini-batches done.
     """
-    found = Fit(atoms, draw)
+    state = Fit(atoms, draw)
     for step in range(1, iterations + 1):
-        found.update(samples[next(order)], size, alpha)
+        state.update(samples[next(order)], size, alpha)
         watch(step)
-    return found
+    return state
 
 
 @dataclasses.dataclass
 class Fit:
-    """Atoms under way, with what is remembered of the samples seen.
+    """The atoms during the fit, with the sums over the samples so far.
 
     Attributes:
       atoms: float64 [K, F].
       inner: sums of code products, A of the spec: float64 [K, K].
       outer: sums of code times sample, B of the spec transposed: float64 [K, F].
       draw: gives the direction [F] of an atom that is drawn anew.
-      steps: mini-batches seen.
-      drawn: atoms drawn anew so far.
+      steps: number of mini-batches so far.
+      drawn: number of atoms drawn anew so far.
     """
 
     atoms: np.ndarray
@@ -96,9 +96,11 @@ class Fit:
     def update(self, batch: np.ndarray, size: int, alpha: float) -> None:
         """One mini-batch, float64 [n, F]; `size` and `alpha` as for `fit`."""
         codes = lasso(batch, self.atoms, alpha)
-        seen = self.steps + 1
-        seen = seen * size if seen < size else size**2 + seen - size
-        fade = (seen + 1 - size) / (seen + 1)
+        # theta = (ii + 1) * size at first, then size² + ii + 1 - size;
+        # beta = (theta + 1 - size) / (theta + 1);  A = beta A + c c^T;  B = beta B + x^T c^T
+        theta = self.steps + 1
+        theta = theta * size if theta < size else size**2 + theta - size
+        fade = (theta + 1 - size) / (theta + 1)
         self.inner = fade * self.inner + codes.T @ codes
         self.outer = fade * self.outer + codes.T @ batch
         self._move_atoms()
@@ -107,13 +109,17 @@ class Fit:
     def _move_atoms(self) -> None:
         """Block-coordinate descent over the atoms in turn.
 
-        Atom k moves to `A_k R`, where R is what the other atoms leave of `outer`, from the Gram
-        matrix of the rows of `inner`: of all atoms at once for a block, then atom by atom for what
-        has changed within the block.
+        Atom k becomes `A_k R`, normalised, where R is the rest of `outer` (B) without the other
+        atoms: `R = B - Σ_(l ≠ k) A_l d_l`. With the Gram matrix `A A^T` this is
+        `A_k B - Σ_(l ≠ k) (A A^T)_kl d_l`, computed for a block of atoms at once and then corrected
+        atom by atom for the atoms of the block that have moved before.
+
+        An atom that vanishes is drawn anew, and its row of A is set to 0; as in the published fit,
+        R counts it as 0 for the rest of the step (spec s3r §3.2).
         """
         used = self.inner.any(1)  # most atoms may have no code at all
         gram, wanted = self.inner @ self.inner.T, self.inner @ self.outer
-        acting, vanished = self.atoms.copy(), {}  # with 0 for an atom that vanished
+        acting, vanished = self.atoms.copy(), {}  # `acting` has 0 for an atom that vanished
         for first in range(0, len(gram), BLOCK):
             block = slice(first, first + BLOCK)
             old, within = acting[block].copy(), gram[block, block]
@@ -129,6 +135,7 @@ class Fit:
                 if length < VANISHED:
                     vanished[k], self.inner[k] = self._drawn(), 0
                     atom, length = atom * 0, 1.0
+                # d_k / |d_k|, and its change for the atoms behind it in the block.
                 acting[k] = atom / length
                 change[i] = acting[k] - old[i]
         for k, atom in vanished.items():
@@ -136,6 +143,7 @@ class Fit:
         self.atoms = acting
 
     def _drawn(self) -> np.ndarray:
+        """A new atom of length 1 in a random direction."""
         self.drawn += 1
         atom = self.draw()
         return atom / math.sqrt(atom.dot(atom))

@@ -1,12 +1,12 @@
 """Lasso by following its path exactly, for many samples at once (spec s3r §3.2).
 
-Coordinate descent stalls on nearly collinear atoms, which this data has; on the path every code is
+Coordinate descent stalls on nearly collinear atoms, which this data has. On the path every code is
 the solution of a small linear system.
 """
 
 import numpy as np
 
-FLAT = 1e-10  # a slope below this never reaches its bound: a copy of an active atom
+FLAT = 1e-10  # an idle atom that closes in more slowly never joins: it copies an active one
 
 
 def lasso(samples: np.ndarray, atoms: np.ndarray, alpha: float = 1.0) -> np.ndarray:
@@ -29,11 +29,12 @@ def lasso(samples: np.ndarray, atoms: np.ndarray, alpha: float = 1.0) -> np.ndar
     level = np.abs(correlations).max(1)
     rows = np.flatnonzero(level > alpha)
     path = _Path(atoms @ atoms.T, correlations[rows], level[rows])
+    # All samples advance level by level; those that reach alpha leave with their codes.
     for _ in range(20 * len(atoms)):
         if not len(rows):
             return codes
-        ended, found = path.advance(alpha)
-        codes[rows[ended]] = found
+        ended, final_codes = path.advance(alpha)
+        codes[rows[ended]] = final_codes
         rows = rows[~ended]
     raise ArithmeticError(f"lasso: the path of {len(rows)} samples does not end")
 
@@ -42,66 +43,77 @@ class _Path:
     """Samples on their way from the level where the first atom joins down to `alpha`.
 
     At level t the active atoms S have the signs s and the codes `G_SS⁻¹ (b_S - t s)`, and the
-    correlations of all atoms with the residual are linear in t as well. Next is the highest level
-    where an idle atom's correlation reaches the level (it joins) or an active atom's code reaches
-    zero (it leaves). Which of them are on their way there, the slopes tell.
+    correlations of all atoms with the residual are linear in t as well. The next event is at the
+    highest level where an idle atom's correlation reaches the level (it joins) or an active atom's
+    code reaches zero (it leaves). The slopes tell which atoms are on their way there.
 
-    One atom more than there are, which is 0, fills the places of samples with fewer active atoms
-    than others.
+    An additional atom, which is 0, fills the places of samples with fewer active atoms than others.
+
+    Attributes:
+      gram: G, products of the atoms, [K + 1, K + 1].
+      correlations: b, products of samples and atoms, [n, K + 1].
+      level: t of every sample, [n].
+      counts: number of active atoms of every sample, [n].
+      active: numbers of the active atoms, [n, m]; of each row the first `counts` are used.
+      wanted: b_S and s of those atoms, the right sides of the linear systems, [n, m, 2].
     """
 
     def __init__(self, gram: np.ndarray, correlations: np.ndarray, level: np.ndarray):
         self.gram = np.pad(gram, (0, 1))
         self.correlations, self.level = np.pad(correlations, ((0, 0), (0, 1))), level
         self.counts = np.zeros(len(level), int)
-        self.active = np.full((len(level), 8), len(gram))  # [n, m]; of each row the first `counts`
-        self.wanted = np.zeros((len(level), 8, 2))  # b_S and s of those atoms
+        self.active = np.full((len(level), 8), len(gram))
+        self.wanted = np.zeros((len(level), 8, 2))
         everyone, first = np.arange(len(level)), np.abs(correlations).argmax(1)
         self._join(everyone, first, np.sign(correlations[everyone, first]))
 
     def advance(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """Goes to the next level of every sample; those that pass `alpha` leave with their codes.
+        """Moves every sample to its next event; those that pass `alpha` leave with their codes.
 
         Returns:
           Which samples ended, bool [n], and the codes of those, [ended, K].
         """
+        # The next event of every sample: the higher level of the two.
         places = self.counts.max()
         active, wanted = self.active[:, :places], self.wanted[:, :places]
-        line = self._solve(active, wanted)
-        atom, sign, join = self._next_join(active, line)
-        place, leave = _next_leave(wanted[..., 1], line)
+        solution = self._solve(active, wanted)
+        atom, sign, join = self._next_join(active, solution)
+        place, leave = _next_leave(wanted[..., 1], solution)
         self.level = np.minimum(np.maximum(join, leave), self.level)
+        # Samples whose event is beyond alpha end: their codes there, G_SS⁻¹ b_S - alpha G_SS⁻¹ s.
         ended = ~(self.level > alpha)
-        found = np.zeros((np.count_nonzero(ended), len(self.gram)))
-        if len(found):
-            line, keep = line[ended], ~ended
-            np.put_along_axis(found, active[ended], line[..., 0] - alpha * line[..., 1], 1)
+        codes = np.zeros((np.count_nonzero(ended), len(self.gram)))
+        if len(codes):
+            solution, keep = solution[ended], ~ended
+            np.put_along_axis(codes, active[ended], solution[..., 0] - alpha * solution[..., 1], 1)
             for name in ("level", "correlations", "active", "wanted", "counts"):
                 setattr(self, name, getattr(self, name)[keep])
             atom, sign, join, place, leave = (a[keep] for a in (atom, sign, join, place, leave))
+        # The others change their active atoms.
         joins = np.flatnonzero(join >= leave)
         for row in np.flatnonzero(join < leave):
             self._leave(row, place[row])
         self._join(joins, atom[joins], sign[joins])
-        return ended, found[:, :-1]
+        return ended, codes[:, :-1]
 
     def _solve(self, active: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """`G_SS⁻¹ b_S` and `G_SS⁻¹ s` of every sample, [n, m, 2], 0 past its active atoms.
 
         The codes at level t are the first minus t times the second.
         """
+        # Unused places have the zero atom and no sign; a 1 on their diagonal keeps G_SS regular.
         system = self.gram[active[:, :, None], active[:, None, :]]
         places = np.arange(active.shape[1])
         system[:, places, places] += wanted[..., 1] == 0
         return np.linalg.solve(system, wanted)
 
-    def _next_join(self, active, line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _next_join(self, active, solution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Idle atom that is the first to reach the level, its sign and that level, [n] each.
 
-        The correlation of an idle atom is rest + t turn, and below t in absolute value. On the way
-        down it can only meet the bound on the side of `rest`.
+        The correlation of an idle atom is rest + t turn, and below t in absolute value. As t falls
+        it can only meet the bound on the side of `rest`: at t = |rest| / (1 - sign(rest) turn).
         """
-        reached = line.transpose(0, 2, 1) @ self.gram.take(active, 0)
+        reached = solution.transpose(0, 2, 1) @ self.gram.take(active, 0)
         rest = self.correlations - reached[:, 0]
         closing = 1 - np.copysign(1, rest) * reached[:, 1]
         closing[closing < FLAT] = np.inf
@@ -112,6 +124,7 @@ class _Path:
         return atom, np.sign(rest[everyone, atom]), event[everyone, atom]
 
     def _join(self, rows: np.ndarray, atom: np.ndarray, sign: np.ndarray) -> None:
+        """Makes an idle atom active in each of the rows; doubles the places when they are full."""
         place = self.counts[rows]
         if len(rows) and place.max() == self.active.shape[1]:
             more = np.full_like(self.active, len(self.gram) - 1)
@@ -130,9 +143,10 @@ class _Path:
         self.counts[row] = last
 
 
-def _next_leave(signs: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _next_leave(signs: np.ndarray, solution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Place of the active atom whose code is the first to reach 0, and that level, [n] each."""
-    base, slope = line[..., 0], line[..., 1]
+    # The code base - t slope is 0 at t = base / slope; atoms that move away from 0 have no event.
+    base, slope = solution[..., 0], solution[..., 1]
     event = np.divide(base, slope, out=np.zeros_like(base), where=signs * slope < 0)
     place = event.argmax(1)
     return place, event[np.arange(len(event)), place]

@@ -1,7 +1,7 @@
 """Layers over time: convolution, norms, the non-local layer, dropout (spec s3r §4.3, §8).
 
-Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] or None, tells the
-snippets of a video from those that it is filled up with; only when not training.
+Shapes: R rows (bags × crops), T snippets, C channels. `valid`, bool [R, T, 1] or None, is False for
+the padding behind the snippets of a video; there is none in training.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from vadjax.ops import dropout, temporal
 EPSILON = 1e-5
 GROUPS = 8
 NORMS = ("group", "batch")
-KEEP = "keep"  # collection of masks that are given, not drawn
+KEEP = "keep"  # collection of dropout masks that a test passes in, to be used instead of drawn ones
 xavier = nn.initializers.xavier_uniform()
 
 
 class Mixture(NamedTuple):
-    """Rows [R, T, C] that mix S atoms, kept as the two factors.
+    """Rows [R, T, C] that mix S atoms, kept as the two factors of their product.
 
-    A matrix is multiplied with the S atoms, not with R · T rows, of which there are many more.
+    A matrix is then multiplied with the S atoms and not with the R · T rows, which are many more.
 
     Attributes:
       weights: [R, T, S].
@@ -50,7 +50,7 @@ Rows = jax.Array | Mixture
 
 
 def only(x: Rows, valid: jax.Array | None) -> Rows:
-    """Puts zeros into x [R, T, C] where not `valid`."""
+    """Sets x [R, T, C] to 0 where not `valid`, so that padding counts like the zeros around."""
     if valid is None:
         return x
     if isinstance(x, Mixture):
@@ -87,9 +87,10 @@ class TemporalConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Rows, valid: jax.Array | None = None, train: bool = False) -> jax.Array:
-        """[R, T, features] of x [R, T, C] of the same type."""
+        """[R, T, features] of x [R, T, C], in the type `dtype`."""
         kernel = self.param("kernel", xavier, (self.size, x.shape[-1], self.features))
         kernel = kernel.astype(self.dtype)
+        # One tap is a matrix product; a `Mixture` multiplies each tap with its atoms.
         if self.size == 1:
             y = x @ kernel[0]
         elif isinstance(x, Mixture):
@@ -131,7 +132,8 @@ class TemporalConvNorm(nn.Module):
         if self.norm == "batch":
             y = batch_norm(train, self.dtype)(y)
         else:
-            norm = nn.remat(nn.GroupNorm)(  # keeps y alone for the gradient, as wide as the input
+            # `remat` computes the norm again in the backward pass, so that only y is kept for it.
+            norm = nn.remat(nn.GroupNorm)(
                 GROUPS, epsilon=EPSILON, use_fast_variance=False, dtype=self.dtype, name="norm"
             )
             y = norm(y, mask=None if valid is None else jnp.broadcast_to(valid, y.shape))
@@ -139,7 +141,7 @@ class TemporalConvNorm(nn.Module):
 
 
 def batch_norm(train: bool, dtype: jnp.dtype, scale_init=nn.initializers.ones) -> nn.Module:
-    """Batch norm as torch's, named `norm`."""
+    """Batch norm with torch's running statistics (spec §4.3), named `norm`."""
     return UnbiasedBatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -172,7 +174,9 @@ class TemporalNonLocal(nn.Module):
         )
         value = only(value, valid)
         count = length if valid is None else valid.sum(1, keepdims=True).astype(value.dtype)
-        if length > inner:  # the same sum; long videos would need T × T numbers
+        # sum_s <query_t, key_s> / T · value_s, associated either way: of a long video the T × T
+        # products of queries and keys would need too much memory.
+        if length > inner:
             read = query @ (key.mT @ value / count)
         else:
             read = (query @ key.mT / count) @ value
@@ -183,8 +187,8 @@ class TemporalNonLocal(nn.Module):
 class Dropout(nn.Module):
     """Sets values to 0 with probability `rate` and divides the others by `1 - rate`.
 
-    What is kept is drawn from the stream `dropout`, or, in tests, given as the variable `kept`
-    (bool, of x's shape) of the collection `keep`.
+    The mask of the kept values is drawn from the stream `dropout`, or, in tests, read from the
+    variable `kept` (bool, of x's shape) of the collection `keep`.
 
     Attributes:
       rate: in [0, 1).

@@ -13,13 +13,13 @@ FORMS = ("absolute", "hinge")
 
 
 class BagTerms(NamedTuple):
-    """What the loss needs of B bags of one label.
+    """Outputs for B bags of one label that enter the loss.
 
     Attributes:
       score: mean score of the chosen snippets, [B].
       feature: mean feature of the chosen snippets, [B, N, C].
       snippets: scores of all snippets, [B, T].
-      macro: score of the macro branch, [B]; None where there is none.
+      macro: score of the macro branch, [B]; None without that branch.
     """
 
     score: jax.Array
@@ -46,28 +46,31 @@ def training_loss(
       normal: normal bags.
       anomalous: as many anomalous bags; bag i is paired with normal bag i, crop by crop.
       margin: m, between the magnitudes of the two.
-      magnitude: weight of that term.
-      magnitude_form: `"absolute"`: `(|m - a| + b)²` as the code; `"hinge"`: `max(0, m - a + b)` as
-        the RTFM paper (give it another weight then), a and b the magnitudes.
+      magnitude: weight of the magnitude term.
+      magnitude_form: `"absolute"`: `(|m - a| + b)²` as in the code; `"hinge"`: `max(0, m - a + b)`
+        as in the RTFM paper (which needs another weight). a and b are the magnitudes of the
+        anomalous and the normal bag.
       sparsity: weight of the L2 norm of the anomalous bags' snippet scores.
-      smoothness: weight of the sum of squared differences of neighbouring ones.
-      scope: `"batch"`: both of all bags in a row as one vector, across the bags' borders, as
-        the code; `"bag"`: of each bag, averaged.
+      smoothness: weight of the sum of squared differences of neighbouring snippet scores.
+      scope: of these two terms. `"batch"`: all bags in a row are one vector, differences across
+        their borders included, as in the code; `"bag"`: the mean over the bags.
       macro: weight of the cross-entropy of all bags' macro scores against 0.
 
     Returns:
       The loss, and its terms before weighting: `bag`, `magnitude`, `sparsity`, `smoothness`, and
-      `macro` where there is a macro branch.
+      `macro` if there is a macro branch.
 
     Raises:
       ValueError: unknown form or scope.
     """
+    # The bag scores against 1 and 0, the magnitudes of pairs, the scores of anomalous bags.
     terms = {
         "bag": (cross_entropy(anomalous.score, 1) + cross_entropy(normal.score, 0)) / 2,
         "magnitude": magnitude_loss(normal.feature, anomalous.feature, margin, magnitude_form),
         **score_terms(anomalous.snippets, scope),
     }
     weights = {"magnitude": magnitude, "sparsity": sparsity, "smoothness": smoothness}
+    # The macro branch reconstructs from normal patterns: all its scores are pushed to 0.
     if normal.macro is not None:
         terms["macro"] = (cross_entropy(anomalous.macro, 0) + cross_entropy(normal.macro, 0)) / 2
         weights["macro"] = macro
@@ -75,7 +78,8 @@ def training_loss(
 
 
 def cross_entropy(probability: jax.Array, label: int) -> jax.Array:
-    """Mean binary cross-entropy of probabilities [B], all of one label."""
+    """Mean binary cross-entropy of probabilities [B], all of one label (0 or 1)."""
+    # The log of 0 is replaced before it is taken: its gradient would be NaN.
     p = probability if label else 1 - probability
     positive = p > 0
     log = jnp.log(jnp.where(positive, p, 1))

@@ -40,7 +40,7 @@ VARIANTS = {  # what differs from the fields' defaults
 
 
 class Outputs(NamedTuple):
-    """What the network says of B bags.
+    """Outputs of the network for B bags.
 
     Attributes:
       scores: probability of every snippet to be anomalous, mean over crops, [B, T].
@@ -58,7 +58,7 @@ class Outputs(NamedTuple):
 class Network(nn.Module):
     """S3R; `build` gives it and RTFM.
 
-    What it computes on the way is sown into `intermediates`.
+    Its intermediate results are sown into the collection `intermediates`.
 
     Attributes:
       en_normal: reconstruct the video from the dictionary, and score that (the macro branch).
@@ -80,7 +80,7 @@ class Network(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        """Branches and heads."""
+        """Creates the branches and heads."""
         expect_one_of("model.norm", self.norm, NORMS)
         if self.de_normal and not self.en_normal:
             raise ValueError(
@@ -88,6 +88,7 @@ class Network(nn.Module):
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout is {self.dropout}; expected 0 to below 1")
+        # The video branch, the macro branch (en-Normal), and the gate between them (de-Normal).
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
         self.video, self.video_dropout = Aggregation(**kind), Dropout(self.dropout)
         self.video_head = ScoreHead(self.dropout, self.dtype)
@@ -112,8 +113,8 @@ class Network(nn.Module):
           dictionary: [S, C], the same for all bags; None for RTFM.
           train: batch statistics instead of the running ones (then `batch_stats` is mutable), and
             dropout, drawn from the stream `dropout`.
-          valid: bool [B, T], False where bags are filled up to the longest; None: none is. Not
-            in training. What is said of filled-up snippets has no meaning.
+          valid: bool [B, T], False for the padding behind shorter bags; None if there is none, as
+            in training. The outputs for padding have no meaning.
 
         Raises:
           ValueError: the number of channels is no multiple of 32.
@@ -123,24 +124,29 @@ class Network(nn.Module):
             raise ValueError(
                 f"features have {channels} columns; this network needs a multiple of {DIVISOR}"
             )
+        # Crops are rows of their own until the scores are averaged over them.
         x = video.reshape(bags * crops, length, channels).astype(self.dtype)
         if valid is not None:
             valid = jnp.repeat(valid, crops, 0)[..., None]
+        # Video branch: x_video, the aggregation of the features v (§4.3).
         features = self._sow("video_aggregate", self.video(x, train, valid))
         features, macro = self.video_dropout(features, train), None
+        # en-Normal: x_macro, the aggregation of the reconstruction m from the dictionary (§4.2).
         if self.en_normal:
             mixture = self.reconstruct(x, dictionary)
             macro = self._sow("macro_aggregate", self.macro(mixture, train, valid))
             macro = self.macro_dropout(macro, train)
+        # de-Normal: x_video <- x_video * s, x_macro <- x_macro * (1 - s) (§4.4).
         if self.de_normal:
             gate = self._sow("channel_weights", self.gate(features, macro, valid))[:, None]
             features = self._sow("gated_video", features * gate)
             self._sow("gated_macro", macro * (1 - gate))
+        # Heads (§4.5): score and magnitude of every snippet, macro score of every bag.
         scores = self.video_head(features, train).reshape(bags, crops, length)
         norms = jnp.sqrt(jnp.square(wide(jax.lax.stop_gradient(features))).sum(-1))
         if macro is not None:
             summary = mean_over_time(macro, valid)
-            if self.de_normal:  # the mean of the gated rows, which need not be kept
+            if self.de_normal:  # gating the mean equals the mean of the gated rows, in less memory
                 summary *= 1 - gate[:, 0]
             macro = self.macro_head(summary, train).reshape(bags, crops)
         return Outputs(
@@ -151,6 +157,7 @@ class Network(nn.Module):
         )
 
     def _sow(self, name: str, value: jax.Array) -> jax.Array:
+        """Sows a value into `intermediates` and returns it."""
         self.sow("intermediates", name, value)
         return value
 
@@ -173,15 +180,18 @@ class Aggregation(nn.Module):
         """[R, T, C] of x [R, T, C]; sows `input` and the non-local layer's output, `related`."""
         channels = x.shape[-1]
         kind = {"norm": self.norm, "norm_first": self.norm_first, "dtype": self.dtype}
+        # y1, y2, y3: dilations 1, 2 and 4, C → C/4 each.
         scales = [
             TemporalConvNorm(channels // 4, dilation, name=f"scale{number}", **kind)(
                 x, train, valid
             )
             for number, dilation in enumerate(DILATIONS, 1)
         ]
+        # h: the same width without dilation, then the non-local layer.
         h = TemporalConv(channels // 4, use_bias=False, dtype=self.dtype, name="squeeze")(x)
         h = TemporalNonLocal(self.dtype, name="non_local")(nn.relu(h), train, valid)
         self.sow("intermediates", "related", h)
+        # out = relu(norm(conv [y1, y2, y3, h'])) + x; in RTFM the norm comes after the ReLU.
         joined = jnp.concatenate([*scales, h], -1)
         y = TemporalConvNorm(channels, use_bias=False, name="fuse", **kind)(joined, train, valid)
         x = x.rows() if isinstance(x, Mixture) else x
@@ -202,7 +212,8 @@ class EnNormal(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, dictionary: jax.Array) -> Mixture:
-        """Of x [R, T, C] and dictionary [S, C]; sows `attention` [R, T, S]."""
+        """Mixture [R, T, C] of the atoms [S, C] for x [R, T, C]; sows `attention` [R, T, S]."""
+        # q = W_q v + b_q;  k = W_k d + b_k;  val = W_v d + b_v;  m = softmax_S(q k^T) val
         channels = x.shape[-1]
         query = _dense(channels // 4, "query", self.dtype)(x)
         key = _dense(channels // 4, "key", self.dtype)(dictionary)
@@ -216,7 +227,7 @@ class EnNormal(nn.Module):
 
 
 class Gate(nn.Module):
-    """Weight of every channel by how the video's mean differs from the macro branch's (spec §4.4).
+    """Weight of every channel from the difference of the means of the two branches (spec §4.4).
 
     Attributes:
       dtype: type of the arithmetic.
@@ -229,6 +240,7 @@ class Gate(nn.Module):
         self, video: jax.Array, macro: jax.Array, valid: jax.Array | None = None
     ) -> jax.Array:
         """[R, C] in [0, 1] of the two branches [R, T, C]."""
+        # g = mean_T(x_video) - mean_T(x_macro);  s = sigmoid(W2 relu(W1 g + b1) + b2)
         channels = video.shape[-1]
         difference = mean_over_time(video, valid) - mean_over_time(macro, valid)
         hidden = nn.relu(_dense(channels // 16, "squeeze", self.dtype)(difference))
@@ -260,7 +272,7 @@ def _dense(features: int, name: str, dtype: jnp.dtype) -> nn.Dense:
 
 
 def build(variant: str = "s3r", **options) -> Network:
-    """The published network of that name (`VARIANTS`), `options` changing single fields.
+    """The published network of that name (`VARIANTS`); `options` replace single fields.
 
     Raises:
       ValueError: no variant of that name.

@@ -1,4 +1,4 @@
-"""Orthogonal matching pursuit, of many samples at once on the device (spec s3r §3.3)."""
+"""Orthogonal matching pursuit for many samples at once, on the device (spec s3r §3.3)."""
 
 import functools
 
@@ -10,15 +10,15 @@ import jax.numpy as jnp
 def omp(samples: jax.Array, atoms: jax.Array, nonzeros: int) -> jax.Array:
     """Codes of at most `nonzeros` atoms, picked one by one and refitted together.
 
-    Each time the atom whose correlation with the residual is largest in absolute value is picked,
-    and all picked atoms are fitted by least squares. A sample stops early if the pick repeats or
-    its squared correlation is below the precision of the type. Choices are close: compute in
-    float64 (inside `jax.enable_x64(True)`).
+    Each round picks the atom whose correlation with the residual is largest in absolute value, and
+    fits all picked atoms by least squares. A sample stops early if the pick repeats or its squared
+    correlation is below the precision of the type. The choices are close: compute in float64
+    (inside `jax.enable_x64(True)`).
 
     Args:
       samples: [N, F].
       atoms: [K, F].
-      nonzeros: atoms a sample may have.
+      nonzeros: largest number of atoms of a sample.
 
     Returns:
       [N, K], of the type of `samples`.
@@ -29,11 +29,13 @@ def omp(samples: jax.Array, atoms: jax.Array, nonzeros: int) -> jax.Array:
     picked = jnp.zeros((len(samples), 0), int)
     codes, stopped = jnp.zeros_like(correlations), jnp.zeros(len(samples), bool)
     for _ in range(min(nonzeros, len(atoms))):
+        # Correlations of all atoms with the residual x - c D: x D^T - c G.
         residual = correlations - dot(codes, gram)
         pick = jnp.abs(residual).argmax(1)[:, None]
         height = residual[everyone, pick][:, 0]
         stopped |= (picked == pick).any(1) | (height**2 < jnp.finfo(codes.dtype).eps)
         picked = jnp.concatenate([picked, pick], 1)
+        # Least squares of the picked atoms S: c_S = G_SS⁻¹ (x D^T)_S.
         system = gram[picked[:, :, None], picked[:, None, :]]
         fitted = jnp.linalg.solve(system, correlations[everyone, picked][..., None])[..., 0]
         refit = jnp.zeros_like(codes).at[everyone, picked].set(fitted)

@@ -1,4 +1,4 @@
-"""What the configs of S3R and RTFM share, and what their fields mean."""
+"""The sections that the configs of S3R and RTFM share, and the meaning of their fields."""
 
 import ml_collections
 
@@ -6,13 +6,13 @@ from vadjax.config import BAG_FIELDS, base, features, small_report
 
 FIELDS = BAG_FIELDS | {
     "model.variant": "published network: s3r or rtfm; the fields below change its parts",
-    "model.weights": 'file of a trained network; "" = begin anew',
+    "model.weights": 'file of a trained network; "" = start untrained',
     "model.en_normal": "whether the video is reconstructed from the dictionary (macro branch)",
     "model.de_normal": "whether channels are weighted by what the reconstruction lacks; needs "
     "model.en_normal",
     "model.attention_scaling": "whether en-Normal's dot products are scaled (published: not)",
     "model.norm": "group (S3R) or batch (RTFM)",
-    "model.norm_first": "whether the norm stands before the ReLU (S3R) or behind it (RTFM)",
+    "model.norm_first": "whether the norm comes before the ReLU (S3R) or after it (RTFM)",
     "model.dropout": "rate of every dropout but the next",
     "model.top_k": "segments of a bag that are chosen by their magnitudes",
     "model.selection_dropout": "share of the segments that cannot be chosen at a step",
@@ -37,8 +37,9 @@ FIELDS = BAG_FIELDS | {
 def s3r() -> ml_collections.ConfigDict:
     """S3R as published for ShanghaiTech."""
     config = base("s3r")
-    config.seed = 823
+    config.seed = 823  # that of the published run (spec s3r §6)
     config.data.modality = "TWO"
+    # The network of spec s3r §4, and the dictionary of §3.1: codes with 90 % of V rows.
     config.model = {
         "variant": "s3r",
         "weights": "",
@@ -55,6 +56,7 @@ def s3r() -> ml_collections.ConfigDict:
         "dictionary_ratio": 0.9,
         "dictionary_seed": 42,
     }
+    # Spec s3r §5.
     config.loss = {
         "margin": 100.0,
         "magnitude": 1e-4,
@@ -64,6 +66,7 @@ def s3r() -> ml_collections.ConfigDict:
         "scope": "batch",
         "macro": 1.0,
     }
+    # Spec s3r §6: a constant rate, and L2 in the gradient.
     config.optim = {"learning_rate": 1e-3, "weight_decay": 0.005}
     config.train.steps = 15_000
     config.train.batch = 32
@@ -75,7 +78,7 @@ def s3r() -> ml_collections.ConfigDict:
     config.eval.held_out = 0.1
     config.eval.window = 1024
     config.eval.batch = 1
-    config.eval.expansion = "repeat"
+    config.eval.expansion = "repeat"  # every score 16 times (spec s3r §7)
     return config
 
 

@@ -1,4 +1,4 @@
-"""Which snippets of a bag stand for it: those with the largest features (spec s3r §4.6)."""
+"""Selection of the snippets that stand for a bag: the largest features (spec s3r §4.6)."""
 
 import jax
 import jax.numpy as jnp
@@ -7,13 +7,14 @@ import jax.numpy as jnp
 def top_snippets(magnitudes: jax.Array, k: int, kept: jax.Array | None = None) -> jax.Array:
     """Positions of the k snippets with the largest magnitudes, best first, int32 [B, k].
 
-    The same snippets stand for all crops. Where fewer than k are kept, zeros tie, and the first
-    of them are taken (the original leaves it open which).
+    The same snippets stand for all crops. Where fewer than k are kept, zeros tie, and the first of
+    them are chosen (the original leaves the choice open).
 
     Args:
       magnitudes: [B, T], at least 0.
-      k: how many.
-      kept: bool [B, T], the snippets that may be chosen: the published dropout of magnitudes.
+      k: number of snippets per bag.
+      kept: bool [B, T], the snippets that may be chosen (the published dropout of magnitudes);
+        None if all may.
 
     Raises:
       ValueError: a bag has fewer than k snippets.
@@ -22,6 +23,7 @@ def top_snippets(magnitudes: jax.Array, k: int, kept: jax.Array | None = None) -
         raise ValueError(
             f"bags have {magnitudes.shape[1]} snippets; model.top_k = {k} of them are to be chosen"
         )
+    # The choice is not differentiated; dropped snippets have magnitude 0.
     magnitudes = jax.lax.stop_gradient(magnitudes)
     if kept is not None:
         magnitudes = jnp.where(kept, magnitudes, 0)

@@ -1,4 +1,4 @@
-"""Loss of one training step, with the running statistics that change beside the parameters."""
+"""Loss of one training step, with the running statistics that it updates (spec s3r §4.6, §5)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,15 +39,16 @@ def pair_loss(
       dictionary: [S, C], or None for RTFM.
       top_k: snippets that stand for a bag.
       selection_dropout: rate at which snippets cannot be chosen.
-      keep: masks to take instead of drawing them: collection `keep` of the network, and
-        `selection`, which is by label, bool [B, T].
-      weights: of `loss.training_loss`.
+      keep: masks to use instead of drawing them: collection `keep` of the network, and
+        `selection`, by label, bool [B, T].
+      weights: keyword arguments of `loss.training_loss`.
 
     Returns:
       The loss; its terms with `margin`, the mean difference of the bags' scores; the new
       `batch_stats`; outputs of the network and chosen snippets [2 B, k], normal and anomalous
-      bags in turn (`by_label`).
+      bags alternating (`by_label`).
     """
+    # One pass for all bags, then the loss of their scores and features.
     bags, batch_stats, outputs, chosen = forward(
         params,
         batch_stats,
@@ -75,11 +76,16 @@ def forward(
     selection_dropout: float,
     keep: Mapping | None = None,
 ) -> tuple[BagTerms, dict, Outputs, jax.Array]:
-    """What the loss needs of B normal and B anomalous bags, and the rest; see `pair_loss`.
+    """One pass through the network for B normal and B anomalous bags (arguments as `pair_loss`).
 
     Normal bag i and anomalous bag i are neighbours in the network's batch, so that no row leaves
     the device that holds it.
+
+    Returns:
+      Terms of the loss for 2 B alternating bags; the new `batch_stats`; outputs of the network;
+      chosen snippets [2 B, k].
     """
+    # All bags in one batch, with masks for the selection and the dropouts.
     keep = dict(keep or {})
     kept = keep.pop("selection", None) or _draw_selection(batch, rng, selection_dropout)
     outputs, changed = model.apply(
@@ -90,6 +96,7 @@ def forward(
         rngs={"dropout": jax.random.fold_in(rng, len(LABELS))},
         mutable=["batch_stats"],
     )
+    # The snippets with the largest features stand for their bag, with their mean (§4.6).
     chosen = top_snippets(outputs.magnitudes, top_k, _in_pairs(kept) if kept else None)
     bags = BagTerms(
         score=chosen_mean(outputs.scores, chosen),
@@ -101,7 +108,7 @@ def forward(
 
 
 def _loss(bags: BagTerms, weights: Mapping) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Loss and terms of bags that take turns, normal and anomalous."""
+    """Loss and terms of alternating normal and anomalous bags."""
     normal, anomalous = by_label(bags)
     loss, terms = training_loss(normal, anomalous, **weights)
     return loss, {**terms, "margin": (anomalous.score - normal.score).mean()}
@@ -116,20 +123,20 @@ def accumulated(
     weights: Mapping,
     **options,
 ) -> tuple[tuple[jax.Array, tuple[dict, dict]], dict]:
-    """Value and gradient of the loss, with the activations of one part in memory at a time.
+    """Value and gradient of the loss, with the activations of one part of the batch in memory.
 
-    The loss is that of all bags together, terms across their borders included: every part goes
-    through the network twice, once for what the loss needs of it, and once for its gradient. Only
-    the batch norms see a part alone.
+    The loss is that of all bags together, including the terms across their borders. Every part
+    goes through the network twice: once for its terms of the loss, and once for its gradient. Only
+    the batch norms see one part at a time.
 
     Args:
       params: of the network.
       batch_stats: running statistics; every part moves them.
       batch: `normal` and `anomalous`, features [B, N, T, C].
       rng: for the dropouts.
-      parts: B is divided into so many.
-      weights: of `loss.training_loss`.
-      options: of `forward`.
+      parts: number of parts that the batch is divided into.
+      weights: keyword arguments of `loss.training_loss`.
+      options: keyword arguments of `forward`.
 
     Returns:
       ((loss, (terms, batch_stats)), gradient).
@@ -144,9 +151,9 @@ def accumulated(
     def split(a: jax.Array) -> jax.Array:  # row i goes to part i % parts: devices keep their rows
         return a.reshape(size // parts, parts, *a.shape[1:]).swapaxes(0, 1)
 
-    # The parts, and three functions: a part's share of the loss, the loss, and a part's gradient.
     pieces = {label: split(rows) for label, rows in batch.items()}, jnp.arange(parts)
 
+    # A part's terms of the loss; its dropouts have a key of their own.
     def bags_of(params, batch_stats, piece):
         rows, number = piece
         bags, stats, *_ = forward(
@@ -154,24 +161,28 @@ def accumulated(
         )
         return bags, stats
 
-    def first(batch_stats, piece):
+    # First pass: the terms t_p of every part p.
+    def next_terms(batch_stats, piece):
         bags, stats = bags_of(params, batch_stats, piece)
         return stats, bags
 
-    def whole(bags: BagTerms):
+    stats, bags = jax.lax.scan(next_terms, batch_stats, pieces)
+
+    # The loss L of all terms, and its gradient ∂L/∂t_p for every part.
+    def loss_of_all(bags: BagTerms):
         joined = jax.tree.map(lambda a: _join(a, parts), bags)
         return _loss(joined, weights)
 
-    def second(total, piece):
-        rows, towards = piece
-        _, pull = jax.vjp(lambda p: bags_of(p, batch_stats, rows)[0], params)
-        return jax.tree.map(jnp.add, total, pull(towards)[0]), None
+    (loss, terms), cotangents = jax.value_and_grad(loss_of_all, has_aux=True)(bags)
 
-    # Once through all parts for the loss, and once more for its gradient.
-    stats, bags = jax.lax.scan(first, batch_stats, pieces)
-    (loss, terms), towards = jax.value_and_grad(whole, has_aux=True)(bags)
+    # Second pass: ∂L/∂params = Σ_p ∂L/∂t_p ∂t_p/∂params.
+    def add_gradient(total, piece):
+        rows, cotangent = piece
+        _, pull = jax.vjp(lambda p: bags_of(p, batch_stats, rows)[0], params)
+        return jax.tree.map(jnp.add, total, pull(cotangent)[0]), None
+
     zeros = jax.tree.map(jnp.zeros_like, params)
-    gradient, _ = jax.lax.scan(second, zeros, (pieces, towards))
+    gradient, _ = jax.lax.scan(add_gradient, zeros, (pieces, cotangents))
     return (loss, (terms, stats)), gradient
 
 
@@ -182,19 +193,19 @@ def _join(rows: jax.Array, parts: int) -> jax.Array:
 
 
 def _in_pairs(batch: Mapping[str, jax.Array]) -> jax.Array:
-    """[2 B, ...], normal and anomalous rows in turn, of rows [B, ...] of both labels."""
+    """[2 B, ...] with alternating normal and anomalous rows, of rows [B, ...] of both labels."""
     pairs = jnp.stack([batch[label] for label in LABELS], 1)
     return pairs.reshape(-1, *pairs.shape[2:])
 
 
 def by_label(tree: Any) -> tuple[Any, Any]:
-    """Normal and anomalous rows of arrays [2 B, ...] in which they take turns."""
+    """Normal and anomalous rows of arrays [2 B, ...] in which they alternate."""
     pairs = jax.tree.map(lambda a: a.reshape(-1, 2, *a.shape[1:]), tree)
     return tuple(jax.tree.map(lambda a, n=n: a[:, n], pairs) for n in range(2))
 
 
 def _draw_selection(batch: Mapping, rng: jax.Array, rate: float) -> dict:
-    """Which snippets may be chosen, by label; empty: all."""
+    """Masks bool [B, T] of the snippets that may be chosen, by label; {} if all may."""
     if not rate:
         return {}
     bags, _, snippets, _ = batch[LABELS[0]].shape

@@ -53,7 +53,7 @@ class State(NamedTuple):
 
 
 class System(system.System):
-    """S3R or RTFM (spec s3r); `vadjax.system.System` tells what each method is for."""
+    """S3R or RTFM (spec s3r); `vadjax.system.System` explains the methods."""
 
     kind = bags.KIND
     validates = True
@@ -74,7 +74,7 @@ class System(system.System):
         fields = {name: model[name] for name in NETWORK}
         self.model: Network = build(model.variant, dtype=precision(config), **fields)
         self.optimizer = optim.adam(config.optim.learning_rate, config.optim.weight_decay)
-        # Toy bags are pooled into segments.
+        # Toy bags are pooled into segments, not single snippets: their scores are spread evenly.
         self.expansion = config.eval.expansion if config.data.dir else "seed"
         self._scores = mesh.Spread(self._of_rows, config.train.devices)
         self._features: SnippetFeatures | None = None  # loaded when a video is to be scored
@@ -83,8 +83,9 @@ class System(system.System):
         """Batches of `train.batch` anomalous and as many normal bags, each with all its crops.
 
         Raises:
-          ValueError: bags of different shapes, or with fewer segments than are chosen.
+          ValueError: bags of different shapes, or with fewer segments than `model.top_k`.
         """
+        # All bags must have the same shape, and enough segments for the selection.
         config = self.config
         crops, segments = bags.common_shape(data, "train")
         if segments < config.model.top_k:
@@ -111,23 +112,23 @@ class System(system.System):
         """
         width = bags.feature_width(data, self.config.data.modality)
         dictionary = self._dictionary(data, width) if self.model.en_normal else None
-        return self._first(rng, width, dictionary)
+        return self._new_state(rng, width, dictionary)
 
     def abstract_state(self, description: Description) -> State:
-        """Shapes of the state; no dictionary is learned for them."""
+        """Shapes of the state, without learning a dictionary."""
         width = bags.feature_width(description, self.config.data.modality)
         rows = self._atoms(description, width) if self.model.en_normal else None
         key = jax.random.key(self.config.seed)
 
         def first() -> State:
-            return self._first(key, width, None if rows is None else jnp.zeros((rows, width)))
+            return self._new_state(key, width, None if rows is None else jnp.zeros((rows, width)))
 
         return compilation.shapes(first)
 
-    def _first(
+    def _new_state(
         self, rng: jax.Array, width: int, dictionary: jax.Array | np.ndarray | None
     ) -> State:
-        """The first state with a given dictionary, rows [S, C]; None without en-Normal."""
+        """The state before training, with a dictionary [S, C], or None without en-Normal."""
         if dictionary is not None:
             dictionary = jnp.asarray(dictionary, jnp.float32)
         if self.config.model.weights:
@@ -151,7 +152,7 @@ class System(system.System):
         return dictionary.learn(means, self._atoms(data, width), seed=seed, layout=layout)
 
     def _atoms(self, data: Description, width: int) -> int:
-        """How many rows the dictionary has."""
+        """Number of rows of the dictionary."""
         from vadjax.systems.s3r import dictionary
 
         model = self.config.model
@@ -160,7 +161,7 @@ class System(system.System):
         return max(1, dictionary.count_atoms(self._normal(data).stop, model.dictionary_ratio))
 
     def _normal(self, data: Description) -> slice:
-        """Which of the normal training videos are trained on."""
+        """Slice of the normal training videos that are not held out."""
         return bags.kept(data, "train", 0, self.config.eval.held_out)
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
@@ -171,13 +172,14 @@ class System(system.System):
             "top_k": self.config.model.top_k,
             "selection_dropout": self.config.model.selection_dropout,
         }
-        given, weights = (state.params, state.batch_stats, batch, rng), dict(self.config.loss)
+        inputs, weights = (state.params, state.batch_stats, batch, rng), dict(self.config.loss)
+        # Loss and gradient of the whole batch, or with one part of it in memory at a time.
         if self.config.train.accumulate > 1:
-            found = accumulated(*given, self.config.train.accumulate, weights, **options)
+            outputs = accumulated(*inputs, self.config.train.accumulate, weights, **options)
         else:
             gradient = jax.value_and_grad(partial(pair_loss, **options, **weights), has_aux=True)
-            found = gradient(*given)
-        (total, (terms, batch_stats, *_)), gradients = found
+            outputs = gradient(*inputs)
+        (total, (terms, batch_stats, *_)), gradients = outputs
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(params, batch_stats, optimizer, state.dictionary), {"loss": total, **terms}
@@ -241,7 +243,8 @@ class System(system.System):
         return self.snippet_scores(state, [bag])[0]
 
     def snippet_scores(self, state: State, group: list[Bag]) -> list[np.ndarray]:
-        """Scores float32 [T] of bags with as many crops, filled up to one length."""
+        """Scores float32 [T] of bags with the same number of crops, padded to one length."""
+        # The bags padded to one length, and which snippets are not padding.
         lengths = [bag.features.shape[1] for bag in group]
         crops, _, width = group[0].features.shape
         longest = filled_length(max(lengths))
@@ -254,11 +257,13 @@ class System(system.System):
         return [row[:length] for row, length in zip(scores, lengths, strict=True)]
 
     def _of_rows(self, learnt: tuple, rows: tuple) -> jax.Array:
+        """Scores [B, T] of padded bags, with the learnt variables and dictionary."""
         variables, dictionary = learnt
         features, valid = rows
         return self.model.apply(variables, features, dictionary, valid=valid).scores
 
     def _to_scores(self, bag: Bag, snippets: np.ndarray) -> Scores:
+        """Snippet scores spread over the frames of a video (spec s3r §7)."""
         try:
             frame_scores = expand(snippets, bag.num_frames, self.expansion)
         except ValueError as error:
@@ -272,17 +277,18 @@ class System(system.System):
 
 
 def filled_length(snippets: int) -> int:
-    """A length that few compilations serve: a multiple of 16, or of 1/8 of the power of two below.
+    """Padded length of a bag, rounded up so that the network is compiled for few lengths.
 
-    The network is compiled once for every length; so at most 1/8 of the work is in vain from 128
-    snippets on, and it is compiled at most 8 times for lengths up to twice as long.
+    The result is a multiple of 16, or of 1/8 of the largest power of two that is not longer. From
+    128 snippets on at most 1/8 of the work is spent on padding, and doubling the length takes at
+    most 8 compilations.
     """
     step = max(16, (1 << snippets.bit_length()) // 16)
     return -(-snippets // step) * step
 
 
 def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
-    """Runs of at most `size` bags that are filled up to one length."""
+    """Runs of at most `size` consecutive bags that are padded to the same length."""
     group, first = [], None
     for bag in videos:
         first = first or bag
@@ -291,6 +297,7 @@ def _groups(videos: Iterable[Bag], size: int) -> Iterator[list[Bag]]:
                 f"{bag.video}: features of {len(bag.features)} crops; {first.video} has "
                 f"{len(first.features)}. Prepare the dataset again from features of one kind"
             )
+        # A group ends when it is full, or before a bag with another padded length.
         length = filled_length(bag.features.shape[1])
         if group and (len(group) == size or filled_length(group[0].features.shape[1]) != length):
             yield group
