@@ -1,7 +1,7 @@
 """Alarm intervals with their boxes and one sentence, as the frames come (attributes §9).
 
 An event is a run of frames at or above the alarm line; runs with at most half a second between
-them are one. What is written of it is a dict that JSON can hold, with the fields of `docs/events.md`.
+them are one. What is told of it is a dict that JSON can hold; `docs/events.md` has its fields.
 """
 
 import datetime
@@ -32,13 +32,13 @@ class ScoredFrame(NamedTuple):
     """A frame with its reported score and what is in it.
 
     Attributes:
-      stamp: number and time.
+      stamps: number and time, and of the frames behind it that have the same score.
       score: reported score, 0.5 at the alarm line.
       boxes: float [n, 6], `frame, x0, y0, x1, y1, score`, of all its objects.
       strongest: of its objects; None without objects.
     """
 
-    stamp: Stamp
+    stamps: tuple[Stamp, ...]
     score: float
     boxes: np.ndarray
     strongest: Strongest | None
@@ -78,7 +78,7 @@ class Events:
         self._frames, self._quiet = [], []
 
     def _record(self, frames: Sequence[ScoredFrame]) -> dict:
-        first, last = frames[0].stamp, frames[-1].stamp
+        first, last = frames[0].stamps[0], frames[-1].stamps[-1]
         boxes = np.concatenate([frame.boxes for frame in frames])
         boxes = boxes[boxes[:, 5] >= LINE]
         # the first of equals: frames and objects are in order
@@ -91,7 +91,7 @@ class Events:
             "start": first.number,
             "stop": last.number + 1,
             "start_s": round(start, 3),
-            "stop_s": round(self._seconds(last) + 1 / self._fps, 3),
+            "stop_s": round(self._seconds(last) + 1 / (self._fps * len(frames[-1].stamps)), 3),
             "score": round(max(frame.score for frame in frames), 4),
             "boxes": [
                 [

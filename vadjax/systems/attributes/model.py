@@ -15,7 +15,7 @@ from vadjax.systems.attributes.mixture import MOST_ROWS, Mixture
 MOST_NOVELTIES = 200_000  # that are kept of an attribute
 TOP_SPEED = 0.999  # share of normal objects that are slower
 
-State = dict  # of arrays, and of such dicts
+State = dict[str, np.ndarray]
 
 
 class Origins(NamedTuple):
@@ -142,55 +142,63 @@ class Model:
         return tuple(self.densities)
 
     def state(self) -> State:
-        """The arrays of the model; numbers are float32 and int32 there."""
-        numbers = [self.fps, self.seconds, *self.lines]
-        state = {
-            "numbers": np.array(numbers),
+        """The arrays of the model by name, float32 and int32; those without numbers are left out."""
+        arrays = {
+            "numbers": np.array([self.fps, self.seconds, *self.lines]),
             "counts": np.array([*self.size, self.every, self.objects, int(self.divide)]),
             "videos": np.frombuffer("\n".join(self.videos).encode(), np.uint8),
             "deviations": self.deviations,
             "sample": self.sample,
             "frames": self.frames,
             "frames_live": self.frames_live,
-            "crops": self.crops._asdict(),
-            "densities": {name: one._asdict() for name, one in self.densities.items()},
-            "tables": {name: table._asdict() for name, table in self.tables.items()},
-            "novelties": dict(self.novelties),
-            "origins": {name: origins._asdict() for name, origins in self.origins.items()},
-            "speeds": self.speeds._asdict() if self.speeds else {},
         }
-        return _narrow(state)
+        arrays |= {f"novelties/{name}": values for name, values in self.novelties.items()}
+        parts = {"crops": self.crops}
+        parts |= {"speeds": self.speeds} if self.speeds else {}
+        for kind in ("densities", "tables", "origins"):
+            parts |= {f"{kind}/{name}": part for name, part in getattr(self, kind).items()}
+        for name, part in parts.items():
+            arrays |= {f"{name}/{field}": values for field, values in part._asdict().items()}
+        return {name: _narrow(array) for name, array in arrays.items() if np.size(array)}
 
     @classmethod
     def of(cls, state: State) -> "Model":
         """The model of the arrays that `state` gave."""
-        arrays = _widen(state)
+        arrays = {name: _widen(array) for name, array in state.items()}
         fps, seconds, *lines = arrays["numbers"].tolist()
         height, width, every, objects, divide = arrays["counts"].tolist()
-        names = bytes(np.asarray(arrays["videos"], np.uint8)).decode()
-        densities = {
-            name: Mixture(**parts) if name in density.MIXED else Bank(**parts)
-            for name, parts in arrays["densities"].items()
-        }
+        names = np.asarray(arrays["videos"], np.uint8).tobytes().decode()
+        nothing = np.zeros(0)
+
+        def named(kind: str) -> list[str]:
+            return list(dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(f"{kind}/")))
+
+        def part(make, name: str):
+            fields = (arrays.get(f"{name}/{field}", nothing) for field in make._fields)
+            return make(*fields)
+
         return cls(
-            (height, width),
-            fps,
-            every,
-            seconds,
-            objects,
-            tuple(names.split("\n")),
-            bool(divide),
-            arrays["deviations"],
-            densities,
-            {name: Table(**parts) for name, parts in arrays["tables"].items()},
-            arrays["novelties"],
-            arrays["sample"],
-            Speeds(**arrays["speeds"]) if arrays["speeds"] else None,
-            {name: Origins(**parts) for name, parts in arrays["origins"].items()},
-            Crops(**arrays["crops"]),
-            arrays["frames"],
-            arrays["frames_live"],
-            tuple(lines),
+            size=(height, width),
+            fps=fps,
+            every=every,
+            seconds=seconds,
+            objects=objects,
+            videos=tuple(names.split("\n")),
+            divide=bool(divide),
+            deviations=arrays["deviations"],
+            densities={
+                name: part(Mixture if name in density.MIXED else Bank, f"densities/{name}")
+                for name in named("densities")
+            },
+            tables={name: part(Table, f"tables/{name}") for name in named("tables")},
+            novelties={name: arrays[f"novelties/{name}"] for name in named("novelties")},
+            sample=arrays.get("sample", nothing),
+            speeds=part(Speeds, "speeds") if "speeds/quantiles" in arrays else None,
+            origins={name: part(Origins, f"origins/{name}") for name in named("origins")},
+            crops=part(Crops, "crops"),
+            frames=arrays.get("frames", nothing),
+            frames_live=arrays.get("frames_live", nothing),
+            lines=tuple(lines),
         )
 
 
@@ -204,18 +212,14 @@ def kept(learnt: Learnt) -> dict[str, np.ndarray]:
     return {name: thinned(values, MOST_NOVELTIES) for name, values in learnt.novelties.items()}
 
 
-def _narrow(tree):
-    """float64 → float32, int64 → int32; what devices keep without being asked."""
-    if isinstance(tree, Mapping):
-        return {name: _narrow(part) for name, part in tree.items()}
-    array = np.asarray(tree)
-    kinds = {"f": np.float32, "i": np.int32, "u": np.uint8, "b": np.int32}
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """float64 → float32, int64 → int32: what devices keep without being asked."""
+    kinds = {"f": np.float32, "i": np.int32, "u": np.uint8}
+    array = np.asarray(array)
     return array.astype(kinds[array.dtype.kind])
 
 
-def _widen(tree):
+def _widen(array: np.ndarray) -> np.ndarray:
     """float32 → float64; all else as it is."""
-    if isinstance(tree, Mapping):
-        return {name: _widen(part) for name, part in tree.items()}
-    array = np.asarray(tree)
+    array = np.asarray(array)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
