@@ -16,7 +16,6 @@ from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
-from vadjax.ops import compilation
 from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
@@ -79,13 +78,14 @@ class System:
     def abstract_state(self, description: Description) -> State:
         """Shapes and types of the state, without data and without learning anything.
 
-        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
-        than the description reads them from what the run has stored (`cache`).
+        Default: what `init` would give, by `jax.eval_shape`. A system has its own if its `init`
+        cannot be traced because it calls `ops.compilation.run_once`. A system whose shapes depend
+        on more than the description reads them from what the run has stored (`cache`).
 
         Args:
           description: of the dataset that the state is used on, or was trained on.
         """
-        return compilation.shapes(lambda: self.init(jax.random.key(self.config.seed), description))
+        return jax.eval_shape(lambda: self.init(jax.random.key(self.config.seed), description))
 
     def update(
         self, state: State, batch: Any, rng: jax.Array

@@ -1,7 +1,8 @@
 """LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import grain
@@ -84,6 +85,15 @@ class System(system.System):
         Raises:
           ValueError: the frames' height or width is no multiple of 8.
         """
+        return self._first_state(rng, data, compilation.run_once)
+
+    def abstract_state(self, description: Description) -> State:
+        """Shapes of the first state; nothing is compiled for them."""
+        rng = jax.random.key(self.config.seed)
+        return jax.eval_shape(lambda: self._first_state(rng, description, operator.call))
+
+    def _first_state(self, rng: jax.Array, data: Description, call: Callable) -> State:
+        """As `init`; `call(function, *arguments)` runs the initialisation of the network."""
         height, width = data.manifest["size"]
         if height % 8 or width % 8:
             raise ValueError(
@@ -97,7 +107,7 @@ class System(system.System):
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            variables = compilation.run_once(self.model.init, for_params, frames, items)
+            variables = call(self.model.init, for_params, frames, items)
         params = variables["params"]
         beside = Beside(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])

@@ -22,7 +22,7 @@ from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.extractors.clips import AHEAD, SnippetFeatures, of_run
-from vadjax.ops import compilation, optim
+from vadjax.ops import optim
 from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
@@ -122,7 +122,7 @@ class System(system.System):
         def first() -> State:
             return self._first(key, width, None if rows is None else jnp.zeros((rows, width)))
 
-        return compilation.shapes(first)
+        return jax.eval_shape(first)
 
     def _first(
         self, rng: jax.Array, width: int, dictionary: jax.Array | np.ndarray | None

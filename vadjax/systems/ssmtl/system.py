@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import grain
@@ -110,9 +111,18 @@ class System(system.System):
 
     def init(self, rng: jax.Array, data: Description) -> State:
         """Fresh parameters."""
+        return self._first_state(rng, data, compilation.run_once)
+
+    def abstract_state(self, description: Description) -> State:
+        """Shapes of the first state; nothing is compiled for them."""
+        rng = jax.random.key(self.config.seed)
+        return jax.eval_shape(lambda: self._first_state(rng, description, operator.call))
+
+    def _first_state(self, rng: jax.Array, data: Description, call: Callable) -> State:
+        """As `init`; `call(function, *arguments)` runs the initialisation of the network."""
         side = self.config.model.size
         crops = {task: jnp.zeros((1, 1, side, side, 3)) for task in self.model.tasks}
-        variables = compilation.run_once(self.model.init, rng, crops)
+        variables = call(self.model.init, rng, crops)
         params, statistics = variables["params"], variables["batch_stats"]
         normal = jnp.tile(jnp.array([0.0, 1.0]), (len(self.scored), 1))
         size = jnp.array(data.manifest["size"], jnp.int32)
