@@ -31,7 +31,7 @@ from vadjax.runtime.cache import Cache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.systems.exemplar.files import StageFiles
-from vadjax.systems.s3r import dictionary
+from vadjax.systems.s3r import __main__ as s3r
 
 SIZE = 8_000_000
 KB = 1000
@@ -145,7 +145,7 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
         100 * KB,
     ),
     "motion": (lambda p: volumes._write(p / "m.npy", 9999, [np.ones((9999, 25))]), 500 * KB),
-    "dictionary": (lambda place: dictionary.save(np.ones((99, 2048)), place / "d.npy"), 300 * KB),
+    "dictionary": (lambda place: s3r.save(np.ones((99, 2048)), place / "d.npy"), 300 * KB),
     "tracks": (lambda place: tracks.write({"v": RNG.random((9999, 6))}, place / "t"), 100 * KB),
     "curves": (_curves, 50 * KB),
     "bags": (_bags, 900 * KB),
