@@ -159,6 +159,7 @@ def ssmtl() -> Iterator[Work]:
     system, state = own.system_of(trunk)
     system.config.eval.batch = count
     detector = batch["teachers"][:, : own.OUTPUTS["detector"]]
+    learnt = (state.variables, state.normal)
 
     def torch(which: int) -> Callable:
         return own.torch_programs(state, jax.tree.map(jnp.asarray, batch))[which]
@@ -170,7 +171,7 @@ def ssmtl() -> Iterator[Work]:
         "scoring",
         count,
         "objects",
-        lambda: lambda: system._judge(state, batch["crops"], detector),
+        lambda: lambda: system.object_scores(*learnt, batch["crops"], detector),
         lambda: torch(2),
         "torch",
     )

@@ -28,6 +28,7 @@ from vadjax.data.objects import ObjectSource
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import conv
 from vadjax.runtime import mesh
+from vadjax.runtime.cache import Cache
 from vadjax.systems.ssmtl import tasks
 from vadjax.systems.ssmtl.samples import Samples
 from vadjax.systems.ssmtl.system import System
@@ -38,14 +39,13 @@ SIDE = 64
 
 
 def system_of(trunk: str) -> tuple[System, dict]:
-    """The system with so many teachers, and its first state."""
+    """The system with `OUTPUTS` of teachers, and its first state."""
     config = ped2_ssmtl.get_config("short")
     config.model.trunk = trunk
-    manifest = {"outputs": OUTPUTS, "size": [240, 360]}
-    known = Description("", manifest, "")
-    with mock.patch("vadjax.systems.ssmtl.system._described", lambda *_: known):
+    description = Description("", {"outputs": OUTPUTS, "size": [240, 360]}, "")
+    with mock.patch.object(Cache, "fact", lambda *_: description):  # the dataset of objects
         system = System(config)
-    return system, system.init(jax.random.key(0), known)
+    return system, system.init(jax.random.key(0), description)
 
 
 def batch_of(count: int) -> dict:
@@ -162,7 +162,11 @@ def main(argv: list[str] | None = None) -> None:
         times = table.in_turns(programs, args.runs, warm=1)
         table.show(f"training step, {args.trunk}", times, "torch", args.batch, "objects")
     detector = batch["teachers"][:, : OUTPUTS["detector"]]
-    programs = {"torch": score, "ours": lambda: system._judge(state, batch["crops"], detector)}
+    learnt = (state.variables, state.normal)
+    programs = {
+        "torch": score,
+        "ours": lambda: system.object_scores(*learnt, batch["crops"], detector),
+    }
     times = table.in_turns(programs, args.runs, warm=1)
     table.show(f"scoring, {args.trunk}", times, "torch", args.batch, "objects")
 

@@ -31,12 +31,14 @@ def make(args: argparse.Namespace) -> np.ndarray:
     """
     if args.out.exists():
         raise FileExistsError(f"{args.out} exists and is left as it is; name another file")
+    # From another dictionary: those of its rows that are most like the normal segments.
     if args.universal:
         memory = dictionary.read(args.universal)
         bags = dictionary.normal_bags(args.data, args.modality)
         segments = [features.mean(0) for features in bags]  # the mean over the crops
         with naming(f"{args.universal}, {args.data}"):
             return dictionary.universal(np.concatenate(segments), memory)
+    # From the videos alone.
     means = dictionary.normal_means(args.data, args.modality)
     atoms = dictionary.count_atoms(len(means), args.ratio)
     print(f"{len(means)} normal training videos of width {means.shape[1]}: {atoms} atoms")
@@ -46,10 +48,10 @@ def make(args: argparse.Namespace) -> np.ndarray:
         )
 
 
-def save(found: np.ndarray, path: pathlib.Path) -> None:
-    """Writes beside `path`, then renames."""
-    with replacing.file(path, found.nbytes) as new, new.open("wb") as out:
-        np.save(out, found)
+def save(rows: np.ndarray, path: pathlib.Path) -> None:
+    """Writes a dictionary as `.npy`: beside `path`, then renames it."""
+    with replacing.file(path, rows.nbytes) as new, new.open("wb") as out:
+        np.save(out, rows)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -76,10 +78,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--universal", type=pathlib.Path, help="dictionary of other videos")
     parser.add_argument("--modality", default="TWO", help="stream of the features (default: all)")
     args = parser.parse_args(argv)
-    found = command.report_errors(make, args)
-    command.report_errors(save, found, args.out)
-    empty = int((found == 0).all(1).sum())
-    print(f"Wrote {args.out}: {found.shape[0]} × {found.shape[1]} {found.dtype}, {empty} rows of 0")
+    # Make it, write it, and say what it is. The codes of an atom that no channel uses are all 0.
+    rows = command.report_errors(make, args)
+    command.report_errors(save, rows, args.out)
+    empty = int((rows == 0).all(1).sum())
+    print(f"Wrote {args.out}: {rows.shape[0]} × {rows.shape[1]} {rows.dtype}, {empty} rows of 0")
 
 
 if __name__ == "__main__":
