@@ -121,7 +121,7 @@ class System(system.System):
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on a batch of objects (spec ssmtl §5)."""
-        del rng  # the draws are the data's
+        del rng  # what is random was drawn with the batch
         inputs, targets = tasks.training_inputs(batch, at_least_float32(self.model.dtype))
 
         def loss(params):
@@ -130,9 +130,8 @@ class System(system.System):
             total, terms = training_loss(outputs, targets, self.config.loss.distillation_weight)
             return total, (terms, changed["batch_stats"])
 
-        (total, (terms, statistics)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.params
-        )
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (total, (terms, statistics)), gradients = gradient(state.params)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         state = state._replace(params=params, batch_stats=statistics, optimizer=optimizer)
