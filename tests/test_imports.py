@@ -31,6 +31,7 @@ VIDEO = tuple(
         "boxes",
         "decode",
         "deinterlace",
+        "frame_stream",
         "frame_times",
         "mask_pictures",
         "masks",
@@ -70,7 +71,7 @@ ALLOWED = {
     "runtime.workdir": ("runtime", "data", "formats"),
     "runtime.cache": ("runtime", "data", "formats"),
     "data": ("config", "ops", "formats", "backbones", *PLACES),
-    "scores": ("data.segments", "formats", *PLACES),
+    "scores": ("data.segments", "data.video.frame_stream", "formats", *PLACES),
     "metrics": ("scores", "data.segments", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "report": ("scores", "metrics", "formats", *VIDEO, *DATASETS, *PLACES, *PROGRAMS),
     "extractors": (

@@ -10,12 +10,12 @@ import grain
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame
 from vadjax.ops import compilation
 from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
@@ -127,10 +127,9 @@ class System:
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores of a video as its frames come, all of them in the end, in constant memory.
 
@@ -141,11 +140,14 @@ class System:
         Args:
           state: after `finalize`.
           name: of the video.
-          frames: uint8 [H, W, 3], RGB; for a system of kind `"frames"`, of the size that it was
-            trained on.
+          frames: of the video, without a gap, each with its number in the whole video and its
+            time; for a system of kind `"frames"`, of the size that it was trained on.
           data: what the system was trained on.
           live: each score as soon as it can be had, rather than many at once.
-          first: number of the first frame in the whole video, for boxes and reasons.
+
+        Yields:
+          Scores of the next frames, which they name by their numbers and times; boxes and reasons
+          have the same numbers.
         """
         raise NotImplementedError(f"{type(self).__module__} scores no new video")
 

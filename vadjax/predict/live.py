@@ -14,7 +14,7 @@ import numpy as np
 from vadjax.data.video.reader import Picture
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats.names import check_name
-from vadjax.predict.restore import Clock, Trained
+from vadjax.predict.restore import Trained, timed
 from vadjax.report.intervals import clock as hours
 from vadjax.runtime import replacing, space
 from vadjax.runtime.terminal import visible
@@ -29,7 +29,7 @@ def warm_up(trained: Trained, name: str) -> None:
     height, width = trained.size or (240, 320)
     frame = np.zeros((height, width, 3), np.uint8)
     blank = (Picture(frame, "warm-up") for _ in range(WARM_UP))
-    for _ in trained.parts(name, Clock(blank, 25.0), live=True):
+    for _ in trained.parts(name, timed(blank, 25.0), live=True):
         break
 
 
@@ -45,8 +45,8 @@ class Row(NamedTuple):
     reason: str
 
     @classmethod
-    def of(cls, part: PartialScores, first: int, times: list[tuple[float, int]]) -> "Row":
-        """The row of a part whose first frame is number `first`, and of its `Clock.times`."""
+    def of(cls, part: PartialScores) -> "Row":
+        """The row of the scores of some frames."""
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
         high = float(part.frame_scores.max())
         reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
@@ -54,8 +54,9 @@ class Row(NamedTuple):
         score = f"{high:.5g}"
         if math.isnan(high):
             score, reason = "", NO_SCORE
-        seconds, missing = f"{times[0][0]:.3f}", sum(count for _, count in times)
-        return cls(now, seconds, first, first + len(times) - 1, score, missing, reason)
+        first, last = part.frames[0], part.frames[-1]
+        missing = sum(frame.missing for frame in part.frames)
+        return cls(now, f"{first.seconds:.3f}", first.number, last.number, score, missing, reason)
 
     def __str__(self) -> str:
         score = f"score {float(self.score):.4f}" if self.score else "no score"
@@ -107,7 +108,7 @@ def watch(
       name: of the video.
       pictures: its frames.
       fps: frames a second, where the pictures do not know their times.
-      trust: as for `Clock`.
+      trust: as for `timed`.
       out: where to write.
 
     Returns:
@@ -118,22 +119,21 @@ def watch(
       KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
     """
     check_name(name, "--live")
-    path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
-    pace = Pace(name)
+    path, pace, count = out / f"{name}.live.csv", Pace(name), 0
     with _Lines(path) as lines:
         try:
-            for run in trained.runs(name, clock, live=True):
-                for part in by_snippet(run, done):
-                    row = Row.of(part, done, clock.times(len(part.frame_scores)))
+            for run in trained.runs(name, timed(pictures, fps, trust), live=True):
+                for part in by_snippet(run):
+                    row = Row.of(part)
                     lines.add(row)
                     pace.note(row)
                     print(row, flush=True)
-                    done = row.last_frame + 1
+                    count = row.last_frame + 1
         except KeyboardInterrupt:
             print(f"Lines: {path}")
             raise
     print(f"Lines: {path}")
-    return done
+    return count
 
 
 class _Lines:
@@ -161,20 +161,23 @@ class _Lines:
             replacing.append(self._file, text.getvalue().encode())
 
 
-def by_snippet(parts: Iterator[PartialScores], first: int = 0) -> Iterator[PartialScores]:
+def by_snippet(parts: Iterator[PartialScores]) -> Iterator[PartialScores]:
     """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer.
 
     Args:
       parts: of frames without a gap.
-      first: number of the first of them.
     """
-    waiting, reasons = np.zeros(0, np.float32), []
+    scores, frames, reasons = np.zeros(0, np.float32), (), []
     for part in itertools.chain(parts, [None]):
         if part is not None:
-            waiting = np.concatenate([waiting, part.frame_scores])
+            scores = np.concatenate([scores, part.frame_scores])
+            frames += part.frames
             reasons += part.reasons
-        while len(waiting) >= SNIPPET or (part is None and len(waiting)):
-            first += len(waiting[:SNIPPET])
-            own = [one for one in reasons if one["frame"] < first or part is None]
-            yield PartialScores(waiting[:SNIPPET], reasons=tuple(own))
-            waiting, reasons = waiting[SNIPPET:], [one for one in reasons if one not in own]
+        # All whole lines, and after the last part what is left.
+        while len(frames) >= SNIPPET or (part is None and frames):
+            line, frames = frames[:SNIPPET], frames[SNIPPET:]
+            stop = line[-1].number + 1
+            own = [reason for reason in reasons if reason["frame"] < stop or part is None]
+            yield PartialScores(scores[:SNIPPET], line, reasons=tuple(own))
+            scores = scores[SNIPPET:]
+            reasons = [reason for reason in reasons if reason not in own]

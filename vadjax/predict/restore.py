@@ -1,6 +1,5 @@
 """A finished run, ready to score video that it has never seen."""
 
-import collections
 import itertools
 import math
 import pathlib
@@ -9,72 +8,44 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import ml_collections
-import numpy as np
 
 from vadjax.data import clips
 from vadjax.data.store.records import Description
+from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, space, workdir
 from vadjax.runtime.cache import Cache
-from vadjax.scores.streaming import Counted, PartialScores
+from vadjax.scores.streaming import PartialScores, repeat
 from vadjax.system import State, System, load_system
 
 MOST_BYTES = 1 << 36  # of a state
 STRETCH = 1.05  # from which another aspect is warned of
 
 
-class Clock:
-    """The frames of a video with their times.
+def timed(pictures: Iterable[Picture], fps: float, trust: bool = True) -> Iterator[Frame]:
+    """The frames of a video with their numbers and times.
 
     Args:
-      pictures: the frames.
+      pictures: the frames, as a reader gives them.
       fps: frames a second, for pictures whose time is unknown or not later than the one before.
-      see: called with the number of every frame, from 1.
       trust: take the times of the pictures; else all go by `fps`.
 
-    Attributes:
-      size: (H, W) of the frames, once there is one.
-      gaps: how often frames were missing before one, so far.
+    Raises:
+      ValueError: a frame of another size than those before.
     """
-
-    def __init__(
-        self,
-        pictures: Iterable[Picture],
-        fps: float,
-        see: Callable[[int], None] = lambda number: None,
-        trust: bool = True,
-    ):
-        self._pictures, self._fps, self._see, self._trust = pictures, fps, see, trust
-        self._waiting: collections.deque[tuple[float, int]] = collections.deque()
-        self.size: tuple[int, int] | None = None
-        self.gaps = 0
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """The frames, uint8 [H, W, 3], RGB.
-
-        Raises:
-          ValueError: a frame of another size than those before.
-        """
-        last = -1 / self._fps
-        for rank, picture in enumerate(self._pictures):
-            size = picture.pixels.shape[:2]
-            self.size = self.size or size
-            if size != self.size:
-                raise ValueError(
-                    f"frame {rank} is {size[0]} × {size[1]}, those before are {self.size[0]} × "
-                    f"{self.size[1]}; a video has frames of one size"
-                )
-            later = self._trust and picture.time is not None and picture.time > last
-            last = picture.time if later else last + 1 / self._fps
-            self._waiting.append((last, picture.missing))
-            self.gaps += picture.missing > 0
-            self._see(rank + 1)
-            yield picture.pixels
-
-    def times(self, count: int) -> list[tuple[float, int]]:
-        """Seconds of the next `count` frames, and how many are missing before each, given once."""
-        return [self._waiting.popleft() for _ in range(count)]
+    seconds, first_size = -1 / fps, None
+    for number, picture in enumerate(pictures):
+        size = picture.pixels.shape[:2]
+        first_size = first_size or size
+        if size != first_size:
+            raise ValueError(
+                f"frame {number} is {size[0]} × {size[1]}, those before are {first_size[0]} × "
+                f"{first_size[1]}; a video has frames of one size"
+            )
+        later = trust and picture.time is not None and picture.time > seconds
+        seconds = picture.time if later else seconds + 1 / fps
+        yield Frame(picture.pixels, number, seconds, picture.missing)
 
 
 class Trained(NamedTuple):
@@ -95,12 +66,14 @@ class Trained(NamedTuple):
         made = self.data.manifest.get("extraction") or self.data.manifest  # of features or frames
         return Levels(*made["levels"]) if made.get("levels") else None
 
-    def parts(self, name: str, clock: Clock, live: bool = False) -> Iterator[PartialScores]:
-        """Scores of the frames of a clock, in the size that the system takes."""
-        return itertools.chain.from_iterable(self.runs(name, clock, live))
+    def parts(
+        self, name: str, frames: Iterable[Frame], live: bool = False
+    ) -> Iterator[PartialScores]:
+        """Scores of the frames of a video, in the size that the system takes."""
+        return itertools.chain.from_iterable(self.runs(name, frames, live))
 
     def runs(
-        self, name: str, clock: Clock, live: bool = False
+        self, name: str, frames: Iterable[Frame], live: bool = False
     ) -> Iterator[Iterator[PartialScores]]:
         """The same, run by run: where frames are missing one ends and the next begins.
 
@@ -109,42 +82,47 @@ class Trained(NamedTuple):
         Live, frames that are too few to be scored have the score NaN: so are those between gaps
         that fill no window, which would have to be filled up with frames that never were.
         """
-        frames = clock.frames()
         if self.size:
             frames = _fitted(name, frames, self.size)
-        first = 0
-        for _, run in itertools.groupby(frames, lambda _: clock.gaps):
-            counted = Counted(run)
-            yield self._parts_of_run(name, clock, counted, live, first)
-            first += counted.count
+        gaps = 0
+
+        def run_of(frame: Frame) -> int:
+            """Number of the run that a frame is in; called for one frame after the other."""
+            nonlocal gaps
+            gaps += frame.missing > 0
+            return gaps
+
+        for _, run in itertools.groupby(frames, run_of):
+            yield self._parts_of_run(name, run, live, lambda: gaps > 0)
 
     def _parts_of_run(
-        self, name: str, clock: Clock, run: Counted, live: bool, first: int
+        self, name: str, run: Iterator[Frame], live: bool, after_or_before_gap: Callable[[], bool]
     ) -> Iterator[PartialScores]:
-        first_frames = list(itertools.islice(run, self.system.window)) if live else []
-        too_few = len(first_frames) < self.system.window and clock.gaps > 0  # known at its end
-        scored = 0
-        if not (live and too_few):
-            frames = itertools.chain(first_frames, run)
-            for part in self.system.stream(self.state, name, frames, self.data, live, first):
-                scored += len(part.frame_scores)
+        # A run of few frames is read to its end here, and the frame behind its gap with it.
+        first = list(itertools.islice(run, self.system.window)) if live else []
+        too_few = live and len(first) < self.system.window and after_or_before_gap()
+        scored = False
+        if not too_few:
+            frames = itertools.chain(first, run)
+            for part in self.system.stream(self.state, name, frames, self.data, live):
+                scored = True
                 yield part
-        if live and run.count > scored:
-            yield PartialScores(np.full(run.count - scored, np.nan, np.float32))
+        if live and not scored:
+            yield repeat(math.nan, [frame.stamp for frame in first])
 
 
-def _fitted(name: str, frames: Iterator[np.ndarray], size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _fitted(name: str, frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Frame]:
     """The frames in (H, W) `size`; another aspect is warned of."""
-    for rank, frame in enumerate(frames):
-        height, width = frame.shape[:2]
+    for frame in frames:
+        height, width = frame.pixels.shape[:2]
         stretch = math.exp(abs(math.log(height * size[1] / (width * size[0]))))
-        if rank == 0 and stretch > STRETCH:
+        if frame.number == 0 and stretch > STRETCH:
             warnings.warn(
                 f"{name}: frames of {height} × {width} are stretched to {size[0]} × {size[1]}, the "
                 "size of the training; is this the camera that was trained on?",
                 stacklevel=2,
             )
-        yield resize(frame, size)
+        yield frame._replace(pixels=resize(frame.pixels, size))
 
 
 def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:

@@ -1,11 +1,11 @@
 """Any video, folder of frames or camera → scores, curve, film, and when it was."""
 
-import array
 import dataclasses
 import math
 import pathlib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -14,13 +14,14 @@ import ml_collections
 import numpy as np
 
 from vadjax.data.video.camera import Camera, is_camera
+from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.pictures import not_for
 from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.predict import live
-from vadjax.predict.restore import Clock, Trained, restore
+from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, intervals, overlay
 from vadjax.runtime import metric_writers, progress, provenance, replacing
 from vadjax.scores import files
@@ -259,27 +260,28 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
     total = source.listed if isinstance(source, VideoFile) else len(source)
-    whole, times, seen = CollectedScores(MAP_BYTES, REASONS), array.array("f"), 0
+    whole, count = CollectedScores(MAP_BYTES, REASONS), 0
     with progress.bar(f"score {name}", total) as bar:
 
-        def see(number: int) -> None:
-            nonlocal seen
-            seen = number
-            if number % SNIPPET == 0 or number == total:
-                bar.update(number, {})
+        def shown(frames: Iterator[Frame]) -> Iterator[Frame]:
+            """The same frames; the bar goes on with them."""
+            nonlocal count
+            for frame in frames:
+                count = frame.number + 1
+                if count % SNIPPET == 0 or count == total:
+                    bar.update(count, {})
+                yield frame
 
-        clock = Clock(source, rate.fps, see, trust=rate.source != "flag")
-        for part in trained.parts(name, clock):
+        frames = timed(source, rate.fps, trust=rate.source != "flag")
+        for part in trained.parts(name, shown(frames)):
             whole.add(part)
-            times.extend(time for time, _ in clock.times(len(part.frame_scores)))
     if not len(whole):
-        raise ValueError(f"{name}: {seen} frames are too few to be scored")
+        raise ValueError(f"{name}: {count} frames are too few to be scored")
     if whole.given_up:
         print(f"{name}: too long for a map in the score file, which has none")
     if whole.left_out:
         print(f"{name}: of its reasons the {REASONS:,} strongest are kept, {whole.left_out:,} not")
-    found = whole.scores(name, np.array(times, np.float32))
-    return trained.system.postprocess(trained.state, found)
+    return trained.system.postprocess(trained.state, whole.scores(name))
 
 
 def _row(one: intervals.Interval, result: Scores, fps: float) -> dict:

@@ -2,11 +2,12 @@
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vadjax.data.video.crops import cut
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.scores.streaming import PartialScores
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.score import highest_of_frames
@@ -33,20 +34,20 @@ class Chunk(NamedTuple):
     """The objects of consecutive frames.
 
     Attributes:
-      first: number of the first frame.
-      seen: of each frame.
+      frames: number and time of each.
+      seen: the objects of each.
       crops: float32 [n, 7, side, side, 3], of all their objects.
       last: whether the video ends here.
     """
 
-    first: int
+    frames: list[Stamp]
     seen: list[Seen]
     crops: np.ndarray
     last: bool
 
 
-def windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], bool]]:
-    """For every frame the seven around it, and whether it is the last one.
+def windows(frames: Iterable[Any]) -> Iterator[tuple[list, bool]]:
+    """For every frame, in whatever form, the seven around it, and whether it is the last one.
 
     Those beyond an end of the video are the frame at that end.
     """
@@ -57,7 +58,7 @@ def windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], bo
             yield list(held), last
 
 
-def _with_ends(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+def _with_ends(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     frame = None
     for rank, frame in enumerate(frames):
         for _ in range(1 if rank else REACH + 1):
@@ -68,30 +69,29 @@ def _with_ends(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]
 
 
 def chunks(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Frame],
     find: Callable[[int, np.ndarray], Seen],
     objects: int,
     side: int,
-    start: int = 0,
 ) -> Iterator[Chunk]:
     """Frames with their objects, so many frames at once that there are `objects` of them.
 
     Args:
-      frames: uint8 [H, W, 3], RGB.
+      frames: of the video.
       find: number and picture of a frame → its objects.
       objects: from so many on a chunk is full; 0 takes every frame by itself.
       side: pixels of a crop.
-      start: number of the first frame in the whole video.
     """
-    first, seen, crops = start, [], []
-    for number, (around, last) in enumerate(windows(frames), start):
-        found = find(number, around[REACH])
-        seen.append(found)
-        crops += [cut(around, rectangle, side) for rectangle in found.rectangles]
+    stamps, seen, crops = [], [], []
+    for around, last in windows(frames):
+        frame, pixels = around[REACH], [one.pixels for one in around]
+        stamps.append(frame.stamp)
+        seen.append(find(frame.number, frame.pixels))
+        crops += [cut(pixels, rectangle, side) for rectangle in seen[-1].rectangles]
         if last or len(crops) >= objects:
             none = np.zeros((0, LENGTH, side, side, 3), np.float32)
-            yield Chunk(first, seen, np.stack(crops) if crops else none, last)
-            first, seen, crops = number + 1, [], []
+            yield Chunk(stamps, seen, np.stack(crops) if crops else none, last)
+            stamps, seen, crops = [], [], []
 
 
 def parts(
@@ -114,13 +114,18 @@ def parts(
             detector = np.concatenate([seen.detector for seen in piece.seen])
         found = judge(piece.crops, detector)
         of_frame, boxes = np.repeat(np.arange(len(counts)), counts), _boxes(piece)
-        rows = np.concatenate([piece.first + of_frame[:, None], boxes, found[TOTAL][:, None]], 1)
+        numbers = np.array([frame.number for frame in piece.frames])[of_frame]
+        rows = np.concatenate([numbers[:, None], boxes, found[TOTAL][:, None]], 1)
         highest = {
             name: highest_of_frames(of_frame, own, len(counts)).astype(np.float32)
             for name, own in found.items()
         }
         yield PartialScores(
-            highest.pop(TOTAL), highest, boxes=rows, reasons=tuple(_told(piece, found, reasons))
+            highest.pop(TOTAL),
+            tuple(piece.frames),
+            highest,
+            boxes=rows,
+            reasons=tuple(_told(piece, found, reasons)),
         )
 
 
@@ -131,9 +136,10 @@ def _boxes(piece: Chunk) -> np.ndarray:
 def _told(piece: Chunk, found: dict[str, np.ndarray], reasons: Reasons) -> Iterator[dict]:
     """The reasons of the frames of a chunk."""
     start = 0
-    for place, seen in enumerate(piece.seen):
-        frame, own = piece.first + place, slice(start, start + len(seen.boxes))
+    last = piece.frames[-1].number if piece.last else None
+    for stamp, seen in zip(piece.frames, piece.seen, strict=True):
+        frame, own = stamp.number, slice(start, start + len(seen.boxes))
         by_task = {task: scores[own] for task, scores in found.items() if task != TOTAL}
         reasons.add(frame, seen.boxes, found[TOTAL][own], by_task)
-        yield from reasons.take(frame, piece.last and place == len(piece.seen) - 1)
+        yield from reasons.take(frame, frame == last)
         start = own.stop

@@ -18,6 +18,7 @@ from vadjax.data import clips
 from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.loader import Shard, ahead
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.ops import compilation, pieces
 from vadjax.runtime import mesh
 from vadjax.scores.files import Scores
@@ -191,7 +192,7 @@ class System(system.System):
         """Scores of each video, with the boxes of its objects and reasons."""
         for video in videos:
             find = functools.partial(_find, video)
-            pieces = self._chunks(iter(video.video), find, self.config.eval.batch)
+            pieces = self._chunks(numbered(video.video), find, self.config.eval.batch)
             found = join(video.name, self._parts(state, ahead(pieces, 2)))
             whole = self._smoothed(found, video.source_size)
             yield dataclasses.replace(whole, labels=video.labels)
@@ -200,10 +201,9 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores of the frames by their highest objects, three frames late.
 
@@ -215,7 +215,7 @@ class System(system.System):
             self._finder = self.objects.finder()
         self._finder.restart()
         size = 0 if live else self.config.eval.batch
-        yield from self._parts(state, self._chunks(frames, self._finder, size, first))
+        yield from self._parts(state, self._chunks(frames, self._finder, size))
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
         """Scores of frames from the boxes (spec ssmtl §7)."""
@@ -249,8 +249,8 @@ class System(system.System):
         sigma, length, _ = self._smoothing
         return score.smooth(values, sigma, length, form).astype(np.float32)
 
-    def _chunks(self, frames, find, objects: int, first: int = 0) -> Iterator[Chunk]:
-        return chunks(frames, find, objects, self.config.model.size, first)
+    def _chunks(self, frames: Iterable[Frame], find, objects: int) -> Iterator[Chunk]:
+        return chunks(frames, find, objects, self.config.model.size)
 
     def _parts(self, state: State, pieces: Iterator[Chunk]) -> Iterator[PartialScores]:
         reasons = Reasons(self.config.eval.flag, state.normal)
