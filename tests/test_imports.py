@@ -78,7 +78,7 @@ ALLOWED = {
         *("backbones", "convert", "data", "formats", "ops", "runtime.checkpoint", "runtime.mesh"),
         *PLACES,
     ),
-    "system": ("config", "data", "ops", "scores", "runtime.cache"),
+    "system": ("config", "data", "ops", "scores"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
         *("config", "runtime.mesh", "runtime.progress"),
@@ -208,6 +208,9 @@ def test_no_arrow_points_back(path):
         ("vadjax.scores.streaming", "vadjax.data.store.loader"),
         ("vadjax.scores.files", "benchmarks.table"),
         ("vadjax.config", "vadjax.system"),
+        ("vadjax.system", "vadjax.runtime.cache"),
+        ("vadjax.data.store.cache", "vadjax.runtime.workdir"),
+        ("vadjax.runtime.cache", "vadjax.system"),
         ("vadjax.config", "jax"),
         ("vadjax.systems.mil.presets", "vadjax.systems.mil.model"),
         ("vadjax.systems.mil.presets", "vadjax.data.bags"),

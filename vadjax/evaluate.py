@@ -26,7 +26,7 @@ from vadjax.runtime import (
     space,
     workdir,
 )
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.scores.figures import labels
@@ -57,7 +57,7 @@ def run(
     workdir.check(folder, config, use="evaluate")
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load_system(config, Cache(folder), any_module=True)
+    system = load_system(config, RunCache(folder), any_module=True)
     data = source.open_dataset(config, system.kind, folder)
     target = mesh.abstract(mesh.of_run(config), system.abstract_state(data))
     chosen = "newest checkpoint" if step is None else "chosen step"

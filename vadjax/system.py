@@ -13,11 +13,11 @@ import ml_collections
 
 from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
+from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
 from vadjax.ops import compilation
-from vadjax.runtime.cache import Cache
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 

@@ -15,7 +15,7 @@ from vadjax import evaluate
 from vadjax.data.store import loader, source
 from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load_system
 
@@ -46,7 +46,7 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     # The system, its dataset, and what is wrong with either.
-    system = load_system(config, Cache(folder), any_module=True)
+    system = load_system(config, RunCache(folder), any_module=True)
     with processes.first_then_others("dataset"):
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)

@@ -24,7 +24,7 @@ from vadjax.extractors import clips as clip_features
 from vadjax.predict import run as predict
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.runtime import workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.scores import files as scores
 from vadjax.system import load_system
 
@@ -313,7 +313,7 @@ def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path,
         predict.run(config, folder, str(frames), tmp_path, film=False)
     finally:
         away.rename(toy_scenes)
-    assert load_system(config, Cache(folder)) is not None
+    assert load_system(config, RunCache(folder)) is not None
 
 
 def test_pictures_of_16_bits_follow_the_levels_of_the_training(

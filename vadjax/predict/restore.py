@@ -15,7 +15,7 @@ from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, space, workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.scores.streaming import PartialScores, repeat
 from vadjax.system import State, System, load_system
 
@@ -141,7 +141,7 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     if changed:
         print(f"As in the run: {', '.join(changed)}")
     data = workdir.trained_on(folder)
-    system = load_system(config, Cache(folder), any_module=True)
+    system = load_system(config, RunCache(folder), any_module=True)
     if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
     first = system.abstract_state(data)
