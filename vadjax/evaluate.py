@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from vadjax.config import expect_one_of
+from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
@@ -207,7 +208,7 @@ def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -
     return results
 
 
-def check_all_scored(videos: Sequence, results: Sequence[Scores]) -> None:
+def check_all_scored(videos: Sequence[ScoredVideo], results: Sequence[Scores]) -> None:
     """Finds videos that no scores came back of: the figures would be those of another set.
 
     Raises:
@@ -215,7 +216,7 @@ def check_all_scored(videos: Sequence, results: Sequence[Scores]) -> None:
     """
     if len(results) == len(videos):
         return
-    names = [getattr(video, "video", None) or video.name for video in videos]
+    names = [video.name for video in videos]
     said = f"{len(videos):,} videos, but scores of {len(results):,}"
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
@@ -258,7 +259,9 @@ def _replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     processes.wait("scores there")
 
 
-def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pathlib.Path) -> dict:
+def region_figures(
+    config, results: Sequence[Scores], videos: Sequence[ScoredVideo], out: pathlib.Path
+) -> dict:
     """RBDC and TBDC where scores say where and the truth does too; else nothing.
 
     A video without tracks counts as one without anomalies, unless none has any. The curves go to
@@ -271,13 +274,17 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
       out: folder to write to.
     """
     # Are there places in the scores, and the truth of each video?
-    truth = {video.name: video for video in videos if hasattr(video, "tracks")}
-    maps = all(one.map is not None for one in results)
-    boxes = all(one.boxes is not None for one in results)
-    if not (maps or boxes) or set(truth) != {one.video for one in results}:
+    maps = all(scores.map is not None for scores in results)
+    boxes = all(scores.boxes is not None for scores in results)
+    if not (maps or boxes):
         return {}
-    tracks = [truth[one.video].tracks for one in results]
-    sizes = {truth[one.video].source_size for one in results}
+    named = {video.name: video for video in videos}
+    if set(named) != {scores.video for scores in results}:
+        return {}
+    truths = [named[scores.video].region_truth for scores in results]
+    if any(truth is None for truth in truths):
+        return {}
+    tracks, sizes = [truth.tracks for truth in truths], {truth.frame_size for truth in truths}
     if len(sizes) > 1 or not any(own is not None and len(own) for own in tracks):
         return {}
     # Both side by side, in the order of the scores.

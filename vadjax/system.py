@@ -13,6 +13,7 @@ import ml_collections
 
 from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
+from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
@@ -115,11 +116,11 @@ class System:
         """Figures of a system that scores no videos, on data that it was not trained on."""
         raise NotImplementedError(f"{type(self).__module__} scores videos, or has no figures")
 
-    def videos(self, data: Dataset, split: str) -> Sequence[Any]:
+    def videos(self, data: Dataset, split: str) -> Sequence[ScoredVideo]:
         """The videos of a split in the form that `score` takes."""
         raise NotImplementedError(f"{type(self).__module__} scores no videos")
 
-    def score(self, state: State, videos: Sequence[Any]) -> Iterator[Scores]:
+    def score(self, state: State, videos: Sequence[ScoredVideo]) -> Iterator[Scores]:
         """Scores of each video, in the order of `videos`, batched as suits the system."""
         raise NotImplementedError(f"{type(self).__module__} scores no videos")
 

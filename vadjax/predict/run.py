@@ -172,8 +172,8 @@ def as_trained(
 def _rate(path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
     if fps is not None:
         return Rate(fps, "flag")
-    own = getattr(open_frames(path, reading), "fps", None)
-    return Rate(own, "file") if own else Rate(FPS, "assumed")
+    listed = open_frames(path, reading).fps
+    return Rate(listed, "file") if listed else Rate(FPS, "assumed")
 
 
 def _named(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
