@@ -38,7 +38,7 @@ class System:
       cache: keeps what is expensive to make; None keeps nothing after the program.
 
     Attributes:
-      kind: kind of dataset that it reads (`Dataset.kind`).
+      kind: kind of dataset that it reads (`Dataset.kind`): `"features"`, `"frames"` or `"images"`.
       scores_videos: whether it scores videos, or trains a part of another system.
       validates: whether `validate` measures anything, so that it can select a step.
       in_order: whether the scores of a video depend on the videos before it. If so, the videos are
@@ -78,10 +78,10 @@ class System:
         raise NotImplementedError(f"{type(self).__module__} has no init")
 
     def abstract_state(self, description: Description) -> State:
-        """Shapes and types of the state, without data and without learning anything.
+        """Shapes and types of the state, found without data and without learning anything.
 
-        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
-        than the description reads them from what the run has stored (`cache`).
+        Default: those of what `init` would give, by `jax.eval_shape`. A system whose shapes depend
+        on more than the description reads them from what the run has stored (`cache`).
 
         Args:
           description: of the dataset that the state is used on, or was trained on.
@@ -132,11 +132,11 @@ class System:
         data: Description,
         live: bool,
     ) -> Iterator[PartialScores]:
-        """Scores of a video as its frames come, all of them in the end, in constant memory.
+        """Scores of a video as its frames come, in constant memory.
 
-        A live camera may lose frames: this is called anew for what comes after a gap, and nothing
-        of a call may depend on the frames of an earlier one. Frames too few to be scored have no
-        scores at all.
+        In the end every frame has a score, or none has: if the frames are too few to be scored.
+        A live camera may lose frames: this is called again for what comes after a gap, and nothing
+        of a call may depend on the frames of an earlier one.
 
         Args:
           state: after `finalize`.
@@ -144,7 +144,7 @@ class System:
           frames: of the video, without a gap, each with its number in the whole video and its
             time; for a system of kind `"frames"`, of the size that it was trained on.
           data: what the system was trained on.
-          live: each score as soon as it can be had, rather than many at once.
+          live: give each score as soon as possible, rather than compute many at once.
 
         Yields:
           Scores of the next frames, which they name by their numbers and times; boxes and reasons
@@ -193,6 +193,7 @@ def load_system(
     Raises:
       ValueError: there is no such system.
     """
+    # A folder of vadjax/systems, or where that is allowed any module.
     name = str(config.system)
     if NAME.fullmatch(name):
         module = f"vadjax.systems.{name}.system"
@@ -213,16 +214,17 @@ def _class_of(module: str, name: str) -> type[System]:
     Raises:
       ValueError: there is no such module, or it has no such class.
     """
+    # A module that is there but fails to import another one is an error of its own.
     try:
-        found = vars(importlib.import_module(module)).get("System")
+        system = vars(importlib.import_module(module)).get("System")
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, but what it imports is not
-        hint = suggestion(name, [one.name for one in pkgutil.iter_modules(systems.__path__)])
+            raise
+        hint = suggestion(name, [folder.name for folder in pkgutil.iter_modules(systems.__path__)])
         raise ValueError(f"config.system is {name!r}; there is no {module}{hint}") from error
-    if not isinstance(found, type) or not issubclass(found, System):
+    if not isinstance(system, type) or not issubclass(system, System):
         raise ValueError(
             f"config.system is {name!r}; {module} has no class System that is a "
             "vadjax.system.System"
         )
-    return found
+    return system

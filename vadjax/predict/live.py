@@ -1,4 +1,4 @@
-"""Scoring as the frames come: a line for every snippet, and nothing else kept."""
+"""Scoring video as its frames come: a line for every 16 frames, and nothing else is kept."""
 
 import csv
 import datetime
@@ -25,7 +25,7 @@ WARM_UP = 64  # frames; enough for a first score of any system
 
 
 def warm_up(trained: Trained, name: str) -> None:
-    """Compiles what scoring needs, so that the first frames of a camera are not lost to it."""
+    """Compiles what scoring needs on black frames, so that no frame of a camera waits for it."""
     height, width = trained.size or (240, 320)
     frame = np.zeros((height, width, 3), np.uint8)
     blank = (Picture(frame, "warm-up") for _ in range(WARM_UP))
@@ -48,15 +48,16 @@ class Row(NamedTuple):
     def of(cls, part: PartialScores) -> "Row":
         """The row of the scores of some frames."""
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
-        high = float(part.frame_scores.max())
-        reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
-        reason = visible(reason)  # has names of the training videos in it
-        score = f"{high:.5g}"
-        if math.isnan(high):
-            score, reason = "", NO_SCORE
+        # The highest score and the strongest reason speak for the line.
+        highest = float(part.frame_scores.max())
+        strongest = max(part.reasons, key=lambda reason: reason["score"], default={})
+        text = visible(strongest.get("text", ""))  # has names of the training videos in it
+        score = f"{highest:.5g}"
+        if math.isnan(highest):
+            score, text = "", NO_SCORE
         first, last = part.frames[0], part.frames[-1]
         missing = sum(frame.missing for frame in part.frames)
-        return cls(now, f"{first.seconds:.3f}", first.number, last.number, score, missing, reason)
+        return cls(now, f"{first.seconds:.3f}", first.number, last.number, score, missing, text)
 
     def __str__(self) -> str:
         score = f"score {float(self.score):.4f}" if self.score else "no score"
@@ -73,17 +74,17 @@ class Pace:
     """
 
     def __init__(self, name: str):
-        self._name, self._lost, self._said = name, 0, False
+        self._name, self._lost, self._is_said = name, 0, False
 
     def note(self, row: Row) -> None:
-        """Takes the next row; the frames before its first one, and the missing ones, are past."""
+        """Takes the next row. At the first gap it prints the rates of the time before the row."""
         self._lost += row.missing
-        seconds, taken = float(row.seconds), row.first_frame
-        if self._said or not row.missing or not taken or not seconds > 0:
+        seconds, scored = float(row.seconds), row.first_frame
+        if self._is_said or not row.missing or not scored or not seconds > 0:
             return
-        self._said, given = True, taken + self._lost
+        self._is_said, sent = True, scored + self._lost
         print(
-            f"{self._name}: processing {taken / seconds:.3g} of {given / seconds:.3g} frames a "
+            f"{self._name}: processing {scored / seconds:.3g} of {sent / seconds:.3g} frames a "
             "second; scoring begins anew after each gap",
             flush=True,
         )
@@ -99,15 +100,15 @@ def watch(
 ) -> int:
     """Prints a line for every 16 frames as soon as they are scored, until the video ends.
 
-    A score is of the frames so far alone (`System.stream`), the highest of the 16. The lines are
-    appended to `out/NAME.live.csv` too. Where frames are missing a line ends early and scoring
-    begins anew (`Trained.runs`).
+    The score of a line is the highest of its 16 frames, computed from the frames so far alone
+    (`System.stream`). The lines are also appended to `out/NAME.live.csv`. Where frames are missing
+    a line ends early and scoring begins anew (`Trained.runs`).
 
     Args:
       trained: the run.
       name: of the video.
       pictures: its frames.
-      fps: frames a second, where the pictures do not know their times.
+      fps: frames a second, for pictures whose times are unknown.
       trust: as for `timed`.
       out: where to write.
 
@@ -116,7 +117,7 @@ def watch(
 
     Raises:
       ValueError: a name that cannot be that of a file.
-      KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
+      KeyboardInterrupt: Ctrl-C was pressed; the lines so far are in the file.
     """
     check_name(name, "--live")
     path, pace, count = out / f"{name}.live.csv", Pace(name), 0
@@ -137,7 +138,7 @@ def watch(
 
 
 class _Lines:
-    """Adds lines to a file of lines, which begins with the names of the columns."""
+    """Appends lines to a CSV file, which begins with the names of the columns."""
 
     def __init__(self, path: pathlib.Path):
         self._path = path
@@ -154,7 +155,7 @@ class _Lines:
         self._file.close()
 
     def add(self, row: Sequence) -> None:
-        """Adds a line, which is in the file when this returns."""
+        """Adds a line. It is in the file when this returns, whatever ends the program later."""
         text = io.StringIO(newline="")
         csv.writer(text).writerow(row)
         with space.naming(self._path):
@@ -177,7 +178,7 @@ def by_snippet(parts: Iterator[PartialScores]) -> Iterator[PartialScores]:
         while len(frames) >= SNIPPET or (part is None and frames):
             line, frames = frames[:SNIPPET], frames[SNIPPET:]
             stop = line[-1].number + 1
-            own = [reason for reason in reasons if reason["frame"] < stop or part is None]
-            yield PartialScores(scores[:SNIPPET], line, reasons=tuple(own))
+            of_line = [reason for reason in reasons if reason["frame"] < stop or part is None]
+            yield PartialScores(scores[:SNIPPET], line, reasons=tuple(of_line))
             scores = scores[SNIPPET:]
-            reasons = [reason for reason in reasons if reason not in own]
+            reasons = [reason for reason in reasons if reason not in of_line]

@@ -19,8 +19,8 @@ from vadjax.runtime.cache import RunCache
 from vadjax.scores.streaming import PartialScores, repeat
 from vadjax.system import State, System, load_system
 
-MOST_BYTES = 1 << 36  # of a state
-STRETCH = 1.05  # from which another aspect is warned of
+MOST_BYTES = 1 << 36  # of the state of a run that is read
+STRETCH = 1.05  # ratio of two aspects from which a warning says that they differ
 
 
 def timed(pictures: Iterable[Picture], fps: float, trust: bool = True) -> Iterator[Frame]:
@@ -49,7 +49,13 @@ def timed(pictures: Iterable[Picture], fps: float, trust: bool = True) -> Iterat
 
 
 class Trained(NamedTuple):
-    """A finished run: its system and state, and what is known of the dataset of the training."""
+    """A finished run.
+
+    Attributes:
+      system: the system, with the config of the run.
+      state: what it has learned, after `finalize`.
+      data: what is known of the dataset of the training.
+    """
 
     system: System
     state: State
@@ -57,14 +63,15 @@ class Trained(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(H, W) of the frames that the system takes; None where any size will do."""
+        """(H, W) of the frames that the system takes; None for one that takes any size."""
         return tuple(self.data.manifest["size"]) if self.data.kind == clips.KIND else None
 
     @property
     def levels(self) -> Levels | None:
         """Values of the 16-bit pictures of the training that became black and white, if any."""
-        made = self.data.manifest.get("extraction") or self.data.manifest  # of features or frames
-        return Levels(*made["levels"]) if made.get("levels") else None
+        # A dataset of features says under `extraction` how they were made, one of frames directly.
+        described = self.data.manifest.get("extraction") or self.data.manifest
+        return Levels(*described["levels"]) if described.get("levels") else None
 
     def parts(
         self, name: str, frames: Iterable[Frame], live: bool = False
@@ -75,12 +82,14 @@ class Trained(NamedTuple):
     def runs(
         self, name: str, frames: Iterable[Frame], live: bool = False
     ) -> Iterator[Iterator[PartialScores]]:
-        """The same, run by run: where frames are missing one ends and the next begins.
+        """As `parts`, run by run: where frames are missing a run ends and the next one begins.
 
         Each run is scored as a video of its own, so that no window, volume or snippet holds frames
-        of both sides of a gap; frame numbers go on. Take all parts of a run before the next one.
-        Live, frames that are too few to be scored have the score NaN: so are those between gaps
-        that fill no window, which would have to be filled up with frames that never were.
+        from both sides of a gap. Frame numbers go on. Take all parts of a run before the next run.
+
+        Live, frames that are too few to be scored have the score NaN. These are also the frames
+        between two gaps that fill no window: they could be scored only together with copies of
+        their last frame, in which nothing moves.
         """
         if self.size:
             frames = _fitted(name, frames, self.size)
@@ -98,7 +107,15 @@ class Trained(NamedTuple):
     def _parts_of_run(
         self, name: str, run: Iterator[Frame], live: bool, after_or_before_gap: Callable[[], bool]
     ) -> Iterator[PartialScores]:
-        # A run of few frames is read to its end here, and the frame behind its gap with it.
+        """Scores of one run, as a video of its own.
+
+        Args:
+          name: of the video.
+          run: its frames up to the next gap.
+          live: as for `System.stream`.
+          after_or_before_gap: once the frames are read, whether the video has had a gap.
+        """
+        # A run of few frames is read to its end here, and with it the frame behind the gap.
         first = list(itertools.islice(run, self.system.window)) if live else []
         too_few = live and len(first) < self.system.window and after_or_before_gap()
         scored = False
@@ -112,7 +129,7 @@ class Trained(NamedTuple):
 
 
 def _fitted(name: str, frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Frame]:
-    """The frames in (H, W) `size`; another aspect is warned of."""
+    """The frames resized to (H, W) `size`, with a warning if the aspect ratio differs."""
     for frame in frames:
         height, width = frame.pixels.shape[:2]
         stretch = math.exp(abs(math.log(height * size[1] / (width * size[0]))))
@@ -129,7 +146,8 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     """The finished run in a folder.
 
     Args:
-      config: of the run's kind. What it may not decide is taken from the run, and said.
+      config: of the same system. Fields that may not differ (`vadjax.runtime.policy`) are taken
+        from the run, and a line names those that did.
       folder: workdir of the run.
 
     Raises:
@@ -137,6 +155,7 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
       ValueError: a run of another system, of one that scores no videos, or of one whose state no
         memory holds.
     """
+    # The run's config, its dataset, and its system.
     config, changed = workdir.adopt(config, folder)
     if changed:
         print(f"As in the run: {', '.join(changed)}")
@@ -144,11 +163,12 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     system = load_system(config, RunCache(folder), any_module=True)
     if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
-    first = system.abstract_state(data)
-    if (needed := checkpoint.size_of(first)) > MOST_BYTES:
+    # Its state. The config of a run may come from a stranger, so the size is checked before.
+    shapes = system.abstract_state(data)
+    if (needed := checkpoint.size_of(shapes)) > MOST_BYTES:
         raise ValueError(
             f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "
             f"{space.size(needed)}; expected {space.size(MOST_BYTES)} at most"
         )
-    target = mesh.abstract(mesh.make(1), first)
+    target = mesh.abstract(mesh.make(1), shapes)
     return Trained(system, checkpoint.read_finished(folder, target), data)
