@@ -88,6 +88,14 @@ class System:
         """
         return compilation.shapes(lambda: self.init(jax.random.key(self.config.seed), description))
 
+    def parameters(self, state: State) -> Any | None:
+        """The part of a state that gradients change; the first line of a run counts its numbers.
+
+        Default: None, for a system that learns without gradients. All its numbers are counted.
+        """
+        del state
+        return None
+
     def update(
         self, state: State, batch: Any, rng: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:

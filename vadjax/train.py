@@ -78,7 +78,7 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
         # Train up to the last step.
         if batches is not None:
             batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
-        _print_start(config, folder, data, devices, state, step)
+        _print_start(config, folder, data, devices, state, system.parameters(state), step)
         writer = (
             metric_writers.Writer(folder, step) if processes.is_first() else metric_writers.Silent()
         )
@@ -347,12 +347,12 @@ def _stop_on_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _print_start(config, folder, data, devices, state, step: int) -> None:
+def _print_start(config, folder, data, devices, state, parameters, step: int) -> None:
     """Prints what is trained, on what, and from which step on."""
-    count = sum(np.size(leaf) for leaf in jax.tree.leaves(getattr(state, "params", state)))
+    counted, what = (state, "numbers") if parameters is None else (parameters, "parameters")
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(counted))
     kinds = {device.device_kind for device in devices.devices.flat}
     splits = ", ".join(f"{name} {split['records']:,}" for name, split in data.splits.items())
-    what = "parameters" if hasattr(state, "params") else "numbers"
     used = f"{devices.size} of {jax.device_count()} {'/'.join(sorted(kinds))} device(s)"
     print(
         f"{config.system} on {data.name} ({splits}; {data.folder}) · {used} · "

@@ -105,6 +105,10 @@ class System(system.System):
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])
         return State(params, self.optimizer.init(params), beside, limits)
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
         del rng  # nothing is random but the order of the windows

@@ -82,6 +82,10 @@ class System(system.System):
             params = self.ranker.init(rng, jnp.zeros((1, width)))
         return State(params, self.optimizer.init(params))
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, S, D] (spec mil §6)."""
         gradient = jax.value_and_grad(self._loss, has_aux=True)

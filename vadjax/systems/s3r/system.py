@@ -163,6 +163,10 @@ class System(system.System):
         """Which of the normal training videos are trained on."""
         return bags.kept(data, "train", 0, self.config.eval.held_out)
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
         options = {

@@ -119,6 +119,10 @@ class System(system.System):
         size = jnp.array(data.manifest["size"], jnp.int32)
         return State(params, statistics, self.optimizer.init(params), normal, size)
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on a batch of objects (spec ssmtl §5)."""
         del rng  # the draws are the data's
