@@ -203,12 +203,12 @@ def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
     """Raises ValueError if the folder holds the scores of another video of the same name."""
     for name, path in videos.items():
         file = out / f"{name}.json"
-        there = str(path)
+        scored = str(path)
         if file.exists():
-            there = json_files.read(file, {"video": str}, nan=True)["video"]
-        if there != str(path):
+            scored = json_files.read(file, {"video": str}, nan=True)["video"]
+        if scored != str(path):
             raise ValueError(
-                f"{file}: is of {there}, not of {path}; name another --out, or the video (--name)"
+                f"{file}: is of {scored}, not of {path}; name another --out, or the video (--name)"
             )
 
 

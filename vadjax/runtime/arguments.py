@@ -86,13 +86,13 @@ def _explain(argv: list[str], error: Exception) -> str:
         return message
     # The config itself may be at fault, or a field that it does not have.
     try:
-        known = _names(_load(config))
+        fields = _names(_load(config))
     except ValueError as of_config:  # such as a variant that is not there
         return _last_line(of_config)
     except Exception as of_config:
         return f"{config}: {type(of_config).__name__}: {_last_line(of_config)}"
-    wrong = [field for field in _fields(argv) if field not in known]
-    return _no_field(wrong[0], known) if wrong else message
+    wrong = [field for field in _fields(argv) if field not in fields]
+    return _no_field(wrong[0], fields) if wrong else message
 
 
 def _last_line(error: Exception) -> str:

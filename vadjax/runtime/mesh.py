@@ -151,15 +151,15 @@ class Spread:
     def __init__(self, function: Callable, devices: int = 0):
         self._grid = make(devices or len(jax.local_devices()), devices, here=True)
         self._apply = jax.jit(over_rows(function, self._grid))
-        self._given: list = []  # leaves of the state that is on the devices
+        self._leaves: list = []  # of the state that is on the devices
         self._placed: Any = None
 
     def __call__(self, state: Any, rows: Any) -> Any:
         """What the function gives for the rows, as NumPy arrays."""
         # The state stays on the devices as long as the same arrays are given.
-        given = jax.tree.leaves(state)
-        if len(given) != len(self._given) or not all(map(operator.is_, given, self._given)):
-            self._given, self._placed = given, jax.device_put(state, replicated(self._grid))
+        leaves = jax.tree.leaves(state)
+        if len(leaves) != len(self._leaves) or not all(map(operator.is_, leaves, self._leaves)):
+            self._leaves, self._placed = leaves, jax.device_put(state, replicated(self._grid))
         # The rows, repeated to a multiple of the devices.
         count = len(jax.tree.leaves(rows)[0])
         size = -(-count // self._grid.size) * self._grid.size
