@@ -25,10 +25,10 @@ from benchmarks import table
 from configs import ped2_ssmtl
 from vadjax.backbones import layers
 from vadjax.data.objects import ObjectSource
+from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import conv
 from vadjax.runtime import mesh
-from vadjax.runtime.cache import Cache
 from vadjax.systems.ssmtl import tasks
 from vadjax.systems.ssmtl.samples import Samples
 from vadjax.systems.ssmtl.system import System

@@ -27,7 +27,7 @@ from vadjax.predict import live
 from vadjax.report import marked, overlay, page
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import checkpoint, command, metric_writers, space
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.systems.exemplar.files import StageFiles
@@ -124,7 +124,7 @@ def _report(place):
 
 
 def stage_files(place):
-    return StageFiles(Cache(place), "v")
+    return StageFiles(RunCache(place), "v")
 
 
 WRITERS = {  # what writes to a place, and with how little room it must fail

@@ -20,6 +20,7 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.data.video.crops import cut
+from vadjax.data.video.frame_stream import numbered
 from vadjax.ops import compilation
 from vadjax.predict import run as predict
 from vadjax.runtime import metric_writers
@@ -220,7 +221,9 @@ def test_new_video_needs_a_detector(scenes, taught):
     system, data = load_system(config), Dataset(scenes)
     state = system.init(jax.random.key(0), data)
     with pytest.raises(ValueError, match="came from files.*--config.objects.detector"):
-        list(system.stream(state, "v", iter([np.zeros((48, 64, 3), np.uint8)] * 9), data, False))
+        list(
+            system.stream(state, "v", numbered([np.zeros((48, 64, 3), np.uint8)] * 9), data, False)
+        )
 
 
 def test_a_frame_without_objects_scores_0_and_the_ends_are_scored(scenes):

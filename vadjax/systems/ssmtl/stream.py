@@ -6,11 +6,12 @@ crops, `parts` the scores of these objects and frames, with reasons.
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vadjax.data.video.crops import cut
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.scores.streaming import PartialScores
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.score import highest_of_frames
@@ -37,20 +38,20 @@ class Chunk(NamedTuple):
     """The objects of consecutive frames.
 
     Attributes:
-      first: number of the first frame.
+      frames: number and time of each frame.
       objects: those of each frame.
       crops: float32 [n, 7, side, side, 3] in [0, 1], of all these objects.
       last: whether the video ends here.
     """
 
-    first: int
+    frames: list[Stamp]
     objects: list[FrameObjects]
     crops: np.ndarray
     last: bool
 
 
-def windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], bool]]:
-    """For every frame the seven around it, and whether it is the last one.
+def windows(frames: Iterable[Any]) -> Iterator[tuple[list, bool]]:
+    """For every frame, in whatever form, the seven around it, and whether it is the last one.
 
     Beyond an end of the video the frame at that end stands in (spec ssmtl §3).
     """
@@ -61,7 +62,7 @@ def windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], bo
             yield list(window), last
 
 
-def _with_ends(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+def _with_ends(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """The frames with their ends repeated `REACH` times; True comes with the very last one."""
     frame = None
     for rank, frame in enumerate(frames):
@@ -73,31 +74,31 @@ def _with_ends(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]
 
 
 def chunks(
-    frames: Iterable[np.ndarray],
+    frames: Iterable[Frame],
     find: Callable[[int, np.ndarray], FrameObjects],
     objects: int,
     side: int,
-    start: int = 0,
 ) -> Iterator[Chunk]:
     """Frames with their objects, as many frames at once as have `objects` of them.
 
     Args:
-      frames: uint8 [H, W, 3], RGB.
+      frames: those of the video.
       find: number and picture of a frame → its objects.
       objects: number of objects from which a chunk is full; 0 takes every frame by itself.
       side: pixels of a crop.
-      start: number of the first frame in the whole video.
     """
-    first, objects_of_frames, crops = start, [], []
-    for number, (around, last) in enumerate(windows(frames), start):
+    stamps, objects_of_frames, crops = [], [], []
+    for around, last in windows(frames):
         # The objects of the middle frame, each cut from all seven frames.
-        frame_objects = find(number, around[REACH])
+        frame, pictures = around[REACH], [one.pixels for one in around]
+        frame_objects = find(frame.number, frame.pixels)
+        stamps.append(frame.stamp)
         objects_of_frames.append(frame_objects)
-        crops += [cut(around, rectangle, side) for rectangle in frame_objects.rectangles]
+        crops += [cut(pictures, rectangle, side) for rectangle in frame_objects.rectangles]
         if last or len(crops) >= objects:
             none = np.zeros((0, LENGTH, side, side, 3), np.float32)
-            yield Chunk(first, objects_of_frames, np.stack(crops) if crops else none, last)
-            first, objects_of_frames, crops = number + 1, [], []
+            yield Chunk(stamps, objects_of_frames, np.stack(crops) if crops else none, last)
+            stamps, objects_of_frames, crops = [], [], []
 
 
 def parts(
@@ -123,23 +124,26 @@ def parts(
         # Their rows for the score file: frame, box, score.
         places = np.repeat(np.arange(len(counts)), counts)  # of each object's frame in the chunk
         boxes = np.concatenate([of_frame.boxes for of_frame in chunk.objects]).reshape(-1, 4)
-        numbers = chunk.first + places[:, None]
-        rows = np.concatenate([numbers, boxes, scores[TOTAL][:, None]], 1)
+        numbers = np.array([stamp.number for stamp in chunk.frames])[places]
+        rows = np.concatenate([numbers[:, None], boxes, scores[TOTAL][:, None]], 1)
         # The highest object of each frame, by all tasks and by each.
         highest = {
             name: highest_of_frames(places, values, len(counts)).astype(np.float32)
             for name, values in scores.items()
         }
         new_reasons = tuple(_reasons_of(chunk, scores, reasons))
-        yield PartialScores(highest.pop(TOTAL), highest, boxes=rows, reasons=new_reasons)
+        yield PartialScores(
+            highest.pop(TOTAL), tuple(chunk.frames), highest, boxes=rows, reasons=new_reasons
+        )
 
 
 def _reasons_of(chunk: Chunk, scores: dict[str, np.ndarray], reasons: Reasons) -> Iterator[dict]:
     """Adds the objects of each frame of a chunk to `reasons`; takes what is complete by then."""
     start = 0
-    for place, of_frame in enumerate(chunk.objects):
-        frame, rows = chunk.first + place, slice(start, start + len(of_frame.boxes))
+    last = chunk.frames[-1].number if chunk.last else None
+    for stamp, of_frame in zip(chunk.frames, chunk.objects, strict=True):
+        frame, rows = stamp.number, slice(start, start + len(of_frame.boxes))
         by_task = {task: values[rows] for task, values in scores.items() if task != TOTAL}
         reasons.add(frame, of_frame.boxes, scores[TOTAL][rows], by_task)
-        yield from reasons.take(frame, chunk.last and place == len(chunk.objects) - 1)
+        yield from reasons.take(frame, frame == last)
         start = rows.stop

@@ -18,6 +18,7 @@ from vadjax.data import clips
 from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.loader import Shard, ahead
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.ops import compilation
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores, join
@@ -119,6 +120,10 @@ class System(system.System):
         size = jnp.array(data.manifest["size"], jnp.int32)
         return State(params, statistics, self.optimizer.init(params), normal, size)
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on a batch of objects (spec ssmtl §5)."""
         del rng  # what is random was drawn with the batch
@@ -165,7 +170,7 @@ class System(system.System):
         """Scores of each video, with the boxes of its objects and reasons."""
         for video in videos:
             find = functools.partial(stored_objects, video)
-            frames, batch = iter(video.video), self.config.eval.batch
+            frames, batch = numbered(video.video), self.config.eval.batch
             object_chunks = chunks(frames, find, batch, self.config.model.size)
             scores = join(video.name, self._parts(state, ahead(object_chunks, CHUNKS_AHEAD)))
             scores = frames_of_objects(scores, video.source_size, self.config.eval)
@@ -175,10 +180,9 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores of the frames by their highest objects, three frames late.
 
@@ -190,7 +194,7 @@ class System(system.System):
             self._finder = self.objects.finder()
         self._finder.restart()
         batch = 0 if live else self.config.eval.batch
-        object_chunks = chunks(frames, self._finder, batch, self.config.model.size, first)
+        object_chunks = chunks(frames, self._finder, batch, self.config.model.size)
         yield from self._parts(state, object_chunks)
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
