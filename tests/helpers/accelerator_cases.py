@@ -144,9 +144,9 @@ def object_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> It
     batch = {"crops": crops, "irregular_crops": crops, "backward": bit, "irregular": bit}
     yield train_case(name, system, data, batch, f"{count} objects, three tasks")
     state = first_state(system, data)
-    learnt = ({"params": state.params, "batch_stats": state.batch_stats}, state.normal)
+    learnt = (state.variables, state.normal)
     rows = [shape(count, 7, side, side, 3)]
-    yield Case(name, f"score {count} objects", system._task_scores, (learnt, rows))
+    yield Case(name, f"score {count} objects", system.object_scores.batch_scores, (learnt, rows))
 
 
 def network_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:

@@ -8,6 +8,7 @@ import grain
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.segments import frame_labels
 from vadjax.data.store import loader
 from vadjax.data.store.records import MEND, Dataset, Description
@@ -23,7 +24,7 @@ USUAL_RATIO = 200  # a larger split may take this many times the bytes of its sh
 
 
 @dataclasses.dataclass(frozen=True)
-class Bag:
+class Bag(ScoredVideo):
     """One video as a bag of snippets.
 
     Attributes:
@@ -41,6 +42,11 @@ class Bag:
     num_frames: int
     intervals: np.ndarray
     features: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Name of the video."""
+        return self.video
 
     @property
     def frame_labels(self) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.clips import Frames, Video, Videos
+from vadjax.data.scored_video import RegionTruth, ScoredVideo
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.boxes import read_boxes
 from vadjax.data.video.crops import SIDE, rectangles, scale
@@ -199,7 +200,7 @@ class Teachers:
         return outputs.astype(np.float32)
 
 
-class ObjectVideo:
+class ObjectVideo(ScoredVideo):
     """A video with its objects; all other attributes are those of the `Video`.
 
     Attributes:
@@ -212,6 +213,11 @@ class ObjectVideo:
 
     def __getattr__(self, name: str):
         return getattr(self.video, name)
+
+    @property
+    def region_truth(self) -> RegionTruth:
+        """That of the video."""
+        return self.video.region_truth
 
     def rows(self, frame: int) -> slice:
         """Which of the objects are in a frame; empty if there are none."""

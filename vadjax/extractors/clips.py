@@ -21,6 +21,7 @@ from vadjax.backbones import i3d, resnet3d
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data.segments import normalize_rows
 from vadjax.data.store import loader
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.data.video.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
 from vadjax.extractors.batched import Batches, digest_of
 from vadjax.formats import json_files
@@ -252,6 +253,33 @@ class SnippetFeatures:
         """
         clips = self.clips(frames)
         return map(self.features, loader.ahead(clips, ahead) if ahead else clips)
+
+    def rows(
+        self, frames: Iterable[Frame], ahead: int = AHEAD
+    ) -> Iterator[tuple[np.ndarray | None, tuple[Stamp, ...]]]:
+        """Features of the snippets of a video one by one, and the frames that each stands for.
+
+        Args:
+          frames: of the video.
+          ahead: as for a call.
+
+        Yields:
+          Features float32 [crops, D] and `Snippet.frames`; None for features where there are only
+          frames behind the last snippet.
+        """
+        batches = self._clips_with_frames(frames)
+        for clips, of_frames in loader.ahead(batches, ahead) if ahead else batches:
+            features = () if clips is None else self.features(clips)
+            yield from itertools.zip_longest(features, of_frames)
+
+    def _clips_with_frames(
+        self, frames: Iterable[Frame]
+    ) -> Iterator[tuple[np.ndarray | None, list[tuple[Stamp, ...]]]]:
+        """As `clips`, with the frames of each snippet, and at the end those behind the last one."""
+        snippets = self.snippets.cut_frames(frames)
+        while group := list(itertools.islice(snippets, self._at_once)):
+            clips = [snippet.pixels for snippet in group if snippet.pixels is not None]
+            yield np.stack(clips) if clips else None, [snippet.frames for snippet in group]
 
     def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The snippets of a video in parts of n, uint8 [n, crops, 16, 224, 224, 3].
