@@ -125,12 +125,12 @@ def predictor_cases(name: str, config: ml_collections.ConfigDict, size: Size) ->
     def encode(variables, inputs):
         return model.apply(variables, *inputs, method="encode")
 
-    variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
+    variables = {"params": state.params, "batch_stats": state.running.batch_stats}
     before = shape(needed_frames(model) - 1, *size.frame, 3)
     look = functools.partial(model.apply, method="frame_gates")
     gates = jax.eval_shape(lambda v, x: look(v, x[None])[0], variables, before)
     function = functools.partial(score_windows, model, options, False, encode)
-    frames, items = shape(chunk, *size.frame, 3), state.beside.items
+    frames, items = shape(chunk, *size.frame, 3), state.running.items
     arguments = (variables, items, Past(before, gates), frames, shape(kind=np.int32), shape())
     yield Case(name, f"score {chunk} windows", function, arguments)
 

@@ -221,7 +221,7 @@ def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
     return indices
 
 
-def kept(data: Description, split: str, label: int, held_out: float) -> slice:
+def training_bags(data: Description, split: str, label: int, held_out: float) -> slice:
     """Which bags of a label are trained on: all but the last ones, which are held out.
 
     Args:
@@ -246,7 +246,7 @@ def kept(data: Description, split: str, label: int, held_out: float) -> slice:
 def held_out(data: Dataset, modality: str, share: float) -> Iterator[Bag]:
     """The training bags that `kept` leaves out, normal ones first."""
     for label in (0, 1):
-        stop = kept(data, "train", label, share).stop
+        stop = training_bags(data, "train", label, share).stop
         yield from Bags(data, "train", modality, label, slice(stop, None))
 
 
@@ -320,7 +320,7 @@ def paired_bags(
     """
     streams = []
     for label in (1, 0):
-        bags = Bags(data, split, modality, label, kept(data, split, label, held_out))
+        bags = Bags(data, split, modality, label, training_bags(data, split, label, held_out))
         read = partial(_stacked, bags, features or crop_mean)
         # Each label has its own seed, so that bags are paired anew in every pass.
         order = loader.numbers(len(bags), seed=2 * seed + label)

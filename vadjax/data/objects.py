@@ -19,7 +19,7 @@ from vadjax.data.video.boxes import read_boxes
 from vadjax.data.video.crops import SIDE, rectangles, scale
 
 KIND = "objects"
-HELD = 2**30  # bytes of frames that a `Cutter` keeps in memory
+CUTTER_BYTES = 2**30  # bytes of frames that a `Cutter` keeps in memory
 OUTPUTS = ("detector", "classifier")  # the teachers, in the order of their outputs in task T4
 EXTRACT = "python -m data_prep.extract_objects"
 
@@ -235,7 +235,7 @@ class ObjectVideo(ScoredVideo):
 class Cutter:
     """Cuts the same rectangle out of several frames of a split.
 
-    Up to `HELD` bytes of frames are kept in memory, because most are cut many times.
+    Up to `CUTTER_BYTES` bytes of frames are kept in memory, because most are cut many times.
 
     Args:
       data: dataset of kind `"frames"`.
@@ -246,7 +246,7 @@ class Cutter:
     def __init__(self, data: Dataset, split: str, side: int = SIDE):
         frames = Frames(data, split)
         self._first, self._side = frames.first, side
-        max_frames = HELD // (3 * frames.size[0] * frames.size[1])
+        max_frames = CUTTER_BYTES // (3 * frames.size[0] * frames.size[1])
         self._read = functools.lru_cache(max_frames)(frames.stored)
 
     def __call__(self, video: int, frames: np.ndarray, rectangle: np.ndarray) -> np.ndarray:

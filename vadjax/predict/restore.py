@@ -164,7 +164,12 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
     if not system.scores_videos:
         raise ValueError(f"{folder}: {config.system!r} scores no videos")
     # Its state. The config of a run may come from a stranger, so the size is checked before.
-    shapes = system.abstract_state(data)
+    try:
+        shapes = system.abstract_state(data)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / workdir.FILE}: does not fit the run's files: {error}"
+        ) from error
     if (needed := checkpoint.size_of(shapes)) > MOST_BYTES:
         raise ValueError(
             f"{folder / workdir.FILE}: with its {workdir.DESCRIPTION}, of a state of "

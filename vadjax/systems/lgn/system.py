@@ -27,7 +27,7 @@ from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
-from vadjax.systems.lgn.step import Beside, window_loss
+from vadjax.systems.lgn.step import RunningState, window_loss
 from vadjax.systems.lgn.stream import StreamScorer, needed_frames
 
 NOT_FIELDS = ("variant", "memory_items", "weights")  # of `config.model`, but not of the network
@@ -39,14 +39,14 @@ class State(NamedTuple):
     Attributes:
       params: of the network.
       optimizer: state of Adam.
-      beside: running statistics of the batch norms, and the memory items.
+      running: statistics of the batch norms, and the memory items.
       limits: lowest and highest PSNR, lowest and highest feature distance on training video,
         float32 [2, 2]; set by `finalize`, for the on-line score.
     """
 
     params: dict
     optimizer: optax.OptState
-    beside: Beside
+    running: RunningState
     limits: jax.Array
 
 
@@ -112,9 +112,9 @@ class System(system.System):
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
             variables = call(self.model.init, for_params, frames, items)
         params = variables["params"]
-        beside = Beside(variables["batch_stats"], items)
+        running = RunningState(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])
-        return State(params, self.optimizer.init(params), beside, limits)
+        return State(params, self.optimizer.init(params), running, limits)
 
     def parameters(self, state: State) -> dict:
         """The parameters of the network."""
@@ -128,12 +128,12 @@ class System(system.System):
         dtype = at_least_float32(self.model.dtype)
         windows = batch["frames"][..., ::-1].astype(dtype) / 127.5 - 1  # BGR, as published
         gradient = jax.value_and_grad(window_loss, has_aux=True)
-        (loss, (terms, beside)), gradients = gradient(
-            state.params, state.beside, windows, self.model, **self.config.loss
+        (loss, (terms, running)), gradients = gradient(
+            state.params, state.running, windows, self.model, **self.config.loss
         )
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, optimizer, beside, state.limits), {"loss": loss, **terms}
+        return State(params, optimizer, running, state.limits), {"loss": loss, **terms}
 
     def finalize(self, state: State, data: Dataset) -> State:
         """Sets the limits of PSNR and distance from normal video.
@@ -216,14 +216,14 @@ class System(system.System):
             self._stream = StreamScorer(
                 self.model,
                 {},
-                state.beside.items,
+                state.running.items,
                 test_update=config.test_update,
                 decay=self.config.loss.decay,
                 chunk=config.batch,
                 devices=self.config.train.devices,
             )
-        variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
-        self._stream.restart(variables, state.beside.items, config.gamma)
+        variables = {"params": state.params, "batch_stats": state.running.batch_stats}
+        self._stream.restart(variables, state.running.items, config.gamma)
         return self._stream
 
     def _parts(

@@ -145,7 +145,7 @@ class System(system.System):
         the end is filled up to a snippet with the last frame.
 
         Raises:
-          ValueError, FileNotFoundError: as `clip_features.of_run`.
+          ValueError, FileNotFoundError: as `vadjax.extractors.clips.of_run`.
         """
         del name
         if self._features is None:

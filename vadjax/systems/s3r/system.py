@@ -162,7 +162,7 @@ class System(system.System):
 
     def _normal(self, data: Description) -> slice:
         """Slice of the normal training videos that are not held out."""
-        return bags.kept(data, "train", 0, self.config.eval.held_out)
+        return bags.training_bags(data, "train", 0, self.config.eval.held_out)
 
     def parameters(self, state: State) -> dict:
         """The parameters of the network."""
@@ -218,7 +218,7 @@ class System(system.System):
         `LIVE_WINDOW`. What is left over at the end is filled up to a snippet with the last frame.
 
         Raises:
-          ValueError, FileNotFoundError: as `clip_features.of_run`.
+          ValueError, FileNotFoundError: as `vadjax.extractors.clips.of_run`.
         """
         del name
         if self._features is None:

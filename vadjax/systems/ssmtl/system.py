@@ -16,7 +16,7 @@ import optax
 from vadjax import system
 from vadjax.data import clips
 from vadjax.data.objects import ObjectVideo
-from vadjax.data.store.loader import Shard, ahead
+from vadjax.data.store.loader import Shard, prefetch
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.ops import compilation
@@ -172,7 +172,7 @@ class System(system.System):
             find = functools.partial(stored_objects, video)
             frames, batch = numbered(video.video), self.config.eval.batch
             object_chunks = chunks(frames, find, batch, self.config.model.size)
-            scores = join(video.name, self._parts(state, ahead(object_chunks, CHUNKS_AHEAD)))
+            scores = join(video.name, self._parts(state, prefetch(object_chunks, CHUNKS_AHEAD)))
             scores = frames_of_objects(scores, video.source_size, self.config.eval)
             yield dataclasses.replace(scores, labels=video.labels)
 
