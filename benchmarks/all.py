@@ -167,6 +167,7 @@ def ssmtl() -> Iterator[Work]:
     system, state = benchmark.system_of(trunk)
     system.config.eval.batch = count
     detector = batch["teachers"][:, : benchmark.OUTPUTS["detector"]]
+    learnt = (state.variables, state.normal)
 
     def torch(which: int) -> Callable:
         return benchmark.torch_programs(state, jax.tree.map(jnp.asarray, batch))[which]
@@ -183,7 +184,7 @@ def ssmtl() -> Iterator[Work]:
         "scoring",
         count,
         "objects",
-        lambda: lambda: system._judge(state, batch["crops"], detector),
+        lambda: lambda: system.object_scores(*learnt, batch["crops"], detector),
         lambda: torch(2),
         "torch",
     )

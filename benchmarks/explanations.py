@@ -27,7 +27,7 @@ from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.systems.exemplar import presets
 from vadjax.systems.exemplar.cameras import ONE
 from vadjax.systems.exemplar.model import Model
@@ -102,7 +102,7 @@ def measure(folder: pathlib.Path, weights: str, videos: int, seed: int = 3) -> t
     # Exemplars of the normal training scenes; the limit is the highest score of other normal ones
     data, others = Dataset(folder / "odd"), Dataset(folder / "normal")
     config = make_config(weights)
-    system = System(config, Cache(folder / "run"))
+    system = System(config, RunCache(folder / "run"))
     model = Model.of(system.init(jax.random.key(0), data)[ONE])
     stages, apart = system.stages(ONE), Stages(config)
     limit = max(scored(apart, model, others, v)[2].score.max() for v in Videos(others, "test"))

@@ -20,7 +20,7 @@ from benchmarks import memory, table, workers
 from configs import ped2_lgn, ped2_mnad
 from vadjax.runtime import mesh
 from vadjax.systems.lgn import convert
-from vadjax.systems.lgn.step import Beside
+from vadjax.systems.lgn.step import RunningState
 from vadjax.systems.lgn.stream import StreamScorer
 from vadjax.systems.lgn.system import State, System
 from vadjax.train import Loop
@@ -69,10 +69,10 @@ def make(program: str, model: str, size: int, batch: int):
         return (lambda: stream.video(floats).psnr.tolist()), 0.0
     # Training is the update as the loop compiles it; each step donates the state before
     params = variables["params"]
-    beside = Beside(variables["batch_stats"], jnp.asarray(items))
+    running = RunningState(variables["batch_stats"], jnp.asarray(items))
     grid = mesh.make(batch, 1)
     state = mesh.put_state(
-        grid, State(params, system.optimizer.init(params), beside, jnp.zeros((2, 2)))
+        grid, State(params, system.optimizer.init(params), running, jnp.zeros((2, 2)))
     )
     loop = Loop(config, system, None, grid)
     data, key = mesh.put_batch(grid, {"frames": windows[..., ::-1]}), jax.random.key(1)

@@ -25,6 +25,7 @@ from benchmarks import table
 from configs import ped2_ssmtl
 from vadjax.backbones import layers
 from vadjax.data.objects import ObjectSource
+from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops import conv
 from vadjax.runtime import mesh
@@ -38,14 +39,13 @@ SIDE = 64
 
 
 def system_of(trunk: str) -> tuple[System, dict]:
-    """The system with so many teachers, and its first state."""
+    """The system with `OUTPUTS` of teachers, and its first state."""
     config = ped2_ssmtl.get_config("short")
     config.model.trunk = trunk
-    manifest = {"outputs": OUTPUTS, "size": [240, 360]}
-    described = Description("", manifest, "")
-    with mock.patch("vadjax.systems.ssmtl.system._described", lambda *_: described):
+    description = Description("", {"outputs": OUTPUTS, "size": [240, 360]}, "")
+    with mock.patch.object(Cache, "fact", lambda *_: description):  # the dataset of objects
         system = System(config)
-    return system, system.init(jax.random.key(0), described)
+    return system, system.init(jax.random.key(0), description)
 
 
 def batch_of(count: int) -> dict:
@@ -166,7 +166,11 @@ def main(argv: list[str] | None = None) -> None:
         times = table.in_turns(programs, args.runs, warm=1)
         table.show(f"training step, {args.trunk}", times, "torch", args.batch, "objects")
     detector = batch["teachers"][:, : OUTPUTS["detector"]]
-    programs = {"torch": score, "ours": lambda: system._judge(state, batch["crops"], detector)}
+    learnt = (state.variables, state.normal)
+    programs = {
+        "torch": score,
+        "ours": lambda: system.object_scores(*learnt, batch["crops"], detector),
+    }
     times = table.in_turns(programs, args.runs, warm=1)
     table.show(f"scoring, {args.trunk}", times, "torch", args.batch, "objects")
 

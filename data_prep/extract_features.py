@@ -66,7 +66,7 @@ def extract(extractor: Extractor, videos: Mapping[str, pathlib.Path]) -> dict[st
     todo = extractor.claim(videos)
     already_done, failed = len(videos) - len(todo), {}
     # A thread decodes the clips ahead of the network, also those of the next video
-    stream = loader.ahead(decode(todo, extractor.net, extractor.reading), AHEAD)
+    stream = loader.prefetch(decode(todo, extractor.net, extractor.reading), AHEAD)
     with progress.bar("extract", len(videos), already_done) as bar:
         # The stream has (name, clips) of one video after the other
         parts_by_video = itertools.groupby(stream, operator.itemgetter(0))
@@ -110,7 +110,7 @@ def worker(args: argparse.Namespace) -> Callable[[str, pathlib.Path], None]:
     extractor = load(args)
 
     def work(name: str, path: pathlib.Path) -> None:
-        parts = loader.ahead(decode({name: path}, extractor.net, extractor.reading), AHEAD)
+        parts = loader.prefetch(decode({name: path}, extractor.net, extractor.reading), AHEAD)
         extractor.write(name, (part for _, part in parts))
 
     return work

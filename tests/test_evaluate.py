@@ -6,6 +6,7 @@ import pytest
 
 from docs.examples.frame_difference import config as example
 from vadjax import evaluate, train
+from vadjax.data.bags import Bag
 from vadjax.predict import run as predict
 from vadjax.scores.files import Scores
 from vadjax.system import System
@@ -41,6 +42,13 @@ def test_every_video_is_scored(tmp_path):
 def test_videos_that_were_not_scored_are_named(tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
         evaluate.write_scores(Forgetful(None), None, videos(*names), "test", tmp_path)
+
+
+def test_scores_with_maps_of_data_without_places_have_no_region_figures(tmp_path):
+    bag = Bag("a", 1, "", 4, np.zeros((0, 2), np.int32), np.zeros((1, 1, 2), np.float32))
+    assert bag.name == "a" and bag.region_truth is None
+    scores = [Scores("a", np.zeros(4), map=np.ones((4, 2, 2)))]
+    assert evaluate.region_figures(None, scores, [bag], tmp_path) == {}
 
 
 def test_no_program_changes_its_callers_config(toy_scenes, tmp_path, without_reports):

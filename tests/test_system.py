@@ -123,7 +123,7 @@ def test_the_defaults():
     assert jax.tree.leaves(system.abstract_state(3))[0].shape == (3,)
     scores = Scores("x", np.zeros(2))
     assert system.postprocess(None, scores) is scores
-    assert system.finalize(5, None) == 5
+    assert system.finalize(5, None) == 5 and system.parameters(5) is None
     assert (system.batches(None, None), system.validate(5, None), system.facts(None)) == (
         None,
         {},

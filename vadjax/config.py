@@ -62,6 +62,7 @@ BAG_FIELDS = {
 
 def base(system: str) -> ml_collections.ConfigDict:
     """A config of `system` with the shared sections; `FIELDS` says what each field means."""
+    # Defaults, which the presets of a system and the config files replace where they need to.
     config = ml_collections.ConfigDict()
     config.system = system
     config.seed = 0
@@ -98,12 +99,12 @@ def base(system: str) -> ml_collections.ConfigDict:
 
 
 def features() -> dict:
-    """Section `features` of a system of bags: how new video becomes features."""
+    """Section `features` of a system of bags: how new video becomes features (`BAG_FIELDS`)."""
     return {"weights": "", "crops": "centre", "step": 16, "normalisation": "", "flow": ""}
 
 
 def small_report(config: ml_collections.ConfigDict) -> None:
-    """One picture of a kind: drawing takes much of a run of a few steps."""
+    """Sets the report to one picture of each kind: drawing takes much of a run of a few steps."""
     config.report = {"videos": 1, "windows": 1, "reasons": 1}
 
 
@@ -121,7 +122,7 @@ def apply_variant(
       ValueError: no variant of that name; the message names the nearest.
     """
     if name and name not in variants:
-        have = ", ".join(f":{known}" for known in variants if known)
+        have = ", ".join(f":{variant}" for variant in variants if variant)
         hint = suggestion(name, variants, ":{}")
         raise ValueError(f"no variant :{name} of this config; it has {have}{hint}")
     if name in variants:
@@ -139,7 +140,7 @@ def descriptions(system: str) -> dict[str, str]:
         return FIELDS | importlib.import_module(name).FIELDS
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
-            raise
+            raise  # the presets are there, but what they import is not
         return dict(FIELDS)
 
 
@@ -158,6 +159,12 @@ def expect_one_of(field: str, value: str, known: Collection[str]) -> None:
 
 
 def suggestion(name: str, known: Collection[str], form: str = "{!r}") -> str:
-    """`"; did you mean 'NEAREST'?"`, or nothing where no known name is near."""
+    """The end of a message, `"; did you mean 'NEAREST'?"`; empty if no known name is near.
+
+    Args:
+      name: what was given.
+      known: what it could have been.
+      form: how the nearest is shown, for `str.format`.
+    """
     nearest = difflib.get_close_matches(str(name), known, 1)
     return f"; did you mean {form.format(nearest[0])}?" if nearest else ""

@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from vadjax.config import expect_one_of
+from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
@@ -26,7 +27,7 @@ from vadjax.runtime import (
     space,
     workdir,
 )
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.scores.figures import labels
@@ -51,14 +52,16 @@ def run(
     Raises:
       FileNotFoundError, ValueError: no such run or checkpoint, or the config differs.
     """
+    # The config, in a copy, the system and the dataset.
     folder = pathlib.Path(folder)
     config = config.copy_and_resolve_references()
     config.data.dir = config.data.dir or workdir.saved(folder)["data"]["dir"]
     workdir.check(folder, config, use="evaluate")
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load_system(config, Cache(folder), any_module=True)
+    system = load_system(config, RunCache(folder), any_module=True)
     data = source.open_dataset(config, system.kind, folder)
+    # The state of the step that is asked for, else of the best, else of the newest.
     target = mesh.abstract(mesh.of_run(config), system.abstract_state(data))
     chosen = "newest checkpoint" if step is None else "chosen step"
     selection = selects(config, system)
@@ -66,6 +69,7 @@ def run(
         if step is None and selection and checkpoints.best is not None:
             step, chosen = checkpoints.best, selection
         state, step = checkpoints.restore(target, step=step)
+    # Figures of the untrained state are comparable only if everything else is the same.
     same = not workdir.differences(folder, config, data)
     before = untrained(folder) if same else {}
     state = system.finalize(mesh.local(state), data)
@@ -77,7 +81,8 @@ def run(
 def _own_folder(folder: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
     """`folder/evaluate_STEP`, with a number behind it if that is taken; held during the block.
 
-    What a killed evaluation has left is taken, emptied: it has its lock still, or nothing yet.
+    A folder that a killed evaluation has left is emptied and taken: such a folder still has its
+    lock file, or nothing in it.
     """
     with contextlib.ExitStack() as held:
 
@@ -85,7 +90,7 @@ def _own_folder(folder: pathlib.Path, step: int) -> Iterator[pathlib.Path]:
             for number in itertools.count(1):
                 out = _numbered(folder, step, number)
                 if out.exists() and any(out.iterdir()) and not (out / workdir.LOCK).exists():
-                    continue  # a whole one
+                    continue  # a finished evaluation
                 try:
                     with space.naming(out):
                         out.mkdir(exist_ok=True)
@@ -104,7 +109,7 @@ def _numbered(folder: pathlib.Path, step: int, number: int) -> pathlib.Path:
 
 
 def _empty(folder: pathlib.Path) -> None:
-    """Removes all in a folder but its lock."""
+    """Removes everything in a folder but its lock file."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -144,12 +149,12 @@ def measure(
     if system.scores_videos:
         videos = system.videos(data, split)
         results = write_scores(system, state, videos, split, out)
-        found = figures(config, results)
+        measured = figures(config, results)
         if processes.is_first():
-            found |= region_figures(config, results, videos, out)
+            measured |= region_figures(config, results, videos, out)
     else:
-        results, found = [], system.figures(state, data)
-    # What is kept of it.
+        results, measured = [], system.figures(state, data)
+    # What `metrics.json` holds.
     summary = {
         "title": f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), "
         f"seed {config.seed}",
@@ -159,8 +164,8 @@ def measure(
         "step": step,
         "seed": config.seed,
         "selected_on_test": chosen == BEST,
-        "metrics": found,
-        "labels": labels(found),
+        "metrics": measured,
+        "labels": labels(measured),
         "untrained": dict(before),
         provenance.KEY: made_with(config, data),
     }
@@ -198,47 +203,58 @@ def selects(config: ml_collections.ConfigDict, system: System) -> str | None:
 
 def write_scores(system: System, state, videos, split: str, out: pathlib.Path) -> list[Scores]:
     """Scores the videos, writes `out/scores/`, and returns what was written."""
-    own = _share(system, videos)
-    with progress.bar(f"score {split}", len(own)) as bar:
+    share = _share(system, videos)
+    with progress.bar(f"score {split}", len(share)) as bar:
         results = _through_files(
-            system, state, own, out / "scores", lambda done: bar.update(done, {})
+            system, state, share, out / "scores", lambda done: bar.update(done, {})
         )
     check_all_scored(videos, results)
     return results
 
 
-def check_all_scored(videos: Sequence, results: Sequence[Scores]) -> None:
-    """Finds videos that no scores came back of: the figures would be those of another set.
+def check_all_scored(videos: Sequence[ScoredVideo], results: Sequence[Scores]) -> None:
+    """Finds videos without scores: the figures would be those of another set of videos.
 
     Raises:
       ValueError: there are some; names them.
     """
     if len(results) == len(videos):
         return
-    names = [getattr(video, "video", None) or video.name for video in videos]
-    said = f"{len(videos):,} videos, but scores of {len(results):,}"
+    names = [video.name for video in videos]
+    counts = f"{len(videos):,} videos, but scores of {len(results):,}"
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
-            f"{said}: two videos or more are called {frame.listed(twice)}. Prepare the dataset "
+            f"{counts}: two videos or more are called {frame.listed(twice)}. Prepare the dataset "
             "again with names of their own"
         )
-    missing = sorted(set(names) - {one.video for one in results})
-    raise ValueError(f"{said}: the system gave none for {frame.listed(missing)}")
+    missing = sorted(set(names) - {scores.video for scores in results})
+    raise ValueError(f"{counts}: the system gave none for {frame.listed(missing)}")
 
 
 def _through_files(
-    system: System, state, own: Sequence, folder: pathlib.Path, tell: Callable[[int], None]
+    system: System, state, share: Sequence, folder: pathlib.Path, tell: Callable[[int], None]
 ) -> list[Scores]:
-    """The scores of all processes, each of its own videos, by way of the files in `folder`."""
+    """The scores of all processes, by way of the files in `folder`.
+
+    Args:
+      system: scores the videos.
+      state: after `finalize`.
+      share: the videos that this process scores.
+      folder: of the score files; it is replaced as a whole.
+      tell: called with the number of videos that are done.
+    """
     with _replacing(folder) as new:
-        for done, result in enumerate(system.score(state, own) if len(own) else (), 1):
-            files.write(new, result)
+        for done, scores in enumerate(system.score(state, share) if len(share) else (), 1):
+            files.write(new, scores)
             tell(done)
     return files.read_folder(folder)
 
 
 def _share(system: System, videos: Sequence) -> Sequence:
-    """The videos that this process scores."""
+    """The videos that this process scores.
+
+    Where the scores of a video depend on those before, the first process scores all of them.
+    """
     if processes.count() == 1:
         return videos
     if system.in_order:
@@ -248,7 +264,7 @@ def _share(system: System, videos: Sequence) -> Sequence:
 
 @contextlib.contextmanager
 def _replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """`scores.replacing` for all processes together."""
+    """`files.replacing` for all processes together: the folder that all of them write to."""
     with contextlib.ExitStack() as first:
         if processes.is_first():
             first.enter_context(files.replacing(folder, "scores"))
@@ -258,8 +274,10 @@ def _replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     processes.wait("scores there")
 
 
-def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pathlib.Path) -> dict:
-    """RBDC and TBDC where scores say where and the truth does too; else nothing.
+def region_figures(
+    config, results: Sequence[Scores], videos: Sequence[ScoredVideo], out: pathlib.Path
+) -> dict:
+    """RBDC and TBDC, where both the scores and the truth say where in the picture; else nothing.
 
     A video without tracks counts as one without anomalies, unless none has any. The curves go to
     `out` (`region.STORED`).
@@ -270,26 +288,31 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
       videos: the videos that were scored.
       out: folder to write to.
     """
-    # Are there places in the scores, and the truth of each video?
-    truth = {video.name: video for video in videos if hasattr(video, "tracks")}
-    maps = all(one.map is not None for one in results)
-    boxes = all(one.boxes is not None for one in results)
-    if not (maps or boxes) or set(truth) != {one.video for one in results}:
+    # Whether all scores have places, and the truth of each video.
+    maps = all(scores.map is not None for scores in results)
+    boxes = all(scores.boxes is not None for scores in results)
+    if not (maps or boxes):
         return {}
-    tracks = [truth[one.video].tracks for one in results]
-    sizes = {truth[one.video].source_size for one in results}
-    if len(sizes) > 1 or not any(own is not None and len(own) for own in tracks):
+    named = {video.name: video for video in videos}
+    if set(named) != {scores.video for scores in results}:
         return {}
-    # Both side by side, in the order of the scores.
-    found = region.MeasuredVideos(
-        [one.video for one in results],
-        None if maps else [region_files.score_file_boxes(one.video, one, False) for one in results],
-        [one.map for one in results] if maps else None,
-        [np.zeros((0, 6)) if own is None else own for own in tracks],
-        sum(len(one.frame_scores) for one in results),
+    truths = [named[scores.video].region_truth for scores in results]
+    if any(truth is None for truth in truths):
+        return {}
+    tracks, sizes = [truth.tracks for truth in truths], {truth.frame_size for truth in truths}
+    if len(sizes) > 1 or not any(rows is not None and len(rows) for rows in tracks):
+        return {}
+    # Scores and truth side by side, in the order of the scores. Maps go before boxes.
+    boxes_of = region_files.score_file_boxes
+    measured = region.MeasuredVideos(
+        [scores.video for scores in results],
+        None if maps else [boxes_of(scores.video, scores, False) for scores in results],
+        [scores.map for scores in results] if maps else None,
+        [np.zeros((0, 6)) if rows is None else rows for rows in tracks],
+        sum(len(scores.frame_scores) for scores in results),
     )
     points = region.measure(
-        found,
+        measured,
         config.eval.alpha,
         config.eval.beta,
         thresholds=config.eval.thresholds,
@@ -297,17 +320,26 @@ def region_figures(config, results: Sequence[Scores], videos: Sequence, out: pat
         frame_size=sizes.pop(),
     )
     region.write_curves(out, points)
-    said = {"tracks": config.eval.tracks} if config.eval.tracks else {}
-    return region.areas(points, config.eval.tracks) | said
+    origin = {"tracks": config.eval.tracks} if config.eval.tracks else {}
+    return region.areas(points, config.eval.tracks) | origin
 
 
 def measure_state(
     config: ml_collections.ConfigDict, system: System, data: Dataset, state, folder: pathlib.Path
 ) -> dict:
-    """Figures of a finalized state; `folder` is for what several processes tell each other."""
+    """Figures of a finalized state, without a report.
+
+    Args:
+      config: of the run.
+      system: scores the videos.
+      data: holds the split `eval.split`.
+      state: after `finalize`.
+      folder: the workdir, through which several processes pass on their scores.
+    """
     if not system.scores_videos:
         return system.figures(state, data)
     videos = system.videos(data, config.eval.split)
+    # One process needs no files.
     if processes.count() == 1:
         results = list(system.score(state, videos))
         check_all_scored(videos, results)
@@ -323,6 +355,7 @@ def measure_state(
 
 def untrained(folder: pathlib.Path) -> dict[str, float]:
     """Figures of the run's first state, from its `metrics.jsonl`; empty if it was not scored."""
+    # Figures are written as SPLIT/NAME (`train.Loop`), the scalars of a step by their names alone.
     first = [row for row in metric_writers.read(folder) if row["step"] == 0]
     return {
         name.split("/", 1)[1]: value for row in first for name, value in row.items() if "/" in name
@@ -331,8 +364,8 @@ def untrained(folder: pathlib.Path) -> dict[str, float]:
 
 def check_figure(name: str) -> None:
     """Raises ValueError unless `name` is a figure that can select a checkpoint."""
-    known = [figure for figure in frame.FIGURES if figure.startswith(("auc", "ap", "pr"))]
-    expect_one_of("eval.select_by", name, known)
+    ranking = [figure for figure in frame.FIGURES if figure.startswith(("auc", "ap", "pr"))]
+    expect_one_of("eval.select_by", name, ranking)
 
 
 def figures(config: ml_collections.ConfigDict, results: Sequence[Scores]) -> dict:

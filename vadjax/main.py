@@ -40,7 +40,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(argv: list[str]) -> None:
-    """Hands the flags to the mode's function; bad input ends in one line."""
+    """Hands the flags to the mode's function; bad input ends the program in one line."""
     if len(argv) > 1:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
     logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
     from vadjax.runtime import processes, progress, space
 
     try:
+        # With other processes, before anything asks JAX for its devices; then the mode.
         if _DISTRIBUTED.value:
             processes.start(_DISTRIBUTED.value)
         if _MODE.value == "train":
@@ -75,22 +76,24 @@ def main(argv: list[str]) -> None:
             if failed:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
                 sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")
+    # Errors of the input are one line. With several processes every error is said by this one
+    # before it ends, because the others would wait for it.
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         processes.end(processes.told(error))
     except jax.errors.JaxRuntimeError as error:
         if processes.count() == 1:
             raise
-        said = command.memory_told(error)
-        processes.end(f"error: {said}" if said else processes.lost(error))
+        message = command.memory_told(error)
+        processes.end(f"error: {message}" if message else processes.lost(error))
     except Exception as error:
         if processes.count() == 1:
             raise
-        said = space.told(error) or command.memory_told(error)  # else the others would wait
-        processes.end(f"error: {said}" if said else traceback.format_exc())
+        message = space.told(error) or command.memory_told(error)
+        processes.end(f"error: {message}" if message else traceback.format_exc())
 
 
 def check_flags() -> None:
-    """Ends the program in one line at a flag that the mode does not heed, or one it lacks."""
+    """Ends the program in one line at a flag that the mode does not use, or one that it needs."""
     for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP):
         mode = "evaluate" if flag is _STEP else "predict"
         if flag.present and _MODE.value != mode:

@@ -10,14 +10,14 @@ import grain
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from vadjax import systems
 from vadjax.config import expect_one_of, suggestion
+from vadjax.data.scored_video import ScoredVideo
+from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
-from vadjax.ops import compilation
-from vadjax.runtime.cache import Cache
+from vadjax.data.video.frame_stream import Frame
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 
@@ -37,7 +37,7 @@ class System:
       cache: keeps what is expensive to make; None keeps nothing after the program.
 
     Attributes:
-      kind: kind of dataset that it reads (`Dataset.kind`).
+      kind: kind of dataset that it reads (`Dataset.kind`): `"features"`, `"frames"` or `"images"`.
       scores_videos: whether it scores videos, or trains a part of another system.
       validates: whether `validate` measures anything, so that it can select a step.
       in_order: whether the scores of a video depend on the videos before it. If so, the videos are
@@ -77,15 +77,24 @@ class System:
         raise NotImplementedError(f"{type(self).__module__} has no init")
 
     def abstract_state(self, description: Description) -> State:
-        """Shapes and types of the state, without data and without learning anything.
+        """Shapes and types of the state, found without data and without learning anything.
 
-        Default: what `init` would give, by `jax.eval_shape`. A system whose shapes depend on more
-        than the description reads them from what the run has stored (`cache`).
+        Default: those of what `init` would give, by `jax.eval_shape`. A system has its own if its
+        `init` cannot be traced because it calls `ops.compilation.run_once`. A system whose shapes
+        depend on more than the description reads them from what the run has stored (`cache`).
 
         Args:
           description: of the dataset that the state is used on, or was trained on.
         """
-        return compilation.shapes(lambda: self.init(jax.random.key(self.config.seed), description))
+        return jax.eval_shape(lambda: self.init(jax.random.key(self.config.seed), description))
+
+    def parameters(self, state: State) -> Any | None:
+        """The part of a state that gradients change; the first line of a run counts its numbers.
+
+        Default: None, for a system that learns without gradients. All its numbers are counted.
+        """
+        del state
+        return None
 
     def update(
         self, state: State, batch: Any, rng: jax.Array
@@ -115,11 +124,11 @@ class System:
         """Figures of a system that scores no videos, on data that it was not trained on."""
         raise NotImplementedError(f"{type(self).__module__} scores videos, or has no figures")
 
-    def videos(self, data: Dataset, split: str) -> Sequence[Any]:
+    def videos(self, data: Dataset, split: str) -> Sequence[ScoredVideo]:
         """The videos of a split in the form that `score` takes."""
         raise NotImplementedError(f"{type(self).__module__} scores no videos")
 
-    def score(self, state: State, videos: Sequence[Any]) -> Iterator[Scores]:
+    def score(self, state: State, videos: Sequence[ScoredVideo]) -> Iterator[Scores]:
         """Scores of each video, in the order of `videos`, batched as suits the system."""
         raise NotImplementedError(f"{type(self).__module__} scores no videos")
 
@@ -127,25 +136,27 @@ class System:
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
-        """Scores of a video as its frames come, all of them in the end, in constant memory.
+        """Scores of a video as its frames come, in constant memory.
 
-        A live camera may lose frames: this is called anew for what comes after a gap, and nothing
-        of a call may depend on the frames of an earlier one. Frames too few to be scored have no
-        scores at all.
+        In the end every frame has a score, or none has: if the frames are too few to be scored.
+        A live camera may lose frames: this is called again for what comes after a gap, and nothing
+        of a call may depend on the frames of an earlier one.
 
         Args:
           state: after `finalize`.
           name: of the video.
-          frames: uint8 [H, W, 3], RGB; for a system of kind `"frames"`, of the size that it was
-            trained on.
+          frames: of the video, without a gap, each with its number in the whole video and its
+            time; for a system of kind `"frames"`, of the size that it was trained on.
           data: what the system was trained on.
-          live: each score as soon as it can be had, rather than many at once.
-          first: number of the first frame in the whole video, for boxes and reasons.
+          live: give each score as soon as possible, rather than compute many at once.
+
+        Yields:
+          Scores of the next frames, which they name by their numbers and times; boxes and reasons
+          have the same numbers.
         """
         raise NotImplementedError(f"{type(self).__module__} scores no new video")
 
@@ -190,6 +201,7 @@ def load_system(
     Raises:
       ValueError: there is no such system.
     """
+    # A folder of vadjax/systems, or where that is allowed any module.
     name = str(config.system)
     if NAME.fullmatch(name):
         module = f"vadjax.systems.{name}.system"
@@ -210,16 +222,17 @@ def _class_of(module: str, name: str) -> type[System]:
     Raises:
       ValueError: there is no such module, or it has no such class.
     """
+    # A module that is there but fails to import another one is an error of its own.
     try:
-        found = vars(importlib.import_module(module)).get("System")
+        system = vars(importlib.import_module(module)).get("System")
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, but what it imports is not
-        hint = suggestion(name, [one.name for one in pkgutil.iter_modules(systems.__path__)])
+            raise
+        hint = suggestion(name, [folder.name for folder in pkgutil.iter_modules(systems.__path__)])
         raise ValueError(f"config.system is {name!r}; there is no {module}{hint}") from error
-    if not isinstance(found, type) or not issubclass(found, System):
+    if not isinstance(system, type) or not issubclass(system, System):
         raise ValueError(
             f"config.system is {name!r}; {module} has no class System that is a "
             "vadjax.system.System"
         )
-    return found
+    return system

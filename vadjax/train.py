@@ -15,7 +15,7 @@ from vadjax import evaluate
 from vadjax.data.store import loader, source
 from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load_system
 
@@ -46,7 +46,7 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     if source.is_toy(config):
         print(source.TOY_NOTICE)
     # The system, its dataset, and what is wrong with either.
-    system = load_system(config, Cache(folder), any_module=True)
+    system = load_system(config, RunCache(folder), any_module=True)
     with processes.first_then_others("dataset"):
         data = source.open_dataset(config, system.kind, folder)
     check_input(config, system, data, folder)
@@ -78,7 +78,7 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
         # Train up to the last step.
         if batches is not None:
             batches = loader.iterate(batches, config.data.threads, config.data.prefetch, step)
-        _print_start(config, folder, data, devices, state, step)
+        _print_start(config, folder, data, devices, state, system.parameters(state), step)
         writer = (
             metric_writers.Writer(folder, step) if processes.is_first() else metric_writers.Silent()
         )
@@ -119,12 +119,14 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
       ValueError: a field that cannot be used, a split without frame labels, or a dataset that is
         not the one the folder's run began with.
     """
+    # Fields.
     for name, least in (("steps", 0), ("batch", 1), ("log_every", 1)):
         if config.train[name] < least:
             raise ValueError(f"train.{name} is {config.train[name]}; expected at least {least}")
     if config.eval.batch < 1:
         raise ValueError(f"eval.batch is {config.eval.batch}; expected at least 1")
     evaluate.check_figure(config.eval.select_by)
+    # The split that will be scored, and the run that is in the folder already.
     if system.scores_videos:
         system.videos(data, config.eval.split)
     elif config.eval.select_on_test:
@@ -136,11 +138,27 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
 
 
 class Loop:
-    """The steps between two evaluations, saves and log lines, in one fixed order."""
+    """The training steps, with evaluations, saves and log lines between them in one fixed order.
+
+    Args:
+      config: of the run.
+      system: what is trained.
+      data: the dataset.
+      devices: the mesh that steps run on.
+      checkpoints, writer, folder: of the run; only `run` needs them.
+
+    Attributes:
+      update: one step, jitted (`compile` compiles it).
+      selection: as of `evaluate.selects`.
+      waiting: scalars of the steps since the last log line, still on the devices.
+      shown: figures beside the progress bar.
+    """
 
     def __init__(self, config, system, data, devices, checkpoints=None, writer=None, folder=None):
         self.config, self.system, self.data, self.devices = config, system, data, devices
         self.checkpoints, self.writer, self.folder = checkpoints, writer, folder
+        # Rows of a batch are spread over the devices, keys and scalars are the same on each. Where
+        # the state lies is said in `_update`. Its old buffers are given to the new state.
         same, rows = mesh.replicated(devices), mesh.by_row(devices)
         self.update = jax.jit(
             self._update,
@@ -149,7 +167,7 @@ class Loop:
             donate_argnums=0,
         )
         self.selection = evaluate.selects(config, system)
-        self.waiting: list[tuple[int, Mapping]] = []  # scalars still on the devices
+        self.waiting: list[tuple[int, Mapping]] = []
         self.shown: dict[str, float] = {}
 
     def _update(self, state, batch, rng: jax.Array):
@@ -174,15 +192,15 @@ class Loop:
             for step in range(first + 1, config.steps + 1):
                 # Update.
                 batch = mesh.put_batch(self.devices, next(batches))
-                own_rng = jax.random.fold_in(rng, step)
-                update = update or self.compile(state, batch, own_rng)
-                state, scalars = update(state, batch, own_rng)
+                step_rng = jax.random.fold_in(rng, step)
+                update = update or self.compile(state, batch, step_rng)
+                state, scalars = update(state, batch, step_rng)
                 if profile is not None:
                     profile.after(step, state)
                 # Evaluate, log and save, where it is time for it.
                 self.waiting.append((step, scalars))
                 figure = self._evaluate(step, state) if self._evaluates(step) else None
-                asked = stop.asked(step)  # once a step: it may come at any moment
+                asked = stop.asked(step)  # once a step: a signal may come at any moment
                 save = step == config.steps or _due(step, config.save_every)
                 if save or asked or _due(step, config.log_every):
                     self._log()
@@ -207,7 +225,11 @@ class Loop:
         return _due(step, self.config.train.evaluate_every)
 
     def _log(self) -> None:
-        """Writes the waiting scalars; the first step that is not finite ends the run."""
+        """Writes the waiting scalars.
+
+        Raises:
+          FloatingPointError: a loss or a state is not finite; of the first such step.
+        """
         for step, scalars in jax.device_get(self.waiting):
             row = {name: float(value) for name, value in scalars.items()}
             finite = row.pop(FINITE)
@@ -225,13 +247,18 @@ class Loop:
         self.waiting = []
 
     def _begun(self) -> str:
-        """What to do about the weights that the run began with; empty if it began with none."""
+        """What an error says of the weights that the run began with; empty if there are none."""
         weights = self.config.model.get("weights")
         return f"; or get {weights} again, if the weights in it may be damaged" if weights else ""
 
     def _evaluate(self, step: int, state) -> float | None:
-        """Writes the figures of the test split, and of what is held out; the one that selects."""
+        """Writes the figures of the test split, and of the held-out training videos.
+
+        Returns:
+          The figure that selects the step, high = better; None if none does.
+        """
         self._log()
+        # The split that is reported, as it would be measured if the run ended here.
         split = self.config.eval.split
         final = self.system.finalize(mesh.local(state), self.data)
         figures = evaluate.measure_state(self.config, self.system, self.data, final, self.folder)
@@ -242,9 +269,10 @@ class Loop:
             return figures[self.config.eval.select_by]
         if self.selection is None:
             return None
-        own = self.system.validate(final, self.data)
-        self.writer.write(step, {f"held_out/{name}": value for name, value in own.items()})
-        return own["auc"] if "auc" in own else -own["loss"]
+        # Held-out training videos.
+        held_out = self.system.validate(final, self.data)
+        self.writer.write(step, {f"held_out/{name}": value for name, value in held_out.items()})
+        return held_out["auc"] if "auc" in held_out else -held_out["loss"]
 
 
 def _due(step: int, every: int) -> bool:
@@ -252,7 +280,13 @@ def _due(step: int, every: int) -> bool:
 
 
 class _Profile:
-    """Writes a trace of a few steps to `profile/` in the workdir, once they are compiled."""
+    """Writes a trace of a few steps to `profile/` in the workdir, once they are compiled.
+
+    Args:
+      folder: the workdir.
+      first: step that the run goes on from.
+      last: last step of the run.
+    """
 
     def __init__(self, folder: pathlib.Path, first: int, last: int):
         self._folder = folder / PROFILE
@@ -275,12 +309,16 @@ class _Profile:
 
 
 class _Stop:
-    """Holds the signal that asked to stop, if one did."""
+    """Holds the signal that asks to stop.
+
+    Attributes:
+      by: the signal; None as long as there was none.
+    """
 
     by: signal.Signals | None = None
 
     def asked(self, step: int) -> signal.Signals | None:
-        """What asks to stop after `step`, in all processes at once."""
+        """The signal to stop by after `step`, in all processes at once; None to go on."""
         return signal.SIGTERM if processes.asked_to_stop(step) else self.by
 
 
@@ -288,6 +326,7 @@ class _Stop:
 def _stop_on_signals() -> Iterator[_Stop]:
     """SIGTERM and SIGINT are noted for the loop, which saves and stops after its step."""
     stop = _Stop()
+    # Of several processes JAX notes SIGTERM, and says it to all after the same step.
     if processes.count() > 1:
         with processes.interrupt_as_termination():
             yield stop
@@ -308,11 +347,12 @@ def _stop_on_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _print_start(config, folder, data, devices, state, step: int) -> None:
-    count = sum(np.size(leaf) for leaf in jax.tree.leaves(getattr(state, "params", state)))
+def _print_start(config, folder, data, devices, state, parameters, step: int) -> None:
+    """Prints what is trained, on what, and from which step on."""
+    counted, what = (state, "numbers") if parameters is None else (parameters, "parameters")
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(counted))
     kinds = {device.device_kind for device in devices.devices.flat}
     splits = ", ".join(f"{name} {split['records']:,}" for name, split in data.splits.items())
-    what = "parameters" if hasattr(state, "params") else "numbers"
     used = f"{devices.size} of {jax.device_count()} {'/'.join(sorted(kinds))} device(s)"
     print(
         f"{config.system} on {data.name} ({splits}; {data.folder}) · {used} · "
@@ -325,6 +365,7 @@ def _print_start(config, folder, data, devices, state, step: int) -> None:
 def _all_finite(state) -> jax.Array:
     """Whether no number is NaN or infinite; small arrays are joined, which compiles sooner."""
     leaves = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    # Large arrays may be shared out over the devices (`mesh.placement`), so each stays by itself.
     small = [x.ravel() for x in leaves if x.size < mesh.FSDP_SMALLEST]
     joined = [jnp.concatenate(small)] if small else []
     large = [x for x in leaves if x.size >= mesh.FSDP_SMALLEST]

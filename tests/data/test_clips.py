@@ -100,6 +100,8 @@ def test_labels_masks_boxes_tracks(dataset):
     source = make_splits()["test"][0]
     np.testing.assert_array_equal(x.boxes, source.boxes)
     np.testing.assert_array_equal(x.tracks, source.tracks)
+    np.testing.assert_array_equal(x.region_truth.tracks, source.tracks)
+    assert x.region_truth.frame_size == x.source_size and y.region_truth.tracks is None
     assert x.kinds == {0: "cart"} and x.source_size == SIZE and x.has_masks
     np.testing.assert_array_equal(Videos(dataset, "train")[0].labels, np.zeros(7))
     assert (dataset.folder / "tracks/test/x.txt").read_text() == "0,4,5,3,10,8\n0,5,5,3,10,8\n"

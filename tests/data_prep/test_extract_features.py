@@ -15,7 +15,7 @@ from data_prep.extract_features import extract
 from data_prep.lib.extractor import Extractor
 from tests.data_prep.extract_cases import Net, grey_levels, run, write_video
 from tests.helpers.video_files import cut, write, write_interlaced
-from vadjax.data.store.loader import ahead
+from vadjax.data.store.loader import prefetch
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Reading, find_videos
 from vadjax.data.video.snippets import Snippets
@@ -270,10 +270,10 @@ def test_what_is_made_ahead_keeps_order_and_errors():
 
     found = []
     with pytest.raises(RuntimeError, match="a defect"):
-        for item in ahead(items(), 4):
+        for item in prefetch(items(), 4):
             found.append(item)
     assert found == list(range(9))
-    assert list(ahead(iter(range(3)), 8)) == [0, 1, 2] and list(ahead(iter(()), 4)) == []
+    assert list(prefetch(iter(range(3)), 8)) == [0, 1, 2] and list(prefetch(iter(()), 4)) == []
 
 
 def test_the_command(source, tmp_path, capsys, monkeypatch):

@@ -452,8 +452,8 @@ INPUTS: Sequence[Input] = (
         "dataset of bags",
         toy_bags,
         ("data/*",),
-        "vadjax.systems.s3r.dictionary",
-        ("--data", "{in}/data", "--out", "{out}/d.npy", "--layout=atoms", "--ratio=0.3"),
+        "vadjax.systems.s3r",
+        ("dictionary", "--data={in}/data", "--out={out}/d.npy", "--layout=atoms", "--ratio=0.3"),
         2,
     ),
     Input(

@@ -213,7 +213,7 @@ JOBS: Sequence[Job] = (
     Job(
         "s3r dictionary",
         inputs.toy_bags,
-        "vadjax.systems.s3r.dictionary",
-        ("--data", "{in}/data", "--out", "{out}/d.npy", "--layout=atoms", "--ratio=0.3"),
+        "vadjax.systems.s3r",
+        ("dictionary", "--data={in}/data", "--out={out}/d.npy", "--layout=atoms", "--ratio=0.3"),
     ),
 )

@@ -17,7 +17,7 @@ from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.systems.mil.convert import NAMES
 from vadjax.systems.mil.model import WIDTHS
 
-OLD = "vadjax.systems.s3r.dictionary"
+PICKLE = ("--data={in}/features.pickle", "--out={out}/d.npy")
 PROTOCOL = 2  # of pickles as the authors of features and torch write them
 
 
@@ -144,16 +144,16 @@ INPUTS = (
         "pickles, features",
         pickled,
         ("features.pickle",),
-        OLD,
-        ("--data", "{in}/features.pickle", "--out", "{out}/d.npy", "--layout=atoms", "--ratio=0.5"),
+        "vadjax.systems.s3r",
+        ("dictionary", *PICKLE, "--layout=atoms", "--ratio=0.5"),
         3,
     ),
     Input(
         "pickles, dictionary",
         pickled,
         ("memory.pkl",),
-        OLD,
-        ("--data={in}/features.pickle", "--universal={in}/memory.pkl", "--out={out}/d.npy"),
+        "vadjax.systems.s3r",
+        ("dictionary", *PICKLE, "--universal={in}/memory.pkl"),
         2,
     ),
     Input(

@@ -125,12 +125,12 @@ def predictor_cases(name: str, config: ml_collections.ConfigDict, size: Size) ->
     def encode(variables, inputs):
         return model.apply(variables, *inputs, method="encode")
 
-    variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
+    variables = {"params": state.params, "batch_stats": state.running.batch_stats}
     before = shape(needed_frames(model) - 1, *size.frame, 3)
     look = functools.partial(model.apply, method="frame_gates")
     gates = jax.eval_shape(lambda v, x: look(v, x[None])[0], variables, before)
     function = functools.partial(score_windows, model, options, False, encode)
-    frames, items = shape(chunk, *size.frame, 3), state.beside.items
+    frames, items = shape(chunk, *size.frame, 3), state.running.items
     arguments = (variables, items, Past(before, gates), frames, shape(kind=np.int32), shape())
     yield Case(name, f"score {chunk} windows", function, arguments)
 
@@ -144,9 +144,9 @@ def object_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> It
     batch = {"crops": crops, "irregular_crops": crops, "backward": bit, "irregular": bit}
     yield train_case(name, system, data, batch, f"{count} objects, three tasks")
     state = first_state(system, data)
-    learnt = ({"params": state.params, "batch_stats": state.batch_stats}, state.normal)
+    learnt = (state.variables, state.normal)
     rows = [shape(count, 7, side, side, 3)]
-    yield Case(name, f"score {count} objects", system._task_scores, (learnt, rows))
+    yield Case(name, f"score {count} objects", system.object_scores.batch_scores, (learnt, rows))
 
 
 def network_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:

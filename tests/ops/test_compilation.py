@@ -19,18 +19,9 @@ def test_run_once_gives_the_same_bits():
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-def test_shapes_of_what_is_compiled_with_options_of_its_own():
-    found = compilation.shapes(lambda: compilation.run_once(first, jax.random.key(0)))
-    assert jax.tree.map(lambda leaf: leaf.shape, found) == {"w": (3, 4), "b": (4,)}
-    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(found))
-
-
-def test_options_come_back_after_an_error(monkeypatch):
-    def broken():
-        raise ValueError("no shapes")
-
-    with pytest.raises(ValueError, match="no shapes"):
-        compilation.shapes(broken)
+def test_what_runs_once_has_options_of_its_own_and_is_not_traced(monkeypatch):
+    with pytest.raises(Exception, match="compiler_options"):
+        jax.eval_shape(lambda: compilation.run_once(first, jax.random.key(0)))
     monkeypatch.setattr(compiler, "ONCE", {"xla_of_nobody": 1})
     with pytest.raises(Exception, match="xla_of_nobody"):
         compilation.run_once(first, jax.random.key(1))

@@ -21,7 +21,7 @@ from vadjax.data.toy.scenes import ToyScenes
 from vadjax.data.video.reader import Picture
 from vadjax.extractors import clips as clip_features
 from vadjax.predict import live
-from vadjax.predict.restore import Clock, Trained, restore
+from vadjax.predict.restore import Trained, restore, timed
 from vadjax.scores.streaming import join
 from vadjax.system import load_system
 
@@ -98,7 +98,7 @@ def pictures(frames, *gaps):
 
 
 def scored(trained, frames, *gaps):
-    return join("v", trained.parts("v", Clock(pictures(frames, *gaps), 25.0), live=True))
+    return join("v", trained.parts("v", timed(pictures(frames, *gaps), 25.0), live=True))
 
 
 SLOW, SHOWN = {"lgn", "ssmtl"}, {"rtfm"}  # RTFM is S3R's system

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from tests.predict.cases import rows_of, write_video
+from vadjax.data.video.frame_stream import Stamp
 from vadjax.data.video.reader import Picture, open_frames
 from vadjax.predict import live
 from vadjax.predict import run as predict
-from vadjax.predict.restore import Clock, restore
-from vadjax.scores.streaming import PartialScores
+from vadjax.predict.restore import restore, timed
+from vadjax.scores.streaming import repeat
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -78,12 +79,15 @@ def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_p
 
 def test_reasons_stand_in_the_line_of_their_frame():
     reason = [{"frame": frame, "score": 1.0, "text": str(frame)} for frame in (5, 20, 40, 99)]
+    frames = [Stamp(number) for number in range(4, 50)]  # behind a gap
     parts = [
-        PartialScores(np.zeros(18, np.float32), reasons=tuple(reason[:3])),
-        PartialScores(np.zeros(30, np.float32), reasons=tuple(reason[3:])),
+        repeat(0, frames[:18])._replace(reasons=tuple(reason[:3])),
+        repeat(0, frames[18:])._replace(reasons=tuple(reason[3:])),
     ]
-    found = [[one["frame"] for one in part.reasons] for part in live.by_snippet(iter(parts))]
-    assert found[0] == [5] and found[1] == [20] and 40 in found[2]
+    lines = list(live.by_snippet(iter(parts)))
+    assert [[one["frame"] for one in line.reasons] for line in lines] == [[5], [20], [40, 99]]
+    spans = [(line.frames[0].number, line.frames[-1].number) for line in lines]
+    assert spans == [(4, 19), (20, 35), (36, 49)]
 
 
 def test_times_of_frames(tmp_path):
@@ -91,14 +95,14 @@ def test_times_of_frames(tmp_path):
     pictures = [Picture(pixels, "", time=time) for time in (0.0, 0.1, 0.0, None, 0.9)]
 
     def times(**options):
-        clock = Clock(iter(pictures), 10.0, **options)
-        list(clock.frames())
-        return [round(time, 3) for time, _ in clock.times(5)]
+        frames = list(timed(pictures, 10.0, **options))
+        assert [frame.number for frame in frames] == list(range(5))
+        return [round(frame.seconds, 3) for frame in frames]
 
     assert times() == [0, 0.1, 0.2, 0.3, 0.9] and times(trust=False) == [0, 0.1, 0.2, 0.3, 0.4]
     other = Picture(np.zeros((4, 8, 3), np.uint8), "")
     with pytest.raises(ValueError, match="frame 5 is 4 × 8, those before are 4 × 6"):
-        list(Clock([*pictures, other], 10.0).frames())
+        list(timed([*pictures, other], 10.0))
 
 
 def test_ctrl_c_ends_a_camera_in_peace(ranker, tmp_path, capsys, monkeypatch):

@@ -22,9 +22,9 @@ from vadjax.data.video.reader import Reading, VideoFile, open_frames
 from vadjax.data.video.snippets import Snippets
 from vadjax.extractors import clips as clip_features
 from vadjax.predict import run as predict
-from vadjax.predict.restore import Clock, Trained, restore
+from vadjax.predict.restore import Trained, restore, timed
 from vadjax.runtime import workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.scores import files as scores
 from vadjax.system import load_system
 
@@ -99,8 +99,8 @@ def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_
     config.features.step = step
     video = write_video(tmp_path / "v.avi", count)
     trained = restore(config, folder)
-    clock = Clock(iter(open_frames(video)), 25.0, lambda number: None)
-    found = np.concatenate([part.frame_scores for part in trained.parts("v", clock, live)])
+    parts = list(trained.parts("v", timed(open_frames(video), 25.0), live))
+    found = np.concatenate([part.frame_scores for part in parts])
     rows = [
         Net()(snippet).reshape(1, 1, -1)
         for snippet in Snippets("centre", step, True).cut(p.pixels for p in open_frames(video))
@@ -111,7 +111,9 @@ def test_a_ranker_scores_every_snippet_by_itself(ranker, step, count, live, tmp_
         np.minimum(np.searchsorted(ends, np.arange(count) + 1), len(rows) - 1)
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    times = [time for time, _ in clock.times(count)]
+    frames = [frame for part in parts for frame in part.frames]
+    assert [frame.number for frame in frames] == list(range(count))
+    times = [frame.seconds for frame in frames]
     np.testing.assert_allclose(times, np.arange(count) / 25, atol=1e-6)
 
 
@@ -311,7 +313,7 @@ def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path,
         predict.run(config, folder, str(frames), tmp_path, film=False)
     finally:
         away.rename(toy_scenes)
-    assert load_system(config, Cache(folder)) is not None
+    assert load_system(config, RunCache(folder)) is not None
 
 
 def test_pictures_of_16_bits_follow_the_levels_of_the_training(

@@ -110,6 +110,7 @@ def test_the_stages_say_it_too(tmp_path):
     ("old", "new"),
     [
         ("vadjax.stages", "vadjax.systems.exemplar STAGE …"),
+        ("vadjax.systems.s3r.dictionary", "vadjax.systems.s3r dictionary …"),
         ("tests.benchmarks.lgn_step", "benchmarks.lgn_step"),
     ],
 )

@@ -27,11 +27,11 @@ from vadjax.predict import live
 from vadjax.report import marked, overlay, page
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import checkpoint, command, metric_writers, space
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import files
 from vadjax.systems.exemplar.files import StageFiles
-from vadjax.systems.s3r import dictionary
+from vadjax.systems.s3r import __main__ as s3r
 
 SIZE = 8_000_000
 KB = 1000
@@ -124,7 +124,7 @@ def _report(place):
 
 
 def stage_files(place):
-    return StageFiles(Cache(place), "v")
+    return StageFiles(RunCache(place), "v")
 
 
 WRITERS = {  # what writes to a place, and with how little room it must fail
@@ -145,7 +145,7 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
         100 * KB,
     ),
     "motion": (lambda p: volumes._write(p / "m.npy", 9999, [np.ones((9999, 25))]), 500 * KB),
-    "dictionary": (lambda place: dictionary.save(np.ones((99, 2048)), place / "d.npy"), 300 * KB),
+    "dictionary": (lambda place: s3r.save(np.ones((99, 2048)), place / "d.npy"), 300 * KB),
     "tracks": (lambda place: tracks.write({"v": RNG.random((9999, 6))}, place / "t"), 100 * KB),
     "curves": (_curves, 50 * KB),
     "bags": (_bags, 900 * KB),

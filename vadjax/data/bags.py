@@ -8,6 +8,7 @@ import grain
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.segments import frame_labels
 from vadjax.data.store import loader
 from vadjax.data.store.records import MEND, Dataset, Description
@@ -23,7 +24,7 @@ USUAL_RATIO = 200  # a larger split may take this many times the bytes of its sh
 
 
 @dataclasses.dataclass(frozen=True)
-class Bag:
+class Bag(ScoredVideo):
     """One video as a bag of snippets.
 
     Attributes:
@@ -41,6 +42,11 @@ class Bag:
     num_frames: int
     intervals: np.ndarray
     features: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Name of the video."""
+        return self.video
 
     @property
     def frame_labels(self) -> np.ndarray:
@@ -215,7 +221,7 @@ def label_indices(data: Dataset, split: str, label: int) -> np.ndarray:
     return indices
 
 
-def kept(data: Description, split: str, label: int, held_out: float) -> slice:
+def training_bags(data: Description, split: str, label: int, held_out: float) -> slice:
     """Which bags of a label are trained on: all but the last ones, which are held out.
 
     Args:
@@ -240,7 +246,7 @@ def kept(data: Description, split: str, label: int, held_out: float) -> slice:
 def held_out(data: Dataset, modality: str, share: float) -> Iterator[Bag]:
     """The training bags that `kept` leaves out, normal ones first."""
     for label in (0, 1):
-        stop = kept(data, "train", label, share).stop
+        stop = training_bags(data, "train", label, share).stop
         yield from Bags(data, "train", modality, label, slice(stop, None))
 
 
@@ -314,7 +320,7 @@ def paired_bags(
     """
     streams = []
     for label in (1, 0):
-        bags = Bags(data, split, modality, label, kept(data, split, label, held_out))
+        bags = Bags(data, split, modality, label, training_bags(data, split, label, held_out))
         read = partial(_stacked, bags, features or crop_mean)
         # Each label has its own seed, so that bags are paired anew in every pass.
         order = loader.numbers(len(bags), seed=2 * seed + label)

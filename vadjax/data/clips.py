@@ -15,6 +15,7 @@ import cv2
 import grain
 import numpy as np
 
+from vadjax.data.scored_video import RegionTruth, ScoredVideo
 from vadjax.data.store import loader
 from vadjax.data.store.records import MEND, Dataset
 from vadjax.data.video.boxes import read_boxes, read_tracks
@@ -229,7 +230,7 @@ def window_batches(
     return loader.batches(endless, batch, shard, windows.batch)
 
 
-class Video:
+class Video(ScoredVideo):
     """One video of a split; its frames are read when they are asked for.
 
     Attributes:
@@ -317,6 +318,11 @@ class Video:
         if not self._entry["tracks"]:
             return None
         return read_tracks(self.data.folder / "tracks" / self.split / f"{self.name}.txt")
+
+    @property
+    def region_truth(self) -> RegionTruth:
+        """Its tracks, in frames of `source_size`."""
+        return RegionTruth(self.tracks, self.source_size)
 
     def _index(self, frame: int) -> int:
         """Index in the split of a frame of this video."""

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.clips import Frames, Video, Videos
+from vadjax.data.scored_video import RegionTruth, ScoredVideo
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.boxes import read_boxes
 from vadjax.data.video.crops import SIDE, rectangles, scale
 
 KIND = "objects"
-HELD = 2**30  # bytes of frames that a `Cutter` keeps in memory
+CUTTER_BYTES = 2**30  # bytes of frames that a `Cutter` keeps in memory
 OUTPUTS = ("detector", "classifier")  # the teachers, in the order of their outputs in task T4
 EXTRACT = "python -m data_prep.extract_objects"
 
@@ -199,7 +200,7 @@ class Teachers:
         return outputs.astype(np.float32)
 
 
-class ObjectVideo:
+class ObjectVideo(ScoredVideo):
     """A video with its objects; all other attributes are those of the `Video`.
 
     Attributes:
@@ -212,6 +213,11 @@ class ObjectVideo:
 
     def __getattr__(self, name: str):
         return getattr(self.video, name)
+
+    @property
+    def region_truth(self) -> RegionTruth:
+        """That of the video."""
+        return self.video.region_truth
 
     def rows(self, frame: int) -> slice:
         """Which of the objects are in a frame; empty if there are none."""
@@ -229,7 +235,7 @@ class ObjectVideo:
 class Cutter:
     """Cuts the same rectangle out of several frames of a split.
 
-    Up to `HELD` bytes of frames are kept in memory, because most are cut many times.
+    Up to `CUTTER_BYTES` bytes of frames are kept in memory, because most are cut many times.
 
     Args:
       data: dataset of kind `"frames"`.
@@ -240,7 +246,7 @@ class Cutter:
     def __init__(self, data: Dataset, split: str, side: int = SIDE):
         frames = Frames(data, split)
         self._first, self._side = frames.first, side
-        max_frames = HELD // (3 * frames.size[0] * frames.size[1])
+        max_frames = CUTTER_BYTES // (3 * frames.size[0] * frames.size[1])
         self._read = functools.lru_cache(max_frames)(frames.stored)
 
     def __call__(self, video: int, frames: np.ndarray, rectangle: np.ndarray) -> np.ndarray:

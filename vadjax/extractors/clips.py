@@ -21,11 +21,12 @@ from vadjax.backbones import i3d, resnet3d
 from vadjax.backbones.provenance import PROVENANCE
 from vadjax.data.segments import normalize_rows
 from vadjax.data.store import loader
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.data.video.snippets import CHANNELS, NORMALISATIONS, Snippets, normalise
 from vadjax.extractors.batched import Batches, digest_of
 from vadjax.formats import json_files
 
-OWN = {  # network → normalisation of the pixels that its weights were trained with
+NORMALISATION_OF = {  # network → normalisation of the pixels that its weights were trained with
     "inception_i3d": "pm1",
     "resnet50_i3d": "kinetics",
     "resnet50_i3d_nonlocal": "kinetics",
@@ -116,7 +117,7 @@ def load_i3d(
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
     info = json_files.read(path, {"network?": (str, None)})
     network = info.get("network")
-    if network not in OWN:
+    if network not in NORMALISATION_OF:
         raise ValueError(f"{path}: holds {info.get('name')!r:.40}, not an I3D. Run: {command}")
     json_files.check_fields(info, {"stream": str, "classes": int}, path)
     if info["stream"] not in i3d.CHANNELS or not 0 < info["classes"] <= MOST_CLASSES:
@@ -125,7 +126,7 @@ def load_i3d(
             f"{' or '.join(i3d.CHANNELS)} and 1 to {MOST_CLASSES:,}"
         )
     # The normalisation, and the network with its shapes.
-    normalisation = normalisation or OWN[network]
+    normalisation = normalisation or NORMALISATION_OF[network]
     if normalisation not in NORMALISATIONS:
         names = ", ".join(NORMALISATIONS)
         raise ValueError(f"normalisation {normalisation!r}; expected one of {names}")
@@ -251,7 +252,34 @@ class SnippetFeatures:
           ValueError, ImportError: as `Snippets.cut`, while iterating.
         """
         clips = self.clips(frames)
-        return map(self.features, loader.ahead(clips, ahead) if ahead else clips)
+        return map(self.features, loader.prefetch(clips, ahead) if ahead else clips)
+
+    def rows(
+        self, frames: Iterable[Frame], ahead: int = AHEAD
+    ) -> Iterator[tuple[np.ndarray | None, tuple[Stamp, ...]]]:
+        """Features of the snippets of a video one by one, and the frames that each stands for.
+
+        Args:
+          frames: of the video.
+          ahead: as for a call.
+
+        Yields:
+          Features float32 [crops, D] and `Snippet.frames`; None for features where there are only
+          frames behind the last snippet.
+        """
+        batches = self._clips_with_frames(frames)
+        for clips, of_frames in loader.prefetch(batches, ahead) if ahead else batches:
+            features = () if clips is None else self.features(clips)
+            yield from itertools.zip_longest(features, of_frames)
+
+    def _clips_with_frames(
+        self, frames: Iterable[Frame]
+    ) -> Iterator[tuple[np.ndarray | None, list[tuple[Stamp, ...]]]]:
+        """As `clips`, with the frames of each snippet, and at the end those behind the last one."""
+        snippets = self.snippets.cut_frames(frames)
+        while group := list(itertools.islice(snippets, self._at_once)):
+            clips = [snippet.pixels for snippet in group if snippet.pixels is not None]
+            yield np.stack(clips) if clips else None, [snippet.frames for snippet in group]
 
     def clips(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The snippets of a video in parts of n, uint8 [n, crops, 16, 224, 224, 3].

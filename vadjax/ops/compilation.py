@@ -1,20 +1,15 @@
 """How programs are compiled: with the compiler's own choices, but for what a CPU needs.
 
 JAX takes options of the compiler only for a program that is compiled by itself, not for a part of
-one that is being traced. So a function that may call `run_once` gives its shapes through `shapes`,
-not `jax.eval_shape`.
+one that is being traced. So nothing that `jax.eval_shape` or `jax.jit` traces may call `run_once`.
 """
 
-import contextvars
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from vadjax.ops.cpu import compiler
-
-# Whether `shapes` asks, for which nothing is compiled.
-_shapes_alone = contextvars.ContextVar("shapes_alone", default=False)
 
 
 def compile_step(jitted: Callable, *arguments) -> Callable:
@@ -31,17 +26,7 @@ def step_options() -> dict:
 
 def run_once(function: Callable, *arguments) -> Any:
     """What `function` gives, compiled to be run this one time: sooner on CPU, to the same bits."""
-    options = None if _shapes_alone.get() else _on_cpu(compiler.ONCE)
-    return jax.jit(function, compiler_options=options)(*arguments)
-
-
-def shapes(function: Callable, *arguments) -> Any:
-    """`jax.eval_shape` of a function that may `run_once` a part of itself: nothing is compiled."""
-    before = _shapes_alone.set(True)
-    try:
-        return jax.eval_shape(function, *arguments)
-    finally:
-        _shapes_alone.reset(before)
+    return jax.jit(function, compiler_options=_on_cpu(compiler.ONCE))(*arguments)
 
 
 def _on_cpu(options: dict) -> dict:

@@ -1,4 +1,4 @@
-"""Scoring as the frames come: a line for every snippet, and nothing else kept."""
+"""Scoring video as its frames come: a line for every 16 frames, and nothing else is kept."""
 
 import csv
 import datetime
@@ -14,7 +14,7 @@ import numpy as np
 from vadjax.data.video.reader import Picture
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats.names import check_name
-from vadjax.predict.restore import Clock, Trained
+from vadjax.predict.restore import Trained, timed
 from vadjax.report.intervals import clock as hours
 from vadjax.runtime import replacing, space
 from vadjax.runtime.terminal import visible
@@ -25,11 +25,11 @@ WARM_UP = 64  # frames; enough for a first score of any system
 
 
 def warm_up(trained: Trained, name: str) -> None:
-    """Compiles what scoring needs, so that the first frames of a camera are not lost to it."""
+    """Compiles what scoring needs on black frames, so that no frame of a camera waits for it."""
     height, width = trained.size or (240, 320)
     frame = np.zeros((height, width, 3), np.uint8)
     blank = (Picture(frame, "warm-up") for _ in range(WARM_UP))
-    for _ in trained.parts(name, Clock(blank, 25.0), live=True):
+    for _ in trained.parts(name, timed(blank, 25.0), live=True):
         break
 
 
@@ -45,17 +45,19 @@ class Row(NamedTuple):
     reason: str
 
     @classmethod
-    def of(cls, part: PartialScores, first: int, times: list[tuple[float, int]]) -> "Row":
-        """The row of a part whose first frame is number `first`, and of its `Clock.times`."""
+    def of(cls, part: PartialScores) -> "Row":
+        """The row of the scores of some frames."""
         now = datetime.datetime.now().isoformat(timespec="milliseconds")
-        high = float(part.frame_scores.max())
-        reason = max(part.reasons, key=lambda one: one["score"], default={}).get("text", "")
-        reason = visible(reason)  # has names of the training videos in it
-        score = f"{high:.5g}"
-        if math.isnan(high):
-            score, reason = "", NO_SCORE
-        seconds, missing = f"{times[0][0]:.3f}", sum(count for _, count in times)
-        return cls(now, seconds, first, first + len(times) - 1, score, missing, reason)
+        # The highest score and the strongest reason speak for the line.
+        highest = float(part.frame_scores.max())
+        strongest = max(part.reasons, key=lambda reason: reason["score"], default={})
+        text = visible(strongest.get("text", ""))  # has names of the training videos in it
+        score = f"{highest:.5g}"
+        if math.isnan(highest):
+            score, text = "", NO_SCORE
+        first, last = part.frames[0], part.frames[-1]
+        missing = sum(frame.missing for frame in part.frames)
+        return cls(now, f"{first.seconds:.3f}", first.number, last.number, score, missing, text)
 
     def __str__(self) -> str:
         score = f"score {float(self.score):.4f}" if self.score else "no score"
@@ -72,17 +74,17 @@ class Pace:
     """
 
     def __init__(self, name: str):
-        self._name, self._lost, self._said = name, 0, False
+        self._name, self._lost, self._is_said = name, 0, False
 
     def note(self, row: Row) -> None:
-        """Takes the next row; the frames before its first one, and the missing ones, are past."""
+        """Takes the next row. At the first gap it prints the rates of the time before the row."""
         self._lost += row.missing
-        seconds, taken = float(row.seconds), row.first_frame
-        if self._said or not row.missing or not taken or not seconds > 0:
+        seconds, scored = float(row.seconds), row.first_frame
+        if self._is_said or not row.missing or not scored or not seconds > 0:
             return
-        self._said, given = True, taken + self._lost
+        self._is_said, sent = True, scored + self._lost
         print(
-            f"{self._name}: processing {taken / seconds:.3g} of {given / seconds:.3g} frames a "
+            f"{self._name}: processing {scored / seconds:.3g} of {sent / seconds:.3g} frames a "
             "second; scoring begins anew after each gap",
             flush=True,
         )
@@ -98,16 +100,16 @@ def watch(
 ) -> int:
     """Prints a line for every 16 frames as soon as they are scored, until the video ends.
 
-    A score is of the frames so far alone (`System.stream`), the highest of the 16. The lines are
-    appended to `out/NAME.live.csv` too. Where frames are missing a line ends early and scoring
-    begins anew (`Trained.runs`).
+    The score of a line is the highest of its 16 frames, computed from the frames so far alone
+    (`System.stream`). The lines are also appended to `out/NAME.live.csv`. Where frames are missing
+    a line ends early and scoring begins anew (`Trained.runs`).
 
     Args:
       trained: the run.
       name: of the video.
       pictures: its frames.
-      fps: frames a second, where the pictures do not know their times.
-      trust: as for `Clock`.
+      fps: frames a second, for pictures whose times are unknown.
+      trust: as for `timed`.
       out: where to write.
 
     Returns:
@@ -115,29 +117,28 @@ def watch(
 
     Raises:
       ValueError: a name that cannot be that of a file.
-      KeyboardInterrupt: Ctrl-C; the lines so far are in the file.
+      KeyboardInterrupt: Ctrl-C was pressed; the lines so far are in the file.
     """
     check_name(name, "--live")
-    path, clock, done = out / f"{name}.live.csv", Clock(pictures, fps, trust=trust), 0
-    pace = Pace(name)
+    path, pace, count = out / f"{name}.live.csv", Pace(name), 0
     with _Lines(path) as lines:
         try:
-            for run in trained.runs(name, clock, live=True):
-                for part in by_snippet(run, done):
-                    row = Row.of(part, done, clock.times(len(part.frame_scores)))
+            for run in trained.runs(name, timed(pictures, fps, trust), live=True):
+                for part in by_snippet(run):
+                    row = Row.of(part)
                     lines.add(row)
                     pace.note(row)
                     print(row, flush=True)
-                    done = row.last_frame + 1
+                    count = row.last_frame + 1
         except KeyboardInterrupt:
             print(f"Lines: {path}")
             raise
     print(f"Lines: {path}")
-    return done
+    return count
 
 
 class _Lines:
-    """Adds lines to a file of lines, which begins with the names of the columns."""
+    """Appends lines to a CSV file, which begins with the names of the columns."""
 
     def __init__(self, path: pathlib.Path):
         self._path = path
@@ -154,27 +155,30 @@ class _Lines:
         self._file.close()
 
     def add(self, row: Sequence) -> None:
-        """Adds a line, which is in the file when this returns."""
+        """Adds a line. It is in the file when this returns, whatever ends the program later."""
         text = io.StringIO(newline="")
         csv.writer(text).writerow(row)
         with space.naming(self._path):
             replacing.append(self._file, text.getvalue().encode())
 
 
-def by_snippet(parts: Iterator[PartialScores], first: int = 0) -> Iterator[PartialScores]:
+def by_snippet(parts: Iterator[PartialScores]) -> Iterator[PartialScores]:
     """The same scores, 16 frames at a time, each with its own reasons; the last may be fewer.
 
     Args:
       parts: of frames without a gap.
-      first: number of the first of them.
     """
-    waiting, reasons = np.zeros(0, np.float32), []
+    scores, frames, reasons = np.zeros(0, np.float32), (), []
     for part in itertools.chain(parts, [None]):
         if part is not None:
-            waiting = np.concatenate([waiting, part.frame_scores])
+            scores = np.concatenate([scores, part.frame_scores])
+            frames += part.frames
             reasons += part.reasons
-        while len(waiting) >= SNIPPET or (part is None and len(waiting)):
-            first += len(waiting[:SNIPPET])
-            own = [one for one in reasons if one["frame"] < first or part is None]
-            yield PartialScores(waiting[:SNIPPET], reasons=tuple(own))
-            waiting, reasons = waiting[SNIPPET:], [one for one in reasons if one not in own]
+        # All whole lines, and after the last part what is left.
+        while len(frames) >= SNIPPET or (part is None and frames):
+            line, frames = frames[:SNIPPET], frames[SNIPPET:]
+            stop = line[-1].number + 1
+            of_line = [reason for reason in reasons if reason["frame"] < stop or part is None]
+            yield PartialScores(scores[:SNIPPET], line, reasons=tuple(of_line))
+            scores = scores[SNIPPET:]
+            reasons = [reason for reason in reasons if reason not in of_line]

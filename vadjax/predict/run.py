@@ -1,11 +1,11 @@
-"""Any video, folder of frames or camera → scores, curve, film, and when it was."""
+"""Scores any video, folder of frames or camera, and writes curve, film and highest intervals."""
 
-import array
 import dataclasses
 import math
 import pathlib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -14,23 +14,24 @@ import ml_collections
 import numpy as np
 
 from vadjax.data.video.camera import Camera, is_camera
+from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.pictures import not_for
 from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.predict import live
-from vadjax.predict.restore import Clock, Trained, restore
+from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, intervals, overlay
 from vadjax.runtime import metric_writers, progress, provenance, replacing
 from vadjax.scores import files
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import CollectedScores
 
-FPS = 25.0  # of what says nothing of it
-MAP_BYTES = 64 << 20  # a score file's map; of a video that needs more it is left out
-REASONS = 2000  # of one video that are kept
-TOP = 5  # intervals that are named
+DEFAULT_FPS = 25.0  # if the source reports none
+MAP_BYTES = 64 << 20  # largest map in a score file; a larger one is left out
+REASONS = 2000  # number of reasons of one video to keep
+TOP = 5  # number of intervals to name
 
 
 class Rate(NamedTuple):
@@ -55,15 +56,15 @@ def run(
     """Scores video with the finished run in `folder`.
 
     Args:
-      config: as for `trained.restore`.
+      config: as for `restore.restore`.
       folder: workdir of the run.
       video: file, folder of frames, folder of such, or camera (`camera.is_camera`).
       out: where to write; `folder/predict` if None.
-      as_it_comes: as `live.watch`; always so for a camera.
-      film: write the overlay too.
-      fps: frames a second; a file's own if None. Not for cameras.
-      name: of the video; its own if None. Only for one.
-      reading: how video is read, but for rate and levels, which are those of the training.
+      as_it_comes: print lines as the video is read (`live.watch`); always so for a camera.
+      film: write the video with its scores too.
+      fps: frames a second; None takes what the file reports. Not for cameras.
+      name: of the video, if there is only one; None takes that of the file.
+      reading: how video is read. Its rate and levels are replaced by those of the training.
 
     Returns:
       Name and reason of the videos that could not be used, or of the camera that ended.
@@ -72,7 +73,7 @@ def run(
       FileNotFoundError: no finished run, or no such video.
       ValueError: another system's run, or nothing can be scored.
     """
-    # What the flags say must fit together, and a camera has a way of its own.
+    # Flags must fit together. A camera is only watched.
     if name is not None:
         check_name(name, "--name")
     folder = pathlib.Path(folder)
@@ -83,7 +84,7 @@ def run(
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
         return _camera(config, folder, video, out, name, reading.deinterlace)
-    # The videos, and whether their names are free.
+    # The videos by name, and whether the names are free.
     videos = _named(find_videos(video))
     if name is not None:
         if len(videos) > 1:
@@ -91,22 +92,22 @@ def run(
         videos = dict.fromkeys([name], *videos.values())
     if not as_it_comes:
         _check_free(videos, out)
-    # Each by itself: one that is damaged does not end the others.
+    # Each video by itself: a damaged one does not end the others.
     trained, failed = restore(config, folder), {}
-    for own, path in videos.items():
+    for video_name, path in videos.items():
         try:
-            fitted = as_trained(trained, path, fps, reading)
-            rate = _rate(path, fps, fitted)
+            as_in_training = as_trained(trained, path, fps, reading)
+            rate = _rate(path, fps, as_in_training)
             if as_it_comes:
-                frames = open_frames(path, fitted)
-                live.watch(trained, own, frames, rate.fps, out, rate.source != "flag")
+                frames = open_frames(path, as_in_training)
+                live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
             else:
-                write(trained, own, path, rate, out, film, fitted)
+                write(trained, video_name, path, rate, out, film, as_in_training)
         except (ValueError, OSError, cv2.error) as error:
             if len(videos) == 1 and not isinstance(error, cv2.error):
                 raise
-            failed[own] = str(error).strip()
-            print(f"{own}: {failed[own]}")
+            failed[video_name] = str(error).strip()
+            print(f"{video_name}: {failed[video_name]}")
     return failed
 
 
@@ -118,6 +119,7 @@ def _camera(
     name: str | None,
     deinterlace: bool,
 ) -> dict:
+    """Watches a camera until it ends; its name and why it ended, or nothing if it was stopped."""
     name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
     with Camera(video, deinterlace) as source:
         trained = restore(config, folder)
@@ -125,8 +127,9 @@ def _camera(
             raise ValueError(not_for(f"camera {video}", trained.levels))
         if rate := trained_rate(trained):
             print(f"{name}: frames as they come; the run was trained on {rate:g} a second")
+        # The camera is open and waits, so that its first frames are not lost to the compiler.
         live.warm_up(trained, name)
-        count = live.watch(trained, name, source, FPS, out)
+        count = live.watch(trained, name, source, DEFAULT_FPS, out)
     if not source.ended:
         return {}
     print(f"Camera {video} {source.ended} after {count:,} frames.")
@@ -147,12 +150,14 @@ def as_trained(
       trained: the run.
       path: of the video.
       fps: frames a second that the user declares.
-      reading: what else is to be heeded.
+      reading: how video is read otherwise.
 
     Raises:
       ValueError: pictures that are not declared to have that rate, or a rate declared of a file.
     """
     reading = dataclasses.replace(reading, levels=trained.levels)
+    # Only video files have times by which they can be resampled; pictures must be declared to have
+    # the rate already.
     rate = trained_rate(trained)
     if rate is None or (path.is_dir() and fps == rate):
         return reading
@@ -169,36 +174,41 @@ def as_trained(
 
 
 def _rate(path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    """Frames a second of a video: by the flag, else by the file, else the default."""
     if fps is not None:
         return Rate(fps, "flag")
-    own = getattr(open_frames(path, reading), "fps", None)
-    return Rate(own, "file") if own else Rate(FPS, "assumed")
+    listed = open_frames(path, reading).fps
+    return Rate(listed, "file") if listed else Rate(DEFAULT_FPS, "assumed")
 
 
 def _named(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
-    """Videos by their own names where these differ, else with their folders' behind."""
-    found: dict[str, pathlib.Path] = {}
-    alone = {name.rsplit("/", 1)[-1] for name in videos}
+    """Videos by the names of their files, with the folders' names behind where two are alike.
+
+    Raises:
+      ValueError: two videos would still have one name.
+    """
+    named: dict[str, pathlib.Path] = {}
+    file_names = {name.rsplit("/", 1)[-1] for name in videos}
     for name, path in videos.items():
         *folders, short = name.split("/")
-        if len(alone) < len(videos):
+        if len(file_names) < len(videos):
             short = "_".join([short, *folders])
-        if short in found:
-            raise ValueError(f"{found[short]} and {path} would both be {short}; rename one of them")
-        found[short] = path
-    return found
+        if short in named:
+            raise ValueError(f"{named[short]} and {path} would both be {short}; rename one of them")
+        named[short] = path
+    return named
 
 
 def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
     """Raises ValueError if the folder holds the scores of another video of the same name."""
     for name, path in videos.items():
         file = out / f"{name}.json"
-        there = str(path)
+        scored = str(path)
         if file.exists():
-            there = json_files.read(file, {"video": str}, nan=True)["video"]
-        if there != str(path):
+            scored = json_files.read(file, {"video": str}, nan=True)["video"]
+        if scored != str(path):
             raise ValueError(
-                f"{file}: is of {there}, not of {path}; name another --out, or the video (--name)"
+                f"{file}: is of {scored}, not of {path}; name another --out, or the video (--name)"
             )
 
 
@@ -219,7 +229,7 @@ def write(
     # Scores, and where they are highest.
     result = score(trained, name, open_frames(path, reading), rate)
     files.write(out / "scores", result)
-    found = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
+    highest = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
     summary = {
         "video": str(path),
         "frames": len(result.frame_scores),
@@ -228,19 +238,19 @@ def write(
         "seconds": round(float(result.times[-1]) + 1 / rate.fps, 3),
         "box_size": trained.size,
         "median": round(float(np.median(result.counted().frame_scores)), 4),
-        "intervals": [_row(one, result, rate.fps) for one in found],
+        "intervals": [_row(interval, result, rate.fps) for interval in highest],
         provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
     # The files, and the lines that a person reads.
     metric_writers.write_json(out / f"{name}.json", summary)
-    curve = curves.draw_predicted(result, found, rate.fps)
+    curve = curves.draw_predicted(result, highest, rate.fps)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
     if film:
         frames = (picture.pixels for picture in open_frames(path, reading))
         source = overlay.FrameSource(frames, len(result.frame_scores))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # was said at the first reading
+            warnings.simplefilter("ignore")  # the first reading has given these warnings
             overlay.write(result, source, out / f"{name}.webm", rate.fps)
     ends = ".png, .json, .webm" if film else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
@@ -258,45 +268,50 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
     """
+    # A file's own number of frames may be wrong, and counting them would be to decode it twice.
     total = source.listed if isinstance(source, VideoFile) else len(source)
-    whole, times, seen = CollectedScores(MAP_BYTES, REASONS), array.array("f"), 0
+    whole, count = CollectedScores(MAP_BYTES, REASONS), 0
     with progress.bar(f"score {name}", total) as bar:
 
-        def see(number: int) -> None:
-            nonlocal seen
-            seen = number
-            if number % SNIPPET == 0 or number == total:
-                bar.update(number, {})
+        def shown(frames: Iterator[Frame]) -> Iterator[Frame]:
+            """The same frames; the bar goes on with them."""
+            nonlocal count
+            for frame in frames:
+                count = frame.number + 1
+                if count % SNIPPET == 0 or count == total:
+                    bar.update(count, {})
+                yield frame
 
-        clock = Clock(source, rate.fps, see, trust=rate.source != "flag")
-        for part in trained.parts(name, clock):
+        frames = timed(source, rate.fps, trust=rate.source != "flag")
+        for part in trained.parts(name, shown(frames)):
             whole.add(part)
-            times.extend(time for time, _ in clock.times(len(part.frame_scores)))
+    # What was left out, and the scores as a whole.
     if not len(whole):
-        raise ValueError(f"{name}: {seen} frames are too few to be scored")
+        raise ValueError(f"{name}: {count} frames are too few to be scored")
     if whole.given_up:
         print(f"{name}: too long for a map in the score file, which has none")
     if whole.left_out:
         print(f"{name}: of its reasons the {REASONS:,} strongest are kept, {whole.left_out:,} not")
-    found = whole.scores(name, np.array(times, np.float32))
-    return trained.system.postprocess(trained.state, found)
+    return trained.system.postprocess(trained.state, whole.scores(name))
 
 
-def _row(one: intervals.Interval, result: Scores, fps: float) -> dict:
-    """An interval as JSON can hold it, with its strongest reason."""
-    own = [reason for reason in result.reasons if one.start <= reason["frame"] < one.stop]
-    best = max(own, key=lambda reason: reason["score"], default=None)
+def _row(interval: intervals.Interval, result: Scores, fps: float) -> dict:
+    """An interval as JSON can hold it, with its strongest reason; times in seconds."""
+    start, stop = interval.start, interval.stop
+    reasons = [reason for reason in result.reasons if start <= reason["frame"] < stop]
+    strongest = max(reasons, key=lambda reason: reason["score"], default=None)
     return {
-        "start": round(float(result.times[one.start]), 3),
-        "stop": round(float(result.times[one.stop - 1]) + 1 / fps, 3),
-        "frames": [one.start, one.stop],
-        "peak": one.peak,
-        "score": round(one.score, 4),
-        **({"reason": best["text"]} if best else {}),
+        "start": round(float(result.times[start]), 3),
+        "stop": round(float(result.times[stop - 1]) + 1 / fps, 3),
+        "frames": [start, stop],
+        "peak": interval.peak,
+        "score": round(interval.score, 4),
+        **({"reason": strongest["text"]} if strongest else {}),
     }
 
 
 def _print(name: str, summary: dict) -> None:
+    """Prints what a person wants to know of a video at once: when its scores are highest."""
     print(f"\n{name}: {summary['frames']:,} frames, median score {summary['median']:.3f}")
     if not summary["intervals"]:
         print("  the score is the same everywhere")

@@ -1,7 +1,7 @@
 """Reads a command line with `--config=FILE[:VARIANT]` and `--config.FIELD=VALUE`.
 
-What is misspelt or has another name by now ends the program in one line that says what was meant.
-`--help` beside `--config` shows the fields of that config, what each means and what it is.
+A misspelt or renamed flag, file or field ends the program in one line that names the nearest one.
+`--help` beside `--config` shows the fields of that config, their meanings and their values.
 """
 
 import difflib
@@ -33,11 +33,13 @@ def parse_flags(argv: list[str]) -> list[str]:
       argv: name of the program, and its command line.
 
     Returns:
-      What is no flag, behind the name of the program.
+      The name of the program, then the arguments that are no flags.
 
     Raises:
-      SystemExit: a wrong flag, config file, variant or field, said in one line; or help was shown.
+      SystemExit: a wrong flag, config file, variant or field, told in one line; or help was shown.
     """
+    # The config file is looked up before the flags are read, so that the message can name the
+    # nearest file.
     try:
         arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)  # --flagfile=FILE
         config = _config_argument(arguments)
@@ -51,7 +53,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _config_argument(argv: list[str]) -> str:
-    """`FILE[:VARIANT]` of `--config`; empty if it is not there."""
+    """`FILE[:VARIANT]` of `--config=…` or `--config …`; empty if it is not there."""
     for number, argument in enumerate(argv):
         if match := CONFIG.match(argument):
             return match[1] if match[1] is not None else "".join(argv[number + 1 : number + 2])
@@ -65,30 +67,32 @@ def _load(argument: str) -> ml_collections.ConfigDict:
 
 
 def _no_file(path: pathlib.Path) -> str:
-    """What to say of a config file that is not there."""
+    """The message for a config file that is not there."""
     if path.name in RENAMED:
         return f"{path} is now {path.with_name(RENAMED[path.name])}"
     if path.is_dir():
         return f"{path} is a folder; --config names a file, such as configs/ucf_mil.py"
+    # The nearest name in the same folder and in that of the published configs.
     folders = dict.fromkeys((path.parent, pathlib.Path("configs")))
-    known = {one.name: one for folder in folders for one in folder.glob("[a-z]*.py")}
-    nearest = difflib.get_close_matches(path.name, known, 1)
-    return f"no config file {path}" + (f"; did you mean {known[nearest[0]]}?" if nearest else "")
+    files = {file.name: file for folder in folders for file in folder.glob("[a-z]*.py")}
+    nearest = difflib.get_close_matches(path.name, files, 1)
+    return f"no config file {path}" + (f"; did you mean {files[nearest[0]]}?" if nearest else "")
 
 
 def _explain(argv: list[str], error: Exception) -> str:
     """The line that says what is wrong with a command line."""
-    config, said = _config_argument(argv), f"{_last_line(error)} (--help lists the flags)"
+    config, message = _config_argument(argv), f"{_last_line(error)} (--help lists the flags)"
     if not config or isinstance(error, flags.UnrecognizedFlagError):
-        return said
+        return message
+    # The config itself may be at fault, or a field that it does not have.
     try:
-        known = _names(_load(config))
-    except ValueError as own:  # such as a variant that is not there
-        return _last_line(own)
-    except Exception as own:
-        return f"{config}: {type(own).__name__}: {_last_line(own)}"
-    wrong = [field for field in _fields(argv) if field not in known]
-    return _no_field(wrong[0], known) if wrong else said
+        fields = _names(_load(config))
+    except ValueError as of_config:  # such as a variant that is not there
+        return _last_line(of_config)
+    except Exception as of_config:
+        return f"{config}: {type(of_config).__name__}: {_last_line(of_config)}"
+    wrong = [field for field in _fields(argv) if field not in fields]
+    return _no_field(wrong[0], fields) if wrong else message
 
 
 def _last_line(error: Exception) -> str:
@@ -110,10 +114,11 @@ def _names(config: ml_collections.ConfigDict) -> list[str]:
 
 
 def _no_field(name: str, known: Collection[str]) -> str:
-    """What to say of a field that is not there, with the nearest one by its last name."""
-    likeness = {one: (_ratio(_last(name), _last(one)), _ratio(name, one)) for one in known}
-    near = [one for one in known if likeness[one][0] >= 0.7 or likeness[one][1] >= 0.85]
-    nearest = max(near, key=lambda one: sum(likeness[one]), default="")
+    """The message for a field that is not there; it names the nearest one."""
+    # Likeness (0 to 1) of the last parts of the names, `learning_rate`, and of the whole names.
+    likeness = {field: (_ratio(_last(name), _last(field)), _ratio(name, field)) for field in known}
+    near = [field for field in known if likeness[field][0] >= 0.7 or likeness[field][1] >= 0.85]
+    nearest = max(near, key=lambda field: sum(likeness[field]), default="")
     return f"no field {name}; " + (
         f"did you mean {nearest}?" if nearest else "--config=FILE --help lists the fields"
     )
@@ -128,7 +133,13 @@ def _ratio(a: str, b: str) -> float:
 
 
 def _show_help(config: str, full: bool) -> None:
-    """Prints what the program does, its flags (or all that there are), and the config's fields."""
+    """Prints what the program does, its flags, and the fields of the config; ends the program.
+
+    Args:
+      config: `FILE[:VARIANT]`; empty for no fields.
+      full: list the flags of all modules too.
+    """
+    # The flags under the name by which the program is called.
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     program = f"python -m {spec.name.removesuffix('.__main__')}" if spec else sys.argv[0]

@@ -25,10 +25,10 @@ from vadjax.runtime.checksums import Damaged
 FINISHED = "finished"  # folder of the state of a finished run
 SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 DAMAGED = "damaged_{}"  # folder that a damaged step is moved to
-# What orbax itself writes after the sums. It holds times and names, nothing of the state.
+# What orbax itself writes after the sums: times and names, nothing of the state.
 UNSUMMED = ("_CHECKPOINT_METADATA", "commit_success.txt")
 _NAMES, _TIME = (dict, None), (int, None)
-NOTES = {  # fields of the first of them
+NOTES = {  # fields of `_CHECKPOINT_METADATA`
     "item_handlers?": (dict, str, None),
     "metrics?": _NAMES,
     "performance_metrics?": _NAMES,
@@ -41,19 +41,22 @@ PACKED = 0.75  # the least share of a state's bytes that its compressed checkpoi
 
 
 class _Summed(ocp.path.atomicity.AtomicRenameTemporaryPath):
-    """The folder of a step while it is written; has its sums when it is renamed into its place."""
+    """The folder of a step while it is written. It gets its sums before it is renamed."""
 
     kind = checksums.CRC
 
     async def finalize(self) -> None:
         """Writes the sums of a whole step, not those of its parts, then renames it."""
         folder = pathlib.Path(self.get())
+        # Orbax calls this for the folder of each part too; only that of a step has notes.
         if (folder / UNSUMMED[0]).is_file():
             await asyncio.to_thread(checksums.write, folder, self.kind, UNSUMMED)
         await super().finalize()
 
 
 class _SummedBySha(_Summed):
+    """The same for a finished state."""
+
     kind = checksums.SHA
 
 
@@ -62,9 +65,9 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     Args:
       workdir: they live in `workdir/checkpoints`.
-      select: checkpoints are saved with a figure, and the best are kept too.
-      newest: keep so many of the newest.
-      read_only: make nothing; raise if there is none.
+      select: whether checkpoints are saved with a figure, and the two best are kept too.
+      newest: number of recent checkpoints to keep.
+      read_only: whether only to read them; nothing is made or moved.
 
     Raises:
       FileNotFoundError: there are none, and nothing may be made.
@@ -82,9 +85,10 @@ class Checkpoints(contextlib.AbstractContextManager):
     ):
         self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
         self._bytes: int | None = None  # of the state that was saved last
-        self._read_only, self._mend = read_only, MAKE_ANEW if read_only else REMOVE
+        self._read_only, self._remedy = read_only, MAKE_ANEW if read_only else REMOVE
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no checkpoints here; train first")
+        # Which are kept.
         policies = ocp.checkpoint_managers
         keep, best = [policies.LatestN(max(newest, 1))], {}
         if select:
@@ -97,11 +101,12 @@ class Checkpoints(contextlib.AbstractContextManager):
                     keep_checkpoints_without_metrics=False,
                 )
             )
+        # Damaged ones are found before orbax opens the folder.
         with space.naming(self.folder):
             if not read_only:
                 self._once(self._set_aside)
             self._once(self._check_figures)
-            with _naming(self.folder, self._mend):
+            with _naming(self.folder, self._remedy):
                 self._manager = ocp.CheckpointManager(
                     self.folder,
                     options=ocp.CheckpointManagerOptions(
@@ -114,8 +119,9 @@ class Checkpoints(contextlib.AbstractContextManager):
                 )
 
     def __exit__(self, kind: type[BaseException] | None, *error) -> None:
+        # After an error the manager would wait for other processes, which may have ended.
         failed = kind is not None and issubclass(kind, Exception)
-        if not failed or processes.count() == 1:  # else it would wait for a process that has gone
+        if not failed or processes.count() == 1:
             with space.naming(self.folder, needed=self._bytes):
                 self._manager.close()
 
@@ -164,19 +170,19 @@ class Checkpoints(contextlib.AbstractContextManager):
             self._manager.wait_until_finished()
 
     def check_room(self, state: Any, count: int) -> None:
-        """Finds before the first step that the disk cannot hold the checkpoints of a run.
+        """Finds out before the first step whether the disk can hold the checkpoints of a run.
 
         Args:
           state: what a checkpoint holds.
-          count: how many will be there at once at the most.
+          count: the largest number of them that will be there at once.
 
         Raises:
-          vadjax.runtime.space.NotWritten: it cannot.
+          vadjax.runtime.space.NotWritten: the disk cannot hold them.
         """
 
         def check() -> None:
-            there = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-            needed = int(PACKED * size_of(state) * count) - there
+            present = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+            needed = int(PACKED * size_of(state) * count) - present
             space.check(self.folder, needed, f"the checkpoints of this run, up to {count} at once")
 
         processes.once(check, space.NotWritten)
@@ -186,7 +192,7 @@ class Checkpoints(contextlib.AbstractContextManager):
 
         Args:
           target: shapes, types and placement of the state (`vadjax.runtime.mesh.abstract`).
-          step: which; the newest if None.
+          step: step of the checkpoint; None takes the newest.
 
         Returns:
           The state and its step.
@@ -208,11 +214,11 @@ class Checkpoints(contextlib.AbstractContextManager):
             return self._manager.restore(step, args=items)["state"], step
 
     def restore_part(self, target: Mapping[str, Any], step: int | None = None) -> dict:
-        """Reads some entries of a state and leaves the others, such as the optimiser's.
+        """Reads some entries of a state without the others, such as the optimiser's.
 
         Args:
           target: entry of the state → shapes, types and placement of what is in it.
-          step: which; the newest if None.
+          step: step of the checkpoint; None takes the newest.
 
         Raises:
           FileNotFoundError, ValueError, Damaged: as `restore`.
@@ -232,15 +238,16 @@ class Checkpoints(contextlib.AbstractContextManager):
             return reader.restore(self.folder / str(step) / "state", args=args)
 
     def _set_aside(self) -> None:
-        """Moves the newest steps that are not as they were saved away, each with a line.
+        """Moves the newest steps away that are not as they were saved, each with a line.
 
-        Removes what a kill has left of a save.
+        What a kill has left of a save is removed.
 
         Raises:
-          Damaged: there are no others.
+          Damaged: all steps are damaged.
         """
         for half in self.folder.glob(f"*{HALF}*"):
             shutil.rmtree(half, ignore_errors=True)
+        # From the newest step back to the first one that is whole.
         damaged = {}
         for step in self._on_disk():
             try:
@@ -252,40 +259,48 @@ class Checkpoints(contextlib.AbstractContextManager):
             if damaged:
                 with self._naming(max(damaged)):
                     raise damaged[max(damaged)]
-        for bad, reason in damaged.items():
-            aside = self.folder.parent / DAMAGED.format(bad)
+        for damaged_step, reason in damaged.items():
+            aside = self.folder.parent / DAMAGED.format(damaged_step)
             shutil.rmtree(aside, ignore_errors=True)
-            (self.folder / str(bad)).rename(aside)
+            (self.folder / str(damaged_step)).rename(aside)
             print(
-                f"{self.folder / str(bad)}: damaged ({reason}); moved to {aside}. Going on from "
-                f"step {step:,}."
+                f"{self.folder / str(damaged_step)}: damaged ({reason}); moved to {aside}. "
+                f"Going on from step {step:,}."
             )
 
     def _check_figures(self) -> None:
-        """Finds figures of steps that are not as saved: by them another step may be the best."""
+        """Checks the files of the figures of all steps: they decide which step is the best.
+
+        Raises:
+          Damaged: one is not as it was saved.
+        """
         again = f"Remove {self.folder} to train again from the start"
         for step in self._on_disk():
             with self._naming(step, None if self._read_only else again):
                 _check_files(self.folder / str(step), "metrics/")
 
     def _once(self, check: Callable[[], bool | None]) -> int:
-        """Where checkpoints are written, the first process checks and all come to the same end.
+        """Runs a check in the first process, with the same end in all of them.
 
-        Who only reads them may be alone in that: then each process checks.
+        A process that only reads checkpoints may be the only one that does: then it checks itself.
         """
         return int(check() or 0) if self._read_only else processes.once(check, Damaged)
 
     def _on_disk(self) -> list[int]:
-        """The saved steps, newest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted((int(path.name) for path in found if path.name.isdecimal()), reverse=True)
+        """The saved steps, newest first, by the names of their folders."""
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((int(path.name) for path in paths if path.name.isdecimal()), reverse=True)
 
     def _all_steps(self) -> list[int]:
+        """The saved steps as orbax knows them, once all saves have finished."""
         self.wait()
         return list(self._manager.all_steps())
 
     def _check(self, step: int) -> Any:
-        """Compares a step with its sums; names, shapes and types of what is in it.
+        """Compares the files of a step with their sums.
+
+        Returns:
+          Names, shapes and types of what is in it.
 
         Raises:
           Damaged: it is not as it was saved.
@@ -296,30 +311,31 @@ class Checkpoints(contextlib.AbstractContextManager):
                 print(f"{folder}: not checked, of an older vadjax: it has no {checksums.FILE}")
             return ocp.StandardCheckpointHandler().metadata(folder / "state").tree
 
-    def _naming(self, step: int, mend: str | None = None) -> contextlib.AbstractContextManager:
-        return _naming(self.folder / str(step), mend or self._mend)
+    def _naming(self, step: int, remedy: str | None = None) -> contextlib.AbstractContextManager:
+        return _naming(self.folder / str(step), remedy or self._remedy)
 
 
 def _check_files(folder: pathlib.Path, below: str = "") -> bool:
-    """As `checksums.check`, and of orbax's notes, which have no sum, whether orbax can use them.
+    """As `checksums.check`; also checks that orbax can use its notes, which have no sum.
 
     Notes that a kill cut short are passed over, as orbax does: they hold nothing of the state.
     """
-    found, path = checksums.check(folder, below), folder / UNSUMMED[0]
+    has_sums, path = checksums.check(folder, below), folder / UNSUMMED[0]
     try:
         if path.is_file() and _is_json(text := read_text(path)):
             json_files.check_fields(json_files.parse(text, path), (NOTES, None), path)
     except ValueError as error:
         raise Damaged(str(error).removeprefix(f"{folder}/")) from error
-    return found
+    return has_sums
 
 
 def _is_json(text: str) -> bool:
+    """Whether a text is JSON; True also for JSON that is nested too deep to be read."""
     try:
         json.loads(text)
     except json.JSONDecodeError:
         return False
-    except RecursionError:  # it is for `json_files` to refuse
+    except RecursionError:  # `json_files` refuses it, with a message
         pass
     return True
 
@@ -341,6 +357,7 @@ def write_finished(workdir: str | pathlib.Path, state: Any) -> None:
     """
     path = (pathlib.Path(workdir) / FINISHED).absolute()
     state = jax.tree.map(np.asarray, state)
+    # All processes write into a folder that the first one makes, and moves into its place.
     with contextlib.ExitStack() as first:
         if processes.is_first():
             first.enter_context(space.naming(path, needed=size_of(state)))
@@ -367,6 +384,7 @@ def read_finished(workdir: str | pathlib.Path, target: Any) -> Any:
       ValueError: it is of another system or shape; the message names the differences.
       Damaged: it is not as it was saved.
     """
+    # Its files must be whole, and of this system, before it is read.
     path = (pathlib.Path(workdir) / FINISHED).absolute()
     if not path.is_dir():
         raise FileNotFoundError(
@@ -406,17 +424,19 @@ MAKE_ANEW = "Copy it again, or give the command again that made it"
 
 
 @contextlib.contextmanager
-def _naming(folder: pathlib.Path, mend: str) -> Iterator[None]:
-    """Turns what orbax raises on a damaged checkpoint into one line that names it."""
+def _naming(folder: pathlib.Path, remedy: str) -> Iterator[None]:
+    """Turns what orbax raises on a damaged checkpoint into one line that names it and a remedy."""
     try:
         yield
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         kind = Damaged if isinstance(error, Damaged) else ValueError
-        raise kind(f"{folder}: cannot be read ({reason}). {mend}") from error
+        raise kind(f"{folder}: cannot be read ({reason}). {remedy}") from error
 
 
 def _shapes(tree: Any) -> Mapping[str, str]:
+    """Dotted name of every array of a tree → its type and shape."""
+
     def name(key) -> str:
         return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 

@@ -1,7 +1,7 @@
-"""Checksums of the files of a folder, in a file among them: `checksums.json`.
+"""Checksums of the files of a folder, kept in a file among them: `checksums.json`.
 
-They find what a disk, a copy or a hand has changed; they are no protection against who means to
-change it, for who can write the files can write the sums.
+They find what a disk, a copy or a person has changed by mistake. They do not protect against
+intent: who can write the files can write the sums.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ import google_crc32c
 from vadjax.formats import json_files, names
 
 FILE = "checksums.json"
-CRC, SHA = "CRC-32C", "SHA-256"  # at gigabytes a second; and where a chance of 2^-32 is too high
-_TAIL = 8  # bytes
+CRC, SHA = "CRC-32C", "SHA-256"  # the first is fast; it misses a change with a chance of 2^-32
+_TAIL = 8  # bytes that are kept as they are (`_crc`)
 _CHUNK = 1 << 18  # bytes; fits a core's cache
 
 
@@ -29,7 +29,7 @@ def write(folder: pathlib.Path, kind: str, left_out: tuple[str, ...] = ()) -> No
     """Writes the sums of all files below a folder.
 
     Args:
-      folder: which.
+      folder: the folder.
       kind: `CRC` or `SHA`.
       left_out: names of files that may change later.
     """
@@ -45,8 +45,8 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
     """Compares the files below a folder with their sums.
 
     Args:
-      folder: which.
-      below: only files whose path in the folder begins so.
+      folder: the folder.
+      below: how the paths of the files in the folder begin that are compared; "" for all.
 
     Returns:
       Whether there are sums: a folder of an older vadjax has none.
@@ -55,11 +55,13 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
       Damaged: a file is missing or differs, one is no regular file, or the sums cannot be read.
       OSError: a file may not be read.
     """
-    for path in folder.rglob("*"):  # with sums or without: who opens a FIFO waits for ever
+    # With sums or without: opening a FIFO would wait for ever.
+    for path in folder.rglob("*"):
         if not path.is_dir() and not path.is_file():
             raise Damaged(f"{path.relative_to(folder)} is no regular file")
     if not (folder / FILE).is_file():
         return False
+    # The size of each file first, which costs nothing, then its sum.
     kind, sums = _read(folder / FILE)
     for name, (size, expected) in sums.items():
         if not name.startswith(below):
@@ -67,27 +69,27 @@ def check(folder: pathlib.Path, below: str = "") -> bool:
         path = folder / name
         if not path.is_file():
             raise Damaged(f"{name} is missing, which {FILE} has")
-        if (there := path.stat().st_size) != size:
-            raise Damaged(f"{name} has {there:,} bytes, {FILE} says {size:,}")
-        if (found := _sum(path, kind)) != expected:
-            same = len(os.path.commonprefix([found, expected]))
-            shown = slice(max(same - 4, 0), max(same - 4, 0) + 24)  # where they differ
-            raise Damaged(f"{name} has {kind} …{found[shown]}…, {FILE} says …{expected[shown]}…")
+        if (actual_size := path.stat().st_size) != size:
+            raise Damaged(f"{name} has {actual_size:,} bytes, {FILE} says {size:,}")
+        if (actual := _sum(path, kind)) != expected:
+            same = len(os.path.commonprefix([actual, expected]))
+            shown = slice(max(same - 4, 0), max(same - 4, 0) + 24)  # around the first difference
+            raise Damaged(f"{name} has {kind} …{actual[shown]}…, {FILE} says …{expected[shown]}…")
     return True
 
 
 def _read(path: pathlib.Path) -> tuple[str, dict[str, list]]:
     """Kind and sums of the file of sums; names that lead out of its folder are refused."""
     try:
-        found = json_files.read(path, {"kind": str, "files": {...: [(int, str)]}})
-        kind, sums = found["kind"], found["files"]
+        content = json_files.read(path, {"kind": str, "files": {...: [(int, str)]}})
+        kind, sums = content["kind"], content["files"]
         if kind not in _SUMS:
             raise ValueError(f"{path}: kind {kind[:40]!r}, expected {' or '.join(_SUMS)}")
         for name, sums_of_file in sums.items():
             parts = pathlib.PurePosixPath(name).parts
             if not parts or parts[0] == "/" or ".." in parts:
                 raise ValueError(f"{path}: {names.shorten(name)} is no file in its folder")
-            if [type(own) for own in sums_of_file] != [int, str]:
+            if [type(part) for part in sums_of_file] != [int, str]:
                 raise ValueError(f"{path}: {name}: {sums_of_file!r:.80}, expected size and sum")
     except (OSError, ValueError) as error:
         raise Damaged(f"{FILE} cannot be read: {error}") from error
@@ -105,10 +107,10 @@ def _sum(path: pathlib.Path, kind: str) -> str:
 
 
 def _crc(file: io.FileIO) -> str:
-    """CRC-32C of all but the last bytes, and these.
+    """CRC-32C of all but the last bytes, and these bytes themselves.
 
-    Files of orbax end with their own CRC-32C, by which that of each whole file is the same number:
-    one in the place of another would not be noticed.
+    Files of orbax end with their own CRC-32C. The CRC-32C of such a whole file is the same number
+    for every file, so that a file in the place of another would not be noticed.
     """
     total, left = 0, max(os.fstat(file.fileno()).st_size - _TAIL, 0)
     while left and (chunk := file.read(min(left, _CHUNK))):

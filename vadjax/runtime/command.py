@@ -21,13 +21,13 @@ READER_GONE = 141  # exit code: 128 + SIGPIPE, what a shell reports of `yes | he
 def run(main: Callable[[], Any]) -> None:
     """Runs the main function of a program: the last line of every `__main__`.
 
-    What it prints has no control characters, and any letters on any terminal
-    (`vadjax.runtime.terminal`).
+    Control characters in what it prints are shown, not obeyed, and letters that the terminal lacks
+    are replaced (`vadjax.runtime.terminal`).
 
-    Where the reader of its output has gone (`… | head -1`), the program ends at once with exit
-    code 141 and without a word, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130
-    and one line. A thread whose `abandoned` is true hangs in a call that nothing can interrupt:
-    then the interpreter is not wound up, which would abort it, but left at once.
+    If the reader of its output has gone (`… | head -1`), the program ends at once and silently with
+    exit code 141, as programs do that do not handle SIGPIPE. Ctrl-C ends it with 130 and one line.
+    A thread whose `abandoned` is true hangs in a call that nothing can interrupt. Then the program
+    is left at once (`os._exit`), because winding up the interpreter would abort it.
 
     Args:
       main: reads `sys.argv`, and raises SystemExit where something is wrong.
@@ -45,7 +45,11 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def _run(main: Callable[[], Any]) -> None:
-    """Runs it and writes out all that was printed; SystemExit has a number."""
+    """Runs the function and writes out all that it printed.
+
+    Raises:
+      SystemExit: always with a number, where the function does not return.
+    """
     try:
         main()
     except SystemExit as end:
@@ -54,9 +58,9 @@ def _run(main: Callable[[], Any]) -> None:
             raise SystemExit(1) from None
         raise
     except Exception as error:  # a full disk or memory ends every program in one line
-        if (said := space.told(error) or memory_told(error)) is None:
+        if (message := space.told(error) or memory_told(error)) is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
@@ -71,16 +75,16 @@ def _run(main: Callable[[], Any]) -> None:
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """Says why a thread ended, unless the disk is full: then the program says so in its line."""
+    """Prints why a thread ended, except for a full disk: the program's last line says that."""
     if space.told(failed.exc_value) is None:
         threading.__excepthook__(failed)
 
 
 def _given_up(failed: Any) -> None:
-    """Says what failed where nobody can be told; not that a save has ended that was given up.
+    """Prints an error that no code can catch, except those of a save that was given up.
 
-    Orbax gives it up at the first write that fails (a full disk), of which the program tells. The
-    other writes end later, and for each a thread of TensorStore would print a traceback.
+    Orbax gives up a save at the first write that fails (a full disk), which the program's last line
+    says. The other writes end later, and for each a thread of TensorStore would print a traceback.
     """
     error = failed.exc_value
     if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
@@ -109,10 +113,10 @@ def terminable() -> Iterator[None]:
 
 
 class _Output(io.FileIO):
-    """A stream whose closed reader ends the program.
+    """A stream that ends the program when its reader has gone.
 
-    SystemExit and not BrokenPipeError, which is an OSError: programs handle those as errors of
-    their input, or note them and go on with the next video.
+    It raises SystemExit and not BrokenPipeError, which is an OSError: programs take those for
+    errors of their input, or note them and go on with the next video.
     """
 
     def write(self, data) -> int:
@@ -131,7 +135,7 @@ class _Output(io.FileIO):
             ) from None
 
     def _give_up(self) -> None:
-        """What is still in the buffer goes nowhere."""
+        """Sends what is still in the buffer nowhere, so that flushing it cannot fail again."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
@@ -162,6 +166,7 @@ def memory_told(error: BaseException) -> str | None:
 
     It says how much was asked for and what part of the program did, where either is known.
     """
+    # The error of the memory may have been wrapped.
     cause: BaseException | None = error
     while cause is not None and not _is_of_memory(cause):
         cause = cause.__cause__ or cause.__context__
@@ -169,13 +174,14 @@ def memory_told(error: BaseException) -> str | None:
         return None
     asked = ASKED.search(str(cause))
     amount = f": {space.size(int(asked[1])) if asked[1] else asked[2]} more" if asked else ""
-    own = [
+    # The innermost function of vadjax or data_prep that the error came through.
+    ours = [
         frame
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_globals.get("__name__", "").startswith(("vadjax.", "data_prep."))
         and frame.f_globals["__name__"] != __name__
     ]
-    place = f", in {own[-1].f_globals['__name__']}" if own else ""
+    place = f", in {ours[-1].f_globals['__name__']}" if ours else ""
     return (
         f"there is not enough memory{amount}{place}. Are the sizes in the config or in the input "
         "as they should be? If they are, take smaller batches, or a machine with more memory"

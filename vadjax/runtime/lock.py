@@ -70,6 +70,8 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
       BlockingIOError: it is locked, and not to be waited for.
       OSError: it cannot be opened, or is a link or a device, which a stranger may have put there.
     """
+    # The file may be removed by its holder between opening and locking it: then what is locked is
+    # not what has the name, and another one is made.
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
@@ -82,7 +84,7 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
         except FileNotFoundError:
-            pass  # its holder has just removed it: make another
+            pass  # its holder has just removed it
         except BaseException:
             os.close(handle)
             raise
@@ -93,8 +95,8 @@ def holder(path: pathlib.Path) -> str:
     """Who holds a lock, in words."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(1000))
-        who = f"process {found['pid']} on {found['host']} since {found['since']}"
+            entry = json.loads(file.read(1000))
+        who = f"process {entry['pid']} on {entry['host']} since {entry['since']}"
         who = "".join(filter(str.isprintable, who))
     except (OSError, ValueError, KeyError, TypeError):
         who = "another program"
@@ -115,5 +117,6 @@ def _lock(handle: int, wait: bool) -> bool:
 
 
 def _self() -> dict[str, str | int]:
+    """What a lock file says of this program."""
     since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
     return {"host": socket.gethostname(), "pid": os.getpid(), "since": since}

@@ -1,4 +1,4 @@
-"""The mesh and its shardings; nothing else makes any."""
+"""The mesh of devices and where arrays lie on it. No other module makes a mesh or a sharding."""
 
 import operator
 from collections.abc import Callable
@@ -28,6 +28,7 @@ def make(batch: int, devices: int = 0, here: bool = False) -> Mesh:
       ValueError: more devices are asked for than there are, or several processes do not divide
         the batch evenly.
     """
+    # One process takes as many devices as divide the batch.
     alone = here or jax.process_count() == 1
     have = jax.local_devices() if here else jax.devices()
     if devices > len(have):
@@ -36,6 +37,7 @@ def make(batch: int, devices: int = 0, here: bool = False) -> Mesh:
         most = devices or len(have)
         count = max(n for n in range(1, most + 1) if batch % n == 0)
         return Mesh(np.array(have[:count]), (AXIS,))
+    # Several processes must use all their devices, and the batch must fit them.
     if devices:
         raise ValueError(
             f"train.devices is {devices}; {jax.process_count()} processes use all they have (0)"
@@ -121,11 +123,11 @@ def local(state: Any) -> Any:
 
 
 def over_rows(function: Callable, mesh: Mesh) -> Callable:
-    """`function(state, rows) → rows` whose rows the devices share out, each by itself.
+    """Shards a row-wise function `(state, rows) → rows` over the devices.
 
     Args:
       function: of trees of arrays, whose rows [n, …] do not depend on each other.
-      mesh: its devices share n evenly, and hold the state.
+      mesh: the devices, which must divide n evenly. Each holds the whole state.
     """
     if mesh.size == 1:
         return function
@@ -136,9 +138,10 @@ def over_rows(function: Callable, mesh: Mesh) -> Callable:
 
 
 class Spread:
-    """A function of rows, compiled for all devices of this process, for any number of rows.
+    """A row-wise function, compiled for all devices of this process, for any number of rows.
 
-    Rows are repeated until the devices share them evenly; what comes of these is left out.
+    Rows are repeated until their number is a multiple of the devices; the results of the repeated
+    rows are dropped.
 
     Args:
       function: as for `over_rows`.
@@ -148,17 +151,19 @@ class Spread:
     def __init__(self, function: Callable, devices: int = 0):
         self._grid = make(devices or len(jax.local_devices()), devices, here=True)
         self._apply = jax.jit(over_rows(function, self._grid))
-        self._given: list = []  # leaves of the state that is on the devices
+        self._leaves: list = []  # of the state that is on the devices
         self._placed: Any = None
 
     def __call__(self, state: Any, rows: Any) -> Any:
         """What the function gives for the rows, as NumPy arrays."""
-        given = jax.tree.leaves(state)
-        if len(given) != len(self._given) or not all(map(operator.is_, given, self._given)):
-            self._given, self._placed = given, jax.device_put(state, replicated(self._grid))
+        # The state stays on the devices as long as the same arrays are given.
+        leaves = jax.tree.leaves(state)
+        if len(leaves) != len(self._leaves) or not all(map(operator.is_, leaves, self._leaves)):
+            self._leaves, self._placed = leaves, jax.device_put(state, replicated(self._grid))
+        # The rows, repeated to a multiple of the devices.
         count = len(jax.tree.leaves(rows)[0])
         size = -(-count // self._grid.size) * self._grid.size
         if size != count:
             rows = jax.tree.map(lambda a: a[np.resize(np.arange(count), size)], rows)
-        found = self._apply(self._placed, jax.device_put(rows, by_row(self._grid)))
-        return jax.tree.map(lambda a: np.asarray(a)[:count], found)
+        results = self._apply(self._placed, jax.device_put(rows, by_row(self._grid)))
+        return jax.tree.map(lambda a: np.asarray(a)[:count], results)

@@ -1,4 +1,4 @@
-"""Where scalars go: `metrics.jsonl` always, TensorBoard where it is installed. The only writer."""
+"""Writes scalars to `metrics.jsonl`, and to TensorBoard if it is installed."""
 
 import json
 import math
@@ -24,6 +24,7 @@ class Writer:
 
     def __init__(self, workdir: pathlib.Path, step: int = 0):
         self._path = workdir / FILE
+        # A resumed run takes the steps after its checkpoint again, so their lines go.
         rows = [row for row in read(workdir) if row["step"] <= step] if step else []
         replacing.write(self._path, "".join(_line(row) for row in rows))
         self._file = self._path.open("ab", buffering=0)  # nothing waits to be written at the end
@@ -56,7 +57,7 @@ class Writer:
 
 
 class Silent:
-    """Writes nothing: in all processes but the first."""
+    """A writer that writes nothing: for all processes but the first."""
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Nothing."""
@@ -76,7 +77,7 @@ def read(workdir: str | pathlib.Path) -> list[dict]:
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
-    """Writes a JSON file beside and renames it; NaN becomes null.
+    """Writes a JSON file in one move (`replacing.write`); NaN becomes null.
 
     Raises:
       vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
@@ -89,6 +90,7 @@ def _line(row: Mapping) -> str:
 
 
 def _finite(value):
+    """The same value with None for every number that JSON cannot hold."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -97,6 +99,7 @@ def _finite(value):
 
 
 def _tensorboard(folder: pathlib.Path):
+    """TensorBoard's writer for a folder; None if it is not installed."""
     try:
         from tensorboard.summary import Writer as Board
     except ImportError:

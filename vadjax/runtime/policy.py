@@ -23,11 +23,11 @@ class Rule(NamedTuple):
     predict: bool
 
 
-FREE = Rule(True, True, True)
+FREE = Rule(True, True, True)  # changes no number
 MEASURING = Rule(False, True, True)  # how scores are made and shown
 NEW_VIDEO = Rule(False, False, True)  # how what a network takes is made from new video
-DATASET = Rule(False, True, False)
-FIXED = Rule(False, False, False)
+DATASET = Rule(False, True, False)  # a checkpoint may be scored on other data
+FIXED = Rule(False, False, False)  # what is learned depends on it
 
 RULES: dict[str, Rule] = {
     "system": FIXED,
@@ -59,7 +59,7 @@ HARMLESS = tuple(name for name, rule in RULES.items() if rule.resume)
 
 
 def rows_of(name: str) -> list[str]:
-    """The rows that speak for a field: one; none for a field of a section that is not listed.
+    """The row that decides on a field, as a list; empty if neither it nor its section is listed.
 
     Args:
       name: of the field, dotted, such as `train.steps`.
@@ -71,6 +71,6 @@ def rows_of(name: str) -> list[str]:
 
 
 def may_differ(name: str, use: Use) -> bool:
-    """Whether a field may differ; those without a row, of other people's systems, may not."""
+    """Whether a field may differ. Fields without a row, of users' own systems, may not."""
     rule = RULES[rows_of(name)[0]] if rows_of(name) else FIXED
     return getattr(rule, use)

@@ -26,9 +26,9 @@ FORM = "expected 'auto' or HOST:PORT,COUNT,ID, for example 10.0.0.1:8476,2,0"
 
 
 def start(spec: str) -> None:
-    """Joins the other processes; must come before anything else asks JAX for devices.
+    """Joins the other processes. Call it before anything else asks JAX for devices.
 
-    All but the first print nothing but errors from here on.
+    From here on all but the first process print nothing but errors.
 
     Args:
       spec: `"auto"` where JAX finds out by itself (TPU pods, Slurm, Open MPI, Kubernetes), or
@@ -36,12 +36,12 @@ def start(spec: str) -> None:
         and which this one is, from 0.
 
     Raises:
-      ValueError: neither, or `"auto"` where nothing is found.
+      ValueError: another form, or `"auto"` where JAX finds nothing.
     """
-    known = {} if spec == AUTO else _parse(spec)
+    settings = {} if spec == AUTO else _parse(spec)
     limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": SHUTDOWN}
     try:
-        jax.distributed.initialize(**known, **limits)
+        jax.distributed.initialize(**settings, **limits)
     except ValueError as error:
         raise ValueError(f"--distributed={spec}: {str(error).splitlines()[0]} ({FORM})") from error
     if not is_first():
@@ -49,6 +49,11 @@ def start(spec: str) -> None:
 
 
 def _parse(spec: str) -> dict[str, Any]:
+    """Arguments of `jax.distributed.initialize` from `"HOST:PORT,COUNT,ID"`.
+
+    Raises:
+      ValueError: another form.
+    """
     try:
         address, count, number = spec.split(",")
         host, port = address.rsplit(":", 1)
@@ -82,29 +87,31 @@ def wait(name: str) -> None:
 
 
 def once(work: Callable[[], int | None], *kinds: type[Exception]) -> int:
-    """What `work` returns in the first process, which alone does it; given to all.
+    """Does some work in the first process alone, and gives its result to all.
 
     Args:
       work: what is done once, such as reading a large file; returns a number from 0, or None for 0.
-      *kinds: of errors that end it in all processes; the others' messages are short.
+      *kinds: of errors of `work` that are raised in all processes. The first process has the whole
+        message, the others a short one.
 
     Raises:
       kinds[i]: `work` raised it.
     """
     if count() == 1:
         return int(work() or 0)
-    found, error = 0, None
+    # One number tells the others everything: the result from 0 on, or -1 - i for kinds[i].
+    number, error = 0, None
     if is_first():
         try:
-            found = int(work() or 0)
+            number = int(work() or 0)
         except kinds as raised:
-            found, error = -1 - [isinstance(raised, kind) for kind in kinds].index(True), raised
-    found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
+            number, error = -1 - [isinstance(raised, kind) for kind in kinds].index(True), raised
+    number = int(multihost_utils.broadcast_one_to_all(np.int32(number)))
     if error is not None:
         raise error
-    if found < 0:
-        raise kinds[-1 - found]("the first process says why")
-    return found
+    if number < 0:
+        raise kinds[-1 - number]("the first process says why")
+    return number
 
 
 @contextlib.contextmanager
@@ -118,16 +125,16 @@ def first_then_others(name: str) -> Iterator[None]:
 
 
 def asked_to_stop(step: int) -> bool:
-    """Whether a process got SIGTERM: True in all of them after the same step.
+    """Whether a process got SIGTERM: True in all processes after the same step.
 
-    Must be called by all after every step. With one process always False.
+    All must call it after every step. With one process it is always False.
     """
     return count() > 1 and multihost_utils.reached_preemption_sync_point(step)
 
 
 @contextlib.contextmanager
 def interrupt_as_termination() -> Iterator[None]:
-    """SIGINT counts as SIGTERM, which JAX tells all the processes of."""
+    """Turns SIGINT into SIGTERM, of which JAX informs all processes."""
 
     def pass_on(number, frame):
         del number, frame
@@ -143,8 +150,8 @@ def interrupt_as_termination() -> Iterator[None]:
 def end(message: str) -> NoReturn:
     """Ends the program with a line on the standard error.
 
-    With several processes without waiting for the others, which would wait for this one: they
-    notice at their next common step, or by the missing heartbeat.
+    One of several processes ends at once, without the usual wait for the others, which would wait
+    for it in turn. They notice at their next common step, or by the missing heartbeat.
     """
     if count() == 1:
         sys.exit(message)
@@ -154,12 +161,16 @@ def end(message: str) -> NoReturn:
 
 
 def told(error: Exception) -> str:
-    """The line for an error; a broken connection of the CPU collectives may be a ValueError."""
+    """The line for an error of the input.
+
+    With several processes it may also be a broken connection, which the collectives of CPUs (Gloo)
+    raise as a ValueError.
+    """
     return lost(error) if count() > 1 and "Gloo" in str(error) else command.line(error)
 
 
 def lost(error: Exception) -> str:
-    """What to say of a common step that failed."""
+    """The line for a step that several processes take together and that failed."""
     reason = str(error).strip().splitlines()[0][:200]
     return (
         f"error: a step that {count()} processes take together failed, most likely because one of "

@@ -13,7 +13,15 @@ QUIET_SECONDS = 30  # between two lines where there is no terminal
 
 
 class Bar:
-    """Shows how far a loop of `total` steps is, with figures and the rate."""
+    """Shows how far a loop is, with figures and the rate.
+
+    Args:
+      title: what the loop does.
+      total: number of its last step.
+      first: steps that were done before it began.
+      live: bar on a terminal; None prints lines instead.
+      file: where lines go; None is the standard output.
+    """
 
     def __init__(
         self,
@@ -29,12 +37,14 @@ class Bar:
 
     def update(self, step: int, figures: Mapping[str, float]) -> None:
         """Says that `step` steps are done."""
+        # Figures, and the rate since the loop began.
         now = time.monotonic()
         rate = (step - self._first) / max(now - self._start, 1e-9)
         parts = [f"{name} {value:.4f}" for name, value in figures.items()]
         note = " · ".join([*parts, f"{rate:.1f} steps/s"])
         if self._live:
             self._live.update(step, note)
+        # Without a terminal a line now and then. The total may be too small (`VideoFile.listed`).
         elif step == self._total or now - self._spoke > QUIET_SECONDS:
             of, left = (f"/{self._total:,}" if self._total >= step else ""), ""
             if of and step > self._first:
@@ -52,7 +62,7 @@ def bar(title: str, total: int, first: int = 0, file: IO | None = None) -> Itera
 
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Warnings to the user become lines on the standard error, every one of them."""
+    """Every warning to the user becomes a line on the standard error."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *rest: print(f"warning: {message}", file=sys.stderr)

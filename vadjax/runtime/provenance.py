@@ -1,4 +1,4 @@
-"""With what a figure was made, so that it can be made again.
+"""What a figure was made with, so that it can be made again.
 
 `made_with` describes the program that runs: version and commit of vadjax, versions of the packages
 that matter, devices, command line, dataset, config. A run folder has one such entry for every time
@@ -45,10 +45,10 @@ GIT_SECONDS = 10
 def made_with(
     devices: Sequence = (), data: object | None = None, config: Mapping | None = None
 ) -> dict:
-    """What JSON can hold of the program that runs.
+    """Describes the program that runs, as JSON can hold it.
 
     Args:
-      devices: of JAX, that are used; none if JAX is not.
+      devices: JAX devices that are used; none for a program without JAX.
       data: the dataset, with `name`, `folder` and `digest` (`records.Description`).
       config: of the run.
 
@@ -79,12 +79,13 @@ def made_with(
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the checkout that vadjax runs from, `+changes` behind it if files differ.
+    """The commit of the checkout that vadjax runs from, with `+changes` if files differ from it.
 
-    None for an installed package, and where git is missing.
+    None for an installed package, and if git is missing.
     """
+    # Only vadjax's own folder counts: an installed package may lie below another project's.
     root = pathlib.Path(vadjax.__file__).resolve().parents[1]
-    if not (root / ".git").exists():  # of another project that vadjax is installed below
+    if not (root / ".git").exists():
         return None
     options = ["describe", "--always", "--tags", "--abbrev=12", "--dirty=+changes"]
     try:
@@ -102,14 +103,14 @@ def commit() -> str | None:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of the packages that matter, of those that are installed."""
-    found = {}
+    """Name → version of the packages that matter and are installed."""
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def flatten(tree: Mapping, prefix: str = "") -> dict[str, object]:
@@ -129,6 +130,7 @@ def command_line() -> str:
 
 
 def _describe(devices: Sequence) -> dict | None:
+    """Platform, kinds and number of devices, and of the processes they belong to."""
     if not devices:
         return None
     kinds = sorted({device.device_kind for device in devices})

@@ -38,6 +38,7 @@ def file(
     Raises:
       vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
     """
+    # Room and the lock first, then the block, then the move.
     path = pathlib.Path(path)
     with space.naming(path, needed=size):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def file(
             space.check(path, size, "the file")
         temporary = path.with_name(f".{path.name}{ending}")
         handle = lock.take(temporary, wait=True)
-        if handle is None:  # without locks, a name of one's own
+        if handle is None:  # without locks, a name that no other program uses
             temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{ending}")
         try:
             yield temporary
@@ -72,7 +73,7 @@ def write(path: str | pathlib.Path, content: str | bytes, sync: bool = False) ->
 
 
 def append(file: io.FileIO, data: bytes) -> None:
-    """Adds all of the data to a file that was opened unbuffered, or none where all has no room."""
+    """Adds data to a file that was opened unbuffered: all of it, or none if there is no room."""
     before = file.seek(0, os.SEEK_END)
     try:
         while data:
@@ -114,16 +115,16 @@ def beside(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
             work.mkdir()
             try:
                 yield work
-            except space.NotWritten as error:  # a file in it: say the name that it would have had
+            except space.NotWritten as error:  # a file in it: name it as in its final place
                 raise space.NotWritten(str(error).replace(str(work), str(path))) from error
             finally:
                 shutil.rmtree(work, ignore_errors=True)
 
 
 def put(made: pathlib.Path, path: str | pathlib.Path) -> None:
-    """Moves a folder, of the same disk, into its place; what is there goes.
+    """Moves a folder of the same disk into its place, and removes the folder that is there.
 
-    At no moment is the old one half removed in its place.
+    The old folder is moved away before it is removed: at no moment is half of it in its place.
     """
     place, old, gone = _place(path), hidden(path, "old"), hidden(path, "gone")
     if place.is_dir():

@@ -1,7 +1,7 @@
 """Room on a disk: what is free, and the one line for a disk that is full or cannot be written.
 
-Libraries tell of such a disk by a dozen kinds of errors, some from threads of their own, with the
-system's words in their text; `cause` finds them all. Nothing here needs NumPy.
+Libraries report such a disk by a dozen kinds of errors, some from threads of their own, which have
+the system's words in their text; `cause` finds them all. Nothing here needs NumPy.
 """
 
 import contextlib
@@ -30,22 +30,22 @@ class NotWritten(OSError):
 
 
 def free(place: str | pathlib.Path) -> int | None:
-    """Bytes that this user may still write at a place, which need not exist yet; None if unknown.
+    """Bytes that this user may still write at a place, which need not exist yet.
 
-    Some network file systems do not say.
+    None if unknown: some network file systems do not report it.
     """
     place = pathlib.Path(place).absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
     try:
-        found = shutil.disk_usage(place)
+        usage = shutil.disk_usage(place)
     except OSError:
         return None
-    return found.free if found.total else None
+    return usage.free if usage.total else None
 
 
 def check(place: str | pathlib.Path, needed: int, what: str) -> None:
-    """Finds before long work that there is too little room for it.
+    """Finds out before long work whether there is room for it.
 
     Args:
       place: where it will be written.
@@ -55,8 +55,8 @@ def check(place: str | pathlib.Path, needed: int, what: str) -> None:
     Raises:
       NotWritten: there is less; says what is needed, what is free and what is missing.
     """
-    there = free(place)
-    if there is not None and there < needed:
+    available = free(place)
+    if available is not None and available < needed:
         raise NotWritten(_full(f"{place}: {what}", REASONS[errno.ENOSPC], place, needed))
 
 
@@ -64,9 +64,9 @@ def check(place: str | pathlib.Path, needed: int, what: str) -> None:
 def naming(
     place: str | pathlib.Path, what: str | None = None, needed: int | None = None
 ) -> Iterator[None]:
-    """Turns what a full or closed disk does to the block, which writes to `place`, into one line.
+    """Turns what a full or closed disk raises in the block, which writes to `place`, into one line.
 
-    Other errors pass, and so does one of a file elsewhere that may not be read.
+    Other errors pass, and so does that of a file elsewhere that may not be read.
 
     Args:
       place: the file or folder that is written, by its final name.
@@ -88,9 +88,9 @@ def naming(
 
 
 def told(error: BaseException) -> str | None:
-    """The line for an error whose place nobody has named; None for any other error.
+    """The line for an error of a full or closed disk, wherever it was raised; else None.
 
-    None too where something may not be opened: that may be for reading.
+    None also for a missing permission, which may be one to read.
     """
     if isinstance(error, NotWritten):
         return str(error)
@@ -102,6 +102,7 @@ def told(error: BaseException) -> str | None:
 
 def cause(error: BaseException | None) -> int | None:
     """Number of the system's error behind an error: one of `REASONS`, or None."""
+    # An error, what it was raised from, and so on; a library may have wrapped it.
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.append(error)
@@ -111,7 +112,7 @@ def cause(error: BaseException | None) -> int | None:
         for number in REASONS:
             if os.strerror(number) in words:
                 return number
-        if re.fullmatch(r"\d+ requested and \d+ written", words):  # NumPy does not say why
+        if re.fullmatch(r"\d+ requested and \d+ written", words):  # NumPy gives no reason
             return errno.EFBIG if _files_are_limited() else errno.ENOSPC
         error = error.__cause__ or error.__context__
     return None
@@ -136,6 +137,7 @@ def size(count: float) -> str:
 
 
 def _line(number: int, place: str | pathlib.Path, what: str | None, needed: int | None) -> str:
+    """What was not written, why, and what to do; `number` is one of `REASONS`."""
     subject = f"{place}: {what}" if what else f"{place}"
     if number in FULL:
         return _full(subject, REASONS[number], place, needed)
@@ -144,32 +146,34 @@ def _line(number: int, place: str | pathlib.Path, what: str | None, needed: int 
 
 
 def _full(subject: str, reason: str, place: str | pathlib.Path, needed: int | None) -> str:
-    there = free(place)
-    room = "" if there is None else f" ({size(there)} are free"
+    """The line for a disk without room, with what is free, needed and missing, where known."""
+    available = free(place)
+    room = "" if available is None else f" ({size(available)} are free"
     if room and needed is not None:
-        missing = f", {size(needed - there)} are missing" if needed > there else ""
+        missing = f", {size(needed - available)} are missing" if needed > available else ""
         room += f", {size(needed)} or more are needed{missing}"
     room += ")" if room else ""
     return f"{subject}: not written: {reason}{room}. Make room there; the same command goes on"
 
 
 def _is_of(error: BaseException | None, place: str | pathlib.Path) -> bool:
-    """Whether an error is of `place`, of what is in it or above it, or of its hidden neighbours."""
-    there = pathlib.Path(os.path.realpath(place))
-    own = (f"{there}/", f"{there.parent}/.{there.name}.")
+    """Whether an error is about `place`, what is in it or above it, or its hidden neighbours."""
+    target = pathlib.Path(os.path.realpath(place))
+    prefixes = (f"{target}/", f"{target.parent}/.{target.name}.")
+    # By the file that the error names, else by a path in its text.
     while error is not None:
         if named := getattr(error, "filename", None):
             named = pathlib.Path(os.path.realpath(os.fsdecode(named)))
-            if f"{named}/".startswith(own) or named in there.parents:
+            if f"{named}/".startswith(prefixes) or named in target.parents:
                 return True
-        elif any(name in str(error) for name in own):
+        elif any(prefix in str(error) for prefix in prefixes):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def _place(error: BaseException) -> str:
-    """What an error says of the place: a file's name, or the first path in the text."""
+    """The place that an error names: a file, the first path in its text, or the current folder."""
     current: BaseException | None = error
     while current is not None:
         if named := getattr(current, "filename", None):

@@ -1,8 +1,8 @@
-"""The one door to the terminal: what names from outside may do there, which is nothing.
+"""The only way to the terminal, on which text from outside is shown and never obeyed.
 
-Names of videos, arrays, figures and files come from strangers. Here they are shown as they are:
-control characters are not obeyed, brackets are no markup for rich, and a terminal that cannot show
-a letter gets another for it instead of an error.
+Names of videos, arrays, figures and files come from strangers. Control characters in them are made
+visible, brackets are no markup for rich, and a letter that the terminal cannot show is replaced by
+another one instead of raising an error.
 """
 
 import codecs
@@ -33,15 +33,15 @@ PLAIN = {
     "§": "section ",
     "σ": "sigma",
 }
-# C0 and C1 characters (a tab and a line's end stay), those that turn the direction of writing, and
-# half characters, which cannot be encoded: what a name has that is not UTF-8, or a JSON file's own
+# Control characters C0 and C1 (tab and line feed stay), those that turn the direction of writing,
+# and surrogates, which cannot be encoded; names that are not UTF-8 and JSON files may have these.
 CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x061C, 0x200E, 0x200F]
 CONTROLS += [*range(0x2028, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)]
 _VISIBLE = {code: ascii(chr(code))[1:-1] for code in CONTROLS}
 
 
 def visible(text: str) -> str:
-    r"""The text with control characters as `\x1b`, but for tabs and ends of lines."""
+    r"""The text with control characters as `\x1b`; tabs and ends of lines stay."""
     return text.translate(_VISIBLE)
 
 
@@ -49,8 +49,8 @@ def replace(error: UnicodeError) -> tuple[str, int]:
     """Handler for `errors=`: a plain form of a letter that an encoding lacks, or its number."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    plain = [PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking]
+    letters = error.object[error.start : error.end]
+    plain = [PLAIN.get(x) or x.encode("ascii", "backslashreplace").decode() for x in letters]
     return "".join(plain), error.end
 
 
@@ -58,7 +58,7 @@ codecs.register_error(ERRORS, replace)
 
 
 class SafeStream(io.TextIOWrapper):
-    """A standard stream that shows control characters, and fails at no letter."""
+    """A standard stream that makes control characters visible and can write any letter."""
 
     def write(self, text: str) -> int:
         """As `TextIOWrapper.write`."""
@@ -71,6 +71,8 @@ class SafeStream(io.TextIOWrapper):
 
 
 class _Direct:
+    """A `SafeStream` to which rich may write control characters."""
+
     def __init__(self, stream: SafeStream):
         self._stream = stream
 
@@ -82,7 +84,7 @@ class _Direct:
 
 
 class Shown:
-    """A stream before which control characters are made visible; for rich's, which obeys some."""
+    """A stream that gets text with visible control characters; for rich's, which obeys some."""
 
     def __init__(self, stream: IO):
         self._stream = stream
@@ -96,7 +98,7 @@ class Shown:
 
 
 def stream(raw: io.RawIOBase, like: io.TextIOWrapper) -> SafeStream:
-    """A standard stream that writes to `raw`, with encoding and buffers as another has them."""
+    """A standard stream that writes to `raw`, with the encoding and buffering of `like`."""
     return SafeStream(
         io.BufferedWriter(raw),
         encoding=like.encoding,
@@ -112,7 +114,7 @@ def nowhere() -> SafeStream:
 
 
 class _Console(Console):
-    """A console whose texts are shown as they are."""
+    """A console that shows texts as they are, without markup."""
 
     def render_str(self, text: str, **options) -> Text:
         """As `Console.render_str`, without any markup."""
@@ -120,13 +122,11 @@ class _Console(Console):
 
 
 def console(file: IO | None = None, width: int | None = None) -> Console:
-    """A console of rich on a file (default: the standard output).
-
-    Strings that are given to it, alone or in a table, have no markup and no control characters.
+    """A console of rich. It shows strings, alone or in a table, without markup.
 
     Args:
-      file: where it writes.
-      width: letters in a line where that is no terminal.
+      file: where it writes; None is the standard output.
+      width: letters in a line if that is no terminal.
     """
     import sys
 
@@ -154,7 +154,7 @@ class LiveBar:
 def live(
     title: str, total: int, first: int = 0, file: IO | None = None
 ) -> Iterator[LiveBar | None]:
-    """A bar on a terminal, above which other lines can be printed; None where there is none.
+    """A bar on a terminal, above which other lines can be printed; None if there is no terminal.
 
     Args:
       title: before the bar.
@@ -166,10 +166,10 @@ def live(
     if not on.is_terminal:
         yield None
         return
-    said, note = (TextColumn(text, markup=False) for text in (DESCRIPTION, NOTE))
-    columns = said, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note
+    described, note = (TextColumn(text, markup=False) for text in (DESCRIPTION, NOTE))
+    columns = described, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note
     with Progress(*columns, console=on) as shown:
-        # It catches what is printed, and would obey colours in it
+        # rich catches what is printed meanwhile, and would obey control characters in it.
         out, errors = Shown(sys.stdout), Shown(sys.stderr)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             yield LiveBar(shown, title, total, first)

@@ -1,4 +1,4 @@
-"""The folder of a run: it belongs to one config."""
+"""The folder of a run (workdir). It belongs to one config and one dataset."""
 
 import contextlib
 import json
@@ -16,20 +16,20 @@ from vadjax.runtime import lock, policy, processes, provenance, space
 from vadjax.runtime.metric_writers import write_json
 
 FILE = "config.json"
-DESCRIPTION = "dataset.json"  # what is known of the dataset, for use without it
+DESCRIPTION = "dataset.json"  # describes the dataset, for use of the run without it
 CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
 LOCK = "lock"  # who is writing here; the file goes with the program
-OWN_FILES = (FILE, DESCRIPTION, provenance.FILE, "metrics.json")  # no fact has these names
-PASSING = "evaluating"  # folder of scores that several processes tell each other
-DATASET = "dataset_digest"  # name in the file of the digest of the dataset's manifest
-COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers count, and say no size
-LARGEST = 1 << 20  # size in a config of a stranger
+OWN_FILES = (FILE, DESCRIPTION, provenance.FILE, "metrics.json")  # no fact may have these names
+PASSING = "evaluating"  # folder through which several processes pass on their scores
+DATASET = "dataset_digest"  # field in `FILE`: digest of the dataset's manifest
+COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers are counts, not sizes
+LARGEST = 1 << 20  # largest size in the config of a run that is read
 
 
 def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> pathlib.Path:
     """The folder for a run of `config`, made if it is not there.
 
-    It becomes this config's with `claim`, once there is something to resume.
+    It belongs to this config from `claim` on, once there is something to resume.
 
     Raises:
       ValueError: it belongs to another config (the message names the fields), or is a file.
@@ -48,9 +48,10 @@ def open_for(workdir: str | pathlib.Path, config: ml_collections.ConfigDict) -> 
 
 @contextlib.contextmanager
 def hold(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps a second run out of the folder; the first process does it for all of them.
+    """Keeps a second run out of the folder during the block.
 
-    A kill sets it free. On a file system without locks a line says that nothing keeps it out.
+    The first process does it for all of them. A kill sets the folder free. On a file system without
+    locks a line says that nothing keeps a second run out.
 
     Raises:
       vadjax.runtime.lock.Held: another run is in it; says which, and since when.
@@ -70,14 +71,14 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset) -> None:
-    """Notes that the folder belongs to `config` and to this very dataset."""
+    """Notes that the folder belongs to `config` and to this dataset, if it has no config yet."""
     if processes.is_first() and not (workdir / FILE).is_file():
         write_json(workdir / DESCRIPTION, data.to_json())
         write_json(workdir / FILE, {**json.loads(config.to_json()), DATASET: data.digest})
 
 
 def keep_facts(workdir: pathlib.Path, facts: Mapping[str, Description]) -> None:
-    """Keeps what `System.facts` gave beside the state: each as NAME.json.
+    """Keeps what `System.facts` gives in the workdir, each as NAME.json.
 
     Raises:
       ValueError: the run in the folder began with others, or a name is taken.
@@ -108,13 +109,13 @@ def read_fact(workdir: pathlib.Path, name: str) -> Description | None:
 
 
 def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
-    """Adds an entry to `provenance.json` of the run: of a resumed run the versions may differ.
+    """Adds an entry to `provenance.json` of the run, one for each time that it is begun or resumed.
 
-    Of stages that begin at the same moment on several machines an entry may be lost, not the file.
+    If stages begin at the same moment on several machines, an entry may be lost, but not the file.
 
     Args:
       workdir: folder of the run.
-      entry: `provenance.made_with`, and what else belongs to this beginning.
+      entry: `provenance.made_with` and more, such as the step that the run goes on from.
 
     Raises:
       ValueError: there is such a file that cannot be read.
@@ -123,12 +124,12 @@ def add_provenance(workdir: pathlib.Path, entry: dict) -> None:
         return
     path = workdir / provenance.FILE
     try:
-        before = json_files.read(path) if is_there(path) else []
+        entries = json_files.read(path) if is_there(path) else []
     except ValueError as error:
         raise ValueError(f"{error}; move it away") from error
-    if not isinstance(before, list):
-        raise ValueError(f"{path}: a {type(before).__name__}, not a list of entries; move it away")
-    write_json(path, [*before, entry])
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: a {type(entries).__name__}, not a list of entries; move it away")
+    write_json(path, [*entries, entry])
 
 
 def check(
@@ -149,10 +150,10 @@ def check(
       FileNotFoundError: the folder has no config.
       ValueError: they differ; the message names the fields with both values.
     """
-    differ = differences(workdir, config, data)
+    different = differences(workdir, config, data)
     lines = [
         f"  {name}: {there!r} there, {here!r} here"
-        for name, (there, here) in differ.items()
+        for name, (there, here) in different.items()
         if not policy.may_differ(name, use)
     ]
     if lines:
@@ -179,11 +180,13 @@ def adopt(
       FileNotFoundError: no run there.
       ValueError: a run of another system, or of an older vadjax, whose configs have other fields.
     """
-    theirs, config = saved(workdir), config.copy_and_resolve_references()
-    if theirs["system"] != config.system:
+    of_run, config = saved(workdir), config.copy_and_resolve_references()
+    if of_run["system"] != config.system:
         raise ValueError(
-            f"{workdir}: a run of system {theirs['system']!r}, the config is of {config.system!r}"
+            f"{workdir}: a run of system {of_run['system']!r}, the config is of {config.system!r}"
         )
+    # Each field that must be the run's, whose file may be a stranger's: a value of the same type
+    # as the config's own, and of a size that ends in no overflow.
     changed = []
     for name, (there, here) in differences(workdir, config).items():
         if not policy.may_differ(name, "predict"):
@@ -212,9 +215,10 @@ def adopt(
 
 
 def _too_large(name: str, value: object) -> str:
-    """A value that no size of a network, a picture or a window has; empty if there is none.
+    """The value of a field, as text, if it is too large for any network, picture or window.
 
-    XLA ends the whole program where a shape overflows, without an error that could be handled.
+    Empty if it is not. XLA ends the whole program if a shape overflows, without an error that could
+    be handled.
     """
     if name.startswith(COUNTED) or name.endswith("seed"):
         return ""
@@ -226,7 +230,7 @@ def _too_large(name: str, value: object) -> str:
 
 
 def _alike(there: object, here: object) -> bool:
-    """Whether two values of JSON can stand for the same field: None, or of one type."""
+    """Whether two values of JSON can be of the same field: one is None, or they are of one type."""
     kinds = {
         float if type(value) in (int, float) else type(value)
         for value in (there, here)
@@ -240,14 +244,14 @@ def differences(
 ) -> dict[str, tuple]:
     """Fields of the folder's config that differ from `config`: name → (there, here).
 
-    Those that change no number (`policy.HARMLESS`) do not count.
+    Fields that change no number (`policy.HARMLESS`) are left out.
     """
-    then, now = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
-    now[DATASET] = data.digest if data else then.get(DATASET)
+    there, here = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
+    here[DATASET] = data.digest if data else there.get(DATASET)
     return {
-        name: (then.get(name, "absent"), now.get(name, "absent"))
-        for name in sorted(then.keys() | now.keys())
-        if name not in policy.HARMLESS and then.get(name) != now.get(name)
+        name: (there.get(name, "absent"), here.get(name, "absent"))
+        for name in sorted(there.keys() | here.keys())
+        if name not in policy.HARMLESS and there.get(name) != here.get(name)
     }
 
 

@@ -1,30 +1,19 @@
-"""Scores of a video part by part, as its frames come, and the scores of the whole video."""
+"""Scores of a video part by part, as its frames come, and the scores of the whole video.
+
+Every part says which frames it is of. `repeat` and `of_snippets` make the parts of systems that
+give one score to several frames.
+"""
 
 import array
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from vadjax.data.video.frame_stream import Stamp
 from vadjax.scores.files import Scores
-
-
-class Counted(Iterator):
-    """Passes items on and counts them.
-
-    Attributes:
-      count: how many items were taken so far.
-    """
-
-    def __init__(self, items: Iterable):
-        self._items, self.count = iter(items), 0
-
-    def __next__(self) -> Any:
-        item = next(self._items)
-        self.count += 1
-        return item
 
 
 class PartialScores(NamedTuple):
@@ -32,6 +21,7 @@ class PartialScores(NamedTuple):
 
     Attributes:
       frame_scores: float32 [n]; they depend on these frames, those before, and at most a few after.
+      frames: number and time of each of the n frames.
       alternatives: name → float32 [n], as in `Scores`.
       map: float [n, h, w], as in `Scores`; None if there is none.
       boxes: float [k, 6], as in `Scores`, with the frame numbers of the whole video; None as `map`.
@@ -39,6 +29,7 @@ class PartialScores(NamedTuple):
     """
 
     frame_scores: np.ndarray
+    frames: tuple[Stamp, ...]
     alternatives: Mapping[str, np.ndarray] = {}
     map: np.ndarray | None = None
     boxes: np.ndarray | None = None
@@ -49,6 +40,8 @@ class CollectedScores:
     """Collects the parts of a video.
 
     It takes 4 bytes for each frame and series of scores, and 24 for each box.
+
+    The times of the frames are a series too, where they are known.
 
     Args:
       map_bytes: a map that needs more bytes is given up; None keeps it in any case.
@@ -61,6 +54,7 @@ class CollectedScores:
 
     def __init__(self, map_bytes: int | None = None, reasons: int | None = None):
         self._series: dict[str, array.array] = {}
+        self._times = array.array("f")  # of all frames, or empty
         self._map: list[np.ndarray] = []
         self._boxes: list[np.ndarray] = []
         self._reasons: list[tuple] = []  # a heap, the lowest score first, once it is full
@@ -77,6 +71,7 @@ class CollectedScores:
         for name, values in {"": part.frame_scores, **part.alternatives}.items():
             series = self._series.setdefault(name, array.array("f"))
             series.frombytes(np.asarray(values, np.float32).tobytes())
+        self._times.extend(frame.seconds for frame in part.frames if frame.seconds is not None)
         # A map that has grown too large is dropped, with all later parts of it.
         if part.map is not None and not self.given_up:
             self._map.append(np.array(part.map))
@@ -95,12 +90,11 @@ class CollectedScores:
                 heapq.heappushpop(self._reasons, row)
                 self.left_out += 1
 
-    def scores(self, name: str, times: np.ndarray | None = None) -> Scores:
+    def scores(self, name: str) -> Scores:
         """The scores of the video so far, its reasons in the order in which they came.
 
         Args:
           name: of the video.
-          times: as in `Scores`.
 
         Raises:
           ValueError: there is no frame.
@@ -112,36 +106,38 @@ class CollectedScores:
             name,
             series.pop(""),
             alternatives=series,
-            times=times,
+            times=np.array(self._times, np.float32) if len(self._times) else None,
             map=np.concatenate(self._map) if self._map else None,
             boxes=np.concatenate(self._boxes) if self._boxes else None,
             reasons=tuple(row[2] for row in sorted(self._reasons, key=lambda row: -row[1])),
         )
 
 
-def of_snippets(
-    scores: Iterable[float], frames: Counted, step: int, length: int
-) -> Iterator[PartialScores]:
-    """Turns the scores of snippets into parts.
+def repeat(score: float, frames: Sequence[Stamp]) -> PartialScores:
+    """The same score for each of some frames."""
+    return PartialScores(np.full(len(frames), score, np.float32), tuple(frames))
 
-    A frame gets the score of the first snippet that ends with it or later; frames after the last
-    snippet get its score.
+
+def of_snippets(
+    snippets: Iterable[tuple[np.ndarray | None, Sequence[Stamp]]],
+    score: Callable[[list[np.ndarray]], Iterable[float]],
+    at_once: int = 1,
+) -> Iterator[PartialScores]:
+    """Parts from the scores of snippets, one of each snippet.
 
     Args:
-      scores: of the snippets, in order.
-      frames: the frames that the snippets were made from; all are taken when the last score is.
-      step: frames from the start of one snippet to the start of the next.
-      length: frames of a snippet.
+      snippets: features of each snippet, and the frames that have its score. Frames without
+        features have the score of the snippet before.
+      score: features of at most `at_once` consecutive snippets → a score of each.
+      at_once: snippets that are scored together.
     """
-    done, score = 0, None
-    # A snippet scores the frames that no earlier one covers, as far as the video goes.
-    for number, score in enumerate(scores):
-        stop = min(number * step + length, frames.count)
-        if stop > done:
-            yield PartialScores(np.full(stop - done, score, np.float32))
-            done = stop
-    if score is not None and frames.count > done:  # between the last snippet and the end
-        yield PartialScores(np.full(frames.count - done, score, np.float32))
+    snippets, last = iter(snippets), np.nan
+    while group := list(itertools.islice(snippets, at_once)):
+        features = [own for own, _ in group if own is not None]
+        scores = iter(score(features) if features else ())
+        for own, frames in group:
+            last = last if own is None else next(scores)
+            yield repeat(last, frames)
 
 
 def join(name: str, parts: Iterable[PartialScores]) -> Scores:

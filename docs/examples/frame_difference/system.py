@@ -17,8 +17,9 @@ from vadjax import system
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.scores.files import Scores
-from vadjax.scores.streaming import PartialScores, join
+from vadjax.scores.streaming import PartialScores, join, repeat
 
 SMALLEST = 1e-6  # deviation, for training video in which nothing ever changes
 
@@ -63,30 +64,31 @@ class System(system.System):
     def score(self, state: State, videos: Iterable[Video]) -> Iterator[Scores]:
         """Scores of whole videos, with their labels."""
         for video in videos:
-            parts = self.stream(state, video.name, iter(video), video.data, live=False)
+            parts = self.stream(state, video.name, numbered(video), video.data, live=False)
             yield dataclasses.replace(join(video.name, parts), labels=video.labels)
 
     def stream(
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """A score as soon as its frame is there; the first frame has that of the second."""
-        del name, data, live, first
-        for rank, difference in enumerate(differences(frames)):
-            score = (difference - np.asarray(state.mean)) / np.asarray(state.deviation)
-            yield PartialScores(np.full(1 if rank else 2, score, np.float32))
+        del name, data, live
+        mean, deviation = np.asarray(state.mean), np.asarray(state.deviation)
+        for rank, (before, after) in enumerate(itertools.pairwise(frames)):
+            score = (difference(before.pixels, after.pixels) - mean) / deviation
+            scored = [after] if rank else [before, after]
+            yield repeat(score, [frame.stamp for frame in scored])
+
+
+def difference(before: np.ndarray, after: np.ndarray) -> np.float32:
+    """Mean absolute difference of two frames uint8 [H, W, 3], in grey levels 0 … 255."""
+    return np.abs(after.astype(np.float32) - before).mean()
 
 
 def differences(frames: Iterable[np.ndarray]) -> Iterator[np.float32]:
-    """Mean absolute difference of every two neighbouring frames, in grey levels 0 … 255.
-
-    Args:
-      frames: uint8 [H, W, 3].
-    """
-    for before, after in itertools.pairwise(frames):
-        yield np.abs(after.astype(np.float32) - before).mean()
+    """The differences of every two neighbouring frames uint8 [H, W, 3]."""
+    return (difference(before, after) for before, after in itertools.pairwise(frames))

@@ -71,7 +71,7 @@ def test_items_are_made_ahead_by_another_thread_in_order():
             made.append(threading.get_ident())
             yield number
 
-    assert list(loader.ahead(items(), 2)) == list(range(5))
+    assert list(loader.prefetch(items(), 2)) == list(range(5))
     assert len(made) == 5 and threading.get_ident() not in made
 
 
@@ -80,7 +80,7 @@ def test_an_error_while_items_are_made_ahead_comes_where_its_item_would():
         yield 1
         raise OSError("no more")
 
-    found = loader.ahead(items(), 3)
+    found = loader.prefetch(items(), 3)
     assert next(found) == 1
     with pytest.raises(OSError, match="no more"):
         next(found)

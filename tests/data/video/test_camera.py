@@ -40,7 +40,7 @@ class Fed:
 
     def __iter__(self):
         while self._todo.get():
-            yield camera.Frame(np.full((4, 6, 3), self._read, np.uint8), None)
+            yield camera.DecodedFrame(np.full((4, 6, 3), self._read, np.uint8), None)
             self._read += 1
 
     def feed(self, count):
@@ -138,7 +138,7 @@ def test_slow_cameras_are_waited_for(monkeypatch, seconds, patience):
         def __iter__(self):
             for _ in range(20):
                 found.append(reader.patience)
-                yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
+                yield camera.DecodedFrame(np.zeros((4, 6, 3), np.uint8), None)
 
     reader._read(Slow(None))
     assert found[: camera.KNOWN] == [60] * 16 and found[-1] == patience
@@ -156,7 +156,7 @@ def test_frames_that_a_stream_loses_are_missing_too(monkeypatch):
                 self.lost += {3: 2, 20: 5}.get(number, 0)
                 if number == 25:
                     reader.waiting.clear()  # all were taken
-                yield camera.Frame(np.full((4, 6, 3), number, np.uint8), None)
+                yield camera.DecodedFrame(np.full((4, 6, 3), number, np.uint8), None)
 
     reader._read(Loses(None))
     found = [(pixels[0, 0, 0], missing) for pixels, _, missing in reader.waiting]
@@ -166,7 +166,7 @@ def test_frames_that_a_stream_loses_are_missing_too(monkeypatch):
 def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch):
     class Breaks(Held):
         def __iter__(self):
-            yield camera.Frame(np.zeros((4, 6, 3), np.uint8), None)
+            yield camera.DecodedFrame(np.zeros((4, 6, 3), np.uint8), None)
             raise ValueError("frame 1 is interlaced")
 
     monkeypatch.setattr(camera, "Device", lambda number: Breaks(None))

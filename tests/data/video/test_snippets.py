@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vadjax.data.video import snippets
+from vadjax.data.video.frame_stream import numbered as numbered_frames
 from vadjax.data.video.snippets import FRAMES, Snippets, count_snippets
 
 
@@ -19,6 +20,11 @@ def rules(golden):
 def numbered(count, size=(256, 340)):
     """Frames in which every pixel holds the rank of its frame."""
     return [np.full((*size, 3), i, np.uint8) for i in range(count)]
+
+
+def grey_frames(count):
+    """The same, one pixel each, with their numbers."""
+    return numbered_frames(numbered(count, (1, 1)))
 
 
 @pytest.mark.golden
@@ -58,6 +64,24 @@ def test_snippets_of_every_length(step, pad_last, monkeypatch):
         else:
             with pytest.raises(ValueError, match=rf"{frames} frames, a snippet has 16.*--pad_last"):
                 list(cut)
+
+
+@pytest.mark.parametrize("step", [1, 8, 16, 17, 40])
+@pytest.mark.parametrize("count", [16, 17, 33, 40, 41, 60, 69])
+def test_every_frame_comes_with_the_first_snippet_that_ends_with_it_or_later(
+    step, count, monkeypatch
+):
+    monkeypatch.setitem(snippets.CROPS, "whole", (lambda frame: frame, lambda clip: clip[None], 1))
+    frames = [frame._replace(number=100 + rank) for rank, frame in enumerate(grey_frames(count))]
+    found = list(Snippets("whole", step, pad_last=True).cut_frames(frames))
+    numbers = [[frame.number for frame in snippet.frames] for snippet in found]
+    assert sum(numbers, []) == list(range(100, 100 + count))
+    whole = count_snippets(count, step, pad_last=True)
+    ends = [min(100 + step * i + FRAMES, 100 + count) for i in range(whole)]
+    assert [own[-1] + 1 for own in numbers[:whole]] == ends
+    assert [snippet.pixels is None for snippet in found] == [False] * whole + [True] * (
+        ends[-1] < 100 + count
+    )
 
 
 def test_no_frames_at_all():

@@ -17,7 +17,7 @@ from vadjax import train
 from vadjax.data.clips import Videos
 from vadjax.data.store.frame_writer import write_frames
 from vadjax.data.store.records import Dataset
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.scores import files as scores
 from vadjax.systems.exemplar import files
 from vadjax.systems.exemplar.stages import Stages
@@ -78,7 +78,7 @@ def test_a_dataset_without_training_videos(tmp_path):
 
 
 def test_files_that_are_read_back_are_what_was_measured(data, tmp_path):
-    stages = Stages(config(data), Cache(tmp_path))
+    stages = Stages(config(data), RunCache(tmp_path))
     x = Videos(Dataset(data), "test")[1]
     made = stages.features(x, Dataset(data))
     read = stages.features(x, Dataset(data))

@@ -20,7 +20,7 @@ from vadjax import train
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
 from vadjax.report import page
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.system import load_system
 from vadjax.systems.exemplar import features
 from vadjax.systems.exemplar.model import Model
@@ -145,7 +145,7 @@ OF_MODEL = [
 @pytest.mark.parametrize("stage", ["features", "scales", "model"])
 def test_files_made_with_other_settings_are_refused_with_both(run, field, value, message, stage):
     folder, data = run
-    stages = Stages(config(**{field: value}), Cache(folder))
+    stages = Stages(config(**{field: value}), RunCache(folder))
     with pytest.raises(ValueError) as caught:
         if stage == "features":
             of_features(stages, data)
@@ -165,7 +165,7 @@ def test_exemplars_of_another_model_section_are_refused(run, field, value, messa
     if read is of_clusters:
         (folder / "scales_motion.npz").unlink()  # made anew; else it is the first to refuse
     with pytest.raises(ValueError) as caught:
-        read(Stages(config(**{field: value}), Cache(folder)), data)
+        read(Stages(config(**{field: value}), RunCache(folder)), data)
     assert message in str(caught.value) and "Remove these files" in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_exemplars_of_other_scales_are_refused_with_both(run):
         match=r"clusters_motion/a.npz: made with Z \[1.0, .* there, "
         r"\[1.0, 2.0, 3.0, 4.0\] here",
     ):
-        of_clusters(Stages(config(), Cache(folder)), data)
+        of_clusters(Stages(config(), RunCache(folder)), data)
 
 
 def test_scales_of_another_seed_are_refused(run):
@@ -197,7 +197,7 @@ def test_scales_of_another_seed_are_refused(run):
     made = config()
     made.seed = 7
     with pytest.raises(ValueError, match="scales_motion.npz: made with seed 0 there, 7 here"):
-        Stages(made, Cache(folder)).scales(data)
+        Stages(made, RunCache(folder)).scales(data)
 
 
 def test_files_of_another_version_camera_or_format_are_refused(run, monkeypatch):
@@ -208,37 +208,37 @@ def test_files_of_another_version_camera_or_format_are_refused(run, monkeypatch)
         shutil.copy(folder / kind.format("motion"), folder / kind.format("appearance_motion"))
     for read in (Stages.scales, Stages.read_model):
         with pytest.raises(ValueError) as caught:
-            read(Stages(made, Cache(folder)), data)
+            read(Stages(made, RunCache(folder)), data)
         assert 'version "motion" there, "appearance_motion" here' in str(caught.value)
         assert 'appearance "none" there, "fake appearance" here' in str(caught.value)
     shutil.copy(folder / "scales_motion.npz", folder / "scales_motion_01.npz")
     with pytest.raises(ValueError, match='camera "scene" there, "01" here'):
-        Stages(config(data__cameras="prefix"), Cache(folder), "01").scales(data)
+        Stages(config(data__cameras="prefix"), RunCache(folder), "01").scales(data)
     rewrite(folder / "scales_motion.npz", format_=0)
     with pytest.raises(ValueError, match="format 0 there, 1 here"):
-        Stages(config(), Cache(folder)).scales(data)
+        Stages(config(), RunCache(folder)).scales(data)
 
 
 def test_features_of_another_video_or_dataset_are_refused(run, tmp_path):
     folder, data = run
     shutil.copy(folder / "features/train/b.npz", folder / "features/train/a.npz")
     with pytest.raises(ValueError, match='video "b" there, "a" here; n_frames 8 there, 11 here'):
-        of_features(Stages(config(), Cache(folder)), data)
+        of_features(Stages(config(), RunCache(folder)), data)
     other = Dataset(two_and_two(tmp_path / "other", 5))
     with pytest.raises(ValueError, match=f'data "{data.digest}" there, "{other.digest}" here'):
-        Stages(config(), Cache(folder)).features(Videos(other, "train")[0], other)
+        Stages(config(), RunCache(folder)).features(Videos(other, "train")[0], other)
 
 
 def test_scores_of_another_model_or_reach_are_refused(run):
     folder, data = run
     with pytest.raises(ValueError, match="x_detail.npz: made with neighbours 0 there, 1 here"):
-        of_scores(Stages(config(model__neighbours=1), Cache(folder)), data)
+        of_scores(Stages(config(model__neighbours=1), RunCache(folder)), data)
     merged = folder / "exemplars_motion_merged.npz"
     rewrite(merged, count=arrays(merged)["count"] + 1)
     with pytest.raises(
         ValueError, match='x_detail.npz: made with model "[0-9a-f]+" there, "[0-9a-f]'
     ):
-        of_scores(Stages(config(), Cache(folder)), data)
+        of_scores(Stages(config(), RunCache(folder)), data)
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,13 @@ def test_damaged_files_are_named(run, name, read):
     for content in (b"", b"nothing", whole[: len(whole) // 2], whole[:-30], bytes(flipped)):
         (folder / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name}: not a readable .npz .* Remove it") as caught:
-            read(Stages(config(), Cache(folder)), data)
+            read(Stages(config(), RunCache(folder)), data)
         assert str(caught.value).count("\n") == 0
     own = dict(np.load(finished_file(whole, folder)))
     del own["meta"]
     np.savez(folder / name, **own)
     with pytest.raises(ValueError, match=f"{name}: not a file of a stage"):
-        read(Stages(config(), Cache(folder)), data)
+        read(Stages(config(), RunCache(folder)), data)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_numbers_that_cannot_be_are_named(run, name, read, array, value, message
     own = arrays(folder / name)[array]
     rewrite(folder / name, **{array: np.full_like(own, value)})
     with pytest.raises(ValueError, match=f"{name}: .*{message}.*Remove it to make it anew"):
-        read(Stages(config(), Cache(folder)), data)
+        read(Stages(config(), RunCache(folder)), data)
 
 
 @pytest.mark.parametrize(
@@ -307,15 +307,15 @@ def test_arrays_of_another_shape_or_none_are_named(run, name, read, array):
     own = arrays(folder / name)[array]
     rewrite(folder / name, **{array: own[:1]})
     with pytest.raises(ValueError, match=f"{name}: .*expected .*Remove it to make it anew"):
-        read(Stages(config(), Cache(folder)), data)
+        read(Stages(config(), RunCache(folder)), data)
     rewrite(folder / name, **{array: np.array(["text"])})
     with pytest.raises(ValueError, match=f"{name}: {array} is <U4, expected numbers"):
-        read(Stages(config(), Cache(folder)), data)
+        read(Stages(config(), RunCache(folder)), data)
     left = dict(np.load(folder / name))
     del left[array]
     np.savez(folder / name, **left)
     with pytest.raises(ValueError, match=f"{name}: no array '{array}'"):
-        read(Stages(config(), Cache(folder)), data)
+        read(Stages(config(), RunCache(folder)), data)
 
 
 def finished_file(content: bytes, folder):
@@ -330,7 +330,7 @@ def test_a_test_video_of_another_size_is_refused(run, tmp_path):
     write(tmp_path / "large", [video("a", 8, 1, size=size)], [test_video("x", 8, 2, size=size)])
     large = Dataset(tmp_path / "large")
     with pytest.raises(ValueError, match=r"frame_size \[32, 48\] there, \[48, 48\] here"):
-        Stages(config(), Cache(folder)).read_model(large)
+        Stages(config(), RunCache(folder)).read_model(large)
     system = load_system(config())
     state = system.init(None, data)
     with pytest.raises(ValueError, match="x: its frames of 48 × 48 have 15 regions, .* are of 9"):
@@ -341,7 +341,7 @@ def test_a_missing_merged_file_names_the_command(run):
     folder, data = run
     (folder / "exemplars_motion_merged.npz").unlink()
     with pytest.raises(FileNotFoundError, match="_merged.npz: no merged .*python -m vadjax.main"):
-        of_scores(Stages(config(), Cache(folder)), data)
+        of_scores(Stages(config(), RunCache(folder)), data)
 
 
 def test_features_that_are_not_finite_name_video_and_volume(finished, tmp_path, monkeypatch):
@@ -372,7 +372,7 @@ def test_flow_that_is_not_finite_is_found_too(finished, tmp_path, monkeypatch):
 
 def test_a_volume_that_the_distance_cannot_take_names_its_video(finished, tmp_path):
     data = Dataset(finished[0])
-    stages = Stages(config(), Cache(tmp_path))
+    stages = Stages(config(), RunCache(tmp_path))
     stages.all_clusters(data)
     path = tmp_path / "features/train/a.npz"
     mag = arrays(path)["mag"]
@@ -392,7 +392,7 @@ def test_motion_networks_of_another_window_are_refused(finished, tmp_path, monke
 
 def test_the_state_holds_nothing_that_a_checkpoint_would_not_take(finished):
     data, run = finished
-    model = Stages(config(), Cache(run)).read_model(Dataset(data))
+    model = Stages(config(), RunCache(run)).read_model(Dataset(data))
     state = model.state()
     assert state.app is None and state.classes is None
     for name, one, other in zip(Model._fields, model, Model.of(state), strict=True):

@@ -7,7 +7,7 @@ import pytest
 
 from vadjax.ops.distance import Exemplars, Metric
 from vadjax.runtime import mesh
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.systems.exemplar import model, scoring
 from vadjax.systems.exemplar.features import Features
 from vadjax.systems.exemplar.files import StageFiles
@@ -55,7 +55,7 @@ def test_golden_exemplars_through_files(golden, tmp_path, monkeypatch):
         np.testing.assert_allclose(scales, [case[f"Z_{c}"] for c in COMPONENTS], RELATIVE)
         metric = SPACE.metric(SPACE.sizes(train[0]), scales)
         for i, th in enumerate(case["thresholds"].tolist()):
-            files = StageFiles(Cache(tmp_path / f"{name}_{i}"), "golden")
+            files = StageFiles(RunCache(tmp_path / f"{name}_{i}"), "golden")
             meta = {"threshold": th}
             for s, one in enumerate(train):
                 found, own = model.select(one, SPACE, metric, th)

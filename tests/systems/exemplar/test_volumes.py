@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vadjax.data.video.frame_stream import numbered
 from vadjax.data.video.grid import Grid
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
@@ -60,9 +61,9 @@ def test_cutting_is_slicing(grid, rest):
         np.testing.assert_array_equal(own, frames[:, y0:y1, x0:x1])
 
 
-def numbered(count: int):
+def grey_frames(count: int):
     """Frames that are as grey as their number, each given out once."""
-    return (np.full((8, 8, 3), number, np.uint8) for number in range(count))
+    return numbered(np.full((8, 8, 3), number, np.uint8) for number in range(count))
 
 
 def pair(one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -73,8 +74,11 @@ def pair(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("count", "step"), [(10, 2), (10, 3), (4, 1), (9, 9)])
 def test_slabs_hold_the_frames_of_their_time_and_the_flow_between_them(count, step):
     grid = Grid((8, 8), (4, 8, 8), (step, 8, 8))
-    found = list(volumes.slabs(numbered(count), grid, pair))
+    found = list(volumes.slabs(grey_frames(count), grid, pair))
     assert [slab.start for slab in found] == grid.times(count).tolist()
+    came = [[frame.number for frame in slab.since] for slab in found]
+    assert sum(came, []) == list(range(count))
+    assert [numbers[-1] for numbers in came] == [slab.start + 3 for slab in found]
     for slab in found:
         expected = np.arange(slab.start, slab.start + 4)
         np.testing.assert_array_equal(slab.frames[:, 0, 0, 0], expected)
@@ -86,8 +90,9 @@ def test_slabs_hold_the_frames_of_their_time_and_the_flow_between_them(count, st
 def test_a_short_video_is_padded_with_its_last_frame(count):
     grid = Grid((32, 32), (4, 32, 32), (2, 32, 32))
     frames = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
-    (slab,) = volumes.slabs(iter(frames), grid, flow.make_flow("dis"))
+    (slab,) = volumes.slabs(numbered(frames), grid, flow.make_flow("dis"))
     np.testing.assert_array_equal(slab.frames, frames[np.minimum(np.arange(4), count - 1)])
+    assert [frame.number for frame in slab.since] == list(range(count))
     assert slab.start == 0 and slab.flow.shape == (3, 32, 32, 2)
     assert slab.flow[: count - 1].any() or count == 1
     assert not slab.flow[count - 1 :].any()  # nothing moves from a frame to itself
@@ -95,7 +100,7 @@ def test_a_short_video_is_padded_with_its_last_frame(count):
 
 def test_no_flow_is_made_where_none_is_asked_for():
     grid = Grid((8, 8), (4, 8, 8), (2, 8, 8))
-    slabs = list(volumes.slabs(numbered(6), grid, None))
+    slabs = list(volumes.slabs(grey_frames(6), grid, None))
     assert slabs and all(slab.flow is None for slab in slabs)
 
 

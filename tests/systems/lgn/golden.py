@@ -13,7 +13,7 @@ from vadjax.data.video.reader import to_float
 from vadjax.ops import compilation
 from vadjax.systems.lgn.convert import to_variables, weight_names
 from vadjax.systems.lgn.model import FramePredictor, build
-from vadjax.systems.lgn.step import Beside, window_loss
+from vadjax.systems.lgn.step import RunningState, window_loss
 
 WEIGHTS = {"lgn": (10.0, 5.0), "mnad_prediction": (0.1, 0.1), "mnad_reconstruction": (0.01, 0.01)}
 RATE = 2e-4  # of Adam
@@ -74,23 +74,23 @@ def train(folder, variant: str, numbers: dict, steps: int, dtype=np.float32) -> 
     )
 
     @functools.partial(jax.jit, compiler_options=compilation.step_options())
-    def step(params, beside, state, batch):
+    def step(params, running, state, batch):
         gradient = jax.value_and_grad(loss, has_aux=True)
-        (total, (terms, beside)), gradients = gradient(params, beside, batch)
+        (total, (terms, running)), gradients = gradient(params, running, batch)
         updates, state = optimizer.update(gradients, state, params)
         losses = [terms["pixel"], terms["compactness"], terms["separateness"], total]
-        return optax.apply_updates(params, updates), beside, state, jnp.stack(losses), gradients
+        return optax.apply_updates(params, updates), running, state, jnp.stack(losses), gradients
 
     batch = windows(numbers["frames"], dtype)
-    beside = Beside(variables["batch_stats"], jnp.asarray(numbers["keys"], dtype))
+    running = RunningState(variables["batch_stats"], jnp.asarray(numbers["keys"], dtype))
     params, state, found = variables["params"], optimizer.init(variables["params"]), []
     for _ in range(steps):
-        params, beside, state, losses, gradients = step(params, beside, state, batch)
-        after = {"params": params, "batch_stats": beside.batch_stats}
+        params, running, state, losses, gradients = step(params, running, state, batch)
+        after = {"params": params, "batch_stats": running.batch_stats}
         found.append(
             {
                 "losses": np.asarray(losses),
-                "items": np.asarray(beside.items),
+                "items": np.asarray(running.items),
                 "gradients": by_torch_names(model, {"params": gradients}),
                 "after": by_torch_names(model, after),
             }

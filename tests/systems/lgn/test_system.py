@@ -14,6 +14,7 @@ from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
+from vadjax.ops import compilation
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
 from vadjax.system import load_system
@@ -101,6 +102,17 @@ def test_held_out_videos_are_not_trained_on_and_give_the_limits(config, scenes):
     config.eval.held_out = 2
     with pytest.raises(ValueError, match="2 of 2 videos cannot be left out"):
         load_system(config).batches(data, Shard(0, 1))
+
+
+def test_shapes_of_the_state_need_no_compilation(config, scenes, monkeypatch):
+    system, data = load_system(config), Dataset(scenes)
+    state = system.init(jax.random.key(0), data)
+    monkeypatch.delattr(compilation, "run_once")
+    shapes = system.abstract_state(data)
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
+        assert isinstance(shape, jax.ShapeDtypeStruct)
+        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)
 
 
 def test_frames_of_a_size_that_the_network_cannot_take_are_refused(config, tmp_path):

@@ -13,7 +13,7 @@ from vadjax.systems.lgn.layers import ConvPair, TorchBatchNorm, Upsample
 from vadjax.systems.lgn.local import ConvLstmKernels, StLstmKernels, conv_lstm
 from vadjax.systems.lgn.loss import pixel_loss
 from vadjax.systems.lgn.model import build
-from vadjax.systems.lgn.step import Beside, window_loss
+from vadjax.systems.lgn.step import RunningState, window_loss
 from vadjax.systems.lgn.stream import StreamScorer
 
 COUNTS = {"lgn": 22_753_667, "mnad_prediction": 15_651_843, "mnad_reconstruction": 17_196_291}
@@ -360,13 +360,13 @@ def test_files_of_weights_and_items(tmp_path):
 
 def test_loss_over_eight_devices():
     model, variables, items = network("lgn", width=8)
-    beside, batch = Beside(variables["batch_stats"], items), draw(8, 5, *SIZE, 3)
+    running, batch = RunningState(variables["batch_stats"], items), draw(8, 5, *SIZE, 3)
     mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
     whole, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
     loss = functools.partial(window_loss, model=model)
     sharded = jax.jit(loss, in_shardings=(whole, whole, rows), out_shardings=whole)
-    ours = sharded(variables["params"], beside, batch)
-    alone = jax.jit(loss)(variables["params"], beside, batch)
+    ours = sharded(variables["params"], running, batch)
+    alone = jax.jit(loss)(variables["params"], running, batch)
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=2e-4, rtol=1e-4), ours, alone)
 
 
@@ -374,8 +374,8 @@ def test_loss_over_eight_devices():
 def test_a_training_step_lowers_for_accelerators(platform):
     model = build(dtype=jnp.bfloat16)
     shapes = variable_shapes(model)
-    beside = Beside(shapes["batch_stats"], jax.ShapeDtypeStruct((10, 512), np.float32))
+    running = RunningState(shapes["batch_stats"], jax.ShapeDtypeStruct((10, 512), np.float32))
     batch = jax.ShapeDtypeStruct((2, 5, 64, 64, 3), np.float32)
     step = jax.jit(jax.grad(functools.partial(window_loss, model=model), has_aux=True))
-    exported = jax.export.export(step, platforms=[platform])(shapes["params"], beside, batch)
+    exported = jax.export.export(step, platforms=[platform])(shapes["params"], running, batch)
     assert exported.platforms == (platform,)

@@ -14,6 +14,7 @@ from vadjax.data import bags
 from vadjax.data.store.builder import write_dataset
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import ToyBags, write_bags
+from vadjax.systems.s3r import __main__ as command
 from vadjax.systems.s3r import dictionary, fit
 from vadjax.systems.s3r.lasso import lasso
 from vadjax.systems.s3r.omp import omp
@@ -306,7 +307,7 @@ def test_pickles_that_are_no_dictionary(tmp_path, capsys):
 
 
 def run(*flags) -> None:
-    dictionary.main([str(flag) for flag in flags])
+    command.main(["dictionary", *map(str, flags)])
 
 
 def test_command_on_a_dataset(toy_bags, small_bags, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """S3R and RTFM through the loop, on tiny toy bags."""
 
 import functools
+import itertools
 import json
 from functools import partial
 
@@ -17,7 +18,7 @@ from vadjax.data.segments import CLIP_FRAMES
 from vadjax.data.store.builder import write_dataset
 from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset, Description
-from vadjax.data.video.snippets import Snippets
+from vadjax.data.video.frame_stream import numbered
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
 from vadjax.system import load_system
@@ -286,14 +287,16 @@ class Rows:
     """Stands for the features of a video: `count` snippets of 8 frames, drawn."""
 
     def __init__(self, count: int):
-        self.snippets = Snippets("ten", step=8)
-        self.rows = np.random.default_rng(0).uniform(0, 1, (count, CROPS, WIDTH)).astype(np.float32)
+        drawn = np.random.default_rng(0).uniform(0, 1, (count, CROPS, WIDTH))
+        self.features = drawn.astype(np.float32)
 
-    def __call__(self, frames, ahead):
-        """Parts of two snippets."""
-        for _ in frames:
-            pass
-        return iter(np.split(self.rows, range(2, len(self.rows), 2)))
+    def rows(self, frames, ahead):
+        """Each snippet, with the frames since the one before; at last the frames behind all."""
+        stamps = [frame.stamp for frame in frames]
+        ends = 16 + 8 * np.arange(len(self.features))
+        groups = np.split(np.arange(len(stamps)), ends)
+        for features, group in itertools.zip_longest(self.features, groups):
+            yield features, [stamps[number] for number in group]
 
 
 @pytest.mark.slow
@@ -307,18 +310,19 @@ def test_video_is_scored_as_a_whole_in_windows_or_live(config, crops):
         return system.snippet_scores(state, [bag])[0]
 
     def stream(live=False):
-        parts = system.stream(state, "v", iter(range(70)), data, live)
+        parts = list(system.stream(state, "v", numbered(range(70)), data, live))
         found = np.concatenate([part.frame_scores for part in parts])
+        assert [frame.number for part in parts for frame in part.frames] == list(range(70))
         assert len(found) == 70
         np.testing.assert_array_equal(found[64:], found[63])  # no snippet ends there
         return found[15:64:8]
 
-    np.testing.assert_allclose(stream(), scores_of(rows.rows), rtol=1e-6)
+    np.testing.assert_allclose(stream(), scores_of(rows.features), rtol=1e-6)
     config.eval.window = 4
     system.config = config
-    parts = np.concatenate([scores_of(rows.rows[:4]), scores_of(rows.rows[4:])])
+    parts = np.concatenate([scores_of(rows.features[:4]), scores_of(rows.features[4:])])
     np.testing.assert_allclose(stream(), parts, rtol=1e-6)
-    live = [scores_of(rows.rows[: n + 1])[-1] for n in range(7)]
+    live = [scores_of(rows.features[: n + 1])[-1] for n in range(7)]
     np.testing.assert_allclose(stream(live=True), live, rtol=1e-6)
 
 

@@ -20,6 +20,8 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.data.video.crops import cut
+from vadjax.data.video.frame_stream import numbered
+from vadjax.ops import compilation
 from vadjax.predict import run as predict
 from vadjax.runtime import metric_writers
 from vadjax.scores import files
@@ -174,7 +176,7 @@ def test_every_epoch_has_every_object_once(scenes):
     np.testing.assert_allclose(*sums, rtol=1e-6)
     assert not np.array_equal(one["crops"], two["crops"])
     config.eval.held_out = 0.5
-    assert system.objects.trained_on(system._samples(data)) < count
+    assert system.objects.trained_on(system.objects.samples(data)) < count
 
 
 def test_windows_repeat_the_ends():
@@ -219,7 +221,9 @@ def test_new_video_needs_a_detector(scenes, taught):
     system, data = load_system(config), Dataset(scenes)
     state = system.init(jax.random.key(0), data)
     with pytest.raises(ValueError, match="came from files.*--config.objects.detector"):
-        list(system.stream(state, "v", iter([np.zeros((48, 64, 3), np.uint8)] * 9), data, False))
+        list(
+            system.stream(state, "v", numbered([np.zeros((48, 64, 3), np.uint8)] * 9), data, False)
+        )
 
 
 def test_a_frame_without_objects_scores_0_and_the_ends_are_scored(scenes):
@@ -238,6 +242,17 @@ def test_a_frame_without_objects_scores_0_and_the_ends_are_scored(scenes):
     video.objects = objects.of_rows(np.zeros((0, 6)), (48, 64), (48, 64))
     (found,) = system.score(state, [video])
     assert not found.frame_scores.any() and found.boxes.shape == (0, 6) and not found.reasons
+
+
+def test_shapes_of_the_state_need_no_compilation(scenes, taught, monkeypatch):
+    system, data = load_system(of(scenes, taught)), Dataset(scenes)
+    state = system.init(jax.random.key(0), data)
+    monkeypatch.delattr(compilation, "run_once")
+    shapes = system.abstract_state(data)
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
+        assert isinstance(shape, jax.ShapeDtypeStruct)
+        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)
 
 
 def test_distillation_is_off_without_teachers(scenes, taught, capsys):

@@ -86,7 +86,7 @@ def iterate(
     return iter(dataset[first:].to_iter_dataset(options))
 
 
-def ahead(items: Iterator, depth: int) -> Iterator:
+def prefetch(items: Iterator, depth: int) -> Iterator:
     """The same items, made by a thread, up to `depth` of them before they are asked for."""
     # One thread takes all items, so their order stays; an exception of `items` is raised here.
     end = object()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from vadjax.data.video.decode import Frame, VideoDecoder
+from vadjax.data.video.decode import DecodedFrame, VideoDecoder
 from vadjax.data.video.reader import Picture
 
 WAITING = 64  # frames that may wait for the program,
@@ -30,7 +30,7 @@ def is_camera(name: str) -> bool:
     return not pathlib.Path(name).exists() and (name.isdecimal() or "://" in name)
 
 
-class Device(Iterable[Frame]):
+class Device(Iterable[DecodedFrame]):
     """The frames of a camera of this machine, by OpenCV.
 
     Args:
@@ -53,9 +53,9 @@ class Device(Iterable[Frame]):
                 "Numbers begin at 0"
             )
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         while (read := self._capture.read())[0]:
-            yield Frame(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), None)
+            yield DecodedFrame(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), None)
 
     def close(self) -> None:
         """Releases the camera."""

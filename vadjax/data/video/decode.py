@@ -23,7 +23,7 @@ from vadjax.data.video.frame_times import MOST_FPS, Times, decide, like
 REMEDY = "the file is cut short or damaged, or its header wrong; copy or record it again"
 
 
-class Frame(NamedTuple):
+class DecodedFrame(NamedTuple):
     """One decoded frame.
 
     Attributes:
@@ -35,7 +35,7 @@ class Frame(NamedTuple):
     time: float | None
 
 
-class VideoDecoder(Iterable[Frame]):
+class VideoDecoder(Iterable[DecodedFrame]):
     """The frames of a video file or stream, in order; it can be iterated once.
 
     Pixels equal those of OpenCV's reader for ordinary files. A rotation in the file's metadata is
@@ -98,7 +98,7 @@ class VideoDecoder(Iterable[Frame]):
     def __exit__(self, *error) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         # One reformatter for all frames, because each has buffers and threads of its own. Bicubic
         # scaling gives the same pixels as OpenCV's reader.
         reformatter = VideoReformatter()
@@ -108,7 +108,7 @@ class VideoDecoder(Iterable[Frame]):
                     frame, format="bgr24", interpolation="BICUBIC", threads=1
                 )
                 pixels = cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB)
-                yield Frame(upright(pixels, frame), time)
+                yield DecodedFrame(upright(pixels, frame), time)
         finally:
             self.close()
 

@@ -56,7 +56,12 @@ class FrameFolder(Iterable[Picture]):
     Raises:
       FileNotFoundError: no such folder.
       ValueError: the folder is empty, or holds something else than images of one kind.
+
+    Attributes:
+      fps: None; images do not say how many there are a second.
     """
+
+    fps: float | None = None
 
     def __init__(self, folder: str | pathlib.Path, besides: str = "", levels: Levels | None = None):
         self.folder, self.levels = pathlib.Path(folder), levels

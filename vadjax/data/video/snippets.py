@@ -13,11 +13,13 @@ x and y, stored as in published flow images: uint8, ±20 pixels as 0 … 255, so
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from vadjax.data.video.frame_stream import Frame, Stamp, numbered
 from vadjax.ops.flow import METHODS, Flow, make_flow
 
 FRAMES = 16  # frames of a snippet
@@ -142,6 +144,19 @@ class WithFlow:
 CROPS = {"centre": (short_side, centre_crop, 1), "ten": (stretch, ten_crops, 10)}
 
 
+class Snippet(NamedTuple):
+    """A snippet of a video.
+
+    Attributes:
+      pixels: uint8 [crops, 16, 224, 224, 3], or [..., 5] with flow; None where there are only
+        frames behind the last snippet.
+      frames: the frames since the snippet before, the last one of this snippet included.
+    """
+
+    pixels: np.ndarray | None
+    frames: tuple[Stamp, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Snippets:
     """How a video is cut into snippets.
@@ -188,28 +203,44 @@ class Snippets:
           ValueError: frames of several sizes, or too few for a snippet.
           ImportError: a flow whose package is not installed.
         """
+        for snippet in self.cut_frames(numbered(frames)):
+            if snippet.pixels is not None:
+                yield snippet.pixels
+
+    def cut_frames(self, frames: Iterable[Frame]) -> Iterator[Snippet]:
+        """As `cut`, with the number and time of every frame.
+
+        Frames behind the last snippet, which a step of more than 16 leaves over, come as an item
+        without pixels.
+        """
         resize, crop, _ = CROPS[self.crops]
         add_flow = WithFlow(self.flow) if self.flow else lambda frame: frame
         window, size, number = collections.deque(maxlen=FRAMES), None, 0
+        since: list[Stamp] = []  # the last snippet
         for number, frame in enumerate(frames, 1):
-            size = size or frame.shape
-            if frame.shape != size:
+            size = size or frame.pixels.shape
+            if frame.pixels.shape != size:
                 raise ValueError(
-                    f"frame {number - 1} is {frame.shape}, those before are {size}; "
+                    f"frame {number - 1} is {frame.pixels.shape}, those before are {size}; "
                     "a video has frames of one size"
                 )
+            since.append(frame.stamp)
             # With a step of more than 16 the frames between snippets are only needed for flow.
             if self.flow or (number - 1) % self.step < FRAMES:
-                window.append(add_flow(resize(frame)))
+                window.append(add_flow(resize(frame.pixels)))
             if number >= FRAMES and (number - FRAMES) % self.step == 0:
-                yield crop(np.stack(window))
+                yield Snippet(crop(np.stack(window)), tuple(since))
+                since = []
         # The remainder: frames of the window from the start of the next snippet on.
         complete = count_snippets(number, self.step)
         if count_snippets(number, self.step, self.pad_last) > complete:
             remainder = list(window)[complete * self.step - number :]
-            yield crop(np.stack(remainder + remainder[-1:] * (FRAMES - len(remainder))))
+            filled = np.stack(remainder + remainder[-1:] * (FRAMES - len(remainder)))
+            yield Snippet(crop(filled), tuple(since))
         elif not complete:
             raise ValueError(
                 f"{number} frames, a snippet has {FRAMES}; fill it up with its last frame: "
                 "--pad_last"
             )
+        elif since:
+            yield Snippet(None, tuple(since))

@@ -33,7 +33,7 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
-from vadjax.runtime.cache import Cache
+from vadjax.runtime.cache import RunCache
 from vadjax.scores import files as scores
 from vadjax.system import System, load_system
 from vadjax.systems.exemplar.model import describe
@@ -162,7 +162,7 @@ def run(stage: str) -> None:
     workdir.open_for(folder, config)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
-    system = load_system(config, Cache(folder))
+    system = load_system(config, RunCache(folder))
     data = source.open_dataset(config, system.kind, folder)
     workdir.add_provenance(folder, {"stage": stage, **evaluate.made_with(config, data)})
     # Only one process may evaluate; the other stages are shared by many machines.

@@ -9,6 +9,7 @@ import numpy as np
 
 from vadjax.config import expect_one_of
 from vadjax.data.clips import Video
+from vadjax.data.video.frame_stream import Frame, Stamp, numbered
 from vadjax.data.video.grid import Grid
 from vadjax.extractors.exemplar_networks import (
     SOURCES,
@@ -138,22 +139,30 @@ class Extractor:
         Raises:
           ValueError: a feature is NaN or infinite; names video, time and region.
         """
-        found = join(list(self.stream(video, self.grid(video.size))))
+        volumes_of_time = self.stream(numbered(video), self.grid(video.size))
+        found = join([features for features, _ in volumes_of_time])
         check_finite(video.name, found)
         return found
 
-    def stream(self, frames: Iterable[np.ndarray], grid: Grid) -> Iterator[Features]:
+    def stream(
+        self, frames: Iterable[Frame], grid: Grid
+    ) -> Iterator[tuple[Features, tuple[Stamp, ...]]]:
         """Features of the volumes of one time after the other, n_t = 1, as the frames come.
 
         Args:
-          frames: uint8 [H, W, 3], RGB.
+          frames: of a video.
           grid: of the volumes.
+
+        Yields:
+          Features, whose `t_start` is the number of a frame, and the frames that came since those
+          before.
         """
         for slab in volumes.slabs(frames, grid, self._flow):
             app, prob = self._appear(slab, grid)
             ang, mag, bkg, speeds, hidden = self._move(slab, grid)
             rows = (app, ang, mag, bkg[..., None], prob, speeds, hidden)
-            yield Features(*(row[None] for row in rows), np.array([slab.start]))
+            features = Features(*(row[None] for row in rows), np.array([slab.start]))
+            yield features, slab.since
 
     def _appear(self, slab: volumes.Slab, grid: Grid):
         """Appearance feature and class probabilities, from the middle frame (spec §3.1)."""

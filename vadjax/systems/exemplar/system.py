@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
-import numpy as np
 
 from vadjax import system
 from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache
@@ -93,10 +93,9 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores, maps and reasons; those of a frame come at most a volume's length later.
 
@@ -106,7 +105,7 @@ class System(system.System):
         camera = camera_of(name, self.config.data.cameras)
         _check_camera(name, camera, state)
         model, places = Model.of(state[camera]), self.method.grid(data)
-        yield from stream.parts(name, frames, self.method, model, places, live, first)
+        yield from stream.parts(name, frames, self.method, model, places, live)
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
         """The frame scores smoothed over time."""

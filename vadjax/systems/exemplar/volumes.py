@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.data.video.grid import Grid, motion_of, motion_sums
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
@@ -21,47 +22,57 @@ class Slab(NamedTuple):
       start: number of the first frame.
       frames: uint8 [t, H, W, 3], RGB.
       flow: float32 [t - 1, H, W, 2], pixels a frame; None where none was asked for.
+      since: number and time of the frames that came since the slab before.
     """
 
     start: int
     frames: np.ndarray
     flow: np.ndarray | None
+    since: tuple[Stamp, ...]
 
 
-def slabs(frames: Iterable[np.ndarray], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
+def slabs(frames: Iterable[Frame], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
     """The slabs of a video, at `grid.times`; each frame is read once, t of them are in memory.
 
     Args:
-      frames: uint8 [H, W, 3], RGB; a video shorter than a volume is padded with its last frame.
+      frames: of a video; one shorter than a volume is padded with its last frame.
       grid: where the volumes are.
       make_flow: flow of two consecutive grey frames, or None.
     """
     length, step, start = grid.window[0], grid.step[0], -1
-    held: collections.deque = collections.deque(maxlen=length)
-    flows: collections.deque = collections.deque(maxlen=length - 1)
-    before = None
-    for number, frame in enumerate(_padded(frames, length)):
+    held: collections.deque[Frame] = collections.deque(maxlen=length)
+    flows: collections.deque[np.ndarray] = collections.deque(maxlen=length - 1)
+    before, since = None, []
+
+    def slab() -> Slab:
+        pixels = np.stack([frame.pixels for frame in held])
+        return Slab(held[0].number, pixels, np.stack(flows) if flows else None, tuple(since))
+
+    for rank, (frame, is_padding) in enumerate(_padded(frames, length)):
         held.append(frame)
+        if not is_padding:
+            since.append(frame.stamp)
         if make_flow is not None:
-            grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
             if before is not None:
                 flows.append(make_flow(before, grey))
             before = grey
-        start = number - length + 1
+        start = rank - length + 1
         if start >= 0 and start % step == 0:
-            yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+            yield slab()
+            since = []
     if start >= 0 and start % step:  # the last one touches the end
-        yield Slab(start, np.stack(held), np.stack(flows) if flows else None)
+        yield slab()
 
 
-def _padded(frames: Iterable[np.ndarray], least: int) -> Iterator[np.ndarray]:
-    """The frames, and the last one again until there are `least`."""
-    number, frame = 0, None
+def _padded(frames: Iterable[Frame], least: int) -> Iterator[tuple[Frame, bool]]:
+    """The frames, and the last one again until there are `least`; whether each is such a copy."""
+    count, frame = 0, None
     for frame in frames:
-        number += 1
-        yield frame
+        count += 1
+        yield frame, False
     if frame is not None:
-        yield from itertools.repeat(frame, max(0, least - number))
+        yield from itertools.repeat((frame, True), max(0, least - count))
 
 
 def cut(frames: np.ndarray, grid: Grid) -> np.ndarray:

@@ -49,6 +49,10 @@ class System(system.System):
         params = variables["params"]
         return State(params, variables["batch_stats"], self.optimizer.init(params))
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step of Adam on a batch of images or volumes."""
 

@@ -9,7 +9,7 @@ from vadjax.systems.lgn.loss import training_loss
 from vadjax.systems.lgn.model import FramePredictor
 
 
-class Beside(NamedTuple):
+class RunningState(NamedTuple):
     """State that a step changes without gradient.
 
     Attributes:
@@ -23,21 +23,21 @@ class Beside(NamedTuple):
 
 def window_loss(
     params: dict,
-    beside: Beside,
+    running: RunningState,
     windows: jax.Array,
     model: FramePredictor,
     *,
     compactness_weight: float = 10.0,
     separateness_weight: float = 5.0,
     decay: float = 0.0,
-) -> tuple[jax.Array, tuple[dict[str, jax.Array], Beside]]:
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], RunningState]]:
     """Loss of a batch of windows (spec lgn_net §2.3, §2.4, §3).
 
     Loss, read and update all use the items from before the step.
 
     Args:
       params: of `model`.
-      beside: the states before the step.
+      running: the states before the step.
       windows: [B, T + 1, H, W, 3] in [-1, 1], the target last; [B, 1, ...] for reconstruction.
       model: the network.
       compactness_weight: as in `loss.training_loss`.
@@ -49,10 +49,10 @@ def window_loss(
       step.
     """
     # Prediction of the last frame of every window from those before it.
-    variables = {"params": params, "batch_stats": beside.batch_stats}
+    variables = {"params": params, "batch_stats": running.batch_stats}
     frames, target = windows[:, : model.frames], windows[:, -1]
     (prediction, encoded), changed = model.apply(
-        variables, frames, beside.items, train=True, mutable=["batch_stats"]
+        variables, frames, running.items, train=True, mutable=["batch_stats"]
     )
     # Pixel loss, compactness and separateness with the old items, then the items' update.
     queries = encoded.queries.reshape(-1, model.features)
@@ -60,10 +60,10 @@ def window_loss(
         prediction.astype(queries.dtype),
         target,
         queries,
-        beside.items,
+        running.items,
         compactness_weight=compactness_weight,
         separateness_weight=separateness_weight,
     )
-    items = memory.update(queries, beside.items, temperature=model.temperature, decay=decay)
-    terms |= memory.usage(jax.lax.stop_gradient(encoded.queries), beside.items)
-    return loss, (terms, Beside(changed["batch_stats"], items))
+    items = memory.update(queries, running.items, temperature=model.temperature, decay=decay)
+    terms |= memory.usage(jax.lax.stop_gradient(encoded.queries), running.items)
+    return loss, (terms, RunningState(changed["batch_stats"], items))

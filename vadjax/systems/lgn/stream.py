@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.config import expect_one_of
+from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.runtime import mesh
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.loss import compactness
@@ -117,34 +118,43 @@ class StreamScorer:
         Raises:
           ValueError: the video is shorter than one window, or a frame has another shape.
         """
-        parts = list(self.windows(frames))
+        parts = [measures for measures, _ in self.windows(numbered(frames))]
         if not parts:
             raise ValueError(f"a video needs at least {needed_frames(self.model)} frames")
         return join(parts)
 
-    def windows(self, frames: Iterable[np.ndarray]) -> Iterator[Measures]:
-        """As `video`, chunk by chunk as the frames come."""
+    def windows(self, frames: Iterable[Frame]) -> Iterator[tuple[Measures, list[Frame]]]:
+        """As `video`, chunk by chunk as the frames come.
+
+        Yields:
+          Measures of some windows, and the frames that these end with; with the first ones also
+          the frames before them, which nothing predicts.
+        """
         if self.reset:
             self.items = self.trained
         frames = iter(frames)
-        past = self._first(frames)
-        while past is not None and (group := _take(frames, self.chunk)):
-            count = len(group)
-            group += [group[-1]] * (self.chunk - count)
+        first = _take(frames, needed_frames(self.model) - 1)
+        past = self._past_of(first)
+        while past is not None and (targets := _take(frames, self.chunk)):
+            # The last chunk is filled up, so that all have one shape and compile once.
+            count = len(targets)
+            filled = targets + targets[-1:] * (self.chunk - count)
+            pixels = np.stack([frame.pixels for frame in filled])
             self.items, past, measures = self._score(
-                self.variables, self.items, past, np.stack(group), count, self.gamma
+                self.variables, self.items, past, pixels, count, self.gamma
             )
-            yield Measures(*(None if m is None else np.asarray(m)[:count] for m in measures))
+            measures = Measures(*(None if m is None else np.asarray(m)[:count] for m in measures))
+            yield measures, first + targets
+            first = []
 
-    def _first(self, frames: Iterator[np.ndarray]) -> Past | None:
-        """The frames that only serve to predict others; None if the video ends before."""
+    def _past_of(self, first: list[Frame]) -> Past | None:
+        """The past that the first target is predicted from; None if the video ends before it."""
         count = needed_frames(self.model) - 1
-        first = _take(frames, count)
         if len(first) < count:
             return None
         if count == 0:
             return Past(None, None)
-        stacked = jnp.asarray(np.stack(first))
+        stacked = jnp.asarray(np.stack([frame.pixels for frame in first]))
         return Past(stacked, self._look(self.variables, stacked[None])[0])
 
 
@@ -216,5 +226,5 @@ def _one(x: jax.Array) -> jax.Array:
     return x[None]
 
 
-def _take(frames: Iterator[np.ndarray], count: int) -> list[np.ndarray]:
+def _take(frames: Iterator[Frame], count: int) -> list[Frame]:
     return [frame for _, frame in zip(range(count), frames, strict=False)]

@@ -1,7 +1,9 @@
 """LGN-Net and MNAD as a system: windows of frames in, prediction errors turned into scores out."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import grain
@@ -16,6 +18,7 @@ from vadjax.data import clips
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.data.video.reader import to_float
 from vadjax.ops import compilation, optim
 from vadjax.scores.files import Scores
@@ -24,7 +27,7 @@ from vadjax.system import Cache, at_least_float32, precision
 from vadjax.systems.lgn import convert, memory, score
 from vadjax.systems.lgn.model import build
 from vadjax.systems.lgn.pictures import Predictions
-from vadjax.systems.lgn.step import Beside, window_loss
+from vadjax.systems.lgn.step import RunningState, window_loss
 from vadjax.systems.lgn.stream import StreamScorer, needed_frames
 
 NOT_FIELDS = ("variant", "memory_items", "weights")  # of `config.model`, but not of the network
@@ -36,14 +39,14 @@ class State(NamedTuple):
     Attributes:
       params: of the network.
       optimizer: state of Adam.
-      beside: running statistics of the batch norms, and the memory items.
+      running: statistics of the batch norms, and the memory items.
       limits: lowest and highest PSNR, lowest and highest feature distance on training video,
         float32 [2, 2]; set by `finalize`, for the on-line score.
     """
 
     params: dict
     optimizer: optax.OptState
-    beside: Beside
+    running: RunningState
     limits: jax.Array
 
 
@@ -84,6 +87,15 @@ class System(system.System):
         Raises:
           ValueError: the frames' height or width is no multiple of 8.
         """
+        return self._first_state(rng, data, compilation.run_once)
+
+    def abstract_state(self, description: Description) -> State:
+        """Shapes of the first state; nothing is compiled for them."""
+        rng = jax.random.key(self.config.seed)
+        return jax.eval_shape(lambda: self._first_state(rng, description, operator.call))
+
+    def _first_state(self, rng: jax.Array, data: Description, call: Callable) -> State:
+        """As `init`; `call(function, *arguments)` runs the initialisation of the network."""
         height, width = data.manifest["size"]
         if height % 8 or width % 8:
             raise ValueError(
@@ -98,11 +110,15 @@ class System(system.System):
             variables = jax.tree.map(jnp.asarray, variables)
         else:
             frames = jnp.zeros((1, self.model.frames, 8, 8, 3))  # any size gives the same
-            variables = compilation.run_once(self.model.init, for_params, frames, items)
+            variables = call(self.model.init, for_params, frames, items)
         params = variables["params"]
-        beside = Beside(variables["batch_stats"], items)
+        running = RunningState(variables["batch_stats"], items)
         limits = jnp.array([[0.0, 1.0], [0.0, 1.0]])
-        return State(params, self.optimizer.init(params), beside, limits)
+        return State(params, self.optimizer.init(params), running, limits)
+
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on windows uint8 [B, T + 1, H, W, 3], RGB (spec lgn_net §3)."""
@@ -112,12 +128,12 @@ class System(system.System):
         dtype = at_least_float32(self.model.dtype)
         windows = batch["frames"][..., ::-1].astype(dtype) / 127.5 - 1  # BGR, as published
         gradient = jax.value_and_grad(window_loss, has_aux=True)
-        (loss, (terms, beside)), gradients = gradient(
-            state.params, state.beside, windows, self.model, **self.config.loss
+        (loss, (terms, running)), gradients = gradient(
+            state.params, state.running, windows, self.model, **self.config.loss
         )
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, optimizer, beside, state.limits), {"loss": loss, **terms}
+        return State(params, optimizer, running, state.limits), {"loss": loss, **terms}
 
     def finalize(self, state: State, data: Dataset) -> State:
         """Sets the limits of PSNR and distance from normal video.
@@ -135,7 +151,7 @@ class System(system.System):
         # Lowest and highest of both measures, with the memory as trained.
         stream = self._start(state)
         stream.gamma = -np.inf  # the memory stays as trained
-        found = [stream.video(_as_input(video)) for video in chosen]
+        found = [stream.video(map(_as_input, video)) for video in chosen]
         psnr = np.concatenate([measures.psnr for measures in found])
         distance = np.concatenate([measures.distance for measures in found])
         limits = [[psnr.min(), psnr.max()], [distance.min(), distance.max()]]
@@ -156,7 +172,7 @@ class System(system.System):
         stream = self._start(state)
         for video in videos:
             predictions = Predictions(needed_frames(self.model) - 1)
-            parts = self._parts(state, stream, iter(video), predictions)
+            parts = self._parts(state, stream, numbered(video), predictions)
             whole = self.postprocess(state, join(video.name, parts))
             show = self.config.report.windows
             yield dataclasses.replace(
@@ -169,13 +185,12 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores on line, by the limits of normal video; a video shorter than a window has none."""
-        del name, data, live, first  # few frames are taken at once anyway; there are no reasons
+        del name, data, live  # few frames are taken at once anyway
         yield from self._parts(state, self._start(state), frames)
 
     def postprocess(self, state: State, scores: Scores) -> Scores:
@@ -201,44 +216,48 @@ class System(system.System):
             self._stream = StreamScorer(
                 self.model,
                 {},
-                state.beside.items,
+                state.running.items,
                 test_update=config.test_update,
                 decay=self.config.loss.decay,
                 chunk=config.batch,
                 devices=self.config.train.devices,
             )
-        variables = {"params": state.params, "batch_stats": state.beside.batch_stats}
-        self._stream.restart(variables, state.beside.items, config.gamma)
+        variables = {"params": state.params, "batch_stats": state.running.batch_stats}
+        self._stream.restart(variables, state.running.items, config.gamma)
         return self._stream
 
     def _parts(
         self,
         state: State,
         stream: StreamScorer,
-        frames: Iterator[np.ndarray],
+        frames: Iterable[Frame],
         predictions: Predictions | None = None,
     ) -> Iterator[PartialScores]:
         """Scores chunk by chunk; the frames before the first prediction repeat its score."""
         weight, limits = self.config.eval.score_weight, np.asarray(state.limits, np.float64)
-        before, copied = needed_frames(self.model) - 1, []
-        for measures in stream.windows(_as_input(frames, copied)):
+        inputs = (frame._replace(pixels=_as_input(frame.pixels)) for frame in frames)
+        previous = None
+        for measures, group in stream.windows(inputs):
             if predictions is not None:
                 predictions.add(measures.picture)
+            # The terms of the score, and how well the frame before would have predicted.
             psnr, distance = measures.psnr, np.asarray(measures.distance, np.float64)
             online = score.normality_online(psnr, distance, *map(tuple, limits), weight)
-            copies = np.resize(copied[-len(psnr) :] or [0.0], len(psnr))
-            del copied[:-1]
-            found = {
+            copies = _copy_errors(previous, [frame.pixels for frame in group])
+            previous = group[-1].pixels
+            terms = {
                 "psnr": -psnr,
                 "distance": distance,
-                "copy_previous": -score.psnr(copies),
+                "copy_previous": -score.psnr(copies[-len(psnr) :]),
             }
+            # The first group begins with frames that nothing predicts.
+            before = len(group) - len(psnr)
             yield PartialScores(
                 _padded(1 - online, before),
-                {name: _padded(values, before) for name, values in found.items()},
+                tuple(frame.stamp for frame in group),
+                {name: _padded(values, before) for name, values in terms.items()},
                 np.pad(measures.map, [(before, 0), (0, 0), (0, 0)]).astype(np.float16),
             )
-            before = 0
 
 
 def _padded(values: np.ndarray, before: int) -> np.ndarray:
@@ -246,19 +265,20 @@ def _padded(values: np.ndarray, before: int) -> np.ndarray:
     return np.pad(values, (before, 0), mode="edge").astype(np.float32)
 
 
-def _as_input(
-    video: Iterable[np.ndarray], copied: list[float] | None = None
-) -> Iterator[np.ndarray]:
-    """Frames float32 [H, W, 3] in [-1, 1], BGR as published.
+def _as_input(pixels: np.ndarray) -> np.ndarray:
+    """A frame uint8 [H, W, 3], RGB → float32 in [-1, 1], BGR as published."""
+    return to_float(pixels[..., ::-1])
 
-    With `copied`, the error of "the frame is the one before" is appended for every frame (the
-    first one's is that of the second).
+
+def _copy_errors(previous: np.ndarray | None, frames: list[np.ndarray]) -> np.ndarray:
+    """Errors of "the frame is the one before", float64 [n], of consecutive frames.
+
+    Args:
+      previous: the frame before them. None at the start of a video, whose first frame gets the
+        error of the second, or 0 where that is not there yet.
+      frames: float32 [H, W, 3] in [-1, 1], n of them.
     """
-    before = None
-    for frame in video:
-        frame = to_float(frame[..., ::-1])
-        if copied is not None and before is not None:
-            error = float(score.copy_previous_error(np.stack([before, frame]), 1)[0])
-            copied.extend([error] if copied else [error, error])
-        before = frame
-        yield frame
+    chain = frames if previous is None else [previous, *frames]
+    pairs = itertools.pairwise(chain)
+    errors = [float(score.copy_previous_error(np.stack(pair), 1)[0]) for pair in pairs]
+    return np.array(errors if previous is not None else (errors[:1] or [0.0]) + errors)

@@ -1,6 +1,5 @@
 """The MIL ranker as a system: paired bags in, segment scores spread over frames out."""
 
-import itertools
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from vadjax.data.bags import Bag, Bags
 from vadjax.data.segments import EXPANSIONS, expand
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.extractors.clips import AHEAD, SnippetFeatures, of_run
 from vadjax.ops import optim
@@ -82,6 +82,10 @@ class System(system.System):
             params = self.ranker.init(rng, jnp.zeros((1, width)))
         return State(params, self.optimizer.init(params))
 
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
+
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, S, D] (spec mil §6)."""
         # One step of Adagrad, with the weight decay in the gradient (spec mil §6).
@@ -131,10 +135,9 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores of the snippets: the ranker sees each alone, as it saw segments in training.
 
@@ -142,16 +145,19 @@ class System(system.System):
         the end is filled up to a snippet with the last frame.
 
         Raises:
-          ValueError, FileNotFoundError: as `clip_features.of_run`.
+          ValueError, FileNotFoundError: as `vadjax.extractors.clips.of_run`.
         """
-        del name, first  # snippets have neither boxes nor reasons
+        del name
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
-        counted = streaming.Counted(frames)
-        rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
-        scores = (self.segment_scores(state, row.mean(0)[None, None]).item() for row in rows)
-        yield from streaming.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
+        rows = self._features.rows(frames, ahead=0 if live else AHEAD)
+        yield from streaming.of_snippets(rows, partial(self._scores_of, state))
+
+    def _scores_of(self, state: State, snippets: list[np.ndarray]) -> Iterator[float]:
+        """A score of each snippet from its features [C, D] alone, the mean of the crops."""
+        for crops in snippets:
+            yield self.segment_scores(state, crops.mean(0)[None, None]).item()
 
     def segment_scores(self, state: State, features: np.ndarray) -> np.ndarray:
         """Scores float32 [B, S] of bags [B, S, D]; compiled once for each B."""

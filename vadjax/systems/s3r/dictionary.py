@@ -1,21 +1,15 @@
 """The dictionary of normal patterns: learned, made from a universal one, or read (spec s3r §3).
 
-    python -m vadjax.systems.s3r.dictionary --data DATASET --out FILE.npy [--ratio 0.9]
-        [--layout codes|atoms] [--universal MEMORY.npy]
-
-DATASET is a dataset of features, of which the normal training videos are used, or the pickle of
-the first authors, `{"feature": {video: [crops, segments, D]}}`, which holds nothing else.
+`python -m vadjax.systems.s3r dictionary` makes one from the command line.
 
 The published dictionaries are not atoms. They are learned with the D channels as samples of V
 videos, and what is kept are the sparse codes, transposed: layout "codes", [K, D], two non-zero
 values in each channel, negative ones and rows of zeros among them. Layout "atoms" is what the
-publication describes: atoms in the space of the features, learned from the videos. With
---universal the rows of another dictionary that are most like the normal segments are kept, and
-their mean is added.
+publication describes: atoms in the space of the features, learned from the videos.
 """
 
-import argparse
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 
 import jax
@@ -27,8 +21,6 @@ from vadjax.convert import arrays
 from vadjax.data.bags import Bags
 from vadjax.data.store.records import Dataset
 from vadjax.formats.names import shorten
-from vadjax.runtime import command, progress, replacing
-from vadjax.scores.files import naming
 from vadjax.systems.s3r.fit import batches, fit, start
 from vadjax.systems.s3r.omp import omp
 
@@ -167,14 +159,14 @@ def read(path: str | pathlib.Path, width: int | None = None) -> np.ndarray:
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such dictionary. Learn one: python -m vadjax.systems.s3r.dictionary "
+            f"{path}: no such dictionary. Learn one: python -m vadjax.systems.s3r dictionary "
             f"--data DATASET --out {path}"
         )
     found = arrays.read_pickle(path) if path.suffix in PICKLES else arrays.read_npy(path)
     if isinstance(found, dict) and "feature" in found:
         raise ValueError(
             f"{path}: holds features of videos, not a dictionary. Learn one from them: "
-            f"python -m vadjax.systems.s3r.dictionary --data {path} --out FILE.npy"
+            f"python -m vadjax.systems.s3r dictionary --data {path} --out FILE.npy"
         )
     if not isinstance(found, np.ndarray) or found.ndim != 2 or not found.size:
         shape = found.shape if isinstance(found, np.ndarray) else type(found).__name__
@@ -183,7 +175,7 @@ def read(path: str | pathlib.Path, width: int | None = None) -> np.ndarray:
     if width is not None and found.shape[1] != width:
         raise ValueError(
             f"{path}: {found.shape[0]} rows of width {found.shape[1]}, but the features have "
-            f"{width} columns; learn one from them: python -m vadjax.systems.s3r.dictionary"
+            f"{width} columns; learn one from them: python -m vadjax.systems.s3r dictionary"
         )
     return found
 
@@ -260,55 +252,7 @@ def normal_means(
     return np.stack([features.mean((0, 1)) for features in normal_bags(data, modality, chosen)])
 
 
-def make(args: argparse.Namespace) -> np.ndarray:
-    """The dictionary that the command line asks for.
-
-    Raises:
-      FileNotFoundError: an input is not there.
-      FileExistsError: the output is.
-      ValueError: an input that cannot be used.
-    """
-    if args.out.exists():
-        raise FileExistsError(f"{args.out} exists and is left as it is; name another file")
-    if args.universal:
-        memory = read(args.universal)
-        segments = [features.mean(0) for features in normal_bags(args.data, args.modality)]
-        with naming(f"{args.universal}, {args.data}"):
-            return universal(np.concatenate(segments), memory)
-    means = normal_means(args.data, args.modality)
-    atoms = count_atoms(len(means), args.ratio)
-    print(f"{len(means)} normal training videos of width {means.shape[1]}: {atoms} atoms")
-    with progress.bar("dictionary", ITERATIONS) as bar, naming(args.data):
-        return learn(means, atoms, layout=args.layout, watch=lambda step: bar.update(step, {}))
-
-
-def save(found: np.ndarray, path: pathlib.Path) -> None:
-    """Writes beside `path`, then renames."""
-    with replacing.file(path, found.nbytes) as new, new.open("wb") as out:
-        np.save(out, found)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Learns a dictionary, writes it and says what it is."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vadjax.systems.s3r.dictionary",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="features of videos")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help=".npy file to write")
-    parser.add_argument(
-        "--ratio", type=float, default=0.9, help="atoms per normal video (default 0.9; UCF: 0.5)"
-    )
-    parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help="default: codes")
-    parser.add_argument("--universal", type=pathlib.Path, help="dictionary of other videos")
-    parser.add_argument("--modality", default="TWO", help="stream of the features (default: all)")
-    args = parser.parse_args(argv)
-    found = command.report_errors(make, args)
-    command.report_errors(save, found, args.out)
-    empty = int((found == 0).all(1).sum())
-    print(f"Wrote {args.out}: {found.shape[0]} × {found.shape[1]} {found.dtype}, {empty} rows of 0")
-
-
 if __name__ == "__main__":
-    command.run(main)
+    sys.exit(
+        "error: vadjax.systems.s3r.dictionary is now: python -m vadjax.systems.s3r dictionary …"
+    )

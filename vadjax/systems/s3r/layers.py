@@ -49,21 +49,21 @@ class Mixture(NamedTuple):
 Rows = jax.Array | Mixture
 
 
-def only(x: Rows, valid: jax.Array | None) -> Rows:
+def mask_invalid(x: Rows, valid: jax.Array | None) -> Rows:
     """Sets x [R, T, C] to 0 where not `valid`, so that padding counts like the zeros around."""
     if valid is None:
         return x
     if isinstance(x, Mixture):
-        return Mixture(only(x.weights, valid), x.atoms)
+        return Mixture(mask_invalid(x.weights, valid), x.atoms)
     return jnp.where(valid, x, 0)
 
 
 def mean_over_time(x: jax.Array, valid: jax.Array | None) -> jax.Array:
     """Mean [R, C] over the valid snippets of x [R, T, C]."""
-    return x.mean(1) if valid is None else only(x, valid).sum(1) / valid.sum(1)
+    return x.mean(1) if valid is None else mask_invalid(x, valid).sum(1) / valid.sum(1)
 
 
-def wide(x: jax.Array) -> jax.Array:
+def at_least_float32(x: jax.Array) -> jax.Array:
     """Makes x at least float32: for norms, sums and probabilities."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -94,10 +94,10 @@ class TemporalConv(nn.Module):
         if self.size == 1:
             y = x @ kernel[0]
         elif isinstance(x, Mixture):
-            y = temporal.by_taps(only(x, valid), kernel, self.dilation)
+            y = temporal.by_taps(mask_invalid(x, valid), kernel, self.dilation)
         else:
             convolve = temporal.conv if train else temporal.conv_inference
-            y = convolve(only(x, valid), kernel, self.dilation)
+            y = convolve(mask_invalid(x, valid), kernel, self.dilation)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
         return y
@@ -172,7 +172,7 @@ class TemporalNonLocal(nn.Module):
             TemporalConv(inner, dtype=self.dtype, name=name)(h)
             for name in ("query", "key", "value")
         )
-        value = only(value, valid)
+        value = mask_invalid(value, valid)
         count = length if valid is None else valid.sum(1, keepdims=True).astype(value.dtype)
         # sum_s <query_t, key_s> / T · value_s, associated either way: of a long video the T × T
         # products of queries and keys would need too much memory.

@@ -25,8 +25,8 @@ from vadjax.systems.s3r.layers import (
     TemporalConv,
     TemporalConvNorm,
     TemporalNonLocal,
+    at_least_float32,
     mean_over_time,
-    wide,
     xavier,
 )
 
@@ -143,7 +143,7 @@ class Network(nn.Module):
             self._sow("gated_macro", macro * (1 - gate))
         # Heads (§4.5): score and magnitude of every snippet, macro score of every bag.
         scores = self.video_head(features, train).reshape(bags, crops, length)
-        norms = jnp.sqrt(jnp.square(wide(jax.lax.stop_gradient(features))).sum(-1))
+        norms = jnp.sqrt(jnp.square(at_least_float32(jax.lax.stop_gradient(features))).sum(-1))
         if macro is not None:
             summary = mean_over_time(macro, valid)
             if self.de_normal:  # gating the mean equals the mean of the gated rows, in less memory
@@ -218,7 +218,7 @@ class EnNormal(nn.Module):
         query = _dense(channels // 4, "query", self.dtype)(x)
         key = _dense(channels // 4, "key", self.dtype)(dictionary)
         value = _dense(channels, "value", self.dtype)(dictionary)
-        logits = wide(query @ key.T)
+        logits = at_least_float32(query @ key.T)
         if self.scaling:
             logits /= jnp.sqrt(channels // 4)
         attention = nn.softmax(logits)
@@ -264,7 +264,7 @@ class ScoreHead(nn.Module):
         for name, width in (("hidden", x.shape[-1] // 4), ("squeeze", x.shape[-1] // 16)):
             x = nn.relu(_dense(width, name, self.dtype)(x))
             x = Dropout(self.dropout, name=f"{name}_dropout")(x, train)
-        return nn.sigmoid(wide(_dense(1, "score", self.dtype)(x)[..., 0]))
+        return nn.sigmoid(at_least_float32(_dense(1, "score", self.dtype)(x)[..., 0]))
 
 
 def _dense(features: int, name: str, dtype: jnp.dtype) -> nn.Dense:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.ops import dropout
-from vadjax.systems.s3r.layers import KEEP, wide
+from vadjax.systems.s3r.layers import KEEP, at_least_float32
 from vadjax.systems.s3r.loss import BagTerms, training_loss
 from vadjax.systems.s3r.model import Network, Outputs
 from vadjax.systems.s3r.select import chosen_mean, top_snippets
@@ -100,7 +100,7 @@ def forward(
     chosen = top_snippets(outputs.magnitudes, top_k, _in_pairs(kept) if kept else None)
     bags = BagTerms(
         score=chosen_mean(outputs.scores, chosen),
-        feature=wide(chosen_mean(outputs.features, chosen)),
+        feature=at_least_float32(chosen_mean(outputs.features, chosen)),
         snippets=outputs.scores,
         macro=outputs.macro,
     )

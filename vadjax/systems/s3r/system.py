@@ -1,7 +1,6 @@
 """S3R and RTFM as a system: paired bags of all crops in, snippet scores repeated to frames out."""
 
 import collections
-import itertools
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -20,9 +19,10 @@ from vadjax.data.bags import Bag, Bags
 from vadjax.data.segments import EXPANSIONS, expand
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.extractors.clips import AHEAD, SnippetFeatures, of_run
-from vadjax.ops import compilation, optim
+from vadjax.ops import optim
 from vadjax.runtime import mesh
 from vadjax.scores import streaming
 from vadjax.scores.files import Scores
@@ -123,7 +123,7 @@ class System(system.System):
         def first() -> State:
             return self._new_state(key, width, None if rows is None else jnp.zeros((rows, width)))
 
-        return compilation.shapes(first)
+        return jax.eval_shape(first)
 
     def _new_state(
         self, rng: jax.Array, width: int, dictionary: jax.Array | np.ndarray | None
@@ -162,7 +162,11 @@ class System(system.System):
 
     def _normal(self, data: Description) -> slice:
         """Slice of the normal training videos that are not held out."""
-        return bags.kept(data, "train", 0, self.config.eval.held_out)
+        return bags.training_bags(data, "train", 0, self.config.eval.held_out)
+
+    def parameters(self, state: State) -> dict:
+        """The parameters of the network."""
+        return state.params
 
     def update(self, state: State, batch: dict, rng: jax.Array) -> tuple[State, dict]:
         """One step on `{"anomalous", "normal"}`, each float32 [B, N, T, C] (spec s3r §5, §6)."""
@@ -204,10 +208,9 @@ class System(system.System):
         self,
         state: State,
         name: str,
-        frames: Iterator[np.ndarray],
+        frames: Iterator[Frame],
         data: Description,
         live: bool,
-        first: int = 0,
     ) -> Iterator[PartialScores]:
         """Scores of the snippets among those around: all of the video, up to `eval.window` of them.
 
@@ -215,30 +218,27 @@ class System(system.System):
         `LIVE_WINDOW`. What is left over at the end is filled up to a snippet with the last frame.
 
         Raises:
-          ValueError, FileNotFoundError: as `clip_features.of_run`.
+          ValueError, FileNotFoundError: as `vadjax.extractors.clips.of_run`.
         """
-        del name, first  # snippets have neither boxes nor reasons
+        del name
         if self._features is None:
             width = bags.feature_width(data, self.config.data.modality)
             self._features = of_run(self.config.features, data.manifest, width, live)
-        counted = streaming.Counted(frames)
-        rows = itertools.chain.from_iterable(self._features(counted, ahead=0 if live else AHEAD))
-        scores = self._live(state, rows) if live else self._windows(state, rows)
-        yield from streaming.of_snippets(scores, counted, self._features.snippets.step, SNIPPET)
-
-    def _windows(self, state: State, rows: Iterator[np.ndarray]) -> Iterator[float]:
-        """Scores of snippets with features [C, D] each, a window at a time."""
-        while window := list(itertools.islice(rows, self.config.eval.window)):
-            yield from self._scores_of(state, window)
-
-    def _live(self, state: State, rows: Iterator[np.ndarray]) -> Iterator[float]:
-        """Scores of snippets as soon as each is there."""
+        rows = self._features.rows(frames, ahead=0 if live else AHEAD)
+        if not live:
+            score = partial(self._scores_of, state)
+            yield from streaming.of_snippets(rows, score, self.config.eval.window)
+            return
         recent = collections.deque(maxlen=LIVE_WINDOW)
-        for row in rows:
-            recent.append(row)
-            yield self._scores_of(state, recent)[-1]
+
+        def score_as_last(snippets: list[np.ndarray]) -> np.ndarray:
+            recent.extend(snippets)
+            return self._scores_of(state, recent)[-1:]
+
+        yield from streaming.of_snippets(rows, score_as_last)
 
     def _scores_of(self, state: State, rows: Iterable[np.ndarray]) -> np.ndarray:
+        """Scores float32 [T] of the snippets of one window from features [C, D] of each."""
         bag = Bag("", 0, "", bags.UNKNOWN_LENGTH, np.zeros((0, 2), np.int32), np.stack(rows, 1))
         return self.snippet_scores(state, [bag])[0]
 

@@ -20,14 +20,14 @@ def task_losses(
     Returns:
       task → scalar: cross-entropy of the classes, mean absolute difference of the others.
     """
-    found = {}
+    losses = {}
     for task, output in outputs.items():
         if task in ("arrow", "irregularity"):
-            each = optax.softmax_cross_entropy_with_integer_labels(output, targets[task])
+            errors = optax.softmax_cross_entropy_with_integer_labels(output, targets[task])
         else:
-            each = jnp.abs(output - targets[task])
-        found[task] = each.mean()
-    return found
+            errors = jnp.abs(output - targets[task])
+        losses[task] = errors.mean()
+    return losses
 
 
 def training_loss(
@@ -38,7 +38,7 @@ def training_loss(
     """Sum of the losses, `arrow + irregularity + middle + distillation_weight · distillation`.
 
     Args:
-      outputs: of the tasks in use; the others add nothing.
+      outputs: those of the tasks in use; the other tasks add nothing.
       targets: as of `task_losses`.
       distillation_weight: λ.
 

@@ -21,14 +21,14 @@ from vadjax.config import expect_one_of
 from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes
 from vadjax.ops.pool import max_pool
 
-TRUNKS = {  # channels of the convolutions of each block
+TRUNKS = {  # channels of the convolutions of each block (spec ssmtl §4)
     "shallow_narrow": ((16,), (32,), (32,)),
     "shallow_wide": ((32,), (64,), (64,)),
     "deep_narrow": ((16, 16), (32, 32), (32, 32)),
     "deep_wide": ((32, 32), (64, 64), (64, 64)),
 }
 TASKS = ("arrow", "irregularity", "middle", "distillation")
-TIME_POOLINGS = {  # maps [B, H, W, C] of those of all frames [B, T, H, W, C]
+TIME_POOLINGS = {  # maps of all frames [B, T, H, W, C] → one map [B, H, W, C]
     "max": lambda x: max_pool(x, (x.shape[1], 1, 1))[:, 0],
     "mean": lambda x: x.mean(1),
 }
@@ -36,6 +36,7 @@ MIDDLE_OUTPUTS = {"linear": lambda x: x, "sigmoid": nn.sigmoid}
 STATISTICS = ("joint", "pass")
 SMALLEST = 16  # pixels of a crop: three poolings in the trunk, one in the heads
 HEAD_WIDTH = 32
+NOT_FIELDS = ("size", "tasks")  # of a config: not fields of the network, or not as they are
 
 
 class Trunk(nn.Module):
@@ -65,32 +66,42 @@ class Trunk(nn.Module):
 
         Args:
           x: the crops.
-          train: whether batch statistics are taken, of all passes together, and followed.
-          lengths: crops of each pass, which follow one another in x; all are one pass if empty.
+          train: whether the batch norms use the statistics of the batch, of all passes together,
+            and update the running ones.
+          lengths: number of crops of each pass, which follow one another in x; all crops are one
+            pass if empty.
           passes: instead of lengths, and without training: which crops each pass sees. What the
             passes have in common is computed once.
         """
-        layers = [(b, n, width) for b, own in enumerate(self.widths) for n, width in enumerate(own)]
+        layers = [
+            (block, number, width)
+            for block, widths in enumerate(self.widths)
+            for number, width in enumerate(widths)
+        ]
+        # How each layer convolves, and which frames of the last layer are those of each pass.
         if passes:
-            triples, maps = common_triples(passes, len(layers))
-            forms = [functools.partial(_frames, triples=own) for own in triples]
+            triples, frames_of_passes = common_triples(passes, len(layers))
+            forms = [functools.partial(_frames, triples=of_layer) for of_layer in triples]
         else:
             lengths = lengths or (x.shape[1],)
-            maps = [range(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
+            ends = zip(lengths, np.cumsum(lengths), strict=True)
+            frames_of_passes = [range(end - length, end) for length, end in ends]
             forms = [functools.partial(conv_passes, lengths=lengths)] * len(layers)
+        # The convolutions, with a pooling in space after the last one of each block.
         for (block, number, width), form in zip(layers, forms, strict=True):
             x = nn.relu(_conv(width, 3, self, f"block{block}_conv{number}", form)(x, train))
             if number == len(self.widths[block]) - 1:
                 x = pool_volume(x, in_time=False)
+        # One map of each pass, whatever its number of frames.
         pool = TIME_POOLINGS[self.time_pooling]
-        return [pool(x[:, np.array(own)]) for own in maps]
+        return [pool(x[:, np.array(frames)]) for frames in frames_of_passes]
 
 
 class OutputsHead(nn.Module):
     """3×3 convolution with ReLU, 2×2 pooling, dense layer.
 
     Attributes:
-      outputs: of the dense layer.
+      outputs: number of outputs of the dense layer.
       dtype: type of the arithmetic.
     """
 
@@ -119,7 +130,7 @@ class PictureDecoder(nn.Module):
     Attributes:
       widths: channels after each upsampling.
       output: `"linear"` or `"sigmoid"`.
-      momentum: as of `Trunk`.
+      momentum: share of the running statistics that an update keeps.
       dtype: type of the arithmetic.
     """
 
@@ -132,7 +143,7 @@ class PictureDecoder(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Pictures [B, 8 h, 8 w, 3] of maps x [B, h, w, C], at least float32."""
         for number, width in enumerate(self.widths):
-            x = x.repeat(2, 1).repeat(2, 2)
+            x = x.repeat(2, 1).repeat(2, 2)  # nearest neighbour, in height and width
             x = nn.relu(_conv(width, 2, self, f"up{number}")(x, train))
         conv = nn.Conv(
             3,
@@ -152,7 +163,7 @@ class MultiTaskNet(nn.Module):
     Attributes:
       trunk: one of `TRUNKS`.
       tasks: those of `TASKS` that are in use; no other head has parameters.
-      distilled: outputs that the head of the distillation imitates.
+      distilled: number of outputs that the head of the distillation imitates.
       time_pooling: `"max"` or `"mean"`.
       middle_output: `"linear"` or `"sigmoid"`.
       statistics: of the trunk's batch norms in training: `"joint"`, of the passes of all tasks
@@ -174,7 +185,7 @@ class MultiTaskNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        """Trunk and heads."""
+        """The trunk, and a head for each task in use."""
         expect_one_of("model.trunk", self.trunk, TRUNKS)
         expect_one_of("model.time_pooling", self.time_pooling, TIME_POOLINGS)
         expect_one_of("model.middle_output", self.middle_output, MIDDLE_OUTPUTS)
@@ -188,7 +199,7 @@ class MultiTaskNet(nn.Module):
         if "irregularity" in self.tasks:
             self.irregularity = OutputsHead(2, self.dtype)
         if "middle" in self.tasks:
-            mirrored = tuple(block[-1] for block in reversed(widths))
+            mirrored = tuple(block[-1] for block in reversed(widths))  # the trunk's, backward
             self.middle = PictureDecoder(mirrored, self.middle_output, self.momentum, self.dtype)
         if "distillation" in self.tasks:
             self.distillation = OutputsHead(self.distilled, self.dtype)
@@ -199,20 +210,22 @@ class MultiTaskNet(nn.Module):
         Args:
           inputs: task → crops float [B, T, H, W, 3] in [0, 1], as `tasks.training_inputs`; H and
             W are multiples of 16, the same in training and scoring.
-          train: whether batch statistics are taken and followed.
+          train: whether the batch norms use the statistics of the batch and update the running
+            ones.
 
         Returns:
           task → logits float32 [B, 2] (`arrow`, `irregularity`; 1 = backward, with gaps), pictures
           float32 [B, H, W, 3] (`middle`), or outputs float32 [B, distilled] (`distillation`).
         """
         used = [task for task in TASKS if task in self.tasks]
+        # One run of the trunk has the statistics of all passes together, a run each has its own.
         if self.statistics == "joint":
             lengths = tuple(inputs[task].shape[1] for task in used)
             maps = self._maps(jnp.concatenate([inputs[task] for task in used], 1), train, lengths)
         else:
             maps = [self._maps(inputs[task], train)[0] for task in used]
         pairs = zip(used, maps, strict=True)
-        return {task: self._head(task, own, train) for task, own in pairs}
+        return {task: self._head(task, task_map, train) for task, task_map in pairs}
 
     def score_outputs(self, crops: jax.Array) -> dict[str, jax.Array]:
         """Outputs as of `__call__` for plain sequences [B, T, H, W, 3], T odd: nothing is drawn.
@@ -221,6 +234,7 @@ class MultiTaskNet(nn.Module):
         """
         every = tuple(range(crops.shape[1]))
         middle = len(every) // 2
+        # Which crops each task sees; passes that are equal are run once.
         sees = {
             "arrow": every,
             "irregularity": every,
@@ -233,6 +247,7 @@ class MultiTaskNet(nn.Module):
         return {task: self._head(task, maps[sees[task]], False) for task in used}
 
     def _maps(self, crops: jax.Array, train: bool, lengths=(), passes=()) -> list[jax.Array]:
+        """The trunk's maps (`Trunk`) of crops whose size is checked."""
         if any(side % SMALLEST for side in crops.shape[2:4]):
             raise ValueError(
                 f"crops of {crops.shape[2]} × {crops.shape[3]} pixels; sides must be multiples "
@@ -241,7 +256,23 @@ class MultiTaskNet(nn.Module):
         return self.shared(crops.astype(self.dtype), train, lengths, passes)
 
     def _head(self, task: str, x: jax.Array, train: bool) -> jax.Array:
+        """Output of a task's head for maps x; that of the middle crop alone has batch norms."""
         return self.middle(x, train) if task == "middle" else getattr(self, task)(x)
+
+
+def build(
+    options: Mapping, tasks: tuple[str, ...], distilled: int, dtype: jnp.dtype = jnp.float32
+) -> MultiTaskNet:
+    """The network of a config.
+
+    Args:
+      options: section `model` of the config.
+      tasks: those of its tasks that are in use.
+      distilled: number of outputs of the teachers; 0 if there are none.
+      dtype: type of the arithmetic.
+    """
+    fields = {name: value for name, value in options.items() if name not in NOT_FIELDS}
+    return MultiTaskNet(**fields, tasks=tasks, distilled=distilled, dtype=dtype)
 
 
 def common_triples(
@@ -249,35 +280,38 @@ def common_triples(
 ) -> tuple[list[tuple], list[list[int]]]:
     """What several passes through 3×3×3 convolutions have in common.
 
-    A frame of a layer is known by the three of the layer below that it sees. Those that several
-    passes share are there once.
+    A frame of a layer is identified by the three frames of the layer below that it sees. A frame
+    that several passes share is computed once.
 
     Args:
       passes: frames of each pass, in order of time.
       layers: how many convolutions follow one another.
 
     Returns:
-      Of each layer: [M, 3], the frames below, -1 = beyond an end; and of each pass: its frames
-      of the last layer.
+      For each layer [M, 3], the frames below that each of its frames sees, -1 = beyond an end; and
+      for each pass its frames of the last layer.
     """
-    found = []
+    triples_of_layers = []
     for _ in range(layers):
-        known, above = {}, []
+        # Number the different triples of all passes in the order in which they first occur.
+        numbers, numbered_passes = {}, []
         for frames in passes:
             triples = zip((-1, *frames[:-1]), frames, (*frames[1:], -1), strict=True)
-            above.append([known.setdefault(triple, len(known)) for triple in triples])
-        found.append(tuple(known))
-        passes = above
-    return found, passes
+            numbered_passes.append([numbers.setdefault(triple, len(numbers)) for triple in triples])
+        triples_of_layers.append(tuple(numbers))
+        passes = numbered_passes  # which the next layer sees
+    return triples_of_layers, passes
 
 
 def _frames(x, w, *_, triples, **__):
+    """`conv_frames` in the place of a plain convolution, whose other arguments it ignores."""
     return conv_frames(x, w, triples)
 
 
 def _conv(
     width: int, dimensions: int, of: Trunk | PictureDecoder, name: str, form=None
 ) -> ConvNorm:
+    """A convolution of side 3 with batch norm, with momentum and type of the module `of`."""
     size = (3,) * dimensions
     return ConvNorm(
         width, size, padding=1, momentum=of.momentum, form=form, dtype=of.dtype, name=name

@@ -1,4 +1,4 @@
-"""Training objects: which there are, and a batch of them with what chance decides (spec §3)."""
+"""Training objects: which there are, and batches of them with their draws (spec ssmtl §3)."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,16 @@ from vadjax.data.objects import OUTPUTS, Cutter, ObjectSource, ObjectVideo
 from vadjax.data.store import loader
 from vadjax.systems.ssmtl import tasks
 
-MIDDLE = tasks.REACH
+MIDDLE = tasks.REACH  # place of the middle crop among the seven
 
 
 class Samples(Sequence):
     """The objects of a split whose seven crops lie within their video.
 
+    As a sequence it has one object a number, with its draw of the first epoch.
+
     Args:
-      source: of the objects.
+      source: where the objects come from.
       split: name of the split.
       side: pixels of a crop.
       seed: of the draws.
@@ -36,17 +38,19 @@ class Samples(Sequence):
         self._videos, self._distils = videos, teachers
         self._lengths = [video.num_frames for video in videos]
         self._label = f"{source.data.folder}/{split}"
-        chosen = [_trainable(video) for video in videos]
-        self.video = np.repeat(np.arange(len(videos)), [len(own) for own in chosen])
-        own = [video.objects for video in videos]
-        self.row = np.concatenate(chosen)
-        pairs = list(zip(own, chosen, strict=True))
+        # The objects that can be trained on, those of all videos in a row.
+        trainable = [_trainable(video) for video in videos]
+        self.video = np.repeat(np.arange(len(videos)), [len(rows) for rows in trainable])
+        self.row = np.concatenate(trainable)
+        objects_of_videos = [video.objects for video in videos]
+        pairs = list(zip(objects_of_videos, trainable, strict=True))
         self.frame = np.concatenate([objects.frames[rows] for objects, rows in pairs])
         self.number = np.concatenate([objects.numbers[rows] for objects, rows in pairs])
         self._rectangles = np.concatenate([objects.rectangles[rows] for objects, rows in pairs])
         if not len(self):
+            count = sum(map(len, objects_of_videos))
             raise ValueError(
-                f"{self._label}: {sum(map(len, own)):,} objects, none in a frame with "
+                f"{self._label}: {count:,} objects, none in a frame with "
                 f"{tasks.REACH} frames before and after it. Take longer videos, or find more "
                 "objects"
             )
@@ -60,20 +64,30 @@ class Samples(Sequence):
         return {name: value[0] for name, value in self.batch(np.zeros(1, int), [index]).items()}
 
     def before(self, video: int) -> int:
-        """Objects of the videos before that number."""
+        """How many objects there are in the videos before that number."""
         return int(np.searchsorted(self.video, video))
 
     def batch(self, epochs: np.ndarray, indices: Sequence[int]) -> dict:
-        """The objects of those numbers in those epochs (`tasks.training_inputs`)."""
+        """A batch of objects with their draws, as `tasks.training_inputs` takes it.
+
+        Args:
+          epochs: int [n], epoch of each.
+          indices: number of each.
+        """
         pairs = zip(epochs, indices, strict=True)
-        drawn = [self._one(int(epoch), int(index)) for epoch, index in pairs]
-        found = {name: np.stack([own[name] for own in drawn]) for name in drawn[0]}
+        rows = [self._sample(int(epoch), int(index)) for epoch, index in pairs]
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         if self._distils:
-            found["teachers"] = self._outputs(indices, OUTPUTS)
-        return found
+            batch["teachers"] = self._outputs(indices, OUTPUTS)
+        return batch
 
     def plain(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
-        """What scoring sees: crops float32 [n, 7, side, side, 3], outputs of the detector."""
+        """Objects as scoring sees them, with nothing drawn.
+
+        Returns:
+          Crops float32 [n, 7, side, side, 3] in [0, 1], and class outputs of the detector float32
+          [n, K]; None if it has none.
+        """
         crops = []
         for video, frame, rectangle in zip(
             self.video[indices], self.frame[indices], self._rectangles[indices], strict=True
@@ -83,34 +97,41 @@ class Samples(Sequence):
         return np.stack(crops), self._outputs(indices, ("detector",))
 
     def _outputs(self, indices: Sequence[int], names: Sequence[str]) -> np.ndarray | None:
-        found = [
+        """Outputs of the teachers `names` for the objects, float32 [n, K]; None if there are none.
+
+        What the dataset holds is looked up by the row of each object in its video.
+        """
+        outputs = [
             self._videos[self.video[i]].outputs(slice(self.row[i], self.row[i] + 1), names)
             for i in indices
         ]
-        return None if found[0] is None else np.concatenate(found)
+        return None if outputs[0] is None else np.concatenate(outputs)
 
-    def _one(self, epoch: int, index: int) -> dict:
-        video, frame, number = (int(own[index]) for own in (self.video, self.frame, self.number))
+    def _sample(self, epoch: int, index: int) -> dict:
+        """One object with its draw of an epoch."""
+        places = (self.video, self.frame, self.number)
+        video, frame, number = (int(place[index]) for place in places)
         drawn = tasks.draw(self._seed, epoch, video, frame, number)
         length, rectangle = self._lengths[video], self._rectangles[index]
         crops = self._cut(video, tasks.regular_frames(frame, length), rectangle)
-        gaps = crops
+        # Both sequences have the same middle crop, which is cut once.
+        irregular_crops = crops
         if drawn.irregular:
             jumps = tasks.irregular_frames(frame, drawn.gaps, length)
             others = self._cut(video, np.delete(jumps, MIDDLE), rectangle)
-            gaps = np.insert(others, MIDDLE, crops[MIDDLE], 0)
+            irregular_crops = np.insert(others, MIDDLE, crops[MIDDLE], 0)
         return {
             "crops": crops,
-            "irregular_crops": gaps,
+            "irregular_crops": irregular_crops,
             "backward": np.int32(drawn.backward),
             "irregular": np.int32(drawn.irregular),
         }
 
 
 def _trainable(video: ObjectVideo) -> np.ndarray:
-    """Rows of the objects in frames that may be the middle of a sample."""
-    frames, known = video.objects.frames, tasks.trainable(video.num_frames)
-    return np.flatnonzero((frames >= known.start) & (frames < known.stop))
+    """Rows of the objects in frames that may be the middle of a sample, int64 [n]."""
+    frames, middles = video.objects.frames, tasks.trainable(video.num_frames)
+    return np.flatnonzero((frames >= middles.start) & (frames < middles.stop))
 
 
 def batches(
@@ -120,11 +141,13 @@ def batches(
 
     Args:
       samples: of the training videos.
-      count: so many are trained on.
+      count: number of the first ones that are trained on.
       batch: objects of the global batch.
       seed: of the order.
       shard: this process's share.
     """
-    endless = loader.numbers(count, seed)
-    numbered = endless.map_with_index(lambda place, index: np.array([place // count, index]))
-    return loader.batches(numbered, batch, shard, lambda pairs: samples.batch(*pairs.T))
+    # An endless row of numbers, each pass over them in a new order.
+    numbers = loader.numbers(count, seed)
+    # The pass that a number stands in is its epoch, on which the draws depend.
+    pairs = numbers.map_with_index(lambda place, index: np.array([place // count, index]))
+    return loader.batches(pairs, batch, shard, lambda rows: samples.batch(*rows.T))

@@ -1,26 +1,31 @@
-"""Objects of a video as its frames come: seven crops of each, scores, parts of the whole."""
+"""A video as its frames come: its objects, seven crops of each, and the parts of its scores.
+
+`windows` gives the seven frames around each, `chunks` the objects of several frames and their
+crops, `parts` the scores of these objects and frames, with reasons.
+"""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vadjax.data.video.crops import cut
+from vadjax.data.video.frame_stream import Frame, Stamp
 from vadjax.scores.streaming import PartialScores
 from vadjax.systems.ssmtl.reasons import Reasons
 from vadjax.systems.ssmtl.score import highest_of_frames
 from vadjax.systems.ssmtl.tasks import LENGTH, REACH
 
-TOTAL = "total"  # the score of all tasks
+TOTAL = "total"  # stands for all tasks among the names of tasks
 
 
-class Seen(NamedTuple):
+class FrameObjects(NamedTuple):
     """The objects of one frame.
 
     Attributes:
-      boxes: float32 [n, 4], as they are told.
-      rectangles: int64 [n, 4], as they are cut.
+      boxes: float32 [n, 4], `x0, y0, x1, y1` in pixels of the source frame, for the score file.
+      rectangles: int64 [n, 4], the same in whole pixels of the frame that they are cut from.
       detector: float32 [n, K], class outputs of the detector; None if it has none.
     """
 
@@ -33,107 +38,112 @@ class Chunk(NamedTuple):
     """The objects of consecutive frames.
 
     Attributes:
-      first: number of the first frame.
-      seen: of each frame.
-      crops: float32 [n, 7, side, side, 3], of all their objects.
+      frames: number and time of each frame.
+      objects: those of each frame.
+      crops: float32 [n, 7, side, side, 3] in [0, 1], of all these objects.
       last: whether the video ends here.
     """
 
-    first: int
-    seen: list[Seen]
+    frames: list[Stamp]
+    objects: list[FrameObjects]
     crops: np.ndarray
     last: bool
 
 
-def windows(frames: Iterable[np.ndarray]) -> Iterator[tuple[list[np.ndarray], bool]]:
-    """For every frame the seven around it, and whether it is the last one.
+def windows(frames: Iterable[Any]) -> Iterator[tuple[list, bool]]:
+    """For every frame, in whatever form, the seven around it, and whether it is the last one.
 
-    Those beyond an end of the video are the frame at that end.
+    Beyond an end of the video the frame at that end stands in (spec ssmtl §3).
     """
-    held = collections.deque(maxlen=LENGTH)
+    window = collections.deque(maxlen=LENGTH)
     for frame, last in _with_ends(frames):
-        held.append(frame)
-        if len(held) == LENGTH:
-            yield list(held), last
+        window.append(frame)
+        if len(window) == LENGTH:
+            yield list(window), last
 
 
-def _with_ends(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+def _with_ends(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+    """The frames with their ends repeated `REACH` times; True comes with the very last one."""
     frame = None
     for rank, frame in enumerate(frames):
         for _ in range(1 if rank else REACH + 1):
             yield frame, False
-    if frame is not None:
-        for left in reversed(range(REACH)):
-            yield frame, not left
+    if frame is not None:  # there was a frame
+        for remaining in reversed(range(REACH)):
+            yield frame, not remaining
 
 
 def chunks(
-    frames: Iterable[np.ndarray],
-    find: Callable[[int, np.ndarray], Seen],
+    frames: Iterable[Frame],
+    find: Callable[[int, np.ndarray], FrameObjects],
     objects: int,
     side: int,
-    start: int = 0,
 ) -> Iterator[Chunk]:
-    """Frames with their objects, so many frames at once that there are `objects` of them.
+    """Frames with their objects, as many frames at once as have `objects` of them.
 
     Args:
-      frames: uint8 [H, W, 3], RGB.
+      frames: those of the video.
       find: number and picture of a frame → its objects.
-      objects: from so many on a chunk is full; 0 takes every frame by itself.
+      objects: number of objects from which a chunk is full; 0 takes every frame by itself.
       side: pixels of a crop.
-      start: number of the first frame in the whole video.
     """
-    first, seen, crops = start, [], []
-    for number, (around, last) in enumerate(windows(frames), start):
-        found = find(number, around[REACH])
-        seen.append(found)
-        crops += [cut(around, rectangle, side) for rectangle in found.rectangles]
+    stamps, objects_of_frames, crops = [], [], []
+    for around, last in windows(frames):
+        # The objects of the middle frame, each cut from all seven frames.
+        frame, pictures = around[REACH], [one.pixels for one in around]
+        frame_objects = find(frame.number, frame.pixels)
+        stamps.append(frame.stamp)
+        objects_of_frames.append(frame_objects)
+        crops += [cut(pictures, rectangle, side) for rectangle in frame_objects.rectangles]
         if last or len(crops) >= objects:
             none = np.zeros((0, LENGTH, side, side, 3), np.float32)
-            yield Chunk(first, seen, np.stack(crops) if crops else none, last)
-            first, seen, crops = number + 1, [], []
+            yield Chunk(stamps, objects_of_frames, np.stack(crops) if crops else none, last)
+            stamps, objects_of_frames, crops = [], [], []
 
 
 def parts(
-    pieces: Iterable[Chunk],
-    judge: Callable[[np.ndarray, np.ndarray | None], dict[str, np.ndarray]],
+    object_chunks: Iterable[Chunk],
+    score_objects: Callable[[np.ndarray, np.ndarray | None], dict[str, np.ndarray]],
     reasons: Reasons,
 ) -> Iterator[PartialScores]:
     """The scores of every chunk; those of a frame are those of its highest object.
 
     Args:
-      pieces: as of `chunks`.
-      judge: crops and class outputs of the detector → task → score [n] of each object; `TOTAL` is
-        that of all.
-      reasons: is told of every object.
+      object_chunks: as of `chunks`.
+      score_objects: crops and class outputs of the detector → task → score [n] of each object;
+        `TOTAL` is that of all tasks.
+      reasons: collects the reasons of the video.
     """
-    for piece in pieces:
-        counts = [len(seen.boxes) for seen in piece.seen]
+    for chunk in object_chunks:
+        # Score the objects of all frames of the chunk at once.
+        counts = [len(of_frame.boxes) for of_frame in chunk.objects]
         detector = None
-        if piece.seen[0].detector is not None:
-            detector = np.concatenate([seen.detector for seen in piece.seen])
-        found = judge(piece.crops, detector)
-        of_frame, boxes = np.repeat(np.arange(len(counts)), counts), _boxes(piece)
-        rows = np.concatenate([piece.first + of_frame[:, None], boxes, found[TOTAL][:, None]], 1)
+        if chunk.objects[0].detector is not None:
+            detector = np.concatenate([of_frame.detector for of_frame in chunk.objects])
+        scores = score_objects(chunk.crops, detector)
+        # Their rows for the score file: frame, box, score.
+        places = np.repeat(np.arange(len(counts)), counts)  # of each object's frame in the chunk
+        boxes = np.concatenate([of_frame.boxes for of_frame in chunk.objects]).reshape(-1, 4)
+        numbers = np.array([stamp.number for stamp in chunk.frames])[places]
+        rows = np.concatenate([numbers[:, None], boxes, scores[TOTAL][:, None]], 1)
+        # The highest object of each frame, by all tasks and by each.
         highest = {
-            name: highest_of_frames(of_frame, own, len(counts)).astype(np.float32)
-            for name, own in found.items()
+            name: highest_of_frames(places, values, len(counts)).astype(np.float32)
+            for name, values in scores.items()
         }
+        new_reasons = tuple(_reasons_of(chunk, scores, reasons))
         yield PartialScores(
-            highest.pop(TOTAL), highest, boxes=rows, reasons=tuple(_told(piece, found, reasons))
+            highest.pop(TOTAL), tuple(chunk.frames), highest, boxes=rows, reasons=new_reasons
         )
 
 
-def _boxes(piece: Chunk) -> np.ndarray:
-    return np.concatenate([seen.boxes for seen in piece.seen]).reshape(-1, 4)
-
-
-def _told(piece: Chunk, found: dict[str, np.ndarray], reasons: Reasons) -> Iterator[dict]:
-    """The reasons of the frames of a chunk."""
+def _reasons_of(chunk: Chunk, scores: dict[str, np.ndarray], reasons: Reasons) -> Iterator[dict]:
+    """Adds the objects of each frame of a chunk to `reasons`; takes what is complete by then."""
     start = 0
-    for place, seen in enumerate(piece.seen):
-        frame, own = piece.first + place, slice(start, start + len(seen.boxes))
-        by_task = {task: scores[own] for task, scores in found.items() if task != TOTAL}
-        reasons.add(frame, seen.boxes, found[TOTAL][own], by_task)
-        yield from reasons.take(frame, piece.last and place == len(piece.seen) - 1)
-        start = own.stop
+    last = chunk.frames[-1].number if chunk.last else None
+    for stamp, of_frame in zip(chunk.frames, chunk.objects, strict=True):
+        frame, rows = stamp.number, slice(start, start + len(of_frame.boxes))
+        by_task = {task: values[rows] for task, values in scores.items() if task != TOTAL}
+        reasons.add(frame, of_frame.boxes, scores[TOTAL][rows], by_task)
+        yield from reasons.take(frame, frame == last)
+        start = rows.stop

@@ -1,4 +1,4 @@
-"""What the four tasks see of an object, and what they are to say (spec ssmtl §3).
+"""What the four tasks see of an object, and what they are to answer (spec ssmtl §3).
 
 arrow         seven crops, forward or backward → 1 = backward
 irregularity  seven crops, every frame or with gaps, always forward → 1 = with gaps
@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 REACH = 3  # crops before and after the middle one
-LENGTH = 2 * REACH + 1
-MOST_GAP = 4  # frames
+LENGTH = 2 * REACH + 1  # crops of an object
+MOST_GAP = 4  # frames from one crop to the next, at most
 
 
 class Draw(NamedTuple):
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
 
     Attributes:
       backward: whether the arrow of time is turned round.
-      irregular: whether there are gaps.
+      irregular: whether the sequence of the irregularity has gaps.
       gaps: int64 [6], 1 to 4 frames each, not all 1: three on the left from the middle outward,
         then three on the right.
     """
@@ -36,26 +36,27 @@ class Draw(NamedTuple):
 
 
 def draw(seed: int, epoch: int, video: int, frame: int, thing: int) -> Draw:
-    """The draw of an object: the same numbers, the same draw, in whatever order they are asked.
+    """The draw of an object. It depends on these numbers alone, not on the order of the calls.
 
     Args:
       seed: of the run.
-      epoch: from 0.
-      video: its number in the training set.
-      frame: of the middle crop.
+      epoch: number of the pass over the objects, from 0.
+      video: number of the video in the training set.
+      frame: number of the middle crop's frame.
       thing: number of the object among those of its frame.
     """
+    # The order of the draws is that of spec ssmtl §3; another order would give other numbers.
     source = np.random.SeedSequence([seed, epoch, video, frame, thing])
     rng = np.random.Generator(np.random.PCG64(source))
     backward, irregular = int(rng.integers(0, 2)), int(rng.integers(0, 2))
     gaps = rng.integers(1, MOST_GAP + 1, size=2 * REACH)
-    while (gaps == 1).all():  # that would be regular
+    while (gaps == 1).all():  # such gaps would be regular
         gaps = rng.integers(1, MOST_GAP + 1, size=2 * REACH)
     return Draw(backward, irregular, gaps)
 
 
 def regular_frames(frame: int, num_frames: int) -> np.ndarray:
-    """Frames of the seven crops around `frame`, int64 [7]; those outside the video are its ends."""
+    """Frames of the seven crops around `frame`, int64 [7], clipped to the video."""
     return np.clip(np.arange(frame - REACH, frame + REACH + 1), 0, num_frames - 1)
 
 
@@ -63,13 +64,13 @@ def irregular_frames(frame: int, gaps: np.ndarray, num_frames: int | None = None
     """Frames of the seven crops with gaps, int64 [7], ascending.
 
     Args:
-      frame: of the middle crop.
+      frame: number of the middle crop's frame.
       gaps: as of `Draw`.
-      num_frames: frames outside the video become its ends; None leaves them.
+      num_frames: frames of the video, to which the numbers are clipped; None leaves them.
     """
     left, right = np.cumsum(gaps[:REACH]), np.cumsum(gaps[REACH:])
-    found = np.concatenate([frame - left[::-1], [frame], frame + right])
-    return found if num_frames is None else np.clip(found, 0, num_frames - 1)
+    numbers = np.concatenate([frame - left[::-1], [frame], frame + right])
+    return numbers if num_frames is None else np.clip(numbers, 0, num_frames - 1)
 
 
 def trainable(num_frames: int) -> range:
@@ -97,9 +98,9 @@ def task_frames(frame: int, drawn: Draw, num_frames: int) -> TaskFrames:
     """Frames of every task's input; all but those of the irregularity are among the regular ones.
 
     Args:
-      frame: of the middle crop.
+      frame: number of the middle crop's frame.
       drawn: as of `draw`.
-      num_frames: of the video.
+      num_frames: frames of the video.
     """
     regular = regular_frames(frame, num_frames)
     irregular = irregular_frames(frame, drawn.gaps, num_frames) if drawn.irregular else regular
@@ -124,13 +125,14 @@ def training_inputs(
     Args:
       batch: `crops` [B, 7, H, W, 3] at the regular frames and `irregular_crops` of the same shape
         at those of the irregularity, both uint8 or float in [0, 1]; `backward` and `irregular`
-        int [B]; `teachers` float [B, K], outputs of the teachers, where there are any.
-      dtype: of the inputs that uint8 crops become.
+        int [B]; `teachers` float [B, K], outputs of the teachers, if there are any.
+      dtype: type of the inputs that uint8 crops become.
 
     Returns:
       task → input and task → target, as the network and `loss.training_loss` take them.
     """
     crops, jumps = (to_unit(batch[name], dtype) for name in ("crops", "irregular_crops"))
+    # Backward crops are the regular ones turned round, so that they are handed over only once.
     backward = batch["backward"].astype(bool)[:, None, None, None, None]
     inputs = {
         "arrow": jnp.where(backward, crops[:, ::-1], crops),
