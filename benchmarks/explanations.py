@@ -23,13 +23,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vadjax.data.cameras import ONE
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.runtime.cache import RunCache
 from vadjax.systems.exemplar import presets
-from vadjax.systems.exemplar.cameras import ONE
 from vadjax.systems.exemplar.model import Model
 from vadjax.systems.exemplar.reasons import COMPONENTS, Explainer
 from vadjax.systems.exemplar.stages import Stages

@@ -11,7 +11,7 @@ import numpy as np
 from vadjax.backbones import detector, efficientnet, ssd
 from vadjax.backbones.detection import Detector
 from vadjax.backbones.dnn_detector import read_net
-from vadjax.backbones.provenance import check_folder
+from vadjax.convert.published import check_folder
 from vadjax.data.store.records import sha256
 from vadjax.data.video.crops import cut, rectangles
 from vadjax.extractors import batched

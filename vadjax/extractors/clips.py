@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 
 from vadjax.backbones import i3d, resnet3d
-from vadjax.backbones.provenance import PROVENANCE
+from vadjax.convert.published import PROVENANCE
 from vadjax.data.segments import normalize_rows
 from vadjax.data.store import loader
 from vadjax.data.video.frame_stream import Frame, Stamp

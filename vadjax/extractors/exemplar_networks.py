@@ -18,7 +18,7 @@ import numpy as np
 
 from vadjax.backbones import appearance, efficientnet
 from vadjax.backbones.motion import MotionNets, prepare
-from vadjax.backbones.provenance import check_folder
+from vadjax.convert.published import check_folder
 from vadjax.extractors.batched import BATCH, Batches, digest_of
 from vadjax.extractors.weights import restore
 from vadjax.formats import json_files

@@ -26,7 +26,7 @@ from vadjax.backbones.detection import (
     sigmoid,
 )
 from vadjax.backbones.nanodet import CLASSES, NAME, Fit
-from vadjax.backbones.provenance import check_folder
+from vadjax.convert.published import check_folder
 from vadjax.extractors.batched import Batches, digest_of
 from vadjax.extractors.weights import restore
 

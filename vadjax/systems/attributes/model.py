@@ -142,7 +142,7 @@ class Model:
         return tuple(self.densities)
 
     def state(self) -> State:
-        """The arrays of the model by name, float32 and int32; those without numbers are left out."""
+        """The arrays of the model by name, float32 and int32; empty ones are left out."""
         arrays = {
             "numbers": np.array([self.fps, self.seconds, *self.lines]),
             "counts": np.array([*self.size, self.every, self.objects, int(self.divide)]),

@@ -22,12 +22,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vadjax.data.cameras import ONE
 from vadjax.data.clips import Video
 from vadjax.formats import json_files
 from vadjax.ops.distance import Exemplars
 from vadjax.scores.files import read_arrays
 from vadjax.system import Cache
-from vadjax.systems.exemplar.cameras import ONE
 from vadjax.systems.exemplar.model import READABLE
 
 FORMAT = 1  # version of the files; a change that makes old files unreadable adds one

@@ -9,13 +9,13 @@ import ml_collections
 import numpy as np
 
 import vadjax
+from vadjax.data.cameras import ONE, cameras
 from vadjax.data.clips import Video
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops.distance import COMPONENTS, Exemplars
 from vadjax.runtime import progress
 from vadjax.system import Cache
 from vadjax.systems.exemplar import features, files, model
-from vadjax.systems.exemplar.cameras import ONE, cameras
 from vadjax.systems.exemplar.features import Extractor, Features
 from vadjax.systems.exemplar.files import MEND, StageFiles
 from vadjax.systems.exemplar.method import Method

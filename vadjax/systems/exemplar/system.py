@@ -11,6 +11,7 @@ import ml_collections
 
 from vadjax import system
 from vadjax.data import clips
+from vadjax.data.cameras import ONE, camera_of, cameras
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
@@ -18,7 +19,6 @@ from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache
 from vadjax.systems.exemplar import events, maps, scoring, stream
-from vadjax.systems.exemplar.cameras import ONE, camera_of, cameras
 from vadjax.systems.exemplar.method import Method, on_grid
 from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer

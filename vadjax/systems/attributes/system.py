@@ -1,0 +1,232 @@
+"""Objects and their attributes as a system: normal video in, a model of each camera out.
+
+Nothing is trained: `init` finds the objects of the training videos and learns how fast they move
+and what they look like; `score` and `stream` judge the objects of other videos (spec attributes).
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import ml_collections
+import numpy as np
+
+from vadjax import system
+from vadjax.config import expect_one_of
+from vadjax.data import clips
+from vadjax.data.cameras import camera_of, cameras
+from vadjax.data.clips import Video, Videos
+from vadjax.data.store.cache import Cache
+from vadjax.data.store.records import Dataset, Description
+from vadjax.data.video.frame_stream import Frame, numbered
+from vadjax.runtime import progress
+from vadjax.scores.files import Scores, read_arrays
+from vadjax.scores.streaming import PartialScores, join
+from vadjax.systems.attributes import fit, judge, objects, reasons, stream, values
+from vadjax.systems.attributes.density import SELECTIONS
+from vadjax.systems.attributes.fit import NormalVideo
+from vadjax.systems.attributes.judge import Judged
+from vadjax.systems.attributes.model import Model, State
+from vadjax.systems.attributes.objects import ObjectTable
+from vadjax.systems.attributes.source import ObjectSource
+
+TRAIN = "train"
+FPS = 10.0  # if the dataset does not say its rate
+LEARNT = "attributes.npz"  # the states of all cameras, beside the saved one
+FUSIONS = ("sum", "max")
+
+CameraStates = dict[str, State]
+
+
+class System(system.System):
+    """Attributes of objects (spec attributes); `vadjax.system.System` explains the methods."""
+
+    kind = clips.KIND
+
+    def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
+        super().__init__(config, cache)
+        chosen = config.attributes
+        expect_one_of("attributes.direction", chosen.direction, values.DIRECTIONS)
+        expect_one_of("attributes.divide_by_height", chosen.divide_by_height, values.DIVISION)
+        expect_one_of("bank.selection", config.bank.selection, SELECTIONS)
+        expect_one_of("fusion", config.fusion, FUSIONS)
+        if not (chosen.speed or chosen.look or chosen.geometry):
+            raise ValueError("attributes: none of speed, look and geometry counts")
+        objects.taken(config.data.every, FPS)
+        self.source = ObjectSource(config, self.cache)
+
+    def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
+        """The models of all cameras, from the objects of their training videos."""
+        del rng  # what is drawn has the config's seed
+        fps = rate(data)
+        every = objects.taken(self.config.data.every, fps)
+        by_camera = cameras(data, TRAIN, self.config.data.cameras)
+        videos = [video for own in by_camera.values() for video in own]
+        # every process finds the objects of its own videos
+        own = self.cache.share(videos)
+        with progress.bar("objects train", len(own)) as bar:
+            for done, video in enumerate(own, 1):
+                self.source.of_video(video, every, data)
+                bar.update(done, {})
+        self.cache.wait("objects")
+        with self.cache.first_then_others("attributes"):
+            states = {
+                camera: self._fit(own, data, fps, every).state()
+                for camera, own in by_camera.items()
+            }
+            arrays = {
+                f"{camera}:{name}": array
+                for camera, state in states.items()
+                for name, array in state.items()
+            }
+            self.cache.write_arrays(self._learnt, _storable(arrays))
+        return states
+
+    def abstract_state(self, description: Description) -> CameraStates:
+        """Shapes of the models, from the run's file: they depend on the training videos.
+
+        Raises:
+          FileNotFoundError: the run has learned nothing.
+          ValueError: the file is damaged.
+        """
+        del description
+        if not self._learnt.is_file():
+            raise FileNotFoundError(
+                f"{self._learnt}: no such file; run: python -m vadjax.main --config=… --workdir=…"
+            )
+        states: CameraStates = {}
+        for name, array in read_arrays(self._learnt).items():
+            camera, _, field = name.replace("__", "/").partition(":")
+            states.setdefault(camera, {})[field] = jax.ShapeDtypeStruct(array.shape, array.dtype)
+        return states
+
+    def videos(self, data: Dataset, split: str) -> Videos:
+        """The videos of a split."""
+        return Videos(data, split)
+
+    def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
+        """Scores of each video, with boxes, and an event for every alarm interval."""
+        data, models = videos[0].data, {name: Model.of(own) for name, own in state.items()}
+        source = self.source if self.cache.owns(data) else ObjectSource(self.config, Cache())
+        fps = rate(data)
+        every = objects.taken(self.config.data.every, fps)
+        for video in videos:
+            model = models[self._camera(video.name, models)]
+            table = source.of_video(video, every, data)
+            parts = self._parts(
+                model,
+                video.name,
+                numbered(_nothing(video.num_frames)),
+                every,
+                fps,
+                lambda taken, table=table: _by_frame(table, taken),
+                live=False,
+            )
+            found = join(video.name, parts)
+            boxes = _in_source(found.boxes, video)
+            yield dataclasses.replace(found, labels=video.labels, boxes=boxes)
+
+    def stream(
+        self,
+        state: CameraStates,
+        name: str,
+        frames: Iterator[Frame],
+        data: Description,
+        live: bool,
+    ) -> Iterator[PartialScores]:
+        """Scores of a video as its frames come, two seconds later; live at once."""
+        model = Model.of(state[self._camera(name, state)])
+        fps = rate(data)
+        every = objects.taken(self.config.data.every, fps)
+        finder = self.source.finder()
+        yield from self._parts(
+            model, name, frames, every, fps, lambda taken: finder(taken, live), live
+        )
+
+    def _parts(self, model, name, frames, every, fps, find, live) -> Iterator[PartialScores]:
+        faster = model.fps and (fps / every) / model.fps
+
+        def judged(table: ObjectTable) -> Judged:
+            return judge.judge(model, self._rows(model, table, faster), self.config.fusion)
+
+        def tell(frame: stream.JudgedFrame, number: int) -> dict:
+            rows = self._rows(model, frame.objects, faster)
+            direction = self.config.attributes.direction
+            return reasons.fields(
+                model, frame.objects, frame.judged, rows.get("geometry"), number, direction
+            )
+
+        reporter = stream.Reporter(name, model, tell, live)
+        yield from stream.parts(frames, every, find, judged, reporter)
+
+    def _rows(self, model: Model, table: ObjectTable, faster: float) -> dict[str, np.ndarray]:
+        """Attributes of objects; speeds in pixels a frame of the training's rate."""
+        if faster != 1:
+            motions = type(table.motions)(*(part * faster for part in table.motions))
+            table = table._replace(motions=motions)
+        return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
+
+    def _fit(self, videos: Sequence[Video], data: Dataset, fps: float, every: int) -> Model:
+        normal = [
+            NormalVideo(
+                video.name,
+                video.num_frames,
+                self.source.of_video(video, every, data),
+                video.__getitem__,
+            )
+            for video in videos
+        ]
+        return fit.fit(normal, self.config, tuple(videos[0].size), fps, every)
+
+    def _camera(self, video: str, models: Mapping) -> str:
+        """The camera of a video.
+
+        Raises:
+          ValueError: there is no model of it.
+        """
+        camera = camera_of(video, self.config.data.cameras)
+        if camera not in models:
+            raise ValueError(
+                f"video {video}: no model of camera {camera!r}; there are some of "
+                f"{', '.join(models)}"
+            )
+        return camera
+
+    @property
+    def _learnt(self) -> pathlib.Path:
+        return self.cache.folder / LEARNT
+
+
+def rate(data: Description) -> float:
+    """Frames a second of the videos of a dataset, `FPS` if it does not say."""
+    return float(data.manifest.get("fps") or FPS)
+
+
+def _storable(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Names without a slash, as names of files in a zip."""
+    return {name.replace("/", "__"): array for name, array in arrays.items()}
+
+
+def _nothing(count: int) -> Iterator[None]:
+    """Frames whose objects are known already."""
+    return iter([None] * count)
+
+
+def _by_frame(table: ObjectTable, taken) -> Iterator[ObjectTable]:
+    """The objects of each frame that is taken."""
+    for number, _ in taken:
+        first, last = np.searchsorted(table.frame, (number, number + 1))
+        yield ObjectTable(
+            *(part[first:last] for part in table[:4]),
+            type(table.motions)(*(part[first:last] for part in table.motions)),
+            table.look[first:last],
+        )
+
+
+def _in_source(boxes: np.ndarray, video: Video) -> np.ndarray:
+    """Boxes of the stored frames in pixels of the source."""
+    scale = np.array(video.source_size[::-1]) / np.array(video.size[::-1])
+    boxes = np.array(boxes, np.float64)
+    boxes[:, 1:5] *= np.tile(scale, 2)
+    return boxes
