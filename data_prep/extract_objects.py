@@ -6,6 +6,7 @@ r"""Dataset of frames → dataset of the objects in them, for the SSMTL system (
         --teachers efficientnet_lite0=weights/efficientnet_lite0
 
 The boxes come from one of
+  --detector nanodet            NanoDet-g, 80 classes of COCO (python -m data_prep.weights nanodet)
   --detector ssd_mobilenet_v2   a small published detector (python -m data_prep.weights)
   --detector FILE.onnx          any other in an ONNX or TFLite file, run by OpenCV (below)
   --detector motion             what moves before a fixed camera; needs no weights
@@ -42,12 +43,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from vadjax.backbones import detector, dnn_detector
+from vadjax.backbones import dnn_detector
+from vadjax.backbones.nanodet import MODES
 from vadjax.data.clips import Videos
 from vadjax.data.store import builder
 from vadjax.data.store.object_writer import VideoObjects, write_objects
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.boxes import BOX_COLUMNS
+from vadjax.extractors import detector
 from vadjax.runtime import progress
 
 from .lib import beam_objects, command, teachers
@@ -205,7 +208,8 @@ def _add_box_flags(add: Callable) -> None:
     )
     add("--first_box_frame", type=int, help="number of the first frame in them (default 0)")
     add("--detector", help=detector.KNOWN)
-    add("--weights", help="folder of those of ssd_mobilenet_v2")
+    add("--weights", help="folder of those of ssd_mobilenet_v2, or of nanodet (default: the cache)")
+    add("--input_mode", choices=MODES, help="of nanodet: how frames become inputs (default area)")
 
 
 def _add_filter_flags(add: Callable) -> None:
@@ -220,7 +224,7 @@ def _add_filter_flags(add: Callable) -> None:
     add(
         "--min_size",
         type=float,
-        help="pixels of the smallest width and height (default 1; motion 8)",
+        help="pixels of the smallest width and height (default 1; nanodet 4, motion 8)",
     )
     add("--keep", nargs="+", metavar="CLASS", help="only these classes are objects")
     add("--leave_out", nargs="+", metavar="CLASS", help="these classes are no objects")

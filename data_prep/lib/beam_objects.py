@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from vadjax.backbones import detector
 from vadjax.backbones.detection import DEGENERATE, OUTSIDE
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.object_writer import VideoObjects
 from vadjax.data.store.records import Dataset
+from vadjax.extractors import detector
 
 from . import beam, teachers
 from .object_boxes import STORED

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from vadjax.backbones.detection import DEGENERATE, Detections, Detector, Filter, unnamed
-from vadjax.backbones.detector import FILES
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.boxes import BOX_COLUMNS
+from vadjax.extractors.detector import FILES
 from vadjax.formats.boxes import boxes, check_dropped, check_one_order, check_shares, say_assumed
 from vadjax.formats.columns import ASSUMED, Layout, layout
 from vadjax.formats.files import TEXT, list_files

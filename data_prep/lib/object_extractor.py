@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from vadjax.backbones import detector
 from vadjax.backbones.detection import Detections, Detector, Filter
 from vadjax.data import clips
 from vadjax.data.clips import Video
 from vadjax.data.store.object_writer import VideoObjects
 from vadjax.data.store.records import Dataset
+from vadjax.extractors import detector
 
 from . import teachers
 from .object_boxes import STORED, Boxes, Detected, Files, Stored, scale_of

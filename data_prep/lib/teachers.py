@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from vadjax.backbones import detector, efficientnet, ssd
+from vadjax.backbones import efficientnet, ssd
 from vadjax.backbones.detection import Detector
 from vadjax.backbones.dnn_detector import read_net
 from vadjax.convert.published import check_folder
 from vadjax.data.store.records import sha256
 from vadjax.data.video.crops import cut, rectangles
-from vadjax.extractors import batched
+from vadjax.extractors import batched, detector
 from vadjax.extractors.weights import restore
 
 LITE0 = "efficientnet_lite0"

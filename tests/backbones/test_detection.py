@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vadjax.backbones import detector
 from vadjax.backbones.detection import DEGENERATE, OUTSIDE, Filter, overlaps, unnamed
+from vadjax.extractors import detector
 
 SIZE = (40, 60)
 

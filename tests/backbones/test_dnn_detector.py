@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import onnx_files, tflite_files
-from vadjax.backbones import detector, net_trial
+from vadjax.backbones import net_trial
 from vadjax.backbones.dnn_detector import LAYOUTS, guess
+from vadjax.extractors import detector
 
 FRAME = np.zeros((50, 100, 3), np.uint8)  # black: the mean colour adds nothing
 # Two objects in shares of the frame, of classes 1 and 0; and a box of no object

@@ -8,7 +8,6 @@ import pytest
 from data_prep import extract_objects, ucsd_ped
 from data_prep.lib import frames
 from tests.helpers import onnx_files
-from vadjax.backbones import detector
 from vadjax.backbones.detection import overlaps
 from vadjax.data.clips import Videos
 from vadjax.data.store.frame_writer import SourceVideo, box_table, write_frames
@@ -16,6 +15,7 @@ from vadjax.data.store.records import Dataset
 from vadjax.data.video.boxes import BOX_COLUMNS, read_boxes
 from vadjax.data.video.crops import cut, rectangles
 from vadjax.data.video.reader import Picture
+from vadjax.extractors import detector
 
 
 def float16(content: bytes) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The detections of every detector of objects, and which boxes are left out (spec ssmtl §2).
 
-`vadjax.backbones.detector` opens a detector by its name.
+`vadjax.extractors.detector` opens a detector by its name.
 """
 
 import abc

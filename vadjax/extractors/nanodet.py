@@ -26,6 +26,7 @@ from vadjax.backbones.detection import (
     sigmoid,
 )
 from vadjax.backbones.nanodet import CLASSES, NAME, Fit
+from vadjax.convert import published
 from vadjax.convert.published import check_folder
 from vadjax.extractors.batched import Batches, digest_of
 from vadjax.extractors.weights import restore
@@ -130,18 +131,19 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def load(weights: str | pathlib.Path, **settings) -> Network:
+def load(weights: str | pathlib.Path = "", **settings) -> Network:
     """The network of a folder that `python -m data_prep.weights nanodet` wrote.
 
     Args:
-      weights: the folder.
+      weights: the folder; "" is that of the cache, to which they are fetched if need be.
       **settings: of `Network`.
 
     Raises:
       FileNotFoundError: there are no weights.
+      OSError: they cannot be fetched.
       ValueError: those of something else, or damaged ones.
     """
-    folder = check_folder(weights, NAME)
+    folder = check_folder(weights, NAME) if weights else published.ready(NAME, nanodet.PUBLISHED)
     return Network(restore(folder, nanodet.variable_shapes()), **settings)
 
 
@@ -149,7 +151,7 @@ class Nanodet(Detector):
     """NanoDet-g as a detector of a folder that `data_prep.weights` wrote.
 
     Args:
-      weights: the folder.
+      weights: the folder; "" is that of the cache, as for `load`.
       threshold: objects must score more.
       overlap: of two boxes of whatever class with a larger IoU the higher-scoring one stays.
       min_size: pixels of the smallest width and height.
@@ -167,7 +169,7 @@ class Nanodet(Detector):
 
     def __init__(
         self,
-        weights: str | pathlib.Path,
+        weights: str | pathlib.Path = "",
         threshold: float = THRESHOLD,
         overlap: float = OVERLAP,
         min_size: float = LEAST_SIDE,
@@ -186,7 +188,7 @@ class Nanodet(Detector):
             )
         self.settings = {
             "name": NAME,
-            "weights": str(pathlib.Path(weights).absolute()),
+            "weights": str(pathlib.Path(weights).absolute()) if weights else "",
             "sha256": self._network.digest,
             "threshold": threshold,
             "overlap": overlap,

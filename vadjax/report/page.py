@@ -43,6 +43,8 @@ def build(
 ) -> pathlib.Path:
     """Writes `index.html` and the figures as PNG files to the folder `out`.
 
+    Alarm intervals among the reasons are also written, to `events.jsonl`, one a line.
+
     Args:
       out: folder to write; what an earlier report left in it is replaced.
       videos: labelled scores.
@@ -60,7 +62,15 @@ def build(
     with replacing(out, "report") as work:
         text = _page(work, videos, summary, shown, windows, reasons)
         (work / "index.html").write_text(text, "utf-8")
+        if rows := events(videos):
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            (work / "events.jsonl").write_text(lines, "utf-8")
     return out / "index.html"
+
+
+def events(videos: Sequence[Scores]) -> list[dict]:
+    """The reasons that are alarm intervals, with the fields of `docs/events.md`."""
+    return [reason for video in videos for reason in video.reasons if "schema" in reason]
 
 
 def _page(

@@ -60,7 +60,7 @@ def _terms(reason: Reason) -> Panel:
 
     def draw(sheet: Sheet, left: float, top: float) -> None:
         score = "" if reason.score is None else f": {reason.score:.2f}"
-        sheet.text(left, top, f"Distance to the closest normal{score}", weight="bold")
+        sheet.text(left, top, f"{reason.measure}{score}", weight="bold")
         axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, bars)
         colours = [_strength(reason, name) for name in reason.terms]
         _bars(axes, list(reason.terms.values()), colours, "{:.2f}", 1)

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+DISTANCE = "Distance to the closest normal"  # what terms measure
+RARITY = "Decades of rarity (2: 1 in 100)"  # what the evidence of an alarm interval measures
 NAME = 40  # most letters of the name of a video
 BINS = 12  # directions of 30 degrees each, clockwise; the first begins at "right"
 
@@ -45,6 +47,7 @@ class Reason(NamedTuple):
       dominant: name of the term that says why.
       also: names of terms that are nearly as large.
       terms: name → part of the score.
+      measure: what the terms measure.
       never_moved: whether nothing that moves is normal at this place.
       here: attributes of what was seen.
       normal: attributes of the normal example most like it.
@@ -60,6 +63,7 @@ class Reason(NamedTuple):
     dominant: str | None
     also: tuple[str, ...]
     terms: Mapping[str, float]
+    measure: str
     never_moved: bool
     here: Attributes
     normal: Attributes
@@ -77,10 +81,18 @@ class Reason(NamedTuple):
 
 
 def read(reason: Mapping) -> Reason:
-    """Reads a reason of any program; never fails on a dict."""
+    """Reads a reason of any program; never fails on a dict.
+
+    Alarm intervals with the fields of `docs/events.md` have other names for some keys.
+    """
+    normal = reason.get("normal") or reason.get("nearest")
+    terms, measure = _named(reason.get("terms")), DISTANCE
+    if not terms and (terms := _named(reason.get("evidence"))):
+        measure = RARITY
     # One of frame and frames follows from the other, if only one of both is there.
     also = reason.get("also")
-    span, frame = _span(reason.get("frames")), _number(reason.get("frame"))
+    span = _span(reason.get("frames")) or _span([reason.get("start"), reason.get("stop")])
+    frame = _number(reason.get("frame"))
     if span is None and frame is not None:
         span = (int(frame), int(frame) + 1)
     elif span is not None and frame is None:
@@ -91,20 +103,20 @@ def read(reason: Mapping) -> Reason:
         frame=None if frame is None else int(frame),
         frames=span,
         box=_box(reason.get("box")),
-        dominant=_word(reason.get("dominant")),
+        dominant=_word(reason.get("dominant")) or _word(reason.get("lead")),
         also=tuple(filter(_word, also)) if isinstance(also, list | tuple) else (),
-        terms=_named(reason.get("terms")),
+        terms=terms,
+        measure=measure,
         never_moved=reason.get("never_moved") is True,
         here=_attributes(reason.get("here")),
-        normal=_attributes(reason.get("normal")),
-        origin=_origin(reason.get("normal")),
-        normal_box=_normal_box(reason),
+        normal=_attributes(normal),
+        origin=_origin(normal),
+        normal_box=_normal_box(normal, _box(reason.get("box"))),
     )
 
 
-def _normal_box(reason: Mapping) -> tuple[float, float, float, float] | None:
+def _normal_box(normal: object, box: tuple | None) -> tuple[float, float, float, float] | None:
     """The box of the normal example, else that of the reason; None if the reason has none."""
-    normal, box = reason.get("normal"), _box(reason.get("box"))
     normal_box = _box(normal.get("box")) if isinstance(normal, Mapping) else None
     return normal_box if normal_box and box else box
 
@@ -126,9 +138,12 @@ def _attributes(place: object) -> Attributes:
 def _origin(normal: object) -> str:
     """Like "training 03, frames 20-29 (stands for 41 volumes)", as far as it is known."""
     normal = normal if isinstance(normal, Mapping) else {}
-    sequence, span, count = normal.get("sequence"), _span(normal.get("frames")), normal.get("count")
+    sequence = normal.get("sequence", normal.get("video"))
+    span, frame, count = _span(normal.get("frames")), normal.get("frame"), normal.get("count")
     parts = [] if sequence is None else [f"training {_short(str(sequence))}"]
     parts += [] if span is None else [f"frames {span[0]}-{span[1] - 1}"]
+    parts += [] if span or _number(frame) is None else [f"frame {frame:,}"]
+    parts += [] if _word(normal.get("class")) is None else [_short(normal["class"])]
     text = ", ".join(parts)
     if _number(count) is not None:
         text += f" (stands for {count:,} volume{'' if count == 1 else 's'})"

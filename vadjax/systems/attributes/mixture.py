@@ -41,9 +41,9 @@ class Mixture(NamedTuple):
         for k, covariance in enumerate(self.covariances):
             # |L^-1 (x - mean)|² with the Cholesky factor L is the Mahalanobis distance
             factor = np.linalg.cholesky(covariance)
-            scaled = np.linalg.solve(factor, (rows - self.means[k]).T)
+            scaled = (rows - self.means[k]) @ np.linalg.inv(factor).T
             log_determinant = 2 * np.log(np.diag(factor)).sum()
-            joint[:, k] = np.square(scaled).sum(0) + log_determinant
+            joint[:, k] = np.square(scaled).sum(1) + log_determinant
         with np.errstate(divide="ignore"):  # a weight of 0 gives -inf, which is right
             return np.log(self.weights) - (joint + dimensions * np.log(2 * np.pi)) / 2
 

@@ -24,6 +24,7 @@ FIELDS = {
     "bank.selection": "how exemplars are chosen: farthest, greedy or random",
     "bank.most": "most exemplars of an attribute",
     "bank.threshold": "of greedy: distance from which an object becomes an exemplar",
+    "eval.examples": "alarm intervals with pictures, of each video",
     "fusion": "of the attributes of an object: sum or max",
 }
 
@@ -52,8 +53,8 @@ def attributes() -> ml_collections.ConfigDict:
     }
     config.bank = {"selection": "farthest", "most": 5000, "threshold": 0.5}
     config.fusion = "sum"
-    config.eval.held_out = 0
     config.eval.untrained = False
+    config.eval.examples = 2
     return config
 
 

@@ -60,28 +60,27 @@ def fields(
     }
     if not model.densities:
         return told | {"text": ALMOST_NOTHING}
-    named = [name for name in evidence if evidence[name] >= DECADES and name != lead]
-    parts = []
-    for name in (lead, *named):
-        if name == "speed":
-            speed = _speed(model, objects, number)
-            told |= {"speed": round(speed, 3), "speed_max": round(model.speeds.largest, 3)}
-            parts.append(_speed_text(model, speed) + _towards(objects, number, direction))
-        else:
-            nearest = int(judged.nearest[name][number])
-            distance, largest = (
-                float(judged.novelty[name][number]),
-                float(model.tables[name].largest),
-            )
-            told |= {"nearest": _origin(model, name, nearest)}
-            if name == "look":
-                told |= {"distance": round(distance, 4), "distance_max": round(largest, 4)}
-                parts.append(_look_text(distance, largest, evidence[name]))
-            else:
-                away = geometry[number] - model.densities[name].rows[nearest]
-                parts.append(_geometry_text(away))
-    text = "; ".join(parts)
-    if told.get("nearest"):
+    # the numbers of every attribute that counts
+    named = [lead, *(name for name in evidence if evidence[name] >= DECADES and name != lead)]
+    texts = {}
+    if "speed" in evidence and np.isfinite(objects.motions.speed[number]):
+        speed = _speed(model, objects, number)
+        told |= {"speed": round(speed, 3), "speed_max": round(model.speeds.largest, 3)}
+        texts["speed"] = _speed_text(model, speed) + _towards(objects, number, direction)
+    if "geometry" in evidence:
+        nearest = int(judged.nearest["geometry"][number])
+        told["nearest"] = _origin(model, "geometry", nearest)
+        away = geometry[number] - model.densities["geometry"].rows[nearest]
+        texts["geometry"] = _geometry_text(away)
+    if "look" in evidence:
+        distance, largest = float(judged.novelty["look"][number]), model.tables["look"].largest
+        told |= {"distance": round(distance, 4), "distance_max": round(float(largest), 4)}
+        exemplar = int(judged.nearest["look"][number])
+        told["nearest"] = {**_origin(model, "look", exemplar), "exemplar": exemplar}
+        texts["look"] = _look_text(distance, float(largest), evidence["look"])
+    # a sentence of those that are unusual
+    text = "; ".join(texts[name] for name in named if name in texts)
+    if told.get("nearest") and set(named) & {"look", "geometry"}:
         text += f"; nearest normal object: {_origin_text(told['nearest'])}"
     return told | {"text": text}
 

@@ -23,7 +23,7 @@ from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.runtime import progress
 from vadjax.scores.files import Scores, read_arrays
 from vadjax.scores.streaming import PartialScores, join
-from vadjax.systems.attributes import fit, judge, objects, reasons, stream, values
+from vadjax.systems.attributes import fit, judge, objects, pictures, reasons, stream, values
 from vadjax.systems.attributes.density import SELECTIONS
 from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
@@ -108,7 +108,11 @@ class System(system.System):
     def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
         """Scores of each video, with boxes, and an event for every alarm interval."""
         data, models = videos[0].data, {name: Model.of(own) for name, own in state.items()}
-        source = self.source if self.cache.owns(data) else ObjectSource(self.config, Cache())
+        owned = self.cache.owns(data)
+        source = self.source if owned else ObjectSource(self.config, Cache())
+        training = {}
+        if owned and TRAIN in data.splits:
+            training = {video.name: video for video in Videos(data, TRAIN)}
         fps = rate(data)
         every = objects.taken(self.config.data.every, fps)
         for video in videos:
@@ -124,8 +128,13 @@ class System(system.System):
                 live=False,
             )
             found = join(video.name, parts)
-            boxes = _in_source(found.boxes, video)
-            yield dataclasses.replace(found, labels=video.labels, boxes=boxes)
+            count = self.config.eval.examples
+            yield dataclasses.replace(
+                found,
+                labels=video.labels,
+                boxes=_in_source(found.boxes, video),
+                examples=pictures.examples(found.reasons, video, model, training, count),
+            )
 
     def stream(
         self,

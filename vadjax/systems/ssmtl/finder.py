@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vadjax.backbones import detector
 from vadjax.backbones.detection import Detector
 from vadjax.data.objects import ObjectVideo
 from vadjax.data.store.records import Description
 from vadjax.data.video.crops import rectangles
+from vadjax.extractors import detector
 from vadjax.systems.ssmtl.stream import FrameObjects
 
 

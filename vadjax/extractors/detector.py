@@ -14,8 +14,13 @@ from collections.abc import Callable
 
 from vadjax.backbones import dnn_detector, motion_boxes, ssd
 from vadjax.backbones.detection import Detector
+from vadjax.extractors import nanodet
 
-KINDS = {ssd.NAME: ssd.Ssd, motion_boxes.NAME: motion_boxes.MotionBoxes}
+KINDS = {
+    nanodet.NAME: nanodet.Nanodet,
+    ssd.NAME: ssd.Ssd,
+    motion_boxes.NAME: motion_boxes.MotionBoxes,
+}
 FILES = "boxes"  # the name of boxes that were read from files
 KNOWN = f"{', '.join(KINDS)}, or a file {' or '.join(f'*{end}' for end in dnn_detector.ENDINGS)}"
 
