@@ -3,8 +3,12 @@
 import gc
 import os
 import pathlib
+import signal
 
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects and little garbage
+# A shell that starts the tests in the background has Ctrl-C ignored, by all programs below it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Before JAX is imported: eight CPU devices for the sharding tests, and compiled code kept on disk.
