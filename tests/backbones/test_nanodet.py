@@ -12,7 +12,7 @@ import pytest
 from data_prep import weights
 from tests.helpers.places import published, real_data
 from vadjax.backbones import nanodet
-from vadjax.backbones.nanodet import Fit
+from vadjax.backbones.nanodet import InputFit
 from vadjax.extractors import nanodet as extractor
 
 AT_THRESHOLD = 1e-4  # scores so near to a threshold may fall on either side (golden README)
@@ -68,7 +68,7 @@ def cases(golden):
 @pytest.mark.golden
 def test_outputs_boxes_and_features(golden, variables, cases):
     assert cases
-    network = extractor.Network(variables, maps=("p3", "c4"))
+    network = extractor.NanoDetNetwork(variables, maps=("p3", "c4"))
     for path in cases:
         compare(path.stem, dict(np.load(path)), variables, golden, network)
 
@@ -86,7 +86,7 @@ def compare(name: str, case: dict, variables: dict, golden, network) -> None:
     """All that a case holds."""
     bgr = picture(name, golden, case["shape"])
     mode = next((m for m in ("area", "letterbox") if name.endswith(m)), "stretch")
-    fit = Fit.of(bgr.shape[:2], mode)
+    fit = InputFit.of(bgr.shape[:2], mode)
     image = fit.image(np.ascontiguousarray(bgr[..., ::-1]))
 
     normal, outputs, boxes = jax.tree.map(np.asarray, run(variables, image[None]))
@@ -158,16 +158,16 @@ def test_the_list_of_parameters(golden, variables):
 
 
 def test_sizes_of_inputs():
-    assert Fit.of((240, 360)).size == (352, 512)
-    assert Fit.of((480, 856)).size == (320, 544)
-    assert Fit.of((360, 640)).size == (320, 544)
-    assert Fit.of((10, 4000)).size[0] == 32
-    boxed = Fit.of((240, 360), "letterbox")
+    assert InputFit.of((240, 360)).size == (352, 512)
+    assert InputFit.of((480, 856)).size == (320, 544)
+    assert InputFit.of((360, 640)).size == (320, 544)
+    assert InputFit.of((10, 4000)).size[0] == 32
+    boxed = InputFit.of((240, 360), "letterbox")
     assert (boxed.size, boxed.inner, boxed.offset) == ((416, 416), (277, 416), (69, 0))
     boxes = np.array([[10.0, 20, 30, 60]])
     np.testing.assert_allclose(boxed.to_frame(boxed.to_input(boxes)), boxes)
     with pytest.raises(ValueError, match="'areal'; expected one of area, stretch, letterbox"):
-        Fit.of((10, 10), "areal")
+        InputFit.of((10, 10), "areal")
 
 
 def test_a_box_smaller_than_a_cell_has_that_cell():
@@ -204,7 +204,7 @@ def test_damaged_weights_are_refused(folder, tmp_path, change, message):
 
 def test_what_data_prep_weights_wrote_is_read_again(prepared, variables):
     network = extractor.load(prepared)
-    again = extractor.Network(variables)
+    again = extractor.NanoDetNetwork(variables)
     assert network.digest == again.digest
     frame = synthetic(1, 96, 128)
     alone, both = network([frame]), network([frame, frame[::-1]])

@@ -44,7 +44,7 @@ PLACES = 11  # of a side's distribution: a side is at most 10 strides from the m
 SLOPE = 0.1  # of the activation below 0
 
 
-class Outputs(NamedTuple):
+class DetectorOutputs(NamedTuple):
     """What the network tells of B inputs [H, W], all float32.
 
     Attributes:
@@ -75,7 +75,7 @@ def _activate(x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, SLOPE)
 
 
-class Stem(nn.Module):
+class DetectorStem(nn.Module):
     """The first convolution, and the maximum over 3 × 3 places."""
 
     @nn.compact
@@ -87,7 +87,7 @@ class Stem(nn.Module):
         return max_pool3d(x[:, None], size, strides, padding)[:, 0]
 
 
-class Block(nn.Module):
+class CspBlock(nn.Module):
     """Two convolutions, and what both give side by side."""
 
     half: int
@@ -100,7 +100,7 @@ class Block(nn.Module):
         return jnp.concatenate([v, u], -1)
 
 
-class Stage(nn.Module):
+class CspStage(nn.Module):
     """CSP stage: one convolution, and beside it what the blocks make of it."""
 
     blocks: int
@@ -112,7 +112,7 @@ class Stage(nn.Module):
         channels = x.shape[-1]
         a = y = _activate(_conv(channels, 3, "in_conv", self.stride)(x))
         for number in range(self.blocks):
-            y = Block(channels // 2, name=f"block{number}")(y)
+            y = CspBlock(channels // 2, name=f"block{number}")(y)
         y = _activate(_conv(channels, 3, "out_conv")(y))
         return jnp.concatenate([y, a], -1)
 
@@ -132,7 +132,7 @@ class Pan(nn.Module):
         return [p3, p4, p5]
 
 
-class Head(nn.Module):
+class DetectorHead(nn.Module):
     """What every cell of a map tells of an object there."""
 
     @nn.compact
@@ -147,20 +147,20 @@ class NanoDet(nn.Module):
     """The network (spec nanodet §3)."""
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> Outputs:
+    def __call__(self, x: jax.Array) -> DetectorOutputs:
         """Outputs for inputs [B, H, W, 3] as of `normalise`; H and W are multiples of 32."""
-        x = Stem(name="stem")(x)
-        x = Stage(1, 1, name="stage1")(x)
+        x = DetectorStem(name="stem")(x)
+        x = CspStage(1, 1, name="stage1")(x)
         backbone = []
         for number, blocks in ((2, 2), (3, 2), (4, 3)):
-            x = Stage(blocks, 2, name=f"stage{number}")(x)
+            x = CspStage(blocks, 2, name=f"stage{number}")(x)
             backbone.append(x)
         mixed = Pan(name="pan")(backbone)
-        cells = jnp.concatenate([Head(name=f"head{k}")(x) for k, x in enumerate(mixed)], 1)
+        cells = jnp.concatenate([DetectorHead(name=f"head{k}")(x) for k, x in enumerate(mixed)], 1)
         logits, sides = jnp.split(cells, [len(CLASSES)], -1)
         names = ("c3", "c4", "c5", "p3", "p4", "p5")
         maps = dict(zip(names, (*backbone, *mixed), strict=True))
-        return Outputs(logits, sides.reshape(*sides.shape[:2], 4, PLACES), maps)
+        return DetectorOutputs(logits, sides.reshape(*sides.shape[:2], 4, PLACES), maps)
 
 
 def _twice(x: jax.Array) -> jax.Array:
@@ -185,7 +185,7 @@ def decode(sides: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Boxes [B, cells, 4], `x0, y0, x1, y1` in pixels of an input (spec nanodet §5).
 
     Args:
-      sides: as of `Outputs`.
+      sides: as of `DetectorOutputs`.
       size: (H, W) of the input.
     """
     middle, stride = (jnp.asarray(a, sides.dtype) for a in cells(size))
@@ -206,7 +206,7 @@ def cells(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(middles), np.concatenate(strides)
 
 
-class Fit(NamedTuple):
+class InputFit(NamedTuple):
     """How a frame becomes an input of the network (spec nanodet §4).
 
     Attributes:
@@ -222,7 +222,7 @@ class Fit(NamedTuple):
     scale: tuple[float, float]
 
     @classmethod
-    def of(cls, frame: tuple[int, int], mode: str = "area") -> "Fit":
+    def of(cls, frame: tuple[int, int], mode: str = "area") -> "InputFit":
         """That of frames of a size (H, W).
 
         Args:

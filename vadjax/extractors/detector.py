@@ -17,7 +17,7 @@ from vadjax.backbones.detection import Detector
 from vadjax.extractors import nanodet
 
 KINDS = {
-    nanodet.NAME: nanodet.Nanodet,
+    nanodet.NAME: nanodet.NanoDetDetector,
     ssd.NAME: ssd.Ssd,
     motion_boxes.NAME: motion_boxes.MotionBoxes,
 }

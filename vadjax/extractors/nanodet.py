@@ -5,7 +5,7 @@
     objects = seen.detections                        # boxes, scores, classes
     look = seen.features(objects.boxes)              # float32 [n, 128]
 
-`Nanodet` is the same network as a detector by name (`vadjax.extractors.detector`).
+`NanoDetDetector` is the same network as a detector by name (`vadjax.extractors.detector`).
 """
 
 import pathlib
@@ -25,7 +25,7 @@ from vadjax.backbones.detection import (
     choose,
     sigmoid,
 )
-from vadjax.backbones.nanodet import CLASSES, NAME, Fit
+from vadjax.backbones.nanodet import CLASSES, NAME, InputFit
 from vadjax.convert import published
 from vadjax.convert.published import check_folder
 from vadjax.extractors.batched import Batches, digest_of
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 
     candidates: Detections
     maps: dict[str, np.ndarray]
-    fit: Fit
+    fit: InputFit
     size: tuple[int, int]
 
     def features(self, boxes: np.ndarray, name: str = "p3") -> np.ndarray:
@@ -58,12 +58,12 @@ class Seen(NamedTuple):
         return nanodet.pool(self.maps[name], self.fit.to_input(boxes), self.fit.size)
 
 
-class Network:
+class NanoDetNetwork:
     """The network with its weights, over all devices of this process.
 
     Args:
       variables: of `nanodet.NanoDet`.
-      mode: how frames become inputs (`nanodet.Fit`).
+      mode: how frames become inputs (`nanodet.InputFit`).
       leave_out: classes that are no objects.
       keep: if any, the only classes that are.
       maps: names of the maps whose features are wanted, of `MAPS`.
@@ -84,7 +84,7 @@ class Network:
         maps: Sequence[str] = MAPS[:1],
     ):
         check_labels(CLASSES, leave_out, keep)
-        Fit.of((1, 1), mode)
+        InputFit.of((1, 1), mode)
         self.digest = digest_of(variables, {"mode": mode})
         self._mode, self._none, self._only = mode, tuple(leave_out), tuple(keep)
 
@@ -108,7 +108,7 @@ class Network:
         if not len(frames):
             return []
         size = check_frame(frames[0]).shape[:2]
-        fit = Fit.of(size, self._mode)
+        fit = InputFit.of(size, self._mode)
         images = np.stack([fit.image(check_frame(frame)) for frame in frames])
         boxes, logits, maps = self._run(images)
         return [
@@ -131,12 +131,12 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def load(weights: str | pathlib.Path = "", **settings) -> Network:
+def load(weights: str | pathlib.Path = "", **settings) -> NanoDetNetwork:
     """The network of a folder that `python -m data_prep.weights nanodet` wrote.
 
     Args:
       weights: the folder; "" is that of the cache, to which they are fetched if need be.
-      **settings: of `Network`.
+      **settings: of `NanoDetNetwork`.
 
     Raises:
       FileNotFoundError: there are no weights.
@@ -144,10 +144,10 @@ def load(weights: str | pathlib.Path = "", **settings) -> Network:
       ValueError: those of something else, or damaged ones.
     """
     folder = check_folder(weights, NAME) if weights else published.ready(NAME, nanodet.PUBLISHED)
-    return Network(restore(folder, nanodet.variable_shapes()), **settings)
+    return NanoDetNetwork(restore(folder, nanodet.variable_shapes()), **settings)
 
 
-class Nanodet(Detector):
+class NanoDetDetector(Detector):
     """NanoDet-g as a detector of a folder that `data_prep.weights` wrote.
 
     Args:

@@ -11,7 +11,7 @@ LEAST = 1e-12  # of a mean excess
 FEW = 20  # objects, below which there is no density
 
 
-class Table(NamedTuple):
+class CalibrationTable(NamedTuple):
     """What the novelties of held-out normal objects were.
 
     Attributes:
@@ -47,7 +47,7 @@ class Table(NamedTuple):
         return np.where(found > self.cap, capped, found)
 
 
-def calibrate(novelties: np.ndarray) -> Table:
+def calibrate(novelties: np.ndarray) -> CalibrationTable:
     """The table of held-out novelties [N].
 
     Raises:
@@ -62,4 +62,4 @@ def calibrate(novelties: np.ndarray) -> Table:
     if excess == 0:
         excess = max(novelties.std(), LEAST)
     cap = np.log10(len(novelties)) + 1
-    return Table(quantiles, np.float64(excess), np.float64(cap), novelties.max())
+    return CalibrationTable(quantiles, np.float64(excess), np.float64(cap), novelties.max())

@@ -7,7 +7,7 @@ import numpy as np
 
 from vadjax.ops.distance import Metric, select
 from vadjax.systems.attributes import bank, mixture
-from vadjax.systems.attributes.mixture import Mixture
+from vadjax.systems.attributes.mixture import GaussianMixture
 
 MIXED = ("speed",)  # attributes with a Gaussian mixture; the others have a bank of exemplars
 SELECTIONS = ("farthest", "greedy", "random")
@@ -29,7 +29,7 @@ class Bank(NamedTuple):
         return bank.nearest(rows, self.rows)[0]
 
 
-Density = Mixture | Bank
+Density = GaussianMixture | Bank
 
 
 def fit(attribute: str, rows: np.ndarray, options: ml_collections.ConfigDict, seed: int) -> Density:

@@ -10,7 +10,7 @@ import numpy as np
 from vadjax.systems.attributes import judge, learn, model, values
 from vadjax.systems.attributes.density import Bank
 from vadjax.systems.attributes.learn import Places
-from vadjax.systems.attributes.model import Crops, Model, Origins, Speeds
+from vadjax.systems.attributes.model import CameraModel, Crops, Origins, Speeds
 from vadjax.systems.attributes.objects import ObjectTable, join
 
 CROP_SIDE, QUALITY = 96, 90  # most pixels of a crop, and quality of its JPEG
@@ -38,7 +38,7 @@ def fit(
     size: tuple[int, int],
     fps: float,
     every: int,
-) -> Model:
+) -> CameraModel:
     """The model of a camera.
 
     Args:
@@ -66,7 +66,7 @@ def fit(
         if isinstance(one, Bank)
     }
     speeds = objects.motions.speed / heights if divide else objects.motions.speed
-    return Model(
+    return CameraModel(
         size=size,
         fps=fps / every,
         every=every,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.systems.attributes import bank, density, learn, values
-from vadjax.systems.attributes.model import Model
+from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.objects import ObjectTable
 
 FEWEST = 10  # objects that an evidence without a density may go by
@@ -56,7 +56,7 @@ def rows(
     return found
 
 
-def judge(model: Model, of_objects: Mapping[str, np.ndarray], fusion: str) -> Judged:
+def judge(model: CameraModel, of_objects: Mapping[str, np.ndarray], fusion: str) -> Judged:
     """Judges objects by a model.
 
     Args:

@@ -7,7 +7,7 @@ import ml_collections
 import numpy as np
 
 from vadjax.systems.attributes import density, folds, smoothing
-from vadjax.systems.attributes.calibration import FEW, Table, calibrate
+from vadjax.systems.attributes.calibration import FEW, CalibrationTable, calibrate
 from vadjax.systems.attributes.density import Density
 
 Rows = Mapping[str, np.ndarray]  # attribute → rows of all objects [N, D], NaN where one lacks it
@@ -41,7 +41,7 @@ class Learnt(NamedTuple):
     """
 
     densities: dict[str, Density]
-    tables: dict[str, Table]
+    tables: dict[str, CalibrationTable]
     novelties: dict[str, np.ndarray]
     frames: np.ndarray
     frames_live: np.ndarray

@@ -17,7 +17,7 @@ LEAST_VARIANCE = 1e-12
 GONE = 1e-12  # weight below which a component keeps its mean and covariance
 
 
-class Mixture(NamedTuple):
+class GaussianMixture(NamedTuple):
     """A mixture of Gaussians with full covariances.
 
     Attributes:
@@ -48,7 +48,7 @@ class Mixture(NamedTuple):
             return np.log(self.weights) - (joint + dimensions * np.log(2 * np.pi)) / 2
 
 
-class Fit(NamedTuple):
+class FittedMixture(NamedTuple):
     """A fitted mixture, and how the fitting went.
 
     Attributes:
@@ -57,7 +57,7 @@ class Fit(NamedTuple):
       log_likelihood: mean over the rows, of the parameters with which that step began.
     """
 
-    mixture: Mixture
+    mixture: GaussianMixture
     steps: int
     log_likelihood: float
 
@@ -67,7 +67,7 @@ def thinned(rows: np.ndarray, most: int = MOST_ROWS) -> np.ndarray:
     return rows[:: max(1, -(-len(rows) // most))]
 
 
-def fit(rows: np.ndarray, components: int = COMPONENTS) -> Fit:
+def fit(rows: np.ndarray, components: int = COMPONENTS) -> FittedMixture:
     """Fits a mixture by expectation and maximisation.
 
     Args:
@@ -94,10 +94,10 @@ def fit(rows: np.ndarray, components: int = COMPONENTS) -> Fit:
         last = likelihood
         # maximisation
         mixture = _maximise(rows, np.exp(joint - total[:, None]), mixture, regular)
-    return Fit(mixture, step, likelihood)
+    return FittedMixture(mixture, step, likelihood)
 
 
-def _start(rows: np.ndarray, components: int, regular: float) -> Mixture:
+def _start(rows: np.ndarray, components: int, regular: float) -> GaussianMixture:
     """Runs of the rows in their order, by value or by the sum of standardised coordinates."""
     variance = rows.var(0)
     deviation = np.sqrt(variance)
@@ -105,14 +105,16 @@ def _start(rows: np.ndarray, components: int, regular: float) -> Mixture:
     order = np.argsort(rows[:, 0] if rows.shape[1] == 1 else scaled.sum(1), kind="stable")
     runs = [rows[run] for run in np.array_split(order, components)]
     spread = np.diag(regular + SPREAD * variance)
-    return Mixture(
+    return GaussianMixture(
         np.array([len(run) / len(rows) for run in runs]),
         np.stack([run.mean(0) for run in runs]),
         np.stack([_covariance(run, run.mean(0)) + spread for run in runs]),
     )
 
 
-def _maximise(rows: np.ndarray, shares: np.ndarray, before: Mixture, regular: float) -> Mixture:
+def _maximise(
+    rows: np.ndarray, shares: np.ndarray, before: GaussianMixture, regular: float
+) -> GaussianMixture:
     """Weights, means and covariances of the objects as they are shared out [N, K]."""
     totals = shares.sum(0)
     weights = totals / len(rows)
@@ -121,7 +123,7 @@ def _maximise(rows: np.ndarray, shares: np.ndarray, before: Mixture, regular: fl
         share = shares[:, k] / totals[k]
         means[k] = share @ rows
         covariances[k] = _covariance(rows, means[k], share) + regular * np.eye(rows.shape[1])
-    return Mixture(weights, means, covariances)
+    return GaussianMixture(weights, means, covariances)
 
 
 def _covariance(rows: np.ndarray, mean: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.systems.attributes import density, smoothing
-from vadjax.systems.attributes.calibration import STEPS, Table
+from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
 from vadjax.systems.attributes.learn import Learnt, thinned
-from vadjax.systems.attributes.mixture import MOST_ROWS, Mixture
+from vadjax.systems.attributes.mixture import MOST_ROWS, GaussianMixture
 
 MOST_NOVELTIES = 200_000  # that are kept of an attribute
 TOP_SPEED = 0.999  # share of normal objects that are slower
@@ -87,7 +87,7 @@ class Speeds(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
+class CameraModel:
     """What is learned of one camera.
 
     Attributes:
@@ -120,7 +120,7 @@ class Model:
     divide: bool
     deviations: np.ndarray
     densities: Mapping[str, Density]
-    tables: Mapping[str, Table]
+    tables: Mapping[str, CalibrationTable]
     novelties: Mapping[str, np.ndarray]
     sample: np.ndarray
     speeds: Speeds | None
@@ -162,7 +162,7 @@ class Model:
         return {name: _narrow(array) for name, array in arrays.items() if np.size(array)}
 
     @classmethod
-    def of(cls, state: State) -> "Model":
+    def of(cls, state: State) -> "CameraModel":
         """The model of the arrays that `state` gave."""
         arrays = {name: _widen(array) for name, array in state.items()}
         fps, seconds, *lines = arrays["numbers"].tolist()
@@ -187,10 +187,10 @@ class Model:
             divide=bool(divide),
             deviations=arrays["deviations"],
             densities={
-                name: part(Mixture if name in density.MIXED else Bank, f"densities/{name}")
+                name: part(GaussianMixture if name in density.MIXED else Bank, f"densities/{name}")
                 for name in named("densities")
             },
-            tables={name: part(Table, f"tables/{name}") for name in named("tables")},
+            tables={name: part(CalibrationTable, f"tables/{name}") for name in named("tables")},
             novelties={name: arrays[f"novelties/{name}"] for name in named("novelties")},
             sample=arrays.get("sample", nothing),
             speeds=part(Speeds, "speeds") if "speeds/quantiles" in arrays else None,

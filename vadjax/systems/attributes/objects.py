@@ -75,7 +75,7 @@ Detect = Callable[[Sequence[int], Sequence[np.ndarray]], list[Detected]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Finder:
+class ObjectFinder:
     """Finds the objects of the frames of a video.
 
     Attributes:

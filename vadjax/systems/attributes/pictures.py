@@ -7,7 +7,7 @@ import numpy as np
 
 from vadjax.data.clips import Video
 from vadjax.scores.contents import Examples
-from vadjax.systems.attributes.model import Model
+from vadjax.systems.attributes.model import CameraModel
 
 GREY = 96  # around the crop of a normal object, where its frame is not at hand
 
@@ -15,7 +15,7 @@ GREY = 96  # around the crop of a normal object, where its frame is not at hand
 def examples(
     events: Sequence[dict],
     video: Video,
-    model: Model,
+    model: CameraModel,
     training: Mapping[str, Video],
     count: int,
 ) -> Examples | None:
@@ -40,7 +40,7 @@ def examples(
     )
 
 
-def _normal(number: int, model: Model, training: Mapping[str, Video]) -> np.ndarray:
+def _normal(number: int, model: CameraModel, training: Mapping[str, Video]) -> np.ndarray:
     """The frame of an exemplar uint8 [H, W, 3], or its crop where it was in the frame."""
     origins = model.origins["look"]
     name = model.videos[int(origins.video[number])]

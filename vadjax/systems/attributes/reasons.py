@@ -5,7 +5,7 @@ import numpy as np
 from vadjax.backbones.nanodet import CLASSES
 from vadjax.systems.attributes.calibration import DECADES
 from vadjax.systems.attributes.judge import Judged
-from vadjax.systems.attributes.model import Model
+from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.motion import BINS
 from vadjax.systems.attributes.objects import MOVING, ObjectTable
 
@@ -30,7 +30,7 @@ ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
 def fields(
-    model: Model,
+    model: CameraModel,
     objects: ObjectTable,
     judged: Judged,
     geometry: np.ndarray | None,
@@ -94,14 +94,14 @@ def _reported(score: float, line: float) -> float:
     return float(score / (score + line)) if score > 0 else 0.0
 
 
-def _speed(model: Model, objects: ObjectTable, number: int) -> float:
+def _speed(model: CameraModel, objects: ObjectTable, number: int) -> float:
     """Pixels a frame, or heights a frame."""
     speed = float(objects.motions.speed[number])
     box = objects.boxes[number]
     return speed / float(box[3] - box[1]) if model.divide else speed
 
 
-def _speed_text(model: Model, speed: float) -> str:
+def _speed_text(model: CameraModel, speed: float) -> str:
     if model.divide:
         number = f"({speed * model.fps:.2f} heights a second)"
     else:
@@ -147,7 +147,7 @@ def _geometry_text(away: np.ndarray) -> str:
     return form if isinstance(form, str) else form[0 if away[which] > 0 else 1]
 
 
-def _origin(model: Model, name: str, number: int) -> dict:
+def _origin(model: CameraModel, name: str, number: int) -> dict:
     """Where the nearest normal object is from."""
     origins = model.origins[name]
     return {

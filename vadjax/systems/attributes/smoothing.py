@@ -13,7 +13,7 @@ NO_LINE = 2.0  # score of the alarm line where all normal frames score 0
 RELIABLE_SECONDS, RELIABLE_VIDEOS = 60, 4  # of normal video, from which the line can be relied on
 
 
-class Gaussian:
+class GaussianSmoother:
     """Gaussian over the frames of one video, divided by the taps that fall inside of it.
 
     A score is known when the frames of two seconds after it are; `end` gives the last ones.
@@ -52,13 +52,13 @@ class Gaussian:
 
 
 def gaussian(scores: np.ndarray, fps: float) -> np.ndarray:
-    """`Gaussian` of all frames of one video, float64 [T]."""
-    smooth = Gaussian(fps)
+    """`GaussianSmoother` of all frames of one video, float64 [T]."""
+    smooth = GaussianSmoother(fps)
     known = [value for score in scores for value in smooth.add(score)]
     return np.array(known + smooth.end(), np.float64)
 
 
-class Live:
+class LiveSmoother:
     """Exponential smoothing of scores as they come; the first score is taken as it is.
 
     Args:
@@ -79,8 +79,8 @@ class Live:
 
 
 def live(scores: np.ndarray, fps: float) -> np.ndarray:
-    """`Live` of all frames of one video, float64 [T]."""
-    smooth = Live(fps)
+    """`LiveSmoother` of all frames of one video, float64 [T]."""
+    smooth = LiveSmoother(fps)
     return np.array([smooth(score) for score in scores], np.float64)
 
 

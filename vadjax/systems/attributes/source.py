@@ -17,13 +17,13 @@ from vadjax.data.clips import Video
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Description
 from vadjax.extractors import nanodet
-from vadjax.extractors.nanodet import LEAST_SIDE, MAPS, MOST, Network
+from vadjax.extractors.nanodet import LEAST_SIDE, MAPS, MOST, NanoDetNetwork
 from vadjax.formats import json_files
 from vadjax.ops.flow import make_flow
 from vadjax.scores.files import read_arrays
 from vadjax.systems.attributes import objects
 from vadjax.systems.attributes.motion import Motions
-from vadjax.systems.attributes.objects import Detected, Finder, ObjectTable
+from vadjax.systems.attributes.objects import Detected, ObjectFinder, ObjectTable
 
 DETECTOR, STORED, NONE = "nanodet", "stored", "none"
 SOURCES = (DETECTOR, STORED, NONE)
@@ -34,7 +34,7 @@ FORMAT = 1  # of the files in the cache
 COLUMNS = ("frame", "boxes", "scores", "classes", "speed", "bins", "vector", "look")
 
 
-class ObjectSource:
+class FrameObjectSource:
     """Makes the objects of frames as a config asks for them.
 
     Args:
@@ -54,7 +54,7 @@ class ObjectSource:
         self._keep = Filter(options.threshold, options.overlap, LEAST_SIDE, MOST)
 
     @functools.cached_property
-    def network(self) -> Network | None:
+    def network(self) -> NanoDetNetwork | None:
         """The detector, which is also the network of the look; None where neither is wanted.
 
         Raises:
@@ -65,13 +65,13 @@ class ObjectSource:
         maps = (self._options.map,) if self._look else ()
         return nanodet.load(self._options.weights, mode=self._options.input_mode, maps=maps)
 
-    def finder(self, boxes: np.ndarray | None = None) -> Finder:
+    def finder(self, boxes: np.ndarray | None = None) -> ObjectFinder:
         """Finds the objects of the frames of one video.
 
         Args:
           boxes: stored boxes [n, 6] of the video (`boxes.BOX_COLUMNS`), where these are the source.
         """
-        return Finder(
+        return ObjectFinder(
             functools.partial(self._detect, boxes),
             make_flow("dis"),
             moving=bool(self._options.moving),

@@ -12,7 +12,7 @@ from vadjax.systems.attributes import smoothing
 from vadjax.systems.attributes.calibration import DECADES
 from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
 from vadjax.systems.attributes.judge import Judged
-from vadjax.systems.attributes.model import Model
+from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.objects import ObjectTable
 
 LIVE = "live"  # name of the alternative score that is smoothed as the frames come
@@ -75,11 +75,11 @@ class Reporter:
     """
 
     def __init__(
-        self, name: str, model: Model, tell: Callable[[JudgedFrame, int], dict], live: bool
+        self, name: str, model: CameraModel, tell: Callable[[JudgedFrame, int], dict], live: bool
     ):
         self._model, self._tell, self._live = model, tell, live
         self._events = Events(name, model.fps)
-        self._at_once = smoothing.Live(model.fps)
+        self._at_once = smoothing.LiveSmoother(model.fps)
         self._later = _Series(model, live)
         self._waiting: collections.deque[tuple[JudgedFrame, float]] = collections.deque()
         self._known: collections.deque[dict[str, float]] = collections.deque()
@@ -137,10 +137,10 @@ class Reporter:
 class _Series:
     """The scores of frames over time, by name; "" is the one that is reported."""
 
-    def __init__(self, model: Model, live: bool):
+    def __init__(self, model: CameraModel, live: bool):
         self._model, self._live = model, live
         names = ("", *model.attributes)
-        self._smooth = {name: smoothing.Gaussian(model.fps) for name in names}
+        self._smooth = {name: smoothing.GaussianSmoother(model.fps) for name in names}
         self._now: collections.deque[float] = collections.deque()
 
     def add(self, frame: JudgedFrame, now: float) -> list[dict[str, float]]:

@@ -27,9 +27,9 @@ from vadjax.systems.attributes import fit, judge, objects, pictures, reasons, st
 from vadjax.systems.attributes.density import SELECTIONS
 from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
-from vadjax.systems.attributes.model import Model, State
+from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
-from vadjax.systems.attributes.source import ObjectSource
+from vadjax.systems.attributes.source import FrameObjectSource
 
 TRAIN = "train"
 FPS = 10.0  # if the dataset does not say its rate
@@ -54,7 +54,7 @@ class System(system.System):
         if not (chosen.speed or chosen.look or chosen.geometry):
             raise ValueError("attributes: none of speed, look and geometry counts")
         objects.taken(config.data.every, FPS)
-        self.source = ObjectSource(config, self.cache)
+        self.source = FrameObjectSource(config, self.cache)
 
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
@@ -107,9 +107,9 @@ class System(system.System):
 
     def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
         """Scores of each video, with boxes, and an event for every alarm interval."""
-        data, models = videos[0].data, {name: Model.of(own) for name, own in state.items()}
+        data, models = videos[0].data, {name: CameraModel.of(own) for name, own in state.items()}
         owned = self.cache.owns(data)
-        source = self.source if owned else ObjectSource(self.config, Cache())
+        source = self.source if owned else FrameObjectSource(self.config, Cache())
         training = {}
         if owned and TRAIN in data.splits:
             training = {video.name: video for video in Videos(data, TRAIN)}
@@ -145,7 +145,7 @@ class System(system.System):
         live: bool,
     ) -> Iterator[PartialScores]:
         """Scores of a video as its frames come, two seconds later; live at once."""
-        model = Model.of(state[self._camera(name, state)])
+        model = CameraModel.of(state[self._camera(name, state)])
         fps = rate(data)
         every = objects.taken(self.config.data.every, fps)
         finder = self.source.finder()
@@ -169,14 +169,14 @@ class System(system.System):
         reporter = stream.Reporter(name, model, tell, live)
         yield from stream.parts(frames, every, find, judged, reporter)
 
-    def _rows(self, model: Model, table: ObjectTable, faster: float) -> dict[str, np.ndarray]:
+    def _rows(self, model: CameraModel, table: ObjectTable, faster: float) -> dict[str, np.ndarray]:
         """Attributes of objects; speeds in pixels a frame of the training's rate."""
         if faster != 1:
             motions = type(table.motions)(*(part * faster for part in table.motions))
             table = table._replace(motions=motions)
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, fps: float, every: int) -> Model:
+    def _fit(self, videos: Sequence[Video], data: Dataset, fps: float, every: int) -> CameraModel:
         normal = [
             NormalVideo(
                 video.name,
