@@ -13,7 +13,7 @@ import ml_collections
 import numpy as np
 
 from tests.helpers.systems import METHODS, config_of
-from vadjax.backbones import i3d
+from vadjax.backbones import i3d, nanodet
 from vadjax.data.store.loader import Shard, iterate
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.toy.datasets import ToyBags, write_bags, write_images, write_scenes
@@ -189,6 +189,19 @@ def extractor_cases(size: Size, precision: str) -> Iterator[Case]:
         yield Case("i3d", f"score {size.clips} clips", net.apply, (shapes, clips))
 
 
+def attribute_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
+    """The detector on frames, whose features are the look; always float32. Nothing is trained."""
+    if config.train.precision == "float32":
+        height, width = (32 * max(1, side // 32) for side in size.frame)
+        images = shape(1, height, width, 3, kind=np.uint8)
+
+        def score(variables, images):
+            outputs = nanodet.NanoDet().apply(variables, nanodet.normalise(images))
+            return nanodet.decode(outputs.sides, (height, width)), outputs.logits, outputs.maps
+
+        yield Case(name, "find the objects of a frame", score, (nanodet.variable_shapes(), images))
+
+
 def exemplar_cases(name: str, config: ml_collections.ConfigDict, size: Size) -> Iterator[Case]:
     """Selection and scoring, which are always float32."""
     if config.train.precision == "float32":
@@ -230,6 +243,7 @@ def toy_data(kind: str, out: pathlib.Path) -> Dataset:
 
 # Those that are known to have batches and scores of such shapes; `toy_cases` for any other
 MAKERS = {
+    "attributes": attribute_cases,
     "mil": bags_cases,
     "s3r": bags_cases,
     "lgn": predictor_cases,
