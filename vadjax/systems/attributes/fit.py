@@ -49,7 +49,7 @@ def fit(
       every: every how many frames one is taken.
     """
     objects = join([video.objects for video in videos])
-    counts = [len(video.objects) for video in videos]
+    counts = [video.objects.count for video in videos]
     number = np.repeat(np.arange(len(videos)), counts)
     # what is decided once, for all folds
     heights = objects.boxes[:, 3] - objects.boxes[:, 1]
@@ -71,7 +71,7 @@ def fit(
         fps=fps / every,
         every=every,
         seconds=sum(video.frames for video in videos) / fps,
-        objects=len(objects),
+        objects=objects.count,
         videos=tuple(video.name for video in videos),
         divide=divide,
         deviations=deviations,

@@ -63,8 +63,9 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
       options: of the config: `bank` and `fusion`.
       seed: of what is drawn.
     """
+    almost_nothing = Learnt({}, {}, {}, np.zeros(0), np.zeros(0))
     if len(places.video) < FEW:
-        return Learnt({}, {}, {}, np.zeros(0), np.zeros(0))
+        return almost_nothing
     # every object is judged by a model that never saw its video
     held_out = {name: np.full(len(values), np.nan) for name, values in rows.items()}
     judged = np.zeros(len(places.video), bool)
@@ -80,6 +81,8 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
         for flags, own in zip(whole, fold.frames, strict=True):
             flags |= own
     novelties = {name: values[np.isfinite(values)] for name, values in held_out.items()}
+    if not all(map(len, novelties.values())):  # no fold had enough to judge another
+        return almost_nothing
     tables = {name: calibrate(values) for name, values in novelties.items()}
     # their frames are scored as those of a test video
     evidence = {name: tables[name].evidence(values) for name, values in held_out.items()}

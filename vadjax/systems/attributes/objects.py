@@ -37,7 +37,9 @@ class ObjectTable(NamedTuple):
     motions: Motions
     look: np.ndarray
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many there are."""
         return len(self.boxes)
 
 
@@ -164,14 +166,12 @@ def _motions(flow: np.ndarray | None, small: Small, boxes: np.ndarray) -> Motion
     return motion.motions(flow * small.scale.astype(np.float32), small.to_grey(boxes))
 
 
-def taken(every: int | str, fps: float) -> int:
-    """Every how many frames one is taken (spec attributes §1): `every`, or of "auto" ten a second.
+def taken(every: int, fps: float) -> int:
+    """Every how many frames one is taken (spec attributes §1): `every`, or of 0 ten a second.
 
     Raises:
-      ValueError: neither "auto" nor a whole number of 1 or more.
+      ValueError: a negative number.
     """
-    if every == "auto":
-        return max(1, int(np.floor(fps / 10 + 0.5)))
-    if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
-        return every
-    raise ValueError(f"data.every is {every!r}; expected 'auto' or a whole number of 1 or more")
+    if every < 0:
+        raise ValueError(f"data.every is {every}; expected 0 (about ten frames a second) or more")
+    return every or max(1, int(np.floor(fps / 10 + 0.5)))

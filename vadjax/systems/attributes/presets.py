@@ -7,7 +7,7 @@ from vadjax.config import base, small_report
 FIELDS = {
     "data.cameras": "one, or prefix: a model for each text before the first underscore of a "
     "video's name",
-    "data.every": "every how many frames one is taken: auto (about ten a second) or a number",
+    "data.every": "every how many frames one is taken; 0 = about ten a second",
     "objects.source": "nanodet (detected), stored (boxes of the dataset) or none",
     "objects.weights": "folder of the detector (python -m data_prep.weights nanodet)",
     "objects.input_mode": "how frames become inputs of the detector: area, stretch or letterbox",
@@ -33,7 +33,7 @@ def attributes() -> ml_collections.ConfigDict:
     """The system with the values of spec attributes."""
     config = base("attributes")
     config.train.steps, config.train.batch = 0, 1
-    config.data.cameras, config.data.every = "one", "auto"
+    config.data.cameras, config.data.every = "one", 0
     config.objects = {
         "source": "nanodet",
         "weights": "",

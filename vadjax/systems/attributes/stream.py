@@ -114,7 +114,7 @@ class Reporter:
         boxes = self._boxes(frame)
         strongest = None
         score = scores.pop("")
-        if len(frame.objects) and score >= smoothing.LINE:
+        if frame.objects.count and score >= smoothing.LINE:
             number = int(frame.judged.scores.argmax())
             told = self._tell(frame, number)
             strongest = Strongest(float(frame.judged.scores[number]), told)

@@ -154,7 +154,8 @@ class System(system.System):
         )
 
     def _parts(self, model, name, frames, every, fps, find, live) -> Iterator[PartialScores]:
-        faster = model.fps and (fps / every) / model.fps
+        faster = (fps / every) / model.fps  # a state has no more digits than float32
+        faster = 1.0 if np.isclose(faster, 1, rtol=1e-5) else faster
 
         def judged(table: ObjectTable) -> Judged:
             return judge.judge(model, self._rows(model, table, faster), self.config.fusion)

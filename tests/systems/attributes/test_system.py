@@ -1,0 +1,225 @@
+"""Attributes as a system: datasets and new video alike, few objects, events, sentences."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import ped2_attributes
+from vadjax.data.store.cache import Cache
+from vadjax.data.store.records import Dataset
+from vadjax.data.video.frame_stream import Stamp, numbered
+from vadjax.report import page
+from vadjax.scores.streaming import join
+from vadjax.system import load_system
+from vadjax.systems.attributes import judge, objects, reasons, smoothing
+from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
+from vadjax.systems.attributes.model import CameraModel, Speeds
+from vadjax.systems.attributes.source import stored_detections
+
+
+@pytest.fixture(scope="module")
+def data(toy_scenes):
+    return Dataset(toy_scenes)
+
+
+def learn(data, variant="smoke", **fields):
+    config = ped2_attributes.get_config(variant)
+    config.update_from_flattened_dict(fields)
+    system = load_system(config, Cache())
+    return system, system.init(jax.random.key(0), data)
+
+
+@pytest.fixture(scope="module")
+def learnt(data):
+    return learn(data)
+
+
+def test_new_video_has_the_scores_of_the_dataset(data, learnt):
+    system, state = learnt
+    videos = list(system.videos(data, "test"))[:2]
+    for video, scores in zip(videos, system.score(state, videos), strict=True):
+        parts = system.stream(state, video.name, numbered(video), data, live=False)
+        again = join(video.name, parts)
+        np.testing.assert_array_equal(scores.frame_scores, again.frame_scores)
+        for name, values in scores.alternatives.items():
+            np.testing.assert_array_equal(values, again.alternatives[name], err_msg=name)
+        np.testing.assert_allclose(scores.boxes, again.boxes)
+        assert json.dumps(scores.reasons) == json.dumps(again.reasons)
+        assert scores.frame_scores.min() >= 0 and scores.frame_scores.max() < 1
+
+
+def test_live_scores_come_with_their_frames(data, learnt):
+    """They depend on the frames so far alone; the first frame has no motion."""
+    system, state = learnt
+    video = system.videos(data, "test")[0]
+    whole = join("v", system.stream(state, "v", numbered(video), data, live=True))
+    half = [video[number] for number in range(len(video) // 2)]
+    part = join("v", system.stream(state, "v", numbered(half), data, live=True))
+    np.testing.assert_array_equal(part.frame_scores, whole.frame_scores[: len(half)])
+    assert part.frame_scores[0] == 0
+
+
+def test_frames_between_those_that_are_taken(data):
+    system, state = learn(data, **{"data.every": 3})
+    video = system.videos(data, "test")[0]
+    (scores,) = system.score(state, [video])
+    assert len(scores.frame_scores) == len(video)
+    for start in range(0, len(video), 3):
+        assert len(set(scores.frame_scores[start : start + 3].tolist())) == 1
+    assert set(scores.boxes[:, 0].astype(int) % 3) <= {0}
+
+
+def test_a_state_is_its_model(data, learnt):
+    system, state = learnt
+    (camera,) = state
+    model = CameraModel.of(state[camera])
+    assert model.videos == tuple(video.name for video in system.videos(data, "train"))
+    again = CameraModel.of(model.state())
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(array, again.state()[name], err_msg=name)
+    shapes = system.abstract_state(data)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == jax.tree.map(
+        lambda a: (a.shape, a.dtype), shapes
+    )
+
+
+def test_where_almost_nothing_was_ever_seen(data):
+    """Fewer than twenty objects: everything is as rare as so few can say, and the line is 2."""
+    system, _ = learn(data)
+    videos = [video for video in system.videos(data, "train")]
+    table = system.source.of_video(videos[0], 1, data)
+    few = objects.ObjectTable(
+        *(part[:7] for part in table[:4]),
+        type(table.motions)(*(part[:7] for part in table.motions)),
+        table.look[:7],
+    )
+    system.source.of_video = lambda *given: few
+    model = system._fit(videos[:1], data, 10.0, 1)
+    assert model.densities == {} and model.lines == (2.0, 2.0)
+    rows = judge.rows(few, system.config.attributes, model.size, False, model.deviations)
+    judged = judge.judge(model, rows, "sum")
+    np.testing.assert_allclose(judged.scores, np.log10(10) + 1)
+    told = reasons.fields(model, few, judged, None, 0, "off")
+    assert told["text"] == reasons.ALMOST_NOTHING
+    assert CameraModel.of(model.state()).densities == {}
+
+
+def test_files_of_objects_that_were_made_otherwise_are_refused(data, learnt, tmp_path):
+    system, _ = learnt
+    video = system.videos(data, "test")[0]
+    cache = Cache()
+    cache.folder = tmp_path
+    for threshold in (0.25, 0.3):
+        config = ped2_attributes.get_config("smoke")
+        config.objects.threshold = threshold
+        source = load_system(config, cache).source
+        if threshold == 0.25:
+            first = source.of_video(video, 1, data)
+            np.testing.assert_array_equal(source.of_video(video, 1, data).boxes, first.boxes)
+        else:
+            with pytest.raises(ValueError, match=r"npz: made with threshold 0\.25 there"):
+                source.of_video(video, 1, data)
+
+
+def test_stored_boxes_are_objects():
+    boxes = np.array(
+        [
+            [4, 0, 0, 10, 10, 0.4],  # not confident
+            [4, 5, 5, 25, 30, 0.6],
+            [4, 90, 10, 120, 40, 0.9],  # over the edge
+            [4, 50, 50, 52, 80, 0.9],  # too narrow
+            [5, 5, 5, 25, 30, 0.9],
+        ]
+    )
+    found = stored_detections(boxes, 4, (60, 100))
+    np.testing.assert_array_equal(found.boxes, [[90, 10, 100, 40], [5, 5, 25, 30]])
+    np.testing.assert_allclose(found.scores, [0.9, 0.6], rtol=1e-6)
+
+
+def frames(scores, fps=10.0):
+    for number, score in enumerate(scores):
+        box = np.array([[number, 0, 0, 5, 5, score]])
+        strongest = Strongest(score, {"frame": number}) if score >= 0.5 else None
+        yield ScoredFrame((Stamp(number, number / fps),), score, box, strongest)
+
+
+def told(scores, fps=10.0):
+    events = Events("v", fps)
+    found = [event for frame in frames(scores, fps) for event in events.add(frame)]
+    return found + list(events.end())
+
+
+def test_events_are_the_alarm_intervals():
+    rng = np.random.default_rng(0)
+    for fps in (5.0, 10.0, 25.0):
+        scores = np.convolve(rng.random(400), np.ones(5) / 5, "same")
+        spans = [(event["start"], event["stop"]) for event in told(scores, fps)]
+        np.testing.assert_array_equal(spans, smoothing.intervals(scores, fps))
+
+
+def test_an_event_is_told_by_its_strongest_object():
+    first, second = told([0, 0.6, 0.9, 0.2, 0.9, 0, 0, 0, 0, 0, 0, 0.7])
+    assert (first["start"], first["stop"], first["frame"], first["score"]) == (1, 5, 2, 0.9)
+    assert [row[0] for row in first["boxes"]] == [1, 2, 4]  # not that of the quiet frame
+    assert (first["start_s"], first["stop_s"]) == (0.1, 0.5)
+    assert second["start"] == 11 and second["schema"] == 1 and second["video"] == "v"
+
+
+def test_the_report_writes_events(tmp_path, data, learnt):
+    system, state = learnt
+    videos = list(system.score(state, list(system.videos(data, "test"))))
+    event = {"schema": 1, "video": videos[0].video, "start": 0, "stop": 5, "frame": 2}
+    event |= {"score": 0.9, "lead": "speed", "evidence": {"speed": 3.1}, "text": "moves"}
+    event["box"] = [1, 2, 30, 40]
+    videos[0] = dataclasses.replace(videos[0], reasons=(event,))
+    summary = {"title": "t", "metrics": {"auc": 0.5}, "labels": {"auc": "AUC"}, "data": "street"}
+    summary |= {"selected_on_test": False, "untrained": {}}
+    summary["metrics"] |= {name: 1 for name in page.COUNTS}
+    page.build(tmp_path / "report", videos, summary, 1, 0, 2)
+    lines = (tmp_path / "report" / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [event]
+
+
+def test_speeds_of_normal_objects():
+    speeds = Speeds.of(np.linspace(0, 2, 2001))
+    assert speeds.largest == 2 and speeds.top == pytest.approx(1.998)
+    assert speeds.share_below(0.5) == pytest.approx(0.25, abs=1e-3)
+    assert (speeds.share_below(-1), speeds.share_below(9)) == (0, 1)
+
+
+@pytest.mark.parametrize(("evidence", "number"), [(2.0, 100), (4.3, 20_000), (3.97, 9_000)])
+def test_one_in(evidence, number):
+    assert reasons.one_in(evidence) == number
+
+
+def test_smoothing_as_frames_come_is_that_of_the_whole_video():
+    rng = np.random.default_rng(1)
+    for count, fps in ((1, 10), (7, 10), (60, 10), (200, 25)):
+        scores = rng.random(count)
+        deviation = fps / 2
+        t = np.arange(count)
+        taps = np.exp(-np.square((t[:, None] - t) / deviation) / 2)
+        taps[np.abs(t[:, None] - t) > np.ceil(4 * deviation)] = 0
+        wanted = (taps * scores).sum(1) / taps.sum(1)
+        np.testing.assert_allclose(smoothing.gaussian(scores, fps), wanted, rtol=1e-12)
+
+
+def test_fields_that_cannot_be_used():
+    for field, value in (
+        ("objects.source", "yolo"),
+        ("attributes.direction", "up"),
+        ("bank.selection", "nearest"),
+        ("data.every", -1),
+        ("fusion", "mean"),
+    ):
+        config = ped2_attributes.get_config("smoke")
+        config.update_from_flattened_dict({field: value})
+        with pytest.raises(ValueError, match=field):
+            load_system(config)
+    config = ped2_attributes.get_config("smoke")
+    config.attributes.speed = False
+    with pytest.raises(ValueError, match="none of speed, look and geometry"):
+        load_system(config)
