@@ -19,6 +19,18 @@ def test_everything_that_is_there_is_read():
     assert [t for t in range(9) if found.covers(t)] == [2, 3, 4]
 
 
+def test_an_alarm_interval_is_a_reason():
+    """With the fields of `docs/events.md`."""
+    event = {"start": 27, "stop": 180, "frame": 109, "score": 0.72, "lead": "look"}
+    event |= {"evidence": {"speed": 2.5, "look": 4.1}, "box": [1, 2, 30, 40], "text": "looks odd"}
+    nearest = {"video": "01", "frame": 66, "box": [3, 4, 9, 20], "class": "person"}
+    found = reasons.read(event | {"nearest": nearest})
+    assert (found.frame, found.frames, found.dominant) == (109, (27, 180), "look")
+    assert found.terms == {"speed": 2.5, "look": 4.1} and found.measure == reasons.RARITY
+    assert found.origin == "training 01, frame 66, person" and found.normal_box == (3, 4, 9, 20)
+    assert reasons.read(told()).measure == reasons.DISTANCE
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from vadjax.report.reasons import BINS, Attributes, Reason
+from vadjax.report.reasons import BINS, DISTANCE, Attributes, Reason
 from vadjax.report.sheet import FAINT, INK, Sheet, height, wrap
 from vadjax.runtime.terminal import visible
 
@@ -59,7 +59,9 @@ def _terms(reason: Reason) -> Panel:
     bars = BAR * len(reason.terms)
 
     def draw(sheet: Sheet, left: float, top: float) -> None:
-        score = "" if reason.score is None else f": {reason.score:.2f}"
+        # The score of an alarm interval is no sum of its evidence
+        summed = reason.score is not None and reason.measure == DISTANCE
+        score = f": {reason.score:.2f}" if summed else ""
         sheet.text(left, top, f"{reason.measure}{score}", weight="bold")
         axes = sheet.axes(left + LABELS, top + TITLE, WIDE - LABELS - NUMBER, bars)
         colours = [_strength(reason, name) for name in reason.terms]
