@@ -123,7 +123,9 @@ def test_networks_and_settings_that_do_not_fit(tmp_path):
     (tmp_path / "c.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match=r"c.onnx: OpenCV .* cannot read it"):
         detector.open(str(tmp_path / "c.onnx"))
-    with pytest.raises(ValueError, match=r"detector 'yolo'; expected ssd_mobilenet_v2, motion, or"):
+    with pytest.raises(
+        ValueError, match=r"detector 'yolo'; expected nanodet, ssd_mobilenet_v2, motion, or"
+    ):
         detector.open("yolo")
     with pytest.raises(ValueError, match=r"--layout, --weights: not for the detector motion"):
         detector.open("motion", weights="w", layout="ssd")

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from data_prep import toy as toy_program
-from data_prep import tracks, weights
+from data_prep import tracks
 from data_prep.lib.extractor import _write as write_features
 from tests.helpers import commands, rights
 from tests.helpers.places import ROOT
+from vadjax.convert import published
 from vadjax.data import volumes
 from vadjax.data.toy import datasets
 from vadjax.data.toy.images import ToyImages
@@ -202,7 +203,7 @@ def test_a_save_of_many_files_that_is_given_up_is_one_line(disk):
 def test_weights_are_refused_before_they_fill_the_disk(disk):
     params = {"a": np.zeros(3_200_000, np.float32)}
     with pytest.raises(space.NotWritten, match=r"out: the weights: .* 1\.\d MB are missing"):
-        weights._write({"params": params}, disk / ".out.tmp" / "made", disk / "out")
+        published._write({"params": params}, disk / ".out.tmp" / "made", disk / "out")
     assert not [*disk.iterdir()]
 
 
