@@ -121,6 +121,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     out = args.out or published.cached(args.name)
+    if not args.out and not args.file and (out / published.PROVENANCE).is_file():
+        print(f"{args.name} is in {out} already")
+        return
     provenance = command.report_errors(prepare, args.name, out, args.file)
     origin = f"{provenance['source']} {provenance['version']}, {provenance['licence']}"
     print(f"Wrote {args.name} ({origin}) to {out}")

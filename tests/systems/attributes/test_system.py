@@ -14,10 +14,11 @@ from vadjax.data.video.frame_stream import Stamp, numbered
 from vadjax.report import page
 from vadjax.scores.streaming import join
 from vadjax.system import load_system
-from vadjax.systems.attributes import judge, objects, reasons, smoothing
+from vadjax.systems.attributes import bank, judge, objects, reasons, smoothing
 from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
 from vadjax.systems.attributes.model import CameraModel, Speeds
 from vadjax.systems.attributes.source import stored_detections
+from vadjax.systems.attributes.stream import Pace
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +98,12 @@ def test_where_almost_nothing_was_ever_seen(data):
         table.look[:7],
     )
     system.source.of_video = lambda *given: few
-    model = system._fit(videos[:1], data, 10.0, 1)
+    model = system._fit(videos[:1], data, Pace(10.0, 1))
     assert model.densities == {} and model.lines == (2.0, 2.0)
     rows = judge.rows(few, system.config.attributes, model.size, False, model.deviations)
     judged = judge.judge(model, rows, "sum")
     np.testing.assert_allclose(judged.scores, np.log10(10) + 1)
-    told = reasons.fields(model, few, judged, None, 0, "off")
+    told = reasons.fields(model, few, judged, None, 0, "off", 2.0)
     assert told["text"] == reasons.ALMOST_NOTHING
     assert CameraModel.of(model.state()).densities == {}
 
@@ -139,6 +140,91 @@ def test_stored_boxes_are_objects():
     np.testing.assert_allclose(found.scores, [0.9, 0.6], rtol=1e-6)
 
 
+def test_a_stored_box_is_called_object_and_a_moving_one_moving_object():
+    assert reasons.class_name(objects.UNKNOWN) == "object"
+    assert reasons.class_name(objects.MOVING) == "moving object"
+    assert reasons.class_name(1) == "bicycle"
+
+
+def test_a_run_on_stored_boxes_scores_no_new_video(data):
+    system, state = learn(data, "smoke", **{"objects.source": "stored"})
+    video = system.videos(data, "test")[0]
+    with pytest.raises(ValueError, match="v: the run was trained on stored boxes"):
+        next(system.stream(state, "v", numbered(video), data, live=False))
+
+
+class Half:
+    """A video whose stored frames have half of the sides of the source."""
+
+    def __init__(self, video):
+        self._video = video
+        self.name, self.split, self.num_frames = video.name, video.split, video.num_frames
+        self.size = tuple(side // 2 for side in video.size)
+        self.source_size, self.boxes = video.source_size, video.boxes
+
+    def __getitem__(self, number):
+        return np.ascontiguousarray(self._video[number][::2, ::2])
+
+
+def test_stored_boxes_belong_to_the_source(data):
+    """A dataset whose frames were resized has boxes of the original size."""
+    system, _ = learn(data, "smoke", **{"objects.source": "stored", "objects.moving": False})
+    video = system.videos(data, "test")[0]
+    whole = system.source.of_video(video, 1, data)
+    half = load_system(system.config, Cache()).source.of_video(Half(video), 1, data)
+    assert whole.count and half.count
+    halves = {
+        (int(f), *np.round(2 * box, 3)) for f, box in zip(half.frame, half.boxes, strict=True)
+    }
+    wholes = {(int(f), *np.round(box, 3)) for f, box in zip(whole.frame, whole.boxes, strict=True)}
+    assert halves <= wholes  # those that are not too small by now
+
+
+def test_frames_of_another_size_are_refused(data, learnt):
+    system, state = learnt
+    (camera,) = state
+    model = dataclasses.replace(CameraModel.of(state[camera]), size=(10, 12))
+    with pytest.raises(ValueError, match=r"has frames of .*training had \(10, 12\)"):
+        next(system.score({camera: model.state()}, [system.videos(data, "test")[0]]))
+
+
+def test_a_state_keeps_all_digits(learnt):
+    """A covariance that is only just positive definite stays so."""
+    _, state = learnt
+    model = CameraModel.of(next(iter(state.values())))
+    covariance = np.array([[[1.0, 1 - 1e-12], [1 - 1e-12, 1.0]]])
+    mixture = model.densities["speed"]._replace(
+        covariances=covariance, means=np.zeros((1, 2)), weights=np.ones(1)
+    )
+    again = CameraModel.of(dataclasses.replace(model, densities={"speed": mixture}).state())
+    kept = again.densities["speed"].covariances
+    np.testing.assert_allclose(kept, covariance, rtol=1e-14, atol=1e-14)
+    assert np.isfinite(np.linalg.cholesky(kept[0])).all()
+    assert all(array.dtype != np.float64 for array in model.state().values())
+
+
+def test_live_scores_are_told_before_the_next_frame_is_read(data, learnt):
+    system, state = learnt
+    read = []
+
+    def reading(video):
+        for frame in numbered(video):
+            read.append(frame.number)
+            yield frame
+
+    video = system.videos(data, "test")[0]
+    parts = system.stream(state, "v", reading(video), data, live=True)
+    for number in range(5):
+        assert next(parts).frames[0].number == number and read[-1] == number
+
+
+def test_exemplars_far_from_zero_are_told_apart():
+    rng = np.random.default_rng(0)
+    rows = np.repeat(5000 + 1e-3 * rng.standard_normal((50, 4)), 10, axis=0)
+    chosen, left = bank.farthest_first(rows, 500)
+    assert len(chosen) == 50 and left < 1e-6
+
+
 def frames(scores, fps=10.0):
     for number, score in enumerate(scores):
         box = np.array([[number, 0, 0, 5, 5, score]])
@@ -166,6 +252,28 @@ def test_an_event_is_told_by_its_strongest_object():
     assert [row[0] for row in first["boxes"]] == [1, 2, 4]  # not that of the quiet frame
     assert (first["start_s"], first["stop_s"]) == (0.1, 0.5)
     assert second["start"] == 11 and second["schema"] == 1 and second["video"] == "v"
+
+
+def test_events_of_every_third_frame_have_the_times_of_the_video():
+    events = Events("v", 10.0, 30.0)
+    for number, score in enumerate([0.1, 0.9, 0.9, 0.1]):
+        stamps = tuple(Stamp(3 * number + k) for k in range(3))
+        box = np.array([[3 * number, 0, 0, 5, 5, score]])
+        list(events.add(ScoredFrame(stamps, score, box, Strongest(score, {}))))
+    (event,) = events.end()
+    assert (event["start"], event["stop"]) == (3, 9)
+    assert (event["start_s"], event["stop_s"]) == (0.1, 0.3)
+
+
+def test_a_quiet_frame_may_have_the_strongest_object():
+    """It lies between two alarms; its own score is smoothed away."""
+    events = Events("v", 10.0)
+    for number, (score, strongest) in enumerate([(0.6, 5.0), (0.4, 9.0), (0.6, 4.0)]):
+        box = np.array([[number, 0, 0, 5, 5, 0.8]])
+        told = Strongest(strongest, {"frame": number})
+        list(events.add(ScoredFrame((Stamp(number),), score, box, told)))
+    (event,) = events.end()
+    assert event["frame"] == 1
 
 
 def test_the_report_writes_events(tmp_path, data, learnt):
@@ -214,6 +322,9 @@ def test_fields_that_cannot_be_used():
         ("bank.selection", "nearest"),
         ("data.every", -1),
         ("fusion", "mean"),
+        ("bank.most", 0),
+        ("data.fps", -1.0),
+        ("objects.input_mode", "areal"),
     ):
         config = ped2_attributes.get_config("smoke")
         config.update_from_flattened_dict({field: value})

@@ -36,7 +36,7 @@ def farthest_first(rows: np.ndarray, most: int = MOST) -> tuple[np.ndarray, floa
     if not len(rows) or most < 1:
         raise ValueError(f"{most} of {len(rows)} rows; expected at least one of at least one")
     chosen = [int(_squares(rows, rows.mean(0)).argmin())]
-    rest = _Rest(rows, chosen)
+    rest = _Rest(rows - rows.mean(0), chosen)  # far from 0 products would lose small distances
     while True:
         best, square = rest.farthest()
         if len(chosen) == most or square <= SAME:

@@ -49,12 +49,19 @@ class Events:
 
     Args:
       video: name of the video.
-      fps: frames a second.
+      fps: frames a second that are taken.
+      rate: frames a second of the video, by which frames are timed that do not know their time.
       clock: time of the first frame of a camera, with its zone; None for a file.
     """
 
-    def __init__(self, video: str, fps: float, clock: datetime.datetime | None = None):
-        self._video, self._fps, self._clock = video, fps, clock
+    def __init__(
+        self,
+        video: str,
+        fps: float,
+        rate: float | None = None,
+        clock: datetime.datetime | None = None,
+    ):
+        self._video, self._rate, self._clock = video, rate or fps, clock
         self._gap = int(np.floor(SECONDS * fps + 0.5))
         self._frames: list[
             ScoredFrame
@@ -91,7 +98,7 @@ class Events:
             "start": first.number,
             "stop": last.number + 1,
             "start_s": round(start, 3),
-            "stop_s": round(self._seconds(last) + 1 / (self._fps * len(frames[-1].stamps)), 3),
+            "stop_s": round(self._seconds(last) + 1 / self._rate, 3),
             "score": round(max(frame.score for frame in frames), 4),
             "boxes": [
                 [
@@ -105,7 +112,8 @@ class Events:
         if self._clock is not None:
             moment = self._clock + datetime.timedelta(seconds=start)
             record["time"] = moment.isoformat(timespec="milliseconds")
-        return record | (strongest.fields if strongest else {"text": "the frame alone is unusual"})
+        alone = {"frame": first.number, "text": "unusual for its neighbours alone"}
+        return record | (strongest.fields if strongest else alone)
 
     def _seconds(self, stamp: Stamp) -> float:
-        return stamp.number / self._fps if stamp.seconds is None else float(stamp.seconds)
+        return stamp.number / self._rate if stamp.seconds is None else float(stamp.seconds)

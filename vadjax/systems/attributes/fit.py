@@ -53,7 +53,9 @@ def fit(
     number = np.repeat(np.arange(len(videos)), counts)
     # what is decided once, for all folds
     heights = objects.boxes[:, 3] - objects.boxes[:, 1]
-    divide, _ = values.divides(config.attributes.divide_by_height, objects.motions.speed, heights)
+    known = np.isfinite(objects.motions.speed)  # not in a video of one frame
+    speeds = objects.motions.speed[known]
+    divide, _ = values.divides(config.attributes.divide_by_height, speeds, heights[known])
     deviations = values.deviations(values.geometry(objects.boxes, size))
     rows = judge.rows(objects, config.attributes, size, divide, deviations)
     # densities and alarm lines
@@ -65,7 +67,7 @@ def fit(
         for name, one in learnt.densities.items()
         if isinstance(one, Bank)
     }
-    speeds = objects.motions.speed / heights if divide else objects.motions.speed
+    speeds = speeds / heights[known] if divide else speeds
     return CameraModel(
         size=size,
         fps=fps / every,
@@ -78,7 +80,7 @@ def fit(
         densities=learnt.densities,
         tables=learnt.tables,
         novelties=model.kept(learnt),
-        sample=model.sample(rows["speed"]) if "speed" in rows else np.zeros((0, 1)),
+        sample=model.sample(rows["speed"][known]) if "speed" in rows else np.zeros((0, 1)),
         speeds=Speeds.of(speeds) if learnt.densities and "speed" in rows else None,
         origins=origins,
         crops=_crops(origins.get("look"), videos),

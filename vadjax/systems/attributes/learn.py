@@ -8,7 +8,7 @@ import numpy as np
 
 from vadjax.systems.attributes import density, folds, smoothing
 from vadjax.systems.attributes.calibration import FEW, CalibrationTable, calibrate
-from vadjax.systems.attributes.density import Density
+from vadjax.systems.attributes.density import Bank, Density
 
 Rows = Mapping[str, np.ndarray]  # attribute → rows of all objects [N, D], NaN where one lacks it
 
@@ -76,6 +76,8 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
         judged |= fold.judged
         for name, values in rows.items():
             here = np.isfinite(values).all(1)
+            if not (fold.fitted & here).any():
+                continue
             fitted = density.fit(name, values[fold.fitted & here], options.bank, seed)
             held_out[name][fold.judged & here] = fitted.novelty(values[fold.judged & here])
         for flags, own in zip(whole, fold.frames, strict=True):
@@ -85,20 +87,23 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
         return almost_nothing
     tables = {name: calibrate(values) for name, values in novelties.items()}
     # their frames are scored as those of a test video
-    evidence = {name: tables[name].evidence(values) for name, values in held_out.items()}
-    scores = fuse(
-        {name: np.nan_to_num(values) for name, values in evidence.items()}, options.fusion
-    )
+    evidence = {
+        name: np.where(np.isfinite(values), tables[name].evidence(values), 0.0)
+        for name, values in held_out.items()
+    }
+    scores = fuse(evidence, options.fusion)
     frames, live = [], []
     for video, flags in enumerate(whole):
         own = judged & (places.video == video)
         highest = frame_scores(scores[own], places.frame[own], places.lengths[video])
         frames.append(smoothing.gaussian(highest, places.fps)[flags])
         live.append(smoothing.live(highest, places.fps)[flags])
-    densities = {
-        name: density.fit(name, values[np.isfinite(values).all(1)], options.bank, seed)
-        for name, values in rows.items()
-    }
+    densities = {}
+    for name, values in rows.items():
+        have = np.flatnonzero(np.isfinite(values).all(1))
+        densities[name] = fitted = density.fit(name, values[have], options.bank, seed)
+        if isinstance(fitted, Bank):  # numbers among all objects
+            densities[name] = fitted._replace(objects=have[fitted.objects])
     return Learnt(densities, tables, novelties, np.concatenate(frames), np.concatenate(live))
 
 

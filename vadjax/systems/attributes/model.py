@@ -13,6 +13,7 @@ from vadjax.systems.attributes.learn import Learnt, thinned
 from vadjax.systems.attributes.mixture import MOST_ROWS, GaussianMixture
 
 MOST_NOVELTIES = 200_000  # that are kept of an attribute
+REST = "rest/"  # before the name of what float32 leaves of an array
 TOP_SPEED = 0.999  # share of normal objects that are slower
 
 State = dict[str, np.ndarray]
@@ -159,12 +160,23 @@ class CameraModel:
             parts |= {f"{kind}/{name}": part for name, part in getattr(self, kind).items()}
         for name, part in parts.items():
             arrays |= {f"{name}/{field}": values for field, values in part._asdict().items()}
-        return {name: _narrow(array) for name, array in arrays.items() if np.size(array)}
+        arrays = {name: np.asarray(array) for name, array in arrays.items() if np.size(array)}
+        # what float32 leaves of a number is kept too: a covariance or a quantile may need it
+        rest = {
+            f"{REST}{name}": array - _narrow(array)
+            for name, array in arrays.items()
+            if array.dtype == np.float64
+        }
+        arrays |= {name: array for name, array in rest.items() if array.any()}
+        return {name: _narrow(array) for name, array in arrays.items()}
 
     @classmethod
     def of(cls, state: State) -> "CameraModel":
         """The model of the arrays that `state` gave."""
-        arrays = {name: _widen(array) for name, array in state.items()}
+        arrays = {n: _widen(array) for n, array in state.items() if not n.startswith(REST)}
+        for name, array in state.items():
+            if name.startswith(REST):
+                arrays[name.removeprefix(REST)] += _widen(array)
         fps, seconds, *lines = arrays["numbers"].tolist()
         height, width, every, objects, divide = arrays["counts"].tolist()
         names = np.asarray(arrays["videos"], np.uint8).tobytes().decode()

@@ -16,6 +16,7 @@ from vadjax.systems.attributes import camera, motion
 from vadjax.systems.attributes.motion import BINS, Motions, Small
 
 MOVING = -1  # class of an object that only moves
+UNKNOWN = -2  # class of a stored box
 
 
 class ObjectTable(NamedTuple):
@@ -127,13 +128,16 @@ class ObjectFinder:
     def _of_frame(self, number, found: Detected, small: Small, one, other, backwards):
         """Of one frame; `one` and `other` are the grey frames of its motion, None if unknown."""
         boxes = found.objects.boxes.astype(np.float64)
+        grey_boxes = small.to_grey(boxes)
         scores, classes = found.objects.scores, found.objects.classes
         flow = None
         if one is not None:
-            flow, mask = self._motion(one, other, small.to_grey(boxes), backwards)
+            flow, mask = self._motion(one, other, grey_boxes, backwards)
             if self.moving:
-                moving = small.to_frame(motion.moving_boxes(mask, small.to_grey(boxes)))
-                boxes = np.concatenate([boxes, moving])
+                moving = motion.moving_boxes(mask, grey_boxes)
+                # kept in both units: there and back again a whole number is not whole any more
+                grey_boxes = np.concatenate([grey_boxes, moving])
+                boxes = np.concatenate([boxes, small.to_frame(moving)])
                 scores = np.concatenate([scores, np.zeros(len(moving), np.float32)])
                 classes = np.concatenate([classes, np.full(len(moving), MOVING)])
         return ObjectTable(
@@ -141,7 +145,7 @@ class ObjectFinder:
             boxes,
             scores.astype(np.float32),
             classes.astype(np.int64),
-            _motions(flow, small, boxes),
+            _motions(flow, small, grey_boxes),
             found.features(boxes),
         )
 
@@ -159,11 +163,11 @@ class ObjectFinder:
 
 
 def _motions(flow: np.ndarray | None, small: Small, boxes: np.ndarray) -> Motions:
-    """How objects move, in pixels of the frame."""
+    """How objects move, in pixels of the frame; `boxes` are in those of the grey frame."""
     if flow is None:
         count = len(boxes)
         return Motions(*(np.full((count, *side), np.nan) for side in ((), (BINS,), (2,))))
-    return motion.motions(flow * small.scale.astype(np.float32), small.to_grey(boxes))
+    return motion.motions(flow * small.scale.astype(np.float32), boxes)
 
 
 def taken(every: int, fps: float) -> int:

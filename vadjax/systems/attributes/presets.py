@@ -8,6 +8,7 @@ FIELDS = {
     "data.cameras": "one, or prefix: a model for each text before the first underscore of a "
     "video's name",
     "data.every": "every how many frames one is taken; 0 = about ten a second",
+    "data.fps": "frames a second of the videos; 0 = as the dataset says, else 10",
     "objects.source": "nanodet (detected), stored (boxes of the dataset) or none",
     "objects.weights": "folder of the detector (python -m data_prep.weights nanodet)",
     "objects.input_mode": "how frames become inputs of the detector: area, stretch or letterbox",
@@ -33,7 +34,7 @@ def attributes() -> ml_collections.ConfigDict:
     """The system with the values of spec attributes."""
     config = base("attributes")
     config.train.steps, config.train.batch = 0, 1
-    config.data.cameras, config.data.every = "one", 0
+    config.data.cameras, config.data.every, config.data.fps = "one", 0, 0.0
     config.objects = {
         "source": "nanodet",
         "weights": "",

@@ -7,7 +7,7 @@ from vadjax.systems.attributes.calibration import DECADES
 from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.motion import BINS
-from vadjax.systems.attributes.objects import MOVING, ObjectTable
+from vadjax.systems.attributes.objects import MOVING, UNKNOWN, ObjectTable
 
 WORDS = {"speed": "speed", "look": "look", "geometry": "place or size"}
 DIRECTIONS = (  # of 45 degrees, clockwise, the first around the right
@@ -36,6 +36,7 @@ def fields(
     geometry: np.ndarray | None,
     number: int,
     direction: str,
+    line: float,
 ) -> dict:
     """What an event tells of its strongest object, as JSON can hold it.
 
@@ -46,17 +47,19 @@ def fields(
       geometry: rows of their geometry, if that is an attribute.
       number: of the object in the table.
       direction: how the config looks at directions.
+      line: score of the alarm line.
     """
     evidence = {name: float(own[number]) for name, own in judged.evidence.items()}
     lead = max(evidence, key=evidence.get)
     told = {
         "frame": int(objects.frame[number]),
         "box": [round(float(side), 1) for side in objects.boxes[number]],
-        "box_score": round(_reported(judged.scores[number], model.lines[0]), 4),
+        "box_score": round(_reported(judged.scores[number], line), 4),
         "lead": lead,
         "evidence": {name: round(value, 3) for name, value in evidence.items()},
         "class": class_name(objects.classes[number]),
         "class_score": round(float(objects.scores[number]), 3),
+        "reliable": model.reliable,
     }
     if not model.densities:
         return told | {"text": ALMOST_NOTHING}
@@ -87,7 +90,8 @@ def fields(
 
 def class_name(number: int) -> str:
     """Name of a class of the detector."""
-    return "moving object" if number == MOVING else CLASSES[int(number)]
+    unnamed = {MOVING: "moving object", UNKNOWN: "object"}
+    return unnamed.get(int(number)) or CLASSES[int(number)]
 
 
 def _reported(score: float, line: float) -> float:
@@ -126,7 +130,7 @@ def _towards(objects: ObjectTable, number: int, direction: str) -> str:
         return ""
     u, v = objects.motions.vector[number]
     turn = np.mod(np.degrees(np.arctan2(v, u)) + 180 / BINS, 360)
-    return f" towards the {DIRECTIONS[int(turn // (360 / BINS))]}"
+    return f" towards the {DIRECTIONS[int(turn // (360 / BINS)) % BINS]}"
 
 
 def _look_text(distance: float, largest: float, evidence: float) -> str:

@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from vadjax.backbones.detection import Detections, Filter, unnamed
+from vadjax.backbones.nanodet import MODES
 from vadjax.config import expect_one_of
 from vadjax.data.clips import Video
 from vadjax.data.store.cache import Cache
@@ -23,13 +24,12 @@ from vadjax.ops.flow import make_flow
 from vadjax.scores.files import read_arrays
 from vadjax.systems.attributes import objects
 from vadjax.systems.attributes.motion import Motions
-from vadjax.systems.attributes.objects import Detected, ObjectFinder, ObjectTable
+from vadjax.systems.attributes.objects import UNKNOWN, Detected, ObjectFinder, ObjectTable
 
 DETECTOR, STORED, NONE = "nanodet", "stored", "none"
 SOURCES = (DETECTOR, STORED, NONE)
 CAMERAS = ("fixed", "moving")
 STORED_THRESHOLD = 0.5  # confidence that a stored box must exceed (spec attributes §2)
-UNKNOWN = -2  # class of a stored box
 FORMAT = 1  # of the files in the cache
 COLUMNS = ("frame", "boxes", "scores", "classes", "speed", "bins", "vector", "look")
 
@@ -50,8 +50,14 @@ class FrameObjectSource:
         expect_one_of("objects.source", options.source, SOURCES)
         expect_one_of("objects.camera", options.camera, CAMERAS)
         expect_one_of("objects.map", options.map, MAPS)
+        expect_one_of("objects.input_mode", options.input_mode, MODES)
         self._options, self._cache, self._look = options, cache, bool(config.attributes.look)
         self._keep = Filter(options.threshold, options.overlap, LEAST_SIDE, MOST)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the objects are boxes that the dataset holds."""
+        return self._options.source == STORED
 
     @functools.cached_property
     def network(self) -> NanoDetNetwork | None:
@@ -84,12 +90,16 @@ class FrameObjectSource:
         Raises:
           ValueError: there are no stored boxes, or the file was made with something else.
         """
-        stored = video.boxes if self._options.source == STORED else None
-        if self._options.source == STORED and stored is None:
+        stored = video.boxes if self.stored else None
+        if self.stored and stored is None:
             raise ValueError(
                 f"{data.folder}: video {video.name} has no stored boxes; prepare the dataset with "
                 "boxes, or take another objects.source"
             )
+        if stored is not None:  # they belong to the source, which may be of another size
+            stored = stored.astype(np.float64)
+            scale = np.array(video.size[::-1]) / np.array(video.source_size[::-1])
+            stored[:, 1:5] *= np.tile(scale, 2)
         path = self._cache.folder / "objects" / video.split / f"{video.name}.npz"
         settings = self.settings(video, every, data)
         if path.is_file():

@@ -39,6 +39,23 @@ class JudgedFrame(NamedTuple):
         return float(self.judged.evidence[attribute].max(initial=0.0))
 
 
+class Pace(NamedTuple):
+    """How fast the frames of a video follow one another.
+
+    Attributes:
+      fps: frames a second.
+      every: every how many frames one is taken.
+    """
+
+    fps: float
+    every: int
+
+    @property
+    def taken(self) -> float:
+        """Frames a second that are taken."""
+        return self.fps / self.every
+
+
 class Taken:
     """Every so manieth frame of a video, and which frames lie between them.
 
@@ -71,16 +88,22 @@ class Reporter:
       name: of the video.
       model: of the camera.
       tell: frame with its strongest object → what is told of that object (`reasons.fields`).
+      pace: of the video.
       live: whether scores are smoothed by the frames so far alone, and given at once.
     """
 
     def __init__(
-        self, name: str, model: CameraModel, tell: Callable[[JudgedFrame, int], dict], live: bool
+        self,
+        name: str,
+        model: CameraModel,
+        tell: Callable[[JudgedFrame, int], dict],
+        pace: Pace,
+        live: bool,
     ):
         self._model, self._tell, self._live = model, tell, live
-        self._events = Events(name, model.fps)
-        self._at_once = smoothing.LiveSmoother(model.fps)
-        self._later = _Series(model, live)
+        self._events = Events(name, pace.taken, pace.fps)
+        self._at_once = smoothing.LiveSmoother(pace.taken)
+        self._later = _Series(model, pace, live)
         self._waiting: collections.deque[tuple[JudgedFrame, float]] = collections.deque()
         self._known: collections.deque[dict[str, float]] = collections.deque()
 
@@ -114,7 +137,11 @@ class Reporter:
         boxes = self._boxes(frame)
         strongest = None
         score = scores.pop("")
-        if frame.objects.count and score >= smoothing.LINE:
+        # a quiet frame within an alarm interval may have the strongest object of it
+        alarm = score >= smoothing.LINE
+        if not self._live:
+            alarm |= bool((boxes[:, 5] >= smoothing.LINE).any())
+        if frame.objects.count and alarm:
             number = int(frame.judged.scores.argmax())
             told = self._tell(frame, number)
             strongest = Strongest(float(frame.judged.scores[number]), told)
@@ -137,10 +164,10 @@ class Reporter:
 class _Series:
     """The scores of frames over time, by name; "" is the one that is reported."""
 
-    def __init__(self, model: CameraModel, live: bool):
+    def __init__(self, model: CameraModel, pace: Pace, live: bool):
         self._model, self._live = model, live
         names = ("", *model.attributes)
-        self._smooth = {name: smoothing.GaussianSmoother(model.fps) for name in names}
+        self._smooth = {name: smoothing.GaussianSmoother(pace.taken) for name in names}
         self._now: collections.deque[float] = collections.deque()
 
     def add(self, frame: JudgedFrame, now: float) -> list[dict[str, float]]:
@@ -194,7 +221,8 @@ def parts(
     taken = Taken(frames, every)
     for objects in find(taken):
         reporter.add(JudgedFrame(objects, judge(objects)))
-        yield from reporter.parts(taken.groups, len(taken.groups) - 1)
+        # the last group may still grow, unless every frame is taken
+        yield from reporter.parts(taken.groups, len(taken.groups) - (every > 1))
     reporter.end()
     last = None
     for part in reporter.parts(taken.groups, len(taken.groups)):

@@ -29,12 +29,18 @@ from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
+from vadjax.systems.attributes.smoothing import RELIABLE_SECONDS, RELIABLE_VIDEOS
 from vadjax.systems.attributes.source import FrameObjectSource
+from vadjax.systems.attributes.stream import Pace
 
 TRAIN = "train"
 FPS = 10.0  # if the dataset does not say its rate
 LEARNT = "attributes.npz"  # the states of all cameras, beside the saved one
 FUSIONS = ("sum", "max")
+UNRELIABLE = (
+    f"under {RELIABLE_SECONDS} seconds of normal video, or under {RELIABLE_VIDEOS} videos; "
+    "the alarm line cannot be relied on"
+)
 
 CameraStates = dict[str, State]
 
@@ -53,27 +59,34 @@ class System(system.System):
         expect_one_of("fusion", config.fusion, FUSIONS)
         if not (chosen.speed or chosen.look or chosen.geometry):
             raise ValueError("attributes: none of speed, look and geometry counts")
+        if config.bank.most < 1 or config.bank.threshold < 0:
+            most, threshold = config.bank.most, config.bank.threshold
+            raise ValueError(
+                f"bank.most is {most}, bank.threshold {threshold}; expected at least 1 and 0"
+            )
+        if config.data.fps < 0:
+            raise ValueError(f"data.fps is {config.data.fps}; expected 0 (the dataset's) or more")
         objects.taken(config.data.every, FPS)
         self.source = FrameObjectSource(config, self.cache)
 
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
         del rng  # what is drawn has the config's seed
-        fps = rate(data)
-        every = objects.taken(self.config.data.every, fps)
+        pace = self._pace(data)
         by_camera = cameras(data, TRAIN, self.config.data.cameras)
         videos = [video for own in by_camera.values() for video in own]
+        with self.cache.first_then_others("weights"):
+            _ = self.source.network  # is fetched once
         # every process finds the objects of its own videos
         own = self.cache.share(videos)
         with progress.bar("objects train", len(own)) as bar:
             for done, video in enumerate(own, 1):
-                self.source.of_video(video, every, data)
+                self.source.of_video(video, pace.every, data)
                 bar.update(done, {})
         self.cache.wait("objects")
         with self.cache.first_then_others("attributes"):
             states = {
-                camera: self._fit(own, data, fps, every).state()
-                for camera, own in by_camera.items()
+                camera: self._fit(own, data, pace).state() for camera, own in by_camera.items()
             }
             arrays = {
                 f"{camera}:{name}": array
@@ -81,6 +94,9 @@ class System(system.System):
                 for name, array in state.items()
             }
             self.cache.write_arrays(self._learnt, _storable(arrays))
+        for camera, state in states.items():
+            if not CameraModel.of(state).reliable:
+                print(f"note: {camera}: {UNRELIABLE}")
         return states
 
     def abstract_state(self, description: Description) -> CameraStates:
@@ -97,7 +113,7 @@ class System(system.System):
             )
         states: CameraStates = {}
         for name, array in read_arrays(self._learnt).items():
-            camera, _, field = name.replace("__", "/").partition(":")
+            camera, _, field = name.replace("__", "/").rpartition(":")
             states.setdefault(camera, {})[field] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return states
 
@@ -113,17 +129,20 @@ class System(system.System):
         training = {}
         if owned and TRAIN in data.splits:
             training = {video.name: video for video in Videos(data, TRAIN)}
-        fps = rate(data)
-        every = objects.taken(self.config.data.every, fps)
+        pace = self._pace(data)
         for video in videos:
             model = models[self._camera(video.name, models)]
-            table = source.of_video(video, every, data)
+            if tuple(video.size) != model.size:
+                raise ValueError(
+                    f"{data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
+                    f"training had {model.size}; prepare the dataset with that --size"
+                )
+            table = source.of_video(video, pace.every, data)
             parts = self._parts(
                 model,
                 video.name,
                 numbered(_nothing(video.num_frames)),
-                every,
-                fps,
+                pace,
                 lambda taken, table=table: _by_frame(table, taken),
                 live=False,
             )
@@ -145,49 +164,61 @@ class System(system.System):
         live: bool,
     ) -> Iterator[PartialScores]:
         """Scores of a video as its frames come, two seconds later; live at once."""
-        model = CameraModel.of(state[self._camera(name, state)])
-        fps = rate(data)
-        every = objects.taken(self.config.data.every, fps)
+        if self.source.stored:
+            raise ValueError(
+                f"{name}: the run was trained on stored boxes, and new video has none; train "
+                "another run with --config.objects.source=nanodet"
+            )
+        model, pace = CameraModel.of(state[self._camera(name, state)]), self._pace(data)
         finder = self.source.finder()
-        yield from self._parts(
-            model, name, frames, every, fps, lambda taken: finder(taken, live), live
-        )
+        yield from self._parts(model, name, frames, pace, lambda taken: finder(taken, live), live)
 
-    def _parts(self, model, name, frames, every, fps, find, live) -> Iterator[PartialScores]:
-        faster = (fps / every) / model.fps  # a state has no more digits than float32
-        faster = 1.0 if np.isclose(faster, 1, rtol=1e-5) else faster
-
-        def judged(table: ObjectTable) -> Judged:
-            return judge.judge(model, self._rows(model, table, faster), self.config.fusion)
-
-        def tell(frame: stream.JudgedFrame, number: int) -> dict:
-            rows = self._rows(model, frame.objects, faster)
-            direction = self.config.attributes.direction
-            return reasons.fields(
-                model, frame.objects, frame.judged, rows.get("geometry"), number, direction
+    def _parts(self, model, name, frames, pace, find, live) -> Iterator[PartialScores]:
+        line = model.lines[1 if live else 0]
+        faster = pace.taken / model.fps
+        if np.isclose(faster, 1):
+            faster = 1.0
+        else:
+            print(
+                f"{name}: {pace.taken:g} frames a second are taken, {model.fps:g} in the training"
             )
 
-        reporter = stream.Reporter(name, model, tell, live)
-        yield from stream.parts(frames, every, find, judged, reporter)
+        def find_scaled(taken) -> Iterator[ObjectTable]:
+            return (_at_rate(table, faster) for table in find(taken))
 
-    def _rows(self, model: CameraModel, table: ObjectTable, faster: float) -> dict[str, np.ndarray]:
-        """Attributes of objects; speeds in pixels a frame of the training's rate."""
-        if faster != 1:
-            motions = type(table.motions)(*(part * faster for part in table.motions))
-            table = table._replace(motions=motions)
+        def judged(table: ObjectTable) -> Judged:
+            return judge.judge(model, self._rows(model, table), self.config.fusion)
+
+        def tell(frame: stream.JudgedFrame, number: int) -> dict:
+            geometry = self._rows(model, frame.objects).get("geometry")
+            direction = self.config.attributes.direction
+            return reasons.fields(
+                model, frame.objects, frame.judged, geometry, number, direction, line
+            )
+
+        reporter = stream.Reporter(name, model, tell, pace, live)
+        yield from stream.parts(frames, pace.every, find_scaled, judged, reporter)
+
+    def _pace(self, data: Description) -> Pace:
+        """How fast the frames of a dataset's videos follow one another."""
+        fps = float(self.config.data.fps or data.manifest.get("fps") or FPS)
+        return Pace(fps, objects.taken(self.config.data.every, fps))
+
+    def _rows(self, model: CameraModel, table: ObjectTable) -> dict[str, np.ndarray]:
+        """Attributes of objects."""
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, fps: float, every: int) -> CameraModel:
+    def _fit(self, videos: Sequence[Video], data: Dataset, pace: Pace) -> CameraModel:
         normal = [
             NormalVideo(
                 video.name,
                 video.num_frames,
-                self.source.of_video(video, every, data),
+                self.source.of_video(video, pace.every, data),
                 video.__getitem__,
             )
             for video in videos
         ]
-        return fit.fit(normal, self.config, tuple(videos[0].size), fps, every)
+        return fit.fit(normal, self.config, tuple(videos[0].size), pace.fps, pace.every)
 
     def _camera(self, video: str, models: Mapping) -> str:
         """The camera of a video.
@@ -208,9 +239,11 @@ class System(system.System):
         return self.cache.folder / LEARNT
 
 
-def rate(data: Description) -> float:
-    """Frames a second of the videos of a dataset, `FPS` if it does not say."""
-    return float(data.manifest.get("fps") or FPS)
+def _at_rate(table: ObjectTable, faster: float) -> ObjectTable:
+    """The objects with speeds in pixels a frame of the training's rate."""
+    if faster == 1:
+        return table
+    return table._replace(motions=type(table.motions)(*(part * faster for part in table.motions)))
 
 
 def _storable(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
