@@ -18,7 +18,7 @@ from vadjax.systems.attributes import bank, judge, objects, reasons, smoothing
 from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
 from vadjax.systems.attributes.model import CameraModel, Speeds
 from vadjax.systems.attributes.source import stored_detections
-from vadjax.systems.attributes.stream import Pace
+from vadjax.systems.attributes.stream import FrameRate
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_where_almost_nothing_was_ever_seen(data):
         table.look[:7],
     )
     system.source.of_video = lambda *given: few
-    model = system._fit(videos[:1], data, Pace(10.0, 1))
+    model = system._fit(videos[:1], data, FrameRate(10.0, 1))
     assert model.densities == {} and model.lines == (2.0, 2.0)
     rows = judge.rows(few, system.config.attributes, model.size, False, model.deviations)
     judged = judge.judge(model, rows, "sum")

@@ -39,7 +39,7 @@ class JudgedFrame(NamedTuple):
         return float(self.judged.evidence[attribute].max(initial=0.0))
 
 
-class Pace(NamedTuple):
+class FrameRate(NamedTuple):
     """How fast the frames of a video follow one another.
 
     Attributes:
@@ -97,7 +97,7 @@ class Reporter:
         name: str,
         model: CameraModel,
         tell: Callable[[JudgedFrame, int], dict],
-        pace: Pace,
+        pace: FrameRate,
         live: bool,
     ):
         self._model, self._tell, self._live = model, tell, live
@@ -164,7 +164,7 @@ class Reporter:
 class _Series:
     """The scores of frames over time, by name; "" is the one that is reported."""
 
-    def __init__(self, model: CameraModel, pace: Pace, live: bool):
+    def __init__(self, model: CameraModel, pace: FrameRate, live: bool):
         self._model, self._live = model, live
         names = ("", *model.attributes)
         self._smooth = {name: smoothing.GaussianSmoother(pace.taken) for name in names}

@@ -31,7 +31,7 @@ from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
 from vadjax.systems.attributes.smoothing import RELIABLE_SECONDS, RELIABLE_VIDEOS
 from vadjax.systems.attributes.source import FrameObjectSource
-from vadjax.systems.attributes.stream import Pace
+from vadjax.systems.attributes.stream import FrameRate
 
 TRAIN = "train"
 FPS = 10.0  # if the dataset does not say its rate
@@ -72,7 +72,7 @@ class System(system.System):
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
         del rng  # what is drawn has the config's seed
-        pace = self._pace(data)
+        pace = self._frame_rate(data)
         by_camera = cameras(data, TRAIN, self.config.data.cameras)
         videos = [video for own in by_camera.values() for video in own]
         with self.cache.first_then_others("weights"):
@@ -129,7 +129,7 @@ class System(system.System):
         training = {}
         if owned and TRAIN in data.splits:
             training = {video.name: video for video in Videos(data, TRAIN)}
-        pace = self._pace(data)
+        pace = self._frame_rate(data)
         for video in videos:
             model = models[self._camera(video.name, models)]
             if tuple(video.size) != model.size:
@@ -169,7 +169,7 @@ class System(system.System):
                 f"{name}: the run was trained on stored boxes, and new video has none; train "
                 "another run with --config.objects.source=nanodet"
             )
-        model, pace = CameraModel.of(state[self._camera(name, state)]), self._pace(data)
+        model, pace = CameraModel.of(state[self._camera(name, state)]), self._frame_rate(data)
         finder = self.source.finder()
         yield from self._parts(model, name, frames, pace, lambda taken: finder(taken, live), live)
 
@@ -199,16 +199,16 @@ class System(system.System):
         reporter = stream.Reporter(name, model, tell, pace, live)
         yield from stream.parts(frames, pace.every, find_scaled, judged, reporter)
 
-    def _pace(self, data: Description) -> Pace:
+    def _frame_rate(self, data: Description) -> FrameRate:
         """How fast the frames of a dataset's videos follow one another."""
         fps = float(self.config.data.fps or data.manifest.get("fps") or FPS)
-        return Pace(fps, objects.taken(self.config.data.every, fps))
+        return FrameRate(fps, objects.taken(self.config.data.every, fps))
 
     def _rows(self, model: CameraModel, table: ObjectTable) -> dict[str, np.ndarray]:
         """Attributes of objects."""
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, pace: Pace) -> CameraModel:
+    def _fit(self, videos: Sequence[Video], data: Dataset, pace: FrameRate) -> CameraModel:
         normal = [
             NormalVideo(
                 video.name,
