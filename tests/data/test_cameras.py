@@ -1,144 +1,24 @@
-"""Several cameras in one dataset, and networks among the features, through the loop."""
+"""Which camera a video is of."""
 
-import shutil
-
-import numpy as np
 import pytest
 
-from tests.systems.exemplar.cases import (
-    Appearance,
-    Networks,
-    arrays,
-    assert_same,
-    config,
-    figures,
-    test_video,
-    two_and_two,
-    video,
-    write,
-)
-from vadjax import evaluate, train
-from vadjax.data.clips import Videos
+from vadjax.data.cameras import ONE, camera_of, cameras
 from vadjax.data.store.records import Dataset
-from vadjax.scores import files as scores
-from vadjax.systems.exemplar import features
-from vadjax.systems.exemplar.stages import Stages
-
-pytestmark = pytest.mark.usefixtures("without_reports")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return two_and_two(tmp_path_factory.mktemp("data") / "two")
+def test_the_text_before_the_first_underscore():
+    assert camera_of("01_0014", "prefix") == "01"
+    assert camera_of("a_b_c", "prefix") == "a"
+    assert camera_of("0014", "one") == ONE
+    for name in ("0014", "_14"):
+        with pytest.raises(ValueError, match="no camera before an underscore"):
+            camera_of(name, "prefix")
 
 
-# Cameras
-
-
-@pytest.fixture(scope="module")
-def cameras(tmp_path_factory):
-    """Two cameras of different content, and each alone."""
-    root = tmp_path_factory.mktemp("cameras")
-    normal = {
-        "01": [video("01_b", 8, 1, 0), video("01_a", 9, 1, 1)],
-        "02": [video("02_a", 8, 3, 5)],
-    }
-    tests = {"01": [test_video("01_x", 9, 3, 0)], "02": [test_video("02_x", 8, 1, 5)]}
-    for name in normal:
-        write(root / name, normal[name], tests[name])
-    write(root / "both", normal["02"] + normal["01"], tests["02"] + tests["01"])
-    train.run(config(root / "both", data__cameras="prefix"), root / "run")
-    return root
-
-
-def test_cameras_have_models_and_scales_of_their_own(cameras, tmp_path):
-    for name in ("01", "02"):
-        train.run(config(cameras / name), tmp_path / name)
-        for file in ("exemplars_motion_merged{}.npz", "scales_motion{}.npz"):
-            own = arrays(cameras / "run" / file.format(f"_{name}"))
-            alone = arrays(tmp_path / name / file.format(""))
-            for key in own.keys() - {"meta"}:
-                np.testing.assert_array_equal(own[key], alone[key], key)
-        score = f"anomaly_scores_motion/{name}_x.npy"
-        np.testing.assert_array_equal(
-            np.load(cameras / "run" / score), np.load(tmp_path / name / score)
-        )
-    one, other = (arrays(cameras / f"run/scales_motion_{name}.npz")["Z"] for name in ("01", "02"))
-    assert (one != other).any()
-
-
-def test_a_run_of_several_cameras_resumes_and_scores_some_of_them(cameras, tmp_path):
-    run = shutil.copytree(cameras / "run", tmp_path / "run")
-    made = config(cameras / "both", data__cameras="prefix")
-    train.run(made, run)
-    assert_same(cameras / "run", run)
-    evaluate.run(config(cameras / "01", data__cameras="prefix"), run)
-    own, there = (scores.read(run / f"{part}scores/01_x.npz") for part in ("", "evaluate_0/"))
-    np.testing.assert_array_equal(own.map, there.map)
-
-
-def test_unknown_cameras_are_refused_with_names(cameras, tmp_path):
-    run = shutil.copytree(cameras / "run", tmp_path / "run")
-    third = write(tmp_path / "third", [video("03_a", 8, 1)], [test_video("03_x", 8, 2)])
-    with pytest.raises(ValueError, match="video 03_x: no exemplars of camera '03'; .* 01, 02"):
-        evaluate.run(config(third, data__cameras="prefix"), run)
-    mixed = write(tmp_path / "mixed", [video("01_a", 8, 1)], [test_video("02_x", 8, 2)])
-    with pytest.raises(ValueError, match="video 02_x: no exemplars of camera '02'; .* 01$"):
-        train.run(config(mixed, data__cameras="prefix"), tmp_path / "new")
-    plain = write(tmp_path / "plain", [video("a", 8, 1)], [test_video("x", 8, 2)])
-    with pytest.raises(ValueError, match="plain: video a: no camera before an underscore"):
-        train.run(config(plain, data__cameras="prefix"), tmp_path / "newer")
-    with pytest.raises(ValueError, match="has no video of camera '07'"):
-        Stages(config(plain), camera="07").videos(Dataset(plain), "train")
-    for path in run.glob("exemplars_*"):
-        path.unlink()
-    with pytest.raises(FileNotFoundError, match="no merged exemplars of any camera; run: python"):
-        evaluate.run(config(third, data__cameras="prefix"), run)
-
-
-# Networks
-
-
-@pytest.fixture
-def networks(monkeypatch):
-    monkeypatch.setattr(features, "load_appearance", lambda *_: Appearance())
-    monkeypatch.setattr(features, "load_motion", lambda *_: Networks())
-
-
-BOTH = {
-    "model__version": "appearance_motion",
-    "appearance__source": "small",
-    "model__threshold": 0.1,
-}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        BOTH,
-        BOTH | {"motion__source": "networks"},
-        BOTH | {"motion__source": "networks", "model__motion_feature": "penultimate"},
-        BOTH | {"model__motion_feature": "robust", "model__version": "appearance"},
-    ],
-    ids=["flow", "networks", "penultimate", "appearance"],
-)
-def test_networks_take_part(data, networks, tmp_path, fields):
-    made = config(data, motion__still_threshold=None, **fields)
-    made.eval.flag = 0.2
-    train.run(made, tmp_path / "run")
-    version = fields["model__version"]
-    detail = arrays(tmp_path / f"run/anomaly_scores_{version}/x_detail.npz")
-    assert detail["terms"][..., 0].any()
-    assert detail["terms"][..., 1:].any() == (version != "appearance")
-    one = scores.read(tmp_path / "run/scores/x.npz")
-    assert one.reasons and {"bright", "dark"} & set(one.reasons[0]["here"]["probability"])
-    own = arrays(tmp_path / "run/features/test/x.npz")
-    assert own["app"].shape == (5, 9, 2) and own["app_prob"].shape == (5, 9, 2)
-    x = Videos(Dataset(data), "test")[1]
-    middle = x[4 + 2][16:32, 16:32].astype(np.float32) / 255  # of the third volume, region (2, 1)
-    np.testing.assert_allclose(own["app"][2, 7], [middle.mean(), middle.std()], 1e-5)
-    by_networks = fields.get("motion__source") == "networks"
-    assert own["hidden"].shape[-1] == (384 if by_networks else 0)
-    assert own["speeds"].shape[-1] == (0 if by_networks else 4)
-    evaluate.run(made, tmp_path / "run")
-    assert figures(tmp_path / "run/evaluate_0") == figures(tmp_path / "run")
+def test_videos_of_a_split_by_camera(toy_scenes):
+    data = Dataset(toy_scenes)
+    (videos,) = cameras(data, "test", "one").values()
+    assert [video.name for video in videos] == sorted(video.name for video in videos)
+    assert set(cameras(data, "test", "prefix")) == {"test"}  # test_00 and so on
+    with pytest.raises(ValueError, match="data.cameras is 'each'; expected one of one, prefix"):
+        cameras(data, "test", "each")

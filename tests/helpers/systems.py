@@ -9,6 +9,7 @@ and find a new folder or config by themselves.
 import importlib
 import pathlib
 
+import jax
 import ml_collections
 
 from vadjax import system
@@ -63,3 +64,11 @@ def trains_by_steps(method: str) -> bool:
 def scores_videos(method: str) -> bool:
     """Whether the method scores videos, or trains a part of another one."""
     return system.load_system(config_of(method)).scores_videos
+
+
+def check_shapes(shapes, state) -> None:
+    """Compares the shapes of a state, as `abstract_state` has them, with a state."""
+    assert jax.tree.structure(shapes) == jax.tree.structure(state)
+    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
+        assert isinstance(shape, jax.ShapeDtypeStruct)
+        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)

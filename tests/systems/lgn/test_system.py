@@ -8,6 +8,7 @@ import pytest
 
 from configs import ped2_mnad
 from tests.helpers.loop import run_in_two, same_figures
+from tests.helpers.systems import check_shapes
 from vadjax import train
 from vadjax.data.clips import Videos
 from vadjax.data.store.loader import Shard, iterate
@@ -108,11 +109,7 @@ def test_shapes_of_the_state_need_no_compilation(config, scenes, monkeypatch):
     system, data = load_system(config), Dataset(scenes)
     state = system.init(jax.random.key(0), data)
     monkeypatch.delattr(compilation, "run_once")
-    shapes = system.abstract_state(data)
-    assert jax.tree.structure(shapes) == jax.tree.structure(state)
-    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
-        assert isinstance(shape, jax.ShapeDtypeStruct)
-        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)
+    check_shapes(system.abstract_state(data), state)
 
 
 def test_frames_of_a_size_that_the_network_cannot_take_are_refused(config, tmp_path):

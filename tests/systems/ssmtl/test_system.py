@@ -11,6 +11,7 @@ import pytest
 from configs import avenue_ssmtl, ped2_ssmtl, shanghaitech_ssmtl
 from data_prep import extract_objects
 from tests.helpers.loop import run_in_two, same_figures
+from tests.helpers.systems import check_shapes
 from vadjax import train
 from vadjax.data import objects
 from vadjax.data.clips import Videos
@@ -248,11 +249,7 @@ def test_shapes_of_the_state_need_no_compilation(scenes, taught, monkeypatch):
     system, data = load_system(of(scenes, taught)), Dataset(scenes)
     state = system.init(jax.random.key(0), data)
     monkeypatch.delattr(compilation, "run_once")
-    shapes = system.abstract_state(data)
-    assert jax.tree.structure(shapes) == jax.tree.structure(state)
-    for shape, array in zip(jax.tree.leaves(shapes), jax.tree.leaves(state), strict=True):
-        assert isinstance(shape, jax.ShapeDtypeStruct)
-        assert (shape.shape, shape.dtype) == (array.shape, array.dtype)
+    check_shapes(system.abstract_state(data), state)
 
 
 def test_distillation_is_off_without_teachers(scenes, taught, capsys):

@@ -177,11 +177,13 @@ class CameraModel:
         for name, array in state.items():
             if name.startswith(REST):
                 arrays[name.removeprefix(REST)] += _widen(array)
+        # single numbers and names
         fps, seconds, *lines = arrays["numbers"].tolist()
         height, width, every, objects, divide = arrays["counts"].tolist()
         names = np.asarray(arrays["videos"], np.uint8).tobytes().decode()
         nothing = np.zeros(0)
 
+        # parts by the name of their attribute; an array that was empty is not in the state
         def named(kind: str) -> list[str]:
             return list(dict.fromkeys(n.split("/")[1] for n in arrays if n.startswith(f"{kind}/")))
 

@@ -57,7 +57,7 @@ class FrameRate(NamedTuple):
 
 
 class Taken:
-    """Every so manieth frame of a video, and which frames lie between them.
+    """Every k-th frame of a video, and which frames lie between them.
 
     Args:
       frames: of the video, without a gap.
@@ -88,7 +88,7 @@ class Reporter:
       name: of the video.
       model: of the camera.
       tell: frame with its strongest object → what is told of that object (`reasons.fields`).
-      pace: of the video.
+      rate: frames a second of the video, and every how many one is taken.
       live: whether scores are smoothed by the frames so far alone, and given at once.
     """
 
@@ -97,21 +97,20 @@ class Reporter:
         name: str,
         model: CameraModel,
         tell: Callable[[JudgedFrame, int], dict],
-        pace: FrameRate,
+        rate: FrameRate,
         live: bool,
     ):
         self._model, self._tell, self._live = model, tell, live
-        self._events = Events(name, pace.taken, pace.fps)
-        self._at_once = smoothing.LiveSmoother(pace.taken)
-        self._later = _Series(model, pace, live)
-        self._waiting: collections.deque[tuple[JudgedFrame, float]] = collections.deque()
+        self._events = Events(name, rate.taken, rate.fps)
+        self._at_once = smoothing.LiveSmoother(rate.taken)
+        self._later = _Series(model, rate, live)
+        self._waiting: collections.deque[JudgedFrame] = collections.deque()
         self._known: collections.deque[dict[str, float]] = collections.deque()
 
     def add(self, frame: JudgedFrame) -> None:
         """Takes the next frame that was taken."""
-        now = self._at_once(frame.score)
-        self._waiting.append((frame, now))
-        self._known.extend(self._later.add(frame, now))
+        self._waiting.append(frame)
+        self._known.extend(self._later.add(frame, self._at_once(frame.score)))
 
     def end(self) -> None:
         """No frame follows."""
@@ -125,8 +124,9 @@ class Reporter:
           closed: so many of the groups do not grow any more.
         """
         while self._known and closed:
-            frame, _ = self._waiting.popleft()
-            yield self._part(frame, self._known.popleft(), tuple(groups.popleft()))
+            yield self._part(
+                self._waiting.popleft(), self._known.popleft(), tuple(groups.popleft())
+            )
             closed -= 1
 
     def last_reasons(self) -> tuple[dict, ...]:
@@ -164,10 +164,10 @@ class Reporter:
 class _Series:
     """The scores of frames over time, by name; "" is the one that is reported."""
 
-    def __init__(self, model: CameraModel, pace: FrameRate, live: bool):
+    def __init__(self, model: CameraModel, rate: FrameRate, live: bool):
         self._model, self._live = model, live
         names = ("", *model.attributes)
-        self._smooth = {name: smoothing.GaussianSmoother(pace.taken) for name in names}
+        self._smooth = {name: smoothing.GaussianSmoother(rate.taken) for name in names}
         self._now: collections.deque[float] = collections.deque()
 
     def add(self, frame: JudgedFrame, now: float) -> list[dict[str, float]]:

@@ -72,7 +72,7 @@ class System(system.System):
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
         del rng  # what is drawn has the config's seed
-        pace = self._frame_rate(data)
+        rate = self._frame_rate(data)
         by_camera = cameras(data, TRAIN, self.config.data.cameras)
         videos = [video for own in by_camera.values() for video in own]
         with self.cache.first_then_others("weights"):
@@ -81,12 +81,12 @@ class System(system.System):
         own = self.cache.share(videos)
         with progress.bar("objects train", len(own)) as bar:
             for done, video in enumerate(own, 1):
-                self.source.of_video(video, pace.every, data)
+                self.source.of_video(video, rate.every, data)
                 bar.update(done, {})
         self.cache.wait("objects")
         with self.cache.first_then_others("attributes"):
             states = {
-                camera: self._fit(own, data, pace).state() for camera, own in by_camera.items()
+                camera: self._fit(own, data, rate).state() for camera, own in by_camera.items()
             }
             arrays = {
                 f"{camera}:{name}": array
@@ -124,12 +124,13 @@ class System(system.System):
     def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
         """Scores of each video, with boxes, and an event for every alarm interval."""
         data, models = videos[0].data, {name: CameraModel.of(own) for name, own in state.items()}
+        # files of objects, and frames of the training, only of the run's own dataset
         owned = self.cache.owns(data)
         source = self.source if owned else FrameObjectSource(self.config, Cache())
         training = {}
         if owned and TRAIN in data.splits:
             training = {video.name: video for video in Videos(data, TRAIN)}
-        pace = self._frame_rate(data)
+        rate = self._frame_rate(data)
         for video in videos:
             model = models[self._camera(video.name, models)]
             if tuple(video.size) != model.size:
@@ -137,12 +138,13 @@ class System(system.System):
                     f"{data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
                     f"training had {model.size}; prepare the dataset with that --size"
                 )
-            table = source.of_video(video, pace.every, data)
+            # the same way as new video, but for the objects, which are known
+            table = source.of_video(video, rate.every, data)
             parts = self._parts(
                 model,
                 video.name,
                 numbered(_nothing(video.num_frames)),
-                pace,
+                rate,
                 lambda taken, table=table: _by_frame(table, taken),
                 live=False,
             )
@@ -169,18 +171,19 @@ class System(system.System):
                 f"{name}: the run was trained on stored boxes, and new video has none; train "
                 "another run with --config.objects.source=nanodet"
             )
-        model, pace = CameraModel.of(state[self._camera(name, state)]), self._frame_rate(data)
+        model, rate = CameraModel.of(state[self._camera(name, state)]), self._frame_rate(data)
         finder = self.source.finder()
-        yield from self._parts(model, name, frames, pace, lambda taken: finder(taken, live), live)
+        yield from self._parts(model, name, frames, rate, lambda taken: finder(taken, live), live)
 
-    def _parts(self, model, name, frames, pace, find, live) -> Iterator[PartialScores]:
+    def _parts(self, model, name, frames, rate, find, live) -> Iterator[PartialScores]:
+        # speeds are compared in pixels a frame of the training's rate
         line = model.lines[1 if live else 0]
-        faster = pace.taken / model.fps
+        faster = rate.taken / model.fps
         if np.isclose(faster, 1):
             faster = 1.0
         else:
             print(
-                f"{name}: {pace.taken:g} frames a second are taken, {model.fps:g} in the training"
+                f"{name}: {rate.taken:g} frames a second are taken, {model.fps:g} in the training"
             )
 
         def find_scaled(taken) -> Iterator[ObjectTable]:
@@ -196,8 +199,8 @@ class System(system.System):
                 model, frame.objects, frame.judged, geometry, number, direction, line
             )
 
-        reporter = stream.Reporter(name, model, tell, pace, live)
-        yield from stream.parts(frames, pace.every, find_scaled, judged, reporter)
+        reporter = stream.Reporter(name, model, tell, rate, live)
+        yield from stream.parts(frames, rate.every, find_scaled, judged, reporter)
 
     def _frame_rate(self, data: Description) -> FrameRate:
         """How fast the frames of a dataset's videos follow one another."""
@@ -208,17 +211,17 @@ class System(system.System):
         """Attributes of objects."""
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, pace: FrameRate) -> CameraModel:
+    def _fit(self, videos: Sequence[Video], data: Dataset, rate: FrameRate) -> CameraModel:
         normal = [
             NormalVideo(
                 video.name,
                 video.num_frames,
-                self.source.of_video(video, pace.every, data),
+                self.source.of_video(video, rate.every, data),
                 video.__getitem__,
             )
             for video in videos
         ]
-        return fit.fit(normal, self.config, tuple(videos[0].size), pace.fps, pace.every)
+        return fit.fit(normal, self.config, tuple(videos[0].size), rate.fps, rate.every)
 
     def _camera(self, video: str, models: Mapping) -> str:
         """The camera of a video.
