@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import time
 
+import google_crc32c
 import pytest
 
 from vadjax.runtime import checksums
@@ -94,3 +96,31 @@ def test_sums_that_cannot_be_right_are_damage(folder, sums, message):
     (folder / FILE).write_text(json.dumps(sums), "utf-8")
     with pytest.raises(Damaged, match=f"^{FILE} cannot be read: .*{message}"):
         checksums.check(folder)
+
+
+@pytest.fixture
+def early(folder):
+    """Early sums that have summed every file of the folder."""
+    sums, deadline = checksums.Early(folder, CRC), time.monotonic() + 20
+    while len(sums._sums) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sums
+
+
+def test_what_changes_after_an_early_sum_is_summed_again(folder, early):
+    large = folder / "large"
+    large.write_bytes(large.read_bytes()[::-1])  # as long as before
+    large.rename(folder / "moved")
+    early.write()
+    assert checksums.check(folder)
+    content = (folder / "moved").read_bytes()
+    expected = f"{google_crc32c.value(content[:-8]):08x}{content[-8:].hex()}"
+    assert sums_of(folder)["files"]["moved"] == [len(content), expected]
+
+
+def test_a_file_that_was_summed_early_is_not_read_again(folder, early, monkeypatch):
+    monkeypatch.setattr(checksums, "_sum", None)
+    early.write()
+    monkeypatch.undo()
+    assert sums_of(folder)["files"].keys() == {"large", "below/short", "empty"}
+    assert checksums.check(folder)

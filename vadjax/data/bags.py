@@ -111,7 +111,9 @@ class Bags(Sequence):
         # What records are checked against: the labels of the manifest, and the size of the shards.
         self._labels = bytes.fromhex(data.splits[split]["labels"])
         self._bytes = sum(shard["bytes"] for shard in data.splits[split]["shards"])
-        self._frames: dict[int, int] = {}  # record → frames of the scored videos read so far
+        # Of the scored videos read so far: which they are, and their frames.
+        self._read: set[int] = set()
+        self._frames = 0
         self._indices = np.arange(len(self._records))
         if label is not None:
             self._indices = label_indices(data, split, label)[chosen]
@@ -158,16 +160,17 @@ class Bags(Sequence):
 
     def _check_scored(self, number: int, num_frames: int, features: np.ndarray) -> None:
         """Raises ValueError if a scored video has features or a number of frames that cannot be."""
-        if invalid := features.size - int(np.isfinite(features).sum()):
+        if not (valid := np.isfinite(features)).all():
+            invalid = features.size - int(valid.sum())
             raise ValueError(f"{invalid:,} of {features.size:,} features are NaN or infinite")
         # A damaged number of frames must not fill the memory, so the frames of all videos read so
         # far are compared with the size of the shards.
-        self._frames[number] = num_frames
-        frames = sum(self._frames.values())
-        if (needed := FRAME_BYTES * frames) > max(LITTLE, USUAL_RATIO * self._bytes):
+        self._frames += 0 if number in self._read else num_frames
+        self._read.add(number)
+        if (needed := FRAME_BYTES * self._frames) > max(LITTLE, USUAL_RATIO * self._bytes):
             raise ValueError(
-                f"num_frames {num_frames:,}, {frames:,} with those of the records before, which "
-                f"need {space.size(needed)} of memory, but the shards have "
+                f"num_frames {num_frames:,}, {self._frames:,} with those of the records before, "
+                f"which need {space.size(needed)} of memory, but the shards have "
                 f"{space.size(self._bytes)}; expected {USUAL_RATIO} times as much at most"
             )
 
@@ -185,9 +188,9 @@ def _intervals(bounds: np.ndarray, num_frames: int) -> np.ndarray:
         raise ValueError(f"num_frames {num_frames}")
     # Every interval `[start, stop)` lies within the video; -1 frames (unknown) allow no interval.
     pairs = bounds.reshape(-1, 2)
-    if bounds.size:
-        inside = (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1]) & (pairs[:, 1] <= num_frames)
-        if bounds.dtype != np.int64 or not inside.all():
+    if len(bounds):
+        inside = all(0 <= start < stop <= num_frames for start, stop in pairs.tolist())
+        if bounds.dtype != np.int64 or not inside:
             raise ValueError(f"intervals {bounds[:8].tolist()} in {num_frames:,} frames")
     return pairs.astype(np.int32)
 

@@ -44,13 +44,19 @@ class _Summed(ocp.path.atomicity.AtomicRenameTemporaryPath):
     """The folder of a step while it is written. It gets its sums before it is renamed."""
 
     kind = checksums.CRC
+    early: checksums.Early | None = None  # none for the folder of a part of a step
+
+    async def create(self) -> Any:  # a path of orbax's own kind
+        """Makes the folder; if it is that of a whole step, its files are summed from now on."""
+        folder = await super().create()
+        if HALF not in folder.parent.name:
+            self.early = checksums.Early(pathlib.Path(folder), self.kind)
+        return folder
 
     async def finalize(self) -> None:
         """Writes the sums of a whole step, not those of its parts, then renames it."""
-        folder = pathlib.Path(self.get())
-        # Orbax calls this for the folder of each part too; only that of a step has notes.
-        if (folder / UNSUMMED[0]).is_file():
-            await asyncio.to_thread(checksums.write, folder, self.kind, UNSUMMED)
+        if self.early:
+            await asyncio.to_thread(self.early.write, UNSUMMED)
         await super().finalize()
 
 

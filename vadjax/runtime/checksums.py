@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 
 import google_crc32c
@@ -19,26 +20,65 @@ FILE = "checksums.json"
 CRC, SHA = "CRC-32C", "SHA-256"  # the first is fast; it misses a change with a chance of 2^-32
 _TAIL = 8  # bytes that are kept as they are (`_crc`)
 _CHUNK = 1 << 18  # bytes; fits a core's cache
+_LOOK = 0.02  # seconds between two looks of `Early`; a file's time is exact to about 0.004
 
 
 class Damaged(ValueError):
     """A file is not as it was when its sum was made; the message says which, and what differs."""
 
 
-def write(folder: pathlib.Path, kind: str, left_out: tuple[str, ...] = ()) -> None:
-    """Writes the sums of all files below a folder.
+class Early:
+    """Sums the files of a folder while others in it are still written.
+
+    A file counts as written while it does not change between two looks. What changes later is
+    summed again in the end. So the sums take the time in which the disk is waited for.
 
     Args:
       folder: the folder.
       kind: `CRC` or `SHA`.
-      left_out: names of files that may change later.
     """
-    sums = {
-        path.relative_to(folder).as_posix(): [path.stat().st_size, _sum(path, kind)]
-        for path in _files(folder)
-        if path.name not in left_out
-    }
-    (folder / FILE).write_text(json.dumps({"kind": kind, "files": sums}, indent=0) + "\n", "utf-8")
+
+    def __init__(self, folder: pathlib.Path, kind: str):
+        self.folder, self.kind = folder, kind
+        # By the state of a file, not its name: tensorstore renames what it has written.
+        self._sums: dict[tuple[int, int, int], str] = {}
+        self._ended = threading.Event()
+        # A daemon, so that a folder whose writing has failed does not keep the process.
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def write(self, left_out: tuple[str, ...] = ()) -> None:
+        """Ends the early sums, makes those that are missing, and writes all.
+
+        Args:
+          left_out: names of files that may change later.
+        """
+        self._ended.set()
+        self._thread.join()
+        sums = {}
+        for path in _files(self.folder):
+            if path.name not in left_out:
+                total = self._sums.get(_state(path)) or _sum(path, self.kind)
+                sums[path.relative_to(self.folder).as_posix()] = [path.stat().st_size, total]
+        content = json.dumps({"kind": self.kind, "files": sums}, indent=0) + "\n"
+        (self.folder / FILE).write_text(content, "utf-8")
+
+    def _look(self) -> None:
+        """Sums whatever has not changed since the look before, until the end."""
+        seen: set[tuple[int, int, int]] = set()
+        while not self._ended.wait(_LOOK) and self.folder.exists():
+            try:
+                states = {_state(path): path for path in _files(self.folder)}
+                for state in states.keys() & seen - self._sums.keys():
+                    self._sums[state] = _sum(states[state], self.kind)
+                seen = set(states)
+            except OSError:  # a file was renamed meanwhile
+                continue
+
+
+def write(folder: pathlib.Path, kind: str, left_out: tuple[str, ...] = ()) -> None:
+    """Writes the sums of all files below a folder, as `Early` does."""
+    Early(folder, kind).write(left_out)
 
 
 def check(folder: pathlib.Path, below: str = "") -> bool:
@@ -98,6 +138,12 @@ def _read(path: pathlib.Path) -> tuple[str, dict[str, list]]:
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != FILE)
+
+
+def _state(path: pathlib.Path) -> tuple[int, int, int]:
+    """What changes with a file: its number on the disk, its size and its time."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _sum(path: pathlib.Path, kind: str) -> str:

@@ -6,7 +6,6 @@ counts, and the size and SHA-256 of every shard and of the text files beside the
 Shards are ArrayRecord or TFRecord; both are read here without TensorFlow.
 """
 
-import contextlib
 import hashlib
 import pathlib
 import struct
@@ -202,23 +201,21 @@ class _Records:
         return len(self._source)
 
     def __getitem__(self, index: int) -> dict:
-        with self._naming(int(index)):
+        try:
             return decode(self._source[int(index)])
+        except Exception as error:
+            raise self._damaged(index, error) from error
 
     def find_bytes(self, index: int, key: str) -> memoryview:
         """The bytes feature `key` of a record, without decoding the others (`find_bytes`)."""
-        with self._naming(int(index)):
-            return find_bytes(self._source[int(index)], key)
-
-    @contextlib.contextmanager
-    def _naming(self, index: int) -> Iterator[None]:
-        """Adds the dataset and the record to the message of any error of reading it."""
         try:
-            yield
+            return find_bytes(self._source[int(index)], key)
         except Exception as error:
-            raise ValueError(
-                f"{self._label}: record {index} cannot be read ({error}); {MEND}"
-            ) from error
+            raise self._damaged(index, error) from error
+
+    def _damaged(self, index: int, error: Exception) -> ValueError:
+        """The error with the dataset and the record in its message."""
+        return ValueError(f"{self._label}: record {index} cannot be read ({error}); {MEND}")
 
 
 def decode(serialized: bytes) -> dict:
@@ -231,9 +228,11 @@ def decode(serialized: bytes) -> dict:
             case "bytes_list":
                 values[key] = value.bytes_list.value[0] if value.bytes_list.value else b""
             case "int64_list":
-                values[key] = np.array(value.int64_list.value, np.int64)
+                numbers = value.int64_list.value
+                values[key] = np.fromiter(numbers, np.int64, len(numbers))
             case "float_list":
-                values[key] = np.array(value.float_list.value, np.float32)
+                numbers = value.float_list.value
+                values[key] = np.fromiter(numbers, np.float32, len(numbers))
             case None:
                 values[key] = np.zeros(0, np.int64)
     return values
