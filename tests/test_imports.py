@@ -91,7 +91,8 @@ ALLOWED = {
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "ops", "runtime"),
     "stages": ("runtime.command",),  # says what it is called now
-    "main": ("train", "evaluate", "predict", "data", "runtime"),
+    "extend": ("predict", "evaluate", "system", "data", "runtime"),
+    "main": ("train", "evaluate", "extend", "predict", "data", "runtime"),
     "config": (),  # finds the presets of a system by its name
     "": (),
 }

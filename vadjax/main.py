@@ -5,7 +5,9 @@ r"""Trains, evaluates and reports one config.
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
 resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT the finished run
-scores a video file, a folder of frames, a folder of such, or a camera (its number or address).
+scores a video file, a folder of frames, a folder of such, or a camera (its number or address). With
+--mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
+also knows the normal videos of another dataset of the same camera.
 --config=FILE --help lists the fields of a config, what each means and what it is.
 
 Several processes run one training or evaluation together with --distributed=auto (TPU pods, Slurm),
@@ -23,10 +25,14 @@ from vadjax.runtime.arguments import parse_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "FILE[:VARIANT] in configs/, and fields.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "What to do.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "predict", "extend"], "What to do."
+)
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to evaluate (newest, or best if selected).")
 _VIDEO = flags.DEFINE_string("video", None, "predict: video file, folder, or camera (0, rtsp://…).")
-_OUT = flags.DEFINE_string("out", None, "predict: where to write (WORKDIR/predict).")
+_OUT = flags.DEFINE_string(
+    "out", None, "predict: where to write (WORKDIR/predict). extend: new run."
+)
 _LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
 _FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
 _FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's own, else 25).")
@@ -47,7 +53,7 @@ def main(argv: list[str]) -> None:
     check_flags()
     import jax  # after the flags: --help is instant
 
-    from vadjax import evaluate, train
+    from vadjax import evaluate, extend, train
     from vadjax.data.video.reader import Reading
     from vadjax.predict import run as predict
     from vadjax.runtime import processes, progress, space
@@ -60,6 +66,8 @@ def main(argv: list[str]) -> None:
             train.run(_CONFIG.value, _WORKDIR.value)
         elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
+        elif _MODE.value == "extend":
+            extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value)
         else:
             with progress.warnings_as_lines(), command.terminable():
                 failed = predict.run(
@@ -95,11 +103,14 @@ def main(argv: list[str]) -> None:
 def check_flags() -> None:
     """Ends the program in one line at a flag that the mode does not use, or one that it needs."""
     for flag in (_VIDEO, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP):
-        mode = "evaluate" if flag is _STEP else "predict"
-        if flag.present and _MODE.value != mode:
-            sys.exit(f"error: --{flag.name} is only for --mode={mode}")
-    if _MODE.value == "predict" and _DISTRIBUTED.value:
+        other = {"step": ("evaluate",), "out": ("predict", "extend")}
+        modes = other.get(flag.name, ("predict",))
+        if flag.present and _MODE.value not in modes:
+            sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")
+    if _MODE.value in ("predict", "extend") and _DISTRIBUTED.value:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
+    if _MODE.value == "extend" and not _OUT.value:
+        sys.exit("error: --mode=extend needs --out=FOLDER, the workdir of the new run")
     if _MODE.value == "predict" and not _VIDEO.value:
         sys.exit("error: --mode=predict needs --video=FILE, FOLDER or CAMERA")
 

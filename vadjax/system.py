@@ -111,6 +111,21 @@ class System:
         del data
         return state
 
+    def extend(self, state: State, data: Dataset) -> State:
+        """The state with what the training split of another dataset of the same cameras adds.
+
+        Args:
+          state: after `finalize`.
+          data: further normal video.
+
+        Raises:
+          ValueError: the system learns all at once (the default), or the dataset does not fit.
+        """
+        del state, data
+        raise ValueError(
+            f"system {self.config.system!r} cannot be extended; train another run on all videos"
+        )
+
     def validate(self, state: State, data: Dataset) -> dict[str, float]:
         """Figures on the training videos that `eval.held_out` keeps out of `batches`.
 

@@ -26,6 +26,11 @@ class CalibrationTable(NamedTuple):
     cap: np.ndarray
     largest: np.ndarray
 
+    @property
+    def count(self) -> int:
+        """Of how many objects the novelties were."""
+        return round(10 ** (float(self.cap) - 1))
+
     def evidence(self, novelty: np.ndarray) -> np.ndarray:
         """Decades of rarity, float64 of the shape of `novelty`: 2 is one normal object in 100."""
         novelty = np.asarray(novelty, np.float64)
@@ -47,8 +52,12 @@ class CalibrationTable(NamedTuple):
         return np.where(found > self.cap, capped, found)
 
 
-def calibrate(novelties: np.ndarray) -> CalibrationTable:
+def calibrate(novelties: np.ndarray, count: int | None = None) -> CalibrationTable:
     """The table of held-out novelties [N].
+
+    Args:
+      novelties: the novelties.
+      count: of how many objects they were kept, for the cap; N if None.
 
     Raises:
       ValueError: there are none.
@@ -61,5 +70,5 @@ def calibrate(novelties: np.ndarray) -> CalibrationTable:
     excess = beyond.mean() if len(beyond) else 0.0
     if excess == 0:
         excess = max(novelties.std(), LEAST)
-    cap = np.log10(len(novelties)) + 1
+    cap = np.log10(count or len(novelties)) + 1
     return CalibrationTable(quantiles, np.float64(excess), np.float64(cap), novelties.max())

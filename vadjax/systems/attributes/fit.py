@@ -7,10 +7,18 @@ import cv2
 import ml_collections
 import numpy as np
 
-from vadjax.systems.attributes import judge, learn, model, values
+from vadjax.systems.attributes import judge, learn, mixture, values
 from vadjax.systems.attributes.density import Bank
 from vadjax.systems.attributes.learn import Places
-from vadjax.systems.attributes.model import CameraModel, Crops, Origins, Speeds
+from vadjax.systems.attributes.mixture import MOST_ROWS
+from vadjax.systems.attributes.model import (
+    MOST_NOVELTIES,
+    SAMPLE,
+    CameraModel,
+    Crops,
+    Origins,
+    Speeds,
+)
 from vadjax.systems.attributes.objects import ObjectTable, join
 
 CROP_SIDE, QUALITY = 96, 90  # most pixels of a crop, and quality of its JPEG
@@ -63,10 +71,16 @@ def fit(
     places = Places(number, objects.frame // every, lengths, fps / every)
     learnt = learn.learn(rows, places, config, config.seed)
     origins = {
-        name: _origins(one, objects, number)
+        name: origins_of(one.objects, objects, number)
         for name, one in learnt.densities.items()
         if isinstance(one, Bank)
     }
+    # what is kept for normal video that comes later
+    steps = {
+        name: mixture.thinning(len(own), MOST_NOVELTIES) for name, own in learnt.novelties.items()
+    }
+    sample = rows["speed"][known] if "speed" in rows else np.zeros((0, 1))
+    steps[SAMPLE] = mixture.thinning(len(sample), MOST_ROWS)
     speeds = speeds / heights[known] if divide else speeds
     return CameraModel(
         size=size,
@@ -79,8 +93,9 @@ def fit(
         deviations=deviations,
         densities=learnt.densities,
         tables=learnt.tables,
-        novelties=model.kept(learnt),
-        sample=model.sample(rows["speed"][known]) if "speed" in rows else np.zeros((0, 1)),
+        novelties={name: own[:: steps[name]] for name, own in learnt.novelties.items()},
+        sample=sample[:: steps[SAMPLE]],
+        steps=steps,
         speeds=Speeds.of(speeds) if learnt.densities and "speed" in rows else None,
         origins=origins,
         crops=_crops(origins.get("look"), videos),
@@ -90,22 +105,30 @@ def fit(
     )
 
 
-def _origins(bank: Bank, objects: ObjectTable, number: np.ndarray) -> Origins:
-    """Where the exemplars of a bank are from."""
-    own = bank.objects
+def origins_of(chosen: np.ndarray, objects: ObjectTable, number: np.ndarray) -> Origins:
+    """Where some of the objects are from.
+
+    Args:
+      chosen: their numbers among the objects [M].
+      objects: of all videos.
+      number: number of the video of each object.
+    """
     return Origins(
-        number[own],
-        objects.frame[own],
-        objects.boxes[own],
-        objects.classes[own],
-        objects.scores[own],
+        number[chosen],
+        objects.frame[chosen],
+        objects.boxes[chosen],
+        objects.classes[chosen],
+        objects.scores[chosen],
     )
 
 
 def _crops(origins: Origins | None, videos: Sequence[NormalVideo]) -> Crops:
     """Pictures of the exemplars of the look, so that a report needs no training video."""
-    if origins is None:
-        return Crops(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+    return pack(crop_files(origins, videos) if origins else [])
+
+
+def crop_files(origins: Origins, videos: Sequence[NormalVideo]) -> list[bytes]:
+    """JPEG files of objects of these videos."""
     crops: dict[int, bytes] = {}
     # frame by frame, each is read once
     order = np.lexsort((origins.frame, origins.video))
@@ -115,9 +138,14 @@ def _crops(origins: Origins | None, videos: Sequence[NormalVideo]) -> Crops:
         if place != before:
             before, frame = place, videos[place[0]].read(place[1])
         crops[int(number)] = crop(frame, origins.boxes[number])
-    content = [crops[number] for number in range(len(crops))]
-    ends = np.cumsum([len(own) for own in content])
-    return Crops(np.frombuffer(b"".join(content), np.uint8), ends)
+    return [crops[number] for number in range(len(crops))]
+
+
+def pack(files: Sequence[bytes]) -> Crops:
+    """JPEG files one after another."""
+    if not files:
+        return Crops(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+    return Crops(np.frombuffer(b"".join(files), np.uint8), np.cumsum([len(own) for own in files]))
 
 
 def crop(frame: np.ndarray, box: np.ndarray) -> bytes:

@@ -1,6 +1,6 @@
 """Normal objects → densities, their calibration and the alarm lines (spec attributes §4 to §8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import ml_collections
@@ -118,9 +118,3 @@ def frame_scores(scores: np.ndarray, frame: np.ndarray, length: int) -> np.ndarr
     highest = np.zeros(length)
     np.maximum.at(highest, frame, scores)
     return highest
-
-
-def thinned(values: Sequence | np.ndarray, most: int) -> np.ndarray:
-    """Every c-th value, so that at most `most` are left."""
-    values = np.asarray(values)
-    return values[:: max(1, -(-len(values) // most))]

@@ -62,9 +62,14 @@ class FittedMixture(NamedTuple):
     log_likelihood: float
 
 
+def thinning(count: int, most: int) -> int:
+    """The step c at which every c-th of `count` rows is kept, so that at most `most` are left."""
+    return max(1, -(-count // most))
+
+
 def thinned(rows: np.ndarray, most: int = MOST_ROWS) -> np.ndarray:
     """Every c-th row from the first on, so that at most `most` are left."""
-    return rows[:: max(1, -(-len(rows) // most))]
+    return rows[:: thinning(len(rows), most)]
 
 
 def fit(rows: np.ndarray, components: int = COMPONENTS) -> FittedMixture:

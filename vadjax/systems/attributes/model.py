@@ -9,10 +9,10 @@ import numpy as np
 from vadjax.systems.attributes import density, smoothing
 from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
-from vadjax.systems.attributes.learn import Learnt, thinned
-from vadjax.systems.attributes.mixture import MOST_ROWS, GaussianMixture
+from vadjax.systems.attributes.mixture import GaussianMixture
 
 MOST_NOVELTIES = 200_000  # that are kept of an attribute
+SAMPLE = "sample"  # of the speeds, among the steps
 REST = "rest/"  # before the name of what float32 leaves of an array
 TOP_SPEED = 0.999  # share of normal objects that are slower
 
@@ -71,6 +71,15 @@ class Speeds(NamedTuple):
         shares = np.arange(STEPS + 1) / STEPS
         return cls(np.quantile(speeds, shares), float(np.quantile(speeds, TOP_SPEED)))
 
+    def joined(self, count: int, speeds: np.ndarray) -> "Speeds":
+        """Those of `count` objects, as these tell of them, and of further ones [N]."""
+        places = np.linspace(0, STEPS, max(1, min(count, MOST_NOVELTIES)))
+        before = np.interp(places, np.arange(STEPS + 1), self.quantiles)
+        # of very many objects the further ones count by their share
+        share = max(1, round(count / MOST_NOVELTIES))
+        kept = np.append(np.sort(speeds)[::-share], speeds.max()) if len(speeds) else speeds
+        return Speeds.of(np.concatenate([before, kept]))
+
     @property
     def largest(self) -> float:
         """The largest of all."""
@@ -104,6 +113,7 @@ class CameraModel:
       tables: attribute → its calibration.
       novelties: attribute → held-out novelties.
       sample: rows of the speeds that the mixture was fitted on [n, d].
+      steps: attribute → every how many novelties one is kept; `SAMPLE` → the same of the speeds.
       speeds: of the training objects; None as `densities`.
       origins: attribute → where the exemplars of its bank are from.
       crops: pictures of the exemplars of the look.
@@ -124,6 +134,7 @@ class CameraModel:
     tables: Mapping[str, CalibrationTable]
     novelties: Mapping[str, np.ndarray]
     sample: np.ndarray
+    steps: Mapping[str, int]
     speeds: Speeds | None
     origins: Mapping[str, Origins]
     crops: Crops
@@ -154,6 +165,7 @@ class CameraModel:
             "frames_live": self.frames_live,
         }
         arrays |= {f"novelties/{name}": values for name, values in self.novelties.items()}
+        arrays |= {f"steps/{name}": np.array([step]) for name, step in self.steps.items()}
         parts = {"crops": self.crops}
         parts |= {"speeds": self.speeds} if self.speeds else {}
         for kind in ("densities", "tables", "origins"):
@@ -207,6 +219,7 @@ class CameraModel:
             tables={name: part(CalibrationTable, f"tables/{name}") for name in named("tables")},
             novelties={name: arrays[f"novelties/{name}"] for name in named("novelties")},
             sample=arrays.get("sample", nothing),
+            steps={name: int(arrays[f"steps/{name}"][0]) for name in named("steps")},
             speeds=part(Speeds, "speeds") if "speeds/quantiles" in arrays else None,
             origins={name: part(Origins, f"origins/{name}") for name in named("origins")},
             crops=part(Crops, "crops"),
@@ -214,16 +227,6 @@ class CameraModel:
             frames_live=arrays.get("frames_live", nothing),
             lines=tuple(lines),
         )
-
-
-def sample(speeds: np.ndarray) -> np.ndarray:
-    """Rows of the speeds [n, d] that are kept to fit a mixture again."""
-    return thinned(speeds, MOST_ROWS)
-
-
-def kept(learnt: Learnt) -> dict[str, np.ndarray]:
-    """The held-out novelties that a model keeps."""
-    return {name: thinned(values, MOST_NOVELTIES) for name, values in learnt.novelties.items()}
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

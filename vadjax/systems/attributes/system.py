@@ -5,6 +5,7 @@ and what they look like; `score` and `stream` judge the objects of other videos 
 """
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,7 +24,7 @@ from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.runtime import progress
 from vadjax.scores.files import Scores, read_arrays
 from vadjax.scores.streaming import PartialScores, join
-from vadjax.systems.attributes import fit, judge, objects, pictures, reasons, stream, values
+from vadjax.systems.attributes import extend, fit, judge, objects, pictures, reasons, stream, values
 from vadjax.systems.attributes.density import SELECTIONS
 from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
@@ -88,16 +89,54 @@ class System(system.System):
             states = {
                 camera: self._fit(own, data, rate).state() for camera, own in by_camera.items()
             }
-            arrays = {
-                f"{camera}:{name}": array
-                for camera, state in states.items()
-                for name, array in state.items()
-            }
-            self.cache.write_arrays(self._learnt, _storable(arrays))
+            self._keep(states)
         for camera, state in states.items():
             if not CameraModel.of(state).reliable:
                 print(f"note: {camera}: {UNRELIABLE}")
         return states
+
+    def extend(self, state: CameraStates, data: Dataset) -> CameraStates:
+        """The models with the normal videos of another dataset of the same cameras (§8b)."""
+        source, rate = FrameObjectSource(self.config, Cache()), self._frame_rate(data)
+        by_camera = cameras(data, TRAIN, self.config.data.cameras)
+        models = {name: CameraModel.of(own) for name, own in state.items()}
+        count, done = sum(map(len, by_camera.values())), 0
+        with progress.bar("objects", count) as bar:
+            for camera, videos in by_camera.items():
+                model = models[self._camera(videos[0].name, models)]
+                if tuple(videos[0].size) != model.size:
+                    raise ValueError(
+                        f"{data.folder}: frames of {tuple(videos[0].size)}, the training had "
+                        f"{model.size}; prepare the dataset with that --size"
+                    )
+                normal = []
+                for video in videos:
+                    table = source.of_video(video, rate.every, data)
+                    scaled = _at_rate(table, _ratio(rate, model))
+                    name = _new_name(f"{data.folder.name}/{video.name}", model.videos)
+                    normal.append(NormalVideo(name, video.num_frames, scaled, video.__getitem__))
+                    done += 1
+                    bar.update(done, {})
+                models[camera] = after = extend.extend(
+                    model, normal, self.config, rate.fps, rate.every
+                )
+                print(
+                    f"{camera}: {model.seconds:.0f} + {after.seconds - model.seconds:.0f} seconds "
+                    f"of normal video, {after.objects:,} objects; alarm line at "
+                    f"{model.lines[0]:.2f} before, {after.lines[0]:.2f} now"
+                )
+        states = {name: model.state() for name, model in models.items()}
+        self._keep(states)
+        return states
+
+    def _keep(self, states: CameraStates) -> None:
+        """Writes the states beside the saved one, for their shapes."""
+        arrays = {
+            f"{camera}:{name}": array
+            for camera, state in states.items()
+            for name, array in state.items()
+        }
+        self.cache.write_arrays(self._learnt, _storable(arrays))
 
     def abstract_state(self, description: Description) -> CameraStates:
         """Shapes of the models, from the run's file: they depend on the training videos.
@@ -178,10 +217,8 @@ class System(system.System):
     def _parts(self, model, name, frames, rate, find, live) -> Iterator[PartialScores]:
         # speeds are compared in pixels a frame of the training's rate
         line = model.lines[1 if live else 0]
-        faster = rate.taken / model.fps
-        if np.isclose(faster, 1):
-            faster = 1.0
-        else:
+        faster = _ratio(rate, model)
+        if faster != 1:
             print(
                 f"{name}: {rate.taken:g} frames a second are taken, {model.fps:g} in the training"
             )
@@ -240,6 +277,18 @@ class System(system.System):
     @property
     def _learnt(self) -> pathlib.Path:
         return self.cache.folder / LEARNT
+
+
+def _ratio(rate: FrameRate, model: CameraModel) -> float:
+    """How many times as many frames a second are taken as in the training."""
+    faster = rate.taken / model.fps
+    return 1.0 if np.isclose(faster, 1) else faster
+
+
+def _new_name(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    numbers = (f"{name} ({number})" for number in itertools.count(2))
+    return name if name not in taken else next(other for other in numbers if other not in taken)
 
 
 def _at_rate(table: ObjectTable, faster: float) -> ObjectTable:
