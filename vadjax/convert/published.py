@@ -126,6 +126,8 @@ def check_folder(folder: str | pathlib.Path, name: str) -> pathlib.Path:
     """
     folder = pathlib.Path(folder)
     path, command = folder / PROVENANCE, f"python -m data_prep.weights {name} --out {folder}"
+    if folder.exists():  # which the command would leave as it is
+        command = f"{command}, once it is moved away"
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no weights here (no {PROVENANCE}). Run: {command}")
     if (found := json_files.read(path, dict).get("name")) != name:

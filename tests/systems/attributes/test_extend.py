@@ -135,3 +135,11 @@ def test_quantiles_of_speeds_are_joined_by_their_counts():
     np.testing.assert_allclose(joined.quantiles[10:-10], both.quantiles[10:-10], rtol=0.01)
     assert joined.largest == both.largest
     assert joined.top == pytest.approx(both.top, rel=0.05)
+
+
+def test_a_run_is_used_with_the_detector_it_was_trained_with(run, toy_scenes):
+    trained = restore(config_of(toy_scenes), run)
+    state = dict(trained.state[CAMERA], network=np.frombuffer(b"abcdef", np.uint8))
+    videos = trained.system.videos(Dataset(toy_scenes), "test")
+    with pytest.raises(ValueError, match="other weights than the run was trained with"):
+        next(iter(trained.system.score({CAMERA: state}, videos)))

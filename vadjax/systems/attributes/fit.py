@@ -46,6 +46,7 @@ def fit(
     size: tuple[int, int],
     fps: float,
     every: int,
+    network: str = "",
 ) -> CameraModel:
     """The model of a camera.
 
@@ -55,6 +56,7 @@ def fit(
       size: (H, W) of the frames.
       fps: frames a second of the videos.
       every: every how many frames one is taken.
+      network: SHA-256 of the detector and its settings; "" without one.
     """
     objects = join([video.objects for video in videos])
     counts = [video.objects.count for video in videos]
@@ -102,6 +104,7 @@ def fit(
         frames=learnt.frames,
         frames_live=learnt.frames_live,
         lines=learnt.lines,
+        network=network,
     )
 
 

@@ -120,6 +120,7 @@ class CameraModel:
       frames: smoothed scores of held-out frames.
       frames_live: the same as they are smoothed live.
       lines: scores of the alarm lines, afterwards and live.
+      network: SHA-256 of the detector and its settings; "" without one.
     """
 
     size: tuple[int, int]
@@ -141,6 +142,7 @@ class CameraModel:
     frames: np.ndarray
     frames_live: np.ndarray
     lines: tuple[float, float]
+    network: str
 
     @property
     def reliable(self) -> bool:
@@ -158,7 +160,8 @@ class CameraModel:
         arrays = {
             "numbers": np.array([self.fps, self.seconds, *self.lines]),
             "counts": np.array([*self.size, self.every, self.objects, int(self.divide)]),
-            "videos": np.frombuffer("\n".join(self.videos).encode(), np.uint8),
+            "videos": _bytes("\n".join(self.videos)),
+            "network": _bytes(self.network),
             "deviations": self.deviations,
             "sample": self.sample,
             "frames": self.frames,
@@ -192,7 +195,6 @@ class CameraModel:
         # single numbers and names
         fps, seconds, *lines = arrays["numbers"].tolist()
         height, width, every, objects, divide = arrays["counts"].tolist()
-        names = np.asarray(arrays["videos"], np.uint8).tobytes().decode()
         nothing = np.zeros(0)
 
         # parts by the name of their attribute; an array that was empty is not in the state
@@ -209,7 +211,7 @@ class CameraModel:
             every=every,
             seconds=seconds,
             objects=objects,
-            videos=tuple(names.split("\n")),
+            videos=tuple(_text(arrays["videos"]).split("\n")),
             divide=bool(divide),
             deviations=arrays["deviations"],
             densities={
@@ -226,7 +228,16 @@ class CameraModel:
             frames=arrays.get("frames", nothing),
             frames_live=arrays.get("frames_live", nothing),
             lines=tuple(lines),
+            network=_text(arrays.get("network", nothing)),
         )
+
+
+def _bytes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _text(array: np.ndarray) -> str:
+    return np.asarray(array, np.uint8).tobytes().decode()
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

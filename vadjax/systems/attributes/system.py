@@ -99,7 +99,7 @@ class System(system.System):
         """The models with the normal videos of another dataset of the same cameras (§8b)."""
         source, rate = FrameObjectSource(self.config, Cache()), self._frame_rate(data)
         by_camera = cameras(data, TRAIN, self.config.data.cameras)
-        models = {name: CameraModel.of(own) for name, own in state.items()}
+        models = {name: self._model(own) for name, own in state.items()}
         count, done = sum(map(len, by_camera.values())), 0
         with progress.bar("objects", count) as bar:
             for camera, videos in by_camera.items():
@@ -162,7 +162,7 @@ class System(system.System):
 
     def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
         """Scores of each video, with boxes, and an event for every alarm interval."""
-        data, models = videos[0].data, {name: CameraModel.of(own) for name, own in state.items()}
+        data, models = videos[0].data, {name: self._model(own) for name, own in state.items()}
         # files of objects, and frames of the training, only of the run's own dataset
         owned = self.cache.owns(data)
         source = self.source if owned else FrameObjectSource(self.config, Cache())
@@ -210,7 +210,7 @@ class System(system.System):
                 f"{name}: the run was trained on stored boxes, and new video has none; train "
                 "another run with --config.objects.source=nanodet"
             )
-        model, rate = CameraModel.of(state[self._camera(name, state)]), self._frame_rate(data)
+        model, rate = self._model(state[self._camera(name, state)]), self._frame_rate(data)
         finder = self.source.finder()
         yield from self._parts(model, name, frames, rate, lambda taken: finder(taken, live), live)
 
@@ -258,7 +258,28 @@ class System(system.System):
             )
             for video in videos
         ]
-        return fit.fit(normal, self.config, tuple(videos[0].size), rate.fps, rate.every)
+        size = tuple(videos[0].size)
+        network = self._network
+        return fit.fit(normal, self.config, size, rate.fps, rate.every, network)
+
+    @property
+    def _network(self) -> str:
+        """SHA-256 of the detector and its settings; "" without one."""
+        return self.source.network.digest if self.source.network else ""
+
+    def _model(self, state: State) -> CameraModel:
+        """The model of a camera's state.
+
+        Raises:
+          ValueError: it was learned with another detector than is here.
+        """
+        model = CameraModel.of(state)
+        if model.network != self._network:
+            raise ValueError(
+                f"objects.weights: other weights than the run was trained with (SHA-256 "
+                f"{self._network[:12] or 'none'}…, the run's {model.network[:12] or 'none'}…)"
+            )
+        return model
 
     def _camera(self, video: str, models: Mapping) -> str:
         """The camera of a video.
