@@ -11,6 +11,7 @@ from vadjax.data.video.frame_times import MOST_FPS
 LEAST, MOST = 3, 16  # frames that are read ahead
 AHEAD = 1.0  # seconds that are read ahead, once there are `LEAST` frames
 UNEVEN = 1.5  # times the median: longer intervals are holes and do not count
+WHOLE = 0.005  # part of a rate by which it may differ from a whole number, and counts as that
 CLOSE = 1.01  # ratio of two rates that count as one, as 29.97 and 30
 
 
@@ -19,7 +20,8 @@ def measure(frames: Iterator[Frame], expected: float) -> tuple[float, Iterator[F
 
     It is found once 16 frames were read, or once they span a second, so a live score waits no
     longer than that for the first frames. A rate that is within 1 % of the expected one counts as
-    that, so that the rounding of times changes nothing.
+    that, and one within 0.5 % of a whole number as that number, so that the rounding of times
+    changes nothing.
 
     Args:
       frames: of the video, without a gap.
@@ -52,4 +54,8 @@ def rate_of(times: Sequence[float | None], expected: float) -> float:
     if not 1 / MOST_FPS <= interval < np.inf:
         return expected
     fps = 1 / interval
-    return expected if max(fps, expected) < CLOSE * min(fps, expected) else fps
+    if max(fps, expected) < CLOSE * min(fps, expected):
+        return expected
+    # every third frame is taken at 25, every second at 24.999: rounding must not decide
+    whole = round(fps)
+    return float(whole) if abs(fps - whole) <= WHOLE * fps else float(f"{fps:.6g}")
