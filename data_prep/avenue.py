@@ -22,6 +22,7 @@ from vadjax.formats.regular import is_there
 from .lib import command, frames
 from .lib.avenue_masks import LazyMasks
 
+FPS = 25.0  # frames a second of the published set
 MASKS = "testing_label_mask"
 
 
@@ -118,7 +119,7 @@ def prepare(
     # Either layout may have the masks of the original
     if folder := find_masks(root, masks):
         splits["test"] = add_masks(splits["test"], folder)
-    return frames.write(splits, out, name=name, **options)
+    return frames.write(splits, out, name=name, published_fps=FPS, **options)
 
 
 def main(argv: list[str] | None = None) -> None:

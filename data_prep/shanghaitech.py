@@ -24,6 +24,7 @@ from vadjax.formats.regular import is_there
 
 from .lib import command, frames
 
+FPS = 24.0  # frames a second of the published set
 TRAIN = ("training/frames", "train/frames", "training/videos", "train/videos")
 TEST = ("testing/frames", "test/frames")
 
@@ -93,7 +94,7 @@ def prepare(
       ValueError: a file that cannot be used; the message names it.
     """
     splits = read_splits(pathlib.Path(data), labels, Reading(deinterlace, strict))
-    return frames.write(splits, out, name=name, **options)
+    return frames.write(splits, out, name=name, published_fps=FPS, **options)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -38,6 +38,7 @@ from vadjax.formats.tracks import TRACKS
 from .lib import command, frames
 from .lib.track_text import TrackText
 
+FPS = 15.0  # frames a second of the published set
 COLUMNS = ("frame", "track", "cx", "cy", "w", "h")
 ASSUMED = dataclasses.replace(TRACKS, columns=COLUMNS)
 TRUTH = "*_gt.txt"
@@ -198,7 +199,9 @@ def prepare(
     kinds = collections.Counter(kind for video in test for kind in video.kinds.values())
     if kinds:
         print("classes: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
-    return frames.write({"train": train, "test": test}, out, name=name, **options)
+    return frames.write(
+        {"train": train, "test": test}, out, name=name, published_fps=FPS, **options
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,8 @@ from vadjax.formats.text import read_lines
 
 from .lib import command, frames
 
+FPS = 10.0  # frames a second of the published sets
+
 
 def find_original(root: pathlib.Path) -> pathlib.Path | None:
     """The folder with `Train` and `Test`: `root`, or the only one in it; None if there is none.
@@ -144,7 +146,7 @@ def prepare(
       ValueError: a file that cannot be used; the message names it.
     """
     splits = read_splits(pathlib.Path(data), labels, Reading(deinterlace, strict))
-    return frames.write(splits, out, name=name, **options)
+    return frames.write(splits, out, name=name, published_fps=FPS, **options)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -35,7 +35,7 @@ _OUT = flags.DEFINE_string(
 )
 _LIVE = flags.DEFINE_bool("live", False, "predict: a line for every 16 frames as they come.")
 _FILM = flags.DEFINE_bool("film", True, "predict: also write the video with its scores.")
-_FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's own, else 25).")
+_FPS = flags.DEFINE_float("fps", None, "predict: frames a second (a file's, or the training's).")
 _DEINTERLACE = flags.DEFINE_bool("deinterlace", False, "predict: whole frames of interlaced video.")
 _STRICT = flags.DEFINE_bool("strict", False, "predict: a video cut short or damaged is an error.")
 _DISTRIBUTED = flags.DEFINE_string(

@@ -42,6 +42,8 @@ class System:
       validates: whether `validate` measures anything, so that it can select a step.
       in_order: whether the scores of a video depend on the videos before it. If so, the videos are
         not divided among several processes.
+      same_aspect: whether new video must have the aspect ratio of the training, within 1 %; else
+        there is a warning where it differs by more than 5 %.
       window: number of frames that one score is computed from. Only `stream` needs it: a video
         with fewer frames is filled up, or has no scores.
     """
@@ -50,6 +52,7 @@ class System:
     scores_videos = True
     validates = False
     in_order = False
+    same_aspect = False
     window = 1
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
@@ -138,6 +141,13 @@ class System:
     def figures(self, state: State, data: Dataset) -> dict[str, float]:
         """Figures of a system that scores no videos, on data that it was not trained on."""
         raise NotImplementedError(f"{type(self).__module__} scores videos, or has no figures")
+
+    def frame_rate(self, data: Description) -> float | None:
+        """Frames a second of the videos of a dataset; None if unknown. Default: its manifest's.
+
+        Folders of pictures that are scored later count as having the rate of the training.
+        """
+        return data.manifest.get("fps")
 
     def videos(self, data: Dataset, split: str) -> Sequence[ScoredVideo]:
         """The videos of a split in the form that `score` takes."""

@@ -42,7 +42,7 @@ from vadjax.formats.labels import match_labels
 from vadjax.formats.regular import is_there
 from vadjax.formats.tracks import TRACKS
 
-from . import beam_frames, command
+from . import beam_frames, command, frame_rates
 from .track_text import TrackText, frame_size
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "testing")}
@@ -354,6 +354,8 @@ def write(
     drop_degenerate: bool = False,
     levels: Levels | None = None,
     beam: str | None = None,
+    fps: float | None = None,
+    published_fps: float | None = None,
     **options,
 ) -> dict:
     """Writes the dataset; every length is compared before the first frame is written.
@@ -369,6 +371,8 @@ def write(
       drop_degenerate: leave out boxes in them without a pixel inside.
       levels: values of 16-bit pictures that become black and white; the manifest keeps them.
       beam: options of Apache Beam (`data_prep.lib.beam_frames`); None does without.
+      fps: frames a second that the user declares (`frame_rates.choose`).
+      published_fps: those of the public set.
       **options: as `vadjax.data.store.frame_writer.write_frames`.
 
     Returns:
@@ -387,6 +391,7 @@ def write(
     if levels is not None:
         splits = {split: with_levels(videos, levels) for split, videos in splits.items()}
         options["extra"] = {**options.get("extra", {}), "levels": list(levels)}
+    options["fps"] = frame_rates.choose(splits, fps, published_fps)
     # Compare all lengths, then write
     for videos in splits.values():
         for video in videos:
@@ -410,6 +415,7 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     add_levels_flag(parser)
     add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
     add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
+    add("--fps", type=float, help="frames a second (default: of video files, else as published)")
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")
     command.add_beam_flag(parser)
 

@@ -48,7 +48,7 @@ def test_scores_are_those_of_the_dataset(run, frames, tmp_path, request, capsys)
     if expected.scored is not None:
         np.testing.assert_array_equal(found.scored, expected.scored)
     said = capsys.readouterr().out
-    assert f"{frames.name}: 20 frames, median score" in said and "0:00:00." in said
+    assert f"{frames.name}: 20 frames, median score" in said and "  0:00:0" in said
 
 
 @pytest.mark.slow
@@ -69,6 +69,31 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     film = VideoFile(tmp_path / f"{frames.name}.webm")
     assert (len(film), film.fps) == (20, 10)
     assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
+
+
+def test_a_folder_has_the_rate_of_the_training(exemplars, frames, tmp_path, capsys):
+    config, folder = exemplars
+    predict.run(config, folder, str(frames), tmp_path, film=False)
+    said = f"{frames}: taken as 10 frames a second, as in the training; --fps gives another"
+    assert said in capsys.readouterr().out
+    summary = json.loads((tmp_path / f"{frames.name}.json").read_text())
+    assert (summary["fps"], summary["fps_source"], summary["seconds"]) == (10, "training", 2)
+    found = scores.read(tmp_path / "scores" / f"{frames.name}.npz")
+    np.testing.assert_allclose(found.times, np.arange(20) / 10, rtol=1e-6)
+
+
+def test_a_folder_has_25_frames_a_second_where_no_rate_is_known(
+    exemplars, frames, tmp_path, capsys
+):
+    config, folder = exemplars
+    folder = shutil.copytree(folder, tmp_path / "run")
+    described = json.loads((folder / "dataset.json").read_text())
+    del described["manifest"]["fps"]
+    (folder / "dataset.json").write_text(json.dumps(described))
+    predict.run(config, folder, str(frames), tmp_path / "out", film=False)
+    summary = json.loads((tmp_path / "out" / f"{frames.name}.json").read_text())
+    assert (summary["fps"], summary["fps_source"]) == (25, "assumed")
+    assert "as in the training" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fps", [0.5, 0.2, 0.01])

@@ -26,10 +26,11 @@ WARM_UP = 64  # frames; enough for a first score of any system
 
 def warm_up(trained: Trained, name: str) -> None:
     """Compiles what scoring needs on black frames, so that no frame of a camera waits for it."""
-    height, width = trained.size or (240, 320)
+    height, width = trained.filmed_size or (240, 320)
+    rate = trained.system.frame_rate(trained.data) or 25.0  # no line of another rate is due
     frame = np.zeros((height, width, 3), np.uint8)
     blank = (Picture(frame, "warm-up") for _ in range(WARM_UP))
-    for _ in trained.parts(name, timed(blank, 25.0), live=True):
+    for _ in trained.parts(name, timed(blank, rate), live=True):
         break
 
 

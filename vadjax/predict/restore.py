@@ -21,6 +21,7 @@ from vadjax.system import State, System, load_system
 
 MOST_BYTES = 1 << 36  # of the state of a run that is read
 STRETCH = 1.05  # ratio of two aspects from which a warning says that they differ
+SAME_ASPECT = 1.01  # the same, for systems that refuse such video (`System.same_aspect`)
 
 
 def timed(pictures: Iterable[Picture], fps: float, trust: bool = True) -> Iterator[Frame]:
@@ -67,6 +68,11 @@ class Trained(NamedTuple):
         return tuple(self.data.manifest["size"]) if self.data.kind == clips.KIND else None
 
     @property
+    def filmed_size(self) -> tuple[int, int] | None:
+        """(H, W) of the training's frames before they were resized, as `size` where unknown."""
+        return (self.data.source_size or self.size) if self.size else None
+
+    @property
     def levels(self) -> Levels | None:
         """Values of the 16-bit pictures of the training that became black and white, if any."""
         # A dataset of features says under `extraction` how they were made, one of frames directly.
@@ -90,9 +96,14 @@ class Trained(NamedTuple):
         Live, frames that are too few to be scored have the score NaN. These are also the frames
         between two gaps that fill no window: they could be scored only together with copies of
         their last frame, in which nothing moves.
+
+        Raises:
+          ValueError: another aspect ratio than that of the training, for a system that needs it.
         """
         if self.size:
-            frames = _fitted(name, frames, self.size)
+            if self.system.same_aspect:
+                frames = _checked(name, frames, self.filmed_size)
+            frames = _fitted(name, frames, self.size, warn=not self.system.same_aspect)
         gaps = 0
 
         def run_of(frame: Frame) -> int:
@@ -128,12 +139,33 @@ class Trained(NamedTuple):
             yield repeat(math.nan, [frame.stamp for frame in first])
 
 
-def _fitted(name: str, frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Frame]:
-    """The frames resized to (H, W) `size`, with a warning if the aspect ratio differs."""
+def _stretch(size: tuple[int, int], other: tuple[int, int]) -> float:
+    """Ratio of the aspects of two sizes (H, W), at least 1."""
+    return math.exp(abs(math.log(size[0] * other[1] / (size[1] * other[0]))))
+
+
+def _checked(name: str, frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[Frame]:
+    """The same frames; raises ValueError if they have not the aspect ratio of `size` (H, W)."""
     for frame in frames:
         height, width = frame.pixels.shape[:2]
-        stretch = math.exp(abs(math.log(height * size[1] / (width * size[0]))))
-        if frame.number == 0 and stretch > STRETCH:
+        if frame.number == 0 and _stretch((height, width), size) > SAME_ASPECT:
+            raise ValueError(
+                f"{name}: frames of {height} × {width}, {width / height:.3f} times as wide as "
+                f"high; the training had {size[0]} × {size[1]}, {size[1] / size[0]:.3f} times, and "
+                "at most 1 % of difference is taken. Give footage of the same camera and crop"
+            )
+        if frame.number == 0 and (height, width) != tuple(size):
+            print(f"{name}: frames of {height} × {width}, {size[0]} × {size[1]} in the training")
+        yield frame
+
+
+def _fitted(
+    name: str, frames: Iterable[Frame], size: tuple[int, int], warn: bool
+) -> Iterator[Frame]:
+    """The frames resized to (H, W) `size`; if `warn`, it is said that the aspect ratio differs."""
+    for frame in frames:
+        height, width = frame.pixels.shape[:2]
+        if warn and frame.number == 0 and _stretch((height, width), size) > STRETCH:
             warnings.warn(
                 f"{name}: frames of {height} × {width} are stretched to {size[0]} × {size[1]}, the "
                 "size of the training; is this the camera that was trained on?",

@@ -35,7 +35,7 @@ TOP = 5  # number of intervals to name
 
 
 class Rate(NamedTuple):
-    """Frames a second, and where that is from: `file`, `flag` or `assumed`."""
+    """Frames a second, and where that is from: `file`, `flag`, `training` or `assumed`."""
 
     fps: float
     source: str
@@ -62,7 +62,8 @@ def run(
       out: where to write; `folder/predict` if None.
       as_it_comes: print lines as the video is read (`live.watch`); always so for a camera.
       film: write the video with its scores too.
-      fps: frames a second; None takes what the file reports. Not for cameras.
+      fps: frames a second; None takes what the file reports, for pictures that of the training.
+        Not for cameras.
       name: of the video, if there is only one; None takes that of the file.
       reading: how video is read. Its rate and levels are replaced by those of the training.
 
@@ -97,7 +98,7 @@ def run(
     for video_name, path in videos.items():
         try:
             as_in_training = as_trained(trained, path, fps, reading)
-            rate = _rate(path, fps, as_in_training)
+            rate = _rate(trained, path, fps, as_in_training)
             if as_it_comes:
                 frames = open_frames(path, as_in_training)
                 live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
@@ -173,12 +174,18 @@ def as_trained(
     return dataclasses.replace(reading, rate=rate)
 
 
-def _rate(path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
-    """Frames a second of a video: by the flag, else by the file, else the default."""
+def _rate(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    """Frames a second of a video: by the flag, the file, the training, or else the default."""
     if fps is not None:
         return Rate(fps, "flag")
     listed = open_frames(path, reading).fps
-    return Rate(listed, "file") if listed else Rate(DEFAULT_FPS, "assumed")
+    if listed:
+        return Rate(listed, "file")
+    # Pictures do not say their rate; that of the training is taken, and said.
+    if not (learnt := trained.system.frame_rate(trained.data)):
+        return Rate(DEFAULT_FPS, "assumed")
+    print(f"{path}: taken as {learnt:g} frames a second, as in the training; --fps gives another")
+    return Rate(learnt, "training")
 
 
 def _named(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:

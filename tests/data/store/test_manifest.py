@@ -271,6 +271,32 @@ def test_what_a_run_keeps_of_its_dataset(toy_scenes, tmp_path):
         workdir.trained_on(tmp_path)
 
 
+@pytest.mark.parametrize("fps", [0, -10, 1000.5, "10", True, float("nan"), float("inf")])
+def test_frame_rates_that_cannot_be(scenes, fps):
+    change(scenes, "fps", fps)
+    with pytest.raises(ValueError, match=r"manifest\.json: .*(fps|NaN|Infinity)"):
+        Dataset(scenes)
+
+
+def test_a_frame_rate_is_kept_and_may_be_unknown(scenes, tmp_path):
+    for fps in (29.97, 1000, None, ...):
+        change(scenes, "fps", fps)
+        data = Dataset(scenes)
+        (tmp_path / workdir.DESCRIPTION).write_text(json.dumps(data.to_json()))
+        kept = workdir.trained_on(tmp_path).manifest.get("fps")
+        assert kept == data.manifest.get("fps") == (None if fps is ... else fps)
+
+
+def test_a_run_knows_the_size_of_the_source(scenes, tmp_path):
+    """Of the videos only that is kept; several sizes are none."""
+    for side, expected in ((48, (48, 64)), (40, None)):
+        change(scenes, "splits.test.videos.0.source_size", [side, 64])
+        data = Dataset(scenes)
+        assert data.source_size == expected
+        (tmp_path / workdir.DESCRIPTION).write_text(json.dumps(data.to_json()))
+        assert workdir.trained_on(tmp_path).source_size == expected
+
+
 def test_what_is_written_has_names_too(tmp_path):
     """A second lock: whatever reader names a video, nothing is written outside."""
     none = np.zeros((0, 6), np.float32)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vadjax.data.clips import KIND, UNKNOWN
-from vadjax.data.store import builder
+from vadjax.data.store import builder, manifest
 from vadjax.data.video.boxes import BOX_COLUMNS, TRACK_COLUMNS
 from vadjax.data.video.reader import Picture, resize
 from vadjax.formats.names import check_name
@@ -177,6 +177,7 @@ def write_frames(
     quality: int = 95,
     file_format: str = "array_record",
     shards: int | None = None,
+    fps: float | None = None,
     extra: Mapping | None = None,
     store: Callable[[FrameEncoding, Mapping[str, Videos]], dict[str, StoredVideos]] = one_by_one,
 ) -> dict:
@@ -192,6 +193,7 @@ def write_frames(
       quality: quality of the JPEGs that are made here, 1 to 100.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
+      fps: frames a second of all videos, for the manifest; None if unknown.
       extra: more entries for the manifest.
       store: encodes the frames of the splits; another function may do this in other processes.
 
@@ -200,10 +202,13 @@ def write_frames(
 
     Raises:
       FileExistsError: `out` exists.
-      ValueError: a video that cannot be used; the message names the file.
+      ValueError: a video that cannot be used; the message names the file. Or `fps` is out of its
+        range.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding {encoding!r}; expected one of {', '.join(ENCODINGS)}")
+    if fps is not None:
+        manifest.check_fps(fps, "--fps")
     builder.check_target(out, file_format, shards)
     # Frames are counted where that costs nothing; the size is given, or that of the first frame.
     frames = sum(map(_known_frames, splits.values()))
@@ -219,7 +224,12 @@ def write_frames(
         splits={split: _examples(videos[split], notes[split]) for split in splits},
         file_format=file_format,
         shards=shards,
-        extra={"encoding": encoding, "size": list(stored), **(extra or {})},
+        extra={
+            "encoding": encoding,
+            "size": list(stored),
+            **({} if fps is None else {"fps": float(fps)}),
+            **(extra or {}),
+        },
         notes=notes,
         # At least one byte a pixel, as if all frames were grey.
         size=frames * stored[0] * stored[1] if encoding == "raw" else None,

@@ -8,6 +8,7 @@ import math
 import pathlib
 from collections.abc import Mapping
 
+from vadjax.data.video.frame_times import MOST_FPS
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 
@@ -22,7 +23,8 @@ SPLIT = {"records": int, "shards": [FILE]}
 COMMON = {"name": str, "kind": str, "format": str, "files?": [FILE]}
 VIDEO = {"name": str, "frames": int}
 SOURCE = {"source_size": [int], "masks": bool, "boxes": bool, "tracks": bool, "kinds": {...: str}}
-OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None)}
+OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None), "fps?": (float, None)}
+OF_FRAMES |= {"source_size?": [int]}  # only in what a run keeps of it
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
 OF_OBJECTS |= {"outputs": {...: int}, "detector": dict}
 EXTRACTION = {  # how features were made: the fields that other programs use
@@ -98,17 +100,35 @@ def check(found: dict, where: object, splits: bool = True) -> None:
     # Values that have the right type but cannot be.
     if "size" in fields:
         _check_size(found["size"], f"{where}: size")
+    if "source_size" in found:
+        _check_size(found["source_size"], f"{where}: source_size")
     if found.get("encoding", ENCODINGS[0]) not in ENCODINGS:
         raise ValueError(f"{where}: encoding {found['encoding']!r:.40}; expected raw or jpeg")
     for levels in (found.get("levels"), (found.get("extraction") or {}).get("levels")):
         if levels is not None and len(levels) != 2:
             raise ValueError(f"{where}: levels {levels!r:.40}; expected two numbers")
+    if (fps := found.get("fps")) is not None:
+        check_fps(fps, f"{where}: fps")
     for field in ("streams", "outputs"):
         for name, width in found.get(field, {}).items():
             if width > MOST_WIDTH:
                 raise ValueError(
                     f"{where}: {field}.{name} is {width:,}; expected {MOST_WIDTH:,} at most"
                 )
+
+
+def check_fps(fps: float, what: str) -> None:
+    """Checks frames a second.
+
+    Args:
+      fps: frames a second.
+      what: names the value in the message.
+
+    Raises:
+      ValueError: not above 0, above `MOST_FPS`, or no number.
+    """
+    if not 0 < fps <= MOST_FPS:
+        raise ValueError(f"{what} is {fps:g}; expected more than 0, to {MOST_FPS:,}")
 
 
 def read_description(path: pathlib.Path) -> dict:

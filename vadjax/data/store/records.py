@@ -52,14 +52,28 @@ class Description:
         """Split name → its counts, and its shards if there are any, as in the manifest."""
         return self.manifest["splits"]
 
+    @property
+    def source_size(self) -> tuple[int, int] | None:
+        """(H, W) of the frames before they were resized; None if unknown, or of several sizes."""
+        if "source_size" in self.manifest:
+            return tuple(self.manifest["source_size"])
+        videos = [video for split in self.splits.values() for video in split.get("videos", [])]
+        sizes = {tuple(video["source_size"]) for video in videos if "source_size" in video}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def to_json(self) -> dict:
-        """The description for `from_json`, without shards and lists of videos."""
+        """The description for `from_json`, without shards and lists of videos.
+
+        The size of their source, where all videos have one, is kept as `source_size`.
+        """
         # Of the entries of a split only the counts are whole numbers.
         splits = {
             name: {key: value for key, value in split.items() if isinstance(value, int)}
             for name, split in self.splits.items()
         }
         manifest = {**self.manifest, "splits": splits}
+        if self.source_size:
+            manifest["source_size"] = list(self.source_size)
         manifest.pop("files", None)
         return {"folder": str(self.folder.absolute()), "manifest": manifest, "digest": self.digest}
 

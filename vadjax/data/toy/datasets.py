@@ -14,7 +14,7 @@ from vadjax.data.store import builder
 from vadjax.data.store.frame_writer import write_frames
 from vadjax.data.store.records import MANIFEST
 from vadjax.data.toy.images import DRAWN, ToyImages
-from vadjax.data.toy.scenes import ToyScenes
+from vadjax.data.toy.scenes import FPS, ToyScenes
 from vadjax.runtime import replacing
 
 SPLITS = ("train", "test")
@@ -157,6 +157,7 @@ def write_scenes(
         encoding=encoding,
         file_format=file_format,
         shards=shards,
+        fps=FPS,
         extra={"recipe": dataclasses.asdict(recipe)},
     )
 

@@ -30,6 +30,7 @@ from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
+from vadjax.systems.attributes.rate import measure
 from vadjax.systems.attributes.smoothing import RELIABLE_SECONDS, RELIABLE_VIDEOS
 from vadjax.systems.attributes.source import FrameObjectSource
 from vadjax.systems.attributes.stream import FrameRate
@@ -50,6 +51,7 @@ class System(system.System):
     """Attributes of objects (spec attributes); `vadjax.system.System` explains the methods."""
 
     kind = clips.KIND
+    same_aspect = True
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
         super().__init__(config, cache)
@@ -69,6 +71,7 @@ class System(system.System):
             raise ValueError(f"data.fps is {config.data.fps}; expected 0 (the dataset's) or more")
         objects.taken(config.data.every, FPS)
         self.source = FrameObjectSource(config, self.cache)
+        self._named_rates: set[str] = set()  # videos whose other rate was said
 
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
@@ -210,15 +213,18 @@ class System(system.System):
                 f"{name}: the run was trained on stored boxes, and new video has none; train "
                 "another run with --config.objects.source=nanodet"
             )
-        model, rate = self._model(state[self._camera(name, state)]), self._frame_rate(data)
-        finder = self.source.finder()
+        model, finder = self._model(state[self._camera(name, state)]), self.source.finder()
+        # the rate by the times of the first frames; without times that of the training
+        fps, frames = measure(frames, self.frame_rate(data))
+        rate = FrameRate(fps, objects.taken(self.config.data.every, fps))
         yield from self._parts(model, name, frames, rate, lambda taken: finder(taken, live), live)
 
     def _parts(self, model, name, frames, rate, find, live) -> Iterator[PartialScores]:
         # speeds are compared in pixels a frame of the training's rate
         line = model.lines[1 if live else 0]
         faster = _ratio(rate, model)
-        if faster != 1:
+        if faster != 1 and name not in self._named_rates:  # said once, whatever gaps a camera has
+            self._named_rates.add(name)
             print(
                 f"{name}: {rate.taken:g} frames a second are taken, {model.fps:g} in the training"
             )
@@ -239,9 +245,13 @@ class System(system.System):
         reporter = stream.Reporter(name, model, tell, rate, live)
         yield from stream.parts(frames, rate.every, find_scaled, judged, reporter)
 
+    def frame_rate(self, data: Description) -> float:
+        """Frames a second of the videos of a dataset: by the config, the manifest, or 10."""
+        return float(self.config.data.fps or super().frame_rate(data) or FPS)
+
     def _frame_rate(self, data: Description) -> FrameRate:
-        """How fast the frames of a dataset's videos follow one another."""
-        fps = float(self.config.data.fps or data.manifest.get("fps") or FPS)
+        """How fast the frames of a dataset's videos follow one another, and which are taken."""
+        fps = self.frame_rate(data)
         return FrameRate(fps, objects.taken(self.config.data.every, fps))
 
     def _rows(self, model: CameraModel, table: ObjectTable) -> dict[str, np.ndarray]:
