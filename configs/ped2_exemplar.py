@@ -27,6 +27,8 @@ configs/exemplar_motion_network.py:cpu):
     :networks    as :literal, from the motion networks
     :appearance  appearance alone
     :both        appearance and the motion of :motion
+    :nanodet     as :both, with features of NanoDet-g (python -m data_prep.weights nanodet) in
+                 place of the network trained on drawings
     :smoke       seconds, on toy scenes
 """
 
@@ -35,9 +37,11 @@ import ml_collections
 from vadjax.config import apply_variant
 from vadjax.systems.exemplar import presets
 
+VARIANTS = {"": presets.flow_speed, **presets.VARIANTS, "nanodet": presets.nanodet}
+
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The run on optical flow with robust speeds, or a variant."""
     config = presets.exemplar(window=(10, 40, 40), step=(5, 20, 20), tau=0.3)
     config.eval.tracks = "tracks derived from the masks"
-    return apply_variant(config, variant, {"": presets.flow_speed, **presets.VARIANTS})
+    return apply_variant(config, variant, VARIANTS)

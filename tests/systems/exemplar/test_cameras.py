@@ -2,10 +2,13 @@
 
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
+from configs import ped2_exemplar
 from tests.systems.exemplar.cases import (
+    WINDOW,
     Appearance,
     Networks,
     arrays,
@@ -18,8 +21,10 @@ from tests.systems.exemplar.cases import (
     write,
 )
 from vadjax import evaluate, train
+from vadjax.backbones.nanodet import variable_shapes
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
+from vadjax.extractors import nanodet
 from vadjax.scores import files as scores
 from vadjax.systems.exemplar import features
 from vadjax.systems.exemplar.stages import Stages
@@ -142,3 +147,33 @@ def test_networks_take_part(data, networks, tmp_path, fields):
     assert own["speeds"].shape[-1] == (0 if by_networks else 4)
     evaluate.run(made, tmp_path / "run")
     assert figures(tmp_path / "run/evaluate_0") == figures(tmp_path / "run")
+
+
+def test_features_of_the_detector_are_averaged_over_regions(tmp_path, monkeypatch):
+    """`configs/ped2_exemplar.py:nanodet`, on random weights; a frame is seen once, not in crops."""
+    variables = jax.tree.map(
+        lambda shape: np.random.default_rng(0).normal(0, 0.05, shape.shape).astype(shape.dtype),
+        variable_shapes(),
+    )
+    monkeypatch.setattr(nanodet, "load", lambda *_: nanodet.NanoDetNetwork(variables))
+    data = write(tmp_path / "data", [video("a", 8, 1), video("b", 8, 2)], [test_video("x", 8, 1)])
+    made = ped2_exemplar.get_config("nanodet")
+    like = config(data)
+    made.data, made.volume, made.report, made.train = (
+        like.data,
+        like.volume,
+        like.report,
+        like.train,
+    )
+    made.eval.tracks, made.eval.flag = "", 0.01
+    train.run(made, tmp_path / "run")
+    one = scores.read(tmp_path / "run/scores/x.npz")
+    assert one.reasons and one.reasons[0]["terms"]["appearance"] >= 0
+    # the features of a volume are those of its region in its middle frame
+    own = arrays(tmp_path / "run/features/test/x.npz")
+    assert own["app"].shape[-1] == 128 and own["app_prob"].shape[-1] == 0
+    x = Videos(Dataset(data), "test")[0]
+    middle = x[int(own["t_start"][0]) + WINDOW[0] // 2]
+    (seen,) = nanodet.NanoDetNetwork(variables)([middle])
+    rows = seen.features(np.array([[0.0, 0, WINDOW[2], WINDOW[1]]]))
+    np.testing.assert_allclose(own["app"][0, 0], rows[0] / np.linalg.norm(rows[0]), atol=1e-6)

@@ -62,6 +62,12 @@ class System(system.System):
         expect_one_of("fusion", config.fusion, FUSIONS)
         if not (chosen.speed or chosen.look or chosen.geometry):
             raise ValueError("attributes: none of speed, look and geometry counts")
+        if chosen.geometry and config.objects.camera == "moving":
+            raise ValueError(
+                "attributes.geometry counts, but objects.camera is moving: a place in the frame is "
+                "no place of the scene then (spec attributes §3.3); give objects.camera=fixed or "
+                "attributes.geometry=False"
+            )
         if config.bank.most < 1 or config.bank.threshold < 0:
             most, threshold = config.bank.most, config.bank.threshold
             raise ValueError(

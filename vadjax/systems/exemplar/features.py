@@ -18,6 +18,8 @@ from vadjax.extractors.exemplar_networks import (
     load_appearance,
     load_motion,
 )
+from vadjax.extractors.region_appearance import SOURCE as DETECTOR
+from vadjax.extractors.region_appearance import DetectorAppearance
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import volumes
@@ -73,7 +75,7 @@ class Extractor:
         self.motion = config.motion
         expect_one_of("motion.source", self.motion.source, MOTION_SOURCES)
         expect_one_of("motion.flow", self.motion.flow, flow.METHODS)
-        expect_one_of("appearance.source", config.appearance.source, ("none", *SOURCES))
+        expect_one_of("appearance.source", config.appearance.source, ("none", DETECTOR, *SOURCES))
         self.appearance = config.appearance
 
     @functools.cached_property
@@ -81,9 +83,11 @@ class Extractor:
         return flow.make_flow(self.motion.flow) if self.motion.source == "flow" else None
 
     @functools.cached_property
-    def _appearance(self) -> Appearance | None:
+    def _appearance(self) -> Appearance | DetectorAppearance | None:
         if self.appearance.source == "none":
             return None
+        if self.appearance.source == DETECTOR:
+            return DetectorAppearance(self.appearance.weights)
         return load_appearance(self.appearance.source, self.appearance.weights)
 
     @functools.cached_property
@@ -169,6 +173,9 @@ class Extractor:
         if self._appearance is None:
             return np.zeros((2, grid.regions, 0), np.float32)
         middle = slab.frames[len(slab.frames) // 2]
+        if isinstance(self._appearance, DetectorAppearance):  # sees the whole frame, not crops
+            boxes = np.array([grid.box(region) for region in range(grid.regions)])
+            return self._appearance(middle, boxes)
         return self._appearance(volumes.cut(middle[None], grid)[:, 0])
 
     def _move(self, slab: volumes.Slab, grid: Grid):

@@ -10,8 +10,9 @@ FIELDS = {
     "volume.window": "(frames, height, width) of a volume",
     "volume.step": "(frames, height, width) from one volume to the next",
     "features.dir": 'folder of the features, which runs may share; "" = features/ in the workdir',
-    "appearance.source": "none, small, resnext50 or efficientnet_lite0",
-    "appearance.weights": "folder of the appearance network",
+    "appearance.source": "none, small, resnext50, efficientnet_lite0, or nanodet (features of the "
+    "detector, averaged over each region)",
+    "appearance.weights": 'folder of the appearance network; of nanodet "" is the cache',
     "motion.source": "flow, or networks that were trained on flow",
     "motion.flow": "optical flow: dis (milliseconds a frame) or tvl1 (about a second)",
     "motion.tau": "pixels a frame from which a pixel moves",
@@ -110,6 +111,12 @@ def both(config: ml_collections.ConfigDict) -> None:
     sensitive(config)
     config.model.version, config.model.threshold = "appearance_motion", 0.1
     config.appearance.source = "small"
+
+
+def nanodet(config: ml_collections.ConfigDict) -> None:
+    """As `both`, with the detector's features in place of the small network's."""
+    both(config)
+    config.appearance.source = "nanodet"
 
 
 def smoke(config: ml_collections.ConfigDict) -> None:
