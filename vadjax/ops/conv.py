@@ -127,8 +127,9 @@ def conv_general_dilated(
 ):
     """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`.
 
-    Calls `form` (`conv`, `conv_inference` or `conv_small_inference`) where that can do the convolution, and
-    `lax.conv_general_dilated` for dilations, groups, a precision or other dimensions.
+    Calls `form` (`conv`, `conv_inference` or `conv_small_inference`) where that can do the
+    convolution, and `lax.conv_general_dilated` for dilations, groups, a precision or other
+    dimensions.
     """
     factors = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
     special = any(factor != 1 for factor in factors) or precision or preferred_element_type
