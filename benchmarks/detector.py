@@ -22,7 +22,7 @@ from benchmarks import table
 
 SIZE, THREADS = (352, 512), 2
 OBJECTS, EXEMPLARS, WIDTH = 100, 50_000, 128
-FRAMES = 64
+FRAMES = 32
 
 
 def detector(variables: dict, batch: int, runs: int) -> None:
@@ -88,14 +88,14 @@ def neighbours(runs: int) -> None:
 def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
     """Prints milliseconds a frame of every part of a stream of frames, and of all together."""
     from vadjax.backbones.detection import Filter
-    from vadjax.data.clips import videos
+    from vadjax.data.clips import Videos
     from vadjax.data.store.records import Dataset
     from vadjax.extractors import nanodet
     from vadjax.ops.flow import make_flow
     from vadjax.systems.attributes import bank, mixture, motion, values
     from vadjax.systems.attributes.objects import Detected, ObjectFinder, join
 
-    video = next(iter(videos(Dataset(data), "train")))
+    video = Videos(Dataset(data), "train")[0]
     network = nanodet.NanoDetNetwork(nanodet_variables(weights))
     keep, flow = Filter(0.25, 0.5, nanodet.LEAST_SIDE, nanodet.MOST), make_flow("dis")
     count = min(FRAMES, video.num_frames)
