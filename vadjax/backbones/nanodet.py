@@ -18,7 +18,7 @@ import numpy as np
 
 from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
-from vadjax.ops.conv import conv_general_inference
+from vadjax.ops.conv import conv_general_small_inference
 from vadjax.ops.pool import max_pool3d
 
 NAME = "nanodet"
@@ -66,7 +66,7 @@ def _conv(features: int, size: int, name: str, stride: int = 1) -> nn.Conv:
         (size, size),
         (stride, stride),
         padding=size // 2,
-        conv_general_dilated=conv_general_inference,
+        conv_general_dilated=conv_general_small_inference,
         name=name,
     )
 

@@ -13,7 +13,7 @@ from jax import lax
 
 from vadjax.ops import plain
 from vadjax.ops.cpu import conv as on_cpu
-from vadjax.ops.cpu import minimal_filtering
+from vadjax.ops.cpu import minimal_filtering, patches
 from vadjax.ops.plain import LAYOUTS, Padding
 
 
@@ -62,6 +62,18 @@ def conv_inference(
         return conv(x, w, strides, padding)
     default = functools.partial(plain.conv, strides=strides, padding=padding)
     return lax.platform_dependent(x, w, cpu=minimal_filtering.conv, default=default)
+
+
+def conv_small_inference(
+    x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
+) -> jax.Array:
+    """As `conv_inference`, for networks whose maps stay in the cache of a CPU, as a detector's."""
+    default = functools.partial(plain.conv, strides=strides, padding=padding)
+    if patches.is_product(w, strides, padding):
+        return lax.platform_dependent(x, w, cpu=patches.product, default=default)
+    if minimal_filtering.saves_small(x, w, strides, padding):
+        return lax.platform_dependent(x, w, cpu=minimal_filtering.conv, default=default)
+    return conv(x, w, strides, padding)
 
 
 @jax.custom_vjp
@@ -115,8 +127,9 @@ def conv_general_dilated(
 ):
     """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`.
 
-    Calls `form` (`conv` or `conv_inference`) where that can do the convolution, and
-    `lax.conv_general_dilated` for dilations, groups, a precision or other dimensions.
+    Calls `form` (`conv`, `conv_inference` or `conv_small_inference`) where that can do the
+    convolution, and `lax.conv_general_dilated` for dilations, groups, a precision or other
+    dimensions.
     """
     factors = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
     special = any(factor != 1 for factor in factors) or precision or preferred_element_type
@@ -145,6 +158,7 @@ def conv_general_dilated(
 
 
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
+conv_general_small_inference = functools.partial(conv_general_dilated, form=conv_small_inference)
 
 
 def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more):

@@ -5,7 +5,7 @@ import pytest
 from jax import export
 
 from tests.ops.test_conv import draw, plain
-from vadjax.ops.conv import conv_inference
+from vadjax.ops.conv import conv_inference, conv_small_inference
 from vadjax.ops.cpu import minimal_filtering
 
 
@@ -47,3 +47,32 @@ def test_only_kernels_of_float32_that_keep_the_size():
     assert not minimal_filtering.saves(x, w, (1, 2), ((1, 1), (1, 1)))
     assert not minimal_filtering.saves(x, w, (1, 1), ((0, 1), (1, 1)))
     assert not minimal_filtering.saves(jnp.bfloat16(x), w, (1, 1), ((1, 1), (1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "saves"),
+    [
+        ((2, 22, 9, 64), (3, 3, 64, 32), True),  # rows are filled up to fours
+        ((1, 44, 8, 128), (3, 3, 128, 128), True),
+        ((1, 11, 16, 64), (3, 3, 64, 64), False),  # too few rows
+        ((1, 24, 8, 32), (3, 3, 32, 16), False),  # too few features
+        ((2, 7, 9, 40), (1, 1, 40, 24), False),  # a product of two matrices
+    ],
+)
+def test_convolution_of_small_maps(shape, kernel, saves):
+    x, w = draw(shape, kernel, dtype="float32")
+    arguments = (1, 1), ((kernel[0] // 2,) * 2,) * 2
+
+    def ours(x, w):
+        return conv_small_inference(x, w, *arguments)
+
+    exact = np.asarray(jax.jit(plain, static_argnums=(2, 3))(x, w, *arguments))
+    compiled = jax.jit(ours).lower(x, w).compile()
+    np.testing.assert_allclose(compiled(x, w), exact, atol=3e-5 * exact.std(), rtol=0)
+    # fewer multiplications where it filters, and on a GPU always one plain convolution
+    multiplied = compiled.cost_analysis()["flops"]
+    assert (multiplied < 0.8 * 2 * np.prod(kernel[:3]) * exact.size) == saves
+    text = export.export(jax.jit(ours), platforms=["cuda"])(x, w).mlir_module()
+    assert text.count("stablehlo.convolution") == 1
+    text = export.export(jax.jit(ours), platforms=["cpu"])(x, w).mlir_module()
+    assert ("stablehlo.convolution" in text) == (kernel[0] == 3)

@@ -9,7 +9,7 @@ import numpy as np
 MOST = 5_000  # objects of a bank
 SAME = 1e-12  # squared distance up to which a row adds nothing
 LOWER = 0.97  # of the radius that is looked at next
-ROWS, BANK_ROWS = 1024, 4096  # of a block of distances, which stays in the cache
+ROWS, PRODUCTS = 1024, 4_194_304  # rows and products of a block: 32 MiB; few rows, many of a bank
 
 
 def farthest_first(rows: np.ndarray, most: int = MOST) -> tuple[np.ndarray, float]:
@@ -110,19 +110,21 @@ def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     rows, bank = np.asarray(rows, np.float64), np.asarray(bank, np.float64)
     if not len(bank) or rows.ndim != 2 or rows.shape[1:] != bank.shape[1:]:
         raise ValueError(f"rows {rows.shape} and a bank {bank.shape}; expected [N, D] and [M, D]")
-    lowest = np.full(len(rows), np.inf)
+    highest = np.full(len(rows), -np.inf)
     index = np.zeros(len(rows), np.int64)
     halves = np.square(bank).sum(1) / 2
     for start in range(0, len(rows), ROWS):
         own = slice(start, start + ROWS)
-        for first in range(0, len(bank), BANK_ROWS):
-            # |a - b|² falls and rises with b.b / 2 - a.b
-            part = slice(first, first + BANK_ROWS)
-            half = halves[part] - rows[own] @ bank[part].T
-            best = half.argmin(1)
-            value = half[np.arange(len(best)), best]
-            closer = value < lowest[own]
-            lowest[own] = np.where(closer, value, lowest[own])
+        bank_rows = PRODUCTS // len(rows[own])  # one large product is faster than many small ones
+        for first in range(0, len(bank), bank_rows):
+            # |a - b|² falls where a.b - b.b / 2 rises
+            part = slice(first, first + bank_rows)
+            near = rows[own] @ bank[part].T
+            near -= halves[part]
+            best = near.argmax(1)
+            value = near[np.arange(len(best)), best]
+            closer = value > highest[own]
+            highest[own] = np.where(closer, value, highest[own])
             index[own] = np.where(closer, first + best, index[own])
     return np.sqrt(np.square(rows - bank[index]).sum(1)), index
 
