@@ -71,7 +71,7 @@ CONFIGS = [
     ({"model__version": "appearance"}, "'appearance', but appearance.source is 'none'; name a"),
     ({"model__version": "appearance_motion"}, "or take the version 'motion'"),
     ({"motion__source": "radar"}, "motion.source is 'radar'; expected one of flow, networks"),
-    ({"appearance__source": "vgg"}, "appearance.source is 'vgg'; expected one of none, nanodet, small"),
+    ({"appearance__source": "vgg"}, "appearance.source is .vgg.; expected one of none, nanodet"),
     ({"volume__window": (1, 16, 16)}, r"volume.window is \(1, 16, 16\); expected .* 2 frames or"),
     ({"volume__step": (2, 0, 16)}, r"volume.step is \(2, 0, 16\); expected"),
     ({"volume__window": (4, 16)}, r"volume.window is \(4, 16\); expected"),
