@@ -102,13 +102,12 @@ def write_panned(
     Raises:
       FileExistsError: `out` exists.
     """
-    fps = {"fps": data.manifest["fps"]} if "fps" in data.manifest else {}
     write_frames(
         out,
         {split: (panned(one, moves, detector) for one in Videos(data, split)) for split in SPLITS},
         name=f"{data.manifest['name']}, panned",
         size=window_size(tuple(data.manifest["size"])),
-        extra=fps,
+        fps=data.manifest.get("fps"),
     )
 
 

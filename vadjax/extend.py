@@ -9,7 +9,7 @@ import ml_collections
 from vadjax import evaluate
 from vadjax.data.store.records import Dataset
 from vadjax.predict.restore import restore
-from vadjax.runtime import checkpoint, processes, provenance, replacing, workdir
+from vadjax.runtime import checkpoint, provenance, replacing, workdir
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.system import load_system
@@ -59,12 +59,11 @@ def run(
         for name in OF_RUN:
             shutil.copyfile(folder / name, work / name)
         system = load_system(trained.system.config, RunCache(work), any_module=True)
-        state = jax.device_get(system.extend(jax.device_get(trained.state), data))
+        state = system.extend(jax.device_get(trained.state), data)
         with Checkpoints(work) as checkpoints:
             checkpoints.save(0, state)
         checkpoint.write_finished(work, state)
         extended = {"run": str(folder), "dataset": str(data.folder), "digest": data.digest}
         entry = {"extended": extended, **evaluate.made_with(trained.system.config, trained.data)}
-        if processes.is_first():
-            workdir.add_provenance(work, entry)
+        workdir.add_provenance(work, entry)
     print(f"Wrote {out}. Score with it: --workdir={out} and --mode=evaluate, or --mode=predict")

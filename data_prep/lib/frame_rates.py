@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from vadjax.data.store.frame_writer import SourceVideo
-
-CLOSE = 1.01  # ratio of two rates that count as one, as 29.97 and 30
+from vadjax.data.video.frame_times import SAME_RATE
 
 
 def choose(
@@ -31,7 +30,7 @@ def choose(
     rates = {name: rate for name, rate in rates.items() if rate}
     if rates:
         slowest, fastest = min(rates, key=rates.get), max(rates, key=rates.get)
-        if rates[fastest] > CLOSE * rates[slowest]:
+        if rates[fastest] > SAME_RATE * rates[slowest]:
             print(
                 f"frame rate: none is stored; {slowest} has {rates[slowest]:g} frames a second, "
                 f"{fastest} {rates[fastest]:g}. Say --fps if one holds for all"

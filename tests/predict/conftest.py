@@ -2,10 +2,10 @@
 
 import shutil
 
-import cv2
 import pytest
 
 from configs import ped2_exemplar, ped2_mnad, ucf_mil
+from tests.helpers.pictures import write_pictures
 from tests.predict.cases import Net, finish
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
@@ -38,12 +38,7 @@ def predictor(no_report, toy_scenes, tmp_path_factory):
 @pytest.fixture(scope="module")
 def frames(toy_scenes, tmp_path_factory):
     """The second test video as a folder of pictures."""
-    video = Videos(Dataset(toy_scenes), "test")[1]
-    folder = tmp_path_factory.mktemp("frames") / video.name
-    folder.mkdir()
-    for number, frame in enumerate(video):
-        cv2.imwrite(str(folder / f"{number:03}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    return folder
+    return write_pictures(Videos(Dataset(toy_scenes), "test")[1], tmp_path_factory.mktemp("frames"))
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,15 @@ class Appearance:
             )
         return self._run(images)
 
+    def of_regions(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of regions of a frame.
+
+        Args:
+          frame: uint8 [H, W, 3], RGB.
+          boxes: int [N, 4], `x0, y0, x1, y1`, all of one size.
+        """
+        return self(np.stack([frame[y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]))
+
 
 class MotionNetworks:
     """The three networks that make motion and features of volumes.

@@ -1,7 +1,7 @@
 """Features of the regions of a frame, by NanoDet's maps: no network of crops is needed.
 
     appearance = DetectorAppearance("")                # python -m data_prep.weights nanodet
-    features, probabilities = appearance(frame, boxes)     # uint8 [H, W, 3], [n, 4]
+    features, probabilities = appearance.of_regions(frame, boxes)  # uint8 [H, W, 3], [n, 4]
 
 The network sees the whole frame once, and its P3 features are averaged over each region (spec
 nanodet §6), to length 1 (spec attributes §3.2).
@@ -37,7 +37,7 @@ class DetectorAppearance:
         self._network = nanodet.load(weights)
         self.digest = self._network.digest
 
-    def __call__(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of_regions(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features float32 [n, 128] of length 1, and no class probabilities, [n, 0].
 
         Args:

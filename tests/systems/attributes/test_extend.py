@@ -1,6 +1,8 @@
 """Normal video that comes later: the same program as the user's, on toy scenes."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +11,11 @@ import pytest
 
 from configs import ped2_attributes, ucf_mil
 from vadjax import evaluate, extend, train
-from vadjax.data.store.records import Dataset
+from vadjax.data.store.records import MANIFEST, Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.predict.restore import restore
 from vadjax.runtime import provenance
+from vadjax.system import load_system
 from vadjax.systems.attributes.model import CameraModel, Speeds
 
 CAMERA = "scene"
@@ -35,9 +38,7 @@ def run(tmp_path_factory, toy_scenes, without_reports):
 
 @pytest.fixture(scope="module")
 def further(tmp_path_factory, small_scenes):
-    """The same scenes with the first half of the training videos under the same names."""
-    import dataclasses
-
+    """Other scenes of the same size, whose videos have the same names."""
     out = tmp_path_factory.mktemp("further") / "later"
     write_scenes(out, dataclasses.replace(small_scenes, seed=small_scenes.seed + 1), shards=1)
     return out
@@ -74,7 +75,7 @@ def test_the_new_run_knows_both(run, further, extended, toy_scenes):
 
 
 def names_of(folder):
-    return [entry["name"] for entry in sorted(Dataset(folder).splits["train"]["videos"], key=str)]
+    return sorted(entry["name"] for entry in Dataset(folder).splits["train"]["videos"])
 
 
 def test_it_is_scored_and_told_as_any_run(extended, toy_scenes):
@@ -109,6 +110,37 @@ def test_what_cannot_be_extended_is_said(run, further, toy_scenes, tmp_path):
     with pytest.raises(ValueError, match="of system 'attributes'"):
         extend.run(ucf_mil_on(further), run, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_system_that_learns_all_at_once_says_so():
+    system = load_system(ucf_mil.get_config())
+    with pytest.raises(ValueError, match="'mil' cannot be extended; train another run"):
+        system.extend({}, None)
+
+
+def test_the_rate_that_the_further_dataset_says_holds(run, toy_scenes, small_scenes, tmp_path):
+    """Frames of half the rate: objects seem twice as fast, which is taken off again."""
+    slow = write_with_rate(toy_scenes, tmp_path / "slow", 5.0)
+    own = config_of(toy_scenes, **{"data.every": 1})
+    train.run(own, tmp_path / "one")
+    extend.run(config_of(slow, **{"data.every": 1}), tmp_path / "one", tmp_path / "two")
+    before, after = model_of(own, tmp_path / "one"), model_of(own, tmp_path / "two")
+    rows = len(before.sample)
+    np.testing.assert_allclose(after.sample[rows:], before.sample / 2, rtol=1e-6)
+    assert after.seconds == pytest.approx(3 * before.seconds)
+    # A rate that the run's config declared is no reason to take the dataset for another.
+    declared = config_of(toy_scenes, **{"data.fps": 10.0})
+    train.run(declared, tmp_path / "declared")
+    with pytest.raises(ValueError, match=r"5 frames a second, the run's data\.fps is 10"):
+        extend.run(config_of(slow), tmp_path / "declared", tmp_path / "no")
+
+
+def write_with_rate(data, out, fps):
+    """The same dataset, of which the manifest says another rate."""
+    shutil.copytree(data, out)
+    manifest = json.loads((out / MANIFEST).read_text("utf-8"))
+    (out / MANIFEST).write_text(json.dumps(manifest | {"fps": fps}), "utf-8")
+    return out
 
 
 def ucf_mil_on(folder):

@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 
-import cv2
 import numpy as np
 import pytest
 
 from configs import ped2_attributes
+from tests.helpers.pictures import write_pictures
 from vadjax import evaluate, train
 from vadjax.data.clips import Videos
 from vadjax.data.store.frame_writer import write_frames
@@ -51,12 +51,7 @@ def scenes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pictures(scenes, tmp_path_factory):
     """The frames of a test video as a folder of pictures, and its name."""
-    video = Videos(Dataset(scenes), "test")[0]
-    folder = tmp_path_factory.mktemp("pictures") / video.name
-    folder.mkdir()
-    for number, frame in enumerate(video):
-        cv2.imwrite(str(folder / f"{number:03d}.png"), frame[..., ::-1])
-    return folder
+    return write_pictures(Videos(Dataset(scenes), "test")[0], tmp_path_factory.mktemp("pictures"))
 
 
 def make_config(data, fields, variant="smoke"):

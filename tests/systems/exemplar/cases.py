@@ -11,6 +11,7 @@ from configs import ped2_exemplar
 from tests.helpers.run_files import measured
 from vadjax.data.store.frame_writer import SourceVideo, write_frames
 from vadjax.data.video.reader import Picture
+from vadjax.extractors import exemplar_networks
 from vadjax.ops.flow import Motion
 
 SIZE = (32, 48)
@@ -84,6 +85,8 @@ class Appearance:
     """Stands in for an appearance network: mean colour, contrast, two classes."""
 
     classes, width, digest = ("bright", "dark"), 2, "fake appearance"
+
+    of_regions = exemplar_networks.Appearance.of_regions
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `vadjax.extractors.exemplar_networks.Appearance`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 MOST_FPS = 1000  # a larger rate in a header is wrong
+SAME_RATE = 1.01  # two rates of a smaller ratio count as one, as 29.97 and 30
 UNLIKE = 1.2  # two rates of at least this ratio are different
 USUAL = 64  # number of intervals whose median is the usual interval
 

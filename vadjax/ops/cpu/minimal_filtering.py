@@ -47,8 +47,8 @@ def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) 
 def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
     """As `saves`, for maps that stay in the cache: fewer channels are enough, and any rows.
 
-    Rows are filled up to fours. On maps of fewer than 12 rows the six transformed kernels cost as
-    much as they save (measured in `benchmarks.detector`).
+    Rows are filled up to fours. On maps of few rows the six transformed kernels cost as much as
+    they save; the limit of 12 is from one trial on a busy machine.
     """
     if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
         return False

@@ -115,7 +115,8 @@ def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     halves = np.square(bank).sum(1) / 2
     for start in range(0, len(rows), ROWS):
         own = slice(start, start + ROWS)
-        bank_rows = PRODUCTS // len(rows[own])  # one large product is faster than many small ones
+        # one large product is faster than many small ones
+        bank_rows = max(1, PRODUCTS // len(rows[own]))
         for first in range(0, len(bank), bank_rows):
             # |a - b|² falls where a.b - b.b / 2 rises
             part = slice(first, first + bank_rows)

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from vadjax.data.video.frame_stream import Frame
-from vadjax.data.video.frame_times import MOST_FPS
+from vadjax.data.video.frame_times import MOST_FPS, SAME_RATE
 
 LEAST, MOST = 3, 16  # frames that are read ahead
 AHEAD = 1.0  # seconds that are read ahead, once there are `LEAST` frames
 UNEVEN = 1.5  # times the median: longer intervals are holes and do not count
 WHOLE = 0.005  # part of a rate by which it may differ from a whole number, and counts as that
-CLOSE = 1.01  # ratio of two rates that count as one, as 29.97 and 30
 
 
 def measure(frames: Iterator[Frame], expected: float) -> tuple[float, Iterator[Frame]]:
@@ -54,7 +53,7 @@ def rate_of(times: Sequence[float | None], expected: float) -> float:
     if not 1 / MOST_FPS <= interval < np.inf:
         return expected
     fps = 1 / interval
-    if max(fps, expected) < CLOSE * min(fps, expected):
+    if max(fps, expected) < SAME_RATE * min(fps, expected):
         return expected
     # every third frame is taken at 25, every second at 24.999: rounding must not decide
     whole = round(fps)

@@ -3,6 +3,7 @@
 Objects of the videos of a dataset are kept in the cache of the run, a file a video.
 """
 
+import copy
 import functools
 import json
 import pathlib
@@ -83,6 +84,12 @@ class FrameObjectSource:
             moving=bool(self._options.moving),
             camera_moves=self._options.camera == "moving",
         )
+
+    def without_files(self) -> "FrameObjectSource":
+        """The same with the same network, for videos that are not the run's own."""
+        other = copy.copy(self)
+        other._cache = Cache()
+        return other
 
     def of_video(self, video: Video, every: int, data: Description) -> ObjectTable:
         """The objects of a video of a dataset, of its file in the cache or found now.

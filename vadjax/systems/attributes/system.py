@@ -106,20 +106,24 @@ class System(system.System):
 
     def extend(self, state: CameraStates, data: Dataset) -> CameraStates:
         """The models with the normal videos of another dataset of the same cameras (§8b)."""
-        source, rate = FrameObjectSource(self.config, Cache()), self._frame_rate(data)
-        by_camera = cameras(data, TRAIN, self.config.data.cameras)
+        # What the dataset says of its rate holds, whatever the run's config has declared.
+        declared = data.manifest.get("fps")
+        if declared and self.config.data.fps and not np.isclose(declared, self.config.data.fps):
+            raise ValueError(
+                f"{data.folder}: {declared:g} frames a second, the run's data.fps is "
+                f"{self.config.data.fps:g}; prepare the dataset with the --fps that is right"
+            )
+        rate, by_camera = self._frame_rate(data), cameras(data, TRAIN, self.config.data.cameras)
         models = {name: self._model(own) for name, own in state.items()}
+        source = self.source.without_files()
+        # The objects of each camera's videos, then its model.
         count, done = sum(map(len, by_camera.values())), 0
         with progress.bar("objects", count) as bar:
             for camera, videos in by_camera.items():
                 model = models[self._camera(videos[0].name, models)]
-                if tuple(videos[0].size) != model.size:
-                    raise ValueError(
-                        f"{data.folder}: frames of {tuple(videos[0].size)}, the training had "
-                        f"{model.size}; prepare the dataset with that --size"
-                    )
                 normal = []
                 for video in videos:
+                    _check_size(video, model)
                     table = source.of_video(video, rate.every, data)
                     scaled = _at_rate(table, _ratio(rate, model))
                     name = _new_name(f"{data.folder.name}/{video.name}", model.videos)
@@ -174,18 +178,14 @@ class System(system.System):
         data, models = videos[0].data, {name: self._model(own) for name, own in state.items()}
         # files of objects, and frames of the training, only of the run's own dataset
         owned = self.cache.owns(data)
-        source = self.source if owned else FrameObjectSource(self.config, Cache())
+        source = self.source if owned else self.source.without_files()
         training = {}
         if owned and TRAIN in data.splits:
             training = {video.name: video for video in Videos(data, TRAIN)}
         rate = self._frame_rate(data)
         for video in videos:
             model = models[self._camera(video.name, models)]
-            if tuple(video.size) != model.size:
-                raise ValueError(
-                    f"{data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
-                    f"training had {model.size}; prepare the dataset with that --size"
-                )
+            _check_size(video, model)
             # the same way as new video, but for the objects, which are known
             table = source.of_video(video, rate.every, data)
             parts = self._parts(
@@ -314,6 +314,15 @@ class System(system.System):
     @property
     def _learnt(self) -> pathlib.Path:
         return self.cache.folder / LEARNT
+
+
+def _check_size(video: Video, model: CameraModel) -> None:
+    """Raises ValueError if a video of a dataset has frames of another size than the training."""
+    if tuple(video.size) != model.size:
+        raise ValueError(
+            f"{video.data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
+            f"training had {model.size}; prepare the dataset with that --size"
+        )
 
 
 def _ratio(rate: FrameRate, model: CameraModel) -> float:

@@ -173,10 +173,8 @@ class Extractor:
         if self._appearance is None:
             return np.zeros((2, grid.regions, 0), np.float32)
         middle = slab.frames[len(slab.frames) // 2]
-        if isinstance(self._appearance, DetectorAppearance):  # sees the whole frame, not crops
-            boxes = np.array([grid.box(region) for region in range(grid.regions)])
-            return self._appearance(middle, boxes)
-        return self._appearance(volumes.cut(middle[None], grid)[:, 0])
+        boxes = np.array([grid.box(region) for region in range(grid.regions)])
+        return self._appearance.of_regions(middle, boxes)
 
     def _move(self, slab: volumes.Slab, grid: Grid):
         """Directions, speeds, still share, robust speeds, penultimate layers (spec §3.2).

@@ -1,0 +1,33 @@
+"""The nearest of a bank, in one block or in many, beside plain differences."""
+
+import numpy as np
+import pytest
+
+from vadjax.systems.attributes import bank
+
+
+@pytest.mark.parametrize("products", [4, 37, 4_194_304])
+@pytest.mark.parametrize("block", [2, 1024])
+def test_nearest_in_blocks(monkeypatch, products, block):
+    monkeypatch.setattr(bank, "PRODUCTS", products)
+    monkeypatch.setattr(bank, "ROWS", block)
+    rng = np.random.default_rng(0)
+    rows, exemplars = rng.standard_normal((4, 6)), rng.standard_normal((50, 6))
+    distance, index = bank.nearest(rows, exemplars)
+    plain = np.linalg.norm(rows[:, None] - exemplars, axis=2)
+    np.testing.assert_array_equal(index, plain.argmin(1))
+    np.testing.assert_allclose(distance, plain.min(1), rtol=1e-13)
+
+
+@pytest.mark.parametrize("products", [1, 3, 4_194_304])
+def test_of_equals_the_first_is_the_nearest(monkeypatch, products):
+    monkeypatch.setattr(bank, "PRODUCTS", products)
+    exemplars = np.array([[3.0, 1], [1, 2], [1, 2], [0, 5], [1, 2]])
+    distance, index = bank.nearest(np.array([[1.0, 2]]), exemplars)
+    assert index.tolist() == [1] and distance.tolist() == [0]
+
+
+def test_few_products_still_take_one_exemplar_at_a_time(monkeypatch):
+    monkeypatch.setattr(bank, "PRODUCTS", 2)
+    rows = np.arange(8.0)[:, None]  # more rows than products of a block
+    assert bank.nearest(rows, rows)[1].tolist() == list(range(8))
