@@ -9,7 +9,7 @@ import numpy as np
 MOST = 5_000  # objects of a bank
 SAME = 1e-12  # squared distance up to which a row adds nothing
 LOWER = 0.97  # of the radius that is looked at next
-ROWS, PRODUCTS = 1024, 4_194_304  # rows and products of a block: 32 MiB; few rows, many of a bank
+ROWS, PRODUCTS = 1024, 1 << 19  # rows and products of a block: 4 MiB; few rows, many of a bank
 
 
 def farthest_first(rows: np.ndarray, most: int = MOST) -> tuple[np.ndarray, float]:
@@ -112,10 +112,9 @@ def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         raise ValueError(f"rows {rows.shape} and a bank {bank.shape}; expected [N, D] and [M, D]")
     highest = np.full(len(rows), -np.inf)
     index = np.zeros(len(rows), np.int64)
-    halves = np.square(bank).sum(1) / 2
+    halves = np.einsum("md,md->m", bank, bank) / 2  # without an array of squares
     for start in range(0, len(rows), ROWS):
         own = slice(start, start + ROWS)
-        # one large product is faster than many small ones
         bank_rows = max(1, PRODUCTS // len(rows[own]))
         for first in range(0, len(bank), bank_rows):
             # |a - b|² falls where a.b - b.b / 2 rises
