@@ -19,6 +19,7 @@ Variants (all but the first need no other command; `:yolo` needs boxes in the da
     :yolo        the boxes that the dataset holds in place of the detector's
     :motion      only what moves; speed and look
     :nodetector  only what moves, judged by its speed; no weights are needed
+    :tracks      tracks of a dataset without pixels; speed, place and size
     :smoke       as :nodetector, in seconds, on toy scenes
 """
 

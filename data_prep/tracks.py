@@ -1,11 +1,13 @@
-"""Ground-truth boxes and tracks → the text files that `vadjax.metrics.region` reads.
+"""Boxes and tracks: ground truth as `vadjax.metrics.region` reads it, and datasets of tracks.
 
     python -m data_prep.tracks masks FOLDER --out TRACKS [--num_frames FRAMES] [--min_area 10]
     python -m data_prep.tracks text FOLDER --out TRACKS [--columns NAMES] [--first_frame 1]
         [--frame_size HxW]
+    python -m data_prep.tracks dataset --train FOLDER --test FOLDER --labels FILE --size HxW
+        --fps FPS --out DATASET
 
-writes `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_max. Frames count
-from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
+The first two write `TRACKS/VIDEO.txt`, a row a box: track_id,frame_id,x_min,y_min,x_max,y_max.
+Frames count from 0; coordinates are pixels of the frame, and x_max, y_max are the last ones inside.
 
 masks   FOLDER/VIDEO/*.png or FOLDER/VIDEO_gt/*.bmp, a mask a frame, above 0 = anomalous (UCSD Ped1
         and Ped2, ShanghaiTech), read as `vadjax.data.video.mask_pictures` says. The connected
@@ -25,6 +27,13 @@ text    FOLDER/VIDEO.txt or .csv in the order of columns that their heading or N
           rows with a size and a class              frame,track,x,y,w,h,-
         The order in Street Scene's own files could not be confirmed (`data_prep.street_scene`):
         look at one, name its columns, and compare the ranges that are printed with the frames.
+dataset tracks of everything that moves, for people who have tracks and no frames: the attributes
+        system learns from them how fast and where things move (`configs/*_attributes.py:tracks`).
+        FOLDER/VIDEO.txt as MOTChallenge has it, frame,id,left,top,width,height and up to four more
+        columns, frames from 1; --columns and --first_frame say it if that is not so. Labels in any
+        form of `vadjax.formats.labels` that says how many frames a video has, as
+        {"VIDEO": {"frames": 265, "intervals": [[154, 230]]}}; a training video that is not among
+        them ends with its last box.
 """
 
 import argparse
@@ -43,7 +52,7 @@ from vadjax.formats.tracks import TRACKS, read_tracks
 from vadjax.metrics.region_files import frame_counts
 from vadjax.runtime import replacing
 
-from .lib import command
+from .lib import command, track_datasets
 
 FLAGS = ("--columns", "--first_frame")
 REMEDY = (
@@ -174,6 +183,9 @@ def write(tracks: dict[str, np.ndarray], out: pathlib.Path) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Reads the tracks that the command line asks for, writes them, and prints their ranges."""
+    if args.kind == "dataset":
+        track_datasets.prepare(args)
+        return
     if args.kind == "masks":
         counts = frame_counts(args.num_frames)
         tracks = from_masks(
@@ -193,9 +205,10 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    # Each source of tracks has its own flags, and both take a folder and --out
+    # Each kind has its own flags; ground truth takes a folder and --out
     kinds = parser.add_subparsers(dest="kind", required=True)
     masks, text = kinds.add_parser("masks"), kinds.add_parser("text")
+    track_datasets.add_flags(kinds.add_parser("dataset"))
     for subparser in (masks, text):
         subparser.add_argument("folder", type=pathlib.Path)
         subparser.add_argument("--out", type=pathlib.Path, required=True, help="must not exist yet")

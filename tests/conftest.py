@@ -82,6 +82,12 @@ def ped2() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def shanghaitech_tracks() -> pathlib.Path:
+    """Published tracks of ShanghaiTech and labels of its frames; skips where they are absent."""
+    return real_data("shanghaitech_tracks")
+
+
+@pytest.fixture(scope="session")
 def kinetics_i3d() -> pathlib.Path:
     """The published weights of I3D."""
     return published("i3d_rgb_kinetics400")

@@ -44,7 +44,7 @@ def test_every_variant_makes_a_system(name):
     assert "smoke" in told <= set(variants_of(name))
     for variant in variants_of(name):
         system = load_system(module_of(name).get_config(variant))
-        assert system.kind in ("features", "frames", "images")
+        assert system.kind in ("features", "frames", "images", "tracks")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,7 +37,8 @@ class System:
       cache: keeps what is expensive to make; None keeps nothing after the program.
 
     Attributes:
-      kind: kind of dataset that it reads (`Dataset.kind`): `"features"`, `"frames"` or `"images"`.
+      kind: kind of dataset that it reads (`Dataset.kind`): `"features"`, `"frames"`, `"images"` or
+        `"tracks"`.
       scores_videos: whether it scores videos, or trains a part of another system.
       validates: whether `validate` measures anything, so that it can select a step.
       in_order: whether the scores of a video depend on the videos before it. If so, the videos are

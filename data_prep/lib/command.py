@@ -62,6 +62,7 @@ CONFIGS = {
     "frames": "configs/ped2_lgn.py",
     "images": "configs/exemplar_appearance_network.py:cpu",
     "objects": "configs/ped2_ssmtl.py",
+    "tracks": "configs/shanghaitech_attributes.py:tracks",
 }
 
 
@@ -92,7 +93,7 @@ def _config(manifest: Mapping) -> str:
 
 def _describe(split: Mapping) -> str:
     """Counts of a split, from its entry in the manifest, whose keys tell the kind of dataset."""
-    # Objects, then images, then bags, else frames
+    # Objects, then images, then bags, then tracks, else frames
     if "objects" in next(iter(split.get("videos", [])), ()):
         frames = sum(video["frames"] for video in split["videos"])
         return f"{len(split['videos'])} videos, {frames:,} frames, {split['records']:,} objects"
@@ -104,6 +105,11 @@ def _describe(split: Mapping) -> str:
         return f"{split['records']} videos ({counts})"
     if split["unlabelled"]:
         counts += f", {split['unlabelled']:,} without label"
+    if "boxes" in next(iter(split["videos"]), ()) and "kinds" not in split["videos"][0]:
+        frames, boxes = (
+            sum(video[key] for video in split["videos"]) for key in ("frames", "boxes")
+        )
+        return f"{len(split['videos'])} videos, {frames:,} frames ({counts}), {boxes:,} boxes"
     return f"{len(split['videos'])} videos, {split['records']:,} frames ({counts})"
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from vadjax.data.cameras import ONE, camera_of, cameras
+from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
 
 
@@ -16,9 +17,9 @@ def test_the_text_before_the_first_underscore():
 
 
 def test_videos_of_a_split_by_camera(toy_scenes):
-    data = Dataset(toy_scenes)
-    (videos,) = cameras(data, "test", "one").values()
+    test = Videos(Dataset(toy_scenes), "test")
+    (videos,) = cameras(test, "one", toy_scenes).values()
     assert [video.name for video in videos] == sorted(video.name for video in videos)
-    assert set(cameras(data, "test", "prefix")) == {"test"}  # test_00 and so on
+    assert set(cameras(test, "prefix", toy_scenes)) == {"test"}  # test_00 and so on
     with pytest.raises(ValueError, match="data.cameras is 'each'; expected one of one, prefix"):
-        cameras(data, "test", "each")
+        cameras(test, "each", toy_scenes)

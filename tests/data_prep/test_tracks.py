@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from data_prep import tracks
+from vadjax.data.store.records import Dataset
+from vadjax.data.tracks import TrackedVideos
 from vadjax.data.video.boxes import read_tracks
 
 
@@ -209,3 +211,75 @@ def test_damaged_masks_end_with_one_line(tmp_path, write_images):
     write_images(tmp_path / "masks/01", 1, "{}.png", first=1, images=[BOX[:9]])
     with pytest.raises(SystemExit, match=r"1\.png: a mask of shape \(9, 64\), expected \(48, 64\)"):
         masks_to(tmp_path, tmp_path / "masks")
+
+
+def mot(folder, **videos):
+    """Writes rows of MOTChallenge, a file a video."""
+    folder.mkdir()
+    for name, rows in videos.items():
+        text = "".join(f"{frame},{track},10,20,8,16,1,-1,-1,-1\n" for frame, track in rows)
+        (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+def test_a_dataset_of_tracks(tmp_path, capsys):
+    """Frames count from 1 there; the labels say how many frames a video has."""
+    train = mot(tmp_path / "train", a=[(1, 1), (3, 1)], empty=[])
+    test = mot(tmp_path / "test", b=[(2, 5), (1, 5)])
+    labels = tmp_path / "labels.json"
+    labels.write_text('{"b": {"frames": 9, "intervals": [[2, 4]]}}')
+    flags = ["dataset", f"--train={train}", f"--test={test}", "--size=48x64"]
+    out = tmp_path / "out"
+    tracks.main([*flags, f"--labels={labels}", "--fps=24", f"--out={out}"])
+    data = Dataset(out)
+    a, empty = TrackedVideos(data, "train")
+    np.testing.assert_array_equal(a.rows, [[0, 1, 10, 20, 18, 36], [2, 1, 10, 20, 18, 36]])
+    assert (a.num_frames, empty.num_frames, len(empty.rows)) == (3, 1, 0)
+    (b,) = TrackedVideos(data, "test")
+    assert b.rows[:, 0].tolist() == [0, 1] and b.labels.tolist() == [0, 0, 1, 1, 0, 0, 0, 0, 0]
+    captured = capsys.readouterr()
+    assert "test: 1 videos, 9 frames (2 anomalous, 7 normal), 2 boxes" in captured.out
+    assert "shanghaitech_attributes.py:tracks" in captured.out
+    assert "the numbers of frames of 2 videos are not known" in captured.err
+    assert "their columns are taken as frame,track,x,y,w,h,-,-,-,-" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"b": {"frames": 1, "intervals": []}}', r"b\.txt:1: no such frame"),
+        ('{"b": {"frames": 9, "intervals": [[8, 10]]}}', r"b: interval \[8, 10\) is not within"),
+        ('{"b": {"frames": true, "intervals": []}}', "b: intervals with frames True"),
+        ('{"b": {"frames": 9, "intervals": 3}}', "b: expected labels, or intervals"),
+        ('{"b": [[1, 2]]}', "b has intervals, whose number of frames is not known"),
+        ('{"c": {"frames": 9, "intervals": []}}', "no labels for b and labels for c"),
+        (
+            '{"a": {"frames": 9, "intervals": [[0, 1]]}, "b": {"frames": 9, "intervals": []}}',
+            "1 training videos have anomalous frames, the first a",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_a_dataset_of_tracks(tmp_path, content, problem):
+    train, test = mot(tmp_path / "train", a=[(1, 1)]), mot(tmp_path / "test", b=[(2, 5)])
+    (tmp_path / "labels.json").write_text(content)
+    flags = [f"--train={train}", f"--test={test}", f"--labels={tmp_path / 'labels.json'}"]
+    with pytest.raises(SystemExit, match=problem):
+        tracks.main(["dataset", *flags, "--size=48x64", f"--out={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_columns_of_a_dataset_of_tracks(tmp_path):
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "a.txt"
+    flags = ["dataset", f"--train={path.parent}", "--size=48x64", f"--out={tmp_path / 'out'}"]
+    path.write_text("0,1,2,3\n")
+    with pytest.raises(SystemExit, match=r"a\.txt:1: 4 columns; expected frame,track,x,y,w,h and"):
+        tracks.main(flags)
+    path.write_text("7 0 1 2 9 9\n7 0 1 2 9 9\n")
+    columns = ["--columns=track,frame,x0,y0,x1,y1", "--first_frame=0"]
+    with pytest.raises(SystemExit, match="video a: .*or are there twice"):
+        tracks.main([*flags, *columns])
+    path.write_text("7 0 1 2 9 9\n")
+    tracks.main([*flags, *columns])
+    (video,) = TrackedVideos(Dataset(tmp_path / "out"), "train")
+    assert video.rows.tolist() == [[0, 7, 1, 2, 9, 9]]

@@ -4,8 +4,9 @@
             fields of one struct); or one cell array with a cell for each video, in the order of the
             videos: such rows, or intervals [2, n] of first and last frames that count from 1
 .npz        an array for each video, by name
-.json       {video: [0, 1, …]}, {video: {"labels": [0, 1, …]}}, or {video: [[start, stop], …]},
-            the last with frames from 0 and `stop` one past the last
+.json       {video: [0, 1, …]}, {video: {"labels": [0, 1, …]}}, or intervals with frames from 0 and
+            `stop` one past the last: {video: [[start, stop], …]}, or, with the number of frames,
+            {video: {"frames": T, "intervals": [[start, stop], …]}}
 .txt, .csv  a line for each video, its name and then its labels, parted by commas or blanks
 folder      a file for each video, VIDEO.npy, VIDEO.txt or VIDEO.csv, of its labels alone
 .npy        the labels of all videos, one after the other; text of numbers alone and a list of
@@ -100,7 +101,9 @@ def match_labels(path: str | pathlib.Path, frames: Mapping[str, int]) -> dict[st
         _note(f"{path}: has no names; its rows are taken in the order of the videos")
     # With names each video gets its row, or the labels of its intervals.
     content = _by_name(path, content, frames)
-    labels = {name: _fill(path, name, content[name], count) for name, count in frames.items()}
+    labels = {
+        name: _fill(f"{path}: video {name}", content[name], count) for name, count in frames.items()
+    }
     wrong = [name for name, count in frames.items() if len(labels[name]) != count]
     if wrong:
         name = wrong[0]
@@ -161,7 +164,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:LISTED])}{more}"
 
 
-def _fill(path: pathlib.Path, name: str, row: np.ndarray | Intervals, frames: int) -> np.ndarray:
+def _fill(where: str, row: np.ndarray | Intervals, frames: int) -> np.ndarray:
     """The row as it is, or labels [frames] made from intervals."""
     if not isinstance(row, Intervals):
         return row
@@ -169,8 +172,7 @@ def _fill(path: pathlib.Path, name: str, row: np.ndarray | Intervals, frames: in
     for start, stop in row:
         if not 0 <= start < stop <= frames:
             raise ValueError(
-                f"{path}: video {name}: interval [{start}, {stop}) is not within its {frames:,} "
-                "frames"
+                f"{where}: interval [{start}, {stop}) is not within its {frames:,} frames"
             )
         labels[start:stop] = 1
     return labels
@@ -305,9 +307,11 @@ def _read_json(path: pathlib.Path) -> dict | list | np.ndarray:
 
 def _json_row(where: str, row) -> np.ndarray | Intervals:
     """The labels of a video, or its intervals."""
+    if isinstance(row, dict) and "intervals" in row:
+        return _counted_intervals(where, row)
     if isinstance(row, dict):
         if "labels" not in row:
-            raise ValueError(f"{where}: has {_listed(row)}; expected labels")
+            raise ValueError(f"{where}: has {_listed(row)}; expected labels, or intervals")
         row, count = _row(where, row["labels"]), row.get("num_frames")
         if count is not None and count != len(row):
             raise ValueError(f"{where}: num_frames {count}, but {len(row):,} labels")
@@ -316,9 +320,25 @@ def _json_row(where: str, row) -> np.ndarray | Intervals:
     pairs = isinstance(row, list) and all(isinstance(pair, list) for pair in row)
     if not pairs or len(row) == 1 and len(row[0]) != 2:
         return _row(where, row)
-    if not all(len(pair) == 2 and all(type(end) is int for end in pair) for pair in row):
+    return _intervals(where, row)
+
+
+def _intervals(where: str, row) -> Intervals:
+    """Intervals of a list of lists; raises ValueError for anything but pairs of whole numbers."""
+    if not isinstance(row, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
+        for pair in row
+    ):
         raise ValueError(f"{where}: expected labels, or intervals [start, stop] of whole numbers")
     return Intervals(map(tuple, row))
+
+
+def _counted_intervals(where: str, row: Mapping) -> np.ndarray:
+    """The labels of a video by its number of frames and its intervals."""
+    frames = row.get("frames")
+    if type(frames) is not int or not 1 <= frames <= MAX_BYTES:
+        raise ValueError(f"{where}: intervals with frames {frames!r:.40}; expected their number")
+    return _fill(where, _intervals(where, row["intervals"]), frames)
 
 
 def _read_text(path: pathlib.Path) -> dict | np.ndarray:

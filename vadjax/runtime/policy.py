@@ -51,6 +51,7 @@ RULES: dict[str, Rule] = {
     "report.*": MEASURING,
     "features.*": NEW_VIDEO,
     "objects.source": FIXED,
+    "objects.reach": FIXED,
     "objects.input_mode": FIXED,
     "objects.threshold": FIXED,
     "objects.overlap": FIXED,

@@ -316,4 +316,4 @@ def test_what_is_written_has_names_too(tmp_path):
 
 
 def test_patterns_name_every_kind_of_dataset():
-    assert set(manifest.KINDS) == {"features", "frames", "images", "objects"}
+    assert set(manifest.KINDS) == {"features", "frames", "images", "objects", "tracks"}

@@ -89,7 +89,7 @@ def test_an_option_is_trained_evaluated_and_predicts(scenes, pictures, tmp_path,
     # the attributes that count are those that are told apart
     chosen = config.attributes
     names = {name for name in ("speed", "look", "geometry") if chosen[name]}
-    assert set(trained.alternatives) == names | {"live"}
+    assert set(trained.alternatives) == names | {"evidence", "live"}
     assert trained.frame_scores.max() > 0 and trained.frame_scores.min() >= 0
     for event in trained.reasons:
         assert set(event["evidence"]) == names

@@ -149,7 +149,7 @@ def write_dataset(
     Args:
       out: folder to make; must not exist.
       name: name of the set, shown in reports.
-      kind: what a record holds (`"features"`, `"frames"`, `"images"` or `"objects"`).
+      kind: what a record holds (`"features"`, `"frames"`, `"images"`, `"objects"` or `"tracks"`).
       features: TFDS feature connectors of a record.
       splits: split name → its examples, in order; may be a generator.
       file_format: `"array_record"` or `"tfrecord"` (written without TensorFlow).

@@ -45,6 +45,10 @@ KINDS = {  # kind → fields of the manifest, fields of a split
     "frames": (OF_FRAMES, {"videos": [{**VIDEO, **SOURCE, "labels": (str, None)}]}),
     "images": ({"classes": [str], "size": [int], "levels?": ([float], None)}, {}),
     "objects": (OF_OBJECTS, {"videos": [{**VIDEO, "objects": int}]}),
+    "tracks": (
+        {"size": [int], "fps?": (float, None)},
+        {"videos": [{**VIDEO, "boxes": int, "labels": (str, None)}]},
+    ),
 }
 DESCRIPTION = {"folder": str, "digest": str}
 ENCODINGS = ("raw", "jpeg")
@@ -154,6 +158,9 @@ def _check_videos(manifest: Mapping, entry: Mapping, where: str) -> None:
             _check_size(video["source_size"], f"{where}: source_size of video {name}")
         if not all(key.isascii() and key.isdigit() for key in video.get("kinds", {})):
             raise ValueError(f"{where}: kinds of video {name}; expected numbers of tracks")
+    if manifest["kind"] == "tracks":  # a record is a video
+        _check_sum("number of its videos", len(entry["videos"]), entry["records"], where)
+        return
     counted = "objects" if manifest["kind"] == "objects" else "frames"
     total = sum(video[counted] for video in entry["videos"])
     _check_sum(f"{counted} of its videos", total, entry["records"], where)

@@ -44,7 +44,7 @@ class Description:
 
     @property
     def kind(self) -> str:
-        """What a record holds: `"features"`, `"frames"`, `"images"` or `"objects"`."""
+        """What a record holds: `"features"`, `"frames"`, `"images"`, `"objects"` or `"tracks"`."""
         return self.manifest["kind"]
 
     @property

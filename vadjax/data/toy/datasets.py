@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vadjax.data import bags, clips, images
+from vadjax.data import bags, clips, images, tracks
 from vadjax.data.bags import UNKNOWN_LENGTH, Bag, tfds_features
 from vadjax.data.segments import CLIP_FRAMES, pool_clips
 from vadjax.data.store import builder
 from vadjax.data.store.frame_writer import write_frames
 from vadjax.data.store.records import MANIFEST
+from vadjax.data.store.track_writer import write_tracks
 from vadjax.data.toy.images import DRAWN, ToyImages
 from vadjax.data.toy.scenes import FPS, ToyScenes
+from vadjax.data.toy.tracks import ToyTracks
 from vadjax.runtime import replacing
 
 SPLITS = ("train", "test")
@@ -162,6 +164,30 @@ def write_scenes(
     )
 
 
+def write_toy_tracks(
+    out: str | pathlib.Path,
+    recipe: ToyTracks | None = None,
+    file_format: str = "array_record",
+    shards: int | None = None,
+) -> dict:
+    """Writes a toy set of tracks to the folder `out` and returns its manifest.
+
+    Raises:
+      FileExistsError: `out` exists.
+    """
+    recipe = recipe or ToyTracks()
+    return write_tracks(
+        out,
+        {split: list(recipe.videos(split)) for split in SPLITS},
+        name="toy tracks",
+        size=recipe.size,
+        fps=recipe.fps,
+        file_format=file_format,
+        shards=shards,
+        extra={"recipe": dataclasses.asdict(recipe)},
+    )
+
+
 def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> dict:
     """Writes the recipe of toy images to the folder `out`; they are drawn when they are read.
 
@@ -188,4 +214,9 @@ def write_images(out: str | pathlib.Path, recipe: ToyImages | None = None) -> di
     return manifest
 
 
-WRITERS = {bags.KIND: write_bags, clips.KIND: write_scenes, images.KIND: write_images}
+WRITERS = {
+    bags.KIND: write_bags,
+    clips.KIND: write_scenes,
+    images.KIND: write_images,
+    tracks.KIND: write_toy_tracks,
+}

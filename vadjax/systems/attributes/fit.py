@@ -31,13 +31,13 @@ class NormalVideo(NamedTuple):
       name: of the video.
       frames: how many it has.
       objects: of the frames that are taken.
-      read: number of a frame → uint8 [H, W, 3], RGB.
+      read: number of a frame → uint8 [H, W, 3], RGB; None without pixels, where no look counts.
     """
 
     name: str
     frames: int
     objects: ObjectTable
-    read: Callable[[int], np.ndarray]
+    read: Callable[[int], np.ndarray] | None
 
 
 def fit(

@@ -9,7 +9,9 @@ FIELDS = {
     "video's name",
     "data.every": "every how many frames one is taken; 0 = about ten a second",
     "data.fps": "frames a second of the videos; 0 = as the dataset says, else 10",
-    "objects.source": "nanodet (detected), stored (boxes of the dataset) or none",
+    "objects.source": "nanodet (detected), stored (boxes of the dataset), none, or tracks (of a "
+    "dataset without pixels)",
+    "objects.reach": "of tracks: frames before and after, between which a speed is measured",
     "objects.weights": "folder of the detector (python -m data_prep.weights nanodet)",
     "objects.input_mode": "how frames become inputs of the detector: area, stretch or letterbox",
     "objects.threshold": "score that a detected object must exceed",
@@ -37,6 +39,7 @@ def attributes() -> ml_collections.ConfigDict:
     config.data.cameras, config.data.every, config.data.fps = "one", 0, 0.0
     config.objects = {
         "source": "nanodet",
+        "reach": 8,
         "weights": "",
         "input_mode": "area",
         "threshold": 0.25,
@@ -75,10 +78,23 @@ def no_detector(config: ml_collections.ConfigDict) -> None:
     config.attributes.look = False
 
 
+def tracks(config: ml_collections.ConfigDict) -> None:
+    """Tracks of a dataset without pixels: speed and geometry, every frame."""
+    config.objects.source = "tracks"
+    config.attributes.look, config.attributes.geometry = False, True
+    config.data.every = 1
+
+
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Seconds, on toy scenes, without weights."""
     no_detector(config)
     small_report(config)
 
 
-VARIANTS = {"yolo": stored, "motion": motion, "nodetector": no_detector, "smoke": smoke}
+VARIANTS = {
+    "yolo": stored,
+    "motion": motion,
+    "nodetector": no_detector,
+    "tracks": tracks,
+    "smoke": smoke,
+}

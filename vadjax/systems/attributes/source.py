@@ -26,9 +26,10 @@ from vadjax.scores.files import read_arrays
 from vadjax.systems.attributes import objects
 from vadjax.systems.attributes.motion import Motions
 from vadjax.systems.attributes.objects import UNKNOWN, Detected, ObjectFinder, ObjectTable
+from vadjax.systems.attributes.tracks import TRACKS, TrackObjectSource
 
 DETECTOR, STORED, NONE = "nanodet", "stored", "none"
-SOURCES = (DETECTOR, STORED, NONE)
+SOURCES = (DETECTOR, STORED, NONE, TRACKS)
 CAMERAS = ("fixed", "moving")
 STORED_THRESHOLD = 0.5  # confidence that a stored box must exceed (spec attributes §2)
 FORMAT = 1  # of the files in the cache
@@ -48,7 +49,6 @@ class FrameObjectSource:
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache):
         options = config.objects
-        expect_one_of("objects.source", options.source, SOURCES)
         expect_one_of("objects.camera", options.camera, CAMERAS)
         expect_one_of("objects.map", options.map, MAPS)
         expect_one_of("objects.input_mode", options.input_mode, MODES)
@@ -59,6 +59,14 @@ class FrameObjectSource:
     def stored(self) -> bool:
         """Whether the objects are boxes that the dataset holds."""
         return self._options.source == STORED
+
+    def check_new_video(self, name: str) -> None:
+        """Raises ValueError if the objects of a new video cannot be found."""
+        if self.stored:
+            raise ValueError(
+                f"{name}: the run was trained on stored boxes, and new video has none; train "
+                "another run with --config.objects.source=nanodet"
+            )
 
     @functools.cached_property
     def network(self) -> NanoDetNetwork | None:
@@ -159,6 +167,16 @@ class FrameObjectSource:
         if not self._look:
             return lambda boxes: np.zeros((len(boxes), 0), np.float32)
         return functools.partial(seen.features, name=self._options.map)
+
+
+def object_source(
+    config: ml_collections.ConfigDict, cache: Cache
+) -> FrameObjectSource | TrackObjectSource:
+    """Where the objects of a run come from. Arguments and errors as of `FrameObjectSource`."""
+    expect_one_of("objects.source", config.objects.source, SOURCES)
+    if config.objects.source == TRACKS:
+        return TrackObjectSource(config)
+    return FrameObjectSource(config, cache)
 
 
 def stored_detections(boxes: np.ndarray, number: int, size: tuple[int, int]) -> Detections:

@@ -15,7 +15,9 @@ from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.objects import ObjectTable
 
-LIVE = "live"  # name of the alternative score that is smoothed as the frames come
+# Names of alternative scores: the one that is smoothed as the frames come, and the one by all
+# evidence before it is scaled to the alarm line, which has the same meaning for all cameras.
+LIVE, EVIDENCE = "live", "evidence"
 
 
 class JudgedFrame(NamedTuple):
@@ -193,9 +195,8 @@ class _Series:
         for values in zip(*known.values(), strict=True):
             row = dict(zip(known, values, strict=True))
             others = {
-                name: float(smoothing.reported(value, DECADES))
+                name or EVIDENCE: float(smoothing.reported(value, DECADES))
                 for name, value in row.items()
-                if name
             }
             score = float(smoothing.reported(row[""], line))
             rows.append({"": score, **others, LIVE: self._now.popleft()})

@@ -7,7 +7,7 @@ and what they look like; `score` and `stream` judge the objects of other videos 
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import ml_collections
@@ -15,11 +15,12 @@ import numpy as np
 
 from vadjax import system
 from vadjax.config import expect_one_of
-from vadjax.data import clips
+from vadjax.data import clips, tracks
 from vadjax.data.cameras import camera_of, cameras
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Dataset, Description
+from vadjax.data.tracks import TrackedVideo, TrackedVideos
 from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.runtime import progress
 from vadjax.scores.files import Scores, read_arrays
@@ -32,8 +33,9 @@ from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
 from vadjax.systems.attributes.rate import measure
 from vadjax.systems.attributes.smoothing import RELIABLE_SECONDS, RELIABLE_VIDEOS
-from vadjax.systems.attributes.source import FrameObjectSource
+from vadjax.systems.attributes.source import object_source
 from vadjax.systems.attributes.stream import FrameRate
+from vadjax.systems.attributes.tracks import TRACKS
 
 TRAIN = "train"
 FPS = 10.0  # if the dataset does not say its rate
@@ -45,6 +47,7 @@ UNRELIABLE = (
 )
 
 CameraStates = dict[str, State]
+AnyVideo = Video | TrackedVideo
 
 
 class System(system.System):
@@ -76,14 +79,16 @@ class System(system.System):
         if config.data.fps < 0:
             raise ValueError(f"data.fps is {config.data.fps}; expected 0 (the dataset's) or more")
         objects.taken(config.data.every, FPS)
-        self.source = FrameObjectSource(config, self.cache)
+        self.source = object_source(config, self.cache)
+        if config.objects.source == TRACKS:
+            self.kind = tracks.KIND
         self._named_rates: set[str] = set()  # videos whose other rate was said
 
     def init(self, rng: jax.Array, data: Dataset) -> CameraStates:
         """The models of all cameras, from the objects of their training videos."""
         del rng  # what is drawn has the config's seed
         rate = self._frame_rate(data)
-        by_camera = cameras(data, TRAIN, self.config.data.cameras)
+        by_camera = self._cameras(data)
         videos = [video for own in by_camera.values() for video in own]
         with self.cache.first_then_others("weights"):
             _ = self.source.network  # is fetched once
@@ -95,9 +100,11 @@ class System(system.System):
                 bar.update(done, {})
         self.cache.wait("objects")
         with self.cache.first_then_others("attributes"):
-            states = {
-                camera: self._fit(own, data, rate).state() for camera, own in by_camera.items()
-            }
+            states = {}
+            with progress.bar("models", len(by_camera)) as bar:
+                for camera, own in by_camera.items():
+                    states[camera] = self._fit(own, data, rate).state()
+                    bar.update(len(states), {})
             self._keep(states)
         for camera, state in states.items():
             if not CameraModel.of(state).reliable:
@@ -113,7 +120,7 @@ class System(system.System):
                 f"{data.folder}: {declared:g} frames a second, the run's data.fps is "
                 f"{self.config.data.fps:g}; prepare the dataset with the --fps that is right"
             )
-        rate, by_camera = self._frame_rate(data), cameras(data, TRAIN, self.config.data.cameras)
+        rate, by_camera = self._frame_rate(data), self._cameras(data)
         models = {name: self._model(own) for name, own in state.items()}
         source = self.source.without_files()
         # The objects of each camera's videos, then its model.
@@ -127,7 +134,7 @@ class System(system.System):
                     table = source.of_video(video, rate.every, data)
                     scaled = _at_rate(table, _ratio(rate, model))
                     name = _new_name(f"{data.folder.name}/{video.name}", model.videos)
-                    normal.append(NormalVideo(name, video.num_frames, scaled, video.__getitem__))
+                    normal.append(NormalVideo(name, video.num_frames, scaled, _reader(video)))
                     done += 1
                     bar.update(done, {})
                 models[camera] = after = extend.extend(
@@ -169,11 +176,15 @@ class System(system.System):
             states.setdefault(camera, {})[field] = jax.ShapeDtypeStruct(array.shape, array.dtype)
         return states
 
-    def videos(self, data: Dataset, split: str) -> Videos:
+    def videos(self, data: Dataset, split: str) -> Sequence[AnyVideo]:
         """The videos of a split."""
-        return Videos(data, split)
+        return (TrackedVideos if self.kind == tracks.KIND else Videos)(data, split)
 
-    def score(self, state: CameraStates, videos: Sequence[Video]) -> Iterator[Scores]:
+    def _cameras(self, data: Dataset) -> dict[str, list[AnyVideo]]:
+        """The training videos by camera, sorted by name."""
+        return cameras(self.videos(data, TRAIN), self.config.data.cameras, data.folder)
+
+    def score(self, state: CameraStates, videos: Sequence[AnyVideo]) -> Iterator[Scores]:
         """Scores of each video, with boxes, and an event for every alarm interval."""
         data, models = videos[0].data, {name: self._model(own) for name, own in state.items()}
         # files of objects, and frames of the training, only of the run's own dataset
@@ -181,7 +192,7 @@ class System(system.System):
         source = self.source if owned else self.source.without_files()
         training = {}
         if owned and TRAIN in data.splits:
-            training = {video.name: video for video in Videos(data, TRAIN)}
+            training = {video.name: video for video in self.videos(data, TRAIN)}
         rate = self._frame_rate(data)
         for video in videos:
             model = models[self._camera(video.name, models)]
@@ -214,11 +225,7 @@ class System(system.System):
         live: bool,
     ) -> Iterator[PartialScores]:
         """Scores of a video as its frames come, two seconds later; live at once."""
-        if self.source.stored:
-            raise ValueError(
-                f"{name}: the run was trained on stored boxes, and new video has none; train "
-                "another run with --config.objects.source=nanodet"
-            )
+        self.source.check_new_video(name)
         model, finder = self._model(state[self._camera(name, state)]), self.source.finder()
         # the rate by the times of the first frames; without times that of the training
         fps, frames = measure(frames, self.frame_rate(data))
@@ -264,13 +271,13 @@ class System(system.System):
         """Attributes of objects."""
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, rate: FrameRate) -> CameraModel:
+    def _fit(self, videos: Sequence[AnyVideo], data: Dataset, rate: FrameRate) -> CameraModel:
         normal = [
             NormalVideo(
                 video.name,
                 video.num_frames,
                 self.source.of_video(video, rate.every, data),
-                video.__getitem__,
+                _reader(video),
             )
             for video in videos
         ]
@@ -316,13 +323,18 @@ class System(system.System):
         return self.cache.folder / LEARNT
 
 
-def _check_size(video: Video, model: CameraModel) -> None:
+def _check_size(video: AnyVideo, model: CameraModel) -> None:
     """Raises ValueError if a video of a dataset has frames of another size than the training."""
     if tuple(video.size) != model.size:
         raise ValueError(
             f"{video.data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
             f"training had {model.size}; prepare the dataset with that --size"
         )
+
+
+def _reader(video: AnyVideo) -> Callable[[int], np.ndarray] | None:
+    """Number of a frame → its picture; None of a video without pixels."""
+    return None if isinstance(video, TrackedVideo) else video.__getitem__
 
 
 def _ratio(rate: FrameRate, model: CameraModel) -> float:
@@ -365,7 +377,7 @@ def _by_frame(table: ObjectTable, taken) -> Iterator[ObjectTable]:
         )
 
 
-def _in_source(boxes: np.ndarray, video: Video) -> np.ndarray:
+def _in_source(boxes: np.ndarray, video: AnyVideo) -> np.ndarray:
     """Boxes of the stored frames in pixels of the source."""
     scale = np.array(video.source_size[::-1]) / np.array(video.size[::-1])
     boxes = np.array(boxes, np.float64)

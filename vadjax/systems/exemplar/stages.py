@@ -10,7 +10,7 @@ import numpy as np
 
 import vadjax
 from vadjax.data.cameras import ONE, cameras
-from vadjax.data.clips import Video
+from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops.distance import COMPONENTS, Exemplars
 from vadjax.runtime import progress
@@ -63,7 +63,8 @@ class Stages:
         Raises:
           ValueError: there are none.
         """
-        videos = cameras(data, split, self.config.data.cameras).get(self.camera, [])
+        by_camera = cameras(Videos(data, split), self.config.data.cameras, data.folder)
+        videos = by_camera.get(self.camera, [])
         if not videos:
             raise ValueError(
                 f"{data.folder}: split {split!r} has no video of camera {self.camera!r}; its "

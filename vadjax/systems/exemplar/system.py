@@ -140,7 +140,7 @@ class System(system.System):
 
     def cameras(self, data: Dataset, split: str) -> dict[str, list[Video]]:
         """The videos of a split by camera, sorted by name."""
-        return cameras(data, split, self.config.data.cameras)
+        return cameras(Videos(data, split), self.config.data.cameras, data.folder)
 
     def stages(self, camera: str) -> Stages:
         """The stages of a camera, through the files of the run."""
