@@ -75,11 +75,13 @@ def neighbours(runs: int) -> None:
 
     rng = np.random.default_rng(0)
     exemplars, rows = (rng.standard_normal((n, WIDTH)) for n in (EXEMPLARS, OBJECTS))
+    # Both are given the bank once, and then asked for every frame.
     brute = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(exemplars)
-    np.testing.assert_array_equal(brute.kneighbors(rows)[1][:, 0], bank.nearest(rows, exemplars)[1])
+    nearest = bank.Nearest(exemplars)
+    np.testing.assert_array_equal(brute.kneighbors(rows)[1][:, 0], nearest(rows)[1])
     programs = {
         "scikit-learn": lambda: brute.kneighbors(rows),
-        "ours": lambda: bank.nearest(rows, exemplars),
+        "ours": lambda: nearest(rows),
     }
     title = f"nearest of {EXEMPLARS:,} × {WIDTH}, {OBJECTS} objects"
     table.show(title, table.in_turns(programs, runs), "scikit-learn", OBJECTS, "objects")
@@ -113,12 +115,13 @@ def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
     # Densities of as many rows as a model holds at most, of the objects seen
     look, speeds = values.look(table_of.look), table_of.motions.speed[:, None]
     exemplars = np.resize(look, (bank.MOST, look.shape[1]))
+    nearest = bank.Nearest(exemplars)
     speed_density = mixture.fit(speeds).mixture
     seen, pairs = network(frames), list(zip(greys, greys[1:], strict=False))
     flows = [flow(*pair) for pair in pairs]
 
     def judge(objects):
-        bank.nearest(values.look(objects.look), exemplars)
+        nearest(values.look(objects.look))
         speed_density.novelty(objects.motions.speed[:, None])
 
     boxes = [one.boxes for one in found]

@@ -31,3 +31,33 @@ def test_few_products_still_take_one_exemplar_at_a_time(monkeypatch):
     monkeypatch.setattr(bank, "PRODUCTS", 2)
     rows = np.arange(8.0)[:, None]  # more rows than products of a block
     assert bank.nearest(rows, rows)[1].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("middle", [0.0, 1e3, 1e6])
+def test_float32_never_decides(middle):
+    """Exemplars closer together than float32 can tell, far from 0: the nearest is still found."""
+    rng = np.random.default_rng(1)
+    exemplars = middle + rng.standard_normal((200, 8))
+    exemplars[100:] = exemplars[:100] + 1e-9 * rng.standard_normal((100, 8))  # almost the same
+    rows = middle + rng.standard_normal((40, 8))
+    distance, index = bank.Nearest(exemplars)(rows)
+    plain = np.linalg.norm(rows[:, None] - exemplars, axis=2)
+    np.testing.assert_array_equal(index, plain.argmin(1))
+    np.testing.assert_array_equal(distance, plain.min(1))
+
+
+def test_many_equal_exemplars_take_little_memory(monkeypatch):
+    monkeypatch.setattr(bank, "PRODUCTS", 64)
+    exemplars = np.ones((500, 4))
+    distance, index = bank.Nearest(exemplars)(np.zeros((3, 4)))
+    assert distance.tolist() == [2, 2, 2] and index.tolist() == [0, 0, 0]
+
+
+def test_what_has_no_nearest():
+    for rows in (np.zeros((0, 3)), np.zeros(3)):
+        with pytest.raises(ValueError, match="expected .M, D., M at least 1"):
+            bank.Nearest(rows)
+    with pytest.raises(ValueError, match="expected one width"):
+        bank.Nearest(np.zeros((2, 3)))(np.zeros((1, 4)))
+    distance, index = bank.Nearest(np.zeros((2, 3)))(np.zeros((0, 3)))
+    assert distance.shape == index.shape == (0,)

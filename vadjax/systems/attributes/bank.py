@@ -1,7 +1,7 @@
 """A bounded bank of normal objects, and the nearest of them (spec attributes §4.2).
 
-N rows, M of them in the bank, D features. Everything is float64: distances that decide are those of
-direct differences.
+N rows, M of them in the bank, D features. Distances that decide are float64, those of direct
+differences; where float32 is used it only says what cannot be the nearest.
 """
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 MOST = 5_000  # objects of a bank
 SAME = 1e-12  # squared distance up to which a row adds nothing
 LOWER = 0.97  # of the radius that is looked at next
-ROWS, PRODUCTS = 1024, 1 << 19  # rows and products of a block: 4 MiB; few rows, many of a bank
+ROWS, PRODUCTS = 1024, 1 << 19  # rows and products of a block: 2 MiB; few rows, many of a bank
+EPSILON = 2.0**-24  # largest relative error of one rounding to float32
 
 
 def farthest_first(rows: np.ndarray, most: int = MOST) -> tuple[np.ndarray, float]:
@@ -93,40 +94,95 @@ class _Rest:
         self._far_norms, self._far_squares = self._norms[far], self._squares[far]
 
 
-def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the nearest of a bank, and its number, the first of equals.
+class Nearest:
+    """Finds the nearest of a bank, which is prepared once for many questions.
+
+    Products in float32 tell which exemplars can be the nearest: all whose value is within the
+    largest rounding error of the best. Direct differences in float64 decide among these, which are
+    one or two of thousands.
 
     Args:
-      rows: float [N, D].
       bank: float [M, D], M at least 1.
 
-    Returns:
-      float64 [N] and int64 [N]. Which one is the nearest is found by a.a + b.b - 2 a.b in blocks;
-      its distance is that of the direct difference.
-
     Raises:
-      ValueError: an empty bank, or rows of another width.
+      ValueError: an empty bank.
     """
-    rows, bank = np.asarray(rows, np.float64), np.asarray(bank, np.float64)
-    if not len(bank) or rows.ndim != 2 or rows.shape[1:] != bank.shape[1:]:
-        raise ValueError(f"rows {rows.shape} and a bank {bank.shape}; expected [N, D] and [M, D]")
-    highest = np.full(len(rows), -np.inf)
-    index = np.zeros(len(rows), np.int64)
-    halves = np.einsum("md,md->m", bank, bank) / 2  # without an array of squares
-    for start in range(0, len(rows), ROWS):
-        own = slice(start, start + ROWS)
-        bank_rows = max(1, PRODUCTS // len(rows[own]))
-        for first in range(0, len(bank), bank_rows):
+
+    def __init__(self, bank: np.ndarray):
+        self._bank = np.asarray(bank, np.float64)
+        if self._bank.ndim != 2 or not len(self._bank):
+            raise ValueError(f"a bank {self._bank.shape}; expected [M, D], M at least 1")
+        # Around the middle products are smallest, and so are their rounding errors.
+        self._middle = self._bank.mean(0)
+        self._short = (self._bank - self._middle).astype(np.float32)
+        squares = np.einsum("md,md->m", self._short, self._short)  # without an array of squares
+        self._halves, self._longest = squares / 2, float(np.sqrt(squares.max()))
+
+    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance to the nearest of the bank, and its number, the first of equals.
+
+        Args:
+          rows: float [N, D].
+
+        Returns:
+          float64 [N] and int64 [N].
+
+        Raises:
+          ValueError: rows of another width.
+        """
+        rows = np.asarray(rows, np.float64)
+        if rows.ndim != 2 or rows.shape[1:] != self._bank.shape[1:]:
+            raise ValueError(f"rows {rows.shape} and a bank {self._bank.shape}; expected one width")
+        parts = [self._of_block(rows[i : i + ROWS]) for i in range(0, len(rows), ROWS)]
+        nothing = np.zeros(0), np.zeros(0, np.int64)
+        distance, index = map(np.concatenate, zip(nothing, *parts, strict=True))
+        return distance, index
+
+    def _of_block(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        short = (rows - self._middle).astype(np.float32)
+        error = self._largest_error(short)
+        highest = np.full(len(rows), -np.inf, np.float32)
+        step = max(1, PRODUCTS // len(rows))
+        found = []  # rows, exemplars and values of those that can be the nearest
+        for first in range(0, len(self._bank), step):
             # |a - b|² falls where a.b - b.b / 2 rises
-            part = slice(first, first + bank_rows)
-            near = rows[own] @ bank[part].T
-            near -= halves[part]
-            best = near.argmax(1)
-            value = near[np.arange(len(best)), best]
-            closer = value > highest[own]
-            highest[own] = np.where(closer, value, highest[own])
-            index[own] = np.where(closer, first + best, index[own])
-    return np.sqrt(np.square(rows - bank[index]).sum(1)), index
+            part = slice(first, first + step)
+            near = short @ self._short[part].T
+            near -= self._halves[part]
+            best = near.max(1)
+            np.maximum(highest, best, out=highest)
+            # Most blocks hold nothing that is as near as what is known.
+            least = highest - 2 * error
+            own = np.flatnonzero(best >= least)
+            row, exemplar = np.nonzero(near[own] >= least[own, None])
+            found.append((own[row], first + exemplar, near[own[row], exemplar]))
+        row, exemplar, value = map(np.concatenate, zip(*found, strict=True))
+        kept = value >= (highest - 2 * error)[row]
+        return self._decide(rows, row[kept], exemplar[kept])
+
+    def _largest_error(self, short: np.ndarray) -> np.ndarray:
+        """By how much a value of each row may be rounded, float32 [N]."""
+        length = np.sqrt(np.einsum("nd,nd->n", short, short))
+        terms = short.shape[1] + 4  # of a sum, and the roundings of both factors and of b.b / 2
+        return np.float32(terms * EPSILON) * (length + self._longest) * np.float32(self._longest)
+
+    def _decide(self, rows, row, exemplar) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of each row among pairs of rows and exemplars, some for every row."""
+        step = max(1, PRODUCTS // rows.shape[1])
+        squares = np.concatenate(
+            [
+                np.square(rows[row[i : i + step]] - self._bank[exemplar[i : i + step]]).sum(1)
+                for i in range(0, len(row), step)
+            ]
+        )
+        order = np.lexsort((exemplar, squares, row))
+        first = order[np.searchsorted(row[order], np.arange(len(rows)))]
+        return np.sqrt(squares[first]), exemplar[first]
+
+
+def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to the nearest of a bank, and its number, as of `Nearest`."""
+    return Nearest(bank)(rows)
 
 
 def _squares(rows: np.ndarray, row: np.ndarray) -> np.ndarray:

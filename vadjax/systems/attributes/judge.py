@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.systems.attributes import bank, density, learn, values
+from vadjax.systems.attributes import density, learn, values
 from vadjax.systems.attributes.model import CameraModel
 from vadjax.systems.attributes.objects import ObjectTable
 
@@ -77,6 +77,6 @@ def judge(model: CameraModel, of_objects: Mapping[str, np.ndarray], fusion: str)
         if name in density.MIXED:
             novelty[name][have] = learnt.novelty(own[have])
         elif have.any():
-            novelty[name][have], nearest[name][have] = bank.nearest(own[have], learnt.rows)
+            novelty[name][have], nearest[name][have] = model.nearest[name](own[have])
         evidence[name][have] = model.tables[name].evidence(novelty[name][have])
     return Judged(learn.fuse(evidence, fusion), evidence, novelty, nearest)

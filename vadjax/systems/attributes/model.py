@@ -1,12 +1,14 @@
 """What is learned of one camera, as a model in float64 and as arrays of a state (attributes §9)."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from vadjax.systems.attributes import density, smoothing
+from vadjax.systems.attributes.bank import Nearest
 from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
 from vadjax.systems.attributes.mixture import GaussianMixture
@@ -149,6 +151,12 @@ class CameraModel:
         """Whether there was enough normal video for an alarm line."""
         long_enough = self.seconds >= smoothing.RELIABLE_SECONDS
         return long_enough and len(self.videos) >= smoothing.RELIABLE_VIDEOS
+
+    @functools.cached_property
+    def nearest(self) -> Mapping[str, Nearest]:
+        """Attribute with a bank → finds the nearest of it."""
+        banks = {name: own for name, own in self.densities.items() if isinstance(own, Bank)}
+        return {name: Nearest(own.rows) for name, own in banks.items()}
 
     @property
     def attributes(self) -> tuple[str, ...]:
