@@ -5,8 +5,8 @@ r"""Does the right attribute lead the reasons of the attributes system? On toy s
 The program renders scenes of a street on one side of which people walk one way, learns from normal
 scenes, and judges scenes with two anomalies each. Objects are what moves (`objects.source=none`);
 their look is that of the detector's features, so its weights are needed. Each kind of anomaly is
-judged in the setting that can tell it: a wrong way needs directions, a wrong place needs geometry.
-Speed and look count in every setting.
+judged in the settings that can tell it: a wrong way needs directions, a wrong place needs geometry,
+with the look beside it and, as where there are only tracks, without. Speed counts in all of them.
 
 An anomaly is a track. Its reason is that of its strongest object, the one with the largest score
 among the objects that overlap the track. The table has how often each attribute leads, and how many
@@ -52,8 +52,12 @@ SETTINGS = {
     }),
     "direction bins": ({"attributes.direction": "bins"}, {"wrong_way": (SPEED,)}),
     "direction vector": ({"attributes.direction": "vector"}, {"wrong_way": (SPEED,)}),
-    "geometry": (
+    "geometry beside look": (
         {"attributes.geometry": True},
+        {"on_road": (GEOMETRY,), "stray": (GEOMETRY,)},
+    ),
+    "geometry, no look": (
+        {"attributes.geometry": True, "attributes.look": False},
         {"on_road": (GEOMETRY,), "stray": (GEOMETRY,)},
     ),
 }  # fmt: skip
@@ -129,10 +133,12 @@ def measure(folder: pathlib.Path, recipe: ToyScenes) -> dict[str, list[Reason]]:
     if not (folder / "scenes" / "manifest.json").exists():
         write_scenes(folder / "scenes", recipe)
     data = Dataset(folder / "scenes")
-    return {
-        name: [one for one in reasons(folder / "run", data, fields) if one.kind in kinds]
-        for name, (fields, kinds) in SETTINGS.items()
-    }
+    measured = {}
+    for name, (fields, kinds) in SETTINGS.items():
+        # objects without a look are other files
+        run = folder / ("run" if fields.get("attributes.look", True) else "run_without_look")
+        measured[name] = [one for one in reasons(run, data, fields) if one.kind in kinds]
+    return measured
 
 
 def right(setting: str, reason: Reason) -> bool:

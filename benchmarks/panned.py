@@ -1,12 +1,12 @@
 r"""Does the fit of the camera's motion help? A window is panned over the frames of a fixed camera.
 
-    python -m benchmarks.panned data/ped2 [--objects nanodet] [--windows panned] [--workdir RUN]
+    python -m benchmarks.panned data/ped2 [--objects nanodet] [--windows panned] [--periods 28 40]
 
 The dataset is one of frames of a fixed camera with labels. Two datasets are made of it: a window in
 the middle (328 columns and 208 rows of Ped2's 360 and 240), and the same window moved over the
 frames by sinusoids of 16 columns and 12 rows, in whole pixels. Their periods are 40 and 28 frames
-(4 s and 2.8 s at Ped2's rate), so that the camera moves by up to 2.5 and 2.7 pixels a frame, faster
-than nearly all that walks there. Every video begins at another phase. Objects are judged by speed
+(4 s and 2.8 s at Ped2's rate) unless `--periods` says others, so that the camera moves by up to 2.5
+and 2.7 pixels a frame, faster than nearly all that walks there. Every video begins at another phase. Objects are judged by speed
 alone. The table has the micro AUC of the window at rest and of the moved one, without and with the
 fit.
 """
@@ -39,15 +39,16 @@ WINDOWS = ("at_rest", "panned")
 SPLITS = ("train", "test")
 
 
-def offsets(frames: int, number: int) -> np.ndarray:
+def offsets(frames: int, number: int, periods: Sequence[int] = PERIODS) -> np.ndarray:
     """First row and column of the moved window in each frame, int64 [T, 2].
 
     Args:
       frames: of the video, T.
       number: of the video in its split; its phase goes by it.
+      periods: frames of a swing, rows and columns.
     """
     t = np.arange(frames)[:, None] + 11.0 * number
-    swing = np.sin(2 * np.pi * t / np.array(PERIODS))
+    swing = np.sin(2 * np.pi * t / np.array(periods))
     return np.array(LEFT_OUT) + np.rint(np.array(MOVED) * swing).astype(np.int64)
 
 
@@ -56,16 +57,19 @@ def window_size(frame: tuple[int, int]) -> tuple[int, int]:
     return frame[0] - 2 * LEFT_OUT[0], frame[1] - 2 * LEFT_OUT[1]
 
 
-def panned(video: Video, moves: bool, detector: Detector | None) -> SourceVideo:
+def panned(
+    video: Video, moves: bool, detector: Detector | None, periods: Sequence[int] = PERIODS
+) -> SourceVideo:
     """A video as the window sees it, at rest in the middle or moved over it.
 
     Args:
       video: of the fixed camera.
       moves: whether the window moves.
       detector: whose boxes are stored with the frames, if any.
+      periods: as of `offsets`.
     """
     height, width = window_size(video.size)
-    starts = offsets(video.num_frames, video.number)
+    starts = offsets(video.num_frames, video.number, periods)
     if not moves:
         starts = np.broadcast_to(LEFT_OUT, starts.shape)
 
@@ -95,7 +99,11 @@ def boxes_of(detector: Detector, number: int, frame: np.ndarray) -> np.ndarray:
 
 
 def write_panned(
-    out: pathlib.Path, data: Dataset, moves: bool, detector: Detector | None = None
+    out: pathlib.Path,
+    data: Dataset,
+    moves: bool,
+    detector: Detector | None = None,
+    periods: Sequence[int] = PERIODS,
 ) -> None:
     """Writes a dataset of what the window sees, with boxes of a detector if there is one.
 
@@ -104,7 +112,10 @@ def write_panned(
     """
     write_frames(
         out,
-        {split: (panned(one, moves, detector) for one in Videos(data, split)) for split in SPLITS},
+        {
+            split: (panned(one, moves, detector, periods) for one in Videos(data, split))
+            for split in SPLITS
+        },
         name=f"{data.manifest['name']}, panned",
         size=window_size(tuple(data.manifest["size"])),
         fps=data.manifest.get("fps"),
@@ -122,7 +133,11 @@ def micro(folder: pathlib.Path, data: Dataset, objects: str, camera: str) -> tup
 
 
 def measure(
-    work: pathlib.Path, source: Dataset, objects: str, windows: Sequence[str] = WINDOWS
+    work: pathlib.Path,
+    source: Dataset,
+    objects: str,
+    windows: Sequence[str] = WINDOWS,
+    periods: Sequence[int] = PERIODS,
 ) -> dict[tuple[str, str], tuple[float, float]]:
     """Window and camera → micro and macro AUC. Datasets and objects are kept in the folder."""
     detector = NanoDetDetector() if objects == "nanodet" else None
@@ -130,8 +145,10 @@ def measure(
     for window in windows:
         # the detector sees each frame once, and both cameras take its stored boxes
         name = f"{window}_{objects}"
+        if window == "panned" and tuple(periods) != PERIODS:
+            name += "_{}_{}".format(*periods)
         if not (work / name / "manifest.json").exists():
-            write_panned(work / name, source, window == "panned", detector)
+            write_panned(work / name, source, window == "panned", detector, periods)
         for camera in ("fixed", "moving"):
             stored = "stored" if detector else "none"
             run = work / f"run_{name}_{camera}"
@@ -150,11 +167,19 @@ def main(argv: list[str] | None = None) -> None:
         help="what moves, or also what is detected (default none)",
     )
     parser.add_argument("--windows", nargs="+", choices=WINDOWS, default=WINDOWS)
+    parser.add_argument(
+        "--periods",
+        nargs=2,
+        type=int,
+        default=PERIODS,
+        metavar=("ROWS", "COLUMNS"),
+        help=f"frames of a swing (default {PERIODS[0]} {PERIODS[1]})",
+    )
     parser.add_argument("--workdir", help="keeps datasets and objects there")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(args.workdir or folder)
-        figures = measure(work, Dataset(args.dataset), args.objects, args.windows)
+        figures = measure(work, Dataset(args.dataset), args.objects, args.windows, args.periods)
     table = Table(title=f"speed alone, objects: {args.objects}")
     for name in ("window", "objects.camera", "micro AUC", "macro AUC"):
         table.add_column(name, justify="right" if "AUC" in name else "left")
