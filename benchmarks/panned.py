@@ -6,9 +6,9 @@ The dataset is one of frames of a fixed camera with labels. Two datasets are mad
 the middle (328 columns and 208 rows of Ped2's 360 and 240), and the same window moved over the
 frames by sinusoids of 16 columns and 12 rows, in whole pixels. Their periods are 40 and 28 frames
 (4 s and 2.8 s at Ped2's rate) unless `--periods` says others, so that the camera moves by up to 2.5
-and 2.7 pixels a frame, faster than nearly all that walks there. Every video begins at another phase. Objects are judged by speed
-alone. The table has the micro AUC of the window at rest and of the moved one, without and with the
-fit.
+and 2.7 pixels a frame, faster than nearly all that walks there. Every video begins at another
+phase. Objects are judged by speed alone. The table has the micro AUC of the window at rest and of
+the moved one, without and with the fit.
 """
 
 import argparse
