@@ -1,5 +1,7 @@
 """The nearest of a bank, in one block or in many, beside plain differences."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,15 @@ def test_what_has_no_nearest():
         bank.Nearest(np.zeros((2, 3)))(np.zeros((1, 4)))
     distance, index = bank.Nearest(np.zeros((2, 3)))(np.zeros((0, 3)))
     assert distance.shape == index.shape == (0,)
+
+
+def test_memory_is_bounded_by_the_bank():
+    """All products of 3,000 rows and 20,000 exemplars would take 240 MB."""
+    rng = np.random.default_rng(0)
+    nearest = bank.Nearest(rng.standard_normal((20_000, 32)))
+    rows = rng.standard_normal((3_000, 32))
+    tracemalloc.start()
+    nearest(rows)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
