@@ -128,6 +128,11 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.eval.tracks = ""
 
 
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return exemplar((10, 40, 40), (5, 20, 20), 0.3)
+
+
 VARIANTS = {
     "literal": literal,
     "motion": motion,
