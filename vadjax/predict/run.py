@@ -25,8 +25,9 @@ from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, events, intervals, overlay
 from vadjax.report.events import EventRule
-from vadjax.runtime import metric_writers, progress, provenance, replacing
+from vadjax.runtime import metric_writers, progress, provenance, replacing, workdir
 from vadjax.scores import alarm, files
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import CollectedScores
 
@@ -98,7 +99,7 @@ def run(
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
     trained, failed, clips = restore(config, folder), {}, []
-    rule = EventRule(alarm.read(folder), None, trained.size)
+    rule = EventRule(_line(trained, folder), None, trained.size)
     if not as_it_comes:
         print(_told(rule))
     for video_name, path in videos.items():
@@ -119,6 +120,16 @@ def run(
             print(f"{video_name}: {failed[video_name]}")
     ranking.print_ranked(clips, rule.line)
     return failed
+
+
+def _line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
+    """The alarm line of the run; None if it has none, or for scores that are made otherwise."""
+    line = alarm.read(folder)
+    other = workdir.scored_otherwise(folder, trained.system.config) if line is not None else []
+    if other:
+        print(f"note: without the alarm line of the run, where {', '.join(other)} had other values")
+        return None
+    return line
 
 
 def _told(rule: EventRule) -> str:

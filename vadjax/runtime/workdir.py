@@ -259,6 +259,11 @@ def _alike(there: object, here: object) -> bool:
     return len(kinds) < 2
 
 
+def scored_otherwise(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[str]:
+    """Fields that differ and change scores of frames: the alarm line of the run is not theirs."""
+    return [name for name in differences(workdir, config) if name in policy.OF_SCORES]
+
+
 def differences(
     workdir: pathlib.Path, config: ml_collections.ConfigDict, data: Dataset | None = None
 ) -> dict[str, tuple]:
