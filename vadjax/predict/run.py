@@ -5,7 +5,7 @@ import math
 import pathlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -268,6 +268,7 @@ def write(
     result = score(trained, name, open_frames(path, reading), rate)
     files.write(out / "scores", result)
     highest = _intervals(result, rate.fps, rule)
+    told = events.of_video(result, rule)
     summary = {
         "video": str(path),
         "frames": len(result.frame_scores),
@@ -279,13 +280,13 @@ def write(
         "highest": round(float(result.counted().frame_scores.max()), 4),
         "line": rule.line.line if rule.line else None,
         "reliable": rule.line.reliable if rule.line else None,
-        "intervals": [_row(interval, result, rate.fps) for interval in highest],
+        "intervals": [_row(interval, result, rate.fps, told) for interval in highest],
         provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
     # The files, and the lines that a person reads.
     metric_writers.write_json(out / f"{name}.json", summary)
     if result.boxes is not None or (result.map is not None and trained.size):
-        ranking.keep_events(out, name, events.of_video(result, rule))
+        ranking.keep_events(out, name, told)
     line = rule.line.line if rule.line else None
     curve = curves.draw_predicted(result, highest[:MOST_PRINTED], rate.fps, line)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
@@ -353,11 +354,13 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
     return trained.system.postprocess(trained.state, whole.scores(name))
 
 
-def _row(interval: intervals.Interval, result: Scores, fps: float) -> dict:
-    """An interval as JSON can hold it, with its strongest reason; times in seconds."""
+def _row(interval: intervals.Interval, result: Scores, fps: float, told: Sequence[Mapping]) -> dict:
+    """An interval as JSON can hold it, with its sentence or its strongest reason, in seconds."""
     start, stop = interval.start, interval.stop
     reasons = [reason for reason in result.reasons if start <= reason["frame"] < stop]
     strongest = max(reasons, key=lambda reason: reason["score"], default=None)
+    same = (event for event in told if (event["start"], event["stop"]) == (start, stop))
+    strongest = next(same, strongest)
     return {
         "start": round(float(result.times[start]), 3),
         "stop": round(float(result.times[stop - 1]) + 1 / fps, 3),
