@@ -12,17 +12,17 @@ import jax.numpy as jnp
 import ml_collections
 
 from vadjax import systems
-from vadjax.config import expect_one_of, suggestion
+from vadjax.config import NAME, expect_one_of, suggestion
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 
 State = Any  # one pytree of arrays, saved and restored as a whole
-NAME = re.compile(r"[a-z_0-9]+")  # of a folder in vadjax/systems
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)  # dotted path of a user's module
 
 
@@ -114,6 +114,18 @@ class System:
         """The state after the last update. Default: unchanged."""
         del data
         return state
+
+    def alarm_line(self, state: State, data: Dataset) -> AlarmLine | None:
+        """From which reported score on there is an alarm, and how often on held-out normal video.
+
+        Default: None, for a system that judges no held-out normal video.
+
+        Args:
+          state: after `finalize`.
+          data: the dataset of the training.
+        """
+        del state, data
+        return None
 
     def extend(self, state: State, data: Dataset) -> State:
         """The state with what the training split of another dataset of the same cameras adds.

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
-from vadjax.report import curves, explain, markup, pictures, table
+from vadjax.report import curves, events, explain, markup, pictures, table, unlabelled
+from vadjax.report.events import NO_RULE, EventRule
 from vadjax.report.markup import Html, html, join
 from vadjax.runtime import provenance
 from vadjax.scores.files import Scores, replacing
@@ -40,37 +41,84 @@ def build(
     shown: int = 12,
     windows: int = 4,
     reasons: int = 6,
+    rule: EventRule = NO_RULE,
 ) -> pathlib.Path:
     """Writes `index.html` and the figures as PNG files to the folder `out`.
 
-    Alarm intervals among the reasons are also written, to `events.jsonl`, one a line.
+    Alarm intervals are also written, to `events.jsonl`, one a line. Without labels there are no
+    figures.
 
     Args:
       out: folder to write; what an earlier report left in it is replaced.
-      videos: labelled scores.
+      videos: scores, all with labels or all without.
       summary: what was measured, as in `metrics.json`.
       shown: number of the best and of the worst videos whose curves are drawn.
       windows: number of the highest- and of the lowest-scoring pictures to show, if the score files
         have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
       reasons: number of the highest-scoring events to explain, if the score files have reasons; 0
         for none. Each adds 0.1 to 0.4 MB.
+      rule: how scores become alarm intervals.
 
     Returns:
       Path of the page.
     """
     out = pathlib.Path(out)
     with replacing(out, "report") as work:
-        text = _page(work, videos, summary, shown, windows, reasons)
+        found = events.of_videos(videos, rule)
+        if videos[0].labels is None:
+            text = _page_without_labels(work, videos, summary, found, shown, reasons, rule)
+        else:
+            text = _page(work, videos, summary, shown, windows, reasons)
         (work / "index.html").write_text(text, "utf-8")
-        if rows := events(videos):
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (work / "events.jsonl").write_text(lines, "utf-8")
+        if any(video.boxes is not None or video.map is not None for video in videos):
+            (work / events.FILE).write_text(events.write_lines(found), "utf-8")
     return out / "index.html"
 
 
-def events(videos: Sequence[Scores]) -> list[dict]:
-    """The reasons that are alarm intervals, with the fields of `docs/events.md`."""
-    return [reason for video in videos for reason in video.reasons if "schema" in reason]
+def _page_without_labels(
+    work: pathlib.Path,
+    videos: Sequence[Scores],
+    summary: Mapping,
+    found: Sequence[Mapping],
+    shown: int,
+    reasons: int,
+    rule: EventRule,
+) -> Html:
+    """The text of the page of videos without labels: alarm intervals, curves and reasons."""
+    ranked = sorted(videos, key=lambda video: (-float(video.frame_scores.max()), video.video))
+    top = max(1.0, float(ranked[0].frame_scores.max()))
+    bottom = min(0.0, *(float(video.frame_scores.min()) for video in videos))
+    image = functools.partial(_image, work)
+    rows = (
+        html(
+            '<tr><td>{}</td><td>{:.1f} s to {:.1f} s</td><td class="n">{:.3f}</td><td>{}</td></tr>',
+            event["video"],
+            event["start_s"],
+            event["stop_s"],
+            event["score"],
+            event["text"],
+        )
+        for event in sorted(found, key=lambda event: -event["score"])
+    )
+    heading = "<table><tr><th>video</th><th>time</th><th>score</th><th>what</th></tr>{}</table>"
+    parts = [
+        html("<h1>{}</h1>", summary["title"]),
+        _notice(summary),
+        html("<h2>Alarm intervals ({:,})</h2>", len(found)),
+        html(heading, join(rows)) if found else html("<p>Nothing unusual.</p>"),
+        html('<p class="note">{}</p>', unlabelled.told(rule)),
+        *_why(explain.choose(videos, reasons), image),
+        html(
+            "<h2>Curves ({} of {} videos, highest first)</h2>", min(shown, len(ranked)), len(ranked)
+        ),
+    ]
+    parts += [
+        image(
+            f"video_{video.video}", curves.draw_video(video, video.video, top, bottom), video.video
+        )
+        for video in ranked[:shown]
+    ]
+    return markup.page(summary["title"], STYLE, [*parts, _made_with(summary)])
 
 
 def _page(

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.systems.attributes import density, smoothing
+from vadjax.scores import alarm_rate
+from vadjax.systems.attributes import density
 from vadjax.systems.attributes.bank import Nearest
 from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
@@ -121,6 +122,8 @@ class CameraModel:
       crops: pictures of the exemplars of the look.
       frames: smoothed scores of held-out frames.
       frames_live: the same as they are smoothed live.
+      lengths: frames of each piece of video that these are of, one after the other; empty in runs
+        of an older vadjax, which did not keep them.
       lines: scores of the alarm lines, afterwards and live.
       network: SHA-256 of the detector and its settings; "" without one.
     """
@@ -143,14 +146,15 @@ class CameraModel:
     crops: Crops
     frames: np.ndarray
     frames_live: np.ndarray
+    lengths: np.ndarray
     lines: tuple[float, float]
     network: str
 
     @property
     def reliable(self) -> bool:
         """Whether there was enough normal video for an alarm line."""
-        long_enough = self.seconds >= smoothing.RELIABLE_SECONDS
-        return long_enough and len(self.videos) >= smoothing.RELIABLE_VIDEOS
+        long_enough = self.seconds >= alarm_rate.RELIABLE_SECONDS
+        return long_enough and len(self.videos) >= alarm_rate.RELIABLE_VIDEOS
 
     @functools.cached_property
     def nearest(self) -> Mapping[str, Nearest]:
@@ -174,6 +178,7 @@ class CameraModel:
             "sample": self.sample,
             "frames": self.frames,
             "frames_live": self.frames_live,
+            "lengths": self.lengths,
         }
         arrays |= {f"novelties/{name}": values for name, values in self.novelties.items()}
         arrays |= {f"steps/{name}": np.array([step]) for name, step in self.steps.items()}
@@ -235,6 +240,7 @@ class CameraModel:
             crops=part(Crops, "crops"),
             frames=arrays.get("frames", nothing),
             frames_live=arrays.get("frames_live", nothing),
+            lengths=arrays.get("lengths", np.zeros(0, np.int32)),
             lines=tuple(lines),
             network=_text(arrays.get("network", nothing)),
         )
