@@ -12,11 +12,14 @@ import ml_collections
 import numpy as np
 
 from vadjax.config import expect_one_of
+from vadjax.data import clips
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
 from vadjax.report import page, table
+from vadjax.report.footage import Footage
+from vadjax.report.overlay import FrameSource
 from vadjax.runtime import (
     lock,
     mesh,
@@ -29,7 +32,7 @@ from vadjax.runtime import (
 )
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
-from vadjax.scores import files
+from vadjax.scores import alarm, files
 from vadjax.scores.figures import labels
 from vadjax.scores.files import Scores
 from vadjax.system import System, load_system
@@ -176,10 +179,38 @@ def measure(
         if results:
             shown = config.report
             counts = shown.videos, shown.windows, shown.reasons
-            path = page.build(out / "report", results, summary, *counts)
+            seen = footage_of(config, system, data, split, out)
+            path = page.build(out / "report", results, summary, *counts, seen)
             print(f"Report: {path}")
     processes.wait("report")
     return summary
+
+
+def footage_of(
+    config: ml_collections.ConfigDict,
+    system: System,
+    data: Dataset,
+    split: str,
+    out: pathlib.Path,
+) -> Footage:
+    """What the page of a report shows beside scores: frames of the split, and the alarm line.
+
+    Args:
+      config: of the run.
+      system: of the run.
+      data: the dataset; one of features has no frames.
+      split: of the videos.
+      out: the workdir, or a folder in it.
+    """
+    frames = {}
+    if data.kind == clips.KIND:
+        frames = {
+            video.name: FrameSource(video, len(video), video.source_size)
+            for video in clips.Videos(data, split)
+        }
+    run_folder = out if (out / workdir.FILE).exists() else out.parent
+    line = alarm.read(run_folder)
+    return Footage(frames, system.frame_rate(data), config.report.film, line)
 
 
 def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:
