@@ -89,9 +89,9 @@ ALLOWED = {
     ),
     "predict": ("system", "data", "formats", "ops", "scores", "report", "runtime"),
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
-    "train": ("system", "evaluate", "data", "ops", "runtime"),
+    "train": ("system", "evaluate", "data", "ops", "scores", "runtime"),
     "stages": ("runtime.command",),  # says what it is called now
-    "extend": ("predict", "evaluate", "system", "data", "runtime"),
+    "extend": ("predict", "evaluate", "system", "data", "scores", "runtime"),
     "main": ("train", "evaluate", "extend", "predict", "data", "runtime"),
     "config": (),  # finds the presets of a system by its name
     "": (),

@@ -12,6 +12,7 @@ from vadjax.predict.restore import restore
 from vadjax.runtime import checkpoint, provenance, replacing, workdir
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
+from vadjax.scores import alarm
 from vadjax.system import load_system
 
 OF_RUN = (workdir.FILE, workdir.DESCRIPTION, provenance.FILE)  # files that the new run begins with
@@ -63,6 +64,8 @@ def run(
         with Checkpoints(work) as checkpoints:
             checkpoints.save(0, state)
         checkpoint.write_finished(work, state)
+        if (line := system.alarm_line(state, data)) is not None:
+            alarm.write(work, line)
         extended = {"run": str(folder), "dataset": str(data.folder), "digest": data.digest}
         entry = {"extended": extended, **evaluate.made_with(trained.system.config, trained.data)}
         workdir.add_provenance(work, entry)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.helpers.browser import chromium, opened, until
 from vadjax.report import film, page
+from vadjax.report.events import EventRule
 from vadjax.report.footage import Footage
 from vadjax.report.overlay import FrameSource
 from vadjax.scores.alarm import AlarmLine
@@ -94,14 +95,15 @@ def report(tmp_path_factory):
     ]
     rates = np.array([[0.2, 60.0], [0.5, 2.0], [0.9, 0.0]])
     frames = {one.video: FrameSource(FRAMES, COUNT) for one in videos}
+    rule = EventRule(AlarmLine(0.5, False, 0.1, None, False, rates), FPS)
     seen = Footage(
         frames,
-        FPS,
-        alarm=AlarmLine(0.5, False, 0.1, None, False, rates),
         normal_command=lambda video, start, stop: f"extend {video} {start} {stop}",
     )
     folder = tmp_path_factory.mktemp("page")
-    return page.build(folder / "report", videos, page.summarize(folder, videos), 1, 0, 0, seen)
+    return page.build(
+        folder / "report", videos, page.summarize(folder, videos), 1, 0, 0, rule, seen
+    )
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +205,8 @@ def test_reason_and_video_filter_the_list(browser, report):
 def test_the_slider_shows_alarms_an_hour_precision_and_recall(browser, report):
     with opened(browser, report) as tab:
         assert tab.locator("#rate").inner_text() == (
-            "2.00 alarms an hour on normal footage (0.10 hours of normal footage held out; too "
-            "short to count so few, extrapolated; too little footage, not reliable)"
+            "2.00 alarms an hour on normal footage (measured on 0.10 hours held out; too short to "
+            "count so few, extrapolated; too little footage, not reliable)"
         )
         assert "precision 0.33, recall 1.00" in tab.locator("#quality").inner_text()
         quiet = tab.locator("#videos > li", has_text="hall")
@@ -296,7 +298,9 @@ def test_names_from_strangers_are_shown_and_not_run(browser, tmp_path):
     ]
     frames = {one.video: FrameSource(FRAMES, COUNT) for one in videos[:3]}
     summary = {"title": HOSTILE[1], "data": HOSTILE[0]}
-    index = page.build(tmp_path / "report", videos, summary, seen=Footage(frames, FPS))
+    index = page.build(
+        tmp_path / "report", videos, summary, rule=EventRule(fps=FPS), seen=Footage(frames)
+    )
     with opened(browser, index, viewport={"width": 1300, "height": 850}) as tab:
         assert tab.locator("#title").inner_text() == HOSTILE[1]
         for name, video in zip(HOSTILE, videos, strict=True):
@@ -350,7 +354,11 @@ def test_films_of_a_report_have_a_bound(tmp_path, monkeypatch):
     videos = [scored("high", [event("high", 10, 20, 0.9, "look")]), scored("low", [])]
     frames = {one.video: FrameSource(FRAMES, COUNT) for one in videos}
     index = page.build(
-        tmp_path / "report", videos, {"title": "t", "data": "x"}, seen=Footage(frames, FPS)
+        tmp_path / "report",
+        videos,
+        {"title": "t", "data": "x"},
+        rule=EventRule(fps=FPS),
+        seen=Footage(frames),
     )
     assert [path.name for path in (index.parent / "films").iterdir()] == ["high.mp4"]
     assert "those of higher-scoring videos" in (index.parent / "page/data.js").read_text()

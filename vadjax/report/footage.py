@@ -4,11 +4,11 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from vadjax.report import film, overlay, player
+from vadjax.report import events, film, overlay, player
+from vadjax.report.events import EventRule
 from vadjax.report.overlay import FrameSource
 from vadjax.report.player import PageVideo
 from vadjax.runtime import space
-from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 
 FOLDER = "films"
@@ -21,20 +21,21 @@ class Footage(NamedTuple):
 
     Attributes:
       frames: frames of the videos by their names; those that are missing have no film.
-      fps: frames a second; None if unknown.
       films: whether to write films.
-      alarm: the alarm line of the run; None if it has none.
       normal_command: as of `player.About`.
     """
 
     frames: Mapping[str, FrameSource] = {}
-    fps: float | None = None
     films: bool = True
-    alarm: AlarmLine | None = None
     normal_command: Callable[[str, int, int], str] | None = None
 
 
-def prepare(work: pathlib.Path, videos: Sequence[Scores], footage: Footage) -> list[PageVideo]:
+NO_FOOTAGE = Footage()
+
+
+def prepare(
+    work: pathlib.Path, videos: Sequence[Scores], rule: EventRule, footage: Footage
+) -> list[PageVideo]:
     """Writes the films of a report to `work/films/`, and returns its videos.
 
     The highest-scoring videos come first. When the films have `film.BYTES` together, the others
@@ -47,6 +48,7 @@ def prepare(work: pathlib.Path, videos: Sequence[Scores], footage: Footage) -> l
     left, prepared = film.BYTES, []
     lacking = film.lacks()
     for video in sorted(videos, key=lambda one: -player.highest(one)):
+        fps = _rate(video, rule)
         source, path = footage.frames.get(video.video), None
         if source is None:
             why = NO_FRAMES
@@ -60,16 +62,23 @@ def prepare(work: pathlib.Path, videos: Sequence[Scores], footage: Footage) -> l
         else:
             overlay.check_source(video, source)
             path = work / FOLDER / f"{video.video}.mp4"
-            film.write(source, path, footage.fps or player.FILM_FPS, f"film {video.video}")
+            film.write(source, path, fps or player.FILM_FPS, f"film {video.video}")
             left, why = left - path.stat().st_size, ""
-        prepared.append(_page_video(video, source, footage, path, why))
+        prepared.append(_page_video(video, source, fps, path, why))
     return prepared
+
+
+def _rate(video: Scores, rule: EventRule) -> float | None:
+    """Frames a second of a video; None if neither it nor the rule knows them."""
+    if video.times is None and rule.fps is None:
+        return None
+    return events.frames_a_second(video, rule)
 
 
 def _page_video(
     video: Scores,
     source: FrameSource | None,
-    footage: Footage,
+    fps: float | None,
     path: pathlib.Path | None,
     no_film: str,
 ) -> PageVideo:
@@ -78,5 +87,5 @@ def _page_video(
     size = source and source.size
     if source and size is None and frames is not None and video.boxes is not None:
         size = frames[0].shape[:2]
-    rate = footage.fps or player.FILM_FPS
-    return PageVideo(video, footage.fps, size, frames, path, rate, no_film)
+    rate = fps or player.FILM_FPS
+    return PageVideo(video, fps, size, frames, path, rate, no_film)

@@ -45,33 +45,38 @@ class ListedEvent(NamedTuple):
         return self.interval.peak
 
 
-def alarms(video: Scores) -> list[dict]:
-    """The reasons of a video that are alarm intervals (docs/events.md)."""
-    return [reason for reason in video.reasons if "schema" in reason]
-
-
 def events(
-    videos: Sequence[Scores], line: float, rates: Sequence[float | None]
+    videos: Sequence[Scores],
+    found: Sequence[Mapping],
+    line: float | None,
+    start: float,
+    rates: Sequence[float | None],
 ) -> tuple[list[ListedEvent], int]:
     """The highest-scoring events of all videos, highest first, and how many are left out.
 
     Args:
       videos: scores.
-      line: score from which a frame is an alarm.
+      found: their alarm intervals, with the fields of `docs/events.md`.
+      line: the alarm line; None if there is none.
+      start: the threshold that the page begins with.
       rates: frames a second of every video; None where unknown.
     """
-    # Where any video has alarm intervals of its system, these are the alarms of all videos.
-    named = any(alarms(video) for video in videos)
-    found = []
+    of_videos: dict[str, list[Mapping]] = {}
+    for alarm in found:
+        of_videos.setdefault(str(alarm.get("video")), []).append(alarm)
+    listed = []
     for number, (video, fps) in enumerate(zip(videos, rates, strict=True)):
-        length = len(video.frame_scores)
-        known = [_span(alarm, length) for alarm in alarms(video)] if named else None
-        known = known and [span for span in known if span is not None]
+        length, own = len(video.frame_scores), of_videos.get(video.video, [])
+        known = list(filter(None, (_span(alarm, length) for alarm in own)))
+        # A system without boxes has no such intervals, but may have a line.
+        spans = known if known or (found and line is not None) else None
         gap = int(candidates.JOIN_S * fps + 0.5) if fps else 0
-        intervals = candidates.find(video, line, gap, known)
-        found += [_event(number, video, interval) for interval in intervals]
-    found.sort(key=lambda event: (-event.interval.score, event.video, event.interval.start))
-    return found[:MOST], len(found[MOST:])
+        intervals = candidates.find(video, start, gap, spans)
+        # A video without reasons has the sentences of its alarm intervals.
+        told = [(reasons.read(stored), stored) for stored in video.reasons or own]
+        listed += [_event(number, video, told, interval) for interval in intervals]
+    listed.sort(key=lambda event: (-event.interval.score, event.video, event.interval.start))
+    return listed[:MOST], len(listed[MOST:])
 
 
 def _span(alarm: Mapping, length: int) -> tuple[int, int] | None:
@@ -80,22 +85,33 @@ def _span(alarm: Mapping, length: int) -> tuple[int, int] | None:
     return span if span and 0 <= span[0] < span[1] <= length else None
 
 
-def _event(number: int, video: Scores, interval: Candidate) -> ListedEvent:
-    """An interval with its strongest reason: that of the same frames, else the highest within."""
+def _event(
+    number: int,
+    video: Scores,
+    told: Sequence[tuple[Reason, Mapping]],
+    interval: Candidate,
+) -> ListedEvent:
+    """An interval with its strongest reason: that of the same frames, else the highest within.
+
+    Args:
+      number: of the video.
+      video: its scores.
+      told: its reasons, as they were read and as they are stored.
+      interval: its frames.
+    """
     best, place = None, None
-    for rank, stored in enumerate(video.reasons):
-        read = reasons.read(stored)
+    for rank, (read, _) in enumerate(told):
         within = read.frames and read.frames[0] < interval.stop and interval.start < read.frames[1]
         key = (read.frames == (interval.start, interval.stop), read.rank)
-        if within and (best is None or key > best[0]):
-            best, place = (key, read, stored), rank
-    example = None
-    if video.examples is not None and place is not None:
-        having = np.flatnonzero(video.examples.reason == place)
-        example = int(having[0]) if len(having) else None
-    if best is None:
+        if within and (best is None or key > best):
+            best, place = key, rank
+    if place is None:
         return ListedEvent(number, interval, None, {}, None)
-    return ListedEvent(number, interval, best[1], best[2], example)
+    # Its pictures, if it is one of the reasons of the score file.
+    having = []
+    if video.examples is not None and video.reasons:
+        having = np.flatnonzero(video.examples.reason == place)
+    return ListedEvent(number, interval, *told[place], int(having[0]) if len(having) else None)
 
 
 def row(
@@ -188,7 +204,7 @@ def _short(value: object) -> str:
 
 def started(video: Scores) -> datetime.datetime | None:
     """Time of day of the first frame of a video, by the `time` of an event; None if unknown."""
-    for alarm in alarms(video):
+    for alarm in video.reasons:
         time, seconds = alarm.get("time"), alarm.get("start_s")
         if isinstance(time, str) and isinstance(seconds, int | float):
             try:

@@ -15,21 +15,21 @@ from matplotlib.figure import Figure
 from vadjax.metrics import frame
 from vadjax.report import (
     curves,
+    events,
     explain,
     footage,
-    listing,
     markup,
     pictures,
     player,
     table,
 )
-from vadjax.report.footage import Footage
+from vadjax.report.events import NO_RULE, EventRule
+from vadjax.report.footage import NO_FOOTAGE, Footage
 from vadjax.report.markup import Html, html, join
 from vadjax.runtime import provenance
 from vadjax.scores.files import Scores, replacing
 
 FIGURES = "figures.html"  # beside the page
-NO_FOOTAGE = Footage()
 COUNTS = ("videos", "anomalous_videos", "frames", "anomalous_frames")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
@@ -55,23 +55,24 @@ def build(
     shown: int = 12,
     windows: int = 4,
     reasons: int = 6,
+    rule: EventRule = NO_RULE,
     seen: Footage = NO_FOOTAGE,
 ) -> pathlib.Path:
     """Writes a report to the folder `out`, which can be mailed as a whole.
 
     It has the page (`player.write`), the films that it plays, and of labelled videos `figures.html`
-    and its plots as PNG files. Alarm intervals among the reasons are also written, to
-    `events.jsonl`, one a line.
+    and its plots as PNG files. Alarm intervals are also written, to `events.jsonl`, one a line.
 
     Args:
       out: folder to write; what an earlier report left in it is replaced.
-      videos: scores, at least of one video.
+      videos: scores, all with labels or all without.
       summary: what was measured, as in `metrics.json`.
       shown: number of the best and of the worst videos whose curves are drawn.
       windows: number of the highest- and of the lowest-scoring pictures to show, if the score files
         have any; 0 for none. Each adds 0.2 to 0.4 MB to the figures.
       reasons: number of the highest-scoring events to explain, if the score files have reasons; 0
         for none. Each adds 0.1 to 0.4 MB.
+      rule: how scores become alarm intervals.
       seen: the frames behind the scores, as far as they are at hand.
 
     Returns:
@@ -83,24 +84,19 @@ def build(
         if labelled:
             text = _page(work, videos, summary, shown, windows, reasons)
             (work / FIGURES).write_text(text, "utf-8")
+        found = events.of_videos(videos, rule)
         about = player.About(
             summary["title"],
             notices(summary) if labelled else _of_data(summary),
-            seen.alarm,
+            rule.line,
             labelled,
             seen.normal_command,
             summary.get(provenance.KEY),
         )
-        player.write(work, footage.prepare(work, videos, seen), about)
-        if rows := events(videos):
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (work / "events.jsonl").write_text(lines, "utf-8")
+        player.write(work, footage.prepare(work, videos, rule, seen), found, about)
+        if any(video.boxes is not None or video.map is not None for video in videos):
+            (work / events.FILE).write_text(events.write_lines(found), "utf-8")
     return out / player.INDEX
-
-
-def events(videos: Sequence[Scores]) -> list[dict]:
-    """The reasons that are alarm intervals, with the fields of `docs/events.md`."""
-    return [reason for video in videos for reason in listing.alarms(video)]
 
 
 def _page(

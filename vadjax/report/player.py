@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from vadjax.report import candidates, listing, packed, thumbnails
+from vadjax.report import candidates, events, listing, packed, thumbnails
 from vadjax.report.intervals import clock
 from vadjax.report.listing import ListedEvent
 from vadjax.runtime.terminal import visible
@@ -74,12 +74,18 @@ class About(NamedTuple):
     made: Mapping | None = None
 
 
-def write(folder: pathlib.Path, videos: Sequence[PageVideo], about: About) -> None:
+def write(
+    folder: pathlib.Path,
+    videos: Sequence[PageVideo],
+    found: Sequence[Mapping],
+    about: About,
+) -> None:
     """Writes `index.html` and `page/` to a folder that has neither.
 
     Args:
       folder: where the films lie too, at any depth.
       videos: of the page; at least one.
+      found: their alarm intervals, with the fields of `docs/events.md`.
       about: what it says of them.
     """
     place = folder / FOLDER
@@ -89,16 +95,16 @@ def write(folder: pathlib.Path, videos: Sequence[PageVideo], about: About) -> No
     all_scores = [video.scores for video in videos]
     line, start = _line(all_scores, about.alarm)
     rates = [video.fps for video in videos]
-    found, left_out = listing.events(all_scores, start, rates)
+    listed, left_out = listing.events(all_scores, found, line, start, rates)
     # A script for each video, and one for all.
     room = max(LEAST_BYTES, DATA_BYTES // len(videos))
-    on_scale = any(map(listing.alarms, all_scores))
+    on_scale = line is not None
     for number, video in enumerate(videos):
         data = packed.video(video.scores, video.size, on_scale, video.fps, room)
         _write(place / _file(number), packed.script("vadjax.add", number, data))
-    pictures = _pictures(place, videos, found)
+    pictures = _pictures(place, videos, listed)
     rows = []
-    for number, event in enumerate(found):
+    for number, event in enumerate(listed):
         video = videos[event.video]
         of_day = listing.started(video.scores)
         row = listing.row(event, video.scores, video.fps, of_day, line, about.normal_command)
@@ -131,7 +137,7 @@ def _line(videos: Sequence[Scores], alarm: AlarmLine | None) -> tuple[float | No
     """The alarm line, or None if there is none; and the threshold that the page begins with."""
     if alarm is not None:
         return alarm.line, alarm.line
-    if any(map(listing.alarms, videos)):
+    if any(map(events.tells, videos)):
         return LINE, LINE
     # Half way from the median of all frames to the highest.
     every = np.concatenate([np.asarray(video.frame_scores, np.float64) for video in videos])
@@ -273,7 +279,8 @@ def _thumbnails(video: PageVideo, events: Mapping[int, ListedEvent]) -> dict[int
             "normal": thumbnails.draw(normal, reason.normal_box, None, thumbnails.NORMAL),
         }
     # Of the others only what was seen: from the frames, else from the film.
-    size = None if video.frames is not None else video.size
+    # Boxes of reasons are in pixels of the frames that were scored, others in those of the source.
+    size = None if video.frames is not None and video.scores.reasons else video.size
     pictures: Mapping[int, np.ndarray] = {}
     if video.frames is None and video.film is not None and without:
         pictures = thumbnails.of_film(video.film, [event.frame for event in without.values()])

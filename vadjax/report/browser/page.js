@@ -249,11 +249,27 @@
     for (const row of $("events").children) {
       const is = Number(row.dataset.event) === index;
       row.classList.toggle("chosen", is);
-      if (is) row.scrollIntoView({ block: "nearest" });
+      if (is) reveal(row);
     }
     document.body.dataset.event = index;
     const event = report.events[index];
     open(event.video, event.frame).then(() => player.picture(event));
+  }
+
+  // Scrolls the list to a row, and the page to the film where it is out of sight.
+  function reveal(row) {
+    const list = $("events"), of_list = list.getBoundingClientRect();
+    const of_row = row.getBoundingClientRect();
+    if (list.scrollHeight > list.clientHeight) {
+      if (of_row.top < of_list.top) list.scrollTop -= of_list.top - of_row.top;
+      if (of_row.bottom > of_list.bottom) list.scrollTop += of_row.bottom - of_list.bottom;
+    }
+    seeFilm();
+  }
+
+  function seeFilm() {
+    const stage = $("stage").getBoundingClientRect();
+    if (stage.top < 0 || stage.top > window.innerHeight / 2) $("watch").scrollIntoView();
   }
 
   function step(by) {
@@ -284,7 +300,7 @@
     $("value").textContent = threshold.toFixed(range > 20 ? 1 : range > 2 ? 2 : 3);
     if (report.alarm) {
       const rate = rateAt(threshold), alarm = report.alarm;
-      const hours = `${number(alarm.hours)} hours of normal footage held out`;
+      const hours = `measured on ${number(alarm.hours)} hours held out`;
       $("rate").textContent = rate === null ? "" :
         `${rate < 0.005 ? "fewer than 0.01" : number(rate)} alarms an hour on normal footage (${hours}` +
         `${alarm.hours * rate < 1 ? "; too short to count so few, extrapolated" : ""}` +
@@ -324,7 +340,7 @@
       name.append(isolated(about.name));
       go.type = "button";
       go.append(name, make("span", "below"), make("span", "faint", about.length));
-      go.addEventListener("click", () => open(index, about.peak));
+      go.addEventListener("click", () => { open(index, about.peak); seeFilm(); });
       row.append(go);
       return row;
     }));
