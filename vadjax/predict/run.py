@@ -20,9 +20,10 @@ from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, 
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
-from vadjax.predict import live
+from vadjax.predict import index, live
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, intervals, overlay
+from vadjax.report import film as films
 from vadjax.runtime import metric_writers, progress, provenance, replacing
 from vadjax.scores import files
 from vadjax.scores.files import Scores
@@ -95,6 +96,7 @@ def run(
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
     trained, failed = restore(config, folder), {}
+    scored = False
     for video_name, path in videos.items():
         try:
             as_in_training = as_trained(trained, path, fps, reading)
@@ -104,11 +106,14 @@ def run(
                 live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
             else:
                 write(trained, video_name, path, rate, out, film, as_in_training)
+                scored = True
         except (ValueError, OSError, cv2.error) as error:
             if len(videos) == 1 and not isinstance(error, cv2.error):
                 raise
             failed[video_name] = str(error).strip()
             print(f"{video_name}: {failed[video_name]}")
+    if scored:
+        print(f"All videos: {index.write(trained, folder, out)}")
     return failed
 
 
@@ -228,7 +233,7 @@ def write(
     film: bool,
     reading: Reading = AS_IT_IS,
 ) -> None:
-    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.webm`.
+    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.mp4`.
 
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
@@ -253,13 +258,16 @@ def write(
     curve = curves.draw_predicted(result, highest, rate.fps)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
-    if film:
+    lacking = films.lacks() if film else ""
+    if film and not lacking:
         frames = (picture.pixels for picture in open_frames(path, reading))
         source = overlay.FrameSource(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the first reading has given these warnings
-            overlay.write(result, source, out / f"{name}.webm", rate.fps)
-    ends = ".png, .json, .webm" if film else ".png, .json"
+            films.write(source, out / f"{name}.mp4", rate.fps, f"film {name}")
+    elif film:
+        print(f"{name}: {lacking}")
+    ends = ".png, .json, .mp4" if film and not lacking else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
 
 

@@ -38,7 +38,8 @@ def write(
       title: of the progress bar.
 
     Raises:
-      ValueError: no frames, frames of several sizes, a rate that is none, or no encoder.
+      ValueError: no frames or another number of them, frames of several sizes, a rate that is
+        none, or no encoder.
       OSError: the file could not be written.
     """
     if not 0 < fps < math.inf:
@@ -78,8 +79,9 @@ def _encode(frames: FrameSource, path: pathlib.Path, fps: float, title: str, bar
             picture.pts, picture.time_base = t, 1 / rate
             container.mux(stream.encode(picture))
             bar.update(t + 1, {})
-        if stream is None:
-            raise ValueError(f"{title}: no frames, so there is no film")
+        written = 0 if stream is None else t + 1
+        if stream is None or written != frames.count:
+            raise ValueError(f"{title}: {written:,} frames, expected {frames.count:,}")
         container.mux(stream.encode())
 
 

@@ -79,14 +79,16 @@ def write(
     videos: Sequence[PageVideo],
     found: Sequence[Mapping],
     about: About,
+    home: pathlib.Path | None = None,
 ) -> None:
     """Writes `index.html` and `page/` to a folder that has neither.
 
     Args:
-      folder: where the films lie too, at any depth.
+      folder: where to write.
       videos: of the page; at least one.
       found: their alarm intervals, with the fields of `docs/events.md`.
       about: what it says of them.
+      home: folder that the page will lie in, from which films are addressed; `folder` if None.
     """
     place = folder / FOLDER
     place.mkdir(parents=True)
@@ -109,7 +111,7 @@ def write(
         of_day = listing.started(video.scores)
         row = listing.row(event, video.scores, video.fps, of_day, line, about.normal_command)
         rows.append(row | pictures.get(number, {}))
-    report = _report(folder, videos, about, line, start, left_out) | {"events": rows}
+    report = _report(home or folder, videos, about, line, start, left_out) | {"events": rows}
     _write(place / "data.js", packed.script("vadjax.start", report))
     # The page itself, as it is for all reports.
     browser = importlib.resources.files("vadjax.report") / "browser"
