@@ -7,11 +7,12 @@ from vadjax.formats import json_files
 from vadjax.predict.restore import Trained
 from vadjax.report import events, player
 from vadjax.report.events import EventRule
+from vadjax.report.footage import extend_command
 from vadjax.report.player import About, PageVideo
 from vadjax.runtime import provenance, replacing
 from vadjax.scores import alarm, files
 
-PATTERN = {"frames": int, "fps": float, "box_size": ([int], None), ...: object}
+PATTERN = {"video": str, "frames": int, "fps": float, "box_size": ([int], None), ...: object}
 
 
 def write(trained: Trained, folder: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
@@ -38,9 +39,15 @@ def write(trained: Trained, folder: pathlib.Path, out: pathlib.Path) -> pathlib.
         for event in events.of_video(video.scores, EventRule(line, video.fps, video.size))
         if not told or events.tells(video.scores)
     ]
+
+    def normal_command(video: str, start: int, stop: int) -> str | None:
+        path = json_files.read(out / f"{video}.json", PATTERN, nan=True)["video"]
+        return extend_command(folder, [f"--video={path}"], start, stop)
+
     about = About(
         f"{trained.system.config.system} of {folder.resolve().name}: {len(videos):,} videos",
         alarm=line,
+        normal_command=normal_command if trained.system.extends else None,
         made=provenance.made_with(),
     )
     # The page beside its place, then the folder and the page that belongs to it.

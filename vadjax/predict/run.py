@@ -100,7 +100,7 @@ def run(
     for video_name, path in videos.items():
         try:
             as_in_training = as_trained(trained, path, fps, reading)
-            rate = _rate(trained, path, fps, as_in_training)
+            rate = rate_of(trained, path, fps, as_in_training)
             if as_it_comes:
                 frames = open_frames(path, as_in_training)
                 live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
@@ -179,8 +179,15 @@ def as_trained(
     return dataclasses.replace(reading, rate=rate)
 
 
-def _rate(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
-    """Frames a second of a video: by the flag, the file, the training, or else the default."""
+def rate_of(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    """Frames a second of a video: by the flag, the file, the training, or else the default.
+
+    Args:
+      trained: the run.
+      path: of the video.
+      fps: frames a second that the user declares; None if none.
+      reading: how it is read.
+    """
     if fps is not None:
         return Rate(fps, "flag")
     listed = open_frames(path, reading).fps

@@ -1,6 +1,7 @@
 """The frames behind a report, and the films of them that its page plays."""
 
 import pathlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from vadjax.report import events, film, overlay, player
 from vadjax.report.events import EventRule
 from vadjax.report.overlay import FrameSource
 from vadjax.report.player import PageVideo
-from vadjax.runtime import space
+from vadjax.runtime import provenance, space
 from vadjax.scores.files import Scores
 
 FOLDER = "films"
@@ -27,10 +28,37 @@ class Footage(NamedTuple):
 
     frames: Mapping[str, FrameSource] = {}
     films: bool = True
-    normal_command: Callable[[str, int, int], str] | None = None
+    normal_command: Callable[[str, int, int], str | None] | None = None
 
 
 NO_FOOTAGE = Footage()
+
+
+def extend_command(
+    workdir: pathlib.Path, source: Sequence[str], start: int, stop: int
+) -> str | None:
+    """The command that adds frames `[start, stop)` of a video to what a run knows as normal.
+
+    The config is that of the command that runs now; None if it names none.
+
+    Args:
+      workdir: of the run.
+      source: flags that name the video.
+      start: first frame.
+      stop: one past the last.
+    """
+    words = shlex.split(provenance.command_line())
+    named = [word.removeprefix("-") for word in words]
+    configs = [word.partition("=")[2] for word in named if word.startswith("-config=")]
+    configs += [after for word, after in zip(named, words[1:], strict=False) if word == "-config"]
+    if not configs:
+        return None
+    return shlex.join(
+        [
+            *("python", "-m", "vadjax.main", f"--config={configs[-1]}", f"--workdir={workdir}"),
+            *("--mode=extend", *source, f"--frames={start}:{stop}", f"--out={workdir}_extended"),
+        ]
+    )
 
 
 def prepare(

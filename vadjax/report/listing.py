@@ -1,7 +1,6 @@
 """The events that the page lists: when, how high, why, and what to show."""
 
 import datetime
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -120,7 +119,7 @@ def row(
     fps: float | None,
     started: datetime.datetime | None,
     line: float | None,
-    normal_command: Callable[[str, int, int], str] | None,
+    normal_command: Callable[[str, int, int], str | None] | None,
 ) -> dict:
     """What the page shows of an event, apart from its pictures.
 
@@ -213,8 +212,3 @@ def started(video: Scores) -> datetime.datetime | None:
             except (ValueError, OverflowError):  # of another program
                 continue
     return None
-
-
-def quoted(*words: object) -> str:
-    """A command line for a shell, whatever the words hold."""
-    return shlex.join(str(word) for word in words)

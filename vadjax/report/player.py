@@ -70,7 +70,7 @@ class About(NamedTuple):
     notes: Sequence[str] = ()
     alarm: AlarmLine | None = None
     figures: bool = False
-    normal_command: Callable[[str, int, int], str] | None = None
+    normal_command: Callable[[str, int, int], str | None] | None = None
     made: Mapping | None = None
 
 
