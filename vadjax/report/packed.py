@@ -124,6 +124,8 @@ def _heat(cells: np.ndarray | None, room: int) -> dict | None:
         return None
     low, high = heat.limits(cells)
     if high <= low:
+        high = float(np.max(cells))  # so little is hot that it is beyond the percentile
+    if high <= low:
         return None
     rows, columns = (-(-side // -(-side // CELLS)) for side in cells.shape[1:])
     frames, places, levels = [], [], []
