@@ -300,7 +300,8 @@
     $("value").textContent = threshold.toFixed(range > 20 ? 1 : range > 2 ? 2 : 3);
     if (report.alarm) {
       const rate = rateAt(threshold), alarm = report.alarm;
-      const hours = `measured on ${number(alarm.hours)} hours held out`;
+      const hours = alarm.hours < 2 ? `measured on ${number(60 * alarm.hours)} minutes held out`
+        : `measured on ${number(alarm.hours)} hours held out`;
       $("rate").textContent = rate === null ? "" :
         `${rate < 0.005 ? "fewer than 0.01" : number(rate)} alarms an hour on normal footage (${hours}` +
         `${alarm.hours * rate < 1 ? "; too short to count so few, extrapolated" : ""}` +
