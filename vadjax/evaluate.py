@@ -12,12 +12,15 @@ import ml_collections
 import numpy as np
 
 from vadjax.config import expect_one_of
+from vadjax.data import clips
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
 from vadjax.report import page, table, unlabelled
 from vadjax.report.events import EventRule
+from vadjax.report.footage import Footage, extend_command
+from vadjax.report.overlay import FrameSource
 from vadjax.runtime import (
     lock,
     mesh,
@@ -195,10 +198,42 @@ def measure(
         if results:
             shown = config.report
             counts = shown.videos, shown.windows, shown.reasons
-            path = page.build(out / "report", results, summary, *counts, rule)
+            seen = footage_of(config, system, data, split, out)
+            path = page.build(out / "report", results, summary, *counts, rule, seen)
             print(f"Report: {path}")
     processes.wait("report")
     return summary
+
+
+def footage_of(
+    config: ml_collections.ConfigDict,
+    system: System,
+    data: Dataset,
+    split: str,
+    out: pathlib.Path,
+) -> Footage:
+    """What the page of a report shows beside scores: the frames of a split.
+
+    Args:
+      config: of the run.
+      system: of the run.
+      data: the dataset; one of features has no frames.
+      split: of the videos.
+      out: the workdir, or a folder in it.
+    """
+    if data.kind != clips.KIND:
+        return Footage(films=config.report.film)
+    frames = {
+        video.name: FrameSource(video, len(video), video.source_size)
+        for video in clips.Videos(data, split)
+    }
+    run_folder = out if (out / workdir.FILE).exists() else out.parent
+
+    def normal_command(video: str, start: int, stop: int) -> str | None:
+        flags = [f"--config.data.dir={data.folder}", f"--config.eval.split={split}"]
+        return extend_command(run_folder, [*flags, f"--video={video}"], start, stop)
+
+    return Footage(frames, config.report.film, normal_command if system.extends else None)
 
 
 def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:

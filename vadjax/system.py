@@ -127,6 +127,11 @@ class System:
         del state, data
         return None
 
+    @property
+    def extends(self) -> bool:
+        """Whether the system can be extended by further normal video."""
+        return type(self).extend is not System.extend
+
     def extend(self, state: State, data: Dataset) -> State:
         """The state with what the training split of another dataset of the same cameras adds.
 

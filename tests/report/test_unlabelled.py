@@ -55,8 +55,9 @@ def test_a_run_without_labels_ends_with_a_report(run):
     assert "AUC" not in out
     summary = json.loads((folder / "metrics.json").read_text())
     assert summary["metrics"] == {"videos": 2, "frames": 120} and summary["labels"] == {}
-    page = (folder / "report/index.html").read_text()
-    assert "ROC curve" not in page and "Alarm intervals" in page
+    assert not (folder / "report/figures.html").exists()
+    page = (folder / "report/page/data.js").read_text()
+    assert '"alarm": {"hours"' in page and '"measures": null' in page
 
 
 def test_the_events_of_such_a_run_are_in_its_report(run):

@@ -20,10 +20,11 @@ from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, 
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
-from vadjax.predict import live, ranking
+from vadjax.predict import index, live, ranking
 from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, events, intervals, overlay
+from vadjax.report import film as films
 from vadjax.report.events import EventRule
 from vadjax.runtime import metric_writers, progress, provenance, replacing, workdir
 from vadjax.scores import alarm, files
@@ -105,7 +106,7 @@ def run(
     for video_name, path in videos.items():
         try:
             as_in_training = as_trained(trained, path, fps, reading)
-            rate = _rate(trained, path, fps, as_in_training)
+            rate = rate_of(trained, path, fps, as_in_training)
             if as_it_comes:
                 frames = open_frames(path, as_in_training)
                 live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
@@ -119,6 +120,8 @@ def run(
             failed[video_name] = str(error).strip()
             print(f"{video_name}: {failed[video_name]}")
     ranking.print_ranked(clips, rule.line)
+    if clips:
+        print(f"All videos: {index.write(trained, folder, out)}")
     return failed
 
 
@@ -202,8 +205,15 @@ def as_trained(
     return dataclasses.replace(reading, rate=rate)
 
 
-def _rate(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
-    """Frames a second of a video: by the flag, the file, the training, or else the default."""
+def rate_of(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    """Frames a second of a video: by the flag, the file, the training, or else the default.
+
+    Args:
+      trained: the run.
+      path: of the video.
+      fps: frames a second that the user declares; None if none.
+      reading: how it is read.
+    """
     if fps is not None:
         return Rate(fps, "flag")
     listed = open_frames(path, reading).fps
@@ -257,7 +267,7 @@ def write(
     reading: Reading = AS_IT_IS,
     rule: EventRule = events.NO_RULE,
 ) -> ScoredClip:
-    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.webm`.
+    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.mp4`.
 
     Its alarm intervals are also put into `events.jsonl`, where the system says where they are.
 
@@ -291,13 +301,16 @@ def write(
     curve = curves.draw_predicted(result, highest[:MOST_PRINTED], rate.fps, line)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
-    if film:
+    lacking = films.lacks() if film else ""
+    if film and not lacking:
         frames = (picture.pixels for picture in open_frames(path, reading))
         source = overlay.FrameSource(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the first reading has given these warnings
-            overlay.write(result, source, out / f"{name}.webm", rate.fps)
-    ends = ".png, .json, .webm" if film else ".png, .json"
+            films.write(source, out / f"{name}.mp4", rate.fps, f"film {name}")
+    elif film:
+        print(f"{name}: {lacking}")
+    ends = ".png, .json, .mp4" if film and not lacking else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
     scores = np.where(
         True if result.scored is None else result.scored, result.frame_scores, -np.inf
