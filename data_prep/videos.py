@@ -116,6 +116,7 @@ def prepare(
     stored = functools.partial(_stored, encoding, size, quality)
     how = How(fps, resample_fps is not None, levels, ignored, stored)
     footage = look_through(found, how)
+    recording_report.say_remarks(footage)
     videos, gaps = {}, {}
     for split, scans in footage.scans.items():
         videos[split], gaps[split] = make_videos(scans, join, resample_fps)
@@ -233,7 +234,10 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
             f"rate. Say --resample_fps={low:.3g} to bring all to it, or --fps if the files are "
             "wrong and all have the rate that you declare"
         )
-    rate = round(sorted(rates.values())[len(rates) // 2], 6)
+    # The median of all frames, so that a rate is taken which recordings have.
+    frames = sorted((v.fps, len(v)) for split in videos.values() for v in split if v.fps)
+    upto = np.cumsum([count for _, count in frames])
+    rate = round(frames[int(np.searchsorted(upto, upto[-1] / 2))][0], 6)
     spread = f"; the files have {low:.4g} to {high:.4g}" if high > SAME_RATE * low else ""
     print(f"frame rate: {rate:.5g} a second, as measured in the files{spread}")
     return rate

@@ -13,6 +13,7 @@ from .recording_scan import Scan
 
 FLAGS = {"train": "--normal", "test": "--new"}
 LISTED = 10  # lines of a kind that are printed
+MOST_REMARKS = 50  # on recordings that can be used
 
 
 class Footage(NamedTuple):
@@ -64,11 +65,6 @@ def say(
         if passed := found[split].passed_over:
             shown = ", ".join(sorted({path.suffix.lower() or path.name for path in passed})[:5])
             print(f"  {len(passed):,} other files are passed over ({shown})")
-    # What must not be learned, or looked at, without notice.
-    for scans in footage.scans.values():
-        for scan_ in scans:
-            for remark in scan_.remarks:
-                print(f"warning: {scan_.recording.path}: {remark}", file=sys.stderr)
     _warn_same(footage)
     if lines := recording_changes.describe(videos["train"], videos.get("test", ())):
         print(
@@ -78,6 +74,16 @@ def say(
             file=sys.stderr,
         )
         _list(lines, sys.stderr)
+
+
+def say_remarks(footage: Footage) -> None:
+    """Prints a warning for every recording of which something should be known."""
+    scans = [scan for split in footage.scans.values() for scan in split]
+    remarks = [f"{scan.recording.path}: {text}" for scan in scans for text in scan.remarks]
+    for remark in remarks[:MOST_REMARKS]:
+        print(f"warning: {remark}", file=sys.stderr)
+    if (more := len(remarks) - MOST_REMARKS) > 0:
+        print(f"warning: and {more:,} more remarks on recordings", file=sys.stderr)
 
 
 def _warn_same(footage: Footage) -> None:
