@@ -166,7 +166,8 @@ def register(edges: np.ndarray, usual: np.ndarray) -> tuple[float, float, float,
     """
     height, width = usual.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    (right, down), _ = cv2.phaseCorrelate(usual, edges, window)
+    # OpenCV multiplies its arguments by the window in their place.
+    (right, down), _ = cv2.phaseCorrelate(usual.copy(), edges.copy(), window)
     # Only what both show is compared.
     back = np.float32([[1, 0, -right], [0, 1, -down]])
     shifted = cv2.warpAffine(edges, back, (width, height))
