@@ -30,6 +30,8 @@ MOST_SAMPLES = 64  # of a recording
 SMALL = 128  # pixels of the width of a sample
 HOLE = 2.0  # seconds without a frame that end a run of frames; or
 SLOWER = 3.0  # … so many times the usual interval, if that is longer
+UNEVEN = 1.5  # ratio to the usual interval from which on an interval is another
+FEW = 0.01  # share of such intervals up to which they are lost frames
 UNKNOWN_FPS = 25.0  # of pictures, where nothing says it; only used to tell which of them are near
 UNREADABLE = (ValueError, OSError, av.FFmpegError, cv2.error)
 
@@ -223,11 +225,13 @@ def _scan_video(
     """As `scan`, of a video file."""
     sampler, reformatter = _Sampler(how), VideoReformatter()
     times, ranks, whole, lost, size, shape, others = [], [], True, 0, None, None, 0
+    timed = False
     with VideoDecoder(recording.path, deinterlace=deinterlace) as decoder:
         header = decoder.fps
         for rank, (frame, time) in enumerate(decoder.frames()):
             seen()
             seconds = time if how.fps is None else rank / how.fps
+            timed = timed or frame.time is not None
             times.append(seconds)
             # What is behind a damaged frame is made from it, up to the next frame that is whole.
             if frame.is_corrupt or (decoder.lost > lost and not decoder.cut_off):
@@ -263,6 +267,11 @@ def _scan_video(
         [],
     )
     done.remarks += _remarks(done, shortfall, others)
+    if not timed and how.fps is None:
+        done.remarks.append(
+            f"its frames have no times; they are taken as {done.fps or UNKNOWN_FPS:g} a second. "
+            "Declare the rate with --fps"
+        )
     return done
 
 
@@ -287,17 +296,28 @@ def _remarks(done: Scan, shortfall: str, others: int) -> list[str]:
         remarks.append(f"{shortfall}. What can be decoded is taken")
     if others:
         remarks.append(f"{others:,} frames of another size than its first are left out")
-    intervals, seconds = FrameIntervals(), 0.0
-    for step in np.diff(done.times, prepend=0.0).tolist():
-        seconds += step if step <= done.hole else 0.0
+    return remarks if done.how.fps else remarks + _remarks_on_times(done)
+
+
+def _remarks_on_times(done: Scan) -> list[str]:
+    """What a person should know of the times of a video file's frames."""
+    steps = np.diff(done.times)
+    steps = steps[steps <= done.hole]
+    unlike = steps[(steps >= UNEVEN * done.interval) | (steps <= done.interval / UNEVEN)]
+    if not len(unlike) or done.how.resampled:
+        return []
+    # Few long intervals are lost frames; many of any length are a rate that varies.
+    if len(unlike) <= FEW * len(steps) and (unlike > done.interval).all():
+        lost = int(np.rint(unlike / done.interval - 1).sum())
+        return [f"about {lost:,} frames are missing, less than {done.hole:.3g} s at a time"]
+    intervals = FrameIntervals()
+    for seconds in np.cumsum([0.0, *steps]).tolist():
         intervals.add(seconds)
-    if intervals.vary and not done.how.resampled:
-        rate = done.fps or 0
-        remarks.append(
-            f"{intervals}; its frames are taken as they come, as if they were {rate:.4g} a second. "
-            f"--resample_fps={rate:.3g} brings all to one rate"
-        )
-    return remarks
+    rate = done.fps or 0
+    return [
+        f"{intervals}; its frames are taken as they come, as if they were {rate:.4g} a second. "
+        f"--resample_fps={rate:.3g} brings all to one rate"
+    ]
 
 
 def _scan_folder(recording: Recording, how: How, seen: Callable[[], None]) -> Scan:

@@ -56,6 +56,17 @@ def write_sound(path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def without_packets(source: pathlib.Path, path: pathlib.Path, lost: Sequence[int]) -> pathlib.Path:
+    """A copy of a film that lacks the packets of these numbers."""
+    with av.open(str(source)) as film, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(film.streams.video[0])
+        for number, packet in enumerate(film.demux(video=0)):
+            if packet.dts is not None and number not in lost:
+                packet.stream = stream
+                copy.mux(packet)
+    return path
+
+
 def prepare(root: pathlib.Path, *flags: str, new: bool = True) -> Dataset:
     """Runs the program on `root/normal` and `root/new`, and opens what it wrote."""
     sources = ["--normal", str(root / "normal")]

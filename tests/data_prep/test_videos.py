@@ -1,13 +1,24 @@
 """The program for videos of one's own: what it takes, what it leaves out, what it says."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_prep import videos
-from tests.data_prep.own_films import by_name, prepare, street, write_at, write_sound
+from data_prep.lib import recordings
+from data_prep.lib.recording_scan import How
+from tests.data_prep.own_films import (
+    by_name,
+    prepare,
+    street,
+    without_packets,
+    write_at,
+    write_sound,
+)
 from tests.helpers.video_files import cut, write, write_interlaced
+from vadjax.data.video.decode import VideoDecoder
 from vadjax.data.video.reader import VideoFile
 from vadjax.runtime import space
 
@@ -184,6 +195,59 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     assert "variable" not in capsys.readouterr().err
     assert {name: len(video) for name, video in by_name(data).items()} == {"gate": 15, "phone": 15}
     assert data.manifest["fps"] == 5
+
+
+def test_a_few_lost_frames_are_no_variable_rate(films, capsys):
+    film = write(films / "film.mkv", street(300), rate=10, options={"bf": "0"})
+    without_packets(film, films / "normal/lossy.mkv", [50, 51, 120])
+    assert len(by_name(prepare(films))["lossy"]) == 297
+    said = capsys.readouterr().err
+    assert "lossy.mkv: about 3 frames are missing, less than 2 s at a time" in said
+    assert "variable" not in said
+
+
+def test_a_bare_stream_has_no_times(films, capsys):
+    write(films / "normal/bare.h264", street(30), rate=10)
+    data = prepare(films, "--fps=10")
+    assert data.manifest["fps"] == 10 and "no times" not in capsys.readouterr().err
+    (films / "normal/gate.mp4").unlink()
+    (films / "out").rename(films / "first")
+    with pytest.raises(SystemExit, match="has 10 frames a second, bare 25"):
+        prepare(films)
+    said = capsys.readouterr().err
+    assert "bare.h264: its frames have no times; they are taken as 25 a second. Declare" in said
+
+
+def test_frames_of_another_size_are_left_out(films, write_images, capsys):
+    first = write(films / "a.h264", street(10), rate=10).read_bytes()
+    other = write(films / "b.h264", street(12, size=(96, 128)), rate=10).read_bytes()
+    (films / "normal/both.h264").write_bytes(first + other)
+    write_images(films / "normal/p", 6, size=(48, 64))
+    write_images(films / "normal/p", 2, first=6, size=(24, 32))
+    found = by_name(prepare(films, "--fps=10"))
+    assert len(found["both"]) == 10 and len(found["p"]) == 6
+    said = capsys.readouterr().err
+    assert "both.h264: 12 frames of another size than its first are left out" in said
+    assert "/p: 2 pictures of another size than its first are left out" in said
+
+
+def test_a_film_of_damaged_frames_alone(films, monkeypatch, capsys):
+    write(films / "normal/b.mp4", street(10), rate=10)
+    frames = VideoDecoder.frames
+
+    def damaged(self):
+        for frame, time in frames(self):
+            broken = self.source.endswith("b.mp4")
+            yield (SimpleNamespace(time=time, is_corrupt=True) if broken else frame), time
+
+    monkeypatch.setattr(VideoDecoder, "frames", damaged)
+    footage = videos.look_through(
+        {"train": recordings.find([films / "normal"], "--normal")},
+        How(None, False, None, None, lambda picture: 1),
+    )
+    assert [reason for _, reason in footage.left_out["train"]] == [
+        "all its frames are damaged; copy or record it again"
+    ]
 
 
 def test_nearly_equal_rates_are_one(films, capsys):
