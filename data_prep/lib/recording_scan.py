@@ -176,6 +176,8 @@ def scan(recording: Recording, how: How, seen: Callable[[], None] = lambda: None
     """
     if recording.path.is_dir():
         return _scan_folder(recording, how, seen)
+    if not recording.path.exists():
+        raise ValueError("the link leads nowhere")
     check_regular(recording.path)
     if not recording.path.stat().st_size:
         raise ValueError("the file is empty")

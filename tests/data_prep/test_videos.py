@@ -100,7 +100,7 @@ def test_what_cannot_be_used_is_listed_at_the_end(films, capsys):
         ("cut.mp4", "no video can be read from it"),
         ("empty.mp4", "the file is empty"),
         ("text.avi", "no video can be read from it"),
-        ("gone.mp4", "No such file"),
+        ("gone.mp4", "the link leads nowhere"),
         ("pipe.mp4", "a FIFO, expected a regular file"),
         ("sound.mkv", "holds no video stream, but audio"),
         ("single", "too short: 1 frame, expected 2 or more"),
@@ -187,7 +187,7 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     times = np.cumsum([0.0, *[0.1, 0.05] * 20])
     write_at(films / "normal/phone.mkv", times.tolist())
     with pytest.raises(
-        SystemExit, match="gate has 10 frames a second, phone 13.3.*--resample_fps=10"
+        SystemExit, match="gate has 10 frames a second, phone 13.33; a dataset has one rate.*fps=10"
     ):
         prepare(films)
     assert "phone.mkv: variable frame rate, 10 to 20 frames" in capsys.readouterr().err
@@ -284,7 +284,8 @@ def test_pictures_that_are_damaged_are_left_out(films, write_images, capsys):
 def test_sizes(films):
     write(films / "normal/big.mp4", street(10, size=(96, 128)), rate=10)
     with pytest.raises(
-        SystemExit, match="gate has frames of 48 x 64 pixels .*big of 96 x 128.*Say"
+        SystemExit,
+        match="gate has frames of 48 x 64 pixels .*big of 96 x 128; a dataset has one size. Say",
     ):
         prepare(films)
     data = prepare(films, "--size=24x32")
@@ -312,7 +313,7 @@ def test_cameras(tmp_path, capsys):
     (tmp_path / "out").rename(tmp_path / "first")
     write(tmp_path / "new/yard/2.mp4", street(20), rate=10)
     with pytest.raises(
-        SystemExit, match="--new: yard_2 is of camera yard, of which there is no nor"
+        SystemExit, match="--new: yard_2 is of camera yard, of which there is no normal footage"
     ):
         prepare(tmp_path, "--cameras=folder")
 
@@ -330,7 +331,8 @@ def test_ignored_pixels_are_black_and_kept(films, write_images):
     write_images(films / "other", 1, images=[mask[:, :48]], name="{}.png")
     (picture,) = (films / "other").iterdir()
     with pytest.raises(
-        SystemExit, match="gate: frames of 48 x 64 pixels .*the mask has 48 x 48; pai"
+        SystemExit,
+        match="gate: frames of 48 x 64 .*mask has 48 x 48; paint it on a frame of this camera",
     ):
         prepare(films, f"--mask={picture}")
 
@@ -361,7 +363,9 @@ def test_labels_without_new_footage(films):
 
 def test_room_on_the_disk_is_checked_before_the_writing(films, monkeypatch):
     monkeypatch.setattr(space, "free", lambda place: 10_000)
-    with pytest.raises(SystemExit, match=r"out: the dataset: not written: no space left .*missing"):
+    with pytest.raises(
+        SystemExit, match=r"out: the dataset: not written: no space left on the disk .*missing"
+    ):
         prepare(films)
     assert sorted(path.name for path in films.iterdir()) == ["new", "normal"]
 

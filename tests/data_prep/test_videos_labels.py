@@ -94,18 +94,22 @@ def test_labels_of_what_is_left_out_are_passed_over(films):
         ("l.csv", "gate,1,2\n", "l.csv: begins with 'gate,1,2'; expected the heading"),
         ("l.csv", "video,start_frame,stop_frame\ngate,1\n", "l.csv:2: 'gate,1'; expected video,st"),
         ("l.csv", "video,start_frame,stop_frame\ngate,x,2\n", "l.csv:2: 'gate,x,2'; expected"),
-        ("l.csv", "video,start_frame,stop_frame\ngate,5,5\n", "l.csv:2: an interval from 5 to 5"),
+        (
+            "l.csv",
+            "video,start_frame,stop_frame\ngate,5,5\n",
+            "l.csv:2: an interval from 5 to 5; expected start < stop",
+        ),
         ("l.csv", "video,start_frame,stop_frame\ngate,nan,5\n", "l.csv:2: an interval from nan"),
         ("l.csv", "video,start_frame,stop_frame\ngate,5,31\n", "gate: frames 5 to 31; .*its 30 f"),
         (
             "l.csv",
             "video,start_frame,stop_frame\ngate,1.5,3\n",
-            "gate: frames 1.5 to 3; expected w",
+            "gate: frames 1.5 to 3; expected whole numbers up to its",
         ),
         (
             "l.csv",
             "video,start_seconds,stop_seconds\ngate,5,9\n",
-            "5 to 9 seconds, but it lasts 3.0",
+            "5 to 9 seconds, but it lasts 3.0; seconds count from the start of the file",
         ),
         (
             "l.csv",
@@ -143,7 +147,7 @@ def test_seconds_of_pictures(tmp_path, write_images):
         write_images(tmp_path / split / "gate", 12, size=(48, 64))
     (tmp_path / "l.csv").write_text("video,start_seconds,stop_seconds\ngate,0.5,1\n")
     with pytest.raises(
-        SystemExit, match="gate: seconds of a folder of pictures, whose rate is unk"
+        SystemExit, match="gate: seconds of a folder of pictures, whose rate is unknown"
     ):
         prepare(tmp_path, f"--labels={tmp_path / 'l.csv'}")
     data = prepare(tmp_path, f"--labels={tmp_path / 'l.csv'}", "--fps=10")
@@ -164,7 +168,8 @@ def test_masks_of_one_video_of_two_files(films, masks_of):
     (films / "masks").mkdir()
     np.save(films / "masks/20260131_153003.npy", masks_of(30, 4, 9, size=(48, 64)))
     with pytest.raises(
-        SystemExit, match="no masks for .*20260131_153000.mp4, which is one video wi"
+        SystemExit,
+        match="no masks for .*_153000.mp4, which is one video with recordings that have some",
     ):
         prepare(films, f"--masks={films / 'masks'}")
     np.save(films / "masks/20260131_153000.npy", masks_of(30, 0, 0, size=(48, 64)))
@@ -188,5 +193,7 @@ def test_masks_that_cannot_be(films, masks_of, name, count, message):
 
 def test_pictures_of_masks_must_be_as_many_as_frames(films, write_images, masks_of):
     write_images(films / "masks/gate", 29, images=masks_of(29, 4, 9, size=(48, 64)), name="{}.png")
-    with pytest.raises(SystemExit, match="29 masks for the 30 frames of day/gate.mp4; each frame"):
+    with pytest.raises(
+        SystemExit, match="29 masks for the 30 frames of day/gate.mp4; each frame needs one"
+    ):
         prepare(films, f"--masks={films / 'masks'}")
