@@ -3,10 +3,10 @@ r"""One camera of your own: normal video of it in, what is unusual out.
     python -m vadjax.main --config=configs/camera.py --config.data.dir=DATASET --workdir=RUN
     python -m vadjax.main --config=configs/camera.py --workdir=RUN --mode=predict --video=VIDEO
 
-DATASET is a dataset of frames whose training split is normal video (`python -m data_prep.videos
---normal VIDEOS --new VIDEOS --out DATASET` makes one of your own files). No labels are needed to
-predict. The system is that of `configs/ped2_attributes.py`: nothing is trained. There is no
-published row for a camera of one's own:
+DATASET is a dataset of frames whose training split is normal video (`python -m
+data_prep.ucsd_ped --help` says how folders of frames become one). No labels are needed to predict.
+The system is that of `configs/ped2_attributes.py`: nothing is trained. There is no published row
+for a camera of one's own:
 
     figure             paper   original program   here
     (any)              –       –                  –
