@@ -94,7 +94,7 @@ def _add_scene_flags(parser: argparse.ArgumentParser, scenes: ToyScenes) -> None
     )
     # How the frames are recorded and stored
     add("--noise", type=float, help=f"of the sensor, grey levels (default {scenes.noise})")
-    add("--encoding", choices=ENCODINGS, help="raw for speed, jpeg for space (default raw)")
+    add("--encoding", choices=ENCODINGS, help="raw for speed, jpeg for space, png without loss")
 
 
 def make_recipe(kind: str, given: dict[str, Any]) -> ToyBags | ToyScenes:

@@ -33,6 +33,7 @@ VIDEO = tuple(
         "deinterlace",
         "frame_stream",
         "frame_times",
+        "ignored",
         "mask_pictures",
         "masks",
         "object_masks",

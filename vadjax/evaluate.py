@@ -162,6 +162,12 @@ def measure(
 
     With several processes each scores its share of the videos; the first writes the rest.
     """
+    if has_only_normal(config, system, data):
+        print(
+            f"{data.folder} has no new footage, so nothing is scored. Score some: python -m "
+            f"vadjax.main --config=CONFIG --workdir={out} --mode=predict --video=VIDEO"
+        )
+        return {}
     # Score the split and measure the scores.
     split = config.eval.split
     if system.scores_videos:
@@ -234,6 +240,12 @@ def footage_of(
         return extend_command(run_folder, [*flags, f"--video={video}"], start, stop)
 
     return Footage(frames, config.report.film, normal_command if system.extends else None)
+
+
+def has_only_normal(config: ml_collections.ConfigDict, system: System, data: Dataset) -> bool:
+    """Whether there is no video to score, for a system that is done without a training step."""
+    none_to_score = list(data.splits) == ["train"] and config.eval.split == "test"
+    return none_to_score and system.scores_videos and not config.train.steps
 
 
 def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:

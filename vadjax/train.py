@@ -135,7 +135,8 @@ def check_input(config, system, data, folder: pathlib.Path) -> None:
     evaluate.check_figure(config.eval.select_by)
     # The split that will be scored, and the run that is in the folder already.
     if system.scores_videos:
-        system.videos(data, config.eval.split)
+        if not evaluate.has_only_normal(config, system, data):
+            system.videos(data, config.eval.split)
     elif config.eval.select_on_test:
         raise ValueError(
             f"eval.select_on_test: {config.system!r} scores no videos, so no step can be chosen"

@@ -66,8 +66,14 @@ CONFIGS = {
 }
 
 
-def print_summary(out: str, manifest: Mapping) -> None:
-    """Prints what was written and the command that uses it."""
+def print_summary(out: str, manifest: Mapping, config: str | None = None) -> None:
+    """Prints what was written and the command that uses it.
+
+    Args:
+      out: folder of the dataset.
+      manifest: its manifest.
+      config: to propose, with the flags that it needs; None takes one by the kind of dataset.
+    """
     for name, split in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in split["shards"]) / 1e6
         print(f"{name}: {_describe(split)}, {len(split['shards'])} shards, {size:,.1f} MB")
@@ -77,7 +83,7 @@ def print_summary(out: str, manifest: Mapping) -> None:
     if manifest["kind"] == "objects":
         data_flags = f"--config.data.dir={manifest['frames']['folder']} --config.data.objects={out}"
     print(
-        f"Train on it: python -m vadjax.main --config={_config(manifest)} {data_flags} "
+        f"Train on it: python -m vadjax.main --config={config or _config(manifest)} {data_flags} "
         "--workdir=runs/NAME"
     )
 

@@ -413,7 +413,12 @@ def add_flags(parser: argparse.ArgumentParser, name: str) -> None:
         help="resize frames (default: as they are)",
     )
     add_levels_flag(parser)
-    add("--encoding", choices=ENCODINGS, default="raw", help="raw for speed, jpeg for space")
+    add(
+        "--encoding",
+        choices=ENCODINGS,
+        default="raw",
+        help="raw for speed, jpeg for space, png without loss",
+    )
     add("--quality", type=int, default=95, help="of JPEGs made here (default 95)")
     add("--fps", type=float, help="frames a second (default: of video files, else as published)")
     add("--min_frames", type=int, default=1, metavar="N", help="leave out shorter videos")

@@ -58,7 +58,7 @@ class Frames(Sequence):
     def read(self, index: int, out: np.ndarray) -> np.ndarray:
         """Reads frame number `index` into `out`, uint8 [H, W, 3], and returns it."""
         content = np.frombuffer(self._records.find_bytes(index, "image"), np.uint8)
-        # JPEG: OpenCV decodes to BGR.
+        # JPEG or PNG: OpenCV decodes to BGR.
         if not self._raw:
             pixels = self._decoded(content, cv2.IMREAD_COLOR, index)
             self._check_shape(pixels.shape, index)
@@ -243,6 +243,8 @@ class Video(ScoredVideo):
       source_size: (H, W) of the source frames, in whose pixels masks, boxes and tracks are.
       labels: uint8 [T], 1 = anomalous; None if unknown.
       kinds: track id → kind of anomaly, for the tracks whose kind is known.
+      start: date and time of the first frame, ISO 8601, in the zone that it names, else local time;
+        None if unknown.
     """
 
     def __init__(self, data: Dataset, split: str, number: int, frames: Frames | None = None):
@@ -256,6 +258,7 @@ class Video(ScoredVideo):
         self.source_size: tuple[int, int] = tuple(self._entry["source_size"])
         digits = self._entry["labels"]  # two hexadecimal digits for each frame
         self.labels = None if digits is None else np.frombuffer(bytes.fromhex(digits), np.uint8)
+        self.start: str | None = self._entry.get("start")
         self.kinds: dict[int, str] = {int(k): kind for k, kind in self._entry["kinds"].items()}
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ import ml_collections
 from vadjax.data import clips
 from vadjax.data.store.records import Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.data.video.ignored import Ignored
 from vadjax.data.video.pictures import Levels
 from vadjax.data.video.reader import Picture, resize
 from vadjax.runtime import checkpoint, mesh, space, workdir
@@ -79,6 +80,12 @@ class Trained(NamedTuple):
         described = self.data.manifest.get("extraction") or self.data.manifest
         return Levels(*described["levels"]) if described.get("levels") else None
 
+    @property
+    def ignored(self) -> Ignored | None:
+        """What was black in every frame of the training; ValueError if its text is damaged."""
+        text = self.data.manifest.get("ignored")
+        return Ignored.from_text(text, f"{self.data.folder}: ignored") if text else None
+
     def parts(
         self, name: str, frames: Iterable[Frame], live: bool = False
     ) -> Iterator[PartialScores]:
@@ -100,6 +107,8 @@ class Trained(NamedTuple):
         Raises:
           ValueError: another aspect ratio than that of the training, for a system that needs it.
         """
+        if ignored := self.ignored:
+            frames = (frame._replace(pixels=ignored.black(frame.pixels)) for frame in frames)
         if self.size:
             if self.system.same_aspect:
                 frames = _checked(name, frames, self.filmed_size)

@@ -102,7 +102,7 @@ def test_splits_that_lead_out(scenes):
         ("size", [10**6, 64], r"size is \[1000000, 64\], expected"),
         ("size", [1 << 14, 1 << 14], "size is .* of up to 134,217,728 pixels"),
         ("size", ..., "an object without 'size'"),
-        ("encoding", "png", "encoding 'png'; expected raw or jpeg"),
+        ("encoding", "gif", "encoding 'gif'; expected raw, jpeg, png"),
     ],
 )
 def test_fields_of_frames(scenes, path, value, message):

@@ -12,7 +12,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from vadjax.data.store import memory_guard, records
+from vadjax.data.store import memory_guard, ordered, records
 from vadjax.formats.names import check_name
 from vadjax.runtime import lock, replacing, space
 
@@ -183,7 +183,7 @@ def write_dataset(
         if not sys.stderr.isatty():
             tfds.disable_progress_bar()
         # TFDS prints that it downloads; nothing is downloaded.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), ordered.in_order():
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(num_shards=shards)
             )

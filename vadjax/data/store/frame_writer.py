@@ -19,7 +19,7 @@ from vadjax.data.video.boxes import BOX_COLUMNS, TRACK_COLUMNS
 from vadjax.data.video.reader import Picture, resize
 from vadjax.formats.names import check_name
 
-ENCODINGS = ("raw", "jpeg")
+ENCODINGS = manifest.ENCODINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class SourceVideo:
       boxes: boxes of all objects, float [n, 6] (`boxes.BOX_COLUMNS`).
       tracks: tracks of the anomalies, int [n, 6] (`boxes.TRACK_COLUMNS`).
       kinds: track id → kind of anomaly.
+      start: date and time of its first frame, ISO 8601; None if unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SourceVideo:
     boxes: np.ndarray | None = None
     tracks: np.ndarray | None = None
     kinds: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    start: str | None = None
 
     def check_ahead(self) -> None:
         """Compares what can be compared before any frame is read.
@@ -96,7 +98,7 @@ class StoredFrame(NamedTuple):
 
     Attributes:
       size: int [2], H and W of the source.
-      image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG.
+      image: uint8 [H, W, C], or the bytes uint8 [n] of a JPEG or PNG.
       mask: bytes uint8 [n] of a PNG; n is 0 without a mask.
       shown: int64, label by the mask: 1 if any pixel is anomalous; `UNKNOWN` without a mask.
     """
@@ -152,6 +154,8 @@ class FrameEncoding:
             return pixels
         if pixels.shape[2] == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        if self.encoding == "png":
+            return _encode(".png", pixels, [])
         return _encode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
 
 
@@ -188,8 +192,8 @@ def write_frames(
       splits: split name → its videos; may be a generator.
       name: name of the set, shown in reports.
       size: (H, W) to resize to; None stores the frames as they are.
-      encoding: `"raw"` (uint8, one channel where all three are equal) or `"jpeg"` (the file's
-        own bytes if the source is a JPEG of the stored size).
+      encoding: `"raw"` (uint8, one channel where all three are equal), `"jpeg"` (the file's own
+        bytes if the source is a JPEG of the stored size) or `"png"` (without loss).
       quality: quality of the JPEGs that are made here, 1 to 100.
       file_format: `"array_record"` or `"tfrecord"`.
       shards: shards per split; None lets TFDS choose by size.
@@ -247,8 +251,8 @@ def tfds_features(encoding: str, size: tuple[int, int]) -> dict:
     """TFDS feature connectors of a frame of `size` (H, W)."""
     import tensorflow_datasets as tfds  # only writers need it
 
-    # A JPEG is stored as it is; raw frames have three channels or, if they are grey, one.
-    image = tfds.features.Image(shape=(*size, 3), encoding_format="jpeg")
+    # A JPEG or PNG is stored as it is; raw frames have three channels or, if they are grey, one.
+    image = tfds.features.Image(shape=(*size, 3), encoding_format=encoding.replace("raw", "png"))
     if encoding == "raw":
         as_bytes = tfds.features.Encoding.BYTES
         image = tfds.features.Tensor(shape=(*size, None), dtype=np.uint8, encoding=as_bytes)
@@ -296,6 +300,7 @@ class FrameNotes:
                 "boxes": video.boxes is not None,
                 "tracks": video.tracks is not None,
                 "kinds": {str(track): kind for track, kind in video.kinds.items()},
+                **({"start": video.start} if video.start else {}),
             }
         )
         # Labels follow frame by frame (`add`); boxes and tracks become text beside the shards.

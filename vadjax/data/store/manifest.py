@@ -4,6 +4,7 @@ The fields must have the types that the kind of the dataset needs, names must no
 folder, and counts must agree with each other. No JAX.
 """
 
+import datetime
 import math
 import pathlib
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ SPLIT = {"records": int, "shards": [FILE]}
 COMMON = {"name": str, "kind": str, "format": str, "files?": [FILE]}
 VIDEO = {"name": str, "frames": int}
 SOURCE = {"source_size": [int], "masks": bool, "boxes": bool, "tracks": bool, "kinds": {...: str}}
+SOURCE |= {"start?": (str, None)}  # ISO 8601
 OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None), "fps?": (float, None)}
+OF_FRAMES |= {"quality?": int, "ignored?": (str, None)}  # of JPEGs; `video.ignored`
 OF_FRAMES |= {"source_size?": [int]}  # only in what a run keeps of it
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
 OF_OBJECTS |= {"outputs": {...: int}, "detector": dict}
@@ -51,7 +54,7 @@ KINDS = {  # kind → fields of the manifest, fields of a split
     ),
 }
 DESCRIPTION = {"folder": str, "digest": str}
-ENCODINGS = ("raw", "jpeg")
+ENCODINGS = ("raw", "jpeg", "png")
 LABELS = ({"0"}, {"0", "1"})  # what the first and the second digit of a label may be
 
 
@@ -107,7 +110,9 @@ def check(found: dict, where: object, splits: bool = True) -> None:
     if "source_size" in found:
         _check_size(found["source_size"], f"{where}: source_size")
     if found.get("encoding", ENCODINGS[0]) not in ENCODINGS:
-        raise ValueError(f"{where}: encoding {found['encoding']!r:.40}; expected raw or jpeg")
+        raise ValueError(
+            f"{where}: encoding {found['encoding']!r:.40}; expected {', '.join(ENCODINGS)}"
+        )
     for levels in (found.get("levels"), (found.get("extraction") or {}).get("levels")):
         if levels is not None and len(levels) != 2:
             raise ValueError(f"{where}: levels {levels!r:.40}; expected two numbers")
@@ -156,6 +161,8 @@ def _check_videos(manifest: Mapping, entry: Mapping, where: str) -> None:
             _check_labels(video["labels"], video["frames"], f"{where}: video {name}")
         if "source_size" in video:
             _check_size(video["source_size"], f"{where}: source_size of video {name}")
+        if video.get("start") is not None:
+            _check_start(video["start"], f"{where}: start of video {name}")
         if not all(key.isascii() and key.isdigit() for key in video.get("kinds", {})):
             raise ValueError(f"{where}: kinds of video {name}; expected numbers of tracks")
     if manifest["kind"] == "tracks":  # a record is a video
@@ -164,6 +171,14 @@ def _check_videos(manifest: Mapping, entry: Mapping, where: str) -> None:
     counted = "objects" if manifest["kind"] == "objects" else "frames"
     total = sum(video[counted] for video in entry["videos"])
     _check_sum(f"{counted} of its videos", total, entry["records"], where)
+
+
+def _check_start(text: str, where: str) -> None:
+    """Raises ValueError unless a text is a date and time in ISO 8601."""
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{where} is {text!r:.40}; expected as 2026-01-31T15:30:00") from None
 
 
 def _check_files(manifest: Mapping, where: object) -> None:

@@ -6,6 +6,8 @@ with VideoDecoder("street.mp4") as video:
     if video.shortfall: ...  # "48 of 100 frames can be decoded; …"
 """
 
+import contextlib
+import datetime
 import pathlib
 import shlex
 import threading
@@ -20,7 +22,12 @@ from av.video.reformatter import VideoReformatter
 from vadjax.data.video.deinterlace import Deinterlacer
 from vadjax.data.video.frame_times import MOST_FPS, Times, decide, like
 
+FIRST_YEAR = 1990  # of a recording; the clocks of containers begin in 1904 or 1970
 REMEDY = "the file is cut short or damaged, or its header wrong; copy or record it again"
+
+
+class Interlaced(ValueError):
+    """A frame shows two moments in alternate lines, and deinterlacing was not asked for."""
 
 
 class DecodedFrame(NamedTuple):
@@ -52,10 +59,12 @@ class VideoDecoder(Iterable[DecodedFrame]):
 
     Raises:
       ValueError: the source cannot be opened, or holds no video, or video of an unknown codec;
-        while iterating: no frame can be decoded, or one is interlaced and `deinterlace` is not set.
+        while iterating: no frame can be decoded, or (`Interlaced`) one is interlaced and
+        `deinterlace` is not set.
 
     Attributes:
       codec: name of the codec, as `"h264"`.
+      created: when it was recorded, by the header; None if that does not say.
       seconds: duration by the header; None if it has none.
       count: number of frames that were decoded so far.
       lost: number of packets so far that could not be decoded.
@@ -90,6 +99,7 @@ class VideoDecoder(Iterable[DecodedFrame]):
         self._format, self._frames = self._container.format.name, self._stream.frames
         self._header_fps = _rate(self._stream)
         self.seconds = _seconds(self._container, self._stream)
+        self.created = _created(self._container, self._stream)
         self._times = Times(self._header_fps)
 
     def __enter__(self) -> "VideoDecoder":
@@ -99,16 +109,11 @@ class VideoDecoder(Iterable[DecodedFrame]):
         self.close()
 
     def __iter__(self) -> Iterator[DecodedFrame]:
-        # One reformatter for all frames, because each has buffers and threads of its own. Bicubic
-        # scaling gives the same pixels as OpenCV's reader.
+        # One reformatter for all frames, because each has buffers and threads of its own.
         reformatter = VideoReformatter()
         try:
             for frame, time in self.frames():
-                bgr = reformatter.reformat(
-                    frame, format="bgr24", interpolation="BICUBIC", threads=1
-                )
-                pixels = cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB)
-                yield DecodedFrame(upright(pixels, frame), time)
+                yield DecodedFrame(to_pixels(frame, reformatter), time)
         finally:
             self.close()
 
@@ -143,6 +148,11 @@ class VideoDecoder(Iterable[DecodedFrame]):
     def fps(self) -> float | None:
         """Frames a second: by the header, or by the frames' own times if these disagree."""
         return decide(self._header_fps, self._times.rate)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether a packet was cut short so far: the file ends within it."""
+        return self._cut is not None
 
     @property
     def listed(self) -> int:
@@ -281,7 +291,7 @@ class VideoDecoder(Iterable[DecodedFrame]):
             if self._deinterlacer:
                 yield from self._deinterlacer(frame)
             elif frame.interlaced_frame:
-                raise ValueError(
+                raise Interlaced(
                     f"{self.source}: frame {self.count} is interlaced ({self.codec}): it shows two "
                     "moments in alternate lines. Say --deinterlace to make whole frames of them"
                 )
@@ -307,6 +317,22 @@ def _seconds(container, stream) -> float | None:
         return float(stream.duration * stream.time_base)
     duration = container.duration
     return duration / av.time_base if duration is not None and duration > 0 else None
+
+
+def _created(container, stream) -> datetime.datetime | None:
+    """When it was recorded, by the header; the zero of a clock that was never set is no time."""
+    text = container.metadata.get("creation_time") or stream.metadata.get("creation_time")
+    with contextlib.suppress(TypeError, ValueError):
+        created = datetime.datetime.fromisoformat(text)
+        return created if created.year >= FIRST_YEAR else None
+    return None
+
+
+def to_pixels(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    """A frame as FFmpeg decodes it → uint8 [H, W, 3], RGB, upright."""
+    # Bicubic scaling gives the same pixels as OpenCV's reader.
+    bgr = reformatter.reformat(frame, format="bgr24", interpolation="BICUBIC", threads=1)
+    return upright(cv2.cvtColor(bgr.to_ndarray(), cv2.COLOR_BGR2RGB), frame)
 
 
 def upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

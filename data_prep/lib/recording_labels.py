@@ -1,0 +1,226 @@
+"""Labels of one's own recordings: intervals in seconds or frames of a file, or masks.
+
+CSV, whose heading says the unit; times are seconds or h:mm:ss from the start of the file:
+
+    video,start_seconds,stop_seconds        video,start_frame,stop_frame
+    gate.mp4,12.5,0:00:19                   gate.mp4,125,190
+
+JSON, with the same units:
+
+    {"seconds": {"gate.mp4": [[12.5, 19]]}}     {"frames": {"gate.mp4": [[125, 190]]}}
+
+`video` is a file below --new, with or without its ending, or the name of a video in the dataset
+that is one file. Frames count from 0; an interval ends before its second number. A file that has no
+interval is normal.
+"""
+
+import csv
+import io
+import math
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vadjax.data.video.masks import find_masks, open_video
+from vadjax.formats import json_files
+from vadjax.formats.text import read_text
+
+from .recording_join import Recorded
+from .recording_scan import Scan
+
+UNITS = ("seconds", "frames")
+HEADINGS = {
+    ("video", "start_seconds", "stop_seconds"): "seconds",
+    ("video", "start_frame", "stop_frame"): "frames",
+}
+EXPECTED = " or ".join(",".join(heading) for heading in HEADINGS)
+PAST = 1.0  # seconds by which an interval may end after its file
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
+Intervals = dict[str, list[tuple[float, float]]]
+
+
+def read_intervals(path: pathlib.Path) -> tuple[str, Intervals]:
+    """The unit and the intervals of every video that a CSV or JSON file names.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: it is written otherwise; the message has the line.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file of labels (--labels)")
+    return _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path)
+
+
+def _read_json(path: pathlib.Path) -> tuple[str, Intervals]:
+    content = json_files.read(path, dict)
+    units = [unit for unit in UNITS if unit in content]
+    if len(content) != 1 or not units:
+        raise ValueError(
+            f'{path}: expected {{"seconds": {{"gate.mp4": [[12.5, 19]]}}}} or '
+            f'{{"frames": {{…}}}}; it has {", ".join(map(repr, list(content)[:5])) or "nothing"}'
+        )
+    json_files.check_fields(content, {units[0]: {...: [[float]]}}, path)
+    found: Intervals = {}
+    for name, pairs in content[units[0]].items():
+        for pair in pairs:
+            if len(pair) != 2:
+                raise ValueError(f"{path}: {name}: {pair!r:.80}; expected [start, stop]")
+        found[name] = [_checked(pair, f"{path}: {name}") for pair in pairs]
+    return units[0], found
+
+
+def _read_csv(path: pathlib.Path) -> tuple[str, Intervals]:
+    rows = list(csv.reader(io.StringIO(read_text(path))))
+    heading = tuple(cell.strip().lower() for cell in rows[0]) if rows else ()
+    if heading not in HEADINGS:
+        raise ValueError(
+            f"{path}: begins with {','.join(heading)!r:.80}; expected the heading {EXPECTED}"
+        )
+    found: Intervals = {}
+    for number, row in enumerate(rows[1:], 2):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        try:
+            name, start, stop = cells
+            pair = _number(start), _number(stop)
+        except ValueError:
+            raise ValueError(
+                f"{path}:{number}: {','.join(row)!r:.80}; expected {','.join(heading)}"
+            ) from None
+        found.setdefault(name, []).append(_checked(pair, f"{path}:{number}"))
+    return HEADINGS[heading], found
+
+
+def _number(text: str) -> float:
+    """A number, or h:mm:ss or mm:ss as seconds; raises ValueError for other text."""
+    if match := CLOCK.fullmatch(text):
+        return 3600 * int(match[1] or 0) + 60 * int(match[2]) + float(match[3])
+    return float(text)
+
+
+def _checked(pair: Sequence[float], where: str) -> tuple[float, float]:
+    start, stop = pair
+    if not (math.isfinite(start) and math.isfinite(stop) and 0 <= start < stop):
+        raise ValueError(f"{where}: an interval from {start:g} to {stop:g}; expected start < stop")
+    return start, stop
+
+
+def frame_labels(
+    path: pathlib.Path, scans: Sequence[Scan], left_out: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Labels of the frames of every recording, from a file of intervals.
+
+    Args:
+      path: the file.
+      scans: the recordings of --new that can be used.
+      left_out: those that cannot, by their paths below --new.
+
+    Returns:
+      Path of a recording → uint8 [n], 1 = anomalous, for all of its frames.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_intervals`; or a name that is none of a recording's or
+        of several, or an interval past the end of one.
+    """
+    unit, intervals = read_intervals(path)
+    named: dict[str, list[Scan]] = {}
+    for scan in scans:
+        for name in _names(scan.recording.inside, scan.recording.name):
+            named.setdefault(name, []).append(scan)
+    labels = {str(scan.recording.path): np.zeros(len(scan.times), np.uint8) for scan in scans}
+    for name, pairs in intervals.items():
+        meant = named.get(name, [])
+        if not meant and any(name in _names(inside) for inside in left_out):
+            continue  # it is listed as left out
+        if len(meant) != 1:
+            what = "no video of --new" if not meant else f"{len(meant)} videos of --new"
+            raise ValueError(
+                f"{path}: {name!r:.80} is {what}; expected one of "
+                f"{', '.join(scan.recording.inside for scan in (meant or scans)[:5])}"
+            )
+        for pair in pairs:
+            _mark(labels[str(meant[0].recording.path)], meant[0], pair, unit, f"{path}: {name}")
+    return labels
+
+
+def _names(inside: str, *more: str) -> set[str]:
+    """What a recording may be called in a file of labels."""
+    plain = pathlib.PurePosixPath(inside)
+    return {inside, plain.with_suffix("").as_posix(), plain.name, plain.stem, *more}
+
+
+def _mark(labels: np.ndarray, scan: Scan, pair: tuple[float, float], unit: str, where: str) -> None:
+    """Sets the labels of an interval to 1."""
+    start, stop = pair
+    if unit == "frames":
+        if stop > len(labels) or start % 1 or stop % 1:
+            raise ValueError(
+                f"{where}: frames {start:g} to {stop:g}; expected whole numbers up to its "
+                f"{len(labels):,} frames"
+            )
+        labels[int(start) : int(stop)] = 1
+        return
+    if scan.fps is None:
+        raise ValueError(
+            f"{where}: seconds of a folder of pictures, whose rate is unknown; declare it: --fps"
+        )
+    end = float(scan.times[-1]) + scan.interval
+    if stop > end + PAST:
+        raise ValueError(
+            f"{where}: {start:g} to {stop:g} seconds, but it lasts {end:.1f}; seconds count from "
+            "the start of the file"
+        )
+    # A frame is shown from its time to the next one's.
+    shown_until = np.append(scan.times[1:], end)
+    labels[(scan.times < stop) & (shown_until > start)] = 1
+
+
+def find_recording_masks(folder: pathlib.Path, scans: Sequence[Scan]) -> Mapping[str, pathlib.Path]:
+    """Path of a recording → its masks, for all recordings that have some.
+
+    Args:
+      folder: with NAME/*.png or NAME.npy for recordings, a mask for each frame; NAME as in a file
+        of intervals.
+      scans: the recordings of --new.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: masks of no recording, or of another number than its frames.
+    """
+    found = {}
+    for name, path in find_masks(folder).items():
+        meant = [s for s in scans if name in _names(s.recording.inside, s.recording.name)]
+        if len(meant) != 1:
+            what = "no video of --new" if not meant else f"{len(meant)} videos of --new"
+            raise ValueError(
+                f"{path}: masks of {name!r:.80}, which is {what}; expected one of "
+                f"{', '.join(scan.recording.inside for scan in scans[:5])}"
+            )
+        count = len(open_video(path, len(meant[0].times)))
+        if count != len(meant[0].times):
+            raise ValueError(
+                f"{path}: {count:,} masks for the {len(meant[0].times):,} frames of "
+                f"{meant[0].recording.inside}; each frame needs one"
+            )
+        found[str(meant[0].recording.path)] = path
+    return found
+
+
+class RecordedMasks:
+    """The masks of the frames of a video, one at a time; can be gone through again.
+
+    Args:
+      video: the video.
+      paths: path of each of its recordings → its masks.
+    """
+
+    def __init__(self, video: Recorded, paths: Mapping[str, pathlib.Path]):
+        self._video, self._paths = video, paths
+
+    def __iter__(self):
+        return self._video.select(
+            lambda scan: open_video(self._paths[str(scan.recording.path)], len(scan.times))
+        )
