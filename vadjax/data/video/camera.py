@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import pathlib
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,11 @@ STOPPING = 2.0  # seconds for a read to end
 def is_camera(name: str) -> bool:
     """Whether `name` is a number of a camera of this machine or a stream's address, and no path."""
     return not pathlib.Path(name).exists() and (name.isdecimal() or "://" in name)
+
+
+def without_login(text: str) -> str:
+    """The text without users and passwords of addresses in it, for names and messages."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 class Device(Iterable[DecodedFrame]):
@@ -78,6 +84,7 @@ class Reader(threading.Thread):
 
     Attributes:
       changed: condition that guards the attributes that follow.
+      live: whether the source has no end that is known.
       waiting: frames that were read and not yet taken: uint8 [H, W, 3], seconds since the first
         frame, and how many frames are missing before it.
       patience: seconds that the next frame may take.
@@ -96,7 +103,7 @@ class Reader(threading.Thread):
         self.changed, self.patience = threading.Condition(), UNKNOWN
         self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
         self.late, self._dropping = 0, False
-        self.opened = self.wanted = self.over = self.abandoned = False
+        self.opened = self.wanted = self.over = self.abandoned = self.live = False
         self.error: Exception | None = None
         self.ended = "ended"
 
@@ -104,7 +111,7 @@ class Reader(threading.Thread):
         """Opens the camera, reads once `wanted` is set, and releases the camera."""
         try:
             with contextlib.closing(self._open()) as source:
-                self._set(opened=True)
+                self._set(opened=True, live=source.seconds is None)
                 with self.changed:
                     self.changed.wait_for(lambda: self.wanted or self.over)
                 self._read(source)
@@ -232,6 +239,11 @@ class Camera(Iterable[Picture]):
                 rank += 1
         finally:
             self.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether its frames come when they are filmed; not so for a file on a server."""
+        return self._reader.live
 
     def close(self) -> None:
         """Releases the camera."""

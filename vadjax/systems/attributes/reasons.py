@@ -26,6 +26,8 @@ FORMS = (
     ("is larger than any such object", "is smaller than any such object"),
     ("is wider than any such object", "is narrower than any such object"),
 )
+UNNAMED = {MOVING: "moving object", UNKNOWN: "object"}  # that no class of the detector names
+NAMES = (*CLASSES, *UNNAMED.values())
 ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
@@ -90,8 +92,7 @@ def fields(
 
 def class_name(number: int) -> str:
     """Name of a class of the detector."""
-    unnamed = {MOVING: "moving object", UNKNOWN: "object"}
-    return unnamed.get(int(number)) or CLASSES[int(number)]
+    return UNNAMED.get(int(number)) or CLASSES[int(number)]
 
 
 def _reported(score: float, line: float) -> float:
