@@ -24,6 +24,7 @@ from vadjax.runtime.terminal import visible
 from vadjax.scores.streaming import PartialScores
 
 MINUTES = 5  # of the curve on the page
+WINDOW = 60.0  # seconds by whose frames the clock of a camera is set
 POINT = 0.25  # seconds that one point of it stands for
 MOST_LISTED = 50  # events of a camera on the page
 FOLDER = "events"  # of snapshots and clips, in the folder of the results
@@ -43,6 +44,29 @@ class Latest(NamedTuple):
     boxes: Sequence[Sequence[float]]
     score: float
     seconds: float
+
+
+class FrameClock:
+    """How long ago a frame was filmed, by the frames that came with the least delay."""
+
+    def __init__(self):
+        self._start = self._next = np.inf  # of the video, by the monotonic clock
+        self._since: float | None = None
+
+    def note(self, seconds: float) -> None:
+        """A frame comes now, whose time in the video is so many seconds."""
+        now = time.monotonic()
+        self._start = min(self._start, now - seconds)
+        self._next = min(self._next, now - seconds)
+        # Anew now and then, because the clock of a camera runs slower or faster than this one.
+        if self._since is None:
+            self._since = now
+        elif now - self._since > WINDOW:
+            self._start, self._next, self._since = self._next, np.inf, now
+
+    def age(self, seconds: float) -> float:
+        """Seconds since the frame of that time in the video was filmed."""
+        return max(0.0, time.monotonic() - self._start - seconds)
 
 
 class EventHandling:
@@ -112,7 +136,7 @@ class CameraObserver:
         self.name, self.line, self.path = name, line, out / f"{name}.events.jsonl"
         self._folder = out.absolute() / FOLDER / name
         self._size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
-        self._started: float | None = None  # of the first frame, by the monotonic clock
+        self._started = FrameClock()
         self._recent = RecentFrames()
         self._tracker = None
         if line is not None:
@@ -133,14 +157,13 @@ class CameraObserver:
 
     def time_of(self, seconds: float) -> datetime.datetime:
         """Time of day of a frame, with its zone, by the clock of the machine as it is now."""
-        age = time.monotonic() - self._started - seconds
+        age = self._started.age(seconds)
         return datetime.datetime.now().astimezone() - datetime.timedelta(seconds=age)
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The same frames; each is noted before it is scored."""
         for frame in frames:
-            if self._started is None:
-                self._started = time.monotonic() - seconds_of(frame.stamp)
+            self._started.note(seconds_of(frame.stamp))
             if self._writer is not None or self._options.serve:
                 self._recent.add(frame)
             if self._recorder is not None:

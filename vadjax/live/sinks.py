@@ -177,14 +177,16 @@ class HttpSink:
             connection.request("POST", self._path, line_of(record), headers)
             answer = connection.getresponse()
             answer.read(MOST_ANSWER)
+            late = timer.finished.is_set()
         except (OSError, http.client.HTTPException) as error:
-            late = "no whole answer within" if timer.finished.is_set() else ""
-            raise NotDelivered(
-                f"{late} {self._limit:g} s" if late else str(error) or type(error).__name__
-            ) from error
+            late = f"no whole answer within {self._limit:g} s"
+            reason = late if timer.finished.is_set() else str(error) or type(error).__name__
+            raise NotDelivered(reason) from error
         finally:
             timer.cancel()
             connection.close()
+        if late:  # what was cut off may look like a whole answer
+            raise NotDelivered(f"no whole answer within {self._limit:g} s")
         if not 200 <= answer.status < 300:
             # Of the errors of the sender, only "too slow" and "too many" pass by themselves.
             lasting = 300 <= answer.status < 500 and answer.status not in (408, 425, 429)
@@ -225,10 +227,10 @@ class MqttSink:
         self._login = _login(parts)
         self._topic = urllib.parse.unquote(parts.path.lstrip("/"))
         self.shown = f"{parts.scheme}://{parts.hostname}"
-        if not self._topic or set("+#\0") & set(self._topic):
+        if not self._topic or set("+#?\0") & set(self._topic + address.partition("/")[2]):
             raise ValueError(
-                f"--alert {self.shown}: the topic is {self._topic!r}; expected "
-                "mqtt://HOST/TOPIC, without + and #"
+                f"--alert {self.shown}: the topic is {self._topic!r}; expected mqtt://HOST/TOPIC, "
+                "without +, # and ?"
             )
 
     def send(self, record: dict) -> None:

@@ -8,6 +8,7 @@ from vadjax.data.video.camera import Camera, without_login
 from vadjax.data.video.reader import Picture
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts; each is twice the one before
+LEAST = 0.001  # seconds from the last frame before an interruption to the first one after it
 
 
 class ReconnectingCamera(Iterable[Picture]):
@@ -68,7 +69,7 @@ class ReconnectingCamera(Iterable[Picture]):
 
     def __iter__(self) -> Iterator[Picture]:
         start: float | None = None
-        count = 0
+        count, last = 0, -LEAST
         while not self._stopped.is_set():
             if self._camera is None and not self._open_again():
                 break
@@ -78,10 +79,11 @@ class ReconnectingCamera(Iterable[Picture]):
                 for picture in self._camera:
                     now = time.monotonic()
                     start = now if start is None else start
-                    shift = now - start - picture.time if shift is None else shift
+                    if shift is None:
+                        shift = max(now - start, last + LEAST) - picture.time
                     at = picture.time + shift if self.live else picture.time
                     missing, lost = 0, picture.missing + missing
-                    source = f"{self.name}#{count}"
+                    source, last = f"{self.name}#{count}", at
                     self._pause, self._attempts = self._first_pause, 0
                     yield picture._replace(source=source, time=at, missing=lost)
                     count += 1
