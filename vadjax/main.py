@@ -105,7 +105,7 @@ def main(argv: list[str]) -> None:
 def _predict(sources: list[str]) -> dict[str, str]:
     """Scores what the flags name, or watches the cameras `NAME=SOURCE`; those that failed."""
     from vadjax.data.video.reader import Reading
-    from vadjax.live.options import LiveOptions
+    from vadjax.live.options import LiveOptions, parse_sources
     from vadjax.predict import cameras
     from vadjax.predict import run as predict
 
@@ -118,7 +118,7 @@ def _predict(sources: list[str]) -> dict[str, str]:
         _KEEP_DAYS.value,
     )
     if sources:
-        named = cameras.parse_sources(sources)
+        named = parse_sources(sources)
         run = (_CONFIG.value, _WORKDIR.value)
         return cameras.watch_several(*run, named, _OUT.value, options, reading)
     return predict.run(
@@ -164,8 +164,13 @@ def check_flags(sources: list[str]) -> None:
 def _check_predict(sources: list[str]) -> None:
     """Ends the program in one line at flags of prediction that do not fit together."""
     from vadjax.data.video.camera import is_camera
+    from vadjax.live.options import parse_sources
 
     if sources:
+        try:
+            parse_sources(sources)
+        except ValueError as error:
+            sys.exit(f"error: {error}")
         for flag in (_VIDEO, _NAME, _FPS):
             if flag.present:
                 sys.exit(f"error: --{flag.name} is not for --live NAME=SOURCE, which says it all")

@@ -1,11 +1,11 @@
 """An RTSP server of pictures in a file, for /usr/bin/python3 with GStreamer; started by `rtsp`.
 
-    /usr/bin/python3 -m tests.helpers.rtsp_server PORT FILE WIDTH HEIGHT FPS EPOCH
+    /usr/bin/python3 -m tests.helpers.rtsp_server PORT FILE WIDTH HEIGHT FPS EPOCH NUMBERED
 
 FILE holds RGB pictures one after the other. The clock says which of them is shown: picture number
 `(now - EPOCH) * FPS`, again from the first after the last, so that a server that is killed and
-started again goes on as a camera does. The number also stands in the picture's first eight rows, as
-sixteen black or white squares.
+started again goes on as a camera does. If NUMBERED is 1, the number also stands in the first eight
+rows of the picture, as sixteen black or white squares.
 """
 
 import sys
@@ -31,7 +31,7 @@ def main() -> None:
     """Serves until it is killed."""
     port, path, *numbers = sys.argv[1:]
     width, height, fps = map(int, numbers[:3])
-    epoch, size = float(numbers[3]), width * height * 3
+    epoch, numbered, size = float(numbers[3]), numbers[4] == "1", width * height * 3
     with open(path, "rb") as file:
         content = file.read()
     count = len(content) // size
@@ -56,7 +56,9 @@ def main() -> None:
             if number == last:
                 return True
             last, start = number, number % count * size
-            shown = picture(content[start : start + size], width, number)
+            shown = content[start : start + size]
+            if numbered:
+                shown = picture(shown, width, number)
             return source.emit("push-buffer", Gst.Buffer.new_wrapped(shown)) == Gst.FlowReturn.OK
 
         GLib.timeout_add(500 // fps, push)

@@ -62,9 +62,12 @@ class RtspCamera:
       pictures: what it shows again and again, uint8 [n, H, W, 3].
       folder: for a file.
       fps: pictures a second.
+      numbered: whether each has its number in it (`number_in`).
     """
 
-    def __init__(self, pictures: np.ndarray, folder: pathlib.Path, fps: int):
+    def __init__(
+        self, pictures: np.ndarray, folder: pathlib.Path, fps: int, numbered: bool = False
+    ):
         found = shutil.which(PYTHON) and subprocess.run([PYTHON, "-c", GSTREAMER], timeout=60)
         if not found or found.returncode:
             missing(
@@ -73,7 +76,7 @@ class RtspCamera:
                 "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-ugly",
             )
         self._path, self._fps, self._epoch = folder / "pictures.rgb", fps, time.time()
-        self._size = pictures.shape[2], pictures.shape[1]
+        self._size, self._numbered = (pictures.shape[2], pictures.shape[1]), int(numbered)
         pictures.tofile(self._path)
         self._port, self._running = free_port(), contextlib.ExitStack()
         self.url = f"rtsp://127.0.0.1:{self._port}/door"
@@ -87,7 +90,7 @@ class RtspCamera:
 
     def plug_in(self) -> None:
         """It can be opened from now on."""
-        numbers = (self._port, self._path, *self._size, self._fps, self._epoch)
+        numbers = (self._port, self._path, *self._size, self._fps, self._epoch, self._numbered)
         command = [PYTHON, "-m", "tests.helpers.rtsp_server", *map(str, numbers)]
         self._running.enter_context(started(command, self._port))
 

@@ -3,11 +3,15 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Iterable
 
+from vadjax.data.video.camera import without_login
+from vadjax.formats.names import check_name
 from vadjax.live.sinks import Sink, make_sink
 
 COOL_DOWN = 10.0  # seconds
 MOST_ALERTS = 20  # sinks
+MOST = 64  # cameras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,3 +61,26 @@ class LiveOptions:
     def sinks(self) -> list[Sink]:
         """Those of `alerts`; raises ValueError or ImportError as `make_sink`."""
         return [make_sink(target) for target in self.alerts]
+
+
+def parse_sources(arguments: Iterable[str]) -> dict[str, str]:
+    """Name → source of arguments `NAME=SOURCE`.
+
+    Raises:
+      ValueError: an argument of another form, a name that no file can have, or one twice.
+    """
+    sources: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, source = argument.partition("=")
+        if not equals or not source:
+            raise ValueError(
+                f"--live: {without_login(argument)!r}; expected NAME=SOURCE, as "
+                "door=rtsp://192.168.1.20/stream"
+            )
+        check_name(name, "--live", "camera")
+        if name in sources:
+            raise ValueError(f"--live: two cameras are called {name}; give each its own name")
+        sources[name] = source
+    if len(sources) > MOST:
+        raise ValueError(f"--live: {len(sources)} cameras; expected {MOST} at most")
+    return sources

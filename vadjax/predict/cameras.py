@@ -13,7 +13,6 @@ from vadjax.data.video.camera import is_camera, without_login
 from vadjax.data.video.pictures import not_for
 from vadjax.data.video.reader import Picture, Reading, open_frames
 from vadjax.data.video.reconnecting import ReconnectingCamera
-from vadjax.formats.names import check_name
 from vadjax.live.options import LiveOptions
 from vadjax.live.session import LiveSession
 from vadjax.predict import live
@@ -22,7 +21,6 @@ from vadjax.predict.turns import Turns
 
 DEFAULT_FPS = 25.0  # of video that reports none
 STOPPING = 60.0  # seconds for all cameras to be released, and their last frames to be scored
-MOST = 64  # cameras
 
 
 def name_of(video: str) -> str:
@@ -65,29 +63,6 @@ def watch_one(
         return {}
     print(f"Camera {without_login(video)} {source.ended} after {count:,} frames.")
     return {name: source.ended}
-
-
-def parse_sources(arguments: Iterable[str]) -> dict[str, str]:
-    """Name → source of arguments `NAME=SOURCE`.
-
-    Raises:
-      ValueError: an argument of another form, a name that no file can have, or one twice.
-    """
-    sources: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, source = argument.partition("=")
-        if not equals or not source:
-            raise ValueError(
-                f"--live: {without_login(argument)!r}; expected NAME=SOURCE, as "
-                "door=rtsp://192.168.1.20/stream"
-            )
-        check_name(name, "--live", "camera")
-        if name in sources:
-            raise ValueError(f"--live: two cameras are called {name}; give each its own name")
-        sources[name] = source
-    if len(sources) > MOST:
-        raise ValueError(f"--live: {len(sources)} cameras; expected {MOST} at most")
-    return sources
 
 
 def watch_several(

@@ -100,7 +100,7 @@ def test_a_real_stream_that_is_killed_and_comes_back(tmp_path, monkeypatch):
     """Every frame is given once, in order, and the first after the gap says that it is one."""
     monkeypatch.setattr(camera, "PATIENCE", 2.0)
     shown = np.full((1, 96, 128, 3), 90, np.uint8)
-    with RtspCamera(shown, tmp_path, 10) as gate:
+    with RtspCamera(shown, tmp_path, 10, numbered=True) as gate:
         with ReconnectingCamera(gate.url, "gate", first_pause=0.2) as source:
             pictures = iter(source)
             found = list(itertools.islice(pictures, 20))
