@@ -53,7 +53,9 @@ _ALERT_RULES = flags.DEFINE_string("alert_rules", None, "live: file of zones, ho
 _COOL_DOWN = flags.DEFINE_float("cool_down", 10.0, "live: seconds without alert after an event.")
 _CLIPS = flags.DEFINE_bool("clips", False, "live: a film of each event.")
 _KEEP_DAYS = flags.DEFINE_float("keep_days", None, "live: days until snapshots and clips go.")
-_LIVE_FLAGS = (_ALERT, _ALERT_RULES, _COOL_DOWN, _CLIPS, _KEEP_DAYS)
+_SERVE = flags.DEFINE_string("serve", None, "live: ADDRESS:PORT of a page of what is watched.")
+_SERVE_TOKEN = flags.DEFINE_string("serve_token", None, "live: file with the token of the page.")
+_LIVE_FLAGS = (_ALERT, _ALERT_RULES, _COOL_DOWN, _CLIPS, _KEEP_DAYS, _SERVE, _SERVE_TOKEN)
 flags.mark_flags_as_required(["config", "workdir"])
 flags.FLAGS.set_gnu_getopt()  # --live NAME=SOURCE may stand before other flags
 
@@ -116,6 +118,8 @@ def _predict(sources: list[str]) -> dict[str, str]:
         _COOL_DOWN.value,
         _CLIPS.value,
         _KEEP_DAYS.value,
+        _SERVE.value or "",
+        pathlib.Path(_SERVE_TOKEN.value) if _SERVE_TOKEN.value else None,
     )
     if sources:
         named = parse_sources(sources)

@@ -9,14 +9,20 @@ from vadjax.data.video.reader import Picture
 
 HEIGHT, WIDTH, FPS = 96, 128, 10
 STEP, RUN = 2, 8  # pixels a frame
+_RANDOM = np.random.default_rng(7)
+BACKGROUND = cv2.resize(
+    _RANDOM.integers(60, 120, (HEIGHT // 4, WIDTH // 4, 3), np.uint8),
+    (WIDTH, HEIGHT),
+    interpolation=cv2.INTER_CUBIC,
+)
+FIGURE = cv2.resize(
+    _RANDOM.integers(130, 250, (7, 4, 3), np.uint8), (16, 28), interpolation=cv2.INTER_NEAREST
+)
 
 
 def door(number: int, running: tuple[range, ...] = (), seed: int = 0) -> np.ndarray:
     """Frame of that number, uint8 [H, W, 3], with somebody who runs in some of the frames."""
-    background = np.random.default_rng(7).integers(60, 120, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
-    figure = np.random.default_rng(8).integers(130, 250, (7, 4, 3), np.uint8)
-    frame = cv2.resize(background, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    figure = cv2.resize(figure, (16, 28), interpolation=cv2.INTER_NEAREST)
+    frame, figure = BACKGROUND.copy(), FIGURE
     # whoever runs has come further by the frames run so far
     run = sum(min(max(number - span.start, 0), len(span)) for span in running)
     x = (11 * seed + STEP * number + (RUN - STEP) * run) % (WIDTH - 16)

@@ -45,6 +45,7 @@ def ended(process):
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_unplugged_and_alerts_by_mqtt(door_run, tmp_path):
     """One alert for each event, no frame twice, and a gap where the camera was away."""
     _, folder = door_run
@@ -93,6 +94,7 @@ def test_a_camera_that_is_unplugged_and_alerts_by_mqtt(door_run, tmp_path):
     assert (np.diff([float(row["seconds"]) for row in rows]) > 0).all()
 
 
+@pytest.mark.slow
 def test_several_cameras_at_once(door_run, tmp_path):
     """Each has the lines that it has alone; one that is not there does not hold the others up."""
     _, folder = door_run
@@ -122,6 +124,7 @@ def test_several_cameras_at_once(door_run, tmp_path):
         assert [{**row, "clock": ""} for row in together] == [{**row, "clock": ""} for row in alone]
 
 
+@pytest.mark.slow
 def test_sigterm_says_what_is_finished(door_run, tmp_path):
     _, folder = door_run
     (tmp_path / "new").mkdir()

@@ -38,12 +38,14 @@ class Latest(NamedTuple):
       boxes: rows x0, y0, x1, y1 at the alarm line or above.
       score: of the frame.
       seconds: of the frame, since the start of the video.
+      noted: when it was scored, seconds since 1970.
     """
 
     pixels: np.ndarray
     boxes: Sequence[Sequence[float]]
     score: float
     seconds: float
+    noted: float
 
 
 class FrameClock:
@@ -114,7 +116,7 @@ class CameraObserver:
       live: whether the frames come when they are filmed, so that their time of day is known.
 
     Attributes:
-      name, line: as above.
+      name, line, size: as above.
       path: of the file of events.
       count: events that are over.
       latest: the frame that was scored last; None before the first.
@@ -135,7 +137,7 @@ class CameraObserver:
     ):
         self.name, self.line, self.path = name, line, out / f"{name}.events.jsonl"
         self._folder = out.absolute() / FOLDER / name
-        self._size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
+        self.size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
         self._started = FrameClock()
         self._recent = RecentFrames()
         self._tracker = None
@@ -203,9 +205,11 @@ class CameraObserver:
                 if self._tracker.current is not None:
                     self._consider(self._tracker.current, frame)
         if self._options.serve and frame is not None:
-            score = float(part.frame_scores.max())
-            self.latest = Latest(frame.pixels, self._shown(part), score, seconds_of(first))
-            self._add_point(score)
+            score = float(np.nan_to_num(part.frame_scores.max()))
+            self.latest = Latest(
+                frame.pixels, self._shown(part), score, seconds_of(first), time.time()
+            )
+            self._add_point(float(part.frame_scores.max()))
 
     def _shown(self, part: PartialScores) -> list[list[float]]:
         """Rows x0, y0, x1, y1 of the boxes at the alarm line or above."""
@@ -260,7 +264,7 @@ class CameraObserver:
             return None, "hours"
         held, passed = "", None
         if self._rules.zones or self._rules.ignored:
-            size = self._size or (frame.pixels.shape[:2] if frame is not None else (1, 1))
+            size = self.size or (frame.pixels.shape[:2] if frame is not None else (1, 1))
             refusals = [(told, self._rules.refuse(told, size)) for told in self._tracker.objects]
             passed = next((told for told, why in refusals if why is None), None)
             if passed is None:
@@ -286,7 +290,7 @@ class CameraObserver:
             boxes = [row[1:5] for row in record["boxes"] if row[0] == frame.number]
             boxes = boxes or ([record["box"]] if "box" in record else [])
             path = handling.snapshot = self._folder / f"{handling.id}.jpg"
-            snapshot = Snapshot(path, frame.pixels, boxes, self._size)
+            snapshot = Snapshot(path, frame.pixels, boxes, self.size)
         self._writer.put(snapshot, deliver)
 
     def _finish(self, event: LiveEvent | None) -> None:

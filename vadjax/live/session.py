@@ -8,6 +8,7 @@ from vadjax.live.observer import CameraObserver
 from vadjax.live.options import LiveOptions
 from vadjax.live.outbox import Outbox
 from vadjax.live.rules import AlertRules
+from vadjax.live.serving import LivePage
 
 
 class LiveSession:
@@ -51,8 +52,12 @@ class LiveSession:
                     f"{options.rules}: zones, but this system tells of no objects with a place; "
                     "leave them out, or train a run of configs/camera.py"
                 )
-        self._outboxes = [Outbox(sink) for sink in options.sinks()]
+        sinks = options.sinks()
         self.observers: dict[str, CameraObserver] = {}
+        self._page = None
+        if options.serve:
+            self._page = LivePage(options.serve, options.token, self.observers, out)
+        self._outboxes = [Outbox(sink) for sink in sinks]
 
     def __enter__(self) -> "LiveSession":
         return self
@@ -76,6 +81,8 @@ class LiveSession:
 
     def close(self) -> None:
         """Delivers the alerts that wait, for some seconds, and says how many arrived."""
+        if self._page is not None:
+            self._page.close()
         for outbox in self._outboxes:
             print(outbox.close(), flush=True)
         self._outboxes = []
