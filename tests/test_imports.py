@@ -29,6 +29,7 @@ VIDEO = tuple(
     f"data.video.{one}"
     for one in (
         "boxes",
+        "camera",
         "decode",
         "deinterlace",
         "frame_stream",
@@ -39,6 +40,7 @@ VIDEO = tuple(
         "object_masks",
         "pictures",
         "reader",
+        "reconnecting",
     )
 )
 DATASETS = ("data.clips", "data.store.records")
@@ -88,17 +90,18 @@ ALLOWED = {
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
         *("config", "runtime.mesh", "runtime.progress"),
     ),
-    "predict": ("system", "data", "formats", "ops", "scores", "report", "runtime"),
+    "live": ("scores", "report.intervals", "formats", *VIDEO, *PLACES, *PROGRAMS),
+    "predict": ("system", "data", "formats", "ops", "scores", "report", "live", "runtime"),
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
     "train": ("system", "evaluate", "data", "ops", "scores", "runtime"),
     "stages": ("runtime.command",),  # says what it is called now
     "extend": ("predict", "evaluate", "system", "data", "scores", "runtime"),
-    "main": ("train", "evaluate", "extend", "predict", "data", "runtime"),
+    "main": ("train", "evaluate", "extend", "predict", "live", "data", "runtime"),
     "config": (),  # finds the presets of a system by its name
     "": (),
 }
 WITHOUT_JAX = (
-    *("config", "formats", "scores", "metrics", "report", "runtime.arguments"),
+    *("config", "formats", "scores", "metrics", "report", "live", "runtime.arguments"),
     *(*PLACES, *PROGRAMS, *VIDEO),
 )
 # Empty packages.
@@ -180,6 +183,8 @@ def test_no_arrow_points_back(path):
         ("vadjax.systems.exemplar_networks.motion", "vadjax.metrics.frame"),
         ("vadjax.predict.restore", "vadjax.evaluate"),
         ("vadjax.runtime.policy", "jax"),
+        ("vadjax.live.observer", "vadjax.predict.live"),
+        ("vadjax.live.rules", "jax"),
         ("vadjax.data.bags", "vadjax.train"),
         ("vadjax.data.video.boxes", "jax.numpy"),
         ("vadjax.data.store.source", "data_prep.toy"),

@@ -5,8 +5,9 @@ r"""Trains, evaluates and reports one config.
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
 resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT, which needs no
---config, the finished run
-scores a video file, a folder of frames, a folder of such, or a camera (its number or address). With
+--config, the finished run scores a video file, a folder of frames, a folder of such, or a camera
+(its number or address); with --live NAME=SOURCE … several of them at once (docs/camera.md has
+alerts and more). With
 --mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
 also knows the normal videos of another dataset of the same camera; with --video=FILE
 [--frames=START:STOP] in place of the dataset it knows that video, or those frames of it.
@@ -16,6 +17,7 @@ Several processes run one training or evaluation together with --distributed=aut
 or --distributed=HOST:PORT,COUNT,ID, an address of the first one, their number, and which this is.
 """
 
+import pathlib
 import sys
 import traceback
 
@@ -47,20 +49,32 @@ _DISTRIBUTED = flags.DEFINE_string(
     "distributed", None, "Run with other processes: auto, or HOST:PORT,COUNT,ID."
 )
 _NAME = flags.DEFINE_string("name", None, "predict: name of the video or camera (its own).")
+_ALERT = flags.DEFINE_multi_string(
+    "alert",
+    [],
+    "live: command, https://… or mqtt://… that gets a record of each event; repeatable.",
+)
+_ALERT_RULES = flags.DEFINE_string("alert_rules", None, "live: file of zones, hours and classes.")
+_COOL_DOWN = flags.DEFINE_float("cool_down", 10.0, "live: seconds without alert after an event.")
+_CLIPS = flags.DEFINE_bool("clips", False, "live: a film of each event.")
+_KEEP_DAYS = flags.DEFINE_float("keep_days", None, "live: days until snapshots and clips go.")
+_SERVE = flags.DEFINE_string("serve", None, "live: ADDRESS:PORT of a page of what is watched.")
+_SERVE_TOKEN = flags.DEFINE_string("serve_token", None, "live: file with the token of the page.")
+_LIVE_FLAGS = (_ALERT, _ALERT_RULES, _COOL_DOWN, _CLIPS, _KEEP_DAYS, _SERVE, _SERVE_TOKEN)
 flags.mark_flags_as_required(["workdir"])
+flags.FLAGS.set_gnu_getopt()  # --live NAME=SOURCE may stand before other flags
 
 
 def main(argv: list[str]) -> None:
     """Hands the flags to the mode's function; bad input ends the program in one line."""
-    if len(argv) > 1:
+    sources = argv[1:] if _MODE.value == "predict" and _LIVE.value else []
+    if argv[1:] != sources:
         sys.exit(f"error: unexpected arguments {argv[1:]}; every flag is --name=value")
     logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
-    check_flags()
+    check_flags(sources)
     import jax  # after the flags: --help is instant
 
     from vadjax import evaluate, extend, train
-    from vadjax.data.video.reader import Reading
-    from vadjax.predict import run as predict
     from vadjax.runtime import processes, progress, space
 
     try:
@@ -75,17 +89,7 @@ def main(argv: list[str]) -> None:
             extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value, _VIDEO.value, _FRAMES.value)
         else:
             with progress.warnings_as_lines(), command.terminable():
-                failed = predict.run(
-                    _CONFIG.value,
-                    _WORKDIR.value,
-                    _VIDEO.value,
-                    _OUT.value,
-                    as_it_comes=_LIVE.value,
-                    film=_FILM.value,
-                    fps=_FPS.value,
-                    name=_NAME.value,
-                    reading=Reading(_DEINTERLACE.value, _STRICT.value),
-                )
+                failed = _predict(sources)
             if failed:
                 lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
                 sys.exit(f"error: {len(failed):,} could not be scored to the end:\n{lines}")
@@ -105,9 +109,56 @@ def main(argv: list[str]) -> None:
         processes.end(f"error: {message}" if message else traceback.format_exc())
 
 
-def check_flags() -> None:
+def _predict(sources: list[str]) -> dict[str, str]:
+    """Scores what the flags name, or watches the cameras `NAME=SOURCE`; those that failed."""
+    from vadjax.data.video.reader import Reading
+    from vadjax.live.options import LiveOptions, parse_sources
+    from vadjax.predict import cameras
+    from vadjax.predict import run as predict
+
+    reading = Reading(_DEINTERLACE.value, _STRICT.value)
+    options = LiveOptions(
+        tuple(_ALERT.value),
+        pathlib.Path(_ALERT_RULES.value) if _ALERT_RULES.value else None,
+        _COOL_DOWN.value,
+        _CLIPS.value,
+        _KEEP_DAYS.value,
+        _SERVE.value or "",
+        pathlib.Path(_SERVE_TOKEN.value) if _SERVE_TOKEN.value else None,
+    )
+    if sources:
+        named = parse_sources(sources)
+        run = (_CONFIG.value, _WORKDIR.value)
+        return cameras.watch_several(*run, named, _OUT.value, options, reading)
+    return predict.run(
+        _CONFIG.value,
+        _WORKDIR.value,
+        _VIDEO.value,
+        _OUT.value,
+        as_it_comes=_LIVE.value,
+        film=_FILM.value,
+        fps=_FPS.value,
+        name=_NAME.value,
+        reading=reading,
+        watching=options,
+    )
+
+
+def check_flags(sources: list[str]) -> None:
     """Ends the program in one line at a flag that the mode does not use, or one that it needs."""
-    for flag in (_VIDEO, _FRAMES, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP):
+    for flag in (
+        _VIDEO,
+        _FRAMES,
+        _OUT,
+        _LIVE,
+        _FILM,
+        _FPS,
+        _NAME,
+        _DEINTERLACE,
+        _STRICT,
+        _STEP,
+        *_LIVE_FLAGS,
+    ):
         other = {"step": ("evaluate",), "out": ("predict", "extend")}
         other |= {"video": ("predict", "extend"), "frames": ("extend",)}
         modes = other.get(flag.name, ("predict",))
@@ -121,8 +172,29 @@ def check_flags() -> None:
         sys.exit("error: --mode=extend needs --out=FOLDER, the workdir of the new run")
     if _FRAMES.value and not _VIDEO.value:
         sys.exit("error: --frames needs --video, the video that they are of")
-    if _MODE.value == "predict" and not _VIDEO.value:
+    if _MODE.value == "predict":
+        _check_predict(sources)
+
+
+def _check_predict(sources: list[str]) -> None:
+    """Ends the program in one line at flags of prediction that do not fit together."""
+    from vadjax.data.video.camera import is_camera
+    from vadjax.live.options import parse_sources
+
+    if sources:
+        try:
+            parse_sources(sources)
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+        for flag in (_VIDEO, _NAME, _FPS):
+            if flag.present:
+                sys.exit(f"error: --{flag.name} is not for --live NAME=SOURCE, which says it all")
+    elif not _VIDEO.value:
         sys.exit("error: --mode=predict needs --video=FILE, FOLDER or CAMERA")
+    elif not _LIVE.value and not is_camera(_VIDEO.value):
+        for flag in _LIVE_FLAGS:
+            if flag.present:
+                sys.exit(f"error: --{flag.name} is for video as it comes; say --live too")
 
 
 if __name__ == "__main__":

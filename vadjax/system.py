@@ -45,6 +45,8 @@ class System:
         not divided among several processes.
       same_aspect: whether new video must have the aspect ratio of the training, within 1 %; else
         there is a warning where it differs by more than 5 %.
+      live_line: live score from which a frame is an alarm, if the system has such a line.
+      classes: names that its reasons have under `class`, if they have any.
       window: number of frames that one score is computed from. Only `stream` needs it: a video
         with fewer frames is filled up, or has no scores.
     """
@@ -54,6 +56,8 @@ class System:
     validates = False
     in_order = False
     same_aspect = False
+    live_line: float | None = None
+    classes: tuple[str, ...] = ()
     window = 1
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):

@@ -21,6 +21,7 @@ from vadjax.data.store.records import Description
 from vadjax.data.video.reader import Reading, VideoFile, open_frames
 from vadjax.data.video.snippets import Snippets
 from vadjax.extractors import clips as clip_features
+from vadjax.predict import cameras
 from vadjax.predict import run as predict
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.runtime import workdir
@@ -367,6 +368,6 @@ def test_pictures_of_16_bits_follow_the_levels_of_the_training(
             predict.run(config, run, str(source), tmp_path / "none", film=False)
     features = Description(run, {"extraction": {"levels": [7000, 8020]}}, "")
     assert Trained(None, None, features).levels == (7000, 8020)
-    monkeypatch.setattr(predict, "Camera", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(cameras, "ReconnectingCamera", lambda *_: contextlib.nullcontext())
     with pytest.raises(ValueError, match="camera 7 has 8 bits, but levels 7000,8020"):
         predict.run(config, run, "7", tmp_path / "none")

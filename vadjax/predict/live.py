@@ -1,5 +1,6 @@
 """Scoring video as its frames come: a line for every 16 frames, and nothing else is kept."""
 
+import contextlib
 import csv
 import datetime
 import io
@@ -14,7 +15,9 @@ import numpy as np
 from vadjax.data.video.reader import Picture
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats.names import check_name
+from vadjax.live.observer import CameraObserver
 from vadjax.predict.restore import Trained, timed
+from vadjax.predict.turns import Turns
 from vadjax.report.intervals import clock as hours
 from vadjax.runtime import replacing, space
 from vadjax.runtime.terminal import visible
@@ -76,12 +79,20 @@ class Pace:
 
     def __init__(self, name: str):
         self._name, self._lost, self._is_said = name, 0, False
+        self._interruptions = 0
 
-    def note(self, row: Row) -> None:
-        """Takes the next row. At the first gap it prints the rates of the time before the row."""
-        self._lost += row.missing
+    def note(self, row: Row, interruptions: int = 0) -> None:
+        """Takes the next row. At the first gap it prints the rates of the time before the row.
+
+        Args:
+          row: the row.
+          interruptions: of the camera so far; each counts as one missing frame of its own.
+        """
+        before, self._interruptions = self._interruptions, interruptions
+        missing = row.missing - (interruptions - before)
+        self._lost += max(0, missing)
         seconds, scored = float(row.seconds), row.first_frame
-        if self._is_said or not row.missing or not scored or not seconds > 0:
+        if self._is_said or missing <= 0 or not scored or not seconds > 0:
             return
         self._is_said, sent = True, scored + self._lost
         print(
@@ -98,6 +109,10 @@ def watch(
     fps: float,
     out: pathlib.Path,
     trust: bool = True,
+    *,
+    observer: CameraObserver | None = None,
+    turns: Turns | None = None,
+    tell_name: bool = False,
 ) -> int:
     """Prints a line for every 16 frames as soon as they are scored, until the video ends.
 
@@ -112,6 +127,9 @@ def watch(
       fps: frames a second, for pictures whose times are unknown.
       trust: as for `timed`.
       out: where to write.
+      observer: notes frames and scores, and finds events; closed at the end. None for none.
+      turns: held while scoring, but not while a frame is awaited; None for a video alone.
+      tell_name: whether the printed lines begin with the name.
 
     Returns:
       How many frames came.
@@ -122,19 +140,25 @@ def watch(
     """
     check_name(name, "--live")
     path, pace, count = out / f"{name}.live.csv", Pace(name), 0
-    with _Lines(path) as lines:
-        try:
-            for run in trained.runs(name, timed(pictures, fps, trust), live=True):
-                for part in by_snippet(run):
-                    row = Row.of(part)
-                    lines.add(row)
-                    pace.note(row)
-                    print(row, flush=True)
-                    count = row.last_frame + 1
-        except KeyboardInterrupt:
-            print(f"Lines: {path}")
-            raise
-    print(f"Lines: {path}")
+    source, prefix = pictures, f"{name}  " if tell_name else ""
+    with contextlib.ExitStack() as stack:
+        # Whatever ends it: the place of the lines is said, and the event that goes on is written.
+        if observer is not None:
+            stack.callback(observer.close)
+        stack.callback(print, f"Lines: {path}")
+        lines = stack.enter_context(_Lines(path))
+        if turns is not None:
+            pictures = stack.enter_context(turns).between(pictures)
+        frames = timed(pictures, fps, trust)
+        if observer is not None:
+            frames = observer.frames(frames)
+        for run in trained.runs(name, frames, live=True):
+            for part in by_snippet(run if observer is None else observer.parts(run)):
+                row = Row.of(part)
+                lines.add(row)
+                pace.note(row, getattr(source, "interruptions", 0))
+                print(f"{prefix}{row}", flush=True)
+                count = row.last_frame + 1
     return count
 
 

@@ -1,11 +1,12 @@
 """Scores any video, folder of frames or camera, and writes curve, film and highest intervals."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import pathlib
-import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,14 +14,15 @@ import jax
 import ml_collections
 import numpy as np
 
-from vadjax.data.video.camera import Camera, is_camera
+from vadjax.data.video.camera import is_camera
 from vadjax.data.video.frame_stream import Frame
-from vadjax.data.video.pictures import not_for
 from vadjax.data.video.reader import AS_IT_IS, Reading, VideoFile, find_videos, open_frames
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
-from vadjax.predict import index, live, ranking
+from vadjax.live.options import LiveOptions
+from vadjax.predict import cameras, index, live, ranking
+from vadjax.predict.cameras import DEFAULT_FPS
 from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, events, intervals, overlay
@@ -32,7 +34,6 @@ from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import CollectedScores
 
-DEFAULT_FPS = 25.0  # if the source reports none
 MAP_BYTES = 64 << 20  # largest map in a score file; a larger one is left out
 REASONS = 2000  # number of reasons of one video to keep
 TOP = events.TOP  # intervals to name where there is no alarm line
@@ -57,6 +58,7 @@ def run(
     fps: float | None = None,
     name: str | None = None,
     reading: Reading = AS_IT_IS,
+    watching: LiveOptions = LiveOptions(),  # noqa: B008 (immutable)
 ) -> dict[str, str]:
     """Scores video with the finished run in `folder`.
 
@@ -71,6 +73,7 @@ def run(
         Not for cameras.
       name: of the video, if there is only one; None takes that of the file.
       reading: how video is read. Its rate and levels are replaced by those of the training.
+      watching: what is done with events while video is watched.
 
     Returns:
       Name and reason of the videos that could not be used, or of the camera that ended.
@@ -89,7 +92,8 @@ def run(
     if is_camera(video):
         if fps is not None:
             raise ValueError("--fps is not for a camera; its frames come when they come")
-        return _camera(config, folder, video, out, name, reading.deinterlace)
+        name = name or cameras.name_of(video)
+        return cameras.watch_one(config, folder, video, out, name, watching, reading.deinterlace)
     # The videos by name, and whether the names are free.
     videos = _named(find_videos(video))
     if name is not None:
@@ -99,30 +103,48 @@ def run(
     if not as_it_comes:
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
-    trained, failed, clips = restore(config, folder), {}, []
+    trained, failed, finished, clips = restore(config, folder), {}, [], []
     rule = EventRule(_line(trained, folder), None, trained.size)
     if not as_it_comes:
         print(_told(rule))
-    for video_name, path in videos.items():
-        try:
-            as_in_training = as_trained(trained, path, fps, reading)
-            rate = rate_of(trained, path, fps, as_in_training)
-            if as_it_comes:
-                frames = open_frames(path, as_in_training)
-                live.watch(trained, video_name, frames, rate.fps, out, rate.source != "flag")
-            else:
-                clips.append(
-                    write(trained, video_name, path, rate, out, film, as_in_training, rule)
-                )
-        except (ValueError, OSError, cv2.error) as error:
-            if len(videos) == 1 and not isinstance(error, cv2.error):
-                raise
-            failed[video_name] = str(error).strip()
-            print(f"{video_name}: {failed[video_name]}")
+    with contextlib.ExitStack() as stack:
+        stack.push(functools.partial(_say_finished, videos, finished))
+        if as_it_comes:
+            session = stack.enter_context(cameras.session(trained, watching, videos, out))
+        for video_name, path in videos.items():
+            try:
+                as_in_training = as_trained(trained, path, fps, reading)
+                rate = rate_of(trained, path, fps, as_in_training)
+                if as_it_comes:
+                    frames = open_frames(path, as_in_training)
+                    trust, observer = rate.source != "flag", session.observe(video_name, live=False)
+                    live.watch(trained, video_name, frames, rate.fps, out, trust, observer=observer)
+                else:
+                    clips.append(
+                        write(trained, video_name, path, rate, out, film, as_in_training, rule)
+                    )
+                finished.append(video_name)
+            except (ValueError, OSError, cv2.error) as error:
+                if len(videos) == 1 and not isinstance(error, cv2.error):
+                    raise
+                failed[video_name] = str(error).strip()
+                print(f"{video_name}: {failed[video_name]}")
     ranking.print_ranked(clips, rule.line)
     if clips:
         print(f"All videos: {index.write(trained, folder, out)}")
     return failed
+
+
+def _say_finished(videos: Collection[str], finished: Collection[str], kind, *error) -> None:
+    """Says what is finished and what is not, if the program is stopped between or in videos."""
+    if kind is None or not issubclass(kind, KeyboardInterrupt):
+        return
+    left = [name for name in videos if name not in finished]
+    print(
+        f"Finished: {', '.join(finished) or 'none'} ({len(finished):,} of {len(videos):,}). "
+        f"Not finished: {', '.join(left) or 'none'}; give the command again for these",
+        flush=True,
+    )
 
 
 def _line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
@@ -143,36 +165,6 @@ def _told(rule: EventRule) -> str:
     return f"The alarm line is the score {rule.line.line:.3g}{unsure}."
 
 
-def _camera(
-    config,
-    folder: pathlib.Path,
-    video: str,
-    out: pathlib.Path,
-    name: str | None,
-    deinterlace: bool,
-) -> dict:
-    """Watches a camera until it ends; its name and why it ended, or nothing if it was stopped."""
-    name = name or "camera_" + re.sub(r"\W+", "_", video).strip("_")
-    with Camera(video, deinterlace) as source:
-        trained = restore(config, folder)
-        if trained.levels:
-            raise ValueError(not_for(f"camera {video}", trained.levels))
-        if rate := trained_rate(trained):
-            print(f"{name}: frames as they come; the run was trained on {rate:g} a second")
-        # The camera is open and waits, so that its first frames are not lost to the compiler.
-        live.warm_up(trained, name)
-        count = live.watch(trained, name, source, DEFAULT_FPS, out)
-    if not source.ended:
-        return {}
-    print(f"Camera {video} {source.ended} after {count:,} frames.")
-    return {name: source.ended}
-
-
-def trained_rate(trained: Trained) -> float | None:
-    """Frames a second to which the video of the training was resampled; None if it was not."""
-    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
-
-
 def as_trained(
     trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading
 ) -> Reading:
@@ -190,7 +182,7 @@ def as_trained(
     reading = dataclasses.replace(reading, levels=trained.levels)
     # Only video files have times by which they can be resampled; pictures must be declared to have
     # the rate already.
-    rate = trained_rate(trained)
+    rate = cameras.trained_rate(trained)
     if rate is None or (path.is_dir() and fps == rate):
         return reading
     trained_on = f"the run was trained on video that was resampled to {rate:g} frames a second"

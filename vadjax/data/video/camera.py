@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import pathlib
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -23,11 +24,20 @@ SLOWER = 3.0  # times the longest interval between two frames so far
 KNOWN = 16  # frames
 UNKNOWN = 60.0  # seconds; a camera of 0.2 frames a second is silent for 5 between two frames
 STOPPING = 2.0  # seconds for a read to end
+# Streams whose packets say when their frame was filmed. Of others, and of cameras of this machine,
+# the arrival of a frame is its time.
+TIMED = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt")
+FAR = 10.0  # seconds between time and arrival from which a stream's clock was set anew
 
 
 def is_camera(name: str) -> bool:
     """Whether `name` is a number of a camera of this machine or a stream's address, and no path."""
     return not pathlib.Path(name).exists() and (name.isdecimal() or "://" in name)
+
+
+def without_login(text: str) -> str:
+    """The text without users and passwords of addresses in it, for names and messages."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 class Device(Iterable[DecodedFrame]):
@@ -62,6 +72,33 @@ class Device(Iterable[DecodedFrame]):
         self._capture.release()
 
 
+class StreamClock:
+    """Times of the frames of a live stream: by its own clock, if it has one.
+
+    FFmpeg holds the first frames of a stream back for some seconds and then gives all of them at
+    once, so that their arrival does not tell the rate of the frames.
+
+    Args:
+      name: number or address of the camera.
+    """
+
+    def __init__(self, name: str):
+        self._timed, self._shift = name.split("://")[0].lower() in TIMED, None
+
+    def __call__(self, own: float | None, arrival: float) -> float:
+        """Seconds since the first frame.
+
+        Args:
+          own: time of the frame by the stream, seconds; None if it has none.
+          arrival: seconds since the first frame arrived.
+        """
+        if own is None or not self._timed:
+            return arrival
+        if self._shift is None or abs(own + self._shift - arrival) > FAR:
+            self._shift = arrival - own
+        return own + self._shift
+
+
 def most_waiting(pixels: np.ndarray) -> int:
     """How many frames of the size of this one may wait."""
     return max(16, min(WAITING, WAITING_BYTES // pixels.nbytes))
@@ -78,8 +115,9 @@ class Reader(threading.Thread):
 
     Attributes:
       changed: condition that guards the attributes that follow.
+      live: whether the source has no end that is known.
       waiting: frames that were read and not yet taken: uint8 [H, W, 3], seconds since the first
-        frame, and how many frames are missing before it.
+        frame (`StreamClock`), and how many frames are missing before it.
       patience: seconds that the next frame may take.
       opened: whether the camera is open.
       wanted: set to True to have frames read.
@@ -95,8 +133,9 @@ class Reader(threading.Thread):
         self._camera, self._deinterlace = name, deinterlace
         self.changed, self.patience = threading.Condition(), UNKNOWN
         self.waiting: collections.deque[tuple[np.ndarray, float, int]] = collections.deque()
+        self._clock = StreamClock(name)
         self.late, self._dropping = 0, False
-        self.opened = self.wanted = self.over = self.abandoned = False
+        self.opened = self.wanted = self.over = self.abandoned = self.live = False
         self.error: Exception | None = None
         self.ended = "ended"
 
@@ -104,7 +143,7 @@ class Reader(threading.Thread):
         """Opens the camera, reads once `wanted` is set, and releases the camera."""
         try:
             with contextlib.closing(self._open()) as source:
-                self._set(opened=True)
+                self._set(opened=True, live=source.seconds is None)
                 with self.changed:
                     self.changed.wait_for(lambda: self.wanted or self.over)
                 self._read(source)
@@ -138,7 +177,7 @@ class Reader(threading.Thread):
                 self.late, lost = self.late + source.lost - lost, source.lost
                 # Without a duration it is live: frames go on coming, and may have to be dropped.
                 if source.seconds is None:
-                    self._put_or_drop(frame.pixels, now - start)
+                    self._put_or_drop(frame.pixels, self._clock(frame.time, now - start))
                 else:
                     self._put_when_possible(frame.pixels, frame.time)
                 if self.over:
@@ -232,6 +271,11 @@ class Camera(Iterable[Picture]):
                 rank += 1
         finally:
             self.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether its frames come when they are filmed; not so for a file on a server."""
+        return self._reader.live
 
     def close(self) -> None:
         """Releases the camera."""

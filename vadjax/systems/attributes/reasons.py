@@ -27,6 +27,8 @@ FORMS = (
     ("larger than any such object", "smaller than any such object"),
     ("wider than any such object", "narrower than any such object"),
 )
+UNNAMED = {MOVING: "moving object", UNKNOWN: "object"}  # that no class of the detector names
+NAMES = (*CLASSES, *UNNAMED.values())
 ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
@@ -99,8 +101,7 @@ def at(told: dict, seconds: float) -> str:
 
 def class_name(number: int) -> str:
     """Name of a class of the detector."""
-    unnamed = {MOVING: "moving object", UNKNOWN: "object"}
-    return unnamed.get(int(number)) or CLASSES[int(number)]
+    return UNNAMED.get(int(number)) or CLASSES[int(number)]
 
 
 def _reported(score: float, line: float) -> float:

@@ -18,6 +18,7 @@ from vadjax.systems.attributes.objects import ObjectTable
 # Names of alternative scores: the one that is smoothed as the frames come, and the one by all
 # evidence before it is scaled to the alarm line, which has the same meaning for all cameras.
 LIVE, EVIDENCE = "live", "evidence"
+MOST_TOLD = 8  # objects of a live frame that are told of
 
 
 class JudgedFrame(NamedTuple):
@@ -148,13 +149,24 @@ class Reporter:
             told = self._tell(frame, number)
             strongest = Strongest(float(frame.judged.scores[number]), told)
         if self._live:
-            told = () if strongest is None else ({**strongest.fields, "score": round(score, 4)},)
+            told = () if strongest is None else self._told_live(frame, score, boxes)
         else:
             told = tuple(self._events.add(ScoredFrame(stamps, score, boxes, strongest)))
         count = len(stamps)
         others = {name: np.full(count, value, np.float32) for name, value in scores.items()}
         same = np.full(count, score, np.float32)
         return PartialScores(same, stamps, alternatives=others, boxes=boxes, reasons=told)
+
+    def _told_live(self, frame: JudgedFrame, score: float, boxes: np.ndarray) -> tuple[dict, ...]:
+        """What is told of the strongest objects of a frame, with the frame's own score.
+
+        The first is the strongest one; of the others, those at the alarm line or above.
+        """
+        strongest_first = np.argsort(-frame.judged.scores, kind="stable")[:MOST_TOLD]
+        others = [number for number in strongest_first[1:] if boxes[number, 5] >= smoothing.LINE]
+        of_frame = {"score": round(score, 4)}
+        numbers = (strongest_first[0], *others)
+        return tuple(self._tell(frame, int(number)) | of_frame for number in numbers)
 
     def _boxes(self, frame: JudgedFrame) -> np.ndarray:
         """Rows `frame, x0, y0, x1, y1, score` of its objects, float64."""

@@ -43,6 +43,7 @@ from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
 from vadjax.systems.attributes.rate import measure
+from vadjax.systems.attributes.smoothing import LINE
 from vadjax.systems.attributes.source import object_source
 from vadjax.systems.attributes.stream import FrameRate
 from vadjax.systems.attributes.tracks import TRACKS
@@ -61,6 +62,8 @@ class System(system.System):
 
     kind = clips.KIND
     same_aspect = True
+    live_line = LINE
+    classes = reasons.NAMES
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
         super().__init__(config, cache)

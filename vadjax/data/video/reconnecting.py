@@ -1,0 +1,138 @@
+"""A camera that is opened again whenever it drops."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from vadjax.data.video.camera import Camera, without_login
+from vadjax.data.video.reader import Picture
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts; each is twice the one before
+LEAST = 0.001  # seconds from the last frame before an interruption to the first one after it
+
+
+class ReconnectingCamera(Iterable[Picture]):
+    """The frames of a camera or stream, across its interruptions, until `close`.
+
+    After an interruption the first frame counts one frame as missing, because it is unknown how
+    many were: scoring begins anew there. Only frames that the camera has sent since are given, so
+    none comes twice. Times go on by the clock. A stream with an end is not opened again at its end.
+
+    Args:
+      name: number or address, as for `Camera`.
+      shown: what messages call it.
+      deinterlace: as for `Camera`.
+      patient: whether a camera that cannot be opened at first is tried again and again too.
+      first_pause: seconds before the second attempt.
+      make: what opens it.
+
+    Raises:
+      ValueError: it cannot be opened at first, and is not `patient`; while iterating: its first
+        frames cannot be decoded.
+
+    Attributes:
+      name: as above.
+      ended: why there are no more frames; empty while there are, or if the program stopped.
+      live: whether its frames come when they are filmed.
+      interruptions: how often it has dropped and come back.
+      connected: whether it is open now.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shown: str,
+        deinterlace: bool = False,
+        patient: bool = False,
+        first_pause: float = FIRST_PAUSE,
+        make: Callable[[str, bool], Camera] = Camera,
+    ):
+        self.name, self.ended, self.live = name, "", True
+        self.interruptions, self.connected = 0, False
+        self._shown, self._deinterlace, self._make = shown, deinterlace, make
+        self._first_pause = self._pause = first_pause
+        self._attempts = 0  # since the last frame
+        self._stopped = threading.Event()
+        self._camera: Camera | None = None
+        try:
+            self._take(make(name, deinterlace))
+        except ValueError as error:
+            if not patient:
+                raise
+            print(f"{shown}: {without_login(str(error))}; trying again", flush=True)
+
+    def __enter__(self) -> "ReconnectingCamera":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Picture]:
+        start: float | None = None
+        count, last = 0, -LEAST
+        while not self._stopped.is_set():
+            if self._camera is None and not self._open_again():
+                break
+            # Times of this connection, as seconds since the first frame of all.
+            shift, missing = None, int(count > 0)
+            try:
+                for picture in self._camera:
+                    now = time.monotonic()
+                    start = now if start is None else start
+                    if shift is None:
+                        shift = max(now - start, last + LEAST) - picture.time
+                    at = picture.time + shift if self.live else picture.time
+                    missing, lost = 0, picture.missing + missing
+                    source, last = f"{self.name}#{count}", at
+                    self._pause, self._attempts = self._first_pause, 0
+                    yield picture._replace(source=source, time=at, missing=lost)
+                    count += 1
+            except ValueError as error:
+                if not count:
+                    raise
+                reason = without_login(str(error))
+            else:
+                reason = self._camera.ended
+            live, self._camera, self.connected = self.live, None, False
+            if self._stopped.is_set():
+                break
+            if not live:
+                self.ended = reason
+                break
+            self._say(f"the camera {reason}; connecting again")
+        self.close()
+
+    def close(self) -> None:
+        """Releases the camera; iterating then ends."""
+        self._stopped.set()
+        camera = self._camera
+        if camera is not None:
+            camera.close()
+
+    def _take(self, camera: Camera) -> None:
+        self._camera, self.live, self.connected = camera, camera.live, True
+        if self._stopped.is_set():
+            camera.close()
+
+    def _open_again(self) -> bool:
+        """Tries until the camera is open; False if the program stops."""
+        start = time.monotonic()
+        while not self._stopped.wait(self._pause):
+            # A camera that opens and gives no frame is no success: the next pause is longer too.
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            try:
+                self._take(self._make(self.name, self._deinterlace))
+            except ValueError as error:
+                self._say(f"attempt {self._attempts + 1}: {without_login(str(error))}")
+                self._attempts += 1
+                continue
+            self.interruptions += 1
+            self._say(f"the camera is back after {time.monotonic() - start:.0f} s")
+            self._attempts += 1
+            return True
+        return False
+
+    def _say(self, text: str) -> None:
+        """Prints a line; of attempts without a frame between them only for some (1, 2, 4, 8)."""
+        if self._attempts & (self._attempts + 1) == 0:
+            print(f"{self._shown}: {text}", flush=True)

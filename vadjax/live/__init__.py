@@ -1,0 +1,1 @@
+"""Events while a camera is watched: alerts, clips, and a page; no JAX, no model."""
