@@ -77,7 +77,7 @@ def neighbours(runs: int) -> None:
     exemplars, rows = (rng.standard_normal((n, WIDTH)) for n in (EXEMPLARS, OBJECTS))
     # Both are given the bank once, and then asked for every frame.
     brute = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(exemplars)
-    nearest = bank.Nearest(exemplars)
+    nearest = bank.NearestInBank(exemplars)
     np.testing.assert_array_equal(brute.kneighbors(rows)[1][:, 0], nearest(rows)[1])
     programs = {
         "scikit-learn": lambda: brute.kneighbors(rows),
@@ -115,7 +115,7 @@ def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
     # Densities of as many rows as a model holds at most, of the objects seen
     look, speeds = values.look(table_of.look), table_of.motions.speed[:, None]
     exemplars = np.resize(look, (bank.MOST, look.shape[1]))
-    nearest = bank.Nearest(exemplars)
+    nearest = bank.NearestInBank(exemplars)
     speed_density = mixture.fit(speeds).mixture
     seen, pairs = network(frames), list(zip(greys, greys[1:], strict=False))
     flows = [flow(*pair) for pair in pairs]

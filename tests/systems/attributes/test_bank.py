@@ -42,7 +42,7 @@ def test_float32_never_decides(middle):
     exemplars = middle + rng.standard_normal((200, 8))
     exemplars[100:] = exemplars[:100] + 1e-9 * rng.standard_normal((100, 8))  # almost the same
     rows = middle + rng.standard_normal((40, 8))
-    distance, index = bank.Nearest(exemplars)(rows)
+    distance, index = bank.NearestInBank(exemplars)(rows)
     plain = np.linalg.norm(rows[:, None] - exemplars, axis=2)
     np.testing.assert_array_equal(index, plain.argmin(1))
     np.testing.assert_array_equal(distance, plain.min(1))
@@ -51,24 +51,24 @@ def test_float32_never_decides(middle):
 def test_many_equal_exemplars_take_little_memory(monkeypatch):
     monkeypatch.setattr(bank, "PRODUCTS", 64)
     exemplars = np.ones((500, 4))
-    distance, index = bank.Nearest(exemplars)(np.zeros((3, 4)))
+    distance, index = bank.NearestInBank(exemplars)(np.zeros((3, 4)))
     assert distance.tolist() == [2, 2, 2] and index.tolist() == [0, 0, 0]
 
 
 def test_what_has_no_nearest():
     for rows in (np.zeros((0, 3)), np.zeros(3)):
         with pytest.raises(ValueError, match="expected .M, D., M at least 1"):
-            bank.Nearest(rows)
+            bank.NearestInBank(rows)
     with pytest.raises(ValueError, match="expected one width"):
-        bank.Nearest(np.zeros((2, 3)))(np.zeros((1, 4)))
-    distance, index = bank.Nearest(np.zeros((2, 3)))(np.zeros((0, 3)))
+        bank.NearestInBank(np.zeros((2, 3)))(np.zeros((1, 4)))
+    distance, index = bank.NearestInBank(np.zeros((2, 3)))(np.zeros((0, 3)))
     assert distance.shape == index.shape == (0,)
 
 
 def test_memory_is_bounded_by_the_bank():
     """All products of 3,000 rows and 20,000 exemplars would take 240 MB."""
     rng = np.random.default_rng(0)
-    nearest = bank.Nearest(rng.standard_normal((20_000, 32)))
+    nearest = bank.NearestInBank(rng.standard_normal((20_000, 32)))
     rows = rng.standard_normal((3_000, 32))
     tracemalloc.start()
     nearest(rows)

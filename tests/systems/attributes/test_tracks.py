@@ -78,7 +78,7 @@ def test_the_toy_set_from_training_to_new_video(tmp_path, toy_scenes):
     assert frame.evaluate(results)["auc"] > 0.95
     events = [event for scores in results for event in scores.reasons]
     assert events and all(event["lead"] == "speed" for event in events)
-    assert "heights a second" in events[0]["text"] and events[0]["class"] == "object"
+    assert "faster than anything" in events[0]["text"] and events[0]["class"] == "object"
     names = {"speed", "geometry", "evidence", "live"}
     assert all(set(scores.alternatives) == names for scores in results)
     # evaluated again it is the same

@@ -94,7 +94,7 @@ class _Rest:
         self._far_norms, self._far_squares = self._norms[far], self._squares[far]
 
 
-class Nearest:
+class NearestInBank:
     """Finds the nearest of a bank, which is prepared once for many questions.
 
     Products in float32 tell which exemplars can be the nearest: all whose value is within the
@@ -181,8 +181,8 @@ class Nearest:
 
 
 def nearest(rows: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the nearest of a bank, and its number, as of `Nearest`."""
-    return Nearest(bank)(rows)
+    """Distance to the nearest of a bank, and its number, as of `NearestInBank`."""
+    return NearestInBank(bank)(rows)
 
 
 def _squares(rows: np.ndarray, row: np.ndarray) -> np.ndarray:

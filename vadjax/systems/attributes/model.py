@@ -9,7 +9,7 @@ import numpy as np
 
 from vadjax.scores import alarm_rate
 from vadjax.systems.attributes import density
-from vadjax.systems.attributes.bank import Nearest
+from vadjax.systems.attributes.bank import NearestInBank
 from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
 from vadjax.systems.attributes.mixture import GaussianMixture
@@ -157,10 +157,10 @@ class CameraModel:
         return long_enough and len(self.videos) >= alarm_rate.RELIABLE_VIDEOS
 
     @functools.cached_property
-    def nearest(self) -> Mapping[str, Nearest]:
+    def nearest(self) -> Mapping[str, NearestInBank]:
         """Attribute with a bank → finds the nearest of it."""
         banks = {name: own for name, own in self.densities.items() if isinstance(own, Bank)}
-        return {name: Nearest(own.rows) for name, own in banks.items()}
+        return {name: NearestInBank(own.rows) for name, own in banks.items()}
 
     @property
     def attributes(self) -> tuple[str, ...]:
