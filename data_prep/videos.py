@@ -132,11 +132,9 @@ def prepare(
     splits = {"train": [_source(video, 0) for video in videos["train"]]}
     if new:
         splits["test"] = _labelled(videos["test"], footage, labels, masks)
-    extra = {
-        **({} if lossless else {"quality": quality}),
-        **({"ignored": ignored.to_text()} if ignored else {}),
-        **({"levels": list(levels)} if levels else {}),
-    }
+    extra = {} if lossless else {"quality": quality}
+    extra |= {"ignored": ignored.to_text()} if ignored else {}
+    extra |= {"levels": list(levels)} if levels else {}
     options = {"encoding": encoding, "quality": quality, "size": size, "fps": rate}
     options |= {"file_format": file_format, "shards": shards, "extra": extra}
     with progress.bar("store frames", frames) as bar:

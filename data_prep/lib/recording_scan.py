@@ -4,6 +4,7 @@ Every frame is decoded once, so that lengths, times, holes and damage are known 
 written. Of the pictures only a few small grey ones are kept.
 """
 
+import array
 import contextlib
 import dataclasses
 import datetime
@@ -226,8 +227,8 @@ def _scan_video(
 ) -> Scan:
     """As `scan`, of a video file."""
     sampler, reformatter = _Sampler(how), VideoReformatter()
-    times, ranks, whole, lost, size, shape, others = [], [], True, 0, None, None, 0
-    timed = False
+    times, ranks = array.array("d"), array.array("q")
+    whole, timed, lost, others, size, shape = True, False, 0, 0, None, None
     with VideoDecoder(recording.path, deinterlace=deinterlace) as decoder:
         header = decoder.fps
         for rank, (frame, time) in enumerate(decoder.frames()):

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import pathlib
@@ -47,7 +48,7 @@ class Recording:
     start: datetime.datetime | None = None
     series: str = ""
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
         """Size of the file, or of the files in the folder; 0 where it cannot be read."""
         try:

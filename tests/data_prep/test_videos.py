@@ -258,6 +258,15 @@ def test_nearly_equal_rates_are_one(films, capsys):
     )
 
 
+def test_a_rate_above_that_of_the_files_repeats_frames(films, capsys):
+    assert len(by_name(prepare(films, "--resample_fps=20"))["gate"]) == 60
+    said = capsys.readouterr().err
+    assert (
+        "gate has 10 frames a second; --resample_fps=20 repeats frames, in which nothing moves"
+        in said
+    )
+
+
 def test_a_declared_rate_goes_before_that_of_the_files(films, capsys):
     data = prepare(films, "--fps=20", "--resample_fps=10")
     assert data.manifest["fps"] == 10 and [len(v) for v in by_name(data).values()] == [15]
