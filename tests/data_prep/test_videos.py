@@ -19,7 +19,7 @@ from tests.data_prep.own_films import (
 )
 from tests.helpers.video_files import cut, write, write_interlaced
 from vadjax.data.video.decode import VideoDecoder
-from vadjax.data.video.reader import VideoFile
+from vadjax.data.video.reader import FrameFolder, VideoFile
 from vadjax.runtime import space
 
 
@@ -62,6 +62,15 @@ def test_pixels_are_those_of_the_film(films):
     stored = list(by_name(data)["gate"])
     film = [picture.pixels for picture in VideoFile(films / "normal/gate.mp4")]
     assert np.array_equal(stored, film)
+
+
+@pytest.mark.parametrize("flags", [[], ["--lossless"]], ids=["jpeg", "png"])
+def test_grey_pictures_stay_as_they_are(films, write_images, flags):
+    """A JPEG keeps its own bytes, so that nothing is lost twice."""
+    write_images(films / "normal/p", 5, size=(48, 64))
+    stored = list(by_name(prepare(films, *flags))["p"])
+    pictures = [picture.pixels for picture in FrameFolder(films / "normal/p")]
+    assert np.array_equal(stored, pictures)
 
 
 def test_jpegs_are_near_the_film(films):
