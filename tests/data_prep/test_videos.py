@@ -1,6 +1,7 @@
 """The program for videos of one's own: what it takes, what it leaves out, what it says."""
 
 import os
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.data_prep.own_films import (
 from tests.helpers.video_files import cut, write, write_interlaced
 from vadjax.data.video.decode import VideoDecoder
 from vadjax.data.video.reader import FrameFolder, VideoFile
-from vadjax.runtime import space
+from vadjax.runtime import progress, space
 
 
 def lasting(count: int, rate: int = 10) -> list[float]:
@@ -290,6 +291,24 @@ def test_the_rate_of_pictures_is_unknown_or_declared(tmp_path, write_images, cap
     )
     (tmp_path / "out").rename(tmp_path / "first")
     assert prepare(tmp_path, "--fps=12").manifest["fps"] == 12
+
+
+def test_pictures_are_resampled_only_by_a_declared_rate(films, write_images):
+    write_images(films / "normal/p", 12, size=(48, 64))
+    with pytest.raises(
+        SystemExit, match="p: a folder of pictures has no times, so it cannot be resampled"
+    ):
+        prepare(films, "--resample_fps=5")
+    assert len(by_name(prepare(films, "--resample_fps=5", "--fps=10"))["p"]) == 6
+
+
+def test_progress_within_a_file(films, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    prepare(films, new=False)
+    said = capsys.readouterr().out
+    shown = [int(share) for share in re.findall(r"look through, % (\d+)/100", said)]
+    assert len(shown) > 20 and shown == sorted(shown) and shown[-1] == 100
+    assert "store frames 30/30" in said
 
 
 def test_pictures_that_are_damaged_are_left_out(films, write_images, capsys):
