@@ -16,9 +16,11 @@ Labels of --new are not needed. If there are some, --labels takes intervals and 
 import argparse
 import functools
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from vadjax.data.store import builder
 from vadjax.data.store.frame_writer import FrameEncoding, SourceVideo, write_frames
@@ -42,15 +44,17 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
     Raises:
       ValueError: none of a split can be used.
     """
-    total = sum(one.bytes for split in found.values() for one in split.recordings)
-    footage, done, frames = Footage({}, {}, {}), 0, 0
-    with progress.bar("look through, MB", -(-total // 10**6)) as bar:
+    total = sum(one.bytes for split in found.values() for one in split.recordings) or 1
+    footage, done, shown = Footage({}, {}, {}), 0, 0
+    with progress.bar("look through, %", 100) as bar:
 
-        def seen() -> None:
-            nonlocal frames
-            frames += 1
-            if frames % 100 == 0:
-                bar.update(done // 10**6, {})
+        def seen(share: float) -> None:
+            """Shows progress, at this share of the recording that is looked through."""
+            nonlocal shown
+            now = int(100 * (done + share * recording.bytes) / total)
+            if now > shown:
+                shown = now
+                bar.update(shown, {})
 
         for split, one in found.items():
             scans, left_out, inside = [], [*one.left_out], []
@@ -60,8 +64,8 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
                 except UNREADABLE as error:
                     left_out.append((str(recording.path), _reason(error, recording.path)))
                     inside.append(recording.inside)
+                seen(1.0)
                 done += recording.bytes
-                bar.update(done // 10**6, {})
             if not scans:
                 raise ValueError(recording_report.nothing_left(FLAGS[split], left_out))
             footage.scans[split], footage.left_out[split] = scans, left_out
@@ -111,6 +115,8 @@ def prepare(
     found = {"train": recordings.find(normal, FLAGS["train"], cameras)}
     if new:
         found["test"] = recordings.find(new, FLAGS["test"], cameras)
+    if resample_fps and not fps:
+        _check_times(found)
     # Every frame is decoded once: lengths, times, holes, damage, samples.
     encoding = "png" if lossless else "jpeg"
     stored = functools.partial(_stored, encoding, size, quality)
@@ -132,14 +138,12 @@ def prepare(
     splits = {"train": [_source(video, 0) for video in videos["train"]]}
     if new:
         splits["test"] = _labelled(videos["test"], footage, labels, masks)
-    extra = {
-        **({} if lossless else {"quality": quality}),
-        **({"ignored": ignored.to_text()} if ignored else {}),
-        **({"levels": list(levels)} if levels else {}),
-    }
+    extra = {} if lossless else {"quality": quality}
+    extra |= {"ignored": ignored.to_text()} if ignored else {}
+    extra |= {"levels": list(levels)} if levels else {}
     options = {"encoding": encoding, "quality": quality, "size": size, "fps": rate}
     options |= {"file_format": file_format, "shards": shards, "extra": extra}
-    with progress.bar("store frames", frames) as bar:
+    with progress.bar("store frames", frames, file=sys.stdout) as bar:  # TFDS takes it away
         _show_progress(videos, bar, frames)
         manifest = write_frames(out, splits, name=name or pathlib.Path(out).name, **options)
     recording_report.say_at_end(out, manifest, footage, cameras)
@@ -163,6 +167,17 @@ def _check_numbers(
         raise ValueError(f"--quality is {quality}; expected 1 to 100")
     if min_frames < 1:
         raise ValueError(f"--min_frames is {min_frames}; expected 1 or more")
+
+
+def _check_times(found: Mapping[str, recordings.Found]) -> None:
+    """Raises ValueError if a folder of pictures, whose rate is not declared, is to be resampled."""
+    for split in found.values():
+        for recording in split.recordings:
+            if recording.path.is_dir():
+                raise ValueError(
+                    f"{recording.path}: a folder of pictures has no times, so it cannot be "
+                    "resampled; declare its rate with --fps, or make a dataset of the others alone"
+                )
 
 
 def _long_enough(
@@ -299,7 +314,8 @@ def _labelled(
 
 
 def _show_progress(videos: Mapping[str, Sequence[Recorded]], bar: progress.Bar, total: int) -> None:
-    """Has the bar go on with every frame that is read."""
+    """Has the bar go on with every frame that is read, in place of those of TFDS."""
+    tfds.disable_progress_bar()
     done = 0
 
     def seen() -> None:

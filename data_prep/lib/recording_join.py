@@ -114,6 +114,8 @@ class Recorded(Iterable[Picture]):
         return samples
 
     def __len__(self) -> int:
+        if self.rate is None:
+            return sum(len(part.ranks) for part in self.parts)
         return sum(1 for _ in self.select(lambda scan: itertools.repeat(None)))
 
     def __iter__(self) -> Iterator[Picture]:

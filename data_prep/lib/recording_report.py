@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, NamedTuple
 
+from vadjax.data.video.frame_times import MOST_FPS, SAME_RATE
 from vadjax.runtime import space
 
 from . import command, recording_changes, recordings
@@ -65,6 +66,7 @@ def say(
         if passed := found[split].passed_over:
             shown = ", ".join(sorted({path.suffix.lower() or path.name for path in passed})[:5])
             print(f"  {len(passed):,} other files are passed over ({shown})")
+    _warn_repeated([video for split in videos.values() for video in split])
     _warn_same(footage)
     if lines := recording_changes.describe(videos["train"], videos.get("test", ())):
         print(
@@ -84,6 +86,17 @@ def say_remarks(footage: Footage) -> None:
         print(f"warning: {remark}", file=sys.stderr)
     if (more := len(remarks) - MOST_REMARKS) > 0:
         print(f"warning: and {more:,} more remarks on recordings", file=sys.stderr)
+
+
+def _warn_repeated(videos: Sequence[Recorded]) -> None:
+    """Warns of videos that have fewer frames a second than those to which they are resampled."""
+    slow = [video for video in videos if (video.rate or 0) > SAME_RATE * (video.fps or MOST_FPS)]
+    if slow:
+        print(
+            f"warning: {slow[0].name} has {slow[0].fps:.4g} frames a second; --resample_fps="
+            f"{slow[0].rate:g} repeats frames, in which nothing moves ({len(slow):,} videos)",
+            file=sys.stderr,
+        )
 
 
 def _warn_same(footage: Footage) -> None:

@@ -4,6 +4,7 @@ Every frame is decoded once, so that lengths, times, holes and damage are known 
 written. Of the pictures only a few small grey ones are kept.
 """
 
+import array
 import contextlib
 import dataclasses
 import datetime
@@ -163,13 +164,15 @@ def usual_interval(times: np.ndarray, fps: float | None) -> float:
     return 1 / (fps or UNKNOWN_FPS)
 
 
-def scan(recording: Recording, how: How, seen: Callable[[], None] = lambda: None) -> Scan:
+def scan(
+    recording: Recording, how: How, seen: Callable[[float], None] = lambda share: None
+) -> Scan:
     """Looks through a recording.
 
     Args:
       recording: the recording.
       how: how it is read.
-      seen: called at every frame.
+      seen: called at every frame, with the share of the recording that was looked through.
 
     Raises:
       ValueError, OSError, av.FFmpegError, cv2.error: no frame of it can be used.
@@ -222,16 +225,16 @@ class _Sampler:
 
 
 def _scan_video(
-    recording: Recording, how: How, seen: Callable[[], None], deinterlace: bool
+    recording: Recording, how: How, seen: Callable[[float], None], deinterlace: bool
 ) -> Scan:
     """As `scan`, of a video file."""
     sampler, reformatter = _Sampler(how), VideoReformatter()
-    times, ranks, whole, lost, size, shape, others = [], [], True, 0, None, None, 0
-    timed = False
+    times, ranks = array.array("d"), array.array("q")
+    whole, timed, lost, others, size, shape = True, False, 0, 0, None, None
     with VideoDecoder(recording.path, deinterlace=deinterlace) as decoder:
         header = decoder.fps
         for rank, (frame, time) in enumerate(decoder.frames()):
-            seen()
+            seen(min(1.0, time / decoder.seconds) if decoder.seconds else 0.0)
             seconds = time if how.fps is None else rank / how.fps
             timed = timed or frame.time is not None
             times.append(seconds)
@@ -322,13 +325,13 @@ def _remarks_on_times(done: Scan) -> list[str]:
     ]
 
 
-def _scan_folder(recording: Recording, how: How, seen: Callable[[], None]) -> Scan:
+def _scan_folder(recording: Recording, how: How, seen: Callable[[float], None]) -> Scan:
     """As `scan`, of a folder of frames, whose rate is declared or unknown."""
     sampler, ranks, damaged = _Sampler(how), [], []
     paths, size, others = FrameFolder(recording.path).paths, None, 0
     rate = how.fps or UNKNOWN_FPS
     for rank, path in enumerate(paths):
-        seen()
+        seen(rank / len(paths))
         try:
             picture = read_picture(path, how.levels)
         except ValueError as error:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import pathlib
@@ -47,7 +48,7 @@ class Recording:
     start: datetime.datetime | None = None
     series: str = ""
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
         """Size of the file, or of the files in the folder; 0 where it cannot be read."""
         try:
@@ -177,7 +178,10 @@ def _recording(path: pathlib.Path, inside: pathlib.Path, cameras: str) -> tuple[
             )
         parts = [*parts[:-1], rest]
     # The name of a camera ends at the first underscore of a video's name (`vadjax.data.cameras`).
-    written, camera = camera, _clean(camera).replace("_", "-") if camera else ""
+    written, camera = (
+        camera,
+        _short(_clean(camera).replace("_", "-"), MOST_BYTES // 2) if camera else "",
+    )
     named = name_times.find(plain.as_posix())
     recording = Recording(
         path=path,
@@ -196,13 +200,13 @@ def _clean(name: str) -> str:
     return name.replace(":", "-", 1) if name[1:2] == ":" else name or "video"
 
 
-def _short(name: str) -> str:
-    """A name of at most `MOST_BYTES`; a longer one ends in a sign of what was cut off."""
+def _short(name: str, most: int = MOST_BYTES) -> str:
+    """A name of at most `most` bytes; a longer one ends in a sign of what was cut off."""
     data = name.encode()
-    if len(data) <= MOST_BYTES:
+    if len(data) <= most:
         return name
     sign = hashlib.sha256(data).hexdigest()[:8]
-    return f"{data[: MOST_BYTES - 9].decode(errors='ignore')}-{sign}"
+    return f"{data[: most - 9].decode(errors='ignore')}-{sign}"
 
 
 def _unique(recordings: Sequence[Recording]) -> list[Recording]:

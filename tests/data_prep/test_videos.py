@@ -1,6 +1,7 @@
 """The program for videos of one's own: what it takes, what it leaves out, what it says."""
 
 import os
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,8 +20,8 @@ from tests.data_prep.own_films import (
 )
 from tests.helpers.video_files import cut, write, write_interlaced
 from vadjax.data.video.decode import VideoDecoder
-from vadjax.data.video.reader import VideoFile
-from vadjax.runtime import space
+from vadjax.data.video.reader import FrameFolder, VideoFile
+from vadjax.runtime import progress, space
 
 
 def lasting(count: int, rate: int = 10) -> list[float]:
@@ -62,6 +63,15 @@ def test_pixels_are_those_of_the_film(films):
     stored = list(by_name(data)["gate"])
     film = [picture.pixels for picture in VideoFile(films / "normal/gate.mp4")]
     assert np.array_equal(stored, film)
+
+
+@pytest.mark.parametrize("flags", [[], ["--lossless"]], ids=["jpeg", "png"])
+def test_grey_pictures_stay_as_they_are(films, write_images, flags):
+    """A JPEG keeps its own bytes, so that nothing is lost twice."""
+    write_images(films / "normal/p", 5, size=(48, 64))
+    stored = list(by_name(prepare(films, *flags))["p"])
+    pictures = [picture.pixels for picture in FrameFolder(films / "normal/p")]
+    assert np.array_equal(stored, pictures)
 
 
 def test_jpegs_are_near_the_film(films):
@@ -258,6 +268,15 @@ def test_nearly_equal_rates_are_one(films, capsys):
     )
 
 
+def test_a_rate_above_that_of_the_files_repeats_frames(films, capsys):
+    assert len(by_name(prepare(films, "--resample_fps=20"))["gate"]) == 60
+    said = capsys.readouterr().err
+    assert (
+        "gate has 10 frames a second; --resample_fps=20 repeats frames, in which nothing moves"
+        in said
+    )
+
+
 def test_a_declared_rate_goes_before_that_of_the_files(films, capsys):
     data = prepare(films, "--fps=20", "--resample_fps=10")
     assert data.manifest["fps"] == 10 and [len(v) for v in by_name(data).values()] == [15]
@@ -272,6 +291,24 @@ def test_the_rate_of_pictures_is_unknown_or_declared(tmp_path, write_images, cap
     )
     (tmp_path / "out").rename(tmp_path / "first")
     assert prepare(tmp_path, "--fps=12").manifest["fps"] == 12
+
+
+def test_pictures_are_resampled_only_by_a_declared_rate(films, write_images):
+    write_images(films / "normal/p", 12, size=(48, 64))
+    with pytest.raises(
+        SystemExit, match="p: a folder of pictures has no times, so it cannot be resampled"
+    ):
+        prepare(films, "--resample_fps=5")
+    assert len(by_name(prepare(films, "--resample_fps=5", "--fps=10"))["p"]) == 6
+
+
+def test_progress_within_a_file(films, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    prepare(films, new=False)
+    said = capsys.readouterr().out
+    shown = [int(share) for share in re.findall(r"look through, % (\d+)/100", said)]
+    assert len(shown) > 20 and shown == sorted(shown) and shown[-1] == 100
+    assert "store frames 30/30" in said
 
 
 def test_pictures_that_are_damaged_are_left_out(films, write_images, capsys):

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from data_prep.lib import recordings
+from vadjax.formats.names import check_name
 
 
 @pytest.fixture
@@ -83,6 +84,12 @@ def test_links_are_followed_once(tree):
         "leads back to a folder that it lies in",
         f"the same file as {root / 'a/1.mp4'}",
     ]
+
+
+def test_long_names_of_cameras_and_files_still_fit(tree):
+    found = recordings.find([tree(f"{'c' * 250}/{'f' * 240}.mp4")], "--normal", "folder")
+    (one,) = found.recordings
+    assert check_name(one.name, "here") and one.name.startswith(f"{one.camera}_fff")
 
 
 @pytest.mark.parametrize(
