@@ -332,6 +332,8 @@ def test_fields_that_cannot_be_used():
         ("bank.most", 0),
         ("data.fps", -1.0),
         ("objects.input_mode", "areal"),
+        ("alarm.per_hour", -1.0),
+        ("alarm.per_hour", float("inf")),
     ):
         config = ped2_attributes.get_config("smoke")
         config.update_from_flattened_dict({field: value})
