@@ -100,12 +100,15 @@ def _page_without_labels(
         )
         for event in sorted(found, key=lambda event: -event["score"])
     )
-    heading = "<table><tr><th>video</th><th>time</th><th>score</th><th>what</th></tr>{}</table>"
+    listed = html(
+        "<table><tr><th>video</th><th>time</th><th>score</th><th>what</th></tr>{}</table>",
+        join(rows),
+    )
     parts = [
         html("<h1>{}</h1>", summary["title"]),
         _notice(summary),
         html("<h2>Alarm intervals ({:,})</h2>", len(found)),
-        html(heading, join(rows)) if found else html("<p>Nothing unusual.</p>"),
+        listed if found else html("<p>Nothing unusual.</p>"),
         html('<p class="note">{}</p>', unlabelled.told(rule)),
         *_why(explain.choose(videos, reasons), image),
         html(
