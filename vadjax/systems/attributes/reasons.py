@@ -29,6 +29,7 @@ FORMS = (
 )
 UNNAMED = {MOVING: "moving object", UNKNOWN: "object"}  # that no class of the detector names
 NAMES = (*CLASSES, *UNNAMED.values())
+LITTLE = 1.1  # times the largest speed, below which a speed is a little larger
 ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
@@ -118,6 +119,8 @@ def _speed(model: CameraModel, objects: ObjectTable, number: int) -> float:
 def _speed_text(model: CameraModel, speed: float) -> str:
     speeds = model.speeds
     if speed > speeds.largest > 0:
+        if speed < LITTLE * speeds.largest:
+            return "a little faster than anything seen here"
         return f"about {words.times(speed / speeds.largest)} faster than anything seen here"
     if speed > speeds.top > 0:
         factor = words.times(speed / speeds.top)
