@@ -4,7 +4,8 @@ r"""Trains, evaluates and reports one config.
         --config.data.dir=DATASET [--mode=evaluate] [--config.train.steps=300]
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
-resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT the finished run
+resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT, which needs no
+--config, the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address). With
 --mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
 also knows the normal videos of another dataset of the same camera; with --video=FILE
@@ -46,7 +47,7 @@ _DISTRIBUTED = flags.DEFINE_string(
     "distributed", None, "Run with other processes: auto, or HOST:PORT,COUNT,ID."
 )
 _NAME = flags.DEFINE_string("name", None, "predict: name of the video or camera (its own).")
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flags_as_required(["workdir"])
 
 
 def main(argv: list[str]) -> None:
@@ -112,6 +113,8 @@ def check_flags() -> None:
         modes = other.get(flag.name, ("predict",))
         if flag.present and _MODE.value not in modes:
             sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")
+    if _CONFIG.value is None and _MODE.value != "predict":
+        sys.exit(f"error: --mode={_MODE.value} needs --config=FILE, such as configs/camera.py")
     if _MODE.value in ("predict", "extend") and _DISTRIBUTED.value:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "extend" and not _OUT.value:

@@ -40,7 +40,9 @@ from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
 _SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
-_THRESH = flags.DEFINE_float("thresh", 2.0, "Score from which a pixel is marked (stage show).")
+_THRESH = flags.DEFINE_float(
+    "thresh", None, "show: score from which a pixel is marked (the run's alarm line, else 2.0)."
+)
 
 
 def features(system: System, data: Dataset) -> None:
@@ -101,7 +103,8 @@ def show(system: System, data: Dataset) -> None:
                 "--config=… --workdir=…"
             )
         out = stages.files.path("viz/{version}", video.name)
-        marked.write(scores.read(path), FrameSource(video, video.num_frames), out, _THRESH.value)
+        threshold = marked.threshold_of(path) if _THRESH.value is None else _THRESH.value
+        marked.write(scores.read(path), FrameSource(video, video.num_frames), out, threshold)
 
     _each(system, data, system.config.eval.split, "show", mark)
 
