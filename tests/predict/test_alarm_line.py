@@ -14,6 +14,7 @@ from vadjax import train
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
 from vadjax.predict import ranking
+from vadjax.predict import run as predict
 from vadjax.predict.ranking import ScoredClip
 from vadjax.scores import alarm, files
 from vadjax.scores.alarm import AlarmLine
@@ -123,8 +124,6 @@ def test_a_run_of_another_kind_of_config_wants_it(own, tmp_path):
 def test_a_run_without_a_line_says_so(exemplars, frames, tmp_path, capsys, monkeypatch):
     config, folder = exemplars
     monkeypatch.setattr(alarm, "read", lambda folder: None)
-    from vadjax.predict import run as predict
-
     assert predict.run(None, folder, str(frames), tmp_path, film=False) == {}
     assert "This run has no alarm line: an interval is where a score is half" in (
         capsys.readouterr().out
@@ -134,6 +133,17 @@ def test_a_run_without_a_line_says_so(exemplars, frames, tmp_path, capsys, monke
     rows = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert len(rows) == len(summary["intervals"]) and all("rule" in row for row in rows)
     del config
+
+
+def test_scores_that_are_made_otherwise_have_no_line(exemplars, frames, tmp_path, capsys):
+    config, folder = exemplars
+    config = config.copy_and_resolve_references()
+    config.eval.sigma = 9.0
+    assert alarm.read(folder) is not None
+    assert predict.run(config, folder, str(frames), tmp_path, film=False) == {}
+    said = capsys.readouterr().out
+    assert "note: without the alarm line of the run, where eval.sigma had other values" in said
+    assert "This run has no alarm line" in said
 
 
 def test_clips_in_the_order_of_their_scores(capsys):

@@ -332,6 +332,8 @@ def test_fields_that_cannot_be_used():
         ("bank.most", 0),
         ("data.fps", -1.0),
         ("objects.input_mode", "areal"),
+        ("alarm.per_hour", -1.0),
+        ("alarm.per_hour", float("inf")),
     ):
         config = ped2_attributes.get_config("smoke")
         config.update_from_flattened_dict({field: value})
@@ -356,6 +358,7 @@ def test_sentences_say_how_much_where_and_when(learnt):
             (largest + top) / 2,
             " the speed that 999 of 1,000 normal objects here stay below, at 0:1",
         ),
+        (1.05 * largest, "a little faster than anything seen here, at 0:15.5, at the lower left"),
         (slow, "slower than 90.0 % of normal objects here, at 0:15.5, at the lower left"),
     ):
         height = 8.0 if model.divide else 1.0

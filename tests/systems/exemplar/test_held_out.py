@@ -61,6 +61,11 @@ def test_a_video_is_scored_by_the_exemplars_of_the_others(data, tmp_path, monkey
     # It is kept, and not made again.
     monkeypatch.setattr(held_out, "_of_videos", None)
     np.testing.assert_array_equal(held_out.scores(stages, data, FPS).scores, found.scores)
+    path = stages.files.held_out
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"lengths": arrays["lengths"][:1]})
+    with pytest.raises(ValueError, match=r"scores and lengths do not fit\. Remove it to make"):
+        held_out.scores(stages, data, FPS)
 
 
 def without_files(system, video):

@@ -27,6 +27,7 @@ FORMS = (
     ("larger than any such object", "smaller than any such object"),
     ("wider than any such object", "narrower than any such object"),
 )
+LITTLE = 1.1  # times the largest speed, below which a speed is a little larger
 ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
@@ -117,6 +118,8 @@ def _speed(model: CameraModel, objects: ObjectTable, number: int) -> float:
 def _speed_text(model: CameraModel, speed: float) -> str:
     speeds = model.speeds
     if speed > speeds.largest > 0:
+        if speed < LITTLE * speeds.largest:
+            return "a little faster than anything seen here"
         return f"about {words.times(speed / speeds.largest)} faster than anything seen here"
     if speed > speeds.top > 0:
         factor = words.times(speed / speeds.top)

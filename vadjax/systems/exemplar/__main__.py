@@ -34,6 +34,7 @@ from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
 from vadjax.runtime.cache import RunCache
+from vadjax.scores import alarm
 from vadjax.scores import files as scores
 from vadjax.system import System, load_system
 from vadjax.systems.exemplar.model import describe
@@ -84,9 +85,16 @@ def evaluate_all(system: System, data: Dataset) -> None:
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
-    evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
-    # Stage 4b: the frame-level ROC curve, pooled over all videos.
-    points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
+    line = system.alarm_line(state, data)
+    if line is not None:
+        alarm.write(folder, line)
+    chosen = "merged exemplars"
+    evaluate.measure(system.config, system, data, state, 0, chosen, folder, {}, line)
+    # Stage 4b: the frame-level ROC curve, pooled over all videos, where these have labels.
+    found = scores.read_folder(folder / "scores")
+    if evaluate.without_labels(found):
+        return
+    points = frame.curve(*frame.pooled(found))
     version = system.config.model.version
     stage_files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
     stage_files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
