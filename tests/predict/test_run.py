@@ -327,7 +327,8 @@ def test_flags_that_do_not_fit_the_mode():
 
     workdir = "--workdir=" + str(pathlib.Path("nowhere"))
     assert said(workdir, "--mode=predict").endswith("needs --video=FILE, FOLDER or CAMERA")
-    assert said(workdir, "--video=a.mp4") == "error: --video is only for --mode=predict"
+    only = "error: --video is only for --mode=predict and --mode=extend"
+    assert said(workdir, "--video=a.mp4") == only
 
 
 def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path, toy_scenes):

@@ -205,8 +205,8 @@ def test_reason_and_video_filter_the_list(browser, report):
 def test_the_slider_shows_alarms_an_hour_precision_and_recall(browser, report):
     with opened(browser, report) as tab:
         assert tab.locator("#rate").inner_text() == (
-            "2.00 alarms an hour on normal footage (measured on 6.00 minutes held out; too short to "
-            "count so few, extrapolated; too little footage, not reliable)"
+            "2.00 alarms an hour on normal footage (measured on 6.00 minutes held out; too short "
+            "to count so few, extrapolated; too little footage, not reliable)"
         )
         assert "precision 0.33, recall 1.00" in tab.locator("#quality").inner_text()
         quiet = tab.locator("#videos > li", has_text="hall")

@@ -131,7 +131,7 @@ def run(
                 print(f"{video_name}: {failed[video_name]}")
     ranking.print_ranked(clips, rule.line)
     if clips:
-        print(f"All videos: {index.write(trained, folder, out)}")
+        print(f"All videos: {index.write(trained, folder, out, rule.line)}")
     return failed
 
 
