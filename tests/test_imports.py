@@ -92,9 +92,9 @@ ALLOWED = {
     "live": ("scores", "report.intervals", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "predict": ("system", "data", "formats", "ops", "scores", "report", "live", "runtime"),
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
-    "train": ("system", "evaluate", "data", "ops", "runtime"),
+    "train": ("system", "evaluate", "data", "ops", "scores", "runtime"),
     "stages": ("runtime.command",),  # says what it is called now
-    "extend": ("predict", "evaluate", "system", "data", "runtime"),
+    "extend": ("predict", "evaluate", "system", "data", "scores", "runtime"),
     "main": ("train", "evaluate", "extend", "predict", "live", "data", "runtime"),
     "config": (),  # finds the presets of a system by its name
     "": (),

@@ -53,7 +53,7 @@ def finished(toy_bags, tmp_path_factory, without_reports):
 def test_a_run_leaves_everything_behind(finished, small_bags):
     config, workdir = finished
     assert len(list((workdir / "scores").glob("*.npz"))) == sum(small_bags.test)
-    assert (workdir / "report" / "index.html").stat().st_size > 50_000
+    assert (workdir / "report" / "figures.html").stat().st_size > 50_000
     rows = metric_writers.read(workdir)
     losses = [row for row in rows if "loss" in row]
     assert [row["step"] for row in losses] == list(range(1, config.train.steps + 1))
@@ -181,7 +181,7 @@ def test_selection_on_the_test_split_takes_the_best_step_and_says_so(
     assert summary["selected_on_test"] and summary["metrics"]["auc"] == best["test/auc"]
     assert best["step"] == summary["step"]
     assert "best step on the TEST split" in capsys.readouterr().out
-    assert "selected on the test split" in (tmp_path / "report" / "index.html").read_text()
+    assert "selected on the test split" in (tmp_path / "report" / "figures.html").read_text()
 
 
 def test_selection_on_held_out_training_videos(mil_config, tmp_path, capsys):
@@ -345,7 +345,7 @@ def test_the_toy_set_is_announced_first_and_last(tmp_path, capsys, monkeypatch, 
     train.run(ucf_mil.get_config("smoke"), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == lines[-1] == source.TOY_NOTICE
-    assert "Built-in toy set" in (tmp_path / "report" / "index.html").read_text()
+    assert "Built-in toy set" in (tmp_path / "report" / "figures.html").read_text()
 
 
 # The whole command, in processes of its own.

@@ -45,6 +45,7 @@ FIELDS = {
     "report.videos": "curves of so many of the best and the worst videos",
     "report.windows": "so many highest- and lowest-scoring pictures of predicted frames; 0 = none",
     "report.reasons": "so many of the highest-scoring events are explained; 0 = none",
+    "report.film": "whether the page of a report has films of videos whose frames are at hand",
 }
 
 # The fields of the systems that learn from bags of features.
@@ -94,7 +95,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "min_area": 1,
         "tracks": "",
     }
-    config.report = {"videos": 12, "windows": 4, "reasons": 6}
+    config.report = {"videos": 12, "windows": 4, "reasons": 6, "film": True}
     return config
 
 
@@ -105,7 +106,7 @@ def features() -> dict:
 
 def small_report(config: ml_collections.ConfigDict) -> None:
     """Sets the report to one picture of each kind: drawing takes much of a run of a few steps."""
-    config.report = {"videos": 1, "windows": 1, "reasons": 1}
+    config.report = {"videos": 1, "windows": 1, "reasons": 1, "film": False}
 
 
 def apply_variant(

@@ -12,11 +12,15 @@ import ml_collections
 import numpy as np
 
 from vadjax.config import expect_one_of
+from vadjax.data import clips
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
-from vadjax.report import page, table
+from vadjax.report import page, table, unlabelled
+from vadjax.report.events import EventRule
+from vadjax.report.footage import Footage, extend_command
+from vadjax.report.overlay import FrameSource
 from vadjax.runtime import (
     lock,
     mesh,
@@ -29,7 +33,8 @@ from vadjax.runtime import (
 )
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
-from vadjax.scores import files
+from vadjax.scores import alarm, files
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.figures import labels
 from vadjax.scores.files import Scores
 from vadjax.system import System, load_system
@@ -74,7 +79,7 @@ def run(
     before = untrained(folder) if same else {}
     state = system.finalize(mesh.local(state), data)
     with _own_folder(folder, step) as out:
-        measure(config, system, data, state, step, chosen, out, before)
+        measure(config, system, data, state, step, chosen, out, before, alarm.read(folder))
 
 
 @contextlib.contextmanager
@@ -126,6 +131,7 @@ def measure(
     chosen: str,
     out: pathlib.Path,
     before: Mapping[str, float],
+    line: AlarmLine | None = None,
 ) -> dict:
     """Scores a split, writes `scores/`, `metrics.json` and `report/` to `out`, prints the figures.
 
@@ -138,6 +144,7 @@ def measure(
       chosen: how that step was chosen, for the title.
       out: folder to write to.
       before: figures of the untrained state on the same split, if known.
+      line: alarm line of the run, if it has one.
 
     Returns:
       What is in `metrics.json`.
@@ -150,7 +157,7 @@ def measure(
         videos = system.videos(data, split)
         results = write_scores(system, state, videos, split, out)
         measured = figures(config, results)
-        if processes.is_first():
+        if processes.is_first() and not without_labels(results):
             measured |= region_figures(config, results, videos, out)
     else:
         results, measured = [], system.figures(state, data)
@@ -172,14 +179,50 @@ def measure(
     # The table and the report.
     if processes.is_first():
         metric_writers.write_json(out / "metrics.json", summary)
-        table.print_table(summary)
+        rule = EventRule(line, system.frame_rate(data), data.source_size)
+        if without_labels(results):
+            unlabelled.print_summary(summary["title"], results, rule)
+        else:
+            table.print_table(summary)
         if results:
             shown = config.report
             counts = shown.videos, shown.windows, shown.reasons
-            path = page.build(out / "report", results, summary, *counts)
+            seen = footage_of(config, system, data, split, out)
+            path = page.build(out / "report", results, summary, *counts, rule, seen)
             print(f"Report: {path}")
     processes.wait("report")
     return summary
+
+
+def footage_of(
+    config: ml_collections.ConfigDict,
+    system: System,
+    data: Dataset,
+    split: str,
+    out: pathlib.Path,
+) -> Footage:
+    """What the page of a report shows beside scores: the frames of a split.
+
+    Args:
+      config: of the run.
+      system: of the run.
+      data: the dataset; one of features has no frames.
+      split: of the videos.
+      out: the workdir, or a folder in it.
+    """
+    if data.kind != clips.KIND:
+        return Footage(films=config.report.film)
+    frames = {
+        video.name: FrameSource(video, len(video), video.source_size)
+        for video in clips.Videos(data, split)
+    }
+    run_folder = out if (out / workdir.FILE).exists() else out.parent
+
+    def normal_command(video: str, start: int, stop: int) -> str | None:
+        flags = [f"--config.data.dir={data.folder}", f"--config.eval.split={split}"]
+        return extend_command(run_folder, [*flags, f"--video={video}"], start, stop)
+
+    return Footage(frames, config.report.film, normal_command if system.extends else None)
 
 
 def made_with(config: ml_collections.ConfigDict, data: Dataset) -> dict:
@@ -362,6 +405,11 @@ def untrained(folder: pathlib.Path) -> dict[str, float]:
     }
 
 
+def without_labels(results: Sequence[Scores]) -> bool:
+    """Whether there are scores, and none of them with labels."""
+    return bool(results) and all(scores.labels is None for scores in results)
+
+
 def check_figure(name: str) -> None:
     """Raises ValueError unless `name` is a figure that can select a checkpoint."""
     ranking = [figure for figure in frame.FIGURES if figure.startswith(("auc", "ap", "pr"))]
@@ -369,7 +417,12 @@ def check_figure(name: str) -> None:
 
 
 def figures(config: ml_collections.ConfigDict, results: Sequence[Scores]) -> dict:
-    """Frame-level figures with the thresholds and pairings of the config."""
+    """Frame-level figures with the thresholds and pairings of the config.
+
+    Where no video has labels, only how many videos and frames there are.
+    """
+    if without_labels(results):
+        return unlabelled.counts(results)
     return frame.evaluate(
         results, config.eval.threshold, config.eval.pairings, config.eval.pair_seed
     )

@@ -8,7 +8,8 @@ resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WH
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address);
 with --live NAME=SOURCE … several of them at once (docs/camera.md has alerts and more). With
 --mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
-also knows the normal videos of another dataset of the same camera.
+also knows the normal videos of another dataset of the same camera; with --video=FILE
+[--frames=START:STOP] in place of the dataset it knows that video, or those frames of it.
 --config=FILE --help lists the fields of a config, what each means and what it is.
 
 Several processes run one training or evaluation together with --distributed=auto (TPU pods, Slurm),
@@ -31,7 +32,10 @@ _MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "evaluate", "predict", "extend"], "What to do."
 )
 _STEP = flags.DEFINE_integer("step", None, "Checkpoint to evaluate (newest, or best if selected).")
-_VIDEO = flags.DEFINE_string("video", None, "predict: video file, folder, or camera (0, rtsp://…).")
+_VIDEO = flags.DEFINE_string(
+    "video", None, "predict: video file, folder, or camera (0, rtsp://…). extend: normal video."
+)
+_FRAMES = flags.DEFINE_string("frames", None, "extend: START:STOP of the video that were normal.")
 _OUT = flags.DEFINE_string(
     "out", None, "predict: where to write (WORKDIR/predict). extend: new run."
 )
@@ -81,7 +85,7 @@ def main(argv: list[str]) -> None:
         elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
         elif _MODE.value == "extend":
-            extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value)
+            extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value, _VIDEO.value, _FRAMES.value)
         else:
             with progress.warnings_as_lines(), command.terminable():
                 failed = _predict(sources)
@@ -141,19 +145,10 @@ def _predict(sources: list[str]) -> dict[str, str]:
 
 def check_flags(sources: list[str]) -> None:
     """Ends the program in one line at a flag that the mode does not use, or one that it needs."""
-    for flag in (
-        _VIDEO,
-        _OUT,
-        _LIVE,
-        _FILM,
-        _FPS,
-        _NAME,
-        _DEINTERLACE,
-        _STRICT,
-        _STEP,
-        *_LIVE_FLAGS,
-    ):
+    others = (_VIDEO, _FRAMES, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP)
+    for flag in (*others, *_LIVE_FLAGS):
         other = {"step": ("evaluate",), "out": ("predict", "extend")}
+        other |= {"video": ("predict", "extend"), "frames": ("extend",)}
         modes = other.get(flag.name, ("predict",))
         if flag.present and _MODE.value not in modes:
             sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")
@@ -161,6 +156,8 @@ def check_flags(sources: list[str]) -> None:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "extend" and not _OUT.value:
         sys.exit("error: --mode=extend needs --out=FOLDER, the workdir of the new run")
+    if _FRAMES.value and not _VIDEO.value:
+        sys.exit("error: --frames needs --video, the video that they are of")
     if _MODE.value == "predict":
         _check_predict(sources)
 

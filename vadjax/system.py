@@ -18,6 +18,7 @@ from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 
@@ -117,6 +118,23 @@ class System:
         """The state after the last update. Default: unchanged."""
         del data
         return state
+
+    def alarm_line(self, state: State, data: Dataset) -> AlarmLine | None:
+        """From which reported score on there is an alarm, and how often on held-out normal video.
+
+        Default: None, for a system that judges no held-out normal video.
+
+        Args:
+          state: after `finalize`.
+          data: the dataset of the training.
+        """
+        del state, data
+        return None
+
+    @property
+    def extends(self) -> bool:
+        """Whether the system can be extended by further normal video."""
+        return type(self).extend is not System.extend
 
     def extend(self, state: State, data: Dataset) -> State:
         """The state with what the training split of another dataset of the same cameras adds.

@@ -17,6 +17,7 @@ from vadjax.ops import compilation
 from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
+from vadjax.scores import alarm
 from vadjax.system import load_system
 
 FINITE = "finite"
@@ -95,7 +96,11 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     workdir.claim(folder, config, data)
     state = system.finalize(mesh.local(state), data)
     checkpoint.write_finished(folder, state)
-    evaluate.measure(config, system, data, state, step, chosen, folder, evaluate.untrained(folder))
+    line = system.alarm_line(state, data) if system.scores_videos else None
+    if line is not None and processes.is_first():
+        alarm.write(folder, line)
+    before = evaluate.untrained(folder)
+    evaluate.measure(config, system, data, state, step, chosen, folder, before, line)
     if source.is_toy(config):
         print(source.TOY_NOTICE)
 
@@ -266,6 +271,11 @@ class Loop:
         if "auc" in figures:
             self.shown[f"{split} AUC"] = figures["auc"]
         if self.selection == evaluate.BEST:
+            if self.config.eval.select_by not in figures:
+                raise ValueError(
+                    f"eval.select_on_test: split {split!r} of {self.data.folder} has no labels, so "
+                    "no step can be chosen by it; leave eval.select_on_test out"
+                )
             return figures[self.config.eval.select_by]
         if self.selection is None:
             return None

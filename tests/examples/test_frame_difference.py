@@ -70,7 +70,7 @@ def test_it_trains_evaluates_and_reports(command, toy_scenes):
     assert "docs.examples.frame_difference.system on " in out
     assert 0 < figures(folder)["auc"] <= 1
     assert len(list((folder / "scores").glob("*.npz"))) == len(Videos(Dataset(toy_scenes), "test"))
-    assert (folder / "report/index.html").stat().st_size > 10_000
+    assert (folder / "report/figures.html").stat().st_size > 10_000
     command("--mode=evaluate")
     assert figures(folder / "evaluate_0") == figures(folder)
 

@@ -67,7 +67,7 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     assert [first["start"], first["stop"]] == pytest.approx(np.array(first["frames"]) / 10)
     np.testing.assert_allclose(found.times, np.arange(20) / 10, rtol=1e-6)
     assert "unusual" in first["reason"]
-    film = VideoFile(tmp_path / f"{frames.name}.webm")
+    film = VideoFile(tmp_path / f"{frames.name}.mp4")
     assert (len(film), film.fps) == (20, 10)
     assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
 
@@ -98,7 +98,7 @@ def test_a_folder_has_25_frames_a_second_where_no_rate_is_known(
 
 
 @pytest.mark.parametrize("fps", [0.5, 0.2, 0.01])
-def test_a_folder_of_a_slow_camera_has_whole_intervals(ranker, tmp_path, capsys, fps):
+def test_a_folder_of_a_slow_camera_has_whole_intervals(ranker, tmp_path, fps):
     config, folder = ranker
     frames = tmp_path / "gate"
     frames.mkdir()
@@ -112,9 +112,8 @@ def test_a_folder_of_a_slow_camera_has_whole_intervals(ranker, tmp_path, capsys,
     for (first, stop), seconds in found.items():
         assert seconds == pytest.approx([first / fps, stop / fps])
     assert summary["seconds"] == pytest.approx(48 / fps) and summary["fps"] == fps
-    film = cv2.VideoCapture(str(tmp_path / "out/gate.webm"))
+    film = cv2.VideoCapture(str(tmp_path / "out/gate.mp4"))
     assert int(film.get(cv2.CAP_PROP_FRAME_COUNT)) == 48
-    assert ("gate.webm: shown at 0.05" in capsys.readouterr().out) == (fps == 0.01)
 
 
 @pytest.mark.parametrize("step", [16, 10, 24])
@@ -227,7 +226,7 @@ def test_the_times_of_a_file_decide_how_fast_the_film_runs(ranker, tmp_path, cap
     assert summary["seconds"] == 2.4
     found = scores.read(tmp_path / "out/scores/v.npz")
     np.testing.assert_allclose(found.times, np.arange(60) / 25, atol=1e-6)
-    film = VideoFile(tmp_path / "out/v.webm")
+    film = VideoFile(tmp_path / "out/v.mp4")
     assert (len(film), film.fps) == (60, 25)
     capsys.readouterr()
 
@@ -242,7 +241,7 @@ def test_interlaced_video_is_refused_or_deinterlaced(ranker, tmp_path, capsys):
         reading = Reading(deinterlace=True)
         predict.run(config, folder, video, tmp_path / "out", as_it_comes=live_too, reading=reading)
     assert len(scores.read(tmp_path / "out/scores/v.npz").frame_scores) == 20
-    assert len(VideoFile(tmp_path / "out/v.webm")) == 20
+    assert len(VideoFile(tmp_path / "out/v.mp4")) == 20
     assert "frames 16-19" in capsys.readouterr().out
 
 
@@ -256,7 +255,7 @@ def test_video_is_resampled_as_in_the_training(ranker, tmp_path, capsys):
     assert "v.avi: resampled to 12.5 frames a second, as in the training" in capsys.readouterr().out
     found = scores.read(tmp_path / "out/scores/v.npz")
     np.testing.assert_allclose(found.times, np.arange(32) / 12.5, atol=1e-6)
-    film = VideoFile(tmp_path / "out/v.webm")
+    film = VideoFile(tmp_path / "out/v.mp4")
     assert len(film) == 32 and film.fps == pytest.approx(12.5)
     with pytest.raises(ValueError, match="v.avi: the run was trained on .* leave out --fps"):
         predict.run(config, folder, str(video), tmp_path / "out", fps=25.0)

@@ -173,7 +173,8 @@ def test_the_page_holds_the_sentences_and_the_labels(tmp_path):
         video("a <i>", [told(score=1.0, frame=2), told(score=3.0)]),
         video("b", [told(score=2.0, text="second of all")]),
     ]
-    text = page.build(tmp_path / "report", videos, page.summarize(tmp_path, videos)).read_text()
+    built = page.build(tmp_path / "report", videos, page.summarize(tmp_path, videos))
+    text = (built.parent / page.FIGURES).read_text()
     section = text.split("Why: the highest-scoring events")[1].split("All videos")[0]
     assert re.findall("<h3>(.*?)</h3>", section) == [
         "1. a &lt;i&gt; · frame 3 · score 3.00 · labelled anomalous",
@@ -190,14 +191,15 @@ def test_the_page_holds_the_sentences_and_the_labels(tmp_path):
 def test_the_command_shows_as_many_reasons_as_asked(tmp_path, count, figures):
     score_files.write(tmp_path / "scores", video("a", [told(), told()]))
     command.main([str(tmp_path / "scores"), "--reasons", count])
-    text = (tmp_path / "report" / "index.html").read_text()
+    text = (tmp_path / "report" / "figures.html").read_text()
     assert text.count("<summary>as text") == figures
     assert ("Why: the highest" in text) == bool(figures)
 
 
 def test_reasons_without_pictures_are_shown_as_text(tmp_path):
     videos = [video("a", [{"text": "A <car>."}, {"why": 3, "score": 2}], shown=[])]
-    text = page.build(tmp_path / "report", videos, page.summarize(tmp_path, videos)).read_text()
+    built = page.build(tmp_path / "report", videos, page.summarize(tmp_path, videos))
+    text = (built.parent / page.FIGURES).read_text()
     section = text.split("Why: the highest-scoring events")[1].split("All videos")[0]
     assert re.findall("<p>(.*?)</p>", section) == [
         "{&quot;why&quot;: 3, &quot;score&quot;: 2}",

@@ -80,7 +80,8 @@ def report(folder, name: str) -> str:
     summary["metrics"] |= {"rbdc": 0.1, "tracks": name}
     made = {key: name for key in ("vadjax", "commit", "date", "command")}
     summary[provenance.KEY] = made | {"config": {name: name, "data": {"dir": f"/{name}"}}}
-    return page.build(folder / "report", [video], summary).read_text("utf-8")
+    built = page.build(folder / "report", [video], summary)
+    return (built.parent / page.FIGURES).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -102,7 +103,7 @@ def test_score_files_of_a_stranger_cannot_script_the_page(tmp_path):
         arrays = {"frame_scores": rng.random(9), "labels": np.arange(9) % 2, name: rng.random(9)}
         np.savez(file, **arrays)
     command.main([str(tmp_path / "scores")])
-    text = (tmp_path / "report" / "index.html").read_text("utf-8")
+    text = (tmp_path / "report" / page.FIGURES).read_text("utf-8")
     assert not re.search(r"<script|<img src=x", text)
     assert "auc:&lt;script&gt;alert(1)&lt;!--" in text
 

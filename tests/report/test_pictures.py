@@ -112,7 +112,8 @@ def test_heat_leaves_cold_places_and_flat_maps_alone():
 
 def test_the_page_shows_the_windows_in_order_and_says_what_they_are(tmp_path, videos):
     summary = page.summarize(tmp_path, videos)
-    text = page.build(tmp_path / "report", videos, summary, windows=2).read_text()
+    built = page.build(tmp_path / "report", videos, summary, windows=2)
+    text = (built.parent / page.FIGURES).read_text()
     section = text.split("Highest- and lowest-scoring windows")[1].split("All videos")[0]
     assert re.findall('alt="(.*?)"', section) == [
         "a · frame 0 · score 0.900 · labelled anomalous",
@@ -130,6 +131,6 @@ def test_the_command_draws_as_many_windows_as_asked(tmp_path, videos, windows, d
     for found in videos:
         score_files.write(tmp_path / "scores", found)
     command.main([str(tmp_path / "scores"), "--windows", windows])
-    text = (tmp_path / "report" / "index.html").read_text()
+    text = (tmp_path / "report" / "figures.html").read_text()
     assert text.count("· frame ") == drawn
     assert ("Highest- and lowest" in text) == bool(drawn)

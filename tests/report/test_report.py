@@ -40,9 +40,9 @@ def summary(videos):
     }
 
 
-def test_the_page_holds_everything_and_needs_no_other_file(tmp_path, videos, summary):
-    path = page.build(tmp_path / "report", videos, summary, shown=2)
-    text = path.read_text()
+def test_the_figures_hold_everything_and_need_no_other_file(tmp_path, videos, summary):
+    page.build(tmp_path / "report", videos, summary, shown=2)
+    text = (tmp_path / "report" / page.FIGURES).read_text()
     assert text.count('src="data:image/png;base64,') == 6  # two curves, two best, two worst
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "bad &lt;b&gt;" in text and "bad <b>" not in text
@@ -122,17 +122,22 @@ def test_command_refuses_one_side_alone_and_the_page_says_what_is_left_out(tmp_p
         command.main(options)
     assert not (tmp_path / "report").exists()
     command.main([*options, "--allow_missing"])
-    page_text = (tmp_path / "report" / "index.html").read_text()
+    page_text = (tmp_path / "report" / page.FIGURES).read_text()
     assert "1 videos are left out, which lack scores or labels: never scored" in page_text
+
+
+def figures(folder, videos, summary) -> str:
+    """Text of the figures of a report."""
+    return (page.build(folder / "report", videos, summary, 1).parent / page.FIGURES).read_text()
 
 
 def test_the_page_says_folded_with_what_the_figures_were_made(tmp_path, videos, summary):
     made = {"vadjax": "0.1.0", "commit": "abc+changes", "date": "2026-01-02", "command": "a <b>"}
-    text = page.build(tmp_path / "report", videos, summary | {"made_with": made}, 1).read_text()
+    text = figures(tmp_path, videos, summary | {"made_with": made})
     folded = text[text.index("<details><summary>Made with") :]
     assert "Made with vadjax 0.1.0 (abc+changes), 2026-01-02</summary>" in folded
     assert "a &lt;b&gt;" in folded and "a <b>" not in text
-    assert "Made with" not in page.build(tmp_path / "report", videos, summary, 1).read_text()
+    assert "Made with" not in figures(tmp_path, videos, summary)
 
 
 def test_table_of_runs_gives_mean_and_deviation(tmp_path, summary, capsys):

@@ -25,7 +25,7 @@ from vadjax.data.toy.images import ToyImages
 from vadjax.metrics import region
 from vadjax.metrics.region_boxes import RegionCurve
 from vadjax.predict import live
-from vadjax.report import marked, overlay, page
+from vadjax.report import film, marked, overlay, page
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import checkpoint, command, metric_writers, space
 from vadjax.runtime.cache import RunCache
@@ -66,6 +66,7 @@ def fill(disk: pathlib.Path, left: int) -> pathlib.Path:
 RNG = np.random.default_rng(0)
 STATE = {"w": RNG.standard_normal(100_000).astype(np.float32)}  # 400 kB, which do not compress
 FRAMES = RNG.integers(0, 256, (20, 64, 64, 3), np.uint8)
+SOURCE = FrameSource(FRAMES, 20)
 SCORED = files.Scores(
     "v", RNG.random(20), labels=np.arange(20) % 2, map=RNG.random((20, 40, 40)).astype(np.float32)
 )
@@ -158,6 +159,7 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
     "report, at once": (_report, 0),
     "marked": (lambda p: marked.write(SCORED, FrameSource(FRAMES, 20), p / "m", 0.0), 100 * KB),
     "film": (lambda p: overlay.write(SCORED, FrameSource(FRAMES, 20), p / "f.webm", 25), 4 * KB),
+    "film of a page": (lambda p: film.write(SOURCE, p / "f.mp4", 25, "f"), 40 * KB),
     "live": (_lines, 40 * KB),
 }
 

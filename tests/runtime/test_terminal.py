@@ -147,7 +147,7 @@ def test_programs_end_well_in_any_locale(odd_scores, locale):
         assert code == 1 and errors.startswith("error: ") and "\\udce8" in errors, errors
     else:
         assert (code, "auc:\\u8857 x" in out) == (0, locale.startswith("ascii")), errors
-        assert "街 ±" in (odd_scores.parent / "report" / "index.html").read_text("utf-8")
+        assert "街 ±" in (odd_scores.parent / "report" / "figures.html").read_text("utf-8")
     code, out, errors = program("vadjax.main", "--help", **PLAIN_LOCALES[locale])
     assert "rtsp://" in out and "codec" not in out + errors
 

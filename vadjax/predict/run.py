@@ -21,10 +21,12 @@ from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.live.options import LiveOptions
-from vadjax.predict import cameras, live
+from vadjax.live.session import LiveSession
+from vadjax.predict import cameras, index, live
 from vadjax.predict.cameras import DEFAULT_FPS
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import curves, intervals, overlay
+from vadjax.report import film as films
 from vadjax.runtime import metric_writers, progress, provenance, replacing
 from vadjax.scores import files
 from vadjax.scores.files import Scores
@@ -106,11 +108,9 @@ def run(
         for video_name, path in videos.items():
             try:
                 as_in_training = as_trained(trained, path, fps, reading)
-                rate = _rate(trained, path, fps, as_in_training)
+                rate = rate_of(trained, path, fps, as_in_training)
                 if as_it_comes:
-                    frames = open_frames(path, as_in_training)
-                    trust, observer = rate.source != "flag", session.observe(video_name, live=False)
-                    live.watch(trained, video_name, frames, rate.fps, out, trust, observer=observer)
+                    _watch(trained, video_name, path, rate, out, as_in_training, session)
                 else:
                     write(trained, video_name, path, rate, out, film, as_in_training)
                 finished.append(video_name)
@@ -119,7 +119,24 @@ def run(
                     raise
                 failed[video_name] = str(error).strip()
                 print(f"{video_name}: {failed[video_name]}")
+        if finished and not as_it_comes:
+            print(f"All videos: {index.write(trained, folder, out)}")
     return failed
+
+
+def _watch(
+    trained: Trained,
+    name: str,
+    path: pathlib.Path,
+    rate: Rate,
+    out: pathlib.Path,
+    reading: Reading,
+    session: LiveSession,
+) -> None:
+    """Watches a video as if it came now."""
+    frames, trust = open_frames(path, reading), rate.source != "flag"
+    observer = session.observe(name, live=False)
+    live.watch(trained, name, frames, rate.fps, out, trust, observer=observer)
 
 
 def _say_finished(videos: Collection[str], finished: Collection[str], kind, *error) -> None:
@@ -166,8 +183,15 @@ def as_trained(
     return dataclasses.replace(reading, rate=rate)
 
 
-def _rate(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
-    """Frames a second of a video: by the flag, the file, the training, or else the default."""
+def rate_of(trained: Trained, path: pathlib.Path, fps: float | None, reading: Reading) -> Rate:
+    """Frames a second of a video: by the flag, the file, the training, or else the default.
+
+    Args:
+      trained: the run.
+      path: of the video.
+      fps: frames a second that the user declares; None if none.
+      reading: how it is read.
+    """
     if fps is not None:
         return Rate(fps, "flag")
     listed = open_frames(path, reading).fps
@@ -220,7 +244,7 @@ def write(
     film: bool,
     reading: Reading = AS_IT_IS,
 ) -> None:
-    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.webm`.
+    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.mp4`.
 
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
@@ -245,13 +269,16 @@ def write(
     curve = curves.draw_predicted(result, highest, rate.fps)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
-    if film:
+    lacking = films.lacks() if film else ""
+    if film and not lacking:
         frames = (picture.pixels for picture in open_frames(path, reading))
         source = overlay.FrameSource(frames, len(result.frame_scores))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the first reading has given these warnings
-            overlay.write(result, source, out / f"{name}.webm", rate.fps)
-    ends = ".png, .json, .webm" if film else ".png, .json"
+            films.write(source, out / f"{name}.mp4", rate.fps, f"film {name}")
+    elif film:
+        print(f"{name}: {lacking}")
+    ends = ".png, .json, .mp4" if film and not lacking else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
 
 

@@ -1,4 +1,7 @@
-"""The page `report/index.html`: a report in one file that opens in any browser."""
+"""A report: the page `index.html` that people work with, and beside it `figures.html`.
+
+`figures.html` has the figures and curves of labelled videos in one file, without scripts.
+"""
 
 import functools
 import json
@@ -10,11 +13,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vadjax.metrics import frame
-from vadjax.report import curves, explain, markup, pictures, table
+from vadjax.report import (
+    curves,
+    events,
+    explain,
+    footage,
+    markup,
+    pictures,
+    player,
+    table,
+)
+from vadjax.report.events import NO_RULE, EventRule
+from vadjax.report.footage import NO_FOOTAGE, Footage
 from vadjax.report.markup import Html, html, join
 from vadjax.runtime import provenance
 from vadjax.scores.files import Scores, replacing
 
+FIGURES = "figures.html"  # beside the page
 COUNTS = ("videos", "anomalous_videos", "frames", "anomalous_frames")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; max-width: 62rem; margin: 2rem auto;
@@ -40,37 +55,48 @@ def build(
     shown: int = 12,
     windows: int = 4,
     reasons: int = 6,
+    rule: EventRule = NO_RULE,
+    seen: Footage = NO_FOOTAGE,
 ) -> pathlib.Path:
-    """Writes `index.html` and the figures as PNG files to the folder `out`.
+    """Writes a report to the folder `out`, which can be mailed as a whole.
 
-    Alarm intervals among the reasons are also written, to `events.jsonl`, one a line.
+    It has the page (`player.write`), the films that it plays, and of labelled videos `figures.html`
+    and its plots as PNG files. Alarm intervals are also written, to `events.jsonl`, one a line.
 
     Args:
       out: folder to write; what an earlier report left in it is replaced.
-      videos: labelled scores.
+      videos: scores, all with labels or all without.
       summary: what was measured, as in `metrics.json`.
       shown: number of the best and of the worst videos whose curves are drawn.
       windows: number of the highest- and of the lowest-scoring pictures to show, if the score files
-        have any; 0 for none. Each adds 0.2 to 0.4 MB to the page.
+        have any; 0 for none. Each adds 0.2 to 0.4 MB to the figures.
       reasons: number of the highest-scoring events to explain, if the score files have reasons; 0
         for none. Each adds 0.1 to 0.4 MB.
+      rule: how scores become alarm intervals.
+      seen: the frames behind the scores, as far as they are at hand.
 
     Returns:
       Path of the page.
     """
     out = pathlib.Path(out)
+    labelled = all(video.labels is not None for video in videos)
     with replacing(out, "report") as work:
-        text = _page(work, videos, summary, shown, windows, reasons)
-        (work / "index.html").write_text(text, "utf-8")
-        if rows := events(videos):
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (work / "events.jsonl").write_text(lines, "utf-8")
-    return out / "index.html"
-
-
-def events(videos: Sequence[Scores]) -> list[dict]:
-    """The reasons that are alarm intervals, with the fields of `docs/events.md`."""
-    return [reason for video in videos for reason in video.reasons if "schema" in reason]
+        if labelled:
+            text = _page(work, videos, summary, shown, windows, reasons)
+            (work / FIGURES).write_text(text, "utf-8")
+        found = events.of_videos(videos, rule)
+        about = player.About(
+            summary["title"],
+            notices(summary) if labelled else _of_data(summary),
+            rule.line,
+            labelled,
+            seen.normal_command,
+            summary.get(provenance.KEY),
+        )
+        player.write(work, footage.prepare(work, videos, rule, seen), found, about)
+        if any(video.boxes is not None or video.map is not None for video in videos):
+            (work / events.FILE).write_text(events.write_lines(found), "utf-8")
+    return out / player.INDEX
 
 
 def _page(
@@ -112,7 +138,7 @@ def _page(
     # The page from top to bottom.
     parts = [
         html("<h1>{}</h1>", summary["title"]),
-        _notice(summary),
+        join(html('<p class="warn">{}</p>', part) for part in notices(summary)),
         html("<h2>Figures</h2>"),
         _figures(summary),
         html('<h2>Curves</h2><div class="two">'),
@@ -204,12 +230,9 @@ def rank(videos: Sequence[Scores]) -> list[tuple[Scores, float, str]]:
     return sorted(ranked, key=lambda row: (-row[1], row[0].video))
 
 
-def _notice(summary: Mapping) -> Html:
-    """Warnings of what the figures do not say; empty without any."""
-    parts = []
-    # What limits the use of the figures: a toy set, selection on test data, missing videos.
-    if summary["data"].startswith("toy"):
-        parts.append("Built-in toy set: these figures say nothing about real video.")
+def notices(summary: Mapping) -> list[str]:
+    """What limits the use of the figures: a toy set, selection on test data, missing videos."""
+    parts = _of_data(summary)
     if summary["selected_on_test"]:
         parts.append(
             "The checkpoint was selected on the test split (eval.select_on_test), as the original "
@@ -220,7 +243,14 @@ def _notice(summary: Mapping) -> Html:
             f"{len(left_out):,} videos are left out, which lack scores or labels: "
             f"{', '.join(left_out)}. The figures cannot be compared with those of the whole set."
         )
-    return join(html('<p class="warn">{}</p>', part) for part in parts)
+    return parts
+
+
+def _of_data(summary: Mapping) -> list[str]:
+    """What limits the use of scores, labelled or not: a toy set."""
+    if summary["data"].startswith("toy"):
+        return ["Built-in toy set: these figures say nothing about real video."]
+    return []
 
 
 def _figures(summary: Mapping) -> Html:

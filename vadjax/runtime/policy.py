@@ -60,6 +60,7 @@ RULES: dict[str, Rule] = {
     "objects.*": NEW_VIDEO,
     "attributes.*": FIXED,
     "bank.*": FIXED,
+    "alarm.*": FIXED,
     "fusion": FIXED,
     "model.*": FIXED,
     "optim.*": FIXED,
@@ -68,6 +69,8 @@ RULES: dict[str, Rule] = {
     "appearance.*": FIXED,
     "motion.*": FIXED,
 }
+# Fields that runs of an older vadjax lack, and the value that these were made with.
+ADDED = {"alarm.per_hour": 0.0}
 HARMLESS = tuple(name for name, rule in RULES.items() if rule.resume)
 
 

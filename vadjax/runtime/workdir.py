@@ -248,6 +248,7 @@ def differences(
     """
     there, here = _flat(saved(workdir)), _flat(json.loads(config.to_json()))
     here[DATASET] = data.digest if data else there.get(DATASET)
+    there = {name: value for name, value in policy.ADDED.items() if name in here} | there
     return {
         name: (there.get(name, "absent"), here.get(name, "absent"))
         for name in sorted(there.keys() | here.keys())

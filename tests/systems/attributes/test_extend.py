@@ -15,6 +15,7 @@ from vadjax.data.store.records import MANIFEST, Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.predict.restore import restore
 from vadjax.runtime import provenance
+from vadjax.scores import alarm
 from vadjax.system import load_system
 from vadjax.systems.attributes.model import CameraModel, Speeds
 
@@ -62,6 +63,10 @@ def test_the_new_run_knows_both(run, further, extended, toy_scenes):
     assert after.videos == (*before.videos, *new)
     assert after.objects > before.objects and after.seconds == 2 * before.seconds
     assert len(after.frames) == 2 * len(before.frames)
+    # No alarm interval goes from one video to the next, and the new run has a line of its own.
+    assert before.lengths.tolist() == [20, 20] and after.lengths.tolist() == [20] * 4
+    lines = [alarm.read(folder) for folder in (run, extended)]
+    assert lines[1].hours == pytest.approx(2 * lines[0].hours)
     for name, table in after.tables.items():
         seen = len(after.novelties[name]) - len(before.novelties[name])
         assert seen > 0 and table.count == before.tables[name].count + seen

@@ -15,7 +15,7 @@ from vadjax.data.video.frame_stream import Stamp, numbered
 from vadjax.report import page
 from vadjax.scores.streaming import join
 from vadjax.system import load_system
-from vadjax.systems.attributes import bank, judge, objects, reasons, smoothing
+from vadjax.systems.attributes import alarm, bank, judge, objects, reasons, smoothing
 from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
 from vadjax.systems.attributes.model import CameraModel, Speeds
 from vadjax.systems.attributes.source import stored_detections
@@ -96,8 +96,11 @@ def test_where_almost_nothing_was_ever_seen(data):
         table.look[:7],
     )
     system.source.of_video = lambda *given: few
-    model = system._fit(videos[:1], data, FrameRate(10.0, 1))
+    model, told = system._fit("scene", videos[:1], data, FrameRate(10.0, 1))
     assert model.densities == {} and model.lines == (2.0, 2.0)
+    assert "Almost nothing was ever seen: the alarm line is the score 2." in told
+    line = alarm.alarm_line([model], 12.0)
+    assert (line.hours, len(line.rates), line.extrapolated) == (0, 0, False)
     rows = judge.rows(few, system.config.attributes, model.size, False, model.deviations)
     judged = judge.judge(model, rows, "sum")
     np.testing.assert_allclose(judged.scores, np.log10(10) + 1)

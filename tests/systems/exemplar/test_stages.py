@@ -351,7 +351,7 @@ def test_a_smoke_run_finds_and_explains_what_is_new(smoke, toy_scenes, capsys):
         own = training[origin["sequence"]]
         frame = min(sum(origin["frames"]) // 2, own.num_frames - 1)
         np.testing.assert_array_equal(normal, own[frame])
-    page = (workdir / "report/index.html").read_text()
+    page = (workdir / "report/figures.html").read_text()
     assert "RBDC" in page and "seen" in page
 
 

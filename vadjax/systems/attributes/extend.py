@@ -52,14 +52,17 @@ def extend(
     rows = judge.rows(objects, chosen, model.size, model.divide, model.deviations)
     # The model as it is judges what it never saw.
     judged = judge.judge(model, rows, config.fusion)
-    frames, live = _smoothed(judged.scores, objects, number, videos, fps, every)
+    frames, live, lengths = _smoothed(judged.scores, objects, number, videos, fps, every)
+    before = model.lengths if len(model.lengths) else [len(model.frames)]
     frames = np.concatenate([model.frames, frames])
     live = np.concatenate([model.frames_live, live])
+    lengths = np.concatenate([before, lengths]).astype(np.int64)
     model = dataclasses.replace(
         _calibrated(model, judged.novelty),
         frames=frames,
         frames_live=live,
-        lines=(smoothing.alarm_line(frames), smoothing.alarm_line(live)),
+        lengths=lengths,
+        lines=smoothing.alarm_lines(frames, live, lengths, model.fps, config.alarm.per_hour),
     )
     # Then it learns it: a mixture of the sample of both, banks of the exemplars and the new ones.
     if "speed" in rows:
@@ -142,16 +145,17 @@ def _smoothed(
     videos: Sequence[NormalVideo],
     fps: float,
     every: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Smoothed scores of all frames that are taken, afterwards and live."""
-    after, live = [], []
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Smoothed scores of all frames that are taken, afterwards and live; frames of each video."""
+    after, live, lengths = [], [], []
     for video, normal in enumerate(videos):
         own = number == video
         length = -(-normal.frames // every)
         highest = learn.frame_scores(scores[own], objects.frame[own] // every, length)
         after.append(smoothing.gaussian(highest, fps / every))
         live.append(smoothing.live(highest, fps / every))
-    return np.concatenate(after), np.concatenate(live)
+        lengths.append(length)
+    return np.concatenate(after), np.concatenate(live), lengths
 
 
 def _joined(before: np.ndarray, step: int, new: np.ndarray, most: int) -> tuple[np.ndarray, int]:

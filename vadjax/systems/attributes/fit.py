@@ -7,7 +7,7 @@ import cv2
 import ml_collections
 import numpy as np
 
-from vadjax.systems.attributes import judge, learn, mixture, values
+from vadjax.systems.attributes import judge, learn, mixture, smoothing, values
 from vadjax.systems.attributes.density import Bank
 from vadjax.systems.attributes.learn import Places
 from vadjax.systems.attributes.mixture import MOST_ROWS
@@ -52,7 +52,7 @@ def fit(
 
     Args:
       videos: normal ones, in the order of their names.
-      config: of the run; sections `attributes` and `bank`, `fusion` and `seed`.
+      config: of the run; sections `attributes`, `bank` and `alarm`, `fusion` and `seed`.
       size: (H, W) of the frames.
       fps: frames a second of the videos.
       every: every how many frames one is taken.
@@ -103,7 +103,10 @@ def fit(
         crops=_crops(origins.get("look"), videos),
         frames=learnt.frames,
         frames_live=learnt.frames_live,
-        lines=learnt.lines,
+        lengths=learnt.lengths,
+        lines=smoothing.alarm_lines(
+            learnt.frames, learnt.frames_live, learnt.lengths, fps / every, config.alarm.per_hour
+        ),
         network=network,
     )
 

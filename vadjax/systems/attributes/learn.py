@@ -38,6 +38,7 @@ class Learnt(NamedTuple):
       novelties: attribute → those, float64.
       frames: smoothed scores of held-out frames, float64.
       frames_live: the same as they are smoothed live.
+      lengths: int64, frames of each piece of video that these are of, one after the other.
     """
 
     densities: dict[str, Density]
@@ -45,13 +46,7 @@ class Learnt(NamedTuple):
     novelties: dict[str, np.ndarray]
     frames: np.ndarray
     frames_live: np.ndarray
-
-    @property
-    def lines(self) -> tuple[float, float]:
-        """Scores of the alarm lines, afterwards and live."""
-        if not self.densities:
-            return smoothing.NO_LINE, smoothing.NO_LINE
-        return smoothing.alarm_line(self.frames), smoothing.alarm_line(self.frames_live)
+    lengths: np.ndarray
 
 
 def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: int) -> Learnt:
@@ -63,7 +58,7 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
       options: of the config: `bank` and `fusion`.
       seed: of what is drawn.
     """
-    almost_nothing = Learnt({}, {}, {}, np.zeros(0), np.zeros(0))
+    almost_nothing = Learnt({}, {}, {}, np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
     if len(places.video) < FEW:
         return almost_nothing
     # every object is judged by a model that never saw its video
@@ -92,19 +87,27 @@ def learn(rows: Rows, places: Places, options: ml_collections.ConfigDict, seed: 
         for name, values in held_out.items()
     }
     scores = fuse(evidence, options.fusion)
-    frames, live = [], []
+    frames, live, lengths = [], [], []
     for video, flags in enumerate(whole):
         own = judged & (places.video == video)
         highest = frame_scores(scores[own], places.frame[own], places.lengths[video])
         frames.append(smoothing.gaussian(highest, places.fps)[flags])
         live.append(smoothing.live(highest, places.fps)[flags])
+        lengths += _runs(flags)
     densities = {}
     for name, values in rows.items():
         have = np.flatnonzero(np.isfinite(values).all(1))
         densities[name] = fitted = density.fit(name, values[have], options.bank, seed)
         if isinstance(fitted, Bank):  # numbers among all objects
             densities[name] = fitted._replace(objects=have[fitted.objects])
-    return Learnt(densities, tables, novelties, np.concatenate(frames), np.concatenate(live))
+    after, at_once = np.concatenate(frames), np.concatenate(live)
+    return Learnt(densities, tables, novelties, after, at_once, np.array(lengths, np.int64))
+
+
+def _runs(flags: np.ndarray) -> list[int]:
+    """Lengths of the runs of True in flags [T]."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return (edges[1::2] - edges[::2]).tolist()
 
 
 def fuse(evidence: Mapping[str, np.ndarray], fusion: str) -> np.ndarray:

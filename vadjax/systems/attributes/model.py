@@ -119,6 +119,8 @@ class CameraModel:
       crops: pictures of the exemplars of the look.
       frames: smoothed scores of held-out frames.
       frames_live: the same as they are smoothed live.
+      lengths: frames of each piece of video that these are of, one after the other; empty in runs
+        of an older vadjax, which did not keep them.
       lines: scores of the alarm lines, afterwards and live.
       network: SHA-256 of the detector and its settings; "" without one.
     """
@@ -141,6 +143,7 @@ class CameraModel:
     crops: Crops
     frames: np.ndarray
     frames_live: np.ndarray
+    lengths: np.ndarray
     lines: tuple[float, float]
     network: str
 
@@ -166,6 +169,7 @@ class CameraModel:
             "sample": self.sample,
             "frames": self.frames,
             "frames_live": self.frames_live,
+            "lengths": self.lengths,
         }
         arrays |= {f"novelties/{name}": values for name, values in self.novelties.items()}
         arrays |= {f"steps/{name}": np.array([step]) for name, step in self.steps.items()}
@@ -227,6 +231,7 @@ class CameraModel:
             crops=part(Crops, "crops"),
             frames=arrays.get("frames", nothing),
             frames_live=arrays.get("frames_live", nothing),
+            lengths=arrays.get("lengths", np.zeros(0, np.int32)),
             lines=tuple(lines),
             network=_text(arrays.get("network", nothing)),
         )

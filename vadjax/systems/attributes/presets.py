@@ -26,6 +26,8 @@ FIELDS = {
     "bank.most": "most exemplars of an attribute",
     "bank.threshold": "of greedy: distance from which an object becomes an exemplar",
     "eval.examples": "alarm intervals with pictures, of each video",
+    "alarm.per_hour": "alarms an hour of normal video that the alarm line is set to; 0 = the line "
+    "that 999 of 1,000 normal frames stay below",
     "fusion": "of the attributes of an object: sum or max",
 }
 
@@ -54,6 +56,7 @@ def attributes() -> ml_collections.ConfigDict:
     }
     config.bank = {"selection": "farthest", "most": 5000, "threshold": 0.5}
     config.fusion = "sum"
+    config.alarm = {"per_hour": 0.0}
     config.eval.untrained = False
     config.eval.examples = 2
     return config

@@ -5,12 +5,19 @@ Spec attributes §7, §8, §9.
 
 import numpy as np
 
+from vadjax.scores import alarm_rate
+from vadjax.scores.alarm_rate import HeldOut
+
 SECONDS = 0.5  # deviation of the Gaussian, and time constant of the live form
 REACH = 4  # deviations
 ALARM_SHARE = 0.999  # of normal frames that lie below the alarm line
 LINE = 0.5  # reported score of the alarm line
 NO_LINE = 2.0  # score of the alarm line where all normal frames score 0
 RELIABLE_SECONDS, RELIABLE_VIDEOS = 60, 4  # of normal video, from which the line can be relied on
+UNRELIABLE = (
+    f"under {RELIABLE_SECONDS} seconds of normal video, or under {RELIABLE_VIDEOS} videos; "
+    "the alarm line cannot be relied on"
+)
 
 
 class GaussianSmoother:
@@ -90,6 +97,27 @@ def alarm_line(scores: np.ndarray) -> float:
     return line or NO_LINE
 
 
+def alarm_lines(
+    frames: np.ndarray, live: np.ndarray, lengths: np.ndarray, fps: float, per_hour: float
+) -> tuple[float, float]:
+    """Scores of the alarm lines, afterwards and live.
+
+    Args:
+      frames: smoothed scores of held-out frames [T].
+      live: the same as they are smoothed live.
+      lengths: frames of each piece of video.
+      fps: frames a second that are taken.
+      per_hour: alarms an hour; 0 for the line of the specification.
+    """
+    if not per_hour or not len(frames):
+        return alarm_line(frames), alarm_line(live)
+    after, at_once = (
+        alarm_rate.threshold(HeldOut(scores, lengths, fps), per_hour).value
+        for scores in (frames, live)
+    )
+    return after or NO_LINE, at_once or NO_LINE
+
+
 def reported(scores: np.ndarray, line: float) -> np.ndarray:
     """Scores in [0, 1), 0.5 at the alarm line."""
     scores = np.asarray(scores, np.float64)
@@ -101,10 +129,4 @@ def intervals(scores: np.ndarray, fps: float) -> np.ndarray:
 
     Runs with at most half a second of frames between them are one.
     """
-    above = np.concatenate([[False], np.asarray(scores) >= LINE, [False]])
-    edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)
-    gap = int(np.floor(SECONDS * fps + 0.5))
-    apart = np.flatnonzero(edges[1:, 0] - edges[:-1, 1] > gap)
-    starts = edges[np.concatenate([[0], apart + 1]), 0] if len(edges) else edges[:, 0]
-    stops = edges[np.concatenate([apart, [len(edges) - 1]]), 1] if len(edges) else edges[:, 1]
-    return np.stack([starts, stops], 1)
+    return alarm_rate.intervals(scores, LINE, alarm_rate.gap_frames(fps))

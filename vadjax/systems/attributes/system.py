@@ -22,16 +22,27 @@ from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame, numbered
 from vadjax.runtime import progress
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores, read_arrays
 from vadjax.scores.streaming import PartialScores, join
-from vadjax.systems.attributes import extend, fit, judge, objects, pictures, reasons, stream, values
+from vadjax.systems.attributes import (
+    alarm,
+    extend,
+    fit,
+    judge,
+    objects,
+    pictures,
+    reasons,
+    stream,
+    values,
+)
 from vadjax.systems.attributes.density import SELECTIONS
 from vadjax.systems.attributes.fit import NormalVideo
 from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel, State
 from vadjax.systems.attributes.objects import ObjectTable
 from vadjax.systems.attributes.rate import measure
-from vadjax.systems.attributes.smoothing import LINE, RELIABLE_SECONDS, RELIABLE_VIDEOS
+from vadjax.systems.attributes.smoothing import LINE
 from vadjax.systems.attributes.source import FrameObjectSource
 from vadjax.systems.attributes.stream import FrameRate
 
@@ -39,10 +50,6 @@ TRAIN = "train"
 FPS = 10.0  # if the dataset does not say its rate
 LEARNT = "attributes.npz"  # the states of all cameras, beside the saved one
 FUSIONS = ("sum", "max")
-UNRELIABLE = (
-    f"under {RELIABLE_SECONDS} seconds of normal video, or under {RELIABLE_VIDEOS} videos; "
-    "the alarm line cannot be relied on"
-)
 
 CameraStates = dict[str, State]
 
@@ -77,6 +84,11 @@ class System(system.System):
             )
         if config.data.fps < 0:
             raise ValueError(f"data.fps is {config.data.fps}; expected 0 (the dataset's) or more")
+        if not 0 <= config.alarm.per_hour < np.inf:
+            raise ValueError(
+                f"alarm.per_hour is {config.alarm.per_hour}; expected alarms an hour, such as 1, "
+                "or 0 for the line that 999 of 1,000 normal frames stay below"
+            )
         objects.taken(config.data.every, FPS)
         self.source = FrameObjectSource(config, self.cache)
         self._named_rates: set[str] = set()  # videos whose other rate was said
@@ -97,14 +109,20 @@ class System(system.System):
                 bar.update(done, {})
         self.cache.wait("objects")
         with self.cache.first_then_others("attributes"):
-            states = {
-                camera: self._fit(own, data, rate).state() for camera, own in by_camera.items()
-            }
+            states, told = {}, []
+            for camera, own in by_camera.items():
+                model, sentences = self._fit(camera, own, data, rate)
+                states[camera] = model.state()
+                told += sentences
             self._keep(states)
-        for camera, state in states.items():
-            if not CameraModel.of(state).reliable:
-                print(f"note: {camera}: {UNRELIABLE}")
+        print("\n".join(told))
         return states
+
+    def alarm_line(self, state: CameraStates, data: Dataset) -> AlarmLine:
+        """The alarm line of all cameras: a reported score of 0.5, and how often that is reached."""
+        del data
+        models = [CameraModel.of(own) for own in state.values()]
+        return alarm.alarm_line(models, self.config.alarm.per_hour)
 
     def extend(self, state: CameraStates, data: Dataset) -> CameraStates:
         """The models with the normal videos of another dataset of the same cameras (§8b)."""
@@ -266,7 +284,10 @@ class System(system.System):
         """Attributes of objects."""
         return judge.rows(table, self.config.attributes, model.size, model.divide, model.deviations)
 
-    def _fit(self, videos: Sequence[Video], data: Dataset, rate: FrameRate) -> CameraModel:
+    def _fit(
+        self, camera: str, videos: Sequence[Video], data: Dataset, rate: FrameRate
+    ) -> tuple[CameraModel, list[str]]:
+        """The model of a camera, and what is told of it."""
         normal = [
             NormalVideo(
                 video.name,
@@ -277,8 +298,10 @@ class System(system.System):
             for video in videos
         ]
         size = tuple(videos[0].size)
-        network = self._network
-        return fit.fit(normal, self.config, size, rate.fps, rate.every, network)
+        model = fit.fit(normal, self.config, size, rate.fps, rate.every, self._network)
+        boxes = np.concatenate([video.objects.boxes for video in normal])
+        heights = boxes[:, 3] - boxes[:, 1]
+        return model, alarm.sentences(camera, model, heights, self.config.alarm.per_hour)
 
     @property
     def _network(self) -> str:

@@ -1,0 +1,198 @@
+"""Alarm intervals of held-out normal video, and the threshold at which there are so many an hour.
+
+An alarm interval is a run of frames at or above a threshold; runs with at most half a second
+between them are one. Fewer alarms an hour than the video can show are those of an exponential tail,
+fitted to the highest scores of the intervals above a lower threshold.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+SECONDS = 0.5  # runs of an alarm interval are at most so far apart
+TAIL = 20  # intervals that the tail is fitted to, where there are so many
+LEVELS = 400  # thresholds of a table of rates
+LEAST = 1e-12  # of a mean excess
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)  # of a table of quantiles
+
+
+class HeldOut(NamedTuple):
+    """Scores of normal video, by models that never saw it.
+
+    Attributes:
+      scores: float64 [T], of all frames that count, one piece of video after the other.
+      lengths: int [pieces], frames of each piece; no interval goes from one to the next.
+      fps: frames a second.
+    """
+
+    scores: np.ndarray
+    lengths: np.ndarray
+    fps: float
+
+    @property
+    def hours(self) -> float:
+        """How long it is."""
+        return len(self.scores) / self.fps / 3600
+
+    @property
+    def gap(self) -> int:
+        """Frames below a threshold that do not end an interval."""
+        return gap_frames(self.fps)
+
+
+class Threshold(NamedTuple):
+    """A threshold with how it was found.
+
+    Attributes:
+      value: scores of at least so much are alarms.
+      extrapolated: whether the video was too short for the rate, so that the tail was used.
+    """
+
+    value: float
+    extrapolated: bool
+
+
+class Tail(NamedTuple):
+    """Intervals above a threshold u: `count · exp(-(h - u) / excess)` of them reach h.
+
+    Attributes:
+      threshold: u.
+      count: intervals at u.
+      excess: mean of what their highest scores exceed u by, more than 0.
+    """
+
+    threshold: float
+    count: int
+    excess: float
+
+    def count_at(self, threshold: float) -> float:
+        """Intervals that reach a threshold of at least u."""
+        return self.count * math.exp(-(threshold - self.threshold) / self.excess)
+
+    def threshold_of(self, count: float) -> float:
+        """The threshold that so many intervals reach, `count` more than 0."""
+        return self.threshold + self.excess * math.log(self.count / count)
+
+
+def gap_frames(fps: float) -> int:
+    """Frames in half a second, to which two runs may be apart and are one interval."""
+    return int(np.floor(SECONDS * fps + 0.5))
+
+
+def intervals(scores: np.ndarray, threshold: float, gap: int) -> np.ndarray:
+    """Alarm intervals of the scores [T] of one video: int64 [n, 2], `[start, stop)`.
+
+    Args:
+      scores: of its frames.
+      threshold: scores of at least so much are alarms.
+      gap: frames below it, at most, between two runs of one interval.
+    """
+    above = np.concatenate([[False], np.asarray(scores) >= threshold, [False]])
+    edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)
+    if not len(edges):
+        return edges
+    apart = np.flatnonzero(edges[1:, 0] - edges[:-1, 1] > gap)
+    starts = edges[np.concatenate([[0], apart + 1]), 0]
+    stops = edges[np.concatenate([apart, [len(edges) - 1]]), 1]
+    return np.stack([starts, stops], 1)
+
+
+def maxima(video: HeldOut, threshold: float) -> np.ndarray:
+    """The highest score of every interval at a threshold, float64 [n]."""
+    highest = []
+    for piece in np.split(video.scores, np.cumsum(video.lengths)[:-1]):
+        spans = intervals(piece, threshold, video.gap)
+        highest += [piece[start:stop].max() for start, stop in spans]
+    return np.array(highest, np.float64)
+
+
+def counts(video: HeldOut, thresholds: Sequence[float]) -> np.ndarray:
+    """How many intervals there are at each threshold, int64."""
+    separated = _separated(video)
+    return np.array([len(intervals(separated, level, video.gap)) for level in thresholds], np.int64)
+
+
+def threshold(video: HeldOut, per_hour: float) -> Threshold:
+    """The threshold with so many alarm intervals an hour.
+
+    It lies half way between two scores of the video, above the lower of which there are never more
+    intervals than were asked for. Where less than one in the whole video is asked for, it is that
+    of the tail, and at least that of one. Fewer alarms never mean a lower threshold.
+
+    Args:
+      video: at least one frame.
+      per_hour: more than 0.
+    """
+    wanted = per_hour * video.hours
+    counted = _lowest_with(video, max(1, math.floor(wanted)))
+    if wanted >= 1:
+        return Threshold(counted, False)
+    return Threshold(max(tail(video).threshold_of(wanted), counted), True)
+
+
+def _lowest_with(video: HeldOut, most: int) -> float:
+    """The lowest threshold from which upwards there are never more than `most` intervals.
+
+    Where there never are so many, it is the threshold with the most of them.
+    """
+    separated, scores = _separated(video), np.unique(video.scores)
+    # Coming from above only a local maximum begins a further interval.
+    around = np.concatenate([[-np.inf], separated, [-np.inf]])
+    top = (separated >= around[:-2]) & (separated >= around[2:]) & np.isfinite(separated)
+    for level in np.unique(np.sort(separated[top])[::-1][most:])[::-1]:
+        if len(intervals(separated, level, video.gap)) > most:
+            above = scores[scores > level]
+            return float((level + above[0]) / 2) if len(above) else float(level)
+    levels = _levels(video)
+    return float(levels[len(levels) - 1 - counts(video, levels)[::-1].argmax()])
+
+
+def tail(video: HeldOut) -> Tail:
+    """The exponential tail of the highest scores of intervals.
+
+    It begins at the threshold, coming from above, at which there are 20 intervals for the first
+    time, or where there are the most if there never are 20.
+    """
+    levels = _levels(video)
+    found = counts(video, levels)
+    enough = np.flatnonzero(found >= TAIL)
+    at = int(enough[-1]) if len(enough) else len(found) - 1 - int(found[::-1].argmax())
+    highest = maxima(video, levels[at])
+    excess = max(float((highest - levels[at]).mean()), LEAST)
+    return Tail(float(levels[at]), len(highest), excess)
+
+
+def rates(video: HeldOut, thresholds: np.ndarray) -> np.ndarray:
+    """Alarms an hour at each threshold, float64; below `1 / hours` those of the tail.
+
+    Args:
+      video: at least one frame.
+      thresholds: ascending.
+    """
+    found, fitted = counts(video, thresholds).astype(np.float64), tail(video)
+    for number, level in enumerate(thresholds):
+        if found[number] < 1 and level >= fitted.threshold:
+            found[number] = min(fitted.count_at(float(level)), 1.0)
+    return found / video.hours
+
+
+def quantiles(scores: np.ndarray) -> np.ndarray:
+    """Rows `share, score` of scores [T], float64 [k, 2]."""
+    shares = np.array(SHARES)
+    return np.stack([shares, np.quantile(scores, shares)], 1)
+
+
+def _levels(video: HeldOut) -> np.ndarray:
+    """Scores of the video at which intervals are counted, ascending, denser among the high ones."""
+    scores = np.sort(video.scores)
+    ranks = len(scores) - np.unique(np.geomspace(1, len(scores), LEVELS).astype(int))
+    return np.unique(scores[ranks])
+
+
+def _separated(video: HeldOut) -> np.ndarray:
+    """The scores with more than a gap of frames that are never an alarm between the pieces."""
+    between = np.full(video.gap + 1, -np.inf)
+    pieces = np.split(np.asarray(video.scores, np.float64), np.cumsum(video.lengths)[:-1])
+    return np.concatenate([part for piece in pieces for part in (piece, between)])
