@@ -146,19 +146,8 @@ def _predict(sources: list[str]) -> dict[str, str]:
 
 def check_flags(sources: list[str]) -> None:
     """Ends the program in one line at a flag that the mode does not use, or one that it needs."""
-    for flag in (
-        _VIDEO,
-        _FRAMES,
-        _OUT,
-        _LIVE,
-        _FILM,
-        _FPS,
-        _NAME,
-        _DEINTERLACE,
-        _STRICT,
-        _STEP,
-        *_LIVE_FLAGS,
-    ):
+    others = (_VIDEO, _FRAMES, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP)
+    for flag in (*others, *_LIVE_FLAGS):
         other = {"step": ("evaluate",), "out": ("predict", "extend")}
         other |= {"video": ("predict", "extend"), "frames": ("extend",)}
         modes = other.get(flag.name, ("predict",))

@@ -1,6 +1,7 @@
 """Clips of events: what is in them, and that they hold nothing up."""
 
 import os
+import threading
 import time
 
 import av
@@ -117,6 +118,27 @@ def test_the_program_writes_clips(door_run, tmp_path, running, capsys):
         count = len(list(clip))
     assert 60 <= count <= 80 and "gate: 1 clips" in capsys.readouterr().out
     assert event["snapshot"] == event["clip"].replace(".mp4", ".jpg")
+
+
+def test_the_program_says_what_clips_lack(door_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ClipRecorder, "_frame", lambda *_: time.sleep(0.1))
+    config, folder = door_run
+    video, options = film(tmp_path / "gate.avi", 80), LiveOptions(clips=True)
+    predict.run(config, folder, str(video), tmp_path / "out", as_it_comes=True, watching=options)
+    assert "frames came too fast to be in one" in capsys.readouterr().out
+
+
+def test_an_alert_goes_without_a_snapshot_where_too_many_wait(tmp_path, capsys, monkeypatch):
+    held = threading.Event()
+    monkeypatch.setattr(SnapshotWriter, "_write", lambda *_: held.wait(10) and None)
+    writer, paths = SnapshotWriter("gate", tmp_path), []
+    one = snapshots.Snapshot(tmp_path / "a.jpg", grey(1), [], None)
+    for _ in range(snapshots.MOST_WAITING + 2):
+        writer.put(one, paths.append)
+    assert paths and "gate: 16 snapshots wait; an event has none" in capsys.readouterr().out
+    held.set()
+    writer.close()
+    assert len(paths) == snapshots.MOST_WAITING + 2
 
 
 def test_old_files_are_removed_and_nothing_else(tmp_path, capsys):

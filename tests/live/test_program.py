@@ -4,6 +4,8 @@ import contextlib
 import datetime
 import os
 import pathlib
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from tests.helpers.servers import RtspCamera, free_port, mqtt_broker, wait_for
 from tests.live.cases import FPS, door, film, lines_of
 from tests.live.test_sinks import subscribed
 from tests.predict.cases import rows_of
+from vadjax.predict import cameras
 
 TIME = 120  # seconds for a program to start or end on a busy machine
 SHOWN = 100  # pictures of the film that the camera shows again and again; in some somebody runs
@@ -142,6 +145,13 @@ def test_sigterm_says_what_is_finished(door_run, tmp_path):
     assert told in said.splitlines() and not (tmp_path / "out/b.json").exists()
 
 
+def test_a_source_that_is_nothing(door_run, tmp_path):
+    config, folder = door_run
+    message = f"--live gate={tmp_path}/none.mp4: no such file, and no camera's address"
+    with pytest.raises(ValueError, match=message):
+        cameras.watch_several(config, folder, {"gate": f"{tmp_path}/none.mp4"}, tmp_path)
+
+
 WRONG = {
     ("door",): "--live: 'door'; expected NAME=SOURCE, as door=rtsp://192.168.1.20/stream",
     ("a=0", "a=1"): "--live: two cameras are called a; give each its own name",
@@ -160,3 +170,17 @@ def test_names_of_cameras_and_flags_that_do_not_fit(tmp_path, flags):
     command += [] if "--live=false" in flags or "--alert=x" in flags else ["--live"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIME)
     assert done.returncode == 1 and done.stderr.startswith(f"error: {WRONG[flags]}")
+
+
+def test_the_unit_for_systemd_starts_a_program_that_there_is():
+    """Its flags are known, and it comes back whatever ends it."""
+    text = (ROOT / "docs/examples/systemd/vadjax-live.service").read_text("utf-8")
+    joined = text.replace("\\\n", " ")
+    unit = dict(line.split("=", 1) for line in joined.splitlines() if re.match(r"\w+=", line))
+    assert unit["Restart"] == "always" and unit["KillSignal"] == "SIGTERM"
+    python, *arguments = shlex.split(unit["ExecStart"])
+    assert arguments[:2] == ["-m", "vadjax.main"] and python.endswith("bin/python")
+    # A flag that does not go with prediction ends it once all others are read.
+    command = [sys.executable, *arguments, "--distributed=auto"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIME)
+    assert done.stderr.startswith("error: --distributed is for --mode=train")

@@ -103,15 +103,16 @@ def test_json_says_the_same(tmp_path):
     assert own.ignored == {"dog"} and own.hours[0].stop == 120 and not own.zones
 
 
+SHARES = "a number is not from 0 to 1; they are shares of width and height"
 ZONE = '[[zones]]\nname = "a"\npoints = '
 WRONG = {
     'ignore = ["do"]': "rules.toml: ignore has 'do'; the classes are person, dog",
     "ignored = []": "rules.toml: 'ignored' is no key; expected ignore, zones, hours",
     ZONE + "[[0, 0], [1, 1]]": r"zones\[0\].points: 2 points; expected 3 to 200 of \[x, y\]",
-    ZONE + "[[0, 0], [1, 1], [0, 100]]": "a number is not from 0 to 1; they are shares of width",
+    ZONE + "[[0, 0], [1, 1], [0, 100]]": SHARES,
     ZONE
     + '[[0, 0], [1, 1], [0, 1]]\ncamera = "gate"': "camera is 'gate'; the cameras here are door",
-    '[[hours]]\nfrom = "24:00"\nto = "1:00"': r"hours\[0\].from is '24:00'; expected HH:MM",
+    '[[hours]]\nfrom = "24:00"\nto = "1:00"': "from is '24:00'; expected HH:MM, as 06:30",
     '[[hours]]\nfrom = "22:00"\nto = "06:00"\ndays = ["Mon"]': "days has 'Mon'; expected mon, tue",
     '[[hours]]\nfrom = "22:00"': "to",
     "ignore = [": "rules.toml: not TOML .*; see docs/camera.md",

@@ -21,7 +21,9 @@ LEAST_TOKEN, MOST_TOKEN = 16, 4096  # letters; bytes of the file
 COOKIE = "vadjax_token"
 STARTING, STOPPING = 10.0, 5.0  # seconds
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",

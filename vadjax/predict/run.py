@@ -21,6 +21,7 @@ from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.live.options import LiveOptions
+from vadjax.live.session import LiveSession
 from vadjax.predict import cameras, index, live, ranking
 from vadjax.predict.cameras import DEFAULT_FPS
 from vadjax.predict.ranking import ScoredClip
@@ -116,9 +117,7 @@ def run(
                 as_in_training = as_trained(trained, path, fps, reading)
                 rate = rate_of(trained, path, fps, as_in_training)
                 if as_it_comes:
-                    frames = open_frames(path, as_in_training)
-                    trust, observer = rate.source != "flag", session.observe(video_name, live=False)
-                    live.watch(trained, video_name, frames, rate.fps, out, trust, observer=observer)
+                    _watch(trained, video_name, path, rate, out, as_in_training, session)
                 else:
                     clips.append(
                         write(trained, video_name, path, rate, out, film, as_in_training, rule)
@@ -133,6 +132,21 @@ def run(
     if clips:
         print(f"All videos: {index.write(trained, folder, out, rule.line)}")
     return failed
+
+
+def _watch(
+    trained: Trained,
+    name: str,
+    path: pathlib.Path,
+    rate: Rate,
+    out: pathlib.Path,
+    reading: Reading,
+    session: LiveSession,
+) -> None:
+    """Watches a video as if it came now."""
+    frames, trust = open_frames(path, reading), rate.source != "flag"
+    observer = session.observe(name, live=False)
+    live.watch(trained, name, frames, rate.fps, out, trust, observer=observer)
 
 
 def _say_finished(videos: Collection[str], finished: Collection[str], kind, *error) -> None:
