@@ -182,9 +182,11 @@ def stopping(after: int, function):
         (Space, "scales", 0, "features/train/b.npz", "scales_motion.npz"),
         (model, "select", 1, "clusters_motion/a.npz", "clusters_motion/b.npz"),
         (model, "merge", 0, "clusters_motion/b.npz", "exemplars_motion_merged.npz"),
-        (scoring, "score", 1, "anomaly_scores_motion/y.npy", "anomaly_scores_motion/x.npy"),
+        # The two training videos are scored first, by the exemplars of each other.
+        (scoring, "score", 1, "exemplars_motion_merged.npz", "held_out_motion.npz"),
+        (scoring, "score", 3, "anomaly_scores_motion/y.npy", "anomaly_scores_motion/x.npy"),
     ],
-    ids=["features", "scales", "clusters", "merge", "scores"],
+    ids=["features", "scales", "clusters", "merge", "held out", "scores"],
 )
 def test_an_interrupted_run_goes_on_with_the_next_video(
     finished, data, tmp_path, monkeypatch, where, name, calls, written, missing
