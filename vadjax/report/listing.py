@@ -14,6 +14,7 @@ from vadjax.scores.files import Scores
 
 NAMED = 2.0  # decades of rarity from which an attribute is a reason of an alarm interval
 NO_REASON = "no reason given"
+TOLD = ("nearest normal", "most like a normal")  # how sentences tell of the nearest normal picture
 HIDDEN = ("schema", "video", "text", "boxes", "terms", "here", "normal")  # not among the numbers
 MOST = 300  # events of a page
 
@@ -158,7 +159,7 @@ def row(
 
 def _nearest(reason: Reason) -> str:
     """Where the nearest normal picture is from, unless the sentence says so."""
-    if not reason.origin or "nearest normal" in reason.text:
+    if not reason.origin or any(words in reason.text for words in TOLD):
         return ""
     return f"nearest normal: {reason.origin}"
 
