@@ -74,7 +74,7 @@ ALLOWED = {
         "runtime.processes",
         *PLACES,
     ),
-    "runtime.workdir": ("runtime", "data", "formats"),
+    "runtime.workdir": ("config", "runtime", "data", "formats"),
     "runtime.cache": ("runtime", "data", "formats"),
     "data": ("config", "ops", "formats", "backbones", *PLACES),
     "scores": ("data.segments", "data.video.frame_stream", "formats", *PLACES),

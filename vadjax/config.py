@@ -7,9 +7,12 @@ anywhere. This module and the presets import no JAX, so that `--help` is instant
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Collection, Mapping
 
 import ml_collections
+
+NAME = re.compile(r"[a-z_0-9]+")  # of a folder in vadjax/systems
 
 # Every field of the shared sections, and what it means.
 FIELDS = {
@@ -143,6 +146,27 @@ def descriptions(system: str) -> dict[str, str]:
         if error.name is None or not name.startswith(error.name):
             raise  # the presets are there, but what they import is not
         return dict(FIELDS)
+
+
+def default(system: str) -> ml_collections.ConfigDict:
+    """The config that those of a system begin with: all its fields, each with a value of its type.
+
+    Args:
+      system: name of a folder of vadjax/systems; nothing else is imported.
+
+    Raises:
+      ValueError: no such system, or one without a config that its runs share.
+    """
+    make = None
+    if NAME.fullmatch(system):
+        try:
+            presets = importlib.import_module(f"vadjax.systems.{system}.presets")
+            make = getattr(presets, "default", None)
+        except ModuleNotFoundError:
+            make = None
+    if make is None:
+        raise ValueError(f"system {system!r:.80} has no default config in vadjax")
+    return make()
 
 
 def expect_one_of(field: str, value: str, known: Collection[str]) -> None:

@@ -79,7 +79,18 @@ def run(
     before = untrained(folder) if same else {}
     state = system.finalize(mesh.local(state), data)
     with _own_folder(folder, step) as out:
-        measure(config, system, data, state, step, chosen, out, before, alarm.read(folder))
+        line = line_of(config, folder)
+        measure(config, system, data, state, step, chosen, out, before, line)
+
+
+def line_of(config: ml_collections.ConfigDict, folder: pathlib.Path) -> AlarmLine | None:
+    """The alarm line of a run; None if it has none, or for scores that are made otherwise."""
+    line = alarm.read(folder)
+    other = workdir.scored_otherwise(folder, config) if line is not None else []
+    if other:
+        print(f"note: without the alarm line of the run, where {', '.join(other)} had other values")
+        return None
+    return line
 
 
 @contextlib.contextmanager

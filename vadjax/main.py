@@ -4,9 +4,10 @@ r"""Trains, evaluates and reports one config.
         --config.data.dir=DATASET [--mode=evaluate] [--config.train.steps=300]
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
-resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT the finished run
+resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT, which needs no
+--config, the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address);
-with --live NAME=SOURCE … several of them at once (docs/camera.md has alerts and more). With
+with --live NAME=SOURCE … several of them at once (docs/live.md has alerts and more). With
 --mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
 also knows the normal videos of another dataset of the same camera; with --video=FILE
 [--frames=START:STOP] in place of the dataset it knows that video, or those frames of it.
@@ -60,7 +61,7 @@ _KEEP_DAYS = flags.DEFINE_float("keep_days", None, "live: days until snapshots a
 _SERVE = flags.DEFINE_string("serve", None, "live: ADDRESS:PORT of a page of what is watched.")
 _SERVE_TOKEN = flags.DEFINE_string("serve_token", None, "live: file with the token of the page.")
 _LIVE_FLAGS = (_ALERT, _ALERT_RULES, _COOL_DOWN, _CLIPS, _KEEP_DAYS, _SERVE, _SERVE_TOKEN)
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flags_as_required(["workdir"])
 flags.FLAGS.set_gnu_getopt()  # --live NAME=SOURCE may stand before other flags
 
 
@@ -152,6 +153,8 @@ def check_flags(sources: list[str]) -> None:
         modes = other.get(flag.name, ("predict",))
         if flag.present and _MODE.value not in modes:
             sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")
+    if _CONFIG.value is None and _MODE.value != "predict":
+        sys.exit(f"error: --mode={_MODE.value} needs --config=FILE, such as configs/camera.py")
     if _MODE.value in ("predict", "extend") and _DISTRIBUTED.value:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "extend" and not _OUT.value:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from vadjax import systems
-from vadjax.config import expect_one_of, suggestion
+from vadjax.config import NAME, expect_one_of, suggestion
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
@@ -23,7 +23,6 @@ from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 
 State = Any  # one pytree of arrays, saved and restored as a whole
-NAME = re.compile(r"[a-z_0-9]+")  # of a folder in vadjax/systems
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)  # dotted path of a user's module
 
 

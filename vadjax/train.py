@@ -96,8 +96,10 @@ def _run(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     workdir.claim(folder, config, data)
     state = system.finalize(mesh.local(state), data)
     checkpoint.write_finished(folder, state)
-    line = system.alarm_line(state, data) if system.scores_videos else None
-    if line is not None and processes.is_first():
+    line = None
+    if system.scores_videos and processes.is_first():
+        line = system.alarm_line(state, data)
+    if line is not None:
         alarm.write(folder, line)
     before = evaluate.untrained(folder)
     evaluate.measure(config, system, data, state, step, chosen, folder, before, line)

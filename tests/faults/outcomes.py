@@ -70,6 +70,8 @@ def _digest(path: pathlib.Path) -> str:
     content = path.read_bytes()
     if path.suffix == ".html":
         content = re.sub(rb"<details><summary>Made with.*?</details>", b"", content, flags=re.S)
+    if path.suffix == ".js":
+        content = re.sub(rb'"made": "[^"]*"', b"", content)
     if path.suffix == ".json":
         try:
             content = json.dumps(_timeless(json.loads(content))).encode()

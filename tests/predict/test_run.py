@@ -66,7 +66,7 @@ def test_files_of_a_video(exemplars, frames, tmp_path):
     assert first["score"] == pytest.approx(found.frame_scores.max(), abs=1e-4)
     assert [first["start"], first["stop"]] == pytest.approx(np.array(first["frames"]) / 10)
     np.testing.assert_allclose(found.times, np.arange(20) / 10, rtol=1e-6)
-    assert "unusual" in first["reason"]
+    assert ", at 0:0" in first["reason"] and "region" not in first["reason"]
     film = VideoFile(tmp_path / f"{frames.name}.mp4")
     assert (len(film), film.fps) == (20, 10)
     assert cv2.imread(str(tmp_path / f"{frames.name}.png")).std() > 5
@@ -327,7 +327,8 @@ def test_flags_that_do_not_fit_the_mode():
 
     workdir = "--workdir=" + str(pathlib.Path("nowhere"))
     assert said(workdir, "--mode=predict").endswith("needs --video=FILE, FOLDER or CAMERA")
-    assert said(workdir, "--video=a.mp4") == "error: --video is only for --mode=predict"
+    only = "error: --video is only for --mode=predict and --mode=extend"
+    assert said(workdir, "--video=a.mp4") == only
 
 
 def test_the_run_does_not_need_its_dataset_any_more(exemplars, frames, tmp_path, toy_scenes):

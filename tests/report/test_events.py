@@ -1,5 +1,6 @@
 """Alarm intervals of systems with boxes or maps."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_boxes_of_a_map_are_its_parts_at_the_line():
     assert (first["score"], first["line"], first["reliable"]) == (3.0, 1.0, True)
     # Where nothing reaches the line, the highest place of the frame with the highest score.
     assert second["boxes"] == [[30, 70.0, 30.0, 80.0, 40.0, 0.5]]
-    assert second["text"] == "the score reaches 1.5; the line is 1"
+    assert second["text"] == ("at 0:03.0, at the lower right: the score reaches 1.5; the line is 1")
     assert json.loads(events.write_lines([first, second]).splitlines()[0]) == first
 
 
@@ -48,7 +49,7 @@ def test_boxes_at_the_line_or_above_are_those_of_an_event():
         Scores("v", scores, boxes=boxes, reasons=reasons), EventRule(LINE, 10.0)
     )
     assert event["boxes"] == [[2, 1.0, 1.0, 4.0, 4.0, 1.2]] and event["box"] == [1, 1, 4, 4]
-    assert (event["frame"], event["box_score"], event["text"]) == (2, 1.2, "a cart")
+    assert (event["frame"], event["box_score"], event["text"]) == (2, 1.2, "a cart (at 0:00.2)")
 
 
 def test_runs_within_half_a_second_are_one():
@@ -93,3 +94,31 @@ def test_what_a_system_tells_itself_stays_as_it_is():
     loud = Scores("a", np.full(4, 0.7), boxes=np.zeros((0, 6)), reasons=(own,))
     quiet = Scores("b", np.full(4, 2.0), boxes=np.zeros((0, 6)))
     assert events.of_videos([loud, quiet], EventRule(LINE)) == [own]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "about 3.0 × faster than the most similar seen here"),
+        ({"here": {"speed": 0.5}}, "about 2.0 × slower than the most similar seen here"),
+        ({"here": {"speed": 1.1}}, "unusual speed"),
+        ({"dominant": "angle"}, "moves left, where the most similar moves right"),
+        ({"dominant": "background"}, "unusual amount of motion"),
+        ({"never_moved": True}, "something moves where nothing ever moved"),
+    ],
+)
+def test_a_sentence_says_what_when_and_where(changes, text):
+    """The reasons of the exemplar system speak of regions and pixels; those of events do not."""
+    reason = {
+        "frame": 6,
+        "score": 2.5,
+        "box": [60, 10, 80, 20],
+        "dominant": "speed",
+        "text": "frame 6, region (1,6) [60,10,80,20], score 2.50: unusual speed. Here: …",
+        "here": {"speed": 3.0, "direction": "left"},
+        "normal": {"speed": 1.0, "direction": "right"},
+    }
+    video = of_map()
+    video = dataclasses.replace(video, reasons=(reason | changes,))
+    event = events.of_video(video, EventRule(LINE, 10.0, (40, 80)))[0]
+    assert event["text"] == f"{text}, at 0:00.6, at the upper right"

@@ -4,7 +4,9 @@ import pytest
 
 from vadjax.data.video import reader as decoding
 from vadjax.report import marked, overlay, reasons
+from vadjax.scores import alarm
 from vadjax.scores import files as score_files
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 
 SIZE, FACTOR = (40, 60), 9  # 40 rows become 360
@@ -178,7 +180,7 @@ def test_the_commands_errors_are_one_line_and_leave_nothing(tmp_path, inputs):
     (tmp_path / "mine" / "thesis.txt").touch()
     out, frames = tmp_path / "out", inputs[1]
     for arguments, message in (
-        ((tmp_path / "plain" / "v.npz", frames, "--out", out), "error: v: no map in the score"),
+        ((tmp_path / "plain" / "v.npz", frames, "--out", out), "error: v: neither map nor boxes"),
         ((tmp_path / "short" / "v.npz", frames, "--out", out), "v: 5 scores for 6 frames"),
         ((*inputs, "--out", tmp_path / "mine"), "not a marked folder that vadjax wrote"),
         ((*inputs, "--out", out, "--video", "v.gif"), r"v\.gif: expected a name that ends in"),
@@ -201,3 +203,34 @@ def test_frames_of_another_size_are_refused_and_the_earlier_folder_stays(tmp_pat
             every=True,
         )
     assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["000002.png"]
+
+
+def test_the_threshold_is_the_alarm_line_of_the_run(tmp_path, inputs, capsys):
+    """Beside scores of a run, of its evaluations and of new video."""
+    line = AlarmLine(1.25, True, 1.0, None, False, np.zeros((0, 2)))
+    alarm.write(tmp_path, line)
+    assert run(inputs, tmp_path / "out") == ["000002.png", "000003.png"]
+    assert "marked from 1.25 on" in capsys.readouterr().out
+    for place in ("scores", "predict/scores", "evaluate_0/scores"):
+        assert marked.threshold_of(tmp_path / place / "v.npz") == 1.25
+    assert marked.threshold_of(tmp_path / "elsewhere/a/b/c/v.npz") == marked.THRESHOLD
+    assert run(inputs, tmp_path / "out", "--threshold", "2") == ["000002.png"]
+
+
+def test_it_is_said_where_nothing_reaches_the_threshold(tmp_path, inputs, capsys):
+    assert run(inputs, tmp_path / "out", "--threshold", "3") == []
+    said = capsys.readouterr().out
+    assert "v: nothing reaches 3, the highest is 2.5; give a lower --threshold" in said
+
+
+def test_boxes_are_drawn_where_there_is_no_map(tmp_path, inputs):
+    """In pixels of the frames that they belong to, from the threshold on."""
+    boxes = np.array([[2, 20, 10, 40, 20, 0.7], [3, 0, 0, 9, 9, 0.4]])
+    scored = Scores("v", np.full(6, 0.5), boxes=boxes)
+    inputs[0] = str(score_files.write(tmp_path / "scores", scored))
+    assert run(inputs, tmp_path / "out", "--threshold", "0.5") == ["000002.png"]
+    image = cv2.imread(str(tmp_path / "out" / "000002.png"))[..., ::-1]
+    for edge in (image[90:180, 180], image[90:180, 359], image[179, 180:360]):
+        assert is_colour(edge, marked.BOX).all()
+    found = marked.boxes_of(scored, 2, SIZE, (80, 120))
+    assert [(box.box.tolist(), box.score) for box in found] == [([10, 5, 19, 9], 0.7)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.places import ROOT
-from vadjax.report import candidates, listing, packed, page, thumbnails
+from vadjax.report import candidates, footage, listing, packed, page, thumbnails
 from vadjax.report.events import EventRule
 from vadjax.report.footage import Footage
 from vadjax.report.overlay import FrameSource
@@ -166,6 +166,19 @@ def test_a_thumbnail_shows_the_box_in_its_surroundings():
     # A box that lies outside of the picture, or of another program, is no reason to fail.
     assert thumbnails.draw(picture, (-50, -50, 900, 900), None, thumbnails.SEEN)
     assert thumbnails.draw(picture, (400, 300, 500, 310), None, thumbnails.SEEN)
+
+
+def test_the_command_of_an_event_has_the_config_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["python", "-m", "vadjax.main", "--mode=predict"])
+    assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) is None
+    entries = [{"command": "python -m vadjax.main --config 'my cam.py'"}, {"command": "x 'y"}, {}]
+    (tmp_path / "provenance.json").write_text(json.dumps(entries))
+    footage._config_of_run.cache_clear()
+    assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) == (
+        f"python -m vadjax.main '--config=my cam.py' --workdir={tmp_path} --mode=extend "
+        f"'--video=a b.mp4' --frames=3:9 --out={tmp_path}_extended"
+    )
+    assert footage.config_of("python -m vadjax.main --config=a.py:b --config.seed=1") == "a.py:b"
 
 
 def test_films_can_be_left_out(tmp_path):

@@ -174,3 +174,10 @@ def test_summaries_that_are_none(tmp_path, content):
     (tmp_path / "metrics.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"metrics\.json"):
         comparison.read_run(tmp_path)
+
+
+def test_runs_without_labels_have_no_table(tmp_path, capsys):
+    run = write(tmp_path / "own", metrics={"videos": 2, "frames": 90})
+    summary = json.loads((tmp_path / "own/metrics.json").read_text()) | {"untrained": {}}
+    (tmp_path / "own/metrics.json").write_text(json.dumps(summary | {"labels": {}}))
+    assert printed(capsys, run) == "own: no figures; a run on videos without labels has none\n"

@@ -131,9 +131,9 @@ def test_what_is_said_of_an_alarm_line(capsys):
     }
     assert rows["0.25"] == "2" and rows["0.5 (the alarm line)"] == "1" and rows["0.75"] == "0"
     assert "50 % below 0.1, 99.9 % below 0.5" in out
-    assert "The alarm line is at 0.5, by 15 minutes of held-out normal video." in out
-    assert "There it gives 1 alarms an hour." in out
-    assert "extrapolated by its tail" in out and "too little normal video to rely on it" in out
+    assert "The alarm line is the score 0.5, by 15 minutes of held-out normal video." in out
+    assert "There it gives 1 alarm an hour. extrapolated: that is too short to count 1" in out
+    assert "too little normal video to rely on it" in out
 
 
 def test_without_an_alarm_line_the_scores_are_told(capsys):

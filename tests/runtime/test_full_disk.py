@@ -159,7 +159,7 @@ WRITERS = {  # what writes to a place, and with how little room it must fail
     "report, at once": (_report, 0),
     "marked": (lambda p: marked.write(SCORED, FrameSource(FRAMES, 20), p / "m", 0.0), 100 * KB),
     "film": (lambda p: overlay.write(SCORED, FrameSource(FRAMES, 20), p / "f.webm", 25), 4 * KB),
-    "film of a page": (lambda p: film.write(SOURCE, p / "f.mp4", 25, "f"), 40 * KB),
+    "film of a page": (lambda p: film.write(SOURCE, p / "f.mp4", 25, "f"), 4 * KB),
     "live": (_lines, 40 * KB),
 }
 

@@ -66,9 +66,9 @@ def test_the_rate_is_kept_from_the_threshold_upwards():
 
 
 def test_fewer_alarms_never_mean_a_lower_threshold():
-    for seed in range(5):
-        held_out = video(noise(60, seed), noise(30, seed + 10))
-        asked = np.geomspace(0.01, 3000, 60)
+    for seed in range(3):
+        held_out = video(noise(30, seed), noise(15, seed + 10))
+        asked = np.geomspace(0.01, 3000, 30)
         found = [alarm_rate.threshold(held_out, per_hour).value for per_hour in asked]
         assert (np.diff(found) <= 0).all()
 
@@ -117,3 +117,22 @@ def test_quantiles_are_rows_of_share_and_score():
     rows = alarm_rate.quantiles(np.arange(1001))
     assert rows[:, 0].tolist() == list(alarm_rate.SHARES)
     np.testing.assert_allclose(rows[:, 1], 1000 * rows[:, 0])
+
+
+def test_the_line_of_a_system_that_reports_scores_as_they_are():
+    held_out = video(noise(300), noise(300, 1))
+    line = alarm_rate.line_of(held_out, 0)
+    assert line.line == np.quantile(held_out.scores, 0.999) and line.per_hour is None
+    assert line.hours == pytest.approx(1 / 6) and not line.reliable  # two videos
+    assert line.rate_at(line.line) * line.hours == alarm_rate.counts(held_out, [line.line])[0]
+    assert (np.diff(line.rates[:, 0]) > 0).all() and line.rates[-1, 0] > held_out.scores.max()
+    asked = alarm_rate.line_of(held_out, 60.0)
+    assert asked.rate_at(asked.line) == pytest.approx(60) and not asked.extrapolated
+    assert alarm_rate.line_of(held_out, 1.0).extrapolated
+    four = alarm_rate.line_of(alarm_rate.joined([held_out, held_out]), 0)
+    assert four.reliable and four.hours == 2 * line.hours
+
+
+def test_a_line_is_above_zero_where_nothing_ever_scored():
+    assert alarm_rate.line_of(video(np.zeros(100)), 0).line == alarm_rate.LEAST_LINE
+    assert alarm_rate.line_of(video(np.zeros(0)), 0) is None

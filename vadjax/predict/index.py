@@ -10,18 +10,22 @@ from vadjax.report.events import EventRule
 from vadjax.report.footage import extend_command
 from vadjax.report.player import About, PageVideo
 from vadjax.runtime import provenance, replacing
-from vadjax.scores import alarm, files
+from vadjax.scores import files
+from vadjax.scores.alarm import AlarmLine
 
 PATTERN = {"video": str, "frames": int, "fps": float, "box_size": ([int], None), ...: object}
 
 
-def write(trained: Trained, folder: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+def write(
+    trained: Trained, folder: pathlib.Path, out: pathlib.Path, line: AlarmLine | None
+) -> pathlib.Path:
     """Writes the page over all videos that have been scored to a folder, this time or before.
 
     Args:
       trained: the run.
-      folder: its workdir, with its alarm line if it has one.
+      folder: its workdir.
       out: folder of the prediction, with `NAME.json` and `scores/NAME.npz` of every video.
+      line: alarm line of the run; None if it has none.
 
     Returns:
       Path of the page.
@@ -29,7 +33,6 @@ def write(trained: Trained, folder: pathlib.Path, out: pathlib.Path) -> pathlib.
     Raises:
       vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
     """
-    line = alarm.read(folder)
     videos = list(_videos(out))
     # Where the system tells its alarm intervals itself, a video without one is quiet.
     told = any(events.tells(video.scores) for video in videos)

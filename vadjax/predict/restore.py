@@ -174,12 +174,12 @@ def _fitted(
         yield frame._replace(pixels=resize(frame.pixels, size))
 
 
-def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
+def restore(config: ml_collections.ConfigDict | None, folder: str | pathlib.Path) -> Trained:
     """The finished run in a folder.
 
     Args:
       config: of the same system. Fields that may not differ (`vadjax.runtime.policy`) are taken
-        from the run, and a line names those that did.
+        from the run, and a line names those that did. None takes all of the run's.
       folder: workdir of the run.
 
     Raises:
@@ -188,7 +188,10 @@ def restore(config: ml_collections.ConfigDict, folder: pathlib.Path) -> Trained:
         memory holds.
     """
     # The run's config, its dataset, and its system.
-    config, changed = workdir.adopt(config, folder)
+    folder, given = pathlib.Path(folder), config
+    config, changed = (
+        workdir.adopt(given, folder) if given is not None else (workdir.config_of(folder), [])
+    )
     if changed:
         print(f"As in the run: {', '.join(changed)}")
     data = workdir.trained_on(folder)

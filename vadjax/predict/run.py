@@ -6,7 +6,7 @@ import functools
 import math
 import pathlib
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -22,19 +22,23 @@ from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.live.options import LiveOptions
 from vadjax.live.session import LiveSession
-from vadjax.predict import cameras, index, live
+from vadjax.predict import cameras, index, live, ranking
 from vadjax.predict.cameras import DEFAULT_FPS
+from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
-from vadjax.report import curves, intervals, overlay
+from vadjax.report import curves, events, intervals, overlay
 from vadjax.report import film as films
-from vadjax.runtime import metric_writers, progress, provenance, replacing
-from vadjax.scores import files
+from vadjax.report.events import EventRule
+from vadjax.runtime import metric_writers, progress, provenance, replacing, workdir
+from vadjax.scores import alarm, files
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import CollectedScores
 
 MAP_BYTES = 64 << 20  # largest map in a score file; a larger one is left out
 REASONS = 2000  # number of reasons of one video to keep
-TOP = 5  # number of intervals to name
+TOP = events.TOP  # intervals to name where there is no alarm line
+MOST_PRINTED = 20  # intervals that are printed and numbered in the picture
 
 
 class Rate(NamedTuple):
@@ -45,7 +49,7 @@ class Rate(NamedTuple):
 
 
 def run(
-    config: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict | None,
     folder: str | pathlib.Path,
     video: str,
     out: str | pathlib.Path | None = None,
@@ -100,28 +104,51 @@ def run(
     if not as_it_comes:
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
-    trained, failed, finished = restore(config, folder), {}, []
+    trained, failed, clips = restore(config, folder), {}, []
+    rule = EventRule(_line(trained, folder), None, trained.size)
+    finished: list[str] = []
     with contextlib.ExitStack() as stack:
         stack.push(functools.partial(_say_finished, videos, finished))
         if as_it_comes:
             session = stack.enter_context(cameras.session(trained, watching, videos, out))
+        else:
+            print(_told(rule))
         for video_name, path in videos.items():
             try:
-                as_in_training = as_trained(trained, path, fps, reading)
-                rate = rate_of(trained, path, fps, as_in_training)
+                own = as_trained(trained, path, fps, reading)
+                rate = rate_of(trained, path, fps, own)
                 if as_it_comes:
-                    _watch(trained, video_name, path, rate, out, as_in_training, session)
+                    _watch(trained, video_name, path, rate, out, own, session)
                 else:
-                    write(trained, video_name, path, rate, out, film, as_in_training)
+                    clips.append(write(trained, video_name, path, rate, out, film, own, rule))
                 finished.append(video_name)
             except (ValueError, OSError, cv2.error) as error:
                 if len(videos) == 1 and not isinstance(error, cv2.error):
                     raise
                 failed[video_name] = str(error).strip()
                 print(f"{video_name}: {failed[video_name]}")
-        if finished and not as_it_comes:
-            print(f"All videos: {index.write(trained, folder, out)}")
+        ranking.print_ranked(clips, rule.line)
+        if clips:
+            print(f"All videos: {index.write(trained, folder, out, rule.line)}")
     return failed
+
+
+def _line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
+    """The alarm line of the run; None if it has none, or for scores that are made otherwise."""
+    line = alarm.read(folder)
+    other = workdir.scored_otherwise(folder, trained.system.config) if line is not None else []
+    if other:
+        print(f"note: without the alarm line of the run, where {', '.join(other)} had other values")
+        return None
+    return line
+
+
+def _told(rule: EventRule) -> str:
+    """What makes an alarm interval, in a line."""
+    if rule.line is None:
+        return f"This run has no alarm line: an interval is where a score is {events.HALF_WAY}."
+    unsure = "" if rule.line.reliable else ", by too little normal video to rely on it"
+    return f"The alarm line is the score {rule.line.line:.3g}{unsure}."
 
 
 def _watch(
@@ -243,8 +270,11 @@ def write(
     out: pathlib.Path,
     film: bool,
     reading: Reading = AS_IT_IS,
-) -> None:
+    rule: EventRule = events.NO_RULE,
+) -> ScoredClip:
     """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.mp4`.
+
+    Its alarm intervals are also put into `events.jsonl`, where the system says where they are.
 
     Raises:
       ValueError: it cannot be decoded, or is too short to be scored.
@@ -252,7 +282,8 @@ def write(
     # Scores, and where they are highest.
     result = score(trained, name, open_frames(path, reading), rate)
     files.write(out / "scores", result)
-    highest = intervals.top(result.frame_scores, TOP, result.scored, rate.fps)
+    highest = _intervals(result, rate.fps, rule)
+    told = events.of_video(result, rule)
     summary = {
         "video": str(path),
         "frames": len(result.frame_scores),
@@ -261,12 +292,18 @@ def write(
         "seconds": round(float(result.times[-1]) + 1 / rate.fps, 3),
         "box_size": trained.size,
         "median": round(float(np.median(result.counted().frame_scores)), 4),
-        "intervals": [_row(interval, result, rate.fps) for interval in highest],
+        "highest": round(float(result.counted().frame_scores.max()), 4),
+        "line": rule.line.line if rule.line else None,
+        "reliable": rule.line.reliable if rule.line else None,
+        "intervals": [_row(interval, result, rate.fps, told) for interval in highest],
         provenance.KEY: provenance.made_with(jax.devices(), trained.data),
     }
     # The files, and the lines that a person reads.
     metric_writers.write_json(out / f"{name}.json", summary)
-    curve = curves.draw_predicted(result, highest, rate.fps)
+    if result.boxes is not None or (result.map is not None and trained.size):
+        ranking.keep_events(out, name, told)
+    line = rule.line.line if rule.line else None
+    curve = curves.draw_predicted(result, highest[:MOST_PRINTED], rate.fps, line)
     replacing.write(out / f"{name}.png", curves.to_png(curve))
     _print(name, summary)
     lacking = films.lacks() if film else ""
@@ -280,6 +317,20 @@ def write(
         print(f"{name}: {lacking}")
     ends = ".png, .json, .mp4" if film and not lacking else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
+    scores = np.where(
+        True if result.scored is None else result.scored, result.frame_scores, -np.inf
+    )
+    peak = int(scores.argmax())
+    alarms = len(highest) if rule.line else 0
+    return ScoredClip(name, float(scores[peak]), float(result.times[peak]), alarms)
+
+
+def _intervals(result: Scores, fps: float, rule: EventRule) -> list[intervals.Interval]:
+    """The alarm intervals by the run's line, the highest first; else the highest of the video."""
+    if rule.line is None:
+        return intervals.top(result.frame_scores, TOP, result.scored, fps)
+    found = events.alarms(result, rule.line.line, fps)
+    return sorted(found, key=lambda interval: -interval.score)
 
 
 def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
@@ -321,11 +372,13 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
     return trained.system.postprocess(trained.state, whole.scores(name))
 
 
-def _row(interval: intervals.Interval, result: Scores, fps: float) -> dict:
-    """An interval as JSON can hold it, with its strongest reason; times in seconds."""
+def _row(interval: intervals.Interval, result: Scores, fps: float, told: Sequence[Mapping]) -> dict:
+    """An interval as JSON can hold it, with its sentence or its strongest reason, in seconds."""
     start, stop = interval.start, interval.stop
     reasons = [reason for reason in result.reasons if start <= reason["frame"] < stop]
     strongest = max(reasons, key=lambda reason: reason["score"], default=None)
+    same = (event for event in told if (event["start"], event["stop"]) == (start, stop))
+    strongest = next(same, strongest)
     return {
         "start": round(float(result.times[start]), 3),
         "stop": round(float(result.times[stop - 1]) + 1 / fps, 3),
@@ -340,8 +393,11 @@ def _print(name: str, summary: dict) -> None:
     """Prints what a person wants to know of a video at once: when its scores are highest."""
     print(f"\n{name}: {summary['frames']:,} frames, median score {summary['median']:.3f}")
     if not summary["intervals"]:
-        print("  the score is the same everywhere")
-    for row in summary["intervals"]:
+        quiet = f"{ranking.QUIET}: the highest score is {summary['highest']:.3f}"
+        print(f"  {quiet if summary['line'] else 'the score is the same everywhere'}")
+    if len(summary["intervals"]) > MOST_PRINTED:
+        print(f"  the {MOST_PRINTED} highest of {len(summary['intervals']):,} alarm intervals:")
+    for row in summary["intervals"][:MOST_PRINTED]:
         first, stop = row["frames"]
         span = f"{intervals.clock(row['start'])} to {intervals.clock(row['stop'])}"
         print(f"  {span}   frames {first:,}-{stop - 1:,}   score {row['score']:.3f}")

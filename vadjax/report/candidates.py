@@ -62,10 +62,11 @@ def find(
     median = float(np.median(scores[counts]))
     top = min(line, float(scores.max()))
     for level in np.linspace(top, median, LEVELS + 1)[: LEVELS if median < top else 0]:
-        for start, stop in _runs(scores >= level, gap):
-            if not taken[start:stop].any():
-                found.append(_candidate(scores, start, stop))
-                taken[max(0, start - gap) : stop + gap] = True
+        runs = np.array(_runs(scores >= level, gap)).reshape(-1, 2)
+        before = np.concatenate([[0], np.cumsum(taken)])  # frames taken before each frame
+        for start, stop in runs[before[runs[:, 0]] == before[runs[:, 1]]].tolist():
+            found.append(_candidate(scores, start, stop))
+            taken[max(0, start - gap) : stop + gap] = True
     return sorted(found, key=lambda one: (-one.score, one.start))[:most]
 
 
@@ -86,8 +87,10 @@ def _runs(high: np.ndarray, gap: int) -> list[tuple[int, int]]:
     frames = np.flatnonzero(high)
     if not len(frames):
         return []
-    runs = np.split(frames, np.flatnonzero(np.diff(frames) > gap + 1) + 1)
-    return [(int(run[0]), int(run[-1]) + 1) for run in runs]
+    ends = np.flatnonzero(np.diff(frames) > gap + 1)
+    starts = frames[np.concatenate([[0], ends + 1])]
+    stops = frames[np.concatenate([ends, [len(frames) - 1]])] + 1
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def measures(videos: Sequence[Scores], low: float, high: float) -> dict | None:

@@ -61,13 +61,16 @@ def draw_video(video: Scores, title: str, top: float, bottom: float = 0.0) -> Fi
     return figure
 
 
-def draw_predicted(video: Scores, found: Sequence[Interval], fps: float) -> Figure:
+def draw_predicted(
+    video: Scores, found: Sequence[Interval], fps: float, line: float | None = None
+) -> Figure:
     """Draws the scores of a video over time, with its highest intervals shaded and numbered.
 
     Args:
       video: the scores, with `times`.
       found: the intervals, the highest first.
       fps: frames a second; a frame lasts until the next one, which shows with a slow camera.
+      line: score from which there is an alarm; None if there is none.
     """
     times, lasts = video.times, 1 / fps
     figure = Figure(figsize=(9.0, 2.6), layout="constrained")
@@ -89,6 +92,8 @@ def draw_predicted(video: Scores, found: Sequence[Interval], fps: float) -> Figu
     # The curve, without frames that do not count.
     shown = np.ones(len(times), bool) if video.scored is None else np.asarray(video.scored, bool)
     axes.plot(*_thin(times[shown], video.frame_scores[shown]), color=SCORE, linewidth=1.2)
+    if line is not None:
+        axes.axhline(line, color=HIGH, linestyle="--", linewidth=1)
     axes.set(xlim=(0, float(times[-1]) + lasts), xlabel="seconds", ylabel="score")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(visible(video.video), fontsize=9, loc="left", parse_math=False)

@@ -15,7 +15,7 @@ import numpy as np
 
 from vadjax.data.video.boxes import cell_edges, component_boxes
 from vadjax.report import intervals, reasons
-from vadjax.scores import alarm_rate
+from vadjax.scores import alarm_rate, words
 from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 
@@ -23,6 +23,8 @@ FILE = "events.jsonl"
 SCHEMA = 1
 MOST_BOXES = 20_000  # of an event; a map has a box for every part of every frame
 TOP = 5  # intervals of a video without an alarm line
+FASTER = 1.2  # ratio of two speeds from which one is faster
+NAMES = {"angle": "direction", "appearance": "look", "background": "amount of motion"}
 HALF_WAY = "half way from the median of the video to its highest score"
 
 
@@ -135,7 +137,7 @@ def _record(video: Scores, start: int, stop: int, rule: EventRule) -> dict:
     if len(boxes):
         record |= {"frame": int(boxes[0, 0]), "box": _row(boxes[0])[1:5]}
         record["box_score"] = _row(boxes[0])[5]
-    return record | {"text": _text(video, start, stop, record["score"], level)}
+    return record | {"text": _text(video, record, level, rule)}
 
 
 def _row(row: np.ndarray) -> list:
@@ -154,13 +156,52 @@ def _seconds(video: Scores, number: int, fps: float) -> float:
     return number / fps if video.times is None else float(video.times[number])
 
 
-def _text(video: Scores, start: int, stop: int, score: float, level: float) -> str:
-    """The sentence of the strongest reason of an interval, or what the scores alone say."""
+def _strongest(video: Scores, start: int, stop: int) -> reasons.Reason | None:
+    """The highest-scoring reason that is about a frame of an interval."""
     told = [reasons.read(reason) for reason in video.reasons]
     inside = [one for one in told if one.frame is not None and start <= one.frame < stop]
-    if inside:
-        return max(inside, key=lambda one: one.rank).text
-    return f"the score reaches {score:.3g}; the line is {level:.3g}"
+    return max(inside, key=lambda one: one.rank, default=None)
+
+
+def _where(video: Scores, frame: int, box: Sequence[float], rule: EventRule) -> str:
+    """When and where, as `at 0:15.5, right of the centre`; without a place if the size is unknown.
+
+    Args:
+      video: its scores.
+      frame: number of the frame.
+      box: `x0, y0, x1, y1`; empty if there is none.
+      rule: with the size of the frames.
+    """
+    when = f"at {words.clock(_seconds(video, frame, frames_a_second(video, rule)))}"
+    return f"{when}, {words.place(box, rule.size)}" if len(box) and rule.size else when
+
+
+def _text(video: Scores, record: Mapping, level: float, rule: EventRule) -> str:
+    """A sentence on an interval: what is unusual, when and where."""
+    reason = _strongest(video, record["start"], record["stop"])
+    if reason is None or not reason.dominant:
+        where = _where(video, record["frame"], record.get("box", ()), rule)
+        if reason is not None:
+            return f"{reason.text} ({where})"
+        return f"{where}: the score reaches {record['score']:.3g}; the line is {level:.3g}"
+    where = _where(video, reason.frame, reason.box or (), rule)
+    return f"{plain(reason)}, {where}"
+
+
+def plain(reason: reasons.Reason) -> str:
+    """What is unusual by a reason with attributes, in plain words; numbers stay in the reason."""
+    if reason.never_moved:
+        return "something moves where nothing ever moved"
+    here, normal = reason.here, reason.normal
+    if reason.dominant == "speed" and here.speed and normal.speed:
+        factor = here.speed / normal.speed
+        if factor >= FASTER:
+            return f"about {words.times(factor)} faster than the most similar seen here"
+        if factor <= 1 / FASTER:
+            return f"about {words.times(1 / factor)} slower than the most similar seen here"
+    if reason.dominant == "angle" and here.direction and normal.direction:
+        return f"moves {here.direction}, where the most similar moves {normal.direction}"
+    return f"unusual {NAMES.get(reason.dominant, reason.dominant)}"
 
 
 def _boxes(

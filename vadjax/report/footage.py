@@ -1,10 +1,13 @@
 """The frames behind a report, and the films of them that its page plays."""
 
+import functools
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 from vadjax.report import events, film, overlay, player
 from vadjax.report.events import EventRule
 from vadjax.report.overlay import FrameSource
@@ -39,7 +42,8 @@ def extend_command(
 ) -> str | None:
     """The command that adds frames `[start, stop)` of a video to what a run knows as normal.
 
-    The config is that of the command that runs now; None if it names none.
+    The config is that of the command that runs now, or of one that the run was made with; None if
+    no command names any.
 
     Args:
       workdir: of the run.
@@ -47,18 +51,38 @@ def extend_command(
       start: first frame.
       stop: one past the last.
     """
-    words = shlex.split(provenance.command_line())
-    named = [word.removeprefix("-") for word in words]
-    configs = [word.partition("=")[2] for word in named if word.startswith("-config=")]
-    configs += [after for word, after in zip(named, words[1:], strict=False) if word == "-config"]
-    if not configs:
+    config = config_of(provenance.command_line()) or _config_of_run(workdir)
+    if config is None:
         return None
     return shlex.join(
         [
-            *("python", "-m", "vadjax.main", f"--config={configs[-1]}", f"--workdir={workdir}"),
+            *("python", "-m", "vadjax.main", f"--config={config}", f"--workdir={workdir}"),
             *("--mode=extend", *source, f"--frames={start}:{stop}", f"--out={workdir}_extended"),
         ]
     )
+
+
+def config_of(command: str) -> str | None:
+    """`FILE[:VARIANT]` that a command line names as its config; None if it names none."""
+    try:
+        words = [word.removeprefix("-") for word in shlex.split(command)]
+    except ValueError:  # of another program
+        return None
+    named = [word.partition("=")[2] for word in words if word.startswith("-config=")]
+    pairs = zip(words, words[1:], strict=False)
+    named += [after for word, after in pairs if word == "-config"]
+    return named[-1] if named else None
+
+
+@functools.lru_cache(maxsize=1)
+def _config_of_run(workdir: pathlib.Path) -> str | None:
+    """The config of the newest command of a run that names one."""
+    path = workdir / provenance.FILE
+    if not is_there(path):
+        return None
+    entries = json_files.read(path, [{...: object}], nan=True)
+    commands = [str(entry.get("command", "")) for entry in reversed(entries)]
+    return next(filter(None, map(config_of, commands)), None)
 
 
 def prepare(

@@ -1,12 +1,14 @@
 """Frames with what was flagged tinted and boxed, and the reason below (spec eval §8).
 
-    python -m vadjax.report.marked SCORES/VIDEO.npz FRAMES --out FOLDER [--threshold 2.0] [--all]
+    python -m vadjax.report.marked SCORES/VIDEO.npz FRAMES --out FOLDER [--threshold 0.5] [--all]
         [--video FILE.mp4] [--fps 25]
 
-writes one PNG for each frame with something marked, or for every frame with `--all`. The score file
-must have a `map`: cells of at least the threshold are tinted, and every connected part gets a box
-with its highest score. The sentence below is that of the highest-scoring reason that holds for the
-frame. `FRAMES` is a folder of pictures, a video file, or a prepared dataset of frames.
+writes one PNG for each frame with something marked, or for every frame with `--all`. The threshold
+is that of the run's alarm line, if the scores lie in a run that has one, else 2.0. Of a score file
+with a `map` cells of at least the threshold are tinted, and every connected part gets a box with
+its highest score; else the boxes of at least the threshold are drawn. The sentence below is that of
+the highest-scoring reason that holds for the frame. `FRAMES` is a folder of pictures, a video file,
+or a prepared dataset of frames.
 """
 
 import argparse
@@ -26,11 +28,13 @@ from vadjax.report.overlay import HEIGHT, FrameSource
 from vadjax.report.reasons import Reason
 from vadjax.report.sheet import Sheet, height, wrap
 from vadjax.runtime import command, progress
-from vadjax.scores import files
+from vadjax.scores import alarm, files
 from vadjax.scores.files import Scores
 
 TINT, BOX, COVER = (213, 94, 0), (213, 94, 0), 0.4  # RGB, RGB, opacity of the tint
 SIZE, EDGE = 9.0, 0.08  # of the sentence: size in points, margin in inches
+THRESHOLD = 2.0  # where the run has no alarm line
+ABOVE = 3  # folders above a score file in which its run may be: RUN/predict/scores/VIDEO.npz
 THICK = 2  # pixels of the line of a box
 
 
@@ -67,16 +71,22 @@ def parts(cells: np.ndarray, threshold: float, size: tuple[int, int]) -> list[Co
 
 
 def mark(
-    picture: np.ndarray, cells: np.ndarray, threshold: float, text: str = "", lines: int = 0
+    picture: np.ndarray,
+    cells: np.ndarray | None,
+    threshold: float,
+    text: str = "",
+    lines: int = 0,
+    boxes: Sequence[ConnectedPart] = (),
 ) -> np.ndarray:
     """Tints and boxes what reaches the threshold in a frame, and writes a sentence below.
 
     Args:
       picture: uint8 [H, W, 3], RGB.
-      cells: float [h, w], a map that covers the whole picture.
+      cells: float [h, w], a map that covers the whole picture; None without one.
       threshold: cells of at least so much are marked.
       text: the sentence; it is wrapped to the width of the frame.
       lines: number of lines that get room at least, for sentences of other frames.
+      boxes: what is boxed without a map; those of less than the threshold are left out.
 
     Returns:
       uint8, RGB: the frame enlarged by a whole number to at least `HEIGHT` rows (pixel p of the
@@ -90,8 +100,10 @@ def mark(
     factor = enlargement(size[0])
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     # Tint below boxes, and scores above all boxes
-    regions = parts(cells, threshold, size)
-    if regions:
+    regions = [box for box in boxes if box.score >= threshold]
+    if cells is not None:
+        regions = parts(cells, threshold, size)
+    if cells is not None and regions:
         large = _tinted(large, _pixels(cells >= threshold, size), factor)
     for part in regions:
         _box(large, part, factor)
@@ -179,7 +191,7 @@ def write(
     video: Scores,
     source: FrameSource,
     out: pathlib.Path,
-    threshold: float = 2.0,
+    threshold: float = THRESHOLD,
     every: bool = False,
     film: pathlib.Path | None = None,
     fps: float = 25,
@@ -187,10 +199,10 @@ def write(
     """Writes the marked frames of a video as `out/000000.png`, named by their numbers.
 
     Args:
-      video: its scores, with a map.
+      video: its scores, with a map or boxes.
       source: its frames.
       out: folder to write; what an earlier call left in it is replaced.
-      threshold: cells of the map of at least so much are marked.
+      threshold: cells of the map, or boxes, of at least so much are marked.
       every: write frames without marks too.
       film: `.mp4` or `.webm` file for all frames; None for none.
       fps: frames a second of the film.
@@ -199,12 +211,14 @@ def write(
       How many pictures were written.
 
     Raises:
-      ValueError: no map, more cells than pixels, another number of frames than of scores, frames
-        of several sizes, or a film that cannot be written.
+      ValueError: neither map nor boxes, more cells than pixels, another number of frames than of
+        scores, frames of several sizes, or a film that cannot be written.
       OSError: `out` holds something else, or a file could not be written.
     """
-    if video.map is None:
-        raise ValueError(f"{video.video}: no map in the score file, so there is nothing to mark")
+    if video.map is None and video.boxes is None:
+        raise ValueError(
+            f"{video.video}: neither map nor boxes in the score file, so there is nothing to mark"
+        )
     overlay.check_source(video, source)
     if film:
         overlay.check_film(film, fps)
@@ -225,7 +239,7 @@ def _written(
 ) -> Iterator[np.ndarray]:
     """Yields all frames, marked, and writes those to keep to the folder."""
     # Frames with marks, and their sentences.
-    has_marks = (video.map >= threshold).any((1, 2))
+    has_marks = _highest(video) >= threshold
     video_reasons = [reasons.read(reason) for reason in video.reasons]
     texts = [sentence(video_reasons, t) if has_marks[t] else "" for t in range(len(has_marks))]
     first = lines = None
@@ -235,18 +249,71 @@ def _written(
             first, width = picture.shape, picture.shape[1] * enlargement(picture.shape[0])
             lines = max(len(wrapped(text, width)) for text in set(texts))
         overlay.check_shape(video.video, t, picture.shape, first)
-        image = mark(picture, video.map[t], threshold, texts[t], lines)
+        cells = None if video.map is None else video.map[t]
+        boxes = () if cells is not None else boxes_of(video, t, picture.shape[:2], source.size)
+        image = mark(picture, cells, threshold, texts[t], lines, boxes)
         if every or has_marks[t]:
             png = cv2.imencode(".png", image[..., ::-1])[1]
             (folder / f"{t:06d}.png").write_bytes(png)
         yield image
 
 
+def _highest(video: Scores) -> np.ndarray:
+    """The highest value of the map, or of the boxes, of every frame; -inf without any."""
+    if video.map is not None:
+        return np.asarray(video.map).max((1, 2))
+    highest = np.full(len(video.frame_scores), -np.inf)
+    np.maximum.at(highest, video.boxes[:, 0].astype(int), video.boxes[:, 5])
+    return highest
+
+
+def boxes_of(
+    video: Scores, frame: int, size: tuple[int, int], box_size: tuple[int, int] | None
+) -> list[ConnectedPart]:
+    """The boxes of a frame.
+
+    Args:
+      video: scores with boxes.
+      frame: its number.
+      size: (H, W) of the picture.
+      box_size: (H, W) of the frames that the boxes belong to; None for those of the picture.
+    """
+    rows = video.boxes[video.boxes[:, 0] == frame]
+    scale = np.tile(np.array(size[::-1]) / np.array((box_size or size)[::-1]), 2)
+    limits = np.array([size[1], size[0], size[1], size[0]]) - 1
+    found = []
+    for row in rows:
+        x0, y0, x1, y1 = np.rint(row[1:5] * scale) - [0, 0, 1, 1]  # inclusive
+        box = np.clip([x0, y0, max(x0, x1), max(y0, y1)], 0, limits)
+        found.append(ConnectedPart(box, float(row[5])))
+    return found
+
+
+def threshold_of(scores: pathlib.Path) -> float:
+    """The alarm line of the run that a score file lies in; 2.0 where there is none.
+
+    Raises:
+      OSError, ValueError: the file of the alarm line cannot be read.
+    """
+    for folder in list(pathlib.Path(scores).absolute().parents)[1 : ABOVE + 1]:
+        if (line := alarm.read(folder)) is not None:
+            return line.line
+    return THRESHOLD
+
+
 def run(args: argparse.Namespace) -> tuple[int, int]:
     """Reads scores and frames and writes pictures; returns the number of these and of frames."""
     video = files.read(args.scores)
+    if args.threshold is None:
+        args.threshold = threshold_of(args.scores)
+        print(f"{args.scores}: marked from {args.threshold:.3g} on")
     source = overlay.open_source(args.frames, video.video, args.split, overlay.reading(args))
     count = write(video, source, args.out, args.threshold, args.all, args.video, args.fps)
+    if (highest := float(_highest(video).max())) < args.threshold:
+        print(
+            f"{video.video}: nothing reaches {args.threshold:.3g}, the highest is {highest:.3g}; "
+            "give a lower --threshold to mark it"
+        )
     return count, len(video.frame_scores)
 
 
@@ -262,7 +329,9 @@ def main(argv: list[str] | None = None) -> None:
         "frames", type=pathlib.Path, help="folder of pictures, video file or prepared dataset"
     )
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the pictures")
-    parser.add_argument("--threshold", type=float, default=2.0, help="of the map (2.0)")
+    parser.add_argument(
+        "--threshold", type=float, help="of the map or boxes (the run's alarm line, else 2.0)"
+    )
     parser.add_argument("--all", action="store_true", help="write frames without marks too")
     parser.add_argument("--video", type=pathlib.Path, help="also write all frames to .mp4 or .webm")
     parser.add_argument("--fps", type=float, default=25, help="frames a second of that (25)")

@@ -65,6 +65,10 @@ def print_runs(runs: Sequence[Run]) -> None:
     If the runs differ only in the seed, or in the split of a set, a column has mean ± deviation;
     else lines below say in what they differ.
     """
+    if not any(_labels(run.summary) for run in runs):
+        names = ", ".join(run.name for run in runs)
+        print(f"{names}: no figures; a run on videos without labels has none")
+        return
     # One title if the runs differ in step and seed alone, and one for all splits of a set.
     differ, numbers = comparison.differences(runs), comparison.splits(runs)
     title = "\n".join(dict.fromkeys(_title_of_runs(run.summary["title"]) for run in runs))

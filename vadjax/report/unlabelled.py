@@ -8,7 +8,7 @@ from rich.table import Table
 from vadjax.report import events
 from vadjax.report.events import EventRule
 from vadjax.runtime import terminal
-from vadjax.scores import alarm_rate
+from vadjax.scores import alarm, alarm_rate
 from vadjax.scores.files import Scores
 
 ROWS = 9  # thresholds that are printed
@@ -70,19 +70,10 @@ def print_summary(title: str, videos: Sequence[Scores], rule: EventRule) -> None
 
 
 def told(rule: EventRule) -> str:
-    """What the alarm line is, in sentences."""
-    line = rule.line
-    if line is None:
+    """What makes an alarm interval, in sentences."""
+    if rule.line is None:
         return f"This system has no alarm line: an interval is where a score is {events.HALF_WAY}."
-    hours = f"{60 * line.hours:.3g} minutes" if line.hours < 2 else f"{line.hours:.3g} hours"
-    text = f"The alarm line is at {line.line:.3g}, by {hours} of held-out normal video."
-    if (rate := line.rate_at(line.line)) is not None:
-        text += f" There it gives {rate:.3g} alarms an hour."
-    if line.extrapolated:
-        text += " The video is too short to count so few; the rate is extrapolated by its tail."
-    if not line.reliable:
-        text += " There was too little normal video to rely on it."
-    return text
+    return alarm.told(rule.line)
 
 
 def _shares(rows: np.ndarray) -> str:

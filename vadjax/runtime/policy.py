@@ -69,6 +69,8 @@ RULES: dict[str, Rule] = {
     "appearance.*": FIXED,
     "motion.*": FIXED,
 }
+# Fields of the measuring that scores of frames depend on, and with them an alarm line.
+OF_SCORES = ("eval.map_rule", "eval.sigma")
 # Fields that runs of an older vadjax lack, and the value that these were made with.
 ADDED = {"alarm.per_hour": 0.0}
 HARMLESS = tuple(name for name, rule in RULES.items() if rule.resume)

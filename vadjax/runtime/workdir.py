@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import ml_collections
 
+from vadjax.config import default
 from vadjax.data.store.records import Dataset, Description
 from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
@@ -165,8 +166,26 @@ def check(
         )
 
 
+def config_of(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config of the run in a folder, of a system of vadjax.
+
+    Its file may be a stranger's: each field must be one that the configs of the system have, with a
+    value of the same type.
+
+    Raises:
+      FileNotFoundError: no run there.
+      ValueError: a run of a system of the user's own, or of an older vadjax, whose configs have
+        other fields.
+    """
+    try:
+        config = default(saved(workdir)["system"])
+        return adopt(config, workdir, all_fields=True)[0]
+    except ValueError as error:
+        raise ValueError(f"{error}. Give the --config with which the run was trained") from error
+
+
 def adopt(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, all_fields: bool = False
 ) -> tuple[ml_collections.ConfigDict, list[str]]:
     """A copy of `config` as the run in the folder has it, and the fields that had to change.
 
@@ -175,6 +194,7 @@ def adopt(
     Args:
       config: of the same system.
       workdir: folder of the run.
+      all_fields: whether those are taken from the run too.
 
     Raises:
       FileNotFoundError: no run there.
@@ -189,7 +209,7 @@ def adopt(
     # as the config's own, and of a size that ends in no overflow.
     changed = []
     for name, (there, here) in differences(workdir, config).items():
-        if not policy.may_differ(name, "predict"):
+        if all_fields or not policy.may_differ(name, "predict"):
             if "absent" in (there, here):
                 raise ValueError(f"{workdir}: {name} is {there!r} there, {here!r} here")
             *sections, field = name.split(".")
@@ -237,6 +257,11 @@ def _alike(there: object, here: object) -> bool:
         if value is not None
     }
     return len(kinds) < 2
+
+
+def scored_otherwise(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> list[str]:
+    """Fields that differ and change scores of frames: the alarm line of the run is not theirs."""
+    return [name for name in differences(workdir, config) if name in policy.OF_SCORES]
 
 
 def differences(

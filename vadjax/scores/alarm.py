@@ -131,6 +131,22 @@ def read(workdir: str | pathlib.Path) -> AlarmLine | None:
     )
 
 
+def told(alarm: AlarmLine) -> str:
+    """What a line is and how far it can be relied on, in sentences."""
+    count = f"{60 * alarm.hours:.3g} minutes" if alarm.hours < 2 else f"{alarm.hours:.3g} hours"
+    text = f"The alarm line is the score {alarm.line:.3g}, by {count} of held-out normal video."
+    if (rate := alarm.rate_at(alarm.line)) is not None:
+        text += f" There it gives {rate:.3g} alarm{'' if f'{rate:.3g}' == '1' else 's'} an hour."
+    if alarm.extrapolated:
+        text += (
+            f" extrapolated: that is too short to count {alarm.per_hour:g} an hour, so an "
+            "exponential tail was fitted to the highest scores."
+        )
+    if not alarm.reliable:
+        text += " There was too little normal video to rely on it."
+    return text
+
+
 def _table(rows: list[list[float]], path: pathlib.Path, name: str) -> np.ndarray:
     """Rows of two numbers, the first of them rising, as float64 [n, 2].
 

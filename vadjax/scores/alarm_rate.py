@@ -11,11 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vadjax.scores.alarm import AlarmLine
+
 SECONDS = 0.5  # runs of an alarm interval are at most so far apart
 TAIL = 20  # intervals that the tail is fitted to, where there are so many
 LEVELS = 400  # thresholds of a table of rates
 LEAST = 1e-12  # of a mean excess
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)  # of a table of quantiles
+
+
+RELIABLE_SECONDS, RELIABLE_VIDEOS = 60, 4  # of normal video, from which a line can be relied on
+ALARM_SHARE = 0.999  # of normal frames that lie below the line where no rate is asked for
+LEAST_LINE = 1e-6  # where all normal frames score 0
+ROWS, BEYOND = 100, 2.0  # of a table of rates: thresholds, and how far above the highest score
 
 
 class HeldOut(NamedTuple):
@@ -176,6 +184,42 @@ def rates(video: HeldOut, thresholds: np.ndarray) -> np.ndarray:
         if found[number] < 1 and level >= fitted.threshold:
             found[number] = min(fitted.count_at(float(level)), 1.0)
     return found / video.hours
+
+
+def joined(videos: Sequence[HeldOut]) -> HeldOut:
+    """The pieces of several cameras of one frame rate, at least one camera, as one."""
+    return HeldOut(
+        np.concatenate([video.scores for video in videos]),
+        np.concatenate([video.lengths for video in videos]).astype(np.int64),
+        videos[0].fps,
+    )
+
+
+def line_of(video: HeldOut, per_hour: float) -> AlarmLine | None:
+    """The alarm line of a system that reports scores as they are; None without any frames.
+
+    Args:
+      video: its scores of held-out normal video.
+      per_hour: alarms an hour that are asked for; 0 takes the score that 999 of 1,000 frames stay
+        below.
+    """
+    if not len(video.scores):
+        return None
+    found = Threshold(float(np.quantile(video.scores, ALARM_SHARE)), False)
+    if per_hour:
+        found = threshold(video, per_hour)
+    line, highest = max(found.value, LEAST_LINE), float(video.scores.max())
+    levels = np.linspace(0, BEYOND * max(line, highest), ROWS + 1)[1:]
+    levels = np.union1d(levels, [line])
+    return AlarmLine(
+        line=line,
+        reliable=3600 * video.hours >= RELIABLE_SECONDS and len(video.lengths) >= RELIABLE_VIDEOS,
+        hours=video.hours,
+        per_hour=per_hour or None,
+        extrapolated=found.extrapolated,
+        rates=np.stack([levels, rates(video, levels)], 1),
+        quantiles=quantiles(video.scores),
+    )
 
 
 def quantiles(scores: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from vadjax.system import load_system
 from vadjax.systems.attributes import alarm, bank, judge, objects, reasons, smoothing
 from vadjax.systems.attributes.events import Events, ScoredFrame, Strongest
 from vadjax.systems.attributes.model import CameraModel, Speeds
+from vadjax.systems.attributes.motion import Motions
 from vadjax.systems.attributes.source import stored_detections
 from vadjax.systems.attributes.stream import FrameRate
 
@@ -105,7 +106,7 @@ def test_where_almost_nothing_was_ever_seen(data):
     judged = judge.judge(model, rows, "sum")
     np.testing.assert_allclose(judged.scores, np.log10(10) + 1)
     told = reasons.fields(model, few, judged, None, 0, "off", 2.0)
-    assert told["text"] == reasons.ALMOST_NOTHING
+    assert told["text"] == f"{reasons.ALMOST_NOTHING}, {told['place']}"
     assert CameraModel.of(model.state()).densities == {}
 
 
@@ -229,7 +230,8 @@ def test_exemplars_far_from_zero_are_told_apart():
 def frames(scores, fps=10.0):
     for number, score in enumerate(scores):
         box = np.array([[number, 0, 0, 5, 5, score]])
-        strongest = Strongest(score, {"frame": number}) if score >= 0.5 else None
+        fields = {"frame": number, "text": "fast, there; odd, there", "place": "there"}
+        strongest = Strongest(score, fields) if score >= 0.5 else None
         yield ScoredFrame((Stamp(number, number / fps),), score, box, strongest)
 
 
@@ -252,6 +254,8 @@ def test_an_event_is_told_by_its_strongest_object():
     assert (first["start"], first["stop"], first["frame"], first["score"]) == (1, 5, 2, 0.9)
     assert [row[0] for row in first["boxes"]] == [1, 2, 4]  # not that of the quiet frame
     assert (first["start_s"], first["stop_s"]) == (0.1, 0.5)
+    # The sentence has the time of that object, before its place.
+    assert first["text"] == "fast, at 0:00.2, there; odd, there"
     assert second["start"] == 11 and second["schema"] == 1 and second["video"] == "v"
 
 
@@ -260,7 +264,9 @@ def test_events_of_every_third_frame_have_the_times_of_the_video():
     for number, score in enumerate([0.1, 0.9, 0.9, 0.1]):
         stamps = tuple(Stamp(3 * number + k) for k in range(3))
         box = np.array([[3 * number, 0, 0, 5, 5, score]])
-        list(events.add(ScoredFrame(stamps, score, box, Strongest(score, {}))))
+        list(
+            events.add(ScoredFrame(stamps, score, box, Strongest(score, {"text": "", "place": ""})))
+        )
     (event,) = events.end()
     assert (event["start"], event["stop"]) == (3, 9)
     assert (event["start_s"], event["stop_s"]) == (0.1, 0.3)
@@ -271,7 +277,7 @@ def test_a_quiet_frame_may_have_the_strongest_object():
     events = Events("v", 10.0)
     for number, (score, strongest) in enumerate([(0.6, 5.0), (0.4, 9.0), (0.6, 4.0)]):
         box = np.array([[number, 0, 0, 5, 5, 0.8]])
-        told = Strongest(strongest, {"frame": number})
+        told = Strongest(strongest, {"frame": number, "text": "", "place": ""})
         list(events.add(ScoredFrame((Stamp(number),), score, box, told)))
     (event,) = events.end()
     assert event["frame"] == 1
@@ -326,6 +332,8 @@ def test_fields_that_cannot_be_used():
         ("bank.most", 0),
         ("data.fps", -1.0),
         ("objects.input_mode", "areal"),
+        ("alarm.per_hour", -1.0),
+        ("alarm.per_hour", float("inf")),
     ):
         config = ped2_attributes.get_config("smoke")
         config.update_from_flattened_dict({field: value})
@@ -335,3 +343,33 @@ def test_fields_that_cannot_be_used():
     config.attributes.speed = False
     with pytest.raises(ValueError, match="none of speed, look and geometry"):
         load_system(config)
+
+
+def test_sentences_say_how_much_where_and_when(learnt):
+    """The numbers behind them are in the record."""
+    _, (state,) = learnt[0], learnt[1].values()
+    model = CameraModel.of(state)
+    largest, top = model.speeds.largest, model.speeds.top
+    slow = float(model.speeds.quantiles[100])
+    box = np.array([[0.0, 40, 12, 48]])  # at the lower left of 48 x 64
+    for speed, text in (
+        (3 * largest, "about 3.0 × faster than anything seen here, at 0:15.5, at the lower left"),
+        (
+            (largest + top) / 2,
+            " the speed that 999 of 1,000 normal objects here stay below, at 0:1",
+        ),
+        (1.05 * largest, "a little faster than anything seen here, at 0:15.5, at the lower left"),
+        (slow, "slower than 90.0 % of normal objects here, at 0:15.5, at the lower left"),
+    ):
+        height = 8.0 if model.divide else 1.0
+        motions = Motions(np.array([speed * height]), np.zeros((1, 8)), np.zeros((1, 2)))
+        one = objects.ObjectTable(
+            np.array([155]), box, np.zeros(1, "f"), np.array([-1]), motions, np.zeros((1, 0), "f")
+        )
+        rows = judge.rows(one, learnt[0].config.attributes, model.size, model.divide, None)
+        judged = judge.judge(model, rows, "sum")
+        fields = reasons.fields(model, one, judged, None, 0, "off", model.lines[0])
+        assert text in reasons.at(fields, 15.5)
+        assert "px" not in fields["text"]
+        assert fields["speed"] == pytest.approx(speed, abs=1e-3)
+        assert fields["speed_max"] == pytest.approx(largest, abs=1e-3)

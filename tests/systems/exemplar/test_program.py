@@ -98,6 +98,7 @@ def test_the_programs_give_what_the_one_command_gives(whole, staged):
         assert (whole / name).read_text() == (staged / name).read_text()
     one, other = (json.loads((run / "metrics.json").read_text()) for run in (whole, staged))
     assert one["metrics"] == other["metrics"] and "merged exemplars" in other["title"]
+    assert (whole / "alarm.json").read_text() == (staged / "alarm.json").read_text()
 
 
 def test_the_curves_of_frames_have_the_area_of_the_figures(staged):

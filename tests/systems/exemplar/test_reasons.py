@@ -167,6 +167,16 @@ def test_without_an_appearance_network_no_object_is_named():
     assert "unknown" not in text
 
 
+def test_what_was_seen_once_is_not_seen_1_times():
+    model = scene()
+    model.count[0] = 1
+    own, found = seen(np.ones((3, 6)), [0, 0.3, 0.6, 0.2], NEAREST)
+    assert (
+        "(seen once; training 01, frames 0-3)"
+        in (Explainer(model, GRID, STILL).reason(own, found, 0, 0)["text"])
+    )
+
+
 def test_motion_where_only_standing_things_are_normal_is_said():
     explainer = Explainer(scene(), GRID, STILL)
     own, found = seen(np.ones((3, 6)), [0.1, 0.3, 0.4, 0.2], NEAREST)

@@ -127,7 +127,7 @@
   function when(event) {
     const parts = [];
     if (event.start_s !== null) {
-      parts.push(`${timeline.clock(event.start_s)} – ${timeline.clock(event.stop_s)}`);
+      parts.push(`${timeline.clock(event.start_s)}\u00a0–\u00a0${timeline.clock(event.stop_s)}`);
     } else parts.push(`frames ${event.start} – ${event.stop - 1}`);
     const wall = event.time && timeline.moment(event.time);
     if (wall) parts.push(wall.join(" "));
@@ -154,7 +154,8 @@
       go.append(pictures);
     }
     const head = make("span", "head"), name = make("span", "name");
-    head.append(when(event), make("span", event.alarm ? "alarm" : "below", ` · score ${number(event.score)}`));
+    const score = make("span", event.alarm ? "alarm" : "below", `· score ${number(event.score)}`);
+    head.append(when(event), " ", score);
     name.append("video ", isolated(report.videos[event.video].name));
     about.append(head, name);
     if (event.text) {

@@ -71,7 +71,7 @@ def sentences(camera: str, model: CameraModel, heights: np.ndarray, per_hour: fl
     else:
         told.append(
             f"note: {smoothing.UNRELIABLE}. Give more normal video, in at least "
-            f"{smoothing.RELIABLE_VIDEOS} files of other times."
+            f"{alarm_rate.RELIABLE_VIDEOS} files of other times."
         )
     return told
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.video.frame_stream import Stamp
+from vadjax.systems.attributes import reasons
 from vadjax.systems.attributes.smoothing import LINE, SECONDS
 
 SCHEMA = 1
@@ -113,7 +114,12 @@ class Events:
             moment = self._clock + datetime.timedelta(seconds=start)
             record["time"] = moment.isoformat(timespec="milliseconds")
         alone = {"frame": first.number, "text": "unusual for its neighbours alone"}
-        return record | (strongest.fields if strongest else alone)
+        if strongest is None:
+            return record | alone
+        when = next(frame for frame in frames if frame.strongest is strongest).stamps[0]
+        return (
+            record | strongest.fields | {"text": reasons.at(strongest.fields, self._seconds(when))}
+        )
 
     def _seconds(self, stamp: Stamp) -> float:
         return stamp.number / self._rate if stamp.seconds is None else float(stamp.seconds)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vadjax.systems.attributes import density, smoothing
+from vadjax.scores import alarm_rate
+from vadjax.systems.attributes import density
 from vadjax.systems.attributes.calibration import STEPS, CalibrationTable
 from vadjax.systems.attributes.density import Bank, Density
 from vadjax.systems.attributes.mixture import GaussianMixture
@@ -150,8 +151,8 @@ class CameraModel:
     @property
     def reliable(self) -> bool:
         """Whether there was enough normal video for an alarm line."""
-        long_enough = self.seconds >= smoothing.RELIABLE_SECONDS
-        return long_enough and len(self.videos) >= smoothing.RELIABLE_VIDEOS
+        long_enough = self.seconds >= alarm_rate.RELIABLE_SECONDS
+        return long_enough and len(self.videos) >= alarm_rate.RELIABLE_VIDEOS
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -84,4 +84,9 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     small_report(config)
 
 
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return attributes()
+
+
 VARIANTS = {"yolo": stored, "motion": motion, "nodetector": no_detector, "smoke": smoke}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from vadjax.backbones.nanodet import CLASSES
+from vadjax.scores import words
 from vadjax.systems.attributes.calibration import DECADES
 from vadjax.systems.attributes.judge import Judged
 from vadjax.systems.attributes.model import CameraModel
@@ -21,13 +22,14 @@ DIRECTIONS = (  # of 45 degrees, clockwise, the first around the right
     "upper right",
 )
 FORMS = (
-    "is where no such object was seen",
-    "is where no such object was seen",
-    ("is larger than any such object", "is smaller than any such object"),
-    ("is wider than any such object", "is narrower than any such object"),
+    "where no such object was seen",
+    "where no such object was seen",
+    ("larger than any such object", "smaller than any such object"),
+    ("wider than any such object", "narrower than any such object"),
 )
 UNNAMED = {MOVING: "moving object", UNKNOWN: "object"}  # that no class of the detector names
 NAMES = (*CLASSES, *UNNAMED.values())
+LITTLE = 1.1  # times the largest speed, below which a speed is a little larger
 ALMOST_NOTHING = "something where almost nothing was ever seen"
 
 
@@ -61,10 +63,11 @@ def fields(
         "evidence": {name: round(value, 3) for name, value in evidence.items()},
         "class": class_name(objects.classes[number]),
         "class_score": round(float(objects.scores[number]), 3),
+        "place": words.place(objects.boxes[number], model.size),
         "reliable": model.reliable,
     }
     if not model.densities:
-        return told | {"text": ALMOST_NOTHING}
+        return told | {"text": f"{ALMOST_NOTHING}, {told['place']}"}
     # the numbers of every attribute that counts
     named = [lead, *(name for name in evidence if evidence[name] >= DECADES and name != lead)]
     texts = {}
@@ -83,11 +86,18 @@ def fields(
         exemplar = int(judged.nearest["look"][number])
         told["nearest"] = {**_origin(model, "look", exemplar), "exemplar": exemplar}
         texts["look"] = _look_text(distance, float(largest), evidence["look"])
-    # a sentence of those that are unusual
-    text = "; ".join(texts[name] for name in named if name in texts)
+    # a sentence of those that are unusual, the first of them with the place
+    parts = [texts[name] for name in named if name in texts]
+    text = "; ".join([", ".join([*parts[:1], told["place"]]), *parts[1:]])
     if told.get("nearest") and set(named) & {"look", "geometry"}:
-        text += f"; nearest normal object: {_origin_text(told['nearest'])}"
+        text += f"; most like a normal {_origin_text(told['nearest'])}"
     return told | {"text": text}
+
+
+def at(told: dict, seconds: float) -> str:
+    """The sentence of what `fields` gives, with the time before the place."""
+    place = f", {told['place']}"
+    return told["text"].replace(place, f", at {words.clock(seconds)}{place}", 1)
 
 
 def class_name(number: int) -> str:
@@ -107,22 +117,18 @@ def _speed(model: CameraModel, objects: ObjectTable, number: int) -> float:
 
 
 def _speed_text(model: CameraModel, speed: float) -> str:
-    if model.divide:
-        number = f"({speed * model.fps:.2f} heights a second)"
-    else:
-        number = f"({speed:.2f} px a frame)"
     speeds = model.speeds
     if speed > speeds.largest > 0:
-        return f"moves {speed / speeds.largest:.1f}x faster than anything seen {number}"
+        if speed < LITTLE * speeds.largest:
+            return "a little faster than anything seen here"
+        return f"about {words.times(speed / speeds.largest)} faster than anything seen here"
     if speed > speeds.top > 0:
-        return (
-            f"moves at {speed / speeds.top:.1f}x the speed that 999 of 1,000 normal objects stay "
-            f"below {number}"
-        )
+        factor = words.times(speed / speeds.top)
+        return f"about {factor} the speed that 999 of 1,000 normal objects here stay below"
     percent = 100 * speeds.share_below(speed)
     if percent >= 50:
-        return f"moves faster than {percent:.1f} % of normal objects {number}"
-    return f"is slower than {100 - percent:.1f} % of normal objects {number}"
+        return f"faster than {percent:.1f} % of normal objects here"
+    return f"slower than {100 - percent:.1f} % of normal objects here"
 
 
 def _towards(objects: ObjectTable, number: int, direction: str) -> str:
@@ -131,12 +137,12 @@ def _towards(objects: ObjectTable, number: int, direction: str) -> str:
         return ""
     u, v = objects.motions.vector[number]
     turn = np.mod(np.degrees(np.arctan2(v, u)) + 180 / BINS, 360)
-    return f" towards the {DIRECTIONS[int(turn // (360 / BINS)) % BINS]}"
+    return f", towards the {DIRECTIONS[int(turn // (360 / BINS)) % BINS]}"
 
 
 def _look_text(distance: float, largest: float, evidence: float) -> str:
     if distance > largest:
-        return f"looks like nothing seen (distance {distance:.3f}, normal at most {largest:.3f})"
+        return "looks like nothing seen here"
     return f"looks unusual (1 in {one_in(evidence):,})"
 
 
@@ -165,5 +171,4 @@ def _origin(model: CameraModel, name: str, number: int) -> dict:
 
 
 def _origin_text(nearest: dict) -> str:
-    score = f" {nearest['class_score']:.2f}" if nearest["class_score"] else ""
-    return f"{nearest['class']}{score} in {nearest['video']}, frame {nearest['frame']:,}"
+    return f"{nearest['class']} (video {nearest['video']}, frame {nearest['frame']:,})"

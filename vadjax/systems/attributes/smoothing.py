@@ -6,14 +6,12 @@ Spec attributes §7, §8, §9.
 import numpy as np
 
 from vadjax.scores import alarm_rate
-from vadjax.scores.alarm_rate import HeldOut
+from vadjax.scores.alarm_rate import RELIABLE_SECONDS, RELIABLE_VIDEOS, HeldOut
 
 SECONDS = 0.5  # deviation of the Gaussian, and time constant of the live form
 REACH = 4  # deviations
-ALARM_SHARE = 0.999  # of normal frames that lie below the alarm line
 LINE = 0.5  # reported score of the alarm line
 NO_LINE = 2.0  # score of the alarm line where all normal frames score 0
-RELIABLE_SECONDS, RELIABLE_VIDEOS = 60, 4  # of normal video, from which the line can be relied on
 UNRELIABLE = (
     f"under {RELIABLE_SECONDS} seconds of normal video, or under {RELIABLE_VIDEOS} videos; "
     "the alarm line cannot be relied on"
@@ -93,7 +91,7 @@ def live(scores: np.ndarray, fps: float) -> np.ndarray:
 
 def alarm_line(scores: np.ndarray) -> float:
     """The smoothed score that 999 of 1,000 normal frames stay below."""
-    line = float(np.quantile(scores, ALARM_SHARE)) if len(scores) else 0.0
+    line = float(np.quantile(scores, alarm_rate.ALARM_SHARE)) if len(scores) else 0.0
     return line or NO_LINE
 
 

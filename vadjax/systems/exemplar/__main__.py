@@ -34,13 +34,16 @@ from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
 from vadjax.runtime.cache import RunCache
+from vadjax.scores import alarm
 from vadjax.scores import files as scores
 from vadjax.system import System, load_system
 from vadjax.systems.exemplar.model import describe
 
 _IDX = flags.DEFINE_integer("idx", None, "Only the video of this rank, from 0, by name.")
 _SPLIT = flags.DEFINE_enum("split", None, ["train", "test"], "Only this split (stage features).")
-_THRESH = flags.DEFINE_float("thresh", 2.0, "Score from which a pixel is marked (stage show).")
+_THRESH = flags.DEFINE_float(
+    "thresh", None, "show: score from which a pixel is marked (the run's alarm line, else 2.0)."
+)
 
 
 def features(system: System, data: Dataset) -> None:
@@ -82,9 +85,16 @@ def evaluate_all(system: System, data: Dataset) -> None:
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
-    evaluate.measure(system.config, system, data, state, 0, "merged exemplars", folder, {})
-    # Stage 4b: the frame-level ROC curve, pooled over all videos.
-    points = frame.curve(*frame.pooled(scores.read_folder(folder / "scores")))
+    line = system.alarm_line(state, data)
+    if line is not None:
+        alarm.write(folder, line)
+    chosen = "merged exemplars"
+    evaluate.measure(system.config, system, data, state, 0, chosen, folder, {}, line)
+    # Stage 4b: the frame-level ROC curve, pooled over all videos, where these have labels.
+    found = scores.read_folder(folder / "scores")
+    if evaluate.without_labels(found):
+        return
+    points = frame.curve(*frame.pooled(found))
     version = system.config.model.version
     stage_files.write_array(folder / f"{version}_frame_fpr.npy", points.fpr)
     stage_files.write_array(folder / f"{version}_frame_tpr.npy", points.tpr)
@@ -101,7 +111,8 @@ def show(system: System, data: Dataset) -> None:
                 "--config=… --workdir=…"
             )
         out = stages.files.path("viz/{version}", video.name)
-        marked.write(scores.read(path), FrameSource(video, video.num_frames), out, _THRESH.value)
+        threshold = marked.threshold_of(path) if _THRESH.value is None else _THRESH.value
+        marked.write(scores.read(path), FrameSource(video, video.num_frames), out, threshold)
 
     _each(system, data, system.config.eval.split, "show", mark)
 

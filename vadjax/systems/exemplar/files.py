@@ -8,6 +8,7 @@
     anomaly_scores_VERSION/VIDEO.npy       stage 3: float32 [frames, rows, columns]
     anomaly_scores_VERSION/VIDEO_detail.npz      … of the volumes: score, nearest, terms
     anomaly_scores_VERSION/SPLIT/VIDEO.npy …     the same of a split that is not `test`
+    held_out_VERSION.npz                   scores of training videos by exemplars of the others
     region_bbox_fpr.npy …                  stage 4: curves, as `vadjax.metrics.region` writes them
     viz/VERSION/VIDEO/FRAME.png            stage 3b: marked frames
 
@@ -112,6 +113,11 @@ class StageFiles:
     def merged(self) -> pathlib.Path:
         """File of stage 2b: the model."""
         return self.path("exemplars_{version}_merged{camera}.npz")
+
+    @property
+    def held_out(self) -> pathlib.Path:
+        """File of the scores of training videos by the exemplars of others."""
+        return self.path("held_out_{version}{camera}.npz")
 
     def merged_cameras(self) -> list[str]:
         """Names of the cameras whose models the folder holds, sorted."""

@@ -212,6 +212,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         ("motion.tau", config.motion.tau, 0),
         ("eval.sigma", config.eval.sigma, 0),
         ("eval.examples", config.eval.examples, 0),
+        ("alarm.per_hour", config.alarm.per_hour, 0),
     ):
         if not value >= least:
             raise ValueError(f"{name} is {value}; expected at least {least}")

@@ -25,6 +25,8 @@ FIELDS = {
     "model.threshold": "distance from which a volume becomes a new exemplar",
     "model.neighbours": "exemplars of regions up to this number of rows and columns away count too",
     "model.z_volumes": "largest number of volumes from which the features' scales are computed",
+    "alarm.per_hour": "alarms an hour of normal video that the alarm line is set to; 0 = the line "
+    "that 999 of 1,000 normal frames stay below",
     "eval.map_rule": "max or mean of the volumes that cover a pixel",
     "eval.sigma": "of the smoothing over time, frames; 0 = none",
     "eval.flag": "score from which a volume gets a reason",
@@ -65,6 +67,7 @@ def exemplar(
         "neighbours": 0,
         "z_volumes": 20_000,
     }
+    config.alarm = {"per_hour": 0.0}
     config.eval.untrained = False  # there is nothing to score before the exemplars
     # Spec eval §7 and §8; a score of 2 is clearly anomalous (§1).
     config.eval.map_rule, config.eval.sigma = "max", 0.0
@@ -126,6 +129,11 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.volume.window = config.volume.step = (10, 40, 40)
     flow_speed(config)
     config.eval.tracks = ""
+
+
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return exemplar((10, 40, 40), (5, 20, 20), 0.3)
 
 
 VARIANTS = {

@@ -169,11 +169,12 @@ class Explainer:
         # Classes are named only if there is an appearance network.
         normal, classes = reason["normal"], bool(self.classes)
         box = ",".join(map(str, reason["box"]))
+        count = "once" if normal["count"] == 1 else f"{normal['count']} times"
         text = (
             f"frame {reason['frame']}, region ({reason['region'][0]},{reason['region'][1]}) "
             f"[{box}], score {reason['score']:.2f}: unusual {reason['dominant']}. "
             f"Here: {describe(reason['here'], classes)}. "
-            f"Closest normal: {describe(normal, classes)} (seen {normal['count']} times; training "
+            f"Closest normal: {describe(normal, classes)} (seen {count}; training "
             f"{normal['sequence']}, frames {normal['frames'][0]}-{normal['frames'][1] - 1})."
         )
         return f"{text} {NO_MOTION.capitalize()}." if reason["never_moved"] else text

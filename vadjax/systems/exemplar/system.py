@@ -15,15 +15,18 @@ from vadjax.data.cameras import ONE, camera_of, cameras
 from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.scores import alarm, alarm_rate
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
 from vadjax.system import Cache
-from vadjax.systems.exemplar import events, maps, scoring, stream
+from vadjax.systems.exemplar import events, held_out, maps, scoring, stream
 from vadjax.systems.exemplar.method import Method, on_grid
 from vadjax.systems.exemplar.model import Model, describe
 from vadjax.systems.exemplar.reasons import Explainer
 from vadjax.systems.exemplar.stages import TRAIN, Stages
 
+FPS = 25.0  # if the dataset does not say its rate
 State = dict[str, Model]  # of every camera
 
 
@@ -60,6 +63,17 @@ class System(system.System):
             camera: self.stages(camera).read_model(description).state() for camera in self._learnt()
         }
         return jax.eval_shape(lambda: state)
+
+    def alarm_line(self, state: State, data: Dataset) -> AlarmLine | None:
+        """The alarm line of all cameras together; None where there is too little normal video."""
+        fps = self.frame_rate(data) or FPS
+        videos = [held_out.scores(self.stages(camera), data, fps) for camera in state]
+        line = alarm_rate.line_of(alarm_rate.joined(videos), self.config.alarm.per_hour)
+        if line is None:
+            print("note: too little normal video for an alarm line; give more of it")
+        else:
+            print(alarm.told(line))
+        return line
 
     def videos(self, data: Dataset, split: str) -> Videos:
         """The videos of the split."""

@@ -101,6 +101,11 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.eval.limit_videos = 1
 
 
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return lgn(1, 1)
+
+
 VARIANTS = {"demo": demo, "smoke": smoke}
 PED2_VARIANTS = {"short": short, **VARIANTS}
 PED2_WINDOWS = 2486  # of five frames in the training videos

@@ -45,3 +45,8 @@ def ranker() -> ml_collections.ConfigDict:
     config.eval.expansion = "seed"  # spec mil §7a
     config.eval.held_out = 0.0
     return config
+
+
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return ranker()

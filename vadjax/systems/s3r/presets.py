@@ -130,5 +130,10 @@ def ped2(config: ml_collections.ConfigDict) -> None:
     config.eval.held_out = 0.0
 
 
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return s3r()
+
+
 VARIANTS = {"demo": demo, "smoke": smoke}
 UCF_VARIANTS = {**VARIANTS, "mini": mini, "ped2": ped2}

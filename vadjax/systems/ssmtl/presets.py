@@ -110,5 +110,10 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.eval.normal_objects = 16
 
 
+def default() -> ml_collections.ConfigDict:
+    """All fields of this system's configs, for a run that is used without its config file."""
+    return ssmtl(1)
+
+
 VARIANTS = {"demo": demo, "smoke": smoke}
 PED2_VARIANTS = {"short": short, **VARIANTS}
