@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.helpers.browser import chromium
 from tests.helpers.servers import wait_for
 from tests.live.cases import film
 from vadjax.live import serving
@@ -176,3 +177,27 @@ def test_the_page_shows_what_is_watched(door_run, tmp_path, monkeypatch):
     shown = [state["cameras"][0] for state in states if state["cameras"]]
     assert shown[-1]["name"] == "gate" and shown[-1]["curve"]
     assert any(camera["events"] and "faster" in camera["events"][0]["text"] for camera in shown)
+
+
+def test_names_are_shown_and_not_run_in_a_browser(tmp_path, observer):
+    """Light and dark, on a screen and on a phone."""
+    observer.name, problems = NAME, []
+    del observer.listed[0]["snapshot"]  # no folder can have that name
+    page = LivePage("127.0.0.1:0", None, {NAME: observer}, tmp_path)
+    try:
+        with chromium() as browser:
+            for width, scheme in ((1100, "light"), (390, "dark")):
+                size = {"width": width, "height": 800}
+                tab = browser.new_page(viewport=size, color_scheme=scheme)
+                tab.on("console", lambda one: problems.append(one.text))
+                tab.on("dialog", lambda one: problems.append("dialog"))
+                tab.goto(page.url)
+                tab.wait_for_selector("li")
+                assert tab.locator("h2").text_content() == NAME
+                assert NAME in tab.locator("li").text_content()
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                tab.wait_for_function("document.querySelector('img.now').naturalWidth == 60")
+                tab.close()
+    finally:
+        page.close()
+    assert not problems
