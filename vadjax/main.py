@@ -5,15 +5,9 @@ r"""Trains, evaluates and reports one config.
 
 Without --config.data.dir a config runs on a small built-in toy set. The same command again
 resumes; docs/runs.md tells what a workdir holds. With --mode=predict --video=WHAT, which needs no
-<<<<<<< HEAD
---config, the finished run scores a video file, a folder of frames, a folder of such, or a camera
-(its number or address); with --live NAME=SOURCE … several of them at once (docs/camera.md has
-alerts and more). With
-=======
 --config, the finished run
 scores a video file, a folder of frames, a folder of such, or a camera (its number or address);
 with --live NAME=SOURCE … several of them at once (docs/live.md has alerts and more). With
->>>>>>> live
 --mode=extend --config.data.dir=OTHER --out=NEW a run of a system that can is written to NEW, which
 also knows the normal videos of another dataset of the same camera; with --video=FILE
 [--frames=START:STOP] in place of the dataset it knows that video, or those frames of it.

@@ -104,32 +104,13 @@ def run(
     if not as_it_comes:
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
-<<<<<<< HEAD
-    trained, failed, finished, clips = restore(config, folder), {}, [], []
-    rule = EventRule(_line(trained, folder), None, trained.size)
-    if not as_it_comes:
-        print(_told(rule))
-=======
     trained, failed, clips = restore(config, folder), {}, []
     rule = EventRule(_line(trained, folder), None, trained.size)
     finished: list[str] = []
->>>>>>> live
     with contextlib.ExitStack() as stack:
         stack.push(functools.partial(_say_finished, videos, finished))
         if as_it_comes:
             session = stack.enter_context(cameras.session(trained, watching, videos, out))
-<<<<<<< HEAD
-        for video_name, path in videos.items():
-            try:
-                as_in_training = as_trained(trained, path, fps, reading)
-                rate = rate_of(trained, path, fps, as_in_training)
-                if as_it_comes:
-                    _watch(trained, video_name, path, rate, out, as_in_training, session)
-                else:
-                    clips.append(
-                        write(trained, video_name, path, rate, out, film, as_in_training, rule)
-                    )
-=======
         else:
             print(_told(rule))
         for video_name, path in videos.items():
@@ -140,21 +121,12 @@ def run(
                     _watch(trained, video_name, path, rate, out, own, session)
                 else:
                     clips.append(write(trained, video_name, path, rate, out, film, own, rule))
->>>>>>> live
                 finished.append(video_name)
             except (ValueError, OSError, cv2.error) as error:
                 if len(videos) == 1 and not isinstance(error, cv2.error):
                     raise
                 failed[video_name] = str(error).strip()
                 print(f"{video_name}: {failed[video_name]}")
-<<<<<<< HEAD
-    ranking.print_ranked(clips, rule.line)
-    if clips:
-        print(f"All videos: {index.write(trained, folder, out, rule.line)}")
-    return failed
-
-
-=======
         ranking.print_ranked(clips, rule.line)
         if clips:
             print(f"All videos: {index.write(trained, folder, out, rule.line)}")
@@ -179,7 +151,6 @@ def _told(rule: EventRule) -> str:
     return f"The alarm line is the score {rule.line.line:.3g}{unsure}."
 
 
->>>>>>> live
 def _watch(
     trained: Trained,
     name: str,
@@ -205,24 +176,6 @@ def _say_finished(videos: Collection[str], finished: Collection[str], kind, *err
         f"Not finished: {', '.join(left) or 'none'}; give the command again for these",
         flush=True,
     )
-
-
-def _line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
-    """The alarm line of the run; None if it has none, or for scores that are made otherwise."""
-    line = alarm.read(folder)
-    other = workdir.scored_otherwise(folder, trained.system.config) if line is not None else []
-    if other:
-        print(f"note: without the alarm line of the run, where {', '.join(other)} had other values")
-        return None
-    return line
-
-
-def _told(rule: EventRule) -> str:
-    """What makes an alarm interval, in a line."""
-    if rule.line is None:
-        return f"This run has no alarm line: an interval is where a score is {events.HALF_WAY}."
-    unsure = "" if rule.line.reliable else ", by too little normal video to rely on it"
-    return f"The alarm line is the score {rule.line.line:.3g}{unsure}."
 
 
 def as_trained(
