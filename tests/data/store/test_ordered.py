@@ -11,6 +11,7 @@ from vadjax.data.toy.datasets import ToyBags, write_bags
 
 def test_records_come_back_in_order_and_their_files_go(tmp_path, monkeypatch):
     monkeypatch.setattr(ordered, "PIECE", 1000)
+    monkeypatch.setattr(ordered, "HELD", 2000)
     records = ordered.OrderedRecords(dirpath=tmp_path, hash_salt="x", disable_shuffling=True)
     contents = [bytes([number % 256]) * (number * 7 % 300) for number in range(100)]
     for number, content in enumerate(contents):
@@ -33,6 +34,7 @@ def test_other_keys_are_refused(tmp_path):
 def test_a_split_of_any_size_needs_no_tensorflow(tmp_path, monkeypatch):
     """What TFDS keeps in memory at most is far below the split; its files need TensorFlow."""
     monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 100)
+    monkeypatch.setattr(ordered, "HELD", 100)
     write_bags(tmp_path / "toy", ToyBags(train=(12, 10), test=(5, 4), width=16), shards=2)
     records = Dataset(tmp_path / "toy").records("train")
     assert [np.size(records[number]["label"]) for number in range(len(records))] == 22 * [1]

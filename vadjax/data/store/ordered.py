@@ -2,7 +2,7 @@
 
 TFDS keeps up to 1 GB of a split in memory. What is more it sorts by way of files that only
 TensorFlow opens, and of which one holds everything where the order is to be kept, so that the whole
-split is in memory at last. Here records are neither sorted nor kept in memory.
+split is in memory at last. Here records are not sorted, and only the first are kept in memory.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from tensorflow_datasets.core import shuffle
 
+HELD = 64 << 20  # bytes that are kept in memory
 PIECE = 64 << 20  # bytes of a file; it is removed as soon as it was read
 
 
@@ -28,6 +29,7 @@ class OrderedRecords:
     def __init__(self, dirpath: str | os.PathLike, *_, **options):
         del options
         self._folder, self._start = pathlib.Path(dirpath), f"records_{uuid.uuid4()}"
+        self._held: list[bytes] = []
         self._pieces: list[pathlib.Path] = []
         self._file = None
         self._size = self._count = 0
@@ -55,18 +57,24 @@ class OrderedRecords:
         """
         if key != self._count:
             raise ValueError(f"record {key} where {self._count} is expected; they stay in order")
+        # The first records in memory, so that a small split needs no room for them on the disk.
+        self._count += 1
+        self._size += len(data)
+        if self._size <= HELD:
+            self._held.append(data)
+            return
         if self._file is None or self._file.tell() >= PIECE:
             self.close()
             self._pieces.append(self._folder / f"{self._start}_{len(self._pieces):06d}.tmp")
             self._file = self._pieces[-1].open("wb")
         self._file.write(struct.pack("<Q", len(data)))
         self._file.write(data)
-        self._size, self._count = self._size + len(data), self._count + 1
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """The keys and records in order; they can be gone through once."""
         self.close()
-        number = 0
+        yield from enumerate(self._held)
+        number, self._held = len(self._held), []
         for path in self._pieces:
             with path.open("rb") as file:
                 while head := file.read(8):
