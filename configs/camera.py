@@ -1,10 +1,11 @@
 r"""One camera of your own: normal video of it in, what is unusual out.
 
+    python -m data_prep.videos --normal NORMAL --new NEW --out DATASET
     python -m vadjax.main --config=configs/camera.py --config.data.dir=DATASET --workdir=RUN
     python -m vadjax.main --workdir=RUN --mode=predict --video=VIDEO
 
-DATASET is a dataset of frames whose training split is normal video. No labels are needed: the run
-ends with a report of what is unusual in the test split. What was fitted to the footage is printed:
+NORMAL is footage in which nothing unusual happens, NEW what is to be looked through; no labels are
+needed (docs/videos.md). The run ends with a report of what is unusual in the test split. What was fitted to the footage is printed:
 sizes of boxes, speeds, the alarm line and how often normal video reaches it.
 `--config.alarm.per_hour=1` sets the line to one false alarm an hour. There is no published row for
 a camera of one's own:
