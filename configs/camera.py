@@ -5,8 +5,9 @@ r"""One camera of your own: normal video of it in, what is unusual out.
     python -m vadjax.main --workdir=RUN --mode=predict --video=VIDEO
 
 NORMAL is footage in which nothing unusual happens, NEW what is to be looked through; no labels are
-needed (docs/videos.md). The run ends with a report of what is unusual in the test split. What was fitted to the footage is printed:
-sizes of boxes, speeds, the alarm line and how often normal video reaches it.
+needed (docs/videos.md). The run ends with a report of what is unusual in the test split. What was
+fitted to the footage is printed: sizes of boxes, speeds, the alarm line and how often normal video
+reaches it.
 `--config.alarm.per_hour=1` sets the line to one false alarm an hour. There is no published row for
 a camera of one's own:
 
