@@ -13,6 +13,9 @@ measured.
     figure, real Ped2            paper   original program   here: AUC   RBDC    TBDC
     (no variant)                 –       – (specification:  0.980       0.810   0.955
                                          0.980 0.814 0.957)
+    :yolo                        –       – (0.982 0.825 0.962) 0.982      0.819   0.956
+    :motion                      –       – (0.948 0.662 0.925) 0.948      0.662   0.925
+    :nodetector                  –       – (0.930 –     –    ) 0.930      0.666   0.933
 
 Variants (all but the first need no other command; `:yolo` needs boxes in the dataset):
     (none)       objects of NanoDet-g and what else moves; speed and look
