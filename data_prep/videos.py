@@ -234,7 +234,8 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     Raises:
       ValueError: they differ too much.
     """
-    rates = {v.name: v.fps for split in videos.values() for v in split if v.fps}
+    # A name may be in both splits.
+    rates = {(FLAGS[split], v.name): v.fps for split in videos for v in videos[split] if v.fps}
     if not rates:
         print(
             "frame rate: unknown, pictures do not say it; declare it with --fps. Without it the "
@@ -245,9 +246,9 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     low, high = rates[slowest], rates[fastest]
     if high >= UNLIKE * low:
         raise ValueError(
-            f"{slowest} has {low:.4g} frames a second, {fastest} {high:.4g}; a dataset has one "
-            f"rate. Say --resample_fps={low:.3g} to bring all to it, or --fps if the files are "
-            "wrong and all have the rate that you declare"
+            f"{': '.join(slowest)} has {low:.4g} frames a second, {': '.join(fastest)} {high:.4g}; "
+            f"a dataset has one rate. Say --resample_fps={low:.3g} to bring all to it, or --fps if "
+            "the files are wrong and all have the rate that you declare"
         )
     # The median of all frames, so that a rate is taken which recordings have.
     frames = sorted((v.fps, len(v)) for split in videos.values() for v in split if v.fps)

@@ -197,7 +197,8 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     times = np.cumsum([0.0, *[0.1, 0.05] * 20])
     write_at(films / "normal/phone.mkv", times.tolist())
     with pytest.raises(
-        SystemExit, match="gate has 10 frames a second, phone 13.33; a dataset has one rate.*fps=10"
+        SystemExit,
+        match="gate has 10 frames a second, --normal: phone 13.33; a dataset has one rate.*fps=10",
     ):
         prepare(films)
     assert "phone.mkv: variable frame rate, 10 to 20 frames" in capsys.readouterr().err
@@ -205,6 +206,14 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     assert "variable" not in capsys.readouterr().err
     assert {name: len(video) for name, video in by_name(data).items()} == {"gate": 15, "phone": 15}
     assert data.manifest["fps"] == 5
+
+
+def test_rates_of_two_videos_of_one_name(films):
+    write(films / "new/gate.mp4", street(30), rate=25)
+    with pytest.raises(
+        SystemExit, match="--normal: gate has 10 frames a second, --new: gate 25; a dataset has one"
+    ):
+        prepare(films)
 
 
 def test_a_few_lost_frames_are_no_variable_rate(films, capsys):
@@ -222,7 +231,7 @@ def test_a_bare_stream_has_no_times(films, capsys):
     assert data.manifest["fps"] == 10 and "no times" not in capsys.readouterr().err
     (films / "normal/gate.mp4").unlink()
     (films / "out").rename(films / "first")
-    with pytest.raises(SystemExit, match="has 10 frames a second, bare 25"):
+    with pytest.raises(SystemExit, match="has 10 frames a second, --normal: bare 25"):
         prepare(films)
     said = capsys.readouterr().err
     assert "bare.h264: its frames have no times; they are taken as 25 a second. Declare" in said
