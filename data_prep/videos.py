@@ -295,7 +295,8 @@ def _labelled(
         file = pathlib.Path(labels)
         by_path = recording_labels.frame_labels(file, scans, footage.inside["test"])
     if masks:
-        mask_paths = recording_labels.find_recording_masks(pathlib.Path(masks), scans)
+        folder = pathlib.Path(masks)
+        mask_paths = recording_labels.find_recording_masks(folder, scans, footage.inside["test"])
     for video in videos:
         row, own_masks = None, None
         if by_path is not None:

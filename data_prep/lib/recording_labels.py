@@ -178,13 +178,16 @@ def _mark(labels: np.ndarray, scan: Scan, pair: tuple[float, float], unit: str, 
     labels[(scan.times < stop) & (shown_until > start)] = 1
 
 
-def find_recording_masks(folder: pathlib.Path, scans: Sequence[Scan]) -> Mapping[str, pathlib.Path]:
+def find_recording_masks(
+    folder: pathlib.Path, scans: Sequence[Scan], left_out: Sequence[str] = ()
+) -> Mapping[str, pathlib.Path]:
     """Path of a recording → its masks, for all recordings that have some.
 
     Args:
       folder: with NAME/*.png or NAME.npy for recordings, a mask for each frame; NAME as in a file
         of intervals.
-      scans: the recordings of --new.
+      scans: the recordings of --new that can be used.
+      left_out: those that cannot, by their paths below --new; their masks are passed over.
 
     Raises:
       FileNotFoundError: no such folder.
@@ -193,6 +196,8 @@ def find_recording_masks(folder: pathlib.Path, scans: Sequence[Scan]) -> Mapping
     found = {}
     for name, path in find_masks(folder).items():
         meant = [s for s in scans if name in _names(s.recording.inside, s.recording.name)]
+        if not meant and any(name in _names(inside) for inside in left_out):
+            continue  # it is listed as left out
         if len(meant) != 1:
             what = "no video of --new" if not meant else f"{len(meant)} videos of --new"
             raise ValueError(

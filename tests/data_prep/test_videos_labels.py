@@ -164,6 +164,17 @@ def test_masks(films, masks_of):
     assert found["20260131_153000"].labels is None
 
 
+def test_masks_of_what_is_left_out_are_passed_over(films, masks_of):
+    (films / "new/broken.mp4").write_bytes(b"")
+    (films / "masks").mkdir()
+    for name in ("gate", "20260131_153000", "20260131_153003", "broken"):
+        np.save(films / f"masks/{name}.npy", masks_of(30, 4, 6, size=(48, 64)))
+    assert labels_of(prepare(films, f"--masks={films / 'masks'}")) == {
+        "day_gate": [4, 5],
+        "20260131_153000": [4, 5, 34, 35],
+    }
+
+
 def test_masks_of_one_video_of_two_files(films, masks_of):
     (films / "masks").mkdir()
     np.save(films / "masks/20260131_153003.npy", masks_of(30, 4, 9, size=(48, 64)))
