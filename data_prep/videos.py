@@ -287,7 +287,7 @@ def _labelled(
 
     Raises:
       FileNotFoundError, ValueError: labels or masks that cannot be used, or masks of only some of
-        the recordings that became one video.
+        the recordings, where there are no labels or these recordings became one video.
     """
     scans, sources = footage.scans["test"], []
     by_path, mask_paths = None, {}
@@ -297,6 +297,8 @@ def _labelled(
     if masks:
         folder = pathlib.Path(masks)
         mask_paths = recording_labels.find_recording_masks(folder, scans, footage.inside["test"])
+        if by_path is None:
+            recording_labels.check_complete(folder, videos, mask_paths)
     for video in videos:
         row, own_masks = None, None
         if by_path is not None:

@@ -214,6 +214,26 @@ def find_recording_masks(
     return found
 
 
+def check_complete(
+    folder: pathlib.Path, videos: Sequence[Recorded], paths: Mapping[str, pathlib.Path]
+) -> None:
+    """Raises ValueError if recordings of these videos have no masks, and so no labels.
+
+    Args:
+      folder: of the masks, for the message.
+      videos: all videos of --new.
+      paths: path of each recording that has masks → its masks.
+    """
+    used = {str(part.scan.recording.path) for video in videos for part in video.parts}
+    if missing := sorted(used - set(paths)):
+        raise ValueError(
+            f"{folder}: no masks for {len(missing):,} of the {len(used):,} recordings of --new: "
+            f"{', '.join(missing[:5])}{', …' if missing[5:] else ''}. Nothing can be measured "
+            "where only some have labels: add masks (black where nothing is unusual) or --labels, "
+            "or make a dataset of the others alone"
+        )
+
+
 class RecordedMasks:
     """The masks of the frames of a video, one at a time; can be gone through again.
 

@@ -156,12 +156,31 @@ def test_seconds_of_pictures(tmp_path, write_images):
 
 def test_masks(films, masks_of):
     (films / "masks").mkdir()
-    np.save(films / "masks/gate.npy", masks_of(30, 4, 9, size=(48, 64)))
+    for name, stop in (("gate", 9), ("20260131_153000", 4), ("20260131_153003", 4)):
+        np.save(films / f"masks/{name}.npy", masks_of(30, 4, stop, size=(48, 64)))
     data = prepare(films, f"--masks={films / 'masks'}")
     found = by_name(data, "test")
     assert np.flatnonzero(found["day_gate"].labels).tolist() == [4, 5, 6, 7, 8]
     assert found["day_gate"].mask(4).sum() == 50 and not found["day_gate"].mask(3).any()
-    assert found["20260131_153000"].labels is None
+    assert found["20260131_153000"].labels.sum() == 0
+
+
+def test_masks_of_only_some_recordings(films, masks_of):
+    """Without labels nothing could be measured; with labels these hold for all."""
+    (films / "masks").mkdir()
+    np.save(films / "masks/gate.npy", masks_of(30, 4, 9, size=(48, 64)))
+    with pytest.raises(
+        SystemExit,
+        match="for 2 of the 3 recordings of --new: .*_153000.mp4, .*003.mp4. "
+        "Nothing can be measured where only some have labels: add masks",
+    ):
+        prepare(films, f"--masks={films / 'masks'}")
+    assert not (films / "out").exists()
+    (films / "l.csv").write_text(CSV_FRAMES)
+    data = prepare(films, f"--masks={films / 'masks'}", f"--labels={films / 'l.csv'}")
+    found = by_name(data, "test")
+    assert found["day_gate"].has_masks and not found["20260131_153000"].has_masks
+    assert labels_of(data) == EXPECTED
 
 
 def test_masks_of_what_is_left_out_are_passed_over(films, masks_of):
@@ -178,12 +197,14 @@ def test_masks_of_what_is_left_out_are_passed_over(films, masks_of):
 def test_masks_of_one_video_of_two_files(films, masks_of):
     (films / "masks").mkdir()
     np.save(films / "masks/20260131_153003.npy", masks_of(30, 4, 9, size=(48, 64)))
+    (films / "l.csv").write_text(CSV_FRAMES)
     with pytest.raises(
         SystemExit,
         match="no masks for .*_153000.mp4, which is one video with recordings that have some",
     ):
-        prepare(films, f"--masks={films / 'masks'}")
-    np.save(films / "masks/20260131_153000.npy", masks_of(30, 0, 0, size=(48, 64)))
+        prepare(films, f"--masks={films / 'masks'}", f"--labels={films / 'l.csv'}")
+    for name in ("20260131_153000", "gate"):
+        np.save(films / f"masks/{name}.npy", masks_of(30, 0, 0, size=(48, 64)))
     found = by_name(prepare(films, f"--masks={films / 'masks'}"), "test")
     assert np.flatnonzero(found["20260131_153000"].labels).tolist() == [34, 35, 36, 37, 38]
 
