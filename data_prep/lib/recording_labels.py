@@ -15,7 +15,6 @@ interval is normal.
 """
 
 import csv
-import io
 import math
 import pathlib
 import re
@@ -25,7 +24,7 @@ import numpy as np
 
 from vadjax.data.video.masks import find_masks, open_video
 from vadjax.formats import json_files
-from vadjax.formats.text import read_text
+from vadjax.formats.text import read_text, split
 
 from .recording_join import Recorded
 from .recording_scan import Scan
@@ -72,15 +71,16 @@ def _read_json(path: pathlib.Path) -> tuple[str, Intervals]:
 
 
 def _read_csv(path: pathlib.Path) -> tuple[str, Intervals]:
-    rows = list(csv.reader(io.StringIO(read_text(path))))
-    heading = tuple(cell.strip().lower() for cell in rows[0]) if rows else ()
+    # Line by line, so that a quote that is not closed swallows no other line.
+    first, *lines = split(read_text(path))
+    heading = tuple(cell.lower() for cell in _cells(first, f"{path}:1"))
     if heading not in HEADINGS:
         raise ValueError(
             f"{path}: begins with {','.join(heading)!r:.80}; expected the heading {EXPECTED}"
         )
     found: Intervals = {}
-    for number, row in enumerate(rows[1:], 2):
-        cells = [cell.strip() for cell in row]
+    for number, line in enumerate(lines, 2):
+        cells = _cells(line, f"{path}:{number}")
         if not any(cells):
             continue
         try:
@@ -88,10 +88,18 @@ def _read_csv(path: pathlib.Path) -> tuple[str, Intervals]:
             pair = _number(start), _number(stop)
         except ValueError:
             raise ValueError(
-                f"{path}:{number}: {','.join(row)!r:.80}; expected {','.join(heading)}"
+                f"{path}:{number}: {line!r:.80}; expected {','.join(heading)}"
             ) from None
         found.setdefault(name, []).append(_checked(pair, f"{path}:{number}"))
     return HEADINGS[heading], found
+
+
+def _cells(line: str, where: str) -> list[str]:
+    """The cells of a line of CSV, without blanks around them; none of an empty line."""
+    try:
+        return [cell.strip() for row in csv.reader([line]) for cell in row]
+    except csv.Error as error:
+        raise ValueError(f"{where}: {line!r:.80}; no line of CSV ({error})") from error
 
 
 def _number(text: str) -> float:

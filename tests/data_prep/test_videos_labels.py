@@ -56,14 +56,15 @@ IN_SECONDS = {name: [[s / 10 for s in pair] for pair in rows] for name, rows in 
     [
         ("l.csv", CSV_SECONDS),
         ("l.csv", CSV_FRAMES),
+        ("l.csv", CSV_FRAMES.replace("\n", "\r")),
         ("l.json", json.dumps({"frames": PAIRS})),
         ("l.json", json.dumps({"seconds": IN_SECONDS})),
     ],
-    ids=["csv-seconds", "csv-frames", "json-frames", "json-seconds"],
+    ids=["csv-seconds", "csv-frames", "csv-old-mac", "json-frames", "json-seconds"],
 )
 def test_intervals(films, name, content):
     """Of files, also where several are one video."""
-    (films / name).write_text(content)
+    (films / name).write_text(content, newline="")
     assert labels_of(prepare(films, f"--labels={films / name}")) == EXPECTED
 
 
@@ -98,6 +99,12 @@ def test_labels_of_what_is_left_out_are_passed_over(films):
             "l.csv",
             "video,start_frame,stop_frame\ngate,5,5\n",
             "l.csv:2: an interval from 5 to 5; expected start < stop",
+        ),
+        ("l.csv", 'video,start_frame,stop_frame\n"gate,1,2\nyard,1,2\n', "l.csv:2: .*expected vid"),
+        (
+            "l.csv",
+            f"video,start_frame,stop_frame\n{'x' * 140_000},1,2\n",
+            r"l.csv:2: 'xxx.*; no line of CSV \(field larger than field limit",
         ),
         ("l.csv", "video,start_frame,stop_frame\ngate,nan,5\n", "l.csv:2: an interval from nan"),
         ("l.csv", "video,start_frame,stop_frame\ngate,5,31\n", "gate: frames 5 to 31; .*its 30 f"),
