@@ -141,6 +141,7 @@ def prepare(
     extra = {} if lossless else {"quality": quality}
     extra |= {"ignored": ignored.to_text()} if ignored else {}
     extra |= {"levels": list(levels)} if levels else {}
+    extra |= {"resample_fps": float(resample_fps)} if resample_fps else {}
     options = {"encoding": encoding, "quality": quality, "size": size, "fps": rate}
     options |= {"file_format": file_format, "shards": shards, "extra": extra}
     with progress.bar("store frames", frames, file=sys.stdout) as bar:  # TFDS takes it away

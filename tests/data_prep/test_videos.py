@@ -51,6 +51,7 @@ def test_files_of_any_kind_become_a_dataset(films, capsys, write_images):
     assert len(new) == 30 and new.labels is None and not new.has_masks
     assert by_name(data)["gate"].labels.sum() == 0
     assert data.manifest["fps"] == 10 and data.manifest["quality"] == videos.QUALITY
+    assert "resample_fps" not in data.manifest
     said = capsys.readouterr().out
     assert "frame rate: 10 a second, as measured in the files" in said
     assert "The frames take" in said and "(JPEG of quality 90), the recordings" in said
@@ -205,7 +206,7 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     data = prepare(films, "--resample_fps=5")
     assert "variable" not in capsys.readouterr().err
     assert {name: len(video) for name, video in by_name(data).items()} == {"gate": 15, "phone": 15}
-    assert data.manifest["fps"] == 5
+    assert data.manifest["fps"] == data.manifest["resample_fps"] == 5
 
 
 def test_rates_of_two_videos_of_one_name(films):
