@@ -57,19 +57,19 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
                 bar.update(shown, {})
 
         for split, one in found.items():
-            scans, left_out, inside = [], [*one.left_out], []
+            scans, left_out, unusable = [], [*one.left_out], []
             for recording in one.recordings:
                 try:
                     scans.append(scan(recording, how, seen))
                 except UNREADABLE as error:
                     left_out.append((str(recording.path), _reason(error, recording.path)))
-                    inside.append(recording.inside)
+                    unusable.append(recording)
                 seen(1.0)
                 done += recording.bytes
             if not scans:
                 raise ValueError(recording_report.nothing_left(FLAGS[split], left_out))
             footage.scans[split], footage.left_out[split] = scans, left_out
-            footage.inside[split] = inside
+            footage.unusable[split] = unusable
     return footage
 
 
@@ -294,10 +294,10 @@ def _labelled(
     by_path, mask_paths = None, {}
     if labels:
         file = pathlib.Path(labels)
-        by_path = recording_labels.frame_labels(file, scans, footage.inside["test"])
+        by_path = recording_labels.frame_labels(file, scans, footage.unusable["test"])
     if masks:
         folder = pathlib.Path(masks)
-        mask_paths = recording_labels.find_recording_masks(folder, scans, footage.inside["test"])
+        mask_paths = recording_labels.find_recording_masks(folder, scans, footage.unusable["test"])
         if by_path is None:
             recording_labels.check_complete(folder, videos, mask_paths)
     for video in videos:

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from data_prep import videos
 from tests.data_prep.own_films import by_name, prepare, street
 from tests.helpers.video_files import write
+from vadjax.data.store.records import Dataset
 
 RATE = 10
 
@@ -147,6 +149,50 @@ def test_a_name_of_two_files(films):
         SystemExit, match="'gate' is 2 videos of --new; expected one of day/gate.mp4"
     ):
         prepare(films, f"--labels={films / 'l.csv'}")
+
+
+def test_an_exact_name_means_one_file(films, masks_of):
+    """Though another file further down has it too, or one of its name is left out."""
+    write(films / "new/gate.mp4", street(30), rate=RATE)
+    write(films / "new/night/yard.mp4", street(30), rate=RATE)
+    (films / "new/yard.mp4").write_bytes(b"")
+    (films / "l.csv").write_text("video,start_frame,stop_frame\ngate.mp4,1,2\nyard.mp4,3,4\n")
+    found = labels_of(prepare(films, f"--labels={films / 'l.csv'}"))
+    assert {name: rows for name, rows in found.items() if rows} == {"gate": [1]}
+    (films / "masks").mkdir()
+    names = ("gate", "day_gate", "night_yard", "20260131_153000", "20260131_153003")
+    for at, name in enumerate(names):
+        np.save(films / f"masks/{name}.npy", masks_of(30, at, at + 1, size=(48, 64)))
+    (films / "out").rename(films / "before")
+    found = labels_of(prepare(films, f"--masks={films / 'masks'}"))
+    assert found["gate"] == [0] and found["day_gate"] == [1] and found["night_yard"] == [2]
+
+
+def test_files_at_one_place_in_two_folders(films, monkeypatch, masks_of):
+    for day in ("day1", "day2"):
+        write(films / f"{day}/gate.mp4", street(30), rate=RATE)
+    monkeypatch.chdir(films)
+    command = ["--normal", "normal", "--new", "day1", "day2", "--out", "out", "--labels=l.csv"]
+    (films / "l.csv").write_text("video,start_frame,stop_frame\ngate.mp4,1,2\n")
+    with pytest.raises(SystemExit, match="is 2 videos of --new; expected one of day1/gate.mp4, da"):
+        videos.main(command)
+    (films / "l.csv").write_text("video,start_frame,stop_frame\nday1/gate.mp4,1,2\n")
+    videos.main(command)
+    assert labels_of(Dataset(films / "out")) == {"gate.mp4": [1], "gate.mp4-2": []}
+    # Of masks the name of the video counts.
+    (films / "masks").mkdir()
+    for at, name in enumerate(("gate.mp4", "gate.mp4-2")):
+        np.save(films / f"masks/{name}.npy", masks_of(30, at, at + 1, size=(48, 64)))
+    videos.main([*command[:-2], "out2", "--masks=masks"])
+    assert labels_of(Dataset(films / "out2")) == {"gate.mp4": [0], "gate.mp4-2": [1]}
+
+
+def test_masks_of_a_name_of_two_files(films, masks_of):
+    write(films / "new/night/gate.mp4", street(30), rate=RATE)
+    (films / "masks").mkdir()
+    np.save(films / "masks/gate.npy", masks_of(30, 4, 9, size=(48, 64)))
+    with pytest.raises(SystemExit, match="which is 2 videos of --new; expected one of day_gate, n"):
+        prepare(films, f"--masks={films / 'masks'}")
 
 
 def test_seconds_of_pictures(tmp_path, write_images):
