@@ -204,8 +204,10 @@ def _mark(labels: np.ndarray, scan: Scan, pair: tuple[float, float], unit: str, 
             f"{where}: {start:g} to {stop:g} seconds, but it lasts {end:.1f}; seconds count from "
             "the start of the file"
         )
-    # A frame is shown from its time to the next one's.
+    # A frame is shown from its time to the next one's, before a hole as long as any other.
     shown_until = np.append(scan.times[1:], end)
+    before = np.flatnonzero(np.diff(scan.times) > scan.hole)
+    shown_until[before] = scan.times[before] + scan.interval
     labels[(scan.times < stop) & (shown_until > start)] = 1
 
 

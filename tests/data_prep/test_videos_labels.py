@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import videos
-from tests.data_prep.own_films import by_name, prepare, street
+from tests.data_prep.own_films import by_name, prepare, street, write_at
 from tests.helpers.video_files import write
 from vadjax.data.store.records import Dataset
 
@@ -82,6 +82,16 @@ def test_labels_follow_the_resampling(films):
     (films / "l.csv").write_text("video,start_seconds,stop_seconds\ngate.mp4,1,2\n")
     data = prepare(films, f"--labels={films / 'l.csv'}", "--resample_fps=5")
     assert labels_of(data)["day_gate"] == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(("interval", "expected"), [("1.5,3", []), ("0.85,3", [8, 9])])
+def test_an_interval_in_a_hole(films, interval, expected):
+    """Nothing was recorded in it, so the frame before it is not what was labelled."""
+    seconds = [number / RATE for number in range(60) if not 10 <= number < 40]
+    write_at(films / "new/holed.mkv", seconds)
+    (films / "l.csv").write_text(f"video,start_seconds,stop_seconds\nholed.mkv,{interval}\n")
+    found = labels_of(prepare(films, f"--labels={films / 'l.csv'}"))
+    assert found["holed"] == expected and not found["holed_from_0h00m04.0s"]
 
 
 def test_labels_of_what_is_left_out_are_passed_over(films):
