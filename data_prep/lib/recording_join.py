@@ -199,10 +199,12 @@ def runs(scan: Scan) -> Iterator[Part]:
 
 def _order(scan: Scan) -> tuple:
     """Sorts by camera and series, and in a series by time; what is in none stays as found."""
-    recording = scan.recording
-    # Times with and without a zone cannot be compared, but are never in one series.
-    start = recording.start.timestamp() if recording.series else 0.0
-    return recording.camera, recording.series, start
+    recording, seconds = scan.recording, 0.0
+    if recording.series:
+        # Without a zone as if it were UTC: the zone of this machine says nothing of the camera.
+        zone = recording.start.tzinfo or datetime.UTC
+        seconds = recording.start.replace(tzinfo=zone).timestamp()
+    return recording.camera, recording.series, seconds
 
 
 def _series(scan: Scan) -> tuple[str, str]:

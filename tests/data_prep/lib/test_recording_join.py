@@ -1,0 +1,47 @@
+"""Recordings → videos, by times alone: nothing is decoded."""
+
+import datetime
+import pathlib
+import time
+
+import numpy as np
+import pytest
+
+from data_prep.lib.recording_join import make_videos
+from data_prep.lib.recording_scan import How, Scan
+from data_prep.lib.recordings import Recording
+
+RATE = 10
+HOW = How(None, False, None, None, lambda picture: 0)
+
+
+def scan_at(start: datetime.datetime, seconds: float = 10.0, times=None) -> Scan:
+    """A recording of a series that was looked through; its name is its start."""
+    if times is None:
+        times = np.arange(round(seconds * RATE)) / RATE
+    name = f"{start:%d_%H%M%S}"
+    recording = Recording(pathlib.Path(name), name, name, start=start, series=".mp4:*_*")
+    ranks = np.arange(len(times))
+    return Scan(recording, HOW, np.array(times), ranks, (48, 64), RATE, False, None, [], [])
+
+
+def names(scans) -> list[list[str]]:
+    """Names of the recordings of each video."""
+    return [[part.scan.recording.name for part in video.parts] for video in make_videos(scans)[0]]
+
+
+@pytest.fixture
+def berlin(monkeypatch):
+    """The machine's zone is that of Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_zone_of_the_machine_does_not_count(berlin):
+    """There is no half past two in Berlin on that day, but a camera may not know."""
+    starts = [(2, 29, 50), (2, 30, 0), (3, 29, 50), (3, 30, 0)]
+    scans = [scan_at(datetime.datetime(2026, 3, 29, *start)) for start in starts]
+    assert names(scans) == [["29_022950", "29_023000"], ["29_032950", "29_033000"]]
