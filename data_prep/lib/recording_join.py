@@ -41,8 +41,7 @@ class Part(NamedTuple):
     @property
     def start(self) -> datetime.datetime | None:
         """Date and time of its first frame by the name of the recording."""
-        named = self.scan.recording.start
-        return None if named is None else named + datetime.timedelta(seconds=self.first)
+        return _later(self.scan.recording.start, self.first)
 
 
 class Gap(NamedTuple):
@@ -93,9 +92,7 @@ class Recorded(Iterable[Picture]):
     def start(self) -> datetime.datetime | None:
         """Date and time of its first frame: by the name of the file, else by its header."""
         first = self.parts[0]
-        if first.start is None and first.scan.created is not None:
-            return first.scan.created + datetime.timedelta(seconds=first.first)
-        return first.start
+        return first.start or _later(first.scan.created, first.first)
 
     @property
     def seconds(self) -> float:
@@ -209,6 +206,14 @@ def _order(scan: Scan) -> tuple:
 
 def _series(scan: Scan) -> tuple[str, str]:
     return scan.recording.camera, scan.recording.series
+
+
+def _later(start: datetime.datetime | None, seconds: float) -> datetime.datetime | None:
+    """The time so many seconds later; None if it is unknown, or behind the last that there is."""
+    try:
+        return None if start is None else start + datetime.timedelta(seconds=seconds)
+    except OverflowError:  # the times of a damaged file
+        return None
 
 
 def _seconds_between(one: Part, other: Part) -> float | None:

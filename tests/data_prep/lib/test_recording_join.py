@@ -11,6 +11,7 @@ from data_prep.lib.recording_join import make_videos
 from data_prep.lib.recording_scan import How, Scan
 from data_prep.lib.recordings import Recording
 
+NOON = datetime.datetime(2026, 1, 31, 12)
 RATE = 10
 HOW = How(None, False, None, None, lambda picture: 0)
 
@@ -45,3 +46,10 @@ def test_the_zone_of_the_machine_does_not_count(berlin):
     starts = [(2, 29, 50), (2, 30, 0), (3, 29, 50), (3, 30, 0)]
     scans = [scan_at(datetime.datetime(2026, 3, 29, *start)) for start in starts]
     assert names(scans) == [["29_022950", "29_023000"], ["29_032950", "29_033000"]]
+
+
+def test_times_that_no_calendar_has():
+    """A damaged file may say that a frame is shown in ten thousand years."""
+    scans = [scan_at(NOON, times=[0.0, 0.1, 3e11, 3e11 + 0.1]), scan_at(NOON, 10)]
+    videos, _ = make_videos(scans)
+    assert [video.start for video in videos] == [NOON, None, NOON]
