@@ -198,6 +198,9 @@ def _long_enough(
             footage.left_out[split].append((video.name, f"too short: {reason} (--min_frames)"))
     if not kept:
         raise ValueError(recording_report.nothing_left(FLAGS[split], footage.left_out[split]))
+    # A file is closed behind its last frame that is stored.
+    for part in (part for video in kept for part in video.parts):
+        part.scan.last = max(part.scan.last or 0, int(part.ranks[-1]))
     return kept
 
 

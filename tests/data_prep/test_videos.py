@@ -1,5 +1,6 @@
 """The program for videos of one's own: what it takes, what it leaves out, what it says."""
 
+import contextlib
 import os
 import re
 from types import SimpleNamespace
@@ -449,6 +450,28 @@ def test_a_file_that_changes_meanwhile(films, monkeypatch):
     ):
         prepare(films)
     assert not (films / "out").exists()
+
+
+def test_files_are_closed_though_their_ends_are_left_out(films, monkeypatch):
+    film = write_at(films / "normal/holed.mkv", [*lasting(20), 9.0])
+    opened, footage, look_through = [], [], videos.look_through
+
+    def keep(*args):
+        footage.append(look_through(*args))
+        return footage[0]
+
+    def at_the_end(*args):
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed by another thread
+                opened.append(os.readlink(f"/proc/self/fd/{number}"))
+
+    monkeypatch.setattr(videos, "look_through", keep)
+    monkeypatch.setattr(videos.recording_report, "say_at_end", at_the_end)
+    assert {name: len(video) for name, video in by_name(prepare(films)).items()} == {
+        "gate": 30,
+        "holed": 20,
+    }
+    assert opened and str(film) not in opened
 
 
 def test_the_name_of_the_set(films):
