@@ -14,10 +14,11 @@ Labels of --new are not needed. If there are some, --labels takes intervals and 
 """
 
 import argparse
+import contextlib
 import functools
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -132,8 +133,7 @@ def prepare(
     size = size or _one_size(videos)
     rate = resample_fps or fps or _rate(videos)
     recording_report.say(found, footage, videos, gaps)
-    needed, frames = _needed(videos)
-    space.check(out, needed, "the dataset")
+    space.check(out, _needed(videos), "the dataset")
     # Then they are decoded again and stored.
     splits = {"train": [_source(video, 0) for video in videos["train"]]}
     if new:
@@ -144,8 +144,7 @@ def prepare(
     extra |= {"resample_fps": float(resample_fps)} if resample_fps else {}
     options = {"encoding": encoding, "quality": quality, "size": size, "fps": rate}
     options |= {"file_format": file_format, "shards": shards, "extra": extra}
-    with progress.bar("store frames", frames, file=sys.stdout) as bar:  # TFDS takes it away
-        _show_progress(videos, bar, frames)
+    with _progress_shown(videos):
         manifest = write_frames(out, splits, name=name or pathlib.Path(out).name, **options)
     recording_report.say_at_end(out, manifest, footage, cameras)
     return manifest
@@ -263,16 +262,16 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     return rate
 
 
-def _needed(videos: Mapping[str, Sequence[Recorded]]) -> tuple[int, int]:
-    """Bytes that the frames will take, by samples of them, and how many frames there are."""
+def _needed(videos: Mapping[str, Sequence[Recorded]]) -> int:
+    """Bytes that the frames will take, by samples of them."""
     listed = [video for split in videos.values() for video in split]
-    counts = [len(video) for video in listed]
     overall = np.mean([s.stored for video in listed for s in video.samples] or [0])
-    needed = sum(
-        count * np.mean([sample.stored for sample in video.samples] or [overall])
-        for count, video in zip(counts, listed, strict=True)
+    return int(
+        sum(
+            len(video) * np.mean([sample.stored for sample in video.samples] or [overall])
+            for video in listed
+        )
     )
-    return int(needed), sum(counts)
 
 
 def _source(video: Recorded, labels: np.ndarray | int | None, masks=None) -> SourceVideo:
@@ -321,10 +320,13 @@ def _labelled(
     return sources
 
 
-def _show_progress(videos: Mapping[str, Sequence[Recorded]], bar: progress.Bar, total: int) -> None:
-    """Has the bar go on with every frame that is read, in place of those of TFDS."""
+@contextlib.contextmanager
+def _progress_shown(videos: Mapping[str, Sequence[Recorded]]) -> Iterator[None]:
+    """Shows a bar that goes on with every frame that is read, in place of those of TFDS."""
     tfds.disable_progress_bar()
-    done = 0
+    listed = [video for split in videos.values() for video in split]
+    # Of resampled videos more or fewer frames are stored than are read, which takes the time.
+    total, done = sum(len(part.ranks) for video in listed for part in video.parts), 0
 
     def seen() -> None:
         nonlocal done
@@ -332,9 +334,10 @@ def _show_progress(videos: Mapping[str, Sequence[Recorded]], bar: progress.Bar, 
         if done % 50 == 0 or done == total:
             bar.update(done, {})
 
-    for split in videos.values():
-        for video in split:
+    with progress.bar("store frames", total, file=sys.stdout) as bar:  # TFDS takes it away
+        for video in listed:
             video.seen = seen
+        yield
 
 
 def make_parser() -> argparse.ArgumentParser:

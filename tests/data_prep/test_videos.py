@@ -322,6 +322,18 @@ def test_progress_within_a_file(films, monkeypatch, capsys):
     assert "store frames 30/30" in said
 
 
+def test_progress_of_resampled_videos_counts_the_frames_that_are_read(films, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    write(films / "normal/gate.mp4", street(120), rate=10)
+    prepare(films, "--resample_fps=4", new=False)
+    said = capsys.readouterr().out
+    assert re.findall(r"store frames (\d+)/(\d+) ", said) == [
+        ("50", "120"),
+        ("100", "120"),
+        ("120", "120"),
+    ]
+
+
 def test_pictures_that_are_damaged_are_left_out(films, write_images, capsys):
     write_images(films / "normal/p", 6, size=(48, 64))
     sorted((films / "normal/p").iterdir())[2].write_bytes(b"no picture")
