@@ -14,7 +14,9 @@ from vadjax.data.video.reader import Picture
 from .recording_scan import HOLE, Sample, Scan
 
 JOIN = ("auto", "never")
-ADJOIN = HOLE  # seconds that may lie between the end of a recording and the start of the next
+# Seconds that may lie between the end of a recording and the start of the next; and by which all of
+# a video may be shorter or longer than the clock says, since its frames' times add up lengths.
+ADJOIN = HOLE
 
 
 class Part(NamedTuple):
@@ -49,7 +51,7 @@ class Gap(NamedTuple):
 
     Attributes:
       before, after: names of the videos.
-      seconds: how long.
+      seconds: how long; where only all that is missing in the first video too is a gap, with that.
     """
 
     before: str
@@ -169,21 +171,24 @@ def make_videos(
     videos, gaps = [], []
     series = itertools.groupby(sorted(scans, key=_order), key=_series)
     for joinable, group in ((bool(key[1]), list(group)) for key, group in series):
-        last = None
+        last, missing = None, 0.0  # seconds between the parts of the last video, in all
         for scan in group:
             for number, part in enumerate(runs(scan)):
                 away = _seconds_between(last.parts[-1], part) if last and joinable else None
-                adjoins = away is not None and abs(away) <= ADJOIN and _alike(last.parts[-1], part)
-                if join == "auto" and not number and adjoins:
+                apart = None if away is None else missing + away
+                near = away is not None and max(abs(away), abs(apart)) <= ADJOIN
+                if join == "auto" and not number and near and _alike(last.parts[-1], part):
                     last.parts.append(part)
+                    missing = apart
                     continue
                 video = Recorded(_name(part, number), [part], rate)
                 if last and number:
                     gaps.append(Gap(last.name, video.name, _hole(last.parts[-1], part)))
-                elif away is not None and away > ADJOIN and join == "auto":
-                    gaps.append(Gap(last.name, video.name, away))
+                elif away is not None and max(away, apart) > ADJOIN and join == "auto":
+                    missing = away if away > ADJOIN else apart
+                    gaps.append(Gap(last.name, video.name, missing))
                 videos.append(video)
-                last = video
+                last, missing = video, 0.0
     return videos, gaps
 
 

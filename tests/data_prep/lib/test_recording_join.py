@@ -53,3 +53,22 @@ def test_times_that_no_calendar_has():
     scans = [scan_at(NOON, times=[0.0, 0.1, 3e11, 3e11 + 0.1]), scan_at(NOON, 10)]
     videos, _ = make_videos(scans)
     assert [video.start for video in videos] == [NOON, None, NOON]
+
+
+@pytest.mark.parametrize(("seconds", "lengths"), [(9.7, [7, 5]), (10.3, [7, 5]), (10.0, [12])])
+def test_a_video_stays_within_two_seconds_of_the_clock(seconds, lengths):
+    """Every joint is near enough, but what each lacks, or has twice, adds up."""
+    scans = [scan_at(NOON + datetime.timedelta(seconds=10 * n), seconds) for n in range(12)]
+    videos, gaps = make_videos(scans)
+    assert [len(video.parts) for video in videos] == lengths
+    for video in videos:
+        end = video.parts[-1].start + datetime.timedelta(seconds=video.parts[-1].seconds)
+        assert abs((end - video.start).total_seconds() - video.seconds) <= 2
+    assert [gap.seconds for gap in gaps] == ([pytest.approx(2.1)] if seconds < 10 else [])
+
+
+def test_starts_in_whole_seconds_do_not_add_up():
+    """The names of segments of 10.4 s, rounded, are now 10 and now 11 s apart."""
+    starts = (int(10.4 * number) for number in range(200))
+    scans = [scan_at(NOON + datetime.timedelta(seconds=start), 10.4) for start in starts]
+    assert [len(video.parts) for video in make_videos(scans)[0]] == [200]
