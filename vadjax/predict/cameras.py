@@ -194,7 +194,9 @@ class _Watcher(threading.Thread):
 
 def trained_rate(trained: Trained) -> float | None:
     """Frames a second to which the video of the training was resampled; None if it was not."""
-    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
+    # A dataset of features says under `extraction` how they were made, one of frames directly.
+    described = trained.data.manifest.get("extraction") or trained.data.manifest
+    return described.get("resample_fps")
 
 
 def _say_rate(trained: Trained, name: str) -> None:

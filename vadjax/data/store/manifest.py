@@ -26,6 +26,7 @@ VIDEO = {"name": str, "frames": int}
 SOURCE = {"source_size": [int], "masks": bool, "boxes": bool, "tracks": bool, "kinds": {...: str}}
 SOURCE |= {"start?": (str, None)}  # ISO 8601
 OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None), "fps?": (float, None)}
+OF_FRAMES |= {"resample_fps?": (float, None)}
 OF_FRAMES |= {"quality?": int, "ignored?": (str, None)}  # of JPEGs; `video.ignored`
 OF_FRAMES |= {"source_size?": [int]}  # only in what a run keeps of it
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
