@@ -59,6 +59,16 @@ def print_table(summary: Mapping) -> None:
     terminal.console(width=WIDTH).print(table)
 
 
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of text below the names of their columns; all but the first stand right."""
+    table = Table()
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    terminal.console(width=WIDTH).print(table)
+
+
 def print_runs(runs: Sequence[Run]) -> None:
     """Prints the figures of several runs side by side.
 
