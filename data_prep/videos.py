@@ -14,10 +14,11 @@ Labels of --new are not needed. If there are some, --labels takes intervals and 
 """
 
 import argparse
+import contextlib
 import functools
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -57,19 +58,19 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
                 bar.update(shown, {})
 
         for split, one in found.items():
-            scans, left_out, inside = [], [*one.left_out], []
+            scans, left_out, unusable = [], [*one.left_out], []
             for recording in one.recordings:
                 try:
                     scans.append(scan(recording, how, seen))
                 except UNREADABLE as error:
                     left_out.append((str(recording.path), _reason(error, recording.path)))
-                    inside.append(recording.inside)
+                    unusable.append(recording)
                 seen(1.0)
                 done += recording.bytes
             if not scans:
                 raise ValueError(recording_report.nothing_left(FLAGS[split], left_out))
             footage.scans[split], footage.left_out[split] = scans, left_out
-            footage.inside[split] = inside
+            footage.unusable[split] = unusable
     return footage
 
 
@@ -132,8 +133,7 @@ def prepare(
     size = size or _one_size(videos)
     rate = resample_fps or fps or _rate(videos)
     recording_report.say(found, footage, videos, gaps)
-    needed, frames = _needed(videos)
-    space.check(out, needed, "the dataset")
+    space.check(out, _needed(videos), "the dataset")
     # Then they are decoded again and stored.
     splits = {"train": [_source(video, 0) for video in videos["train"]]}
     if new:
@@ -141,10 +141,10 @@ def prepare(
     extra = {} if lossless else {"quality": quality}
     extra |= {"ignored": ignored.to_text()} if ignored else {}
     extra |= {"levels": list(levels)} if levels else {}
+    extra |= {"resample_fps": float(resample_fps)} if resample_fps else {}
     options = {"encoding": encoding, "quality": quality, "size": size, "fps": rate}
     options |= {"file_format": file_format, "shards": shards, "extra": extra}
-    with progress.bar("store frames", frames, file=sys.stdout) as bar:  # TFDS takes it away
-        _show_progress(videos, bar, frames)
+    with _progress_shown(videos):
         manifest = write_frames(out, splits, name=name or pathlib.Path(out).name, **options)
     recording_report.say_at_end(out, manifest, footage, cameras)
     return manifest
@@ -197,6 +197,9 @@ def _long_enough(
             footage.left_out[split].append((video.name, f"too short: {reason} (--min_frames)"))
     if not kept:
         raise ValueError(recording_report.nothing_left(FLAGS[split], footage.left_out[split]))
+    # A file is closed behind its last frame that is stored.
+    for part in (part for video in kept for part in video.parts):
+        part.scan.last = max(part.scan.last or 0, int(part.ranks[-1]))
     return kept
 
 
@@ -234,7 +237,8 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     Raises:
       ValueError: they differ too much.
     """
-    rates = {v.name: v.fps for split in videos.values() for v in split if v.fps}
+    # A name may be in both splits.
+    rates = {(FLAGS[split], v.name): v.fps for split in videos for v in videos[split] if v.fps}
     if not rates:
         print(
             "frame rate: unknown, pictures do not say it; declare it with --fps. Without it the "
@@ -245,9 +249,9 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     low, high = rates[slowest], rates[fastest]
     if high >= UNLIKE * low:
         raise ValueError(
-            f"{slowest} has {low:.4g} frames a second, {fastest} {high:.4g}; a dataset has one "
-            f"rate. Say --resample_fps={low:.3g} to bring all to it, or --fps if the files are "
-            "wrong and all have the rate that you declare"
+            f"{': '.join(slowest)} has {low:.4g} frames a second, {': '.join(fastest)} {high:.4g}; "
+            f"a dataset has one rate. Say --resample_fps={low:.3g} to bring all to it, or --fps if "
+            "the files are wrong and all have the rate that you declare"
         )
     # The median of all frames, so that a rate is taken which recordings have.
     frames = sorted((v.fps, len(v)) for split in videos.values() for v in split if v.fps)
@@ -258,16 +262,16 @@ def _rate(videos: Mapping[str, Sequence[Recorded]]) -> float | None:
     return rate
 
 
-def _needed(videos: Mapping[str, Sequence[Recorded]]) -> tuple[int, int]:
-    """Bytes that the frames will take, by samples of them, and how many frames there are."""
+def _needed(videos: Mapping[str, Sequence[Recorded]]) -> int:
+    """Bytes that the frames will take, by samples of them."""
     listed = [video for split in videos.values() for video in split]
-    counts = [len(video) for video in listed]
     overall = np.mean([s.stored for video in listed for s in video.samples] or [0])
-    needed = sum(
-        count * np.mean([sample.stored for sample in video.samples] or [overall])
-        for count, video in zip(counts, listed, strict=True)
+    return int(
+        sum(
+            len(video) * np.mean([sample.stored for sample in video.samples] or [overall])
+            for video in listed
+        )
     )
-    return int(needed), sum(counts)
 
 
 def _source(video: Recorded, labels: np.ndarray | int | None, masks=None) -> SourceVideo:
@@ -286,15 +290,18 @@ def _labelled(
 
     Raises:
       FileNotFoundError, ValueError: labels or masks that cannot be used, or masks of only some of
-        the recordings that became one video.
+        the recordings, where there are no labels or these recordings became one video.
     """
     scans, sources = footage.scans["test"], []
     by_path, mask_paths = None, {}
     if labels:
         file = pathlib.Path(labels)
-        by_path = recording_labels.frame_labels(file, scans, footage.inside["test"])
+        by_path = recording_labels.frame_labels(file, scans, footage.unusable["test"])
     if masks:
-        mask_paths = recording_labels.find_recording_masks(pathlib.Path(masks), scans)
+        folder = pathlib.Path(masks)
+        mask_paths = recording_labels.find_recording_masks(folder, scans, footage.unusable["test"])
+        if by_path is None:
+            recording_labels.check_complete(folder, videos, mask_paths)
     for video in videos:
         row, own_masks = None, None
         if by_path is not None:
@@ -313,10 +320,13 @@ def _labelled(
     return sources
 
 
-def _show_progress(videos: Mapping[str, Sequence[Recorded]], bar: progress.Bar, total: int) -> None:
-    """Has the bar go on with every frame that is read, in place of those of TFDS."""
+@contextlib.contextmanager
+def _progress_shown(videos: Mapping[str, Sequence[Recorded]]) -> Iterator[None]:
+    """Shows a bar that goes on with every frame that is read, in place of those of TFDS."""
     tfds.disable_progress_bar()
-    done = 0
+    listed = [video for split in videos.values() for video in split]
+    # Of resampled videos more or fewer frames are stored than are read, which takes the time.
+    total, done = sum(len(part.ranks) for video in listed for part in video.parts), 0
 
     def seen() -> None:
         nonlocal done
@@ -324,9 +334,10 @@ def _show_progress(videos: Mapping[str, Sequence[Recorded]], bar: progress.Bar, 
         if done % 50 == 0 or done == total:
             bar.update(done, {})
 
-    for split in videos.values():
-        for video in split:
+    with progress.bar("store frames", total, file=sys.stdout) as bar:  # TFDS takes it away
+        for video in listed:
             video.seen = seen
+        yield
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,9 @@ from vadjax.data.video.reader import Picture
 from .recording_scan import HOLE, Sample, Scan
 
 JOIN = ("auto", "never")
-ADJOIN = HOLE  # seconds that may lie between the end of a recording and the start of the next
+# Seconds that may lie between the end of a recording and the start of the next; and by which all of
+# a video may be shorter or longer than the clock says, since its frames' times add up lengths.
+ADJOIN = HOLE
 
 
 class Part(NamedTuple):
@@ -41,8 +43,7 @@ class Part(NamedTuple):
     @property
     def start(self) -> datetime.datetime | None:
         """Date and time of its first frame by the name of the recording."""
-        named = self.scan.recording.start
-        return None if named is None else named + datetime.timedelta(seconds=self.first)
+        return _later(self.scan.recording.start, self.first)
 
 
 class Gap(NamedTuple):
@@ -50,7 +51,7 @@ class Gap(NamedTuple):
 
     Attributes:
       before, after: names of the videos.
-      seconds: how long.
+      seconds: how long; where only all that is missing in the first video too is a gap, with that.
     """
 
     before: str
@@ -93,9 +94,7 @@ class Recorded(Iterable[Picture]):
     def start(self) -> datetime.datetime | None:
         """Date and time of its first frame: by the name of the file, else by its header."""
         first = self.parts[0]
-        if first.start is None and first.scan.created is not None:
-            return first.scan.created + datetime.timedelta(seconds=first.first)
-        return first.start
+        return first.start or _later(first.scan.created, first.first)
 
     @property
     def seconds(self) -> float:
@@ -172,21 +171,24 @@ def make_videos(
     videos, gaps = [], []
     series = itertools.groupby(sorted(scans, key=_order), key=_series)
     for joinable, group in ((bool(key[1]), list(group)) for key, group in series):
-        last = None
+        last, missing = None, 0.0  # seconds between the parts of the last video, in all
         for scan in group:
             for number, part in enumerate(runs(scan)):
                 away = _seconds_between(last.parts[-1], part) if last and joinable else None
-                adjoins = away is not None and abs(away) <= ADJOIN and _alike(last.parts[-1], part)
-                if join == "auto" and not number and adjoins:
+                apart = None if away is None else missing + away
+                near = away is not None and max(abs(away), abs(apart)) <= ADJOIN
+                if join == "auto" and not number and near and _alike(last.parts[-1], part):
                     last.parts.append(part)
+                    missing = apart
                     continue
                 video = Recorded(_name(part, number), [part], rate)
                 if last and number:
                     gaps.append(Gap(last.name, video.name, _hole(last.parts[-1], part)))
-                elif away is not None and away > ADJOIN and join == "auto":
-                    gaps.append(Gap(last.name, video.name, away))
+                elif away is not None and max(away, apart) > ADJOIN and join == "auto":
+                    missing = away if away > ADJOIN else apart
+                    gaps.append(Gap(last.name, video.name, missing))
                 videos.append(video)
-                last = video
+                last, missing = video, 0.0
     return videos, gaps
 
 
@@ -199,14 +201,24 @@ def runs(scan: Scan) -> Iterator[Part]:
 
 def _order(scan: Scan) -> tuple:
     """Sorts by camera and series, and in a series by time; what is in none stays as found."""
-    recording = scan.recording
-    # Times with and without a zone cannot be compared, but are never in one series.
-    start = recording.start.timestamp() if recording.series else 0.0
-    return recording.camera, recording.series, start
+    recording, seconds = scan.recording, 0.0
+    if recording.series:
+        # Without a zone as if it were UTC: the zone of this machine says nothing of the camera.
+        zone = recording.start.tzinfo or datetime.UTC
+        seconds = recording.start.replace(tzinfo=zone).timestamp()
+    return recording.camera, recording.series, seconds
 
 
 def _series(scan: Scan) -> tuple[str, str]:
     return scan.recording.camera, scan.recording.series
+
+
+def _later(start: datetime.datetime | None, seconds: float) -> datetime.datetime | None:
+    """The time so many seconds later; None if it is unknown, or behind the last that there is."""
+    try:
+        return None if start is None else start + datetime.timedelta(seconds=seconds)
+    except OverflowError:  # the times of a damaged file
+        return None
 
 
 def _seconds_between(one: Part, other: Part) -> float | None:

@@ -10,25 +10,27 @@ JSON, with the same units:
     {"seconds": {"gate.mp4": [[12.5, 19]]}}     {"frames": {"gate.mp4": [[125, 190]]}}
 
 `video` is a file below --new, with or without its ending, or the name of a video in the dataset
-that is one file. Frames count from 0; an interval ends before its second number. A file that has no
-interval is normal.
+that is one file. Where files have one path in several folders, that of the folder comes first.
+Frames count from 0; an interval ends before its second number. A file that has no interval is
+normal.
 """
 
+import collections
 import csv
-import io
 import math
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from vadjax.data.video.masks import find_masks, open_video
 from vadjax.formats import json_files
-from vadjax.formats.text import read_text
+from vadjax.formats.text import read_text, split
 
 from .recording_join import Recorded
 from .recording_scan import Scan
+from .recordings import Recording
 
 UNITS = ("seconds", "frames")
 HEADINGS = {
@@ -72,15 +74,16 @@ def _read_json(path: pathlib.Path) -> tuple[str, Intervals]:
 
 
 def _read_csv(path: pathlib.Path) -> tuple[str, Intervals]:
-    rows = list(csv.reader(io.StringIO(read_text(path))))
-    heading = tuple(cell.strip().lower() for cell in rows[0]) if rows else ()
+    # Line by line, so that a quote that is not closed swallows no other line.
+    first, *lines = split(read_text(path))
+    heading = tuple(cell.lower() for cell in _cells(first, f"{path}:1"))
     if heading not in HEADINGS:
         raise ValueError(
             f"{path}: begins with {','.join(heading)!r:.80}; expected the heading {EXPECTED}"
         )
     found: Intervals = {}
-    for number, row in enumerate(rows[1:], 2):
-        cells = [cell.strip() for cell in row]
+    for number, line in enumerate(lines, 2):
+        cells = _cells(line, f"{path}:{number}")
         if not any(cells):
             continue
         try:
@@ -88,10 +91,18 @@ def _read_csv(path: pathlib.Path) -> tuple[str, Intervals]:
             pair = _number(start), _number(stop)
         except ValueError:
             raise ValueError(
-                f"{path}:{number}: {','.join(row)!r:.80}; expected {','.join(heading)}"
+                f"{path}:{number}: {line!r:.80}; expected {','.join(heading)}"
             ) from None
         found.setdefault(name, []).append(_checked(pair, f"{path}:{number}"))
     return HEADINGS[heading], found
+
+
+def _cells(line: str, where: str) -> list[str]:
+    """The cells of a line of CSV, without blanks around them; none of an empty line."""
+    try:
+        return [cell.strip() for row in csv.reader([line]) for cell in row]
+    except csv.Error as error:
+        raise ValueError(f"{where}: {line!r:.80}; no line of CSV ({error})") from error
 
 
 def _number(text: str) -> float:
@@ -109,14 +120,14 @@ def _checked(pair: Sequence[float], where: str) -> tuple[float, float]:
 
 
 def frame_labels(
-    path: pathlib.Path, scans: Sequence[Scan], left_out: Sequence[str]
+    path: pathlib.Path, scans: Sequence[Scan], left_out: Sequence[Recording]
 ) -> dict[str, np.ndarray]:
     """Labels of the frames of every recording, from a file of intervals.
 
     Args:
       path: the file.
       scans: the recordings of --new that can be used.
-      left_out: those that cannot, by their paths below --new.
+      left_out: those that cannot; their intervals are passed over.
 
     Returns:
       Path of a recording → uint8 [n], 1 = anomalous, for all of its frames.
@@ -126,30 +137,50 @@ def frame_labels(
         of several, or an interval past the end of one.
     """
     unit, intervals = read_intervals(path)
-    named: dict[str, list[Scan]] = {}
-    for scan in scans:
-        for name in _names(scan.recording.inside, scan.recording.name):
-            named.setdefault(name, []).append(scan)
-    labels = {str(scan.recording.path): np.zeros(len(scan.times), np.uint8) for scan in scans}
+    by_path = {str(scan.recording.path): scan for scan in scans}
+    labels = {name: np.zeros(len(scan.times), np.uint8) for name, scan in by_path.items()}
+    meant = _finder([*(scan.recording for scan in scans), *left_out])
     for name, pairs in intervals.items():
-        meant = named.get(name, [])
-        if not meant and any(name in _names(inside) for inside in left_out):
+        found = str(meant(name, f"{path}: {name!r:.80} is").path)
+        if found not in by_path:
             continue  # it is listed as left out
-        if len(meant) != 1:
-            what = "no video of --new" if not meant else f"{len(meant)} videos of --new"
-            raise ValueError(
-                f"{path}: {name!r:.80} is {what}; expected one of "
-                f"{', '.join(scan.recording.inside for scan in (meant or scans)[:5])}"
-            )
         for pair in pairs:
-            _mark(labels[str(meant[0].recording.path)], meant[0], pair, unit, f"{path}: {name}")
+            _mark(labels[found], by_path[found], pair, unit, f"{path}: {name}")
     return labels
 
 
-def _names(inside: str, *more: str) -> set[str]:
-    """What a recording may be called in a file of labels."""
-    plain = pathlib.PurePosixPath(inside)
-    return {inside, plain.with_suffix("").as_posix(), plain.name, plain.stem, *more}
+def _finder(
+    recordings: Sequence[Recording], as_video: bool = False
+) -> Callable[[str, str], Recording]:
+    """Function that finds the recording of a name; the second argument begins its message.
+
+    A name is first taken as a path, of the file or below --new, then as the name of a video, and
+    only then as a part of a path: so the exact name of one file does not mean another one too. With
+    `as_video` the name of a video comes first, and the message lists these: they can be of a file.
+    """
+    paths, names, parts = (collections.defaultdict(list) for _ in range(3))
+    for recording in recordings:
+        plain = pathlib.PurePosixPath(recording.inside)
+        for key in {recording.inside, recording.path.as_posix()}:
+            paths[key].append(recording)
+        names[recording.name].append(recording)
+        for key in {plain.with_suffix("").as_posix(), plain.name, plain.stem}:
+            parts[key].append(recording)
+
+    def find(name: str, message: str) -> Recording:
+        kinds = (names, paths, parts) if as_video else (paths, names, parts)
+        meant = next((kind[name] for kind in kinds if name in kind), [])
+        if len(meant) == 1:
+            return meant[0]
+        what = f"{len(meant)} videos of --new" if meant else "no video of --new"
+        listed = (meant or recordings)[:5]
+        shown = [recording.name if as_video else recording.inside for recording in listed]
+        # Files of several folders that were named may lie at one place in each.
+        if len(set(shown)) < len(shown):
+            shown = [recording.path.as_posix() for recording in listed]
+        raise ValueError(f"{message} {what}; expected one of {', '.join(shown)}")
+
+    return find
 
 
 def _mark(labels: np.ndarray, scan: Scan, pair: tuple[float, float], unit: str, where: str) -> None:
@@ -173,40 +204,63 @@ def _mark(labels: np.ndarray, scan: Scan, pair: tuple[float, float], unit: str, 
             f"{where}: {start:g} to {stop:g} seconds, but it lasts {end:.1f}; seconds count from "
             "the start of the file"
         )
-    # A frame is shown from its time to the next one's.
+    # A frame is shown from its time to the next one's, before a hole as long as any other.
     shown_until = np.append(scan.times[1:], end)
+    before = np.flatnonzero(np.diff(scan.times) > scan.hole)
+    shown_until[before] = scan.times[before] + scan.interval
     labels[(scan.times < stop) & (shown_until > start)] = 1
 
 
-def find_recording_masks(folder: pathlib.Path, scans: Sequence[Scan]) -> Mapping[str, pathlib.Path]:
+def find_recording_masks(
+    folder: pathlib.Path, scans: Sequence[Scan], left_out: Sequence[Recording]
+) -> Mapping[str, pathlib.Path]:
     """Path of a recording → its masks, for all recordings that have some.
 
     Args:
       folder: with NAME/*.png or NAME.npy for recordings, a mask for each frame; NAME as in a file
         of intervals.
-      scans: the recordings of --new.
+      scans: the recordings of --new that can be used.
+      left_out: those that cannot; their masks are passed over.
 
     Raises:
       FileNotFoundError: no such folder.
       ValueError: masks of no recording, or of another number than its frames.
     """
+    by_path = {str(scan.recording.path): scan for scan in scans}
+    meant = _finder([*(scan.recording for scan in scans), *left_out], as_video=True)
     found = {}
     for name, path in find_masks(folder).items():
-        meant = [s for s in scans if name in _names(s.recording.inside, s.recording.name)]
-        if len(meant) != 1:
-            what = "no video of --new" if not meant else f"{len(meant)} videos of --new"
+        recording = meant(name, f"{path}: masks of {name!r:.80}, which is")
+        if (scan := by_path.get(str(recording.path))) is None:
+            continue  # it is listed as left out
+        count = len(open_video(path, len(scan.times)))
+        if count != len(scan.times):
             raise ValueError(
-                f"{path}: masks of {name!r:.80}, which is {what}; expected one of "
-                f"{', '.join(scan.recording.inside for scan in scans[:5])}"
+                f"{path}: {count:,} masks for the {len(scan.times):,} frames of "
+                f"{recording.inside}; each frame needs one"
             )
-        count = len(open_video(path, len(meant[0].times)))
-        if count != len(meant[0].times):
-            raise ValueError(
-                f"{path}: {count:,} masks for the {len(meant[0].times):,} frames of "
-                f"{meant[0].recording.inside}; each frame needs one"
-            )
-        found[str(meant[0].recording.path)] = path
+        found[str(recording.path)] = path
     return found
+
+
+def check_complete(
+    folder: pathlib.Path, videos: Sequence[Recorded], paths: Mapping[str, pathlib.Path]
+) -> None:
+    """Raises ValueError if recordings of these videos have no masks, and so no labels.
+
+    Args:
+      folder: of the masks, for the message.
+      videos: all videos of --new.
+      paths: path of each recording that has masks → its masks.
+    """
+    used = {str(part.scan.recording.path) for video in videos for part in video.parts}
+    if missing := sorted(used - set(paths)):
+        raise ValueError(
+            f"{folder}: no masks for {len(missing):,} of the {len(used):,} recordings of --new: "
+            f"{', '.join(missing[:5])}{', …' if missing[5:] else ''}. Nothing can be measured "
+            "where only some have labels: add masks (black where nothing is unusual) or --labels, "
+            "or make a dataset of the others alone"
+        )
 
 
 class RecordedMasks:

@@ -23,12 +23,12 @@ class Footage(NamedTuple):
     Attributes:
       scans: split → recordings that can be used.
       left_out: split → path and reason of those that cannot.
-      inside: split → paths below the source of the recordings that cannot.
+      unusable: split → the recordings that cannot, without files that are there twice.
     """
 
     scans: dict[str, list[Scan]]
     left_out: dict[str, list[tuple[str, str]]]
-    inside: dict[str, list[str]]
+    unusable: dict[str, list[recordings.Recording]]
 
 
 def nothing_left(flag: str, left_out: Sequence[tuple[str, str]]) -> str:

@@ -89,6 +89,7 @@ class Scan:
       created: when it was recorded, by the header.
       samples: a few of its frames.
       remarks: what a person should know of it.
+      last: rank of the last frame that will be read; None: the last of `ranks`.
     """
 
     recording: Recording
@@ -101,6 +102,7 @@ class Scan:
     created: datetime.datetime | None
     samples: list[Sample]
     remarks: list[str]
+    last: int | None = None
     _reader: Iterator[Picture] | None = None
     _next: int = 0
 
@@ -132,7 +134,7 @@ class Scan:
                 )
             self._next = rank + 1
             yield picture
-        if ranks[-1] == self.ranks[-1]:
+        if ranks[-1] >= (self.ranks[-1] if self.last is None else self.last):
             self._reader = None  # closes the file
 
     def _open(self) -> Iterator[Picture]:

@@ -113,7 +113,7 @@ def find(sources: Sequence[str | pathlib.Path], flag: str, cameras: str = "one")
                 )
     if not found.recordings:
         raise ValueError(_nothing(sources, flag, found))
-    found.recordings = _unique(found.recordings)
+    found.recordings = _unique(_with_times(found.recordings))
     return found
 
 
@@ -182,16 +182,31 @@ def _recording(path: pathlib.Path, inside: pathlib.Path, cameras: str) -> tuple[
         camera,
         _short(_clean(camera).replace("_", "-"), MOST_BYTES // 2) if camera else "",
     )
-    named = name_times.find(plain.as_posix())
     recording = Recording(
         path=path,
         inside=inside.as_posix(),
         name="_".join([*([camera] if camera else []), _short(_clean("_".join(parts)))]),
         camera=camera,
-        start=named.start if named else None,
-        series=f"{path.suffix.lower()}:{named.series}" if named else "",
     )
     return recording, written
+
+
+def _with_times(recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings with the times and the series that their names tell."""
+    inside = [pathlib.PurePosixPath(one.inside) for one in recordings]
+    plain = [
+        (path if one.path.is_dir() else path.with_suffix("")).as_posix()
+        for one, path in zip(recordings, inside, strict=True)
+    ]
+    endings = [one.path.suffix.lower() for one in recordings]
+    places = [(one.camera, ending) for one, ending in zip(recordings, endings, strict=True)]
+    times = name_times.find_all(plain, places)
+    return [
+        dataclasses.replace(one, start=named.start, series=f"{ending}:{named.series}")
+        if named
+        else one
+        for one, ending, named in zip(recordings, endings, times, strict=True)
+    ]
 
 
 def _clean(name: str) -> str:

@@ -1,5 +1,6 @@
 """The program for videos of one's own: what it takes, what it leaves out, what it says."""
 
+import contextlib
 import os
 import re
 from types import SimpleNamespace
@@ -51,6 +52,7 @@ def test_files_of_any_kind_become_a_dataset(films, capsys, write_images):
     assert len(new) == 30 and new.labels is None and not new.has_masks
     assert by_name(data)["gate"].labels.sum() == 0
     assert data.manifest["fps"] == 10 and data.manifest["quality"] == videos.QUALITY
+    assert "resample_fps" not in data.manifest
     said = capsys.readouterr().out
     assert "frame rate: 10 a second, as measured in the files" in said
     assert "The frames take" in said and "(JPEG of quality 90), the recordings" in said
@@ -197,14 +199,23 @@ def test_a_variable_frame_rate_is_said_and_can_be_resampled(films, capsys):
     times = np.cumsum([0.0, *[0.1, 0.05] * 20])
     write_at(films / "normal/phone.mkv", times.tolist())
     with pytest.raises(
-        SystemExit, match="gate has 10 frames a second, phone 13.33; a dataset has one rate.*fps=10"
+        SystemExit,
+        match="gate has 10 frames a second, --normal: phone 13.33; a dataset has one rate.*fps=10",
     ):
         prepare(films)
     assert "phone.mkv: variable frame rate, 10 to 20 frames" in capsys.readouterr().err
     data = prepare(films, "--resample_fps=5")
     assert "variable" not in capsys.readouterr().err
     assert {name: len(video) for name, video in by_name(data).items()} == {"gate": 15, "phone": 15}
-    assert data.manifest["fps"] == 5
+    assert data.manifest["fps"] == data.manifest["resample_fps"] == 5
+
+
+def test_rates_of_two_videos_of_one_name(films):
+    write(films / "new/gate.mp4", street(30), rate=25)
+    with pytest.raises(
+        SystemExit, match="--normal: gate has 10 frames a second, --new: gate 25; a dataset has one"
+    ):
+        prepare(films)
 
 
 def test_a_few_lost_frames_are_no_variable_rate(films, capsys):
@@ -222,7 +233,7 @@ def test_a_bare_stream_has_no_times(films, capsys):
     assert data.manifest["fps"] == 10 and "no times" not in capsys.readouterr().err
     (films / "normal/gate.mp4").unlink()
     (films / "out").rename(films / "first")
-    with pytest.raises(SystemExit, match="has 10 frames a second, bare 25"):
+    with pytest.raises(SystemExit, match="has 10 frames a second, --normal: bare 25"):
         prepare(films)
     said = capsys.readouterr().err
     assert "bare.h264: its frames have no times; they are taken as 25 a second. Declare" in said
@@ -309,6 +320,18 @@ def test_progress_within_a_file(films, monkeypatch, capsys):
     shown = [int(share) for share in re.findall(r"look through, % (\d+)/100", said)]
     assert len(shown) > 20 and shown == sorted(shown) and shown[-1] == 100
     assert "store frames 30/30" in said
+
+
+def test_progress_of_resampled_videos_counts_the_frames_that_are_read(films, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    write(films / "normal/gate.mp4", street(120), rate=10)
+    prepare(films, "--resample_fps=4", new=False)
+    said = capsys.readouterr().out
+    assert re.findall(r"store frames (\d+)/(\d+) ", said) == [
+        ("50", "120"),
+        ("100", "120"),
+        ("120", "120"),
+    ]
 
 
 def test_pictures_that_are_damaged_are_left_out(films, write_images, capsys):
@@ -439,6 +462,28 @@ def test_a_file_that_changes_meanwhile(films, monkeypatch):
     ):
         prepare(films)
     assert not (films / "out").exists()
+
+
+def test_files_are_closed_though_their_ends_are_left_out(films, monkeypatch):
+    film = write_at(films / "normal/holed.mkv", [*lasting(20), 9.0])
+    opened, footage, look_through = [], [], videos.look_through
+
+    def keep(*args):
+        footage.append(look_through(*args))
+        return footage[0]
+
+    def at_the_end(*args):
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed by another thread
+                opened.append(os.readlink(f"/proc/self/fd/{number}"))
+
+    monkeypatch.setattr(videos, "look_through", keep)
+    monkeypatch.setattr(videos.recording_report, "say_at_end", at_the_end)
+    assert {name: len(video) for name, video in by_name(prepare(films)).items()} == {
+        "gate": 30,
+        "holed": 20,
+    }
+    assert opened and str(film) not in opened
 
 
 def test_the_name_of_the_set(films):

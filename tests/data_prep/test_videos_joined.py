@@ -80,6 +80,16 @@ def test_names_without_times_are_not_joined(recorder):
     assert len(lengths(prepare(root))) == 3
 
 
+@pytest.mark.parametrize("pattern", ["cam_{:04}_%Y%m%d_%H%M%S", "%Y-%m-%d_%H-%M-%S-{:04}"])
+def test_numbers_of_segments_do_not_part_them(recorder, capsys, pattern):
+    """A number behind the time is no zone, which would be another one for every segment."""
+    for number in range(3):
+        root = recorder([number], f"normal/{pattern.format(9 + number)}.mp4")
+    (video,) = by_name(prepare(root)).values()
+    assert len(video) == 3 * COUNT and video.start == START.isoformat()
+    assert "gap" not in capsys.readouterr().out
+
+
 def test_segments_of_two_cameras_in_one_tree(recorder):
     """Frigate's layout: the camera is a folder between the hour and the minute."""
     recorder(range(3), "normal/%Y-%m-%d/%H/front/%M.%S.mp4")

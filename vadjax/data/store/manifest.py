@@ -28,6 +28,7 @@ SOURCE |= {"start?": (str, None)}  # ISO 8601
 OF_FRAMES = {"encoding": str, "size": [int], "levels?": ([float], None), "fps?": (float, None)}
 OF_FRAMES |= {"resample_fps?": (float, None)}
 OF_FRAMES |= {"quality?": int, "ignored?": (str, None)}  # of JPEGs; `video.ignored`
+OF_FRAMES |= {"resample_fps?": (float, None)}
 OF_FRAMES |= {"source_size?": [int]}  # only in what a run keeps of it
 OF_OBJECTS = {"frames": {"name": str, "digest": str, "folder": str}}
 OF_OBJECTS |= {"outputs": {...: int}, "detector": dict}
