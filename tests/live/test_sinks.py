@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -96,6 +97,13 @@ def test_http_posts_the_record(inbox):
     assert path == "/hook?key=1" and json.loads(body) == RECORD
     assert headers["Content-Type"] == "application/json" and headers["Idempotency-Key"] == "door-1"
     assert base64.b64decode(headers["Authorization"].split()[1]) == b"me:p@ss"
+
+
+def test_http_takes_alerts_of_cameras_with_any_name(inbox):
+    make_sink(f"http://{inbox}/").send({"id": "門 é-1"})
+    ((_, headers, body),) = Inbox.got
+    assert json.loads(body) == {"id": "門 é-1"}
+    assert urllib.parse.unquote(headers["Idempotency-Key"]) == "門 é-1"
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,9 @@ class HttpSink:
         timer.daemon = True
         timer.start()
         try:
-            headers = self._headers | {"Idempotency-Key": str(record.get("id", ""))}
+            # A header holds no letters beyond Latin-1, which the name of a camera may have.
+            key = urllib.parse.quote(str(record.get("id", "")))
+            headers = self._headers | {"Idempotency-Key": key}
             connection.request("POST", self._path, line_of(record), headers)
             answer = connection.getresponse()
             answer.read(MOST_ANSWER)
