@@ -12,7 +12,7 @@ import numpy as np
 
 from vadjax.data.video.frame_stream import Frame
 from vadjax.live.clips import ClipRecorder
-from vadjax.live.events import EventTracker, LiveEvent, seconds_of
+from vadjax.live.events import EventTracker, LiveEvent, seconds_of, strength
 from vadjax.live.options import LiveOptions
 from vadjax.live.outbox import Outbox
 from vadjax.live.pictures import RecentFrames
@@ -265,7 +265,9 @@ class CameraObserver:
         held, passed = "", None
         if self._rules.zones or self._rules.ignored:
             size = self.size or (frame.pixels.shape[:2] if frame is not None else (1, 1))
-            refusals = [(told, self._rules.refuse(told, size)) for told in self._tracker.objects]
+            # An object below the line is told of too, but is not what is unusual.
+            objects = [told for told in self._tracker.objects if strength(told) >= self.line]
+            refusals = [(told, self._rules.refuse(told, size)) for told in objects]
             passed = next((told for told, why in refusals if why is None), None)
             if passed is None:
                 held = refusals[0][1] if refusals else (self._handling.held or "zone")
