@@ -154,7 +154,7 @@ class _Watcher(threading.Thread):
         except (ValueError, OSError, cv2.error) as error:
             self._failed[self._camera] = without_login(str(error).strip())
             print(f"{self._camera}: {self._failed[self._camera]}", flush=True)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too, of which nothing would be said
             self._failed[self._camera] = f"{type(error).__name__}: {error}"
             raise
 
