@@ -1,6 +1,7 @@
 """What is done with the events of one camera: lines, snapshots, clips, alerts, the page."""
 
 import collections
+import contextlib
 import datetime
 import json
 import pathlib
@@ -157,6 +158,11 @@ class CameraObserver:
         )
         self.listed: collections.deque[dict] = collections.deque(maxlen=MOST_LISTED)
 
+    @property
+    def has_alerts(self) -> bool:
+        """Whether somebody gets alerts, which go on where files cannot be written."""
+        return bool(self._outboxes)
+
     def time_of(self, seconds: float) -> datetime.datetime:
         """Time of day of a frame, with its zone, by the clock of the machine as it is now."""
         age = self._started.age(seconds)
@@ -182,8 +188,12 @@ class CameraObserver:
 
     def close(self) -> None:
         """The video is over: ends the event that goes on, and writes what waits."""
-        if self._tracker is not None:
-            self._finish(self._tracker.end())
+        with contextlib.ExitStack() as stack:  # a full disk keeps nothing from being closed
+            stack.callback(self._close_files)
+            if self._tracker is not None:
+                self._finish(self._tracker.end())
+
+    def _close_files(self) -> None:
         if self._recorder is not None:
             in_time, left_out = self._recorder.close(), self._recorder.left_out
             lost = f"; {left_out:,} frames came too fast to be in one" if left_out else ""
@@ -306,14 +316,27 @@ class CameraObserver:
         if self._recorder is not None:
             self._recorder.over(stop)
         record = event.record() | handling.fields()
-        with space.naming(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-                replacing.append(file, line.encode() + b"\n")
+        self._write(record)
         self.count += 1
         if self.listed:
             self.listed[-1] = record
         held = f"; no alert ({record['held']})" if "held" in record else ""
         end = f"event over at {hours(record['stop_s'])}, highest score {record['score']:.2f}"
         print(f"{self.name}: {end}{held}", flush=True)
+
+    def _write(self, record: dict) -> None:
+        """Adds the record of an event to the file; if that cannot be, alerts go on all the same.
+
+        Raises:
+          vadjax.runtime.space.NotWritten: it cannot be, and there are no alerts.
+        """
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            with space.naming(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("ab", buffering=0) as file:
+                    replacing.append(file, line.encode() + b"\n")
+        except space.NotWritten as error:
+            if not self.has_alerts:
+                raise
+            print(f"{self.name}: {error}. Event {record['id']} is not in it", flush=True)
