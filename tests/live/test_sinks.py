@@ -182,6 +182,7 @@ WRONG = {
     "http://gate/a b": "has spaces or the like in it; write %20",
     "mqtt://broker": "the topic is ''; expected mqtt://HOST/TOPIC",
     "mqtt://broker/a/#": "the topic is 'a/",
+    "mqtt://me:p+w@broker/a/+": "the topic is 'a/",
 }
 
 
@@ -195,6 +196,11 @@ def test_mqtt_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(ImportError, match=r"needs paho-mqtt; run: pip install 'vadjax\[alerts\]'"):
         make_sink("mqtt://broker/a")
+
+
+def test_the_login_of_a_broker_may_have_any_letters():
+    sink = make_sink("mqtt://u+r:p+w%23@broker/a")
+    assert sink._login == ("u+r", "p+w#") and sink._topic == "a"
 
 
 def test_messages_hide_what_may_be_secret():

@@ -229,7 +229,9 @@ class MqttSink:
         self._login = _login(parts)
         self._topic = urllib.parse.unquote(parts.path.lstrip("/"))
         self.shown = f"{parts.scheme}://{parts.hostname}"
-        if not self._topic or set("+#?\0") & set(self._topic + address.partition("/")[2]):
+        # An empty query or fragment is not in the parts, so the text behind the host is looked at.
+        behind = address.partition("://")[2].removeprefix(parts.netloc)
+        if not self._topic or set("+#?\0") & set(self._topic + behind):
             raise ValueError(
                 f"--alert {self.shown}: the topic is {self._topic!r}; expected mqtt://HOST/TOPIC, "
                 "without +, # and ?"
