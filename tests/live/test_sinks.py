@@ -178,7 +178,7 @@ WRONG = {
     "mail 'me": "No closing quotation; close the quotes",
     "ftp://gate/x": "--alert ftp://…: expected https://…, http://…, mqtt://…, mqtts://… or a",
     "https:///x": "names no host; expected https://HOST/…",
-    "http://gate:99999/": "--alert http://…: Port out of range",
+    "http://gate:99999/": "--alert http://…: cannot be taken apart; .* a port from 0 to 65535",
     "http://gate/a b": "has spaces or the like in it; write %20",
     "mqtt://broker": "the topic is ''; expected mqtt://HOST/TOPIC",
     "mqtt://broker/a/#": "the topic is 'a/",
@@ -206,3 +206,7 @@ def test_the_login_of_a_broker_may_have_any_letters():
 def test_messages_hide_what_may_be_secret():
     for target in ("https://me:pass@gate/secret?token=1", "mqtts://me:pass@gate/topic"):
         assert make_sink(target).shown == target.split("me:")[0] + "gate"
+    for password in ("pass/w", "pass#w", "pass?w"):
+        with pytest.raises(ValueError, match="write %2F for /") as error:
+            make_sink(f"http://me:{password}@gate/")
+        assert "pass" not in str(error.value).partition(" in a password ")[0]

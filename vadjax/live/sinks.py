@@ -289,8 +289,12 @@ def _address(address: str) -> tuple[urllib.parse.SplitResult, int]:
     try:
         parts = urllib.parse.urlsplit(address)
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"--alert {scheme}://…: {error}") from error
+    except ValueError:
+        # The error has a part of the address in it, which may be of a password.
+        raise ValueError(
+            f"--alert {scheme}://…: cannot be taken apart; in a password write %2F for /, %23 for "
+            "#, %3F for ? and %40 for @, and a port from 0 to 65535"
+        ) from None
     if not parts.hostname:
         raise ValueError(f"--alert {scheme}://…: names no host; expected {scheme}://HOST/…")
     return parts, PORTS[scheme] if port is None else port

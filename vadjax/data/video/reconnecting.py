@@ -85,7 +85,7 @@ class ReconnectingCamera(Iterable[Picture]):
                         shift = max(now - start, last + LEAST) - picture.time
                     at = picture.time + shift if self.live else picture.time
                     missing, lost = 0, picture.missing + missing
-                    source, last = f"{self.name}#{count}", at
+                    source, last = f"{without_login(self.name)}#{count}", at
                     self._pause, self._attempts = self._first_pause, 0
                     yield picture._replace(source=source, time=at, missing=lost)
                     count += 1
