@@ -116,3 +116,16 @@ def test_lines_that_cannot_be_written_are_counted_where_alerts_go_on(tmp_path, m
     disk.room = 0
     with live._Lines(path) as lines, pytest.raises(space.NotWritten):
         lines.add(["a"])
+
+
+@pytest.mark.parametrize("as_filmed", [True, False])
+def test_pictures_are_let_go_at_the_end(tmp_path, as_filmed):
+    options = LiveOptions(clips=True, serve="127.0.0.1:0")
+    observer = CameraObserver("gate", tmp_path, 0.5, (20, 30), options, live=as_filmed)
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    list(observer.frames(Frame(pixels, n, n / 10, 0) for n in range(5)))
+    list(observer.parts([part(2, 0.1)]))
+    assert observer.latest is not None and observer._recent._frames
+    observer.close()
+    assert not observer._recent._frames and not observer._recorder._kept
+    assert (observer.latest is not None) is as_filmed

@@ -120,7 +120,7 @@ class CameraObserver:
       name, line, size: as above.
       path: of the file of events.
       count: events that are over.
-      latest: the frame that was scored last; None before the first.
+      latest: the frame that was scored last; None before the first, and behind a file's last.
       curve: pairs (seconds since 1970, score) of the last minutes.
       listed: records of the last events, the newest last; one that goes on has `open`.
     """
@@ -137,7 +137,7 @@ class CameraObserver:
         live: bool = True,
     ):
         self.name, self.line, self.path = name, line, out / f"{name}.events.jsonl"
-        self._folder = out.absolute() / FOLDER / name
+        self._folder, self._live = out.absolute() / FOLDER / name, live
         self.size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
         self._started = FrameClock()
         self._recent = RecentFrames()
@@ -189,9 +189,16 @@ class CameraObserver:
     def close(self) -> None:
         """The video is over: ends the event that goes on, and writes what waits."""
         with contextlib.ExitStack() as stack:  # a full disk keeps nothing from being closed
+            stack.callback(self._free)
             stack.callback(self._close_files)
             if self._tracker is not None:
                 self._finish(self._tracker.end())
+
+    def _free(self) -> None:
+        """Lets pictures go: a folder may have many videos, and the page lists all of them."""
+        self._recent = RecentFrames()
+        if not self._live:
+            self.latest = None
 
     def _close_files(self) -> None:
         if self._recorder is not None:
