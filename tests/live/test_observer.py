@@ -129,3 +129,16 @@ def test_pictures_are_let_go_at_the_end(tmp_path, as_filmed):
     observer.close()
     assert not observer._recent._frames and not observer._recorder._kept
     assert (observer.latest is not None) is as_filmed
+
+
+def test_an_event_that_goes_on_is_listed_as_it_is_now(observed):
+    strong = {**PERSON, "box_score": 0.9, "text": "runs"}
+    parts = [part(0, 0.6, objects=[{**PERSON, "box_score": 0.6}]), part(1, 0.8, objects=[strong])]
+    observer, states = observed([], serve="127.0.0.1:0"), []
+    for _ in observer.parts(parts):
+        states.append(dict(observer.listed[-1]))
+    assert [(one["score"], one["text"]) for one in states] == [(0.6, "walks"), (0.8, "runs")]
+    assert all(one["open"] and one["alert"] for one in states)
+    observer.close()
+    (over,) = observer.listed
+    assert "open" not in over and over["score"] == 0.8

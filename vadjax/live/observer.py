@@ -122,7 +122,8 @@ class CameraObserver:
       count: events that are over.
       latest: the frame that was scored last; None before the first, and behind a file's last.
       curve: pairs (seconds since 1970, score) of the last minutes.
-      listed: records of the last events, the newest last; one that goes on has `open`.
+      listed: records of the last events without their boxes, the newest last; one that goes on
+        has `open`, and is as it was at the last frame if the page is served.
     """
 
     def __init__(
@@ -249,9 +250,14 @@ class CameraObserver:
         """Begins to handle an event, and makes it an alert as soon as it may be one."""
         if self._handling is None:
             self._begin(event, frame)
+        if not self._handling.alerted:
+            self._alert_if_due(event, frame)
+        if self._options.serve:
+            self._list_again(event.record() | self._handling.fields() | {"open": True})
+
+    def _alert_if_due(self, event: LiveEvent, frame: Frame | None) -> None:
+        """Makes an event an alert if the rules and the cool-down let it be one now."""
         handling = self._handling
-        if handling.alerted:
-            return
         told, held = self._judge(event, frame)
         if held:
             handling.held = held
@@ -268,8 +274,12 @@ class CameraObserver:
             clip = self._folder / f"{handling.id}.mp4"
             handling.clip = self._recorder.begin(clip, start)
         record = event.record()
-        self.listed.append(record | handling.fields() | {"open": True})
+        self.listed.append(record | handling.fields() | {"open": True, "boxes": []})
         print(f"{self.name}: event at {hours(start)}: {visible(record['text'])}", flush=True)
+
+    def _list_again(self, record: dict) -> None:
+        """Lists the newest event as it is now, without its boxes, which the page does not show."""
+        self.listed[-1] = record | {"boxes": []}
 
     def _judge(self, event: LiveEvent, frame: Frame | None) -> tuple[dict | None, str]:
         """What is told of the object for which an event is an alert now, and why it is none.
@@ -325,8 +335,7 @@ class CameraObserver:
         record = event.record() | handling.fields()
         self._write(record)
         self.count += 1
-        if self.listed:
-            self.listed[-1] = record
+        self._list_again(record)
         held = f"; no alert ({record['held']})" if "held" in record else ""
         end = f"event over at {hours(record['stop_s'])}, highest score {record['score']:.2f}"
         print(f"{self.name}: {end}{held}", flush=True)
