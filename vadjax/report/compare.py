@@ -32,7 +32,6 @@ MOST_ROWS = 8  # so many colours can be told apart
 POINTS = 400_000  # of all curves together
 MOST_POINTS, LEAST_POINTS = 1500, 60  # of one curve
 STEPS = 1000  # of a rank
-NONE = table.number(None)
 TEXT = 200  # letters of a value of a field
 LISTED = 5  # videos that are named in the terminal, and in a warning
 STYLES = ("page.css", "uplot.css", "compare.css")
@@ -203,7 +202,7 @@ def _figures(runs: Sequence[Run], rows: Sequence[Row]) -> Html:
             [runs[number].summary["metrics"].get(name) for number in row.runs] for row in rows
         ]
         cells = [table.spread(of) if len(of) > 1 else table.number(of[0]) for of in values]
-        if all(cell == NONE for cell in cells):
+        if all(cell == table.NONE for cell in cells):
             continue
         cells += [_apart(*values)] if len(rows) == 2 else []
         unbroken = _cells([cell.replace(" ", "\u00a0") for cell in cells])
@@ -220,7 +219,7 @@ def _apart(one: Sequence[float | None], other: Sequence[float | None]) -> str:
         present = [value for value in values if value is not None and not np.isnan(value)]
         means.append(np.mean(present) if present else np.nan)
     apart = means[1] - means[0]
-    return NONE if np.isnan(apart) else f"{apart:+.4f}"
+    return table.NONE if np.isnan(apart) else f"{apart:+.4f}"
 
 
 def _differing(runs: Sequence[Run], names: Sequence[str], rows: Sequence[Row]) -> Html:

@@ -19,6 +19,7 @@ from vadjax.report import comparison
 from vadjax.report.comparison import SPLIT, Run
 from vadjax.runtime import command, terminal
 
+NONE = "–"  # where there is no value
 WIDTH = 140  # letters of a line if the output is no terminal
 
 
@@ -43,7 +44,7 @@ def figure_labels(summary: Mapping) -> dict[str, str]:
 
 def number(value: float | None) -> str:
     """Four decimals, or a dash where there is no value."""
-    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+    return NONE if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def print_table(summary: Mapping) -> None:
@@ -118,7 +119,7 @@ def spread(values: Sequence[float | None]) -> str:
     """Mean ± population deviation of the runs that have the figure, and how many these are."""
     present = [value for value in values if value is not None and not math.isnan(value)]
     if not present:
-        return "–"
+        return NONE
     of = f" ({len(present)} of {len(values)})" if len(present) < len(values) else ""
     return f"{statistics.fmean(present):.3f} ± {statistics.pstdev(present):.3f}{of}"
 
