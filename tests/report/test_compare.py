@@ -97,8 +97,9 @@ def test_videos_are_ordered_by_the_difference_of_ranks(capsys, tmp_path, three):
 
 def test_seeds_alone_are_compared_run_by_run(capsys, tmp_path):
     runs = [made(tmp_path / f"mil_{seed}", seed) for seed in range(2)]
-    _, data, text = compared(capsys, tmp_path, *runs)
+    printed, data, text = compared(capsys, tmp_path, *runs)
     assert data["rows"] == ["mil_0", "mil_1"] and data["one_scale"]
+    assert printed.startswith("mil_0 and mil_1 order all frames in the same way\n")
     # The same order of frames on another scale is no difference.
     assert [found[1] for found in data["pairs"][0]["videos"]] == [0.0, 0.0]
     assert cells(text, "auc") == ["0.750\u00a0±\u00a00.050"]
@@ -232,3 +233,31 @@ def test_the_page_in_a_browser(capsys, tmp_path, three):
         assert (
             tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         )
+
+
+def test_what_limits_the_comparison_is_said(capsys, tmp_path):
+    runs = made(tmp_path / "x", 0, data="toy"), made(tmp_path / "y", 1, data="toy")
+    path = tmp_path / "y" / "metrics.json"
+    summary = json.loads(path.read_text())
+    older = {name: value for name, value in summary.items() if name != "made_with"}
+    path.write_text(json.dumps(older))
+    printed, _, text = compared(capsys, tmp_path, *runs)
+    for said in (
+        "some runs do not say of which dataset they are",
+        "built-in toy set: these figures say nothing about real video",
+    ):
+        assert said in printed and said in text
+    assert "The config of y is not known." in text
+    summary["made_with"]["packages"]["jax"] = "0.9"
+    path.write_text(json.dumps(summary))
+    said = "made with different programs or devices: jax: 0.10.2, 0.9"
+    assert f"note: {said}\n" in compared(capsys, tmp_path, *runs)[0]
+
+
+def test_runs_without_a_common_frame_are_refused(tmp_path):
+    runs = made(tmp_path / "x", 0, "a"), made(tmp_path / "y", 1, "a")
+    for name, scored in (("x", np.arange(COUNT) < 9), ("y", np.arange(COUNT) >= 9)):
+        files.write(
+            tmp_path / name / "scores", Scores("a", curve(0, 0), np.arange(COUNT) >= 40, scored)
+        )
+    assert "no frame counts in all runs" in refused(tmp_path, *runs)

@@ -19,7 +19,7 @@ from vadjax.metrics import frame
 from vadjax.report import comparison, curves, markup, side_by_side, table
 from vadjax.report.comparison import Run
 from vadjax.report.markup import Html, html, join
-from vadjax.report.side_by_side import Difference, Row, SharedVideo
+from vadjax.report.side_by_side import Difference, RunRow, SharedVideo
 from vadjax.runtime import command, replacing
 from vadjax.runtime.terminal import visible
 from vadjax.scores.contents import Scores
@@ -62,7 +62,7 @@ def run(folders: Sequence[str], out: pathlib.Path) -> list[str]:
         zip(names, (side_by_side.read_scores(folder) for folder in folders), strict=True)
     )
     videos = side_by_side.align(of_runs)
-    sides = rows if len(rows) > 1 else [Row(name, (n,)) for n, name in enumerate(names)]
+    sides = rows if len(rows) > 1 else [RunRow(name, (n,)) for n, name in enumerate(names)]
     pairs = {
         (a, b): side_by_side.differences(videos, sides[a].runs, sides[b].runs)
         for a, b in itertools.combinations(range(len(sides)), 2)
@@ -123,14 +123,16 @@ def _notes(
 
 
 def _said(
-    sides: Sequence[Row],
+    sides: Sequence[RunRow],
     pairs: Mapping[tuple[int, int], Sequence[Difference]],
     videos: Sequence[SharedVideo],
 ) -> list[str]:
     """Lines for the terminal: where the first two rows differ most."""
     (a, b), found = next(iter(pairs.items()))
-    lines = [f"{sides[a].name} and {sides[b].name} differ most on"]
-    return lines + [
+    both, found = f"{sides[a].name} and {sides[b].name}", [one for one in found if one.mean > 0]
+    if not found:
+        return [f"{both} order all frames in the same way"]
+    return [f"{both} differ most on"] + [
         f"  {videos[one.video].name}: {one.mean:.3f} of the ranks, most at frame {one.frame:,}"
         for one in found[:LISTED]
     ]
@@ -139,7 +141,7 @@ def _said(
 def _body(
     runs: Sequence[Run],
     names: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[RunRow],
     notes: Sequence[str],
     videos: Sequence[SharedVideo],
 ) -> list[Html]:
@@ -185,7 +187,7 @@ def _controls() -> Html:
     )
 
 
-def _figures(runs: Sequence[Run], rows: Sequence[Row]) -> Html:
+def _figures(runs: Sequence[Run], rows: Sequence[RunRow]) -> Html:
     """The table of figures: mean ± deviation of the seeds of a row; of two rows the difference."""
     meanings = {}
     for one in runs:
@@ -222,7 +224,7 @@ def _apart(one: Sequence[float | None], other: Sequence[float | None]) -> str:
     return table.NONE if np.isnan(apart) else f"{apart:+.4f}"
 
 
-def _differing(runs: Sequence[Run], names: Sequence[str], rows: Sequence[Row]) -> Html:
+def _differing(runs: Sequence[Run], names: Sequence[str], rows: Sequence[RunRow]) -> Html:
     """The fields in which rows differ, and the runs of each row."""
     fields = comparison.differing_fields([runs[row.runs[0]] for row in rows])
     lines = [
@@ -266,8 +268,8 @@ def _table(first: Sequence[str], heads: Sequence[str], lines: Sequence[Html]) ->
 
 
 def _data(
-    rows: Sequence[Row],
-    sides: Sequence[Row],
+    rows: Sequence[RunRow],
+    sides: Sequence[RunRow],
     names: Sequence[str],
     pairs: Mapping[tuple[int, int], Sequence[Difference]],
     videos: Sequence[SharedVideo],
@@ -291,7 +293,7 @@ def _data(
     }
 
 
-def _aucs(video: SharedVideo, sides: Sequence[Row]) -> list[str] | None:
+def _aucs(video: SharedVideo, sides: Sequence[RunRow]) -> list[str] | None:
     """AUC of the video of each row, of the frames that count; None without both classes."""
     labels = None if video.labels is None else video.labels[video.compared]
     if labels is None or labels.all() or not labels.any():

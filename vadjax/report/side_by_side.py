@@ -19,7 +19,7 @@ from vadjax.scores.contents import Scores
 STRETCH = 25  # frames over which differences are averaged to find where they are largest
 
 
-class Row(NamedTuple):
+class RunRow(NamedTuple):
     """Runs that differ in the seed alone.
 
     Attributes:
@@ -63,7 +63,7 @@ class Difference(NamedTuple):
     frame: int
 
 
-def rows(runs: Sequence[Run], names: Sequence[str]) -> list[Row]:
+def rows(runs: Sequence[Run], names: Sequence[str]) -> list[RunRow]:
     """The runs in rows; those of a row differ in the seed alone.
 
     Args:
@@ -78,7 +78,7 @@ def rows(runs: Sequence[Run], names: Sequence[str]) -> list[Row]:
                 break
         else:
             grouped.append([number])
-    return [Row(_name(group, runs, names), tuple(group)) for group in grouped]
+    return [RunRow(_name(group, runs, names), tuple(group)) for group in grouped]
 
 
 def _name(group: Sequence[int], runs: Sequence[Run], names: Sequence[str]) -> str:

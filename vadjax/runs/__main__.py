@@ -35,7 +35,7 @@ def find(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 
 def print_list(runs: Sequence[RunFolder]) -> None:
     """Prints the table of runs, and below it what is to be said of some."""
-    table = Table(title=f"{len(runs):,} runs, {space.size(sum(run.size for run in runs))}")
+    table = Table(title=f"Runs: {len(runs):,}, {space.size(sum(run.size for run in runs))}")
     table.title_justify = "left"
     for name in ("run", "system", "dataset", "size", "state", "figures"):
         table.add_column(name, justify="right" if name == "size" else "left")
@@ -67,7 +67,7 @@ def clean(runs: Sequence[pathlib.Path], yes: bool) -> None:
         print(note)
     freed = space.size(sum(piece.size for piece in pieces))
     if not pieces:
-        print(f"Nothing to remove in {len(runs):,} runs.")
+        print("Nothing to remove.")
     elif yes:
         print(f"Removed {freed}.")
     else:

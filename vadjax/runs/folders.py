@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
-from vadjax.report import comparison, table
+from vadjax.report.comparison import read_run
+from vadjax.report.table import NONE, number
 from vadjax.runtime import checksums, layout, lock, provenance
 
 State = Literal["finished", "unfinished", "damaged", "in use"]
@@ -145,7 +146,7 @@ def damages(folder: pathlib.Path) -> list[str]:
                 problems.append(str(error))
     if is_there(folder / layout.METRICS):
         try:
-            comparison.read_run(folder)
+            read_run(folder)
         except (OSError, ValueError) as error:
             problems.append(str(error))
     states = [folder / layout.FINISHED]
@@ -169,8 +170,8 @@ def _steps(folder: pathlib.Path) -> list[int]:
 def _about(folder: pathlib.Path) -> tuple[str, str]:
     """System and name of the dataset of a run; dashes where they cannot be read."""
     config, described = config_of(folder), dataset_of(folder)
-    name = (described.get("manifest") or {}).get("name", table.NONE)
-    return config.get("system", table.NONE), name
+    name = (described.get("manifest") or {}).get("name", NONE)
+    return config.get("system", NONE), name
 
 
 def config_of(folder: pathlib.Path) -> dict:
@@ -193,11 +194,11 @@ def _json(path: pathlib.Path, pattern: dict) -> dict:
 def _figures(folder: pathlib.Path) -> str:
     """Some figures of a run, in words."""
     try:
-        metrics = comparison.read_run(folder).summary["metrics"]
+        metrics = read_run(folder).summary["metrics"]
     except (OSError, ValueError):
         return ""
     shown = [
-        f"{name.upper()} {table.number(metrics[name])}"
+        f"{name.upper()} {number(metrics[name])}"
         for name in FIGURES
         if metrics.get(name) is not None
     ]
