@@ -22,15 +22,17 @@
 
   // --- Curves -----------------------------------------------------------------------------------
 
-  // One scale for all videos, so that they can be compared.
+  // One scale for all videos, so that they can be compared, with room for the strip on top.
+  let ofScores = null;
   function range() {
-    if (kind === "ranks") return [0, 1];
+    if (kind === "ranks") return [0, 1.08];
+    if (ofScores) return ofScores;
     let low = Infinity, high = -Infinity;
     for (const video of data.videos) for (const run of video.scores) for (const value of run) {
       if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
     }
-    const margin = 0.05 * (high - low || 1);
-    return [low - margin, high + margin];
+    const margin = 0.08 * (high - low || 1);
+    return ofScores = [low - margin, high + margin];
   }
 
   function shade(u, video, frame) {
