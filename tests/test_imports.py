@@ -56,6 +56,7 @@ ALLOWED = {
     ),
     "backbones": ("ops", "convert", "formats"),
     "runtime.lock": (),
+    "runtime.layout": (),
     "runtime.space": (),
     "runtime.replacing": PLACES,
     "runtime.terminal": (),
@@ -72,6 +73,7 @@ ALLOWED = {
         "formats",
         "runtime.checksums",
         "runtime.command",
+        "runtime.layout",
         "runtime.processes",
         *PLACES,
     ),
@@ -90,6 +92,10 @@ ALLOWED = {
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
         *("config", "runtime.mesh", "runtime.progress"),
     ),
+    "runs": (
+        *("formats", "report.comparison", "report.table", "runtime.checksums", "runtime.layout"),
+        *(*PLACES, *PROGRAMS),
+    ),
     "live": ("scores", "report.intervals", "formats", *VIDEO, *PLACES, *PROGRAMS),
     "predict": ("system", "data", "formats", "ops", "scores", "report", "live", "runtime"),
     "evaluate": ("config", "system", "data", "ops", "scores", "metrics", "report", "runtime"),
@@ -101,7 +107,8 @@ ALLOWED = {
     "": (),
 }
 WITHOUT_JAX = (
-    *("config", "formats", "scores", "metrics", "report", "live", "runtime.arguments"),
+    *("config", "formats", "scores", "metrics", "report", "live", "runs", "runtime.arguments"),
+    *("runtime.checksums", "runtime.layout"),
     *(*PLACES, *PROGRAMS, *VIDEO),
 )
 # Empty packages.
@@ -185,6 +192,8 @@ def test_no_arrow_points_back(path):
         ("vadjax.runtime.policy", "jax"),
         ("vadjax.live.observer", "vadjax.predict.live"),
         ("vadjax.live.rules", "jax"),
+        ("vadjax.runs.folders", "jax"),
+        ("vadjax.runs.cleaning", "vadjax.runtime.checkpoint"),
         ("vadjax.data.bags", "vadjax.train"),
         ("vadjax.data.video.boxes", "jax.numpy"),
         ("vadjax.data.store.source", "data_prep.toy"),
@@ -240,6 +249,8 @@ def test_the_walk_would_find_a_wrong_arrow(module, target):
         ("vadjax.scores.streaming", ("jax", "vadjax.system")),
         ("vadjax.metrics.region", ("jax",)),
         ("vadjax.report.page", ("jax",)),
+        ("vadjax.runs.__main__", ("jax",)),
+        ("vadjax.report.compare", ("jax",)),
     ],
 )
 def test_importing_a_module_does_not_load_others(module, left_out):

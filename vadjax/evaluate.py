@@ -66,6 +66,9 @@ def run(
         print(source.TOY_NOTICE)
     system = load_system(config, RunCache(folder), any_module=True)
     data = source.open_dataset(config, system.kind, folder)
+    if has_only_normal(config, system, data):
+        print(_nothing_new(data, folder))
+        return
     # The state of the step that is asked for, else of the best, else of the newest.
     target = mesh.abstract(mesh.of_run(config), system.abstract_state(data))
     chosen = "newest checkpoint" if step is None else "chosen step"
@@ -163,10 +166,7 @@ def measure(
     With several processes each scores its share of the videos; the first writes the rest.
     """
     if has_only_normal(config, system, data):
-        print(
-            f"{data.folder} has no new footage, so nothing is scored. Score some: python -m "
-            f"vadjax.main --config=CONFIG --workdir={out} --mode=predict --video=VIDEO"
-        )
+        print(_nothing_new(data, out))
         return {}
     # Score the split and measure the scores.
     split = config.eval.split
@@ -240,6 +240,14 @@ def footage_of(
         return extend_command(run_folder, [*flags, f"--video={video}"], start, stop)
 
     return Footage(frames, config.report.film, normal_command if system.extends else None)
+
+
+def _nothing_new(data: Dataset, folder: pathlib.Path) -> str:
+    """What is said of a dataset without new footage, to whom has a run in a folder."""
+    return (
+        f"{data.folder} has no new footage, so nothing is scored. Score some: python -m "
+        f"vadjax.main --workdir={folder} --mode=predict --video=VIDEO"
+    )
 
 
 def has_only_normal(config: ml_collections.ConfigDict, system: System, data: Dataset) -> bool:

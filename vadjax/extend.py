@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import jax
 import ml_collections
+import numpy as np
 
 from vadjax import evaluate
 from vadjax.data import clips
 from vadjax.data.store import frame_writer
 from vadjax.data.store.frame_writer import SourceVideo
 from vadjax.data.store.records import Dataset
-from vadjax.data.video.reader import AS_IT_IS, Picture, open_frames
+from vadjax.data.video.ignored import Ignored
+from vadjax.data.video.reader import AS_IT_IS, Picture, Reading, open_frames
 from vadjax.predict.restore import Trained, restore
 from vadjax.predict.run import as_trained, rate_of
 from vadjax.runtime import checkpoint, provenance, replacing, workdir
@@ -37,6 +39,7 @@ def run(
     out: str | pathlib.Path,
     video: str | None = None,
     frames: str | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> None:
     """Writes a run that also knows further normal video.
 
@@ -51,6 +54,7 @@ def run(
       video: a video file or folder of frames that was normal, or with `data.dir` the name of a
         video in its split `eval.split`; None for the training split of `data.dir`.
       frames: `START:STOP`, the frames of the video that were normal; None for all.
+      reading: how a video file is read. Its rate and levels are replaced by those of the training.
 
     Raises:
       FileNotFoundError, ValueError: no such run, dataset or video, the system cannot be extended,
@@ -76,6 +80,8 @@ def run(
             f"{data.folder}: holds {data.kind!r} records, system {config.system!r} reads "
             f"{trained.system.kind!r}"
         )
+    if data is not None:
+        _check_ignored(data, trained)
     if video is None:
         if data.digest == trained.data.digest:
             raise ValueError(f"{data.folder}: {folder} was trained on this dataset")
@@ -89,7 +95,7 @@ def run(
         if data is not None:
             _write_part(place, trained, *_of_dataset(data, config.eval.split, video, trained), span)
         else:
-            _write_part(place, trained, *_of_file(video, trained), span)
+            _write_part(place, trained, *_of_file(video, trained, reading), span)
         origin = {"video": video, "frames": frames} | (
             {"dataset": str(data.folder)} if data else {}
         )
@@ -127,11 +133,32 @@ def _of_dataset(
     return name, pictures, trained.system.frame_rate(data)
 
 
-def _of_file(video: str, trained: Trained) -> tuple[str, Iterator[Picture], float | None]:
+def _check_ignored(data: Dataset, trained: Trained) -> None:
+    """Raises ValueError if other pixels of a dataset are black than in the run's training."""
+    text = data.manifest.get("ignored")
+    own = Ignored.from_text(text, f"{data.folder}: ignored").mask if text else None
+    before = trained.ignored.mask if trained.ignored else None
+    if (own is None) != (before is None) or own is not None and not np.array_equal(own, before):
+        raise ValueError(
+            f"{data.folder}: ignores {'other' if own is not None else 'no'} pixels, not those of "
+            "the run's training; prepare the dataset with the same --mask"
+            if before is not None
+            else f"{data.folder}: ignores pixels that the run's training did not; prepare the "
+            "dataset without --mask"
+        )
+
+
+def _of_file(
+    video: str, trained: Trained, reading: Reading
+) -> tuple[str, Iterator[Picture], float | None]:
     """Name, frames and rate of a video file or folder of frames, read as when it is scored."""
     path = pathlib.Path(video)
-    reading = as_trained(trained, path, None, AS_IT_IS)
-    return path.stem, iter(open_frames(path, reading)), rate_of(trained, path, None, reading).fps
+    reading = as_trained(trained, path, None, reading)
+    pictures: Iterator[Picture] = iter(open_frames(path, reading))
+    if ignored := trained.ignored:
+        black = ignored.black
+        pictures = (one._replace(pixels=black(one.pixels), jpeg=None) for one in pictures)
+    return path.stem, pictures, rate_of(trained, path, None, reading).fps
 
 
 def _write_part(
@@ -155,7 +182,13 @@ def _write_part(
     label = f"{name} from frame {start}" if start or stop else name
     video = SourceVideo(label, part(), labels=0)
     frame_writer.write_frames(
-        place, {TRAIN: [video]}, name=NORMAL, size=trained.size, shards=1, fps=fps
+        place,
+        {TRAIN: [video]},
+        name=NORMAL,
+        size=trained.size,
+        encoding="png",
+        shards=1,
+        fps=fps,
     )
     if stop is not None and read < stop - start:
         raise ValueError(

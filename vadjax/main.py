@@ -75,6 +75,7 @@ def main(argv: list[str]) -> None:
     import jax  # after the flags: --help is instant
 
     from vadjax import evaluate, extend, train
+    from vadjax.data.video.reader import Reading
     from vadjax.runtime import processes, progress, space
 
     try:
@@ -86,7 +87,9 @@ def main(argv: list[str]) -> None:
         elif _MODE.value == "evaluate":
             evaluate.run(_CONFIG.value, _WORKDIR.value, _STEP.value)
         elif _MODE.value == "extend":
-            extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value, _VIDEO.value, _FRAMES.value)
+            reading = Reading(_DEINTERLACE.value, _STRICT.value)
+            of_video = _VIDEO.value, _FRAMES.value
+            extend.run(_CONFIG.value, _WORKDIR.value, _OUT.value, *of_video, reading)
         else:
             with progress.warnings_as_lines(), command.terminable():
                 failed = _predict(sources)
@@ -149,7 +152,8 @@ def check_flags(sources: list[str]) -> None:
     others = (_VIDEO, _FRAMES, _OUT, _LIVE, _FILM, _FPS, _NAME, _DEINTERLACE, _STRICT, _STEP)
     for flag in (*others, *_LIVE_FLAGS):
         other = {"step": ("evaluate",), "out": ("predict", "extend")}
-        other |= {"video": ("predict", "extend"), "frames": ("extend",)}
+        both = "predict", "extend"
+        other |= {"video": both, "deinterlace": both, "strict": both, "frames": ("extend",)}
         modes = other.get(flag.name, ("predict",))
         if flag.present and _MODE.value not in modes:
             sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")

@@ -33,12 +33,13 @@ def chromium() -> Iterator:
 
 
 @contextlib.contextmanager
-def opened(browser, index: pathlib.Path, **options) -> Iterator:
+def opened(browser, index: pathlib.Path, ready: str = "frame", **options) -> Iterator:
     """A page of a report in the browser, ready; no error and no address but files is allowed.
 
     Args:
       browser: of `chromium`.
       index: the page.
+      ready: entry of the body's data set that the page makes when it is ready.
       **options: of the browser's context, such as `color_scheme`.
     """
     context = browser.new_context(**options)
@@ -54,7 +55,7 @@ def opened(browser, index: pathlib.Path, **options) -> Iterator:
             ),
         )
         page.goto(index.as_uri())
-        until(page, "document.body.dataset.frame !== undefined")
+        until(page, f"document.body.dataset.{ready} !== undefined")
         yield page
         assert not wrong
     finally:

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -98,6 +99,13 @@ def test_http_posts_the_record(inbox):
     assert base64.b64decode(headers["Authorization"].split()[1]) == b"me:p@ss"
 
 
+def test_http_takes_alerts_of_cameras_with_any_name(inbox):
+    make_sink(f"http://{inbox}/").send({"id": "門 é-1"})
+    ((_, headers, body),) = Inbox.got
+    assert json.loads(body) == {"id": "門 é-1"}
+    assert urllib.parse.unquote(headers["Idempotency-Key"]) == "門 é-1"
+
+
 @pytest.mark.parametrize(
     ("path", "reason", "lasting"),
     [
@@ -170,10 +178,11 @@ WRONG = {
     "mail 'me": "No closing quotation; close the quotes",
     "ftp://gate/x": "--alert ftp://…: expected https://…, http://…, mqtt://…, mqtts://… or a",
     "https:///x": "names no host; expected https://HOST/…",
-    "http://gate:99999/": "--alert http://…: Port out of range",
+    "http://gate:99999/": "--alert http://…: cannot be taken apart; .* a port from 0 to 65535",
     "http://gate/a b": "has spaces or the like in it; write %20",
     "mqtt://broker": "the topic is ''; expected mqtt://HOST/TOPIC",
     "mqtt://broker/a/#": "the topic is 'a/",
+    "mqtt://me:p+w@broker/a/+": "the topic is 'a/",
 }
 
 
@@ -189,6 +198,15 @@ def test_mqtt_without_its_library(monkeypatch):
         make_sink("mqtt://broker/a")
 
 
+def test_the_login_of_a_broker_may_have_any_letters():
+    sink = make_sink("mqtt://u+r:p+w%23@broker/a")
+    assert sink._login == ("u+r", "p+w#") and sink._topic == "a"
+
+
 def test_messages_hide_what_may_be_secret():
     for target in ("https://me:pass@gate/secret?token=1", "mqtts://me:pass@gate/topic"):
         assert make_sink(target).shown == target.split("me:")[0] + "gate"
+    for password in ("pass/w", "pass#w", "pass?w"):
+        with pytest.raises(ValueError, match="write %2F for /") as error:
+            make_sink(f"http://me:{password}@gate/")
+        assert "pass" not in str(error.value).partition(" in a password ")[0]

@@ -6,7 +6,7 @@ import pytest
 from tests.predict.cases import rows_of, write_video
 from vadjax.data.video.frame_stream import Stamp
 from vadjax.data.video.reader import Picture, open_frames
-from vadjax.predict import live
+from vadjax.predict import cameras, live
 from vadjax.predict import run as predict
 from vadjax.predict.restore import restore, timed
 from vadjax.scores.streaming import repeat
@@ -62,6 +62,22 @@ def test_a_camera_is_watched_until_it_ends(ranker, tmp_path, capsys):
         predict.run(config, folder, "file:///nowhere.avi")
     with pytest.raises(ValueError, match="--fps is not for a camera"):
         predict.run(config, folder, url, fps=5.0)
+
+
+@pytest.mark.parametrize(
+    ("video", "name"),
+    [
+        ("0", "camera_0"),
+        ("rtsp://me:secret@10.0.0.2:554/Streaming/Channels/101", "camera_rtsp_10_0_0_2_554_101"),
+        ("rtsp://me:sec@re/t@gate/1", "camera_rtsp_gate_1"),
+        ("rtsp://gate/user=me&password=secret&channel=1", "camera_rtsp_gate"),
+        ("http://gate?pwd=secret", "camera_http_gate"),
+        ("http://gate/12345678/video", "camera_http_gate"),
+        ("file:///a/b c.mp4", "camera_file_a_b_c_mp4"),
+    ],
+)
+def test_the_name_of_a_camera_without_one_has_no_password(video, name):
+    assert cameras.name_of(video) == name
 
 
 def test_missing_frames_are_in_the_line_that_they_are_missing_from(ranker, tmp_path, capsys):

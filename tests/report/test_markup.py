@@ -124,6 +124,21 @@ def test_the_policy_lets_a_browser_do_nothing_but_show_what_is_in_the_page(tmp_p
     assert not re.search(r"<script|\bstyle=|\bhref=|\son\w+=", text)
 
 
+def test_the_policy_of_a_page_with_scripts_names_each_of_them():
+    text = markup.page("t", "p {}", [], ["first()", "second()"], {"name": "</script>&<!--"})
+    digests = [
+        base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
+        for part in ("first()", "second()", "p {}")
+    ]
+    said = "script-src 'sha256-{}' 'sha256-{}'; style-src 'sha256-{}'; ".format(*digests)
+    assert f"img-src data:; {said}base-uri 'none'" in text
+    assert text.count("</script>") == 3 and "<!--" not in text
+    data = re.search('<script type="application/json" id="data">(.*?)</script>', text)[1]
+    assert json.loads(data) == {"name": "</script>&<!--"}
+    # Data are there before the scripts that read them.
+    assert text.index('id="data"') < text.index("first()") < text.index("second()")
+
+
 def calls(path, name: str) -> list[ast.Call]:
     """Calls of a function of `markup` in a file."""
     found = [node for node in ast.walk(ast.parse(path.read_text("utf-8")))]
@@ -157,6 +172,7 @@ def test_no_other_module_writes_html():
         if any(tag.search(text) for text in strings):
             assert path.relative_to(ROOT).as_posix() in (
                 "vadjax/report/page.py",
+                "vadjax/report/compare.py",
                 "vadjax/report/markup.py",
             )
 

@@ -124,7 +124,9 @@ def test_programs_that_have_another_name(old, new):
 def test_help_lists_the_fields_of_a_config():
     code, out, errors = commands.run("vadjax.main", "--help", CONFIG)
     assert (code, errors) == (0, "")
-    assert "python -m vadjax.main:\n  --config:" in out and "--workdir: Folder" in out
+    assert (
+        "python -m vadjax.main:\n" in out and "\n  --config: " in out and "--workdir: Folder" in out
+    )
     for field, text in descriptions("mil").items():
         assert f"  --config.{field}: {text}\n    (here: " in out
     assert "--config.train.steps: training steps; 0 = none\n    (here: 6)\n" in out

@@ -1,6 +1,7 @@
 """How the programs end: one way for all of them."""
 
 import ast
+import shlex
 import signal
 import subprocess
 import sys
@@ -77,6 +78,47 @@ def test_ctrl_c_is_one_line_and_130():
         assert process.stdout.readline() == "working\n"
         process.send_signal(signal.SIGINT)
         assert (process.stderr.read(), process.wait(60)) == ("Stopped.\n", 130)
+
+
+IN_A_THREAD = """
+import sys, threading, time
+from vadjax.runtime import command
+def talk():
+    for _ in range(3):
+        time.sleep(0.3)
+        print("line", flush=True)
+    print("the thread went on", file=sys.stderr)
+def main():
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        time.sleep(60)
+    finally:
+        thread.join()
+        print("closed", file=sys.stderr)
+with command.terminable():
+    command.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        ("| true", command.READER_GONE, ""),
+        ("> /dev/full", 1, "error: what the program prints could not be written: No space left"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "trap '' INT; "], ids=["", "Ctrl-C ignored"])
+def test_output_that_is_lost_in_a_thread_ends_the_program_and_not_the_thread(
+    where, code, said, before
+):
+    shell = f"{before}set -o pipefail; {sys.executable} -c {shlex.quote(IN_A_THREAD)} {where}"
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    lines = done.stderr.splitlines()
+    assert done.returncode == code and lines[:2] == ["the thread went on", "closed"], done
+    assert "".join(lines[2:]).startswith(said) and len(lines) == 2 + bool(said)
 
 
 HANGS = """

@@ -61,7 +61,7 @@ def test_addresses_are_told_without_their_passwords(monkeypatch):
         "/venv/bin/python3",
         "-m",
         "vadjax.main",
-        "--video=rtsp://me:secret@camera/1",
+        "--video=rtsp://me:sec@ret@camera/1",
         "--x=a b",
     ]
     monkeypatch.setattr(sys, "orig_argv", typed)

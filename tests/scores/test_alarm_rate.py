@@ -121,18 +121,24 @@ def test_quantiles_are_rows_of_share_and_score():
 
 def test_the_line_of_a_system_that_reports_scores_as_they_are():
     held_out = video(noise(300), noise(300, 1))
-    line = alarm_rate.line_of(held_out, 0)
+    line = alarm_rate.line_of(held_out, 0, False)
     assert line.line == np.quantile(held_out.scores, 0.999) and line.per_hour is None
-    assert line.hours == pytest.approx(1 / 6) and not line.reliable  # two videos
+    assert line.hours == pytest.approx(1 / 6) and not line.reliable
     assert line.rate_at(line.line) * line.hours == alarm_rate.counts(held_out, [line.line])[0]
     assert (np.diff(line.rates[:, 0]) > 0).all() and line.rates[-1, 0] > held_out.scores.max()
-    asked = alarm_rate.line_of(held_out, 60.0)
+    asked = alarm_rate.line_of(held_out, 60.0, True)
     assert asked.rate_at(asked.line) == pytest.approx(60) and not asked.extrapolated
-    assert alarm_rate.line_of(held_out, 1.0).extrapolated
-    four = alarm_rate.line_of(alarm_rate.joined([held_out, held_out]), 0)
+    assert alarm_rate.line_of(held_out, 1.0, True).extrapolated
+    four = alarm_rate.line_of(alarm_rate.joined([held_out, held_out]), 0, True)
     assert four.reliable and four.hours == 2 * line.hours
 
 
 def test_a_line_is_above_zero_where_nothing_ever_scored():
-    assert alarm_rate.line_of(video(np.zeros(100)), 0).line == alarm_rate.LEAST_LINE
-    assert alarm_rate.line_of(video(np.zeros(0)), 0) is None
+    assert alarm_rate.line_of(video(np.zeros(100)), 0, True).line == alarm_rate.LEAST_LINE
+    assert alarm_rate.line_of(video(np.zeros(0)), 0, True) is None
+
+
+def test_how_much_normal_video_is_enough():
+    """Pieces of one video are one video, however many there are."""
+    assert alarm_rate.enough(60, 4)
+    assert not alarm_rate.enough(59.9, 4) and not alarm_rate.enough(3600, 3)

@@ -29,7 +29,10 @@ class TrackedVideo(ScoredVideo):
       size: (H, W) of the frames, in whose pixels the boxes are.
       source_size: the same.
       labels: uint8 [T], 1 = anomalous; None if unknown.
+      start: None: tracks do not say when it began.
     """
+
+    start: str | None = None
 
     def __init__(self, data: Dataset, split: str, number: int, records: Sequence):
         self._records, self._number = records, number

@@ -111,6 +111,7 @@ class ClipRecorder(threading.Thread):
             self._end()
         except Exception as error:
             self._give_up(error)
+        self._kept.clear()
 
     def _put(self, *job) -> None:
         with self._changed:

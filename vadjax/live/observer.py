@@ -1,6 +1,7 @@
 """What is done with the events of one camera: lines, snapshots, clips, alerts, the page."""
 
 import collections
+import contextlib
 import datetime
 import json
 import pathlib
@@ -12,7 +13,7 @@ import numpy as np
 
 from vadjax.data.video.frame_stream import Frame
 from vadjax.live.clips import ClipRecorder
-from vadjax.live.events import EventTracker, LiveEvent, seconds_of
+from vadjax.live.events import EventTracker, LiveEvent, seconds_of, strength
 from vadjax.live.options import LiveOptions
 from vadjax.live.outbox import Outbox
 from vadjax.live.pictures import RecentFrames
@@ -119,9 +120,10 @@ class CameraObserver:
       name, line, size: as above.
       path: of the file of events.
       count: events that are over.
-      latest: the frame that was scored last; None before the first.
+      latest: the frame that was scored last; None before the first, and behind a file's last.
       curve: pairs (seconds since 1970, score) of the last minutes.
-      listed: records of the last events, the newest last; one that goes on has `open`.
+      listed: records of the last events without their boxes, the newest last; one that goes on
+        has `open`, and is as it was at the last frame if the page is served.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class CameraObserver:
         live: bool = True,
     ):
         self.name, self.line, self.path = name, line, out / f"{name}.events.jsonl"
-        self._folder = out.absolute() / FOLDER / name
+        self._folder, self._live = out.absolute() / FOLDER / name, live
         self.size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
         self._started = FrameClock()
         self._recent = RecentFrames()
@@ -156,6 +158,11 @@ class CameraObserver:
             maxlen=round(60 * MINUTES / POINT)
         )
         self.listed: collections.deque[dict] = collections.deque(maxlen=MOST_LISTED)
+
+    @property
+    def has_alerts(self) -> bool:
+        """Whether somebody gets alerts, which go on where files cannot be written."""
+        return bool(self._outboxes)
 
     def time_of(self, seconds: float) -> datetime.datetime:
         """Time of day of a frame, with its zone, by the clock of the machine as it is now."""
@@ -182,8 +189,19 @@ class CameraObserver:
 
     def close(self) -> None:
         """The video is over: ends the event that goes on, and writes what waits."""
-        if self._tracker is not None:
-            self._finish(self._tracker.end())
+        with contextlib.ExitStack() as stack:  # a full disk keeps nothing from being closed
+            stack.callback(self._free)
+            stack.callback(self._close_files)
+            if self._tracker is not None:
+                self._finish(self._tracker.end())
+
+    def _free(self) -> None:
+        """Lets pictures go: a folder may have many videos, and the page lists all of them."""
+        self._recent = RecentFrames()
+        if not self._live:
+            self.latest = None
+
+    def _close_files(self) -> None:
         if self._recorder is not None:
             in_time, left_out = self._recorder.close(), self._recorder.left_out
             lost = f"; {left_out:,} frames came too fast to be in one" if left_out else ""
@@ -232,9 +250,14 @@ class CameraObserver:
         """Begins to handle an event, and makes it an alert as soon as it may be one."""
         if self._handling is None:
             self._begin(event, frame)
+        if not self._handling.alerted:
+            self._alert_if_due(event, frame)
+        if self._options.serve:
+            self._list_again(event.record() | self._handling.fields() | {"open": True})
+
+    def _alert_if_due(self, event: LiveEvent, frame: Frame | None) -> None:
+        """Makes an event an alert if the rules and the cool-down let it be one now."""
         handling = self._handling
-        if handling.alerted:
-            return
         told, held = self._judge(event, frame)
         if held:
             handling.held = held
@@ -251,8 +274,12 @@ class CameraObserver:
             clip = self._folder / f"{handling.id}.mp4"
             handling.clip = self._recorder.begin(clip, start)
         record = event.record()
-        self.listed.append(record | handling.fields() | {"open": True})
+        self.listed.append(record | handling.fields() | {"open": True, "boxes": []})
         print(f"{self.name}: event at {hours(start)}: {visible(record['text'])}", flush=True)
+
+    def _list_again(self, record: dict) -> None:
+        """Lists the newest event as it is now, without its boxes, which the page does not show."""
+        self.listed[-1] = record | {"boxes": []}
 
     def _judge(self, event: LiveEvent, frame: Frame | None) -> tuple[dict | None, str]:
         """What is told of the object for which an event is an alert now, and why it is none.
@@ -265,7 +292,9 @@ class CameraObserver:
         held, passed = "", None
         if self._rules.zones or self._rules.ignored:
             size = self.size or (frame.pixels.shape[:2] if frame is not None else (1, 1))
-            refusals = [(told, self._rules.refuse(told, size)) for told in self._tracker.objects]
+            # An object below the line is told of too, but is not what is unusual.
+            objects = [told for told in self._tracker.objects if strength(told) >= self.line]
+            refusals = [(told, self._rules.refuse(told, size)) for told in objects]
             passed = next((told for told, why in refusals if why is None), None)
             if passed is None:
                 held = refusals[0][1] if refusals else (self._handling.held or "zone")
@@ -304,14 +333,26 @@ class CameraObserver:
         if self._recorder is not None:
             self._recorder.over(stop)
         record = event.record() | handling.fields()
-        with space.naming(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-                replacing.append(file, line.encode() + b"\n")
+        self._write(record)
         self.count += 1
-        if self.listed:
-            self.listed[-1] = record
+        self._list_again(record)
         held = f"; no alert ({record['held']})" if "held" in record else ""
         end = f"event over at {hours(record['stop_s'])}, highest score {record['score']:.2f}"
         print(f"{self.name}: {end}{held}", flush=True)
+
+    def _write(self, record: dict) -> None:
+        """Adds the record of an event to the file; if that cannot be, alerts go on all the same.
+
+        Raises:
+          vadjax.runtime.space.NotWritten: it cannot be, and there are no alerts.
+        """
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            with space.naming(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("ab", buffering=0) as file:
+                    replacing.append(file, line.encode() + b"\n")
+        except space.NotWritten as error:
+            if not self.has_alerts:
+                raise
+            print(f"{self.name}: {error}. Event {record['id']} is not in it", flush=True)

@@ -173,7 +173,9 @@ class HttpSink:
         timer.daemon = True
         timer.start()
         try:
-            headers = self._headers | {"Idempotency-Key": str(record.get("id", ""))}
+            # A header holds no letters beyond Latin-1, which the name of a camera may have.
+            key = urllib.parse.quote(str(record.get("id", "")))
+            headers = self._headers | {"Idempotency-Key": key}
             connection.request("POST", self._path, line_of(record), headers)
             answer = connection.getresponse()
             answer.read(MOST_ANSWER)
@@ -227,7 +229,9 @@ class MqttSink:
         self._login = _login(parts)
         self._topic = urllib.parse.unquote(parts.path.lstrip("/"))
         self.shown = f"{parts.scheme}://{parts.hostname}"
-        if not self._topic or set("+#?\0") & set(self._topic + address.partition("/")[2]):
+        # An empty query or fragment is not in the parts, so the text behind the host is looked at.
+        behind = address.partition("://")[2].removeprefix(parts.netloc)
+        if not self._topic or set("+#?\0") & set(self._topic + behind):
             raise ValueError(
                 f"--alert {self.shown}: the topic is {self._topic!r}; expected mqtt://HOST/TOPIC, "
                 "without +, # and ?"
@@ -285,8 +289,12 @@ def _address(address: str) -> tuple[urllib.parse.SplitResult, int]:
     try:
         parts = urllib.parse.urlsplit(address)
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"--alert {scheme}://…: {error}") from error
+    except ValueError:
+        # The error has a part of the address in it, which may be of a password.
+        raise ValueError(
+            f"--alert {scheme}://…: cannot be taken apart; in a password write %2F for /, %23 for "
+            "#, %3F for ? and %40 for @, and a port from 0 to 65535"
+        ) from None
     if not parts.hostname:
         raise ValueError(f"--alert {scheme}://…: names no host; expected {scheme}://HOST/…")
     return parts, PORTS[scheme] if port is None else port

@@ -20,12 +20,22 @@ from vadjax.predict.restore import Trained, restore
 from vadjax.predict.turns import Turns
 
 DEFAULT_FPS = 25.0  # of video that reports none
+MOST_DIGITS = 3  # of a number in the path of an address that is in the name of its camera
 STOPPING = 60.0  # seconds for all cameras to be released, and their last frames to be scored
 
 
 def name_of(video: str) -> str:
-    """Name of a camera that was given none; without user and password of its address."""
-    return "camera_" + re.sub(r"\W+", "_", without_login(video)).strip("_")
+    """Name of a camera that was given none.
+
+    Of an address it has the host, the port and numbers such as that of a channel, but nothing that
+    may be a password: the name is in file names and alerts.
+    """
+    scheme, colon, rest = video.partition("://")
+    if colon and scheme.lower() != "file":
+        host, *path = re.split("[/?#]", rest.rpartition("@")[2])
+        numbers = [part for part in path if part.isdecimal() and len(part) <= MOST_DIGITS]
+        video = "_".join([scheme, host, *numbers])
+    return "camera_" + re.sub(r"\W+", "_", video).strip("_")
 
 
 def session(
@@ -154,7 +164,7 @@ class _Watcher(threading.Thread):
         except (ValueError, OSError, cv2.error) as error:
             self._failed[self._camera] = without_login(str(error).strip())
             print(f"{self._camera}: {self._failed[self._camera]}", flush=True)
-        except Exception as error:
+        except BaseException as error:  # SystemExit too, of which nothing would be said
             self._failed[self._camera] = f"{type(error).__name__}: {error}"
             raise
 
@@ -194,7 +204,9 @@ class _Watcher(threading.Thread):
 
 def trained_rate(trained: Trained) -> float | None:
     """Frames a second to which the video of the training was resampled; None if it was not."""
-    return (trained.data.manifest.get("extraction") or {}).get("resample_fps")
+    # A dataset of features says under `extraction` how they were made, one of frames directly.
+    described = trained.data.manifest.get("extraction") or trained.data.manifest
+    return described.get("resample_fps")
 
 
 def _say_rate(trained: Trained, name: str) -> None:

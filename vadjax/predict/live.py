@@ -136,6 +136,8 @@ def watch(
 
     Raises:
       ValueError: a name that cannot be that of a file.
+      vadjax.runtime.space.NotWritten: the lines cannot be written, and there are no alerts, which
+        would go on.
       KeyboardInterrupt: Ctrl-C was pressed; the lines so far are in the file.
     """
     check_name(name, "--live")
@@ -146,7 +148,9 @@ def watch(
         if observer is not None:
             stack.callback(observer.close)
         stack.callback(print, f"Lines: {path}")
-        lines = stack.enter_context(_Lines(path))
+        # A full disk must not keep alerts from coming.
+        alerts = observer is not None and observer.has_alerts
+        lines = stack.enter_context(_Lines(path, name if alerts else None))
         if turns is not None:
             pictures = stack.enter_context(turns).between(pictures)
         frames = timed(pictures, fps, trust)
@@ -163,28 +167,49 @@ def watch(
 
 
 class _Lines:
-    """Appends lines to a CSV file, which begins with the names of the columns."""
+    """Appends lines to a CSV file, which begins with the names of the columns.
 
-    def __init__(self, path: pathlib.Path):
-        self._path = path
+    Args:
+      path: of the file.
+      going_on: the name by which it is said that lines could not be written, and how many, where
+        that ends nothing; None raises `NotWritten`. The first line must fit in any case.
+    """
+
+    def __init__(self, path: pathlib.Path, going_on: str | None = None):
+        self._path, self._going_on, self._left_out = path, None, 0
         with space.naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
             if not path.stat().st_size:
                 self.add(Row._fields)
+        self._going_on = going_on
 
     def __enter__(self) -> "_Lines":
         return self
 
     def __exit__(self, *error) -> None:
         self._file.close()
+        if self._left_out:
+            left_out = f"its last {self._left_out:,} lines"
+            print(f"{self._going_on}: {self._path} is without {left_out}", flush=True)
 
     def add(self, row: Sequence) -> None:
         """Adds a line. It is in the file when this returns, whatever ends the program later."""
         text = io.StringIO(newline="")
         csv.writer(text).writerow(row)
-        with space.naming(self._path):
-            replacing.append(self._file, text.getvalue().encode())
+        try:
+            with space.naming(self._path):
+                replacing.append(self._file, text.getvalue().encode())
+        except space.NotWritten as error:
+            if self._going_on is None:
+                raise
+            if not self._left_out:
+                print(f"{self._going_on}: {error}. Alerts go on", flush=True)
+            self._left_out += 1
+            return
+        if self._left_out:
+            left_out, self._left_out = self._left_out, 0
+            print(f"{self._going_on}: {self._path} is without {left_out:,} lines", flush=True)
 
 
 def by_snippet(parts: Iterator[PartialScores]) -> Iterator[PartialScores]:

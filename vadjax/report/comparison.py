@@ -1,4 +1,4 @@
-"""Whether runs may be averaged, which they may if they differ in the seed alone."""
+"""In what runs differ: one mean is for runs that differ in the seed, one page for one dataset."""
 
 import json
 import pathlib
@@ -100,6 +100,23 @@ def differences(runs: Sequence[Run]) -> list[str]:
     Returns:
       A line for every field, with the values; empty where a mean of the runs makes sense.
     """
+    lines = [
+        f"{name}: {', '.join(dict.fromkeys(text[:LENGTH] for text in of_runs))}"
+        for name, of_runs in differing_fields(runs).items()
+    ]
+    # Two runs of one seed on one set are no independent runs.
+    seeds = [(run.summary.get("seed"), run.summary.get("data")) for run in runs]
+    if repeated := sorted({str(seed) for seed, data in seeds if seeds.count((seed, data)) > 1}):
+        lines.append(f"seed: {', '.join(repeated)} more than once")
+    return lines
+
+
+def differing_fields(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What the runs do not have in common, apart from the seed and the split of one set.
+
+    Returns:
+      Field → its value in each run, as text.
+    """
     # The values of all runs by field: what was measured, and the configs if all are known.
     values = {name: [run.summary.get(name) for run in runs] for name in ("system", "split")}
     values["selected_on_test"] = [bool(run.summary.get("selected_on_test")) for run in runs]
@@ -109,16 +126,37 @@ def differences(runs: Sequence[Run]) -> list[str]:
         names = {name for run in runs for name in run.fields if not name.startswith(OF_ONE_RUN)}
         for name in sorted(names):
             values[name] = [run.fields.get(name, "absent") for run in runs]
-    lines = [
-        f"{name}: {', '.join(text[:LENGTH] for text in _distinct(of_runs))}"
-        for name, of_runs in values.items()
-        if len(_distinct(of_runs)) > 1
-    ]
-    # Two runs of one seed on one set are no independent runs.
-    seeds = [(run.summary.get("seed"), run.summary.get("data")) for run in runs]
-    if repeated := sorted({str(seed) for seed, data in seeds if seeds.count((seed, data)) > 1}):
-        lines.append(f"seed: {', '.join(repeated)} more than once")
-    return lines
+    texts = {name: [_text(value) for value in of_runs] for name, of_runs in values.items()}
+    return {name: of_runs for name, of_runs in texts.items() if len(set(of_runs)) > 1}
+
+
+def check_same_videos(runs: Sequence[Run]) -> None:
+    """Whether all runs were measured on the same split of the same dataset.
+
+    Raises:
+      ValueError: two were not; the message says which, and what to do.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        known = run.digests and first.digests  # an older run may have none
+        same_data = run.summary.get("data") == first.summary.get("data") and (
+            not known or run.digests[0] == first.digests[0]
+        )
+        if same_data and run.summary.get("split") == first.summary.get("split"):
+            continue
+        of_both = (f"{one.name} was measured on {_measured_on(one)}" for one in (first, run))
+        raise ValueError(
+            f"{', '.join(of_both)}: the videos are not the same. Score one of the runs on the "
+            "dataset of the other with --mode=evaluate --config.data.dir=FOLDER, and name the "
+            "folder evaluate_STEP that it writes in place of the run; for figures alone take "
+            "python -m vadjax.report.table"
+        )
+
+
+def _measured_on(run: Run) -> str:
+    """Dataset and split of a run, for a message."""
+    digest = f" ({run.digests[0][:12]})" if run.digests else ""
+    return f"{run.summary.get('data')}{digest}, split {run.summary.get('split')}"
 
 
 def _selected(run: Run) -> bool:
@@ -172,5 +210,8 @@ def versions(runs: Sequence[Run]) -> list[str]:
 
 def _distinct(values: Sequence) -> list[str]:
     """The different values as text, in their order."""
-    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
-    return list(dict.fromkeys(text or '""' for text in texts))
+    return list(dict.fromkeys(map(_text, values)))
+
+
+def _text(value: object) -> str:
+    return (value if isinstance(value, str) else json.dumps(value)) or '""'

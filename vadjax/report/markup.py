@@ -8,8 +8,9 @@ browser. So a value counts as text unless it is `Html` of this module; escaping 
 
 import base64
 import hashlib
+import json
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import LiteralString
 
@@ -57,20 +58,34 @@ def picture(png: bytes, said: str) -> Html:
     return html('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>', said, data)
 
 
-def page(title: str, style: LiteralString, body: Iterable[object]) -> Html:
-    """A whole page, in which a browser runs no script and fetches nothing.
+def page(
+    title: str,
+    style: LiteralString,
+    body: Iterable[object],
+    scripts: Sequence[LiteralString] = (),
+    data: object = None,
+) -> Html:
+    """A whole page, in which a browser runs no other script and fetches nothing.
 
     Args:
       title: title of the window.
       style: CSS, written in the program.
       body: parts of the page.
+      scripts: JavaScript, written in the program, in the order in which it is run.
+      data: what JSON can hold, for the scripts: the text of the element `data`.
     """
-    # The policy allows pictures inside the page and this one style, by its digest.
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The policy allows pictures inside the page, this one style and these scripts, by digest.
+    allowed = f"script-src {' '.join(map(_source, scripts))}; " if scripts else ""
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        f"default-src 'none'; img-src data:; {allowed}style-src {_source(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
+    last = [html("<script>{}</script>", Html(script)) for script in scripts]
+    if data is not None:
+        # Without "<" no value can end the element.
+        json_text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+        element = html('<script type="application/json" id="data">{}</script>', Html(json_text))
+        last.insert(0, element)
     return html(
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="{}">'
@@ -78,5 +93,10 @@ def page(title: str, style: LiteralString, body: Iterable[object]) -> Html:
         Html(policy),
         title,
         Html(style),
-        join(body),
+        join([*body, *last]),
     )
+
+
+def _source(text: str) -> str:
+    """How a policy names a style or a script inside the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

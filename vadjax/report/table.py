@@ -19,6 +19,7 @@ from vadjax.report import comparison
 from vadjax.report.comparison import SPLIT, Run
 from vadjax.runtime import command, terminal
 
+NONE = "–"  # where there is no value
 WIDTH = 140  # letters of a line if the output is no terminal
 
 
@@ -27,11 +28,11 @@ def rows(summary: Mapping) -> list[tuple[str, str, str, str]]:
     trained, untrained = summary["metrics"], summary.get("untrained") or {}
     return [
         (name, label, number(trained.get(name)), number(untrained.get(name)))
-        for name, label in _labels(summary).items()
+        for name, label in figure_labels(summary).items()
     ]
 
 
-def _labels(summary: Mapping) -> dict[str, str]:
+def figure_labels(summary: Mapping) -> dict[str, str]:
     """Name → label of the figures of a run and of its untrained state.
 
     Labels are empty for runs of an older vadjax, which stored none.
@@ -43,7 +44,7 @@ def _labels(summary: Mapping) -> dict[str, str]:
 
 def number(value: float | None) -> str:
     """Four decimals, or a dash where there is no value."""
-    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+    return NONE if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def print_table(summary: Mapping) -> None:
@@ -59,13 +60,23 @@ def print_table(summary: Mapping) -> None:
     terminal.console(width=WIDTH).print(table)
 
 
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of text below the names of their columns; all but the first stand right."""
+    table = Table()
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    terminal.console(width=WIDTH).print(table)
+
+
 def print_runs(runs: Sequence[Run]) -> None:
     """Prints the figures of several runs side by side.
 
     If the runs differ only in the seed, or in the split of a set, a column has mean ± deviation;
     else lines below say in what they differ.
     """
-    if not any(_labels(run.summary) for run in runs):
+    if not any(figure_labels(run.summary) for run in runs):
         names = ", ".join(run.name for run in runs)
         print(f"{names}: no figures; a run on videos without labels has none")
         return
@@ -79,18 +90,18 @@ def print_runs(runs: Sequence[Run]) -> None:
     # A column for each run, and one for the mean.
     table = Table(title=title, title_justify="left")
     table.add_column("figure")
-    for name in _column_names(runs):
+    for name in column_names(runs):
         table.add_column(name, justify="right")
     for name in ("mean ± deviation", "untrained") if not differ else ():
         table.add_column(name, justify="right", style="bold" if name != "untrained" else "")
     # A row for each figure that any run has.
     of_runs = [[run.summary["metrics"], run.summary.get("untrained") or {}] for run in runs]
-    for name in dict.fromkeys(name for run in runs for name in _labels(run.summary)):
+    for name in dict.fromkeys(name for run in runs for name in figure_labels(run.summary)):
         trained, untrained = (
             [figures.get(name) for figures in side] for side in zip(*of_runs, strict=True)
         )
-        spread = [] if differ else [_spread(trained), _spread(untrained)]
-        table.add_row(name, *map(number, trained), *spread)
+        means = [] if differ else [spread(trained), spread(untrained)]
+        table.add_row(name, *map(number, trained), *means)
     terminal.console(width=WIDTH).print(table)
     # Below the table: why there is no mean, and in what the programs differ.
     if differ:
@@ -106,7 +117,7 @@ def _title_of_runs(title: str) -> str:
     return re.sub(r", seed [^,]*$", "", re.sub(r", step [\d,]+ \((.*?)\)", r", \1", title))
 
 
-def _column_names(runs: Sequence[Run]) -> list[str]:
+def column_names(runs: Sequence[Run]) -> list[str]:
     """Names of the folders, numbered where two are the same."""
     names = [run.name for run in runs]
     return [
@@ -114,11 +125,11 @@ def _column_names(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def spread(values: Sequence[float | None]) -> str:
     """Mean ± population deviation of the runs that have the figure, and how many these are."""
     present = [value for value in values if value is not None and not math.isnan(value)]
     if not present:
-        return "–"
+        return NONE
     of = f" ({len(present)} of {len(values)})" if len(present) < len(values) else ""
     return f"{statistics.fmean(present):.3f} ± {statistics.pstdev(present):.3f}{of}"
 

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from rich.table import Table
 
-from vadjax.report import events
+from vadjax.report import events, table
 from vadjax.report.events import EventRule
-from vadjax.runtime import terminal
 from vadjax.scores import alarm, alarm_rate
 from vadjax.scores.files import Scores
 
 ROWS = 9  # thresholds that are printed
-WIDTH = 140  # letters of a line if the output is no terminal
 
 
 def counts(videos: Sequence[Scores]) -> dict[str, int]:
@@ -48,10 +45,7 @@ def print_summary(title: str, videos: Sequence[Scores], rule: EventRule) -> None
         return
     line = rule.line
     # How often there is an alarm, on held-out normal video and here.
-    table = Table(title_justify="left")
-    table.add_column("score")
-    table.add_column("alarms an hour of held-out normal video", justify="right")
-    table.add_column("alarms in these videos", justify="right")
+    rows = []
 
     def at_level(level: float) -> EventRule:
         return rule._replace(line=line._replace(line=level))
@@ -60,9 +54,9 @@ def print_summary(title: str, videos: Sequence[Scores], rule: EventRule) -> None
         found = sum(len(events.spans(video, at_level(level))) for video in videos)
         mark = " (the alarm line)" if level == line.line else ""
         shown = "–" if rate is None else f"{rate:.3g}{' *' if rate * line.hours < 1 else ''}"
-        table.add_row(f"{level:.3g}{mark}", shown, f"{found:,}")
-    console = terminal.console(width=WIDTH)
-    console.print(table)
+        rows.append((f"{level:.3g}{mark}", shown, f"{found:,}"))
+    columns = "score", "alarms an hour of held-out normal video", "alarms in these videos"
+    table.print_rows(columns, rows)
     print("*: less than one alarm in all held-out video, estimated by its tail.")
     if len(line.quantiles):
         print(f"Scores of held-out normal frames: {_shares(line.quantiles)}.")

@@ -19,10 +19,10 @@ import orbax.checkpoint as ocp
 
 from vadjax.formats import json_files
 from vadjax.formats.text import read_text
-from vadjax.runtime import checksums, processes, replacing, space
+from vadjax.runtime import checksums, layout, processes, replacing, space
 from vadjax.runtime.checksums import Damaged
 
-FINISHED = "finished"  # folder of the state of a finished run
+FINISHED, HALF = layout.FINISHED, layout.HALF
 SELECT = "selected_by"  # name of the figure that chooses the best checkpoint
 DAMAGED = "damaged_{}"  # folder that a damaged step is moved to
 # What orbax itself writes after the sums: times and names, nothing of the state.
@@ -36,7 +36,6 @@ NOTES = {  # fields of `_CHECKPOINT_METADATA`
     "init_timestamp_nsecs?": _TIME,
     "commit_timestamp_nsecs?": _TIME,
 }
-HALF = ".orbax-checkpoint-tmp"  # in the names of folders that orbax has not finished
 PACKED = 0.75  # the least share of a state's bytes that its compressed checkpoint takes
 
 
@@ -89,7 +88,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         newest: int = 1,
         read_only: bool = False,
     ):
-        self.folder = (pathlib.Path(workdir) / "checkpoints").absolute()
+        self.folder = (pathlib.Path(workdir) / layout.CHECKPOINTS).absolute()
         self._bytes: int | None = None  # of the state that was saved last
         self._read_only, self._remedy = read_only, MAKE_ANEW if read_only else REMOVE
         if read_only and not self.folder.is_dir():

@@ -54,8 +54,7 @@ def _run(main: Callable[[], Any]) -> None:
         main()
     except SystemExit as end:
         if isinstance(end.code, str):  # an error's line, which the interpreter would print later
-            print(end.code, file=sys.stderr)
-            raise SystemExit(1) from None
+            raise SystemExit(_told(end.code)) from None
         raise
     except Exception as error:  # a full disk or memory ends every program in one line
         if (message := space.told(error) or memory_told(error)) is None:
@@ -64,6 +63,8 @@ def _run(main: Callable[[], Any]) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt as stop:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it changes nothing
+        if _Output.lost is not None:  # another thread could not print, and has stopped this one
+            raise SystemExit(_told(_Output.lost)) from None
         terminated = isinstance(stop, Terminated)
         print("Stopped by SIGTERM." if terminated else "Stopped.", file=sys.stderr)
         number = signal.SIGTERM if terminated else signal.SIGINT
@@ -72,6 +73,14 @@ def _run(main: Callable[[], Any]) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+
+
+def _told(code: int | str) -> int:
+    """The exit code; of an error's line, which is printed, 1."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        return 1
+    return code
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
@@ -116,29 +125,47 @@ class _Output(io.FileIO):
     """A stream that ends the program when its reader has gone.
 
     It raises SystemExit and not BrokenPipeError, which is an OSError: programs take those for
-    errors of their input, or note them and go on with the next video.
+    errors of their input, or note them and go on with the next video. In a thread that would end
+    nothing but the thread, without a word: there the write seems to succeed, and the main thread
+    is stopped as by Ctrl-C, so that what it does at its end is done.
+
+    Attributes:
+      lost: the exit code or line of an output that was lost in a thread; None without one.
     """
+
+    lost: int | str | None = None
 
     def write(self, data) -> int:
         """As `FileIO.write`."""
         try:
             return super().write(data)
         except BrokenPipeError:
-            self._give_up()
-            raise SystemExit(READER_GONE) from None
+            end = READER_GONE
         except OSError as error:
             if error.errno not in space.REASONS:
                 raise
-            self._give_up()
-            raise SystemExit(
-                f"error: what the program prints could not be written: {error.strerror}"
-            ) from None
+            end = f"error: what the program prints could not be written: {error.strerror}"
+        self._give_up()
+        if threading.current_thread() is threading.main_thread():
+            raise SystemExit(end)
+        if _Output.lost is None:
+            _Output.lost = end
+            _stop_main_thread()
+        return len(data)
 
     def _give_up(self) -> None:
         """Sends what is still in the buffer nowhere, so that flushing it cannot fail again."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
+
+
+def _stop_main_thread() -> None:
+    """Raises KeyboardInterrupt in the main thread, by a signal that it listens to."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have Ctrl-C ignored
+        if callable(signal.getsignal(number)):
+            signal.pthread_kill(threading.main_thread().ident, number)
+            return
 
 
 def _ending(stream: TextIO | None) -> TextIO | None:

@@ -91,6 +91,28 @@ def take(path: pathlib.Path, wait: bool = False) -> int | None:
         os.close(handle)
 
 
+def in_use(path: pathlib.Path) -> str:
+    """Who holds a lock file, in words; empty if nobody does, or where that cannot be known.
+
+    Nothing is made or changed.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        handle = os.open(path, flags)
+    except OSError:
+        return ""
+    try:
+        if fcntl is not None and stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return holder(path)
+    except OSError:
+        pass  # no locks on this file system
+    finally:
+        os.close(handle)
+    return ""
+
+
 def holder(path: pathlib.Path) -> str:
     """Who holds a lock, in words."""
     try:

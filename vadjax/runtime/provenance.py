@@ -126,7 +126,7 @@ def command_line() -> str:
     """The command as it can be typed again; addresses without user name and password."""
     program, *options = sys.orig_argv or sys.argv
     typed = shlex.join([pathlib.Path(program).name, *options])
-    return re.sub(r"(\w+://)[^/\s'@]+@", r"\1***@", typed)
+    return re.sub(r"(\w+://)[^/\s']+@", r"\1***@", typed)
 
 
 def _describe(devices: Sequence) -> dict | None:

@@ -13,15 +13,13 @@ from vadjax.config import default
 from vadjax.data.store.records import Dataset, Description
 from vadjax.formats import json_files
 from vadjax.formats.regular import is_there
-from vadjax.runtime import lock, policy, processes, provenance, space
+from vadjax.runtime import layout, lock, policy, processes, provenance, space
 from vadjax.runtime.metric_writers import write_json
 
-FILE = "config.json"
-DESCRIPTION = "dataset.json"  # describes the dataset, for use of the run without it
+FILE, DESCRIPTION = layout.CONFIG, layout.DATASET
 CONFIG = {"system": str, "model?": dict, "data?": dict, "eval?": dict, "train?": dict}
-LOCK = "lock"  # who is writing here; the file goes with the program
-OWN_FILES = (FILE, DESCRIPTION, provenance.FILE, "metrics.json")  # no fact may have these names
-PASSING = "evaluating"  # folder through which several processes pass on their scores
+LOCK, PASSING = layout.LOCK, layout.PASSING
+OWN_FILES = (FILE, DESCRIPTION, provenance.FILE, layout.METRICS)  # no fact may have these names
 DATASET = "dataset_digest"  # field in `FILE`: digest of the dataset's manifest
 COUNTED = ("train.", "optim.", "eval.")  # sections whose whole numbers are counts, not sizes
 LARGEST = 1 << 20  # largest size in the config of a run that is read

@@ -26,6 +26,11 @@ LEAST_LINE = 1e-6  # where all normal frames score 0
 ROWS, BEYOND = 100, 2.0  # of a table of rates: thresholds, and how far above the highest score
 
 
+def enough(seconds: float, videos: int) -> bool:
+    """Whether so much normal video of a camera makes an alarm line that can be relied on."""
+    return seconds >= RELIABLE_SECONDS and videos >= RELIABLE_VIDEOS
+
+
 class HeldOut(NamedTuple):
     """Scores of normal video, by models that never saw it.
 
@@ -195,13 +200,14 @@ def joined(videos: Sequence[HeldOut]) -> HeldOut:
     )
 
 
-def line_of(video: HeldOut, per_hour: float) -> AlarmLine | None:
+def line_of(video: HeldOut, per_hour: float, reliable: bool) -> AlarmLine | None:
     """The alarm line of a system that reports scores as they are; None without any frames.
 
     Args:
       video: its scores of held-out normal video.
       per_hour: alarms an hour that are asked for; 0 takes the score that 999 of 1,000 frames stay
         below.
+      reliable: whether there was enough normal video of every camera.
     """
     if not len(video.scores):
         return None
@@ -213,7 +219,7 @@ def line_of(video: HeldOut, per_hour: float) -> AlarmLine | None:
     levels = np.union1d(levels, [line])
     return AlarmLine(
         line=line,
-        reliable=3600 * video.hours >= RELIABLE_SECONDS and len(video.lengths) >= RELIABLE_VIDEOS,
+        reliable=reliable,
         hours=video.hours,
         per_hour=per_hour or None,
         extrapolated=found.extrapolated,

@@ -30,6 +30,27 @@ def test_what_is_a_camera(tmp_path, monkeypatch):
     assert camera.is_camera("1") and not camera.is_camera("01")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://me:secret@gate:554/1", "rtsp://gate:554/1"),
+        ("rtsp://me:sec@ret@gate/1", "rtsp://gate/1"),
+        ("rtsp://me:sec/ret@gate/1", "rtsp://gate/1"),
+        ("rtsp://secret@gate/1", "rtsp://gate/1"),
+        ("rtsp://gate:554/a@b", "rtsp://gate:554/a@b"),
+        (
+            "rtsp://gate/user=me&password=sec/ret&channel=1: no route",
+            "rtsp://gate/user=***&password=***&channel=***: no route",
+        ),
+        ("'http://gate/a?pwd=secret'; a=b", "'http://gate/a?pwd=***'; a=b"),
+        ("file:///a/day=1/b.mp4", "file:///a/day=1/b.mp4"),
+        ("two: http://a:secret@b/ http://c:secret@d/", "two: http://b/ http://d/"),
+    ],
+)
+def test_messages_show_addresses_without_passwords(text, shown):
+    assert camera.without_login(text) == shown
+
+
 class Fed:
     """A camera that gives frames as the test feeds it; frame i has the grey level i."""
 
@@ -163,7 +184,7 @@ def test_frames_that_a_stream_loses_are_missing_too(monkeypatch):
     assert found == [(25, 9 + 5)] + [(number, 0) for number in range(26, 40)]
 
 
-def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch):
+def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypatch, tmp_path):
     class Breaks(Held):
         def __iter__(self):
             yield camera.DecodedFrame(np.zeros((4, 6, 3), np.uint8), None)
@@ -175,5 +196,8 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_frames_are_taken(monkeypa
     with pytest.raises(ValueError, match="frame 1 is interlaced"):
         next(pictures)
     monkeypatch.undo()
+    address = f"{tmp_path}/none.avi?user=me&password=secret"
+    with pytest.raises(ValueError, match=r"user=\*\*\*&password=\*\*\*: cannot be opened"):
+        camera.Camera(f"rtsp://127.0.0.1:1{address}")
     with pytest.raises(ValueError, match="camera 977: OpenCV cannot open it; .* Numbers begin at"):
         camera.Camera("977")

@@ -11,6 +11,8 @@ from vadjax.data.video import camera
 from vadjax.data.video.reader import Picture
 from vadjax.data.video.reconnecting import ReconnectingCamera
 
+DAMAGED = -1  # number of a frame that cannot be decoded
+
 
 class Scripted:
     """Connections of a camera, one after the other: numbers of frames, or why it fails."""
@@ -37,6 +39,8 @@ class Connection:
 
     def __iter__(self):
         for rank, number in enumerate(self._numbers):
+            if number == DAMAGED:
+                raise ValueError("camera rtsp://user:secret@gate: no frame can be decoded")
             yield Picture(np.full((4, 6, 3), number, np.uint8), "", time=rank / 10)
 
     def close(self):
@@ -83,6 +87,18 @@ def test_a_camera_that_never_opened_is_an_error_unless_others_run_beside_it(caps
     found = list(itertools.islice(source, 2))
     assert [one.missing for one in found] == [0, 0]
     assert "gate: camera rtsp://gate: no route; trying again" in capsys.readouterr().out
+
+
+def test_a_camera_whose_first_frame_is_damaged_is_an_error_unless_others_run_beside_it(capsys):
+    source = ReconnectingCamera("rtsp://gate", "gate", make=Scripted([DAMAGED]))
+    with pytest.raises(ValueError, match="no frame can be decoded"):
+        next(iter(source))
+    make, options = Scripted([DAMAGED], range(2)), {"patient": True, "first_pause": 0.01}
+    source = ReconnectingCamera("rtsp://gate", "gate", make=make, **options)
+    found = list(itertools.islice(source, 2))
+    assert [one.missing for one in found] == [0, 0] and make.opened == 2
+    said = capsys.readouterr().out
+    assert "no frame can be decoded; connecting again" in said and "secret" not in said
 
 
 def test_it_stops_while_it_waits():

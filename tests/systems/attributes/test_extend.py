@@ -133,6 +133,10 @@ def test_the_rate_that_the_further_dataset_says_holds(run, toy_scenes, small_sce
     rows = len(before.sample)
     np.testing.assert_allclose(after.sample[rows:], before.sample / 2, rtol=1e-6)
     assert after.seconds == pytest.approx(3 * before.seconds)
+    # A second of it counts as a second of the training in the rate of alarms.
+    assert after.lengths.tolist() == [20, 20, 40, 40] and len(after.frames) == 120
+    line = alarm.read(tmp_path / "two")
+    assert 3600 * line.hours == pytest.approx(after.seconds)
     # A rate that the run's config declared is no reason to take the dataset for another.
     declared = config_of(toy_scenes, **{"data.fps": 10.0})
     train.run(declared, tmp_path / "declared")

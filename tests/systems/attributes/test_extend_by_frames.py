@@ -1,6 +1,7 @@
 """What was flagged was normal: its frames, of a dataset's video or of a file, join the model."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from configs import ped2_attributes, ped2_exemplar
 from tests.helpers.pictures import write_pictures
 from vadjax import extend, train
 from vadjax.data.clips import Videos
-from vadjax.data.store.records import Dataset
+from vadjax.data.store.records import MANIFEST, Dataset
+from vadjax.data.video.ignored import Ignored
+from vadjax.data.video.reader import AS_IT_IS
 from vadjax.predict.restore import restore
 from vadjax.runtime import provenance
 from vadjax.systems.attributes.model import CameraModel
@@ -53,6 +56,28 @@ def test_a_file_of_a_prediction_gives_the_same_model(run, toy_scenes, tmp_path):
     one, other = (model_of(toy_scenes, tmp_path / name) for name in ("new", "file"))
     np.testing.assert_array_equal(one.sample, other.sample)
     assert one.lines == other.lines
+
+
+def test_ignored_pixels_stay_black(toy_scenes, tmp_path):
+    """A run whose training ignores pixels: a file that is added is blackened, others refused."""
+    data, mask = tmp_path / "data", np.zeros(Dataset(toy_scenes).manifest["size"], bool)
+    mask[:, : mask.shape[1] // 2] = True
+    shutil.copytree(toy_scenes, data)
+    manifest = json.loads((data / MANIFEST).read_text("utf-8"))
+    ignored = {"ignored": Ignored(mask).to_text()}
+    (data / MANIFEST).write_text(json.dumps(manifest | ignored), "utf-8")
+    train.run(config_of(data), tmp_path / "run")
+    frames = write_pictures(Videos(Dataset(toy_scenes), "test")[0], tmp_path / "pictures")
+    trained = restore(config_of(data), tmp_path / "run")
+    _, pictures, _ = extend._of_file(str(frames), trained, AS_IT_IS)
+    for picture in pictures:
+        assert not picture.pixels[mask].any() and picture.pixels[~mask].any()
+        assert picture.jpeg is None
+    with pytest.raises(ValueError, match="ignores no pixels, not those of the run"):
+        extend.run(config_of(toy_scenes), tmp_path / "run", tmp_path / "new")
+    train.run(config_of(toy_scenes), tmp_path / "plain")
+    with pytest.raises(ValueError, match="ignores pixels that the run's training did not"):
+        extend.run(config_of(data), tmp_path / "plain", tmp_path / "new")
 
 
 def test_the_button_of_a_report_copies_that_command(toy_scenes, tmp_path, monkeypatch):

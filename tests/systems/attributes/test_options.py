@@ -1,8 +1,12 @@
 """Options of the attributes system, each through training, evaluation and prediction."""
 
 import dataclasses
+import datetime
 import functools
+import json
+import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +15,7 @@ from tests.helpers.pictures import write_pictures
 from vadjax import evaluate, train
 from vadjax.data.clips import Videos
 from vadjax.data.store.frame_writer import write_frames
-from vadjax.data.store.records import Dataset
+from vadjax.data.store.records import MANIFEST, Dataset
 from vadjax.data.toy.datasets import write_scenes
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.predict import run as predict
@@ -173,3 +177,27 @@ def test_geometry_of_a_moving_camera_is_refused():
     fields = {"objects.camera": "moving", "attributes.geometry": True}
     with pytest.raises(ValueError, match="attributes.geometry counts, but objects.camera is mov"):
         load_system(make_config("", fields))
+
+
+def test_events_of_a_dataset_have_the_time_of_day(scenes, tmp_path):
+    """Where the dataset says when a video began: in the zone that it names, else the local one."""
+    shutil.copytree(scenes, tmp_path / "data")
+    path = tmp_path / "data" / MANIFEST
+    manifest = json.loads(path.read_text("utf-8"))
+    starts = ["2026-01-31T15:30:00+05:30", "2026-01-31T15:30:00"]
+    for video, start in zip(manifest["splits"]["test"]["videos"], starts, strict=True):
+        video["start"] = start
+    path.write_text(json.dumps(manifest), "utf-8")
+    system = load_system(make_config(tmp_path / "data", {"alarm.per_hour": 100_000.0}))
+    data = Dataset(tmp_path / "data")
+    state = system.init(jax.random.key(0), data)
+    told = 0
+    for start, scores in zip(starts, system.score(state, system.videos(data, "test")), strict=True):
+        began = datetime.datetime.fromisoformat(start)
+        began = began if began.tzinfo else began.astimezone()
+        for event in scores.reasons:
+            moment = datetime.datetime.fromisoformat(event["time"])
+            assert (moment - began).total_seconds() == pytest.approx(event["start_s"], abs=2e-3)
+            assert moment.utcoffset() == began.utcoffset()
+            told += 1
+    assert told

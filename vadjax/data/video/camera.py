@@ -36,8 +36,22 @@ def is_camera(name: str) -> bool:
 
 
 def without_login(text: str) -> str:
-    """The text without users and passwords of addresses in it, for names and messages."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+    """The text without users and passwords of addresses in it, for messages.
+
+    Cameras take a password in the path or the query too, so of both the values (`key=value`) are
+    left out. A password may hold `@`, and by mistake `/`.
+    """
+    return re.sub(r"(\w+)://(\S+)", _shown, text)
+
+
+def _shown(address: re.Match) -> str:
+    """An address as messages may show it."""
+    scheme, rest = address.groups()
+    # A user, a colon and no port: then a login goes to the last @. Else it ends before the path.
+    rest = re.sub(r"^(?:[^/@:]+:(?!\d+(?:/|$))\S*@|[^/]*@)", "", rest)
+    if scheme.lower() != "file":
+        rest = re.sub(r"=[^&]*?(?=[]:;,.'\")]*(?:&|$))", "=***", rest)
+    return f"{scheme}://{rest}"
 
 
 class Device(Iterable[DecodedFrame]):
@@ -150,6 +164,8 @@ class Reader(threading.Thread):
                 if source.ended:
                     self.ended = f"broke off ({source.ended})"
         except Exception as error:  # raised in the thread that takes the frames
+            if isinstance(error, ValueError):
+                error.args = (without_login(str(error)),)
             self.error = error
         finally:
             self._set(over=True)
@@ -263,11 +279,11 @@ class Camera(Iterable[Picture]):
     def __iter__(self) -> Iterator[Picture]:
         """The frames, with the seconds since the first and how many are missing before."""
         self._reader._set(wanted=True)
-        rank = 0
+        rank, shown = 0, without_login(self.name)
         try:
             while (taken := self._next()) is not None:
                 pixels, at, missing = taken
-                yield Picture(pixels, f"{self.name}#{rank}", time=at, missing=missing)
+                yield Picture(pixels, f"{shown}#{rank}", time=at, missing=missing)
                 rank += 1
         finally:
             self.close()

@@ -22,13 +22,14 @@ class ReconnectingCamera(Iterable[Picture]):
       name: number or address, as for `Camera`.
       shown: what messages call it.
       deinterlace: as for `Camera`.
-      patient: whether a camera that cannot be opened at first is tried again and again too.
+      patient: whether a camera that cannot be opened at first, or whose first frames cannot be
+        decoded, is tried again and again too.
       first_pause: seconds before the second attempt.
       make: what opens it.
 
     Raises:
       ValueError: it cannot be opened at first, and is not `patient`; while iterating: its first
-        frames cannot be decoded.
+        frames cannot be decoded, and it is not.
 
     Attributes:
       name: as above.
@@ -50,6 +51,7 @@ class ReconnectingCamera(Iterable[Picture]):
         self.name, self.ended, self.live = name, "", True
         self.interruptions, self.connected = 0, False
         self._shown, self._deinterlace, self._make = shown, deinterlace, make
+        self._patient = patient
         self._first_pause = self._pause = first_pause
         self._attempts = 0  # since the last frame
         self._stopped = threading.Event()
@@ -83,12 +85,12 @@ class ReconnectingCamera(Iterable[Picture]):
                         shift = max(now - start, last + LEAST) - picture.time
                     at = picture.time + shift if self.live else picture.time
                     missing, lost = 0, picture.missing + missing
-                    source, last = f"{self.name}#{count}", at
+                    source, last = f"{without_login(self.name)}#{count}", at
                     self._pause, self._attempts = self._first_pause, 0
                     yield picture._replace(source=source, time=at, missing=lost)
                     count += 1
             except ValueError as error:
-                if not count:
+                if not count and not self._patient:
                     raise
                 reason = without_login(str(error))
             else:

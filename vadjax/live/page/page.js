@@ -84,7 +84,7 @@ function show(camera) {
   made.state.className = late ? "late" : "";
   made.state.textContent =
     camera.age === null
-      ? "no picture yet"
+      ? camera.curve.length ? `over · ${camera.count} events` : "no picture yet"
       : `score ${camera.score.toFixed(2)} · ${camera.count} events` +
         (late ? ` · last picture ${Math.round(camera.age)} s ago` : "");
   if (camera.age !== null) made.picture.src = `/picture/${camera.number}.jpg?at=${Date.now()}`;

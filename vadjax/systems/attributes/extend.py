@@ -52,7 +52,8 @@ def extend(
     rows = judge.rows(objects, chosen, model.size, model.divide, model.deviations)
     # The model as it is judges what it never saw.
     judged = judge.judge(model, rows, config.fusion)
-    frames, live, lengths = _smoothed(judged.scores, objects, number, videos, fps, every)
+    rates = fps / every, model.fps
+    frames, live, lengths = _smoothed(judged.scores, objects, number, videos, every, rates)
     before = model.lengths if len(model.lengths) else [len(model.frames)]
     frames = np.concatenate([model.frames, frames])
     live = np.concatenate([model.frames_live, live])
@@ -143,18 +144,33 @@ def _smoothed(
     objects: ObjectTable,
     number: np.ndarray,
     videos: Sequence[NormalVideo],
-    fps: float,
     every: int,
+    rates: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Smoothed scores of all frames that are taken, afterwards and live; frames of each video."""
+    """Smoothed scores of the further videos, afterwards and live, and how many of each.
+
+    A second of them counts as much as a second of the training: they are of the model's rate.
+
+    Args:
+      scores: of the objects [N].
+      objects: of all videos.
+      number: number of the video of each object.
+      videos: the videos.
+      every: every how many of their frames one is taken.
+      rates: frames a second that are taken of them, and that the model has.
+    """
+    taken, own_rate = rates
     after, live, lengths = [], [], []
     for video, normal in enumerate(videos):
         own = number == video
         length = -(-normal.frames // every)
         highest = learn.frame_scores(scores[own], objects.frame[own] // every, length)
-        after.append(smoothing.gaussian(highest, fps / every))
-        live.append(smoothing.live(highest, fps / every))
-        lengths.append(length)
+        # of each frame of the model's rate the last one that was taken
+        count = length if np.isclose(taken, own_rate) else max(1, round(length * own_rate / taken))
+        at = np.minimum(np.arange(count) * length // count, length - 1)
+        after.append(smoothing.gaussian(highest, taken)[at])
+        live.append(smoothing.live(highest, taken)[at])
+        lengths.append(count)
     return np.concatenate(after), np.concatenate(live), lengths
 
 

@@ -153,8 +153,7 @@ class CameraModel:
     @property
     def reliable(self) -> bool:
         """Whether there was enough normal video for an alarm line."""
-        long_enough = self.seconds >= alarm_rate.RELIABLE_SECONDS
-        return long_enough and len(self.videos) >= alarm_rate.RELIABLE_VIDEOS
+        return alarm_rate.enough(self.seconds, len(self.videos))
 
     @functools.cached_property
     def nearest(self) -> Mapping[str, NearestInBank]:

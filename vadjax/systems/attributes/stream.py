@@ -1,6 +1,7 @@
 """Scores of a video as its frames come: objects, judged, over time (spec attributes §6, §7, §9)."""
 
 import collections
+import datetime
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -93,6 +94,7 @@ class Reporter:
       tell: frame with its strongest object → what is told of that object (`reasons.fields`).
       rate: frames a second of the video, and every how many one is taken.
       live: whether scores are smoothed by the frames so far alone, and given at once.
+      clock: time of the first frame with its zone, where it is known.
     """
 
     def __init__(
@@ -102,9 +104,10 @@ class Reporter:
         tell: Callable[[JudgedFrame, int], dict],
         rate: FrameRate,
         live: bool,
+        clock: datetime.datetime | None = None,
     ):
         self._model, self._tell, self._live = model, tell, live
-        self._events = Events(name, rate.taken, rate.fps)
+        self._events = Events(name, rate.taken, rate.fps, clock)
         self._at_once = smoothing.LiveSmoother(rate.taken)
         self._later = _Series(model, rate, live)
         self._waiting: collections.deque[JudgedFrame] = collections.deque()

@@ -5,6 +5,7 @@ and what they look like; `score` and `stream` judge the objects of other videos 
 """
 
 import dataclasses
+import datetime
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -226,6 +227,7 @@ class System(system.System):
                 rate,
                 lambda taken, table=table: _by_frame(table, taken),
                 live=False,
+                clock=_clock(video.start),
             )
             found = join(video.name, parts)
             count = self.config.eval.examples
@@ -252,7 +254,7 @@ class System(system.System):
         rate = FrameRate(fps, objects.taken(self.config.data.every, fps))
         yield from self._parts(model, name, frames, rate, lambda taken: finder(taken, live), live)
 
-    def _parts(self, model, name, frames, rate, find, live) -> Iterator[PartialScores]:
+    def _parts(self, model, name, frames, rate, find, live, clock=None) -> Iterator[PartialScores]:
         # speeds are compared in pixels a frame of the training's rate
         line = model.lines[1 if live else 0]
         faster = _ratio(rate, model)
@@ -275,7 +277,7 @@ class System(system.System):
                 model, frame.objects, frame.judged, geometry, number, direction, line
             )
 
-        reporter = stream.Reporter(name, model, tell, rate, live)
+        reporter = stream.Reporter(name, model, tell, rate, live, clock)
         yield from stream.parts(frames, rate.every, find_scaled, judged, reporter)
 
     def frame_rate(self, data: Description) -> float:
@@ -355,6 +357,14 @@ def _check_size(video: AnyVideo, model: CameraModel) -> None:
             f"{video.data.folder}: video {video.name} has frames of {tuple(video.size)}, the "
             f"training had {model.size}; prepare the dataset with that --size"
         )
+
+
+def _clock(start: str | None) -> datetime.datetime | None:
+    """The time at which a video began, local where it names no zone; None where unknown."""
+    if start is None:
+        return None
+    moment = datetime.datetime.fromisoformat(start)
+    return moment if moment.tzinfo else moment.astimezone()
 
 
 def _reader(video: AnyVideo) -> Callable[[int], np.ndarray] | None:

@@ -4,6 +4,7 @@ This module knows no files; `stages.py` writes its results.
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import jax
@@ -214,8 +215,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         ("eval.examples", config.eval.examples, 0),
         ("alarm.per_hour", config.alarm.per_hour, 0),
     ):
-        if not value >= least:
-            raise ValueError(f"{name} is {value}; expected at least {least}")
+        if not least <= value < math.inf:
+            raise ValueError(f"{name} is {value}; expected at least {least}, and finite")
     still = config.motion.still_threshold
     if still is not None and not 0 < still <= 1:
         raise ValueError(

@@ -67,8 +67,14 @@ class System(system.System):
     def alarm_line(self, state: State, data: Dataset) -> AlarmLine | None:
         """The alarm line of all cameras together; None where there is too little normal video."""
         fps = self.frame_rate(data) or FPS
-        videos = [held_out.scores(self.stages(camera), data, fps) for camera in state]
-        line = alarm_rate.line_of(alarm_rate.joined(videos), self.config.alarm.per_hour)
+        videos = {camera: held_out.scores(self.stages(camera), data, fps) for camera in state}
+        normal = self.cameras(data, TRAIN)
+        reliable = all(
+            alarm_rate.enough(3600 * held.hours, len(normal[camera]))
+            for camera, held in videos.items()
+        )
+        joined = alarm_rate.joined([*videos.values()])
+        line = alarm_rate.line_of(joined, self.config.alarm.per_hour, reliable)
         if line is None:
             print("note: too little normal video for an alarm line; give more of it")
         else:
