@@ -97,7 +97,7 @@ class LoadedRun:
             none; a video that cannot be decoded, that is too short, or that the run cannot score.
         """
         if fps is not None:
-            _check_fps(fps)
+            fps = _checked_fps(fps)
         if name is not None:
             check_name(name, "name")
         # An array, of a rate that the caller knows.
@@ -106,7 +106,7 @@ class LoadedRun:
             if fps is None:
                 raise TypeError("fps is missing: an array does not say its frames a second")
             _check_frames(self._trained, "an array", fps)
-            rate = predict.Rate(float(fps), "flag")
+            rate = predict.Rate(fps, "flag")
             return predict.score(self._trained, name or "video", _ArrayFrames(frames), rate)
         # A file or a folder, read as the program reads it.
         found, path = _one_video(video)
@@ -136,7 +136,7 @@ class LoadedRun:
           ValueError: a rate that is none, or one that the run cannot score; from iterating: a frame
             of another shape, type or size.
         """
-        _check_fps(fps)
+        fps = _checked_fps(fps)
         check_name(name, "name")
         _check_frames(self._trained, "a stream", fps)
         if isinstance(frames, str | os.PathLike) or not isinstance(frames, Iterable):
@@ -145,7 +145,7 @@ class LoadedRun:
                 "after the other. score() takes a file"
             )
         pictures = _pictures(frames)
-        return self._trained.parts(name, timed(pictures, float(fps), trust=False), live=True)
+        return self._trained.parts(name, timed(pictures, fps, trust=False), live=True)
 
     def events(self, scores: Scores) -> list[Event]:
         """The alarm intervals of a video, in the order of time.
@@ -225,11 +225,12 @@ def _checked_array(what: str, array: object, shape: str) -> np.ndarray:
     return array
 
 
-def _check_fps(fps: float) -> None:
-    """Raises ValueError if it is no number of frames a second."""
+def _checked_fps(fps: float) -> float:
+    """The frames a second as a float; raises ValueError if they are no such number."""
     is_number = isinstance(fps, numbers.Real) and not isinstance(fps, bool)
     if not is_number or not 0 < fps < math.inf:
         raise ValueError(f"fps is {fps!r:.40}; expected a number more than 0, and finite")
+    return float(fps)
 
 
 def _check_frames(trained: Trained, what: str, fps: float) -> None:
