@@ -5,6 +5,7 @@ in `vadjax/systems/NAME/presets.py`. So a config file imports from `vadjax` alon
 anywhere. This module and the presets import no JAX, so that `--help` is instant.
 """
 
+import contextlib
 import difflib
 import importlib
 import re
@@ -148,25 +149,29 @@ def descriptions(system: str) -> dict[str, str]:
         return dict(FIELDS)
 
 
-def default(system: str) -> ml_collections.ConfigDict:
+def default(system: str, fields: Collection[str] | None = None) -> ml_collections.ConfigDict:
     """The config that those of a system begin with: all its fields, each with a value of its type.
 
     Args:
       system: name of a folder of vadjax/systems; nothing else is imported.
+      fields: dotted names of the fields of a config. Those that the system calls `OPTIONAL` are
+        left out if they are not among these; None leaves out none.
 
     Raises:
       ValueError: no such system, or one without a config that its runs share.
     """
-    make = None
+    presets = None
     if NAME.fullmatch(system):
-        try:
+        with contextlib.suppress(ModuleNotFoundError):
             presets = importlib.import_module(f"vadjax.systems.{system}.presets")
-            make = getattr(presets, "default", None)
-        except ModuleNotFoundError:
-            make = None
-    if make is None:
+    if not hasattr(presets, "default"):
         raise ValueError(f"system {system!r:.80} has no default config in vadjax")
-    return make()
+    config = presets.default()
+    for name in getattr(presets, "OPTIONAL", ()):
+        section, field = name.split(".")
+        if fields is not None and name not in fields:
+            del config[section][field]
+    return config
 
 
 def expect_one_of(field: str, value: str, known: Collection[str]) -> None:

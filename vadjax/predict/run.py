@@ -96,7 +96,7 @@ def run(
         name = name or cameras.name_of(video)
         return cameras.watch_one(config, folder, video, out, name, watching, reading.deinterlace)
     # The videos by name, and whether the names are free.
-    videos = _named(find_videos(video))
+    videos = named_videos(find_videos(video))
     if name is not None:
         if len(videos) > 1:
             raise ValueError(f"--name is for one video; {video} holds {len(videos):,}")
@@ -105,7 +105,7 @@ def run(
         _check_free(videos, out)
     # Each video by itself: a damaged one does not end the others.
     trained, failed, clips = restore(config, folder), {}, []
-    rule = EventRule(_line(trained, folder), None, trained.size)
+    rule = EventRule(alarm_line(trained, folder), None, trained.size)
     finished: list[str] = []
     with contextlib.ExitStack() as stack:
         stack.push(functools.partial(_say_finished, videos, finished))
@@ -133,7 +133,7 @@ def run(
     return failed
 
 
-def _line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
+def alarm_line(trained: Trained, folder: pathlib.Path) -> AlarmLine | None:
     """The alarm line of the run; None if it has none, or for scores that are made otherwise."""
     line = alarm.read(folder)
     other = workdir.scored_otherwise(folder, trained.system.config) if line is not None else []
@@ -231,7 +231,7 @@ def rate_of(trained: Trained, path: pathlib.Path, fps: float | None, reading: Re
     return Rate(learnt, "training")
 
 
-def _named(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+def named_videos(videos: dict[str, pathlib.Path]) -> dict[str, pathlib.Path]:
     """Videos by the names of their files, with the folders' names behind where two are alike.
 
     Raises:

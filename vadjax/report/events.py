@@ -8,7 +8,7 @@ scores of each video alone: half way from their median to the highest.
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict
 
 import cv2
 import numpy as np
@@ -26,6 +26,41 @@ TOP = 5  # intervals of a video without an alarm line
 FASTER = 1.2  # ratio of two speeds from which one is faster
 NAMES = {"angle": "direction", "appearance": "look", "background": "amount of motion"}
 HALF_WAY = "half way from the median of the video to its highest score"
+
+# An alarm interval, with the keys of docs/events.md. All of them can be written as JSON. Those that
+# are not `Required` are there only for some systems or some events.
+Event = TypedDict(
+    "Event",
+    {
+        "schema": Required[int],
+        "video": Required[str],
+        "start": Required[int],
+        "stop": Required[int],
+        "start_s": Required[float],
+        "stop_s": Required[float],
+        "time": str,
+        "score": Required[float],
+        "line": float,
+        "rule": str,
+        "reliable": bool,
+        "boxes": Required[list[list[float]]],
+        "frame": Required[int],
+        "box": list[float],
+        "box_score": float,
+        "place": str,
+        "lead": str,
+        "evidence": dict[str, float],
+        "speed": float,
+        "speed_max": float,
+        "distance": float,
+        "distance_max": float,
+        "class": str,
+        "class_score": float,
+        "nearest": dict[str, Any],
+        "text": Required[str],
+    },
+    total=False,
+)
 
 
 class EventRule(NamedTuple):
@@ -60,12 +95,17 @@ def of_videos(videos: Sequence[Scores], rule: EventRule) -> list[dict]:
     return [event for video in videos for event in of_video(video, rule)]
 
 
-def of_video(video: Scores, rule: EventRule) -> list[dict]:
+def of_video(video: Scores, rule: EventRule) -> list[Event]:
     """The alarm intervals of a video that has boxes or a map; else none."""
+    if not tells(video) and video.boxes is None and (video.map is None or rule.size is None):
+        return []
+    return of_any_video(video, rule)
+
+
+def of_any_video(video: Scores, rule: EventRule) -> list[Event]:
+    """As `of_video`; where the system does not say where they are, intervals without a box."""
     if tells(video):
         return [reason for reason in video.reasons if "schema" in reason]
-    if video.boxes is None and (video.map is None or rule.size is None):
-        return []
     return [_record(video, start, stop, rule) for start, stop in spans(video, rule)]
 
 
@@ -109,7 +149,7 @@ def frames_a_second(video: Scores, rule: EventRule) -> float:
     return rule.fps or intervals.FPS
 
 
-def _record(video: Scores, start: int, stop: int, rule: EventRule) -> dict:
+def _record(video: Scores, start: int, stop: int, rule: EventRule) -> Event:
     """An alarm interval as JSON can hold it."""
     fps, scores = frames_a_second(video, rule), np.asarray(video.frame_scores, np.float64)
     peak = start + int(np.argmax(scores[start:stop]))
@@ -216,6 +256,8 @@ def _boxes(
         boxes = np.asarray(video.boxes, np.float64)
         inside = (boxes[:, 0] >= start) & (boxes[:, 0] < stop) & (boxes[:, 5] >= level)
         rows = boxes[inside]
+    elif video.map is None or size is None:
+        rows = np.zeros((0, 6))
     else:
         frames = range(start, stop)
         found = [row for t in frames for row in _parts(video.map[t], t, level, size)]

@@ -27,7 +27,7 @@ NOTE = (
 )
 
 
-class Event(NamedTuple):
+class ExplainedEvent(NamedTuple):
     """A reason to show.
 
     Attributes:
@@ -68,7 +68,7 @@ class Event(NamedTuple):
         return f"Unusual {self.reason.dominant}{f' (and {also})' if also else ''}{never}"
 
 
-def choose(videos: Sequence[Scores], count: int) -> list[Event]:
+def choose(videos: Sequence[Scores], count: int) -> list[ExplainedEvent]:
     """The `count` highest-scoring examples of all videos, highest first.
 
     If no score file has examples, these are reasons without pictures. Reasons without a score come
@@ -84,14 +84,14 @@ def choose(videos: Sequence[Scores], count: int) -> list[Event]:
     return sorted(events, key=lambda event: -event.reason.rank)[: max(count, 0)]
 
 
-def _event(video: Scores, number: int, seen=None, normal=None) -> Event:
+def _event(video: Scores, number: int, seen=None, normal=None) -> ExplainedEvent:
     """The event of a reason by its number, with the label of its frame if both are known."""
     stored = video.reasons[number]
     reason, labels = reasons.read(stored), video.labels
     is_labelled = (
         labels is not None and reason.frame is not None and 0 <= reason.frame < len(labels)
     )
-    return Event(
+    return ExplainedEvent(
         video.video,
         reason,
         stored,
@@ -101,7 +101,7 @@ def _event(video: Scores, number: int, seen=None, normal=None) -> Event:
     )
 
 
-def draw(event: Event) -> Figure:
+def draw(event: ExplainedEvent) -> Figure:
     """A figure of an event that has pictures: two frames, two crops, attributes, the sentence."""
     panels, (picture_rows, picture_columns) = attributes.panels(event.reason), event.seen.shape[:2]
     # Two columns of pictures share the width that the panels leave; heights follow from it.
@@ -141,7 +141,7 @@ class _Side(NamedTuple):
     mark: str  # text beside the box
 
 
-def _sides(event: Event) -> tuple[_Side, _Side]:
+def _sides(event: ExplainedEvent) -> tuple[_Side, _Side]:
     """What was seen, and the normal example."""
     reason = event.reason
     about = "" if reason.frame is None else f"frame {reason.frame:,}"

@@ -163,7 +163,7 @@ def _image(work: pathlib.Path, name: str, figure: Figure, text: str) -> Html:
     return markup.picture(png, text)
 
 
-def _why(events: Sequence[explain.Event], image: Callable[..., Html]) -> list[Html]:
+def _why(events: Sequence[explain.ExplainedEvent], image: Callable[..., Html]) -> list[Html]:
     """The section of the reasons; empty without any."""
     if not events:
         return []

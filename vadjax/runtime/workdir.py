@@ -176,7 +176,8 @@ def config_of(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         other fields.
     """
     try:
-        config = default(saved(workdir)["system"])
+        of_run = saved(workdir)
+        config = default(of_run["system"], provenance.flatten(of_run))
         return adopt(config, workdir, all_fields=True)[0]
     except ValueError as error:
         raise ValueError(f"{error}. Give the --config with which the run was trained") from error

@@ -29,6 +29,8 @@ FIELDS = {
     "eval.held_out": "number of last training videos that give these limits instead of being "
     "trained on; 0 = none",
 }
+# Fields that a config need not have; without them the parts are those of `model.variant`.
+OPTIONAL = ("model.local_branch", "model.decoder_input")
 
 
 def lgn(windows: int, epochs: int) -> ml_collections.ConfigDict:
