@@ -103,7 +103,9 @@ def test_a_clip_that_cannot_be_written_is_said_and_the_next_one_is_tried(tmp_pat
     feed(recorder, range(10, 20))
     recorder.begin(tmp_path / "b.mp4", 1.9)
     assert recorder.close() and recorder.written == 1
-    assert "gate: clip could not be written: " in capsys.readouterr().out
+    path = tmp_path / "file/a.mp4"
+    assert f"gate: {path} could not be written: " in capsys.readouterr().out
+    assert recorder.failed == path
     assert {one.name for one in tmp_path.iterdir()} == {"file", "b.mp4"}
 
 
