@@ -168,3 +168,13 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_alert(tmp_path, capsys):
     writer.close()
     assert paths == [None, good, None] and good.is_file()
     assert f"gate: {bad} could not be written: " in capsys.readouterr().out
+
+
+def test_a_picture_that_opencv_cannot_compress_leaves_the_alert_and_the_next_one(tmp_path, capsys):
+    writer, paths = SnapshotWriter("gate", tmp_path), []
+    bad, good = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    for path, pixels in ((bad, grey(1)[:0]), (good, grey(1))):
+        writer.put(snapshots.Snapshot(path, pixels, [], None), paths.append)
+    writer.close()
+    assert paths == [None, good] and not bad.exists()
+    assert f"gate: {bad} could not be written: " in capsys.readouterr().out
