@@ -103,7 +103,9 @@ def test_a_clip_that_cannot_be_written_is_said_and_the_next_one_is_tried(tmp_pat
     feed(recorder, range(10, 20))
     recorder.begin(tmp_path / "b.mp4", 1.9)
     assert recorder.close() and recorder.written == 1
-    assert "gate: clip could not be written: " in capsys.readouterr().out
+    path = tmp_path / "file/a.mp4"
+    assert f"gate: {path} could not be written: " in capsys.readouterr().out
+    assert recorder.failed == path
     assert {one.name for one in tmp_path.iterdir()} == {"file", "b.mp4"}
 
 
@@ -165,4 +167,14 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_alert(tmp_path, capsys):
     writer.put(None, paths.append)
     writer.close()
     assert paths == [None, good, None] and good.is_file()
+    assert f"gate: {bad} could not be written: " in capsys.readouterr().out
+
+
+def test_a_picture_that_opencv_cannot_compress_leaves_the_alert_and_the_next_one(tmp_path, capsys):
+    writer, paths = SnapshotWriter("gate", tmp_path), []
+    bad, good = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    for path, pixels in ((bad, grey(1)[:0]), (good, grey(1))):
+        writer.put(snapshots.Snapshot(path, pixels, [], None), paths.append)
+    writer.close()
+    assert paths == [None, good] and not bad.exists()
     assert f"gate: {bad} could not be written: " in capsys.readouterr().out

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from tests.helpers.servers import wait_for
 from tests.live.cases import lines_of
 from tests.live.test_events import part
 from vadjax.data.video.frame_stream import Frame
@@ -142,3 +143,15 @@ def test_an_event_that_goes_on_is_listed_as_it_is_now(observed):
     observer.close()
     (over,) = observer.listed
     assert "open" not in over and over["score"] == 0.8
+
+
+def test_files_that_failed_are_not_named(observed, tmp_path, monkeypatch):
+    (tmp_path / "events").write_text("", "utf-8")  # where their folder would be
+    observer = observed([], clips=True)
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    list(observer.frames(Frame(pixels, n, n / 10, 0) for n in range(5)))
+    for _ in observer.parts([part(0, 0.6), part(1, 0.6)]):
+        wait_for(lambda: observer.alerts and observer._recorder.failed)
+    observer.close()
+    (alert,), (event,) = observer.alerts, lines_of(observer.path)
+    assert "snapshot" not in {**alert, **event} and "clip" not in event and event["alert"]

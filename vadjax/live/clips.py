@@ -41,6 +41,7 @@ class ClipRecorder(threading.Thread):
     Attributes:
       written: how many clips were written.
       left_out: frames that came too fast to be kept.
+      failed: path of the last clip that could not be written; None without one.
     """
 
     def __init__(self, name: str, before: float = BEFORE, after: float = AFTER):
@@ -56,6 +57,8 @@ class ClipRecorder(threading.Thread):
         self._kept: collections.deque[_Kept] = collections.deque()
         self._bytes = 0
         self._film: _Film | None = None
+        self._recording: pathlib.Path | None = None
+        self.failed: pathlib.Path | None = None
         self.written = self.left_out = 0
         self.start()
 
@@ -141,6 +144,7 @@ class ClipRecorder(threading.Thread):
     def _begin(self, path: pathlib.Path, since: float) -> None:
         """Begins a clip with the frames that are kept."""
         self._end()
+        self._recording = path
         self._film = _Film(path)
         for kept in self._kept:
             if kept.seconds >= since:
@@ -151,14 +155,16 @@ class ClipRecorder(threading.Thread):
         """Finishes the clip, if there is one."""
         if self._film is not None and self._film.close():
             self.written += 1
-        self._film = None
+        self._film = self._recording = None
 
     def _give_up(self, error: Exception) -> None:
         film, self._film = self._film, None
-        path = film.path if film else "clip"
+        path, self._recording = self._recording, None
+        if path is not None:
+            self.failed = path
         if film is not None:
             film.give_up()
-        print(f"{self._camera}: {path} could not be written: {error}", flush=True)
+        print(f"{self._camera}: {path or 'clip'} could not be written: {error}", flush=True)
 
 
 class _Film:

@@ -332,6 +332,8 @@ class CameraObserver:
             self._quiet_until = stop + self._options.cool_down
         if self._recorder is not None:
             self._recorder.over(stop)
+            if self._recorder.failed == handling.clip:
+                handling.clip = None
         record = event.record() | handling.fields()
         self._write(record)
         self.count += 1

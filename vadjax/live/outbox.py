@@ -72,15 +72,20 @@ class Outbox(threading.Thread):
                 self._busy = True
             self._deliver(since, record)
 
+    def hurry(self) -> None:
+        """The program ends: what does not arrive now is not tried again. Returns at once."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
     def close(self, patience: float = LAST) -> str:
         """Waits until all is delivered, `patience` seconds at most.
 
         Returns:
           How many arrived and how many did not, in words.
         """
+        self.hurry()
         with self._changed:
-            self._closing = True
-            self._changed.notify_all()
             self._changed.wait_for(lambda: not (self._waiting or self._busy), patience)
             left = len(self._waiting) + self._busy
             self._waiting.clear()

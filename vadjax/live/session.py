@@ -1,12 +1,12 @@
 """All that runs beside the cameras of one program: their observers, alerts and the page."""
 
 import pathlib
+import time
 from collections.abc import Sequence
 
-from vadjax.live import rules
+from vadjax.live import outbox, rules
 from vadjax.live.observer import CameraObserver
 from vadjax.live.options import LiveOptions
-from vadjax.live.outbox import Outbox
 from vadjax.live.rules import AlertRules
 from vadjax.live.serving import LivePage
 
@@ -57,7 +57,7 @@ class LiveSession:
         self._page = None
         if options.serve:
             self._page = LivePage(options.serve, options.token, self.observers, out)
-        self._outboxes = [Outbox(sink) for sink in sinks]
+        self._outboxes = [outbox.Outbox(sink) for sink in sinks]
 
     def __enter__(self) -> "LiveSession":
         return self
@@ -83,6 +83,10 @@ class LiveSession:
         """Delivers the alerts that wait, for some seconds, and says how many arrived."""
         if self._page is not None:
             self._page.close()
-        for outbox in self._outboxes:
-            print(outbox.close(), flush=True)
+        # All of them have the same seconds, however many hang.
+        end = time.monotonic() + outbox.LAST
+        for one in self._outboxes:
+            one.hurry()
+        for one in self._outboxes:
+            print(one.close(max(0.0, end - time.monotonic())), flush=True)
         self._outboxes = []

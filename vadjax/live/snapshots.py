@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from vadjax.live.pictures import to_jpeg, with_boxes
@@ -90,7 +91,7 @@ class SnapshotWriter(threading.Thread):
         try:
             picture = with_boxes(snapshot.pixels, snapshot.boxes, snapshot.size)
             replacing.write(snapshot.path, to_jpeg(picture))
-        except (OSError, ValueError) as error:  # the alert goes without it
+        except (OSError, ValueError, cv2.error) as error:  # the alert goes without it
             print(f"{self._camera}: {snapshot.path} could not be written: {error}", flush=True)
             return None
         return snapshot.path

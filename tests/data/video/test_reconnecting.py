@@ -41,7 +41,12 @@ class Connection:
         for rank, number in enumerate(self._numbers):
             if number == DAMAGED:
                 raise ValueError("camera rtsp://user:secret@gate: no frame can be decoded")
-            yield Picture(np.full((4, 6, 3), number, np.uint8), "", time=rank / 10)
+            pixels = np.full((*self.size_of(number), 3), number, np.uint8)
+            yield Picture(pixels, "", time=rank / 10)
+
+    def size_of(self, number):
+        """Height and width of a frame."""
+        return 4, 6
 
     def close(self):
         """Nothing to do."""
@@ -99,6 +104,23 @@ def test_a_camera_whose_first_frame_is_damaged_is_an_error_unless_others_run_bes
     assert [one.missing for one in found] == [0, 0] and make.opened == 2
     said = capsys.readouterr().out
     assert "no frame can be decoded; connecting again" in said and "secret" not in said
+
+
+def test_another_size_of_frames_is_resized_to_the_first_and_is_a_gap(capsys, monkeypatch):
+    sizes = {2: (8, 12), 3: (8, 12), 4: (4, 4)}
+    monkeypatch.setattr(Connection, "size_of", lambda _, number: sizes.get(number, (4, 6)))
+    make = Scripted(range(2), range(2, 6))
+    source = ReconnectingCamera("rtsp://gate", "gate", first_pause=0.01, make=make)
+    found = list(itertools.islice(source, 6))
+    assert [one.pixels.shape for one in found] == [(4, 6, 3)] * 6
+    assert [one.missing for one in found] == [0, 0, 1, 0, 1, 1]
+    assert [int(one.pixels[0, 0, 0]) for one in found] == list(range(6))
+    said = capsys.readouterr().out.splitlines()
+    assert "gate: frames are 8 × 12 now; they are resized to 4 × 6, as at first" in said
+    assert any(
+        line.startswith("gate: frames are 4 × 4 now") and "stretches" in line for line in said
+    )
+    assert "gate: frames are 4 × 6 now" in said
 
 
 def test_it_stops_while_it_waits():

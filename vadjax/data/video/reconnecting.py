@@ -1,13 +1,17 @@
 """A camera that is opened again whenever it drops."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
+
 from vadjax.data.video.camera import Camera, without_login
-from vadjax.data.video.reader import Picture
+from vadjax.data.video.reader import Picture, resize
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts; each is twice the one before
+STRETCH = 0.01  # difference of the aspects of two sizes from which pictures are stretched
 LEAST = 0.001  # seconds from the last frame before an interruption to the first one after it
 
 
@@ -16,7 +20,9 @@ class ReconnectingCamera(Iterable[Picture]):
 
     After an interruption the first frame counts one frame as missing, because it is unknown how
     many were: scoring begins anew there. Only frames that the camera has sent since are given, so
-    none comes twice. Times go on by the clock. A stream with an end is not opened again at its end.
+    none comes twice. Times go on by the clock. If a live camera sends another size of frames, they
+    are resized to that of the first, and scoring begins anew there too. A stream with an end is not
+    opened again at its end.
 
     Args:
       name: number or address, as for `Camera`.
@@ -56,6 +62,7 @@ class ReconnectingCamera(Iterable[Picture]):
         self._attempts = 0  # since the last frame
         self._stopped = threading.Event()
         self._camera: Camera | None = None
+        self._sizes: tuple[tuple[int, int], tuple[int, int]] | None = None  # first and last frame
         try:
             self._take(make(name, deinterlace))
         except ValueError as error:
@@ -84,10 +91,12 @@ class ReconnectingCamera(Iterable[Picture]):
                     if shift is None:
                         shift = max(now - start, last + LEAST) - picture.time
                     at = picture.time + shift if self.live else picture.time
-                    missing, lost = 0, picture.missing + missing
+                    pixels, changed = self._fitted(picture.pixels)
+                    missing, lost = 0, picture.missing + max(missing, int(changed))
                     source, last = f"{without_login(self.name)}#{count}", at
                     self._pause, self._attempts = self._first_pause, 0
-                    yield picture._replace(source=source, time=at, missing=lost)
+                    picture = picture._replace(pixels=pixels, source=source)
+                    yield picture._replace(time=at, missing=lost)
                     count += 1
             except ValueError as error:
                 if not count and not self._patient:
@@ -110,6 +119,23 @@ class ReconnectingCamera(Iterable[Picture]):
         camera = self._camera
         if camera is not None:
             camera.close()
+
+    def _fitted(self, pixels: np.ndarray) -> tuple[np.ndarray, bool]:
+        """A frame in the size of the first one, and whether the size has just changed."""
+        size = pixels.shape[:2]
+        first, before = self._sizes or (size, size)
+        self._sizes = (first, size)
+        if not self.live:
+            return pixels, False
+        if size == before:
+            return resize(pixels, first), False
+        told = ""
+        if size != first:
+            told = f"; they are resized to {first[0]} × {first[1]}, as at first"
+        if abs(math.log(size[0] * first[1] / (size[1] * first[0]))) > STRETCH:
+            told += ", which stretches them, so that scores are wrong: set the camera as it was"
+        print(f"{self._shown}: frames are {size[0]} × {size[1]} now{told}", flush=True)
+        return resize(pixels, first), True
 
     def _take(self, camera: Camera) -> None:
         self._camera, self.live, self.connected = camera, camera.live, True

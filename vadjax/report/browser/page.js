@@ -4,7 +4,8 @@
   const $ = (id) => document.getElementById(id);
   const { player, timeline } = window.vadjax;
   const loaded = new Map(), waiting = new Map();
-  let report = null, video = -1, threshold = 0, chosen = -1;
+  let report = null, threshold = 0, chosen = -1;
+  let video = -1, wish = null;  // the video that is shown, and what is to be shown next
 
   function make(name, kind, text) {
     const made = document.createElement(name);
@@ -61,12 +62,14 @@
 
   // --- Showing ----------------------------------------------------------------------------------
 
+  // Whether the frame is shown then: not if its data are missing, or another was wished meanwhile.
   async function open(index, frame) {
+    const own = wish = {};
     if (index !== video) {
       let details;
+      try { details = await load(index); } catch (error) { note(error.message); return false; }
+      if (wish !== own) return false;
       video = index;
-      try { details = await load(index); } catch (error) { note(error.message); return; }
-      if (video !== index) return;  // another one was opened meanwhile
       const about = report.videos[index];
       $("name").textContent = about.name;
       player.show(about, details);
@@ -79,6 +82,7 @@
       verdict();
     }
     player.seek(frame);
+    return true;
   }
 
   function verdict() {
@@ -117,6 +121,7 @@
   }
 
   function note(text) {
+    if ([...$("notes").children].some((one) => one.textContent === text)) return;  // said already
     const line = make("p", "warn");
     line.append(isolated(text));
     $("notes").append(line);
@@ -254,7 +259,7 @@
     }
     document.body.dataset.event = index;
     const event = report.events[index];
-    open(event.video, event.frame).then(() => player.picture(event));
+    open(event.video, event.frame).then((shown) => { if (shown) player.picture(event); });
   }
 
   // Scrolls the list to a row, and the page to the film where it is out of sight.
@@ -384,7 +389,7 @@
     const within = press.target.tagName;
     if (press.ctrlKey || press.metaKey || press.altKey || within === "SELECT") return;
     if (within === "INPUT" && press.key.startsWith("Arrow")) return;  // moves the slider
-    const second = press.shiftKey ? Math.max(1, Math.round(report.videos[video].fps || 10)) : 1;
+    const second = press.shiftKey ? Math.max(1, Math.round((report.videos[video] || {}).fps || 10)) : 1;
     const keys = {
       " ": player.toggle, n: () => step(1), p: () => step(-1),
       ArrowLeft: () => player.seek(player.frame() - second),
