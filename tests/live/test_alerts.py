@@ -123,13 +123,16 @@ def test_sinks_that_hang_and_fail_change_no_line(door_run, tmp_path, monkeypatch
     config, folder = door_run
     video, rows = film(tmp_path / "gate.avi", 140, RUNNING), []
     python = shlex.quote(sys.executable)
-    hangs, fails = f"{python} -c 'import time; time.sleep(8)'", f"{python} -c 'raise SystemExit(2)'"
+    hangs, fails = (
+        f"{python} -c 'import time; time.sleep(99)'",
+        f"{python} -c 'raise SystemExit(2)'",
+    )
     for number, alerts in enumerate([(), (hangs, fails)]):
         options = LiveOptions(alerts=alerts, cool_down=0.0)
         out = tmp_path / str(number)
         start = time.monotonic()
         predict.run(config, folder, str(video), out, as_it_comes=True, watching=options)
-        assert time.monotonic() - start < 8
+        assert time.monotonic() - start < 60
         rows.append([{**row, "clock": ""} for row in rows_of(out / "gate.live.csv")])
     assert rows[0] == rows[1] and len(rows[0]) == 9
     said = capsys.readouterr().out

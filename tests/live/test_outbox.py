@@ -84,7 +84,7 @@ def test_a_sink_that_hangs_holds_nothing_up_and_what_finds_no_room_is_counted(ca
     start = time.monotonic()
     for number in range(1, 12):
         box.put({"id": str(number)})
-    assert time.monotonic() - start < 0.5 and box.dropped == 8
+    assert time.monotonic() - start < 5 and box.dropped == 8
     said = capsys.readouterr().out.splitlines()
     told = "alerts to https://inbox: 3 wait already; dropped so far: "
     assert said == [told + number for number in "1248"]
@@ -101,7 +101,7 @@ def test_the_end_does_not_wait_for_further_attempts():
 
 
 def test_sinks_that_hang_share_the_seconds_at_the_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(outbox, "LAST", 0.5)
+    monkeypatch.setattr(outbox, "LAST", 2.0)
     sinks = [Hangs() for _ in range(6)]
     monkeypatch.setattr(LiveOptions, "sinks", lambda options: sinks)
     session = LiveSession(LiveOptions(alerts=("true",)), ["gate"], tmp_path, 0.5, None, ())
@@ -110,7 +110,7 @@ def test_sinks_that_hang_share_the_seconds_at_the_end(tmp_path, monkeypatch, cap
             one.put({"id": name})
     start = time.monotonic()
     session.close()
-    assert 0.4 < time.monotonic() - start < 1.5
+    assert 1.9 < time.monotonic() - start < 9
     assert capsys.readouterr().out.count("0 delivered, 2 not delivered before the end") == 6
     for sink in sinks:
         sink.let_go.set()

@@ -33,11 +33,11 @@ class Inbox(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).got.append((self.path, dict(self.headers), body))
         if self.path == "/hangs":
-            time.sleep(3)
+            time.sleep(30)
         if self.path == "/drips":
             with contextlib.suppress(OSError):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-                for _ in range(30):
+                for _ in range(300):
                     self.wfile.write(b"X-A: b\r\n")
                     time.sleep(0.1)
             return
@@ -79,12 +79,14 @@ def test_a_command_that_fails_says_why():
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
     path = tmp_path / "alive"
-    child = f"import time\nfor _ in range(99): open({str(path)!r}, 'a').write('x'); time.sleep(.05)"
+    child = (
+        f"import time\nfor _ in range(999): open({str(path)!r}, 'a').write('x'); time.sleep(.05)"
+    )
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     start = time.monotonic()
-    with pytest.raises(NotDelivered, match="ran for more than 1 s and was ended"):
-        make_sink(python(program), 1.0).send(RECORD)
-    assert time.monotonic() - start < 5
+    with pytest.raises(NotDelivered, match="ran for more than 3 s and was ended"):
+        make_sink(python(program), 3.0).send(RECORD)
+    assert time.monotonic() - start < 20
     wait_for(path.exists, 1)
     size = path.stat().st_size
     time.sleep(0.3)
@@ -121,7 +123,7 @@ def test_http_that_does_not_take_it(inbox, path, reason, lasting):
     sink, start = make_sink(f"http://{inbox}/{path}", 1.0), time.monotonic()
     with pytest.raises(NotDelivered, match=reason) as error:
         sink.send(RECORD)
-    assert error.value.lasting is lasting and time.monotonic() - start < 2.5
+    assert error.value.lasting is lasting and time.monotonic() - start < 15
     assert len(Inbox.got) == 1
 
 
@@ -169,7 +171,7 @@ def test_a_broker_that_never_answers():
         start = time.monotonic()
         with pytest.raises(NotDelivered, match="no answer within 1 s"):
             make_sink(f"mqtt://127.0.0.1:{server.getsockname()[1]}/a", 1.0).send(RECORD)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
 
 
 WRONG = {
