@@ -169,7 +169,8 @@ class HttpSink:
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._limit)
         # The time-out of a socket is for each read; a side that gives a byte a second outlasts it.
-        timer = threading.Timer(self._limit, _shut, [connection])
+        ended = threading.Event()
+        timer = threading.Timer(self._limit, _shut, [connection, ended])
         timer.daemon = True
         timer.start()
         try:
@@ -179,10 +180,10 @@ class HttpSink:
             connection.request("POST", self._path, line_of(record), headers)
             answer = connection.getresponse()
             answer.read(MOST_ANSWER)
-            late = timer.finished.is_set()
+            late = ended.is_set()
         except (OSError, http.client.HTTPException) as error:
             late = f"no whole answer within {self._limit:g} s"
-            reason = late if timer.finished.is_set() else str(error) or type(error).__name__
+            reason = late if ended.is_set() else str(error) or type(error).__name__
             raise NotDelivered(reason) from error
         finally:
             timer.cancel()
@@ -195,8 +196,9 @@ class HttpSink:
             raise NotDelivered(f"answer {answer.status} {answer.reason}", lasting)
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    """Ends a connection that takes too long, from another thread."""
+def _shut(connection: http.client.HTTPConnection, ended: threading.Event) -> None:
+    """Ends a connection that takes too long, from another thread, which `ended` says before."""
+    ended.set()
     if connection.sock is not None:
         try:
             connection.sock.shutdown(socket.SHUT_RDWR)
