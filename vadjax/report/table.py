@@ -11,7 +11,7 @@ import argparse
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.table import Table
 
@@ -60,11 +60,23 @@ def print_table(summary: Mapping) -> None:
     terminal.console(width=WIDTH).print(table)
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows of text below the names of their columns; all but the first stand right."""
-    table = Table()
+def print_rows(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[str] = (),
+    title: str | None = None,
+) -> None:
+    """Prints rows of text below the names of their columns.
+
+    Args:
+      columns: their names; the text of the first is not broken into lines.
+      rows: a text for each column.
+      right: columns whose text stands right.
+      title: of the table, if any.
+    """
+    table = Table(title=title, title_justify="left")
     for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left")
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=not place)
     for row in rows:
         table.add_row(*row)
     terminal.console(width=WIDTH).print(table)

@@ -56,7 +56,7 @@ def print_summary(title: str, videos: Sequence[Scores], rule: EventRule) -> None
         shown = "–" if rate is None else f"{rate:.3g}{' *' if rate * line.hours < 1 else ''}"
         rows.append((f"{level:.3g}{mark}", shown, f"{found:,}"))
     columns = "score", "alarms an hour of held-out normal video", "alarms in these videos"
-    table.print_rows(columns, rows)
+    table.print_rows(columns, rows, columns[1:])
     print("*: less than one alarm in all held-out video, estimated by its tail.")
     if len(line.quantiles):
         print(f"Scores of held-out normal frames: {_shares(line.quantiles)}.")

@@ -12,14 +12,12 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from rich.table import Table
-
+from vadjax.report.table import print_rows
 from vadjax.runs import cleaning, folders
 from vadjax.runs.cleaning import Piece
 from vadjax.runs.folders import RunFolder
-from vadjax.runtime import command, layout, lock, space, terminal
+from vadjax.runtime import command, layout, lock, space
 
-WIDTH = 140  # letters of a line if the output is no terminal
 HERE = "runs"  # the folder that is listed if none is named
 
 
@@ -35,14 +33,13 @@ def find(roots: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 
 def print_list(runs: Sequence[RunFolder]) -> None:
     """Prints the table of runs, and below it what is to be said of some."""
-    table = Table(title=f"Runs: {len(runs):,}, {space.size(sum(run.size for run in runs))}")
-    table.title_justify = "left"
-    for name in ("run", "system", "dataset", "size", "state", "figures"):
-        table.add_column(name, justify="right" if name == "size" else "left")
-    for run in runs:
-        size = space.size(run.size)
-        table.add_row(str(run.path), run.system, run.data, size, run.state, run.figures)
-    terminal.console(width=WIDTH).print(table)
+    title = f"Runs: {len(runs):,}, {space.size(sum(run.size for run in runs))}"
+    columns = "run", "system", "dataset", "size", "state", "figures"
+    rows = [
+        (str(run.path), run.system, run.data, space.size(run.size), run.state, run.figures)
+        for run in runs
+    ]
+    print_rows(columns, rows, ("size",), title)
     for run in runs:
         if run.detail:
             print(f"{run.path}: {run.state}: {run.detail}")

@@ -130,9 +130,9 @@ def test_smoothing_has_the_rate_that_is_taken(run, pictures, tmp_path, monkeypat
     rates = []
     reporter = stream.Reporter
 
-    def noted(name, model, tell, rate, live_too):
+    def noted(name, model, tell, rate, *others):
         rates.append(rate)
-        return reporter(name, model, tell, rate, live_too)
+        return reporter(name, model, tell, rate, *others)
 
     monkeypatch.setattr(stream, "Reporter", noted)
     video = film(tmp_path / "v.mkv", pictures, 50)
