@@ -289,14 +289,14 @@ def test_light_and_dark_are_as_the_system_has_it_or_as_chosen(browser, report):
 
 
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser, report):
-    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    phone = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
     with opened(browser, report, **phone) as tab:
         wait_for_frame(tab, 32)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360
         shoot(tab, "phone")
         # The film and the curve fit on one screen, once all is laid out, and a tap seeks.
         tab.wait_for_function(
-            "document.querySelector('.u-over').getBoundingClientRect().bottom < 740"
+            "document.querySelector('.u-over').getBoundingClientRect().bottom < 800"
         )
         curve = tab.locator(".u-over").bounding_box()
         tab.touchscreen.tap(curve["x"] + curve["width"] * 50.5 / (COUNT - 1), curve["y"] + 20)
