@@ -101,9 +101,9 @@ def report(tmp_path_factory):
         normal_command=lambda video, start, stop: f"extend {video} {start} {stop}",
     )
     folder = tmp_path_factory.mktemp("page")
-    return page.build(
-        folder / "report", videos, page.summarize(folder, videos), 1, 0, 0, rule, seen
-    )
+    # The title names the folder: that of a temporary one may take another line of a phone.
+    summary = page.summarize(pathlib.Path("runs/door/scores"), videos)
+    return page.build(folder / "report", videos, summary, 1, 0, 0, rule, seen)
 
 
 @pytest.fixture(scope="module")
@@ -289,16 +289,14 @@ def test_light_and_dark_are_as_the_system_has_it_or_as_chosen(browser, report):
 
 
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser, report):
-    phone = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
     with opened(browser, report, **phone) as tab:
         wait_for_frame(tab, 32)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360
         shoot(tab, "phone")
-        # The film and the curve fit on one screen, once all is laid out, and a tap seeks.
-        tab.wait_for_function(
-            "document.querySelector('.u-over').getBoundingClientRect().bottom < 800"
-        )
+        # The film and the curve fit on one screen, and a tap seeks.
         curve = tab.locator(".u-over").bounding_box()
+        assert curve["y"] + curve["height"] < 740
         tab.touchscreen.tap(curve["x"] + curve["width"] * 50.5 / (COUNT - 1), curve["y"] + 20)
         wait_for_frame(tab, 50)
         tab.locator("#events > li").nth(1).scroll_into_view_if_needed()
