@@ -89,7 +89,7 @@ def test_a_unit_on_another_side_changes_the_gradient():
 
 def test_reference_forms_have_no_custom_gradient_and_no_form_for_cpu():
     x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-    with plain.forms():
+    with plain.plain_forms():
         text = str(jax.make_jaxpr(jax.grad(lambda x: max_pool(x).sum()))(x))
     assert "select_and_scatter" in text
     assert "select_and_scatter" not in str(jax.make_jaxpr(jax.grad(lambda x: max_pool(x).sum()))(x))
@@ -111,7 +111,7 @@ def test_reference_convolution_of_float64(options):
     with jax.enable_x64(True):
         x, w = rng.standard_normal((2, 7, 6, 4)), rng.standard_normal((3, 3, 4 // groups, 8))
         expected = jax.lax.conv_general_dilated(x, w, **options)
-        with plain.forms():
+        with plain.plain_forms():
             found = jax.lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(w), **options)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
@@ -122,6 +122,6 @@ def test_reference_convolution_of_groups_as_networks_ask_for_it():
     with jax.enable_x64(True):
         x, w = rng.standard_normal((2, 7, 6, 8)), rng.standard_normal((3, 3, 2, 8))
         expected = jax.lax.conv_general_dilated(x, w, *asked)
-        with plain.forms():
+        with plain.plain_forms():
             found = conv_general_dilated(jnp.asarray(x), jnp.asarray(w), *asked)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

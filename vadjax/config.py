@@ -23,6 +23,7 @@ FIELDS = {
     "data.verify": "checksum (read every shard and compare) or size (of large datasets)",
     "data.threads": "threads that read and decode",
     "data.prefetch": "batches that are made ahead",
+    "runtime.plain_ops": "whether the forms of operations for CPU are off (vadjax/ops/forms.py)",
     "train.steps": "training steps; 0 = none",
     "train.batch": "examples of a step, over all devices and processes",
     "train.precision": "type of the arithmetic: float32, bfloat16, or float64 (JAX_ENABLE_X64=1)",
@@ -72,6 +73,7 @@ def base(system: str) -> ml_collections.ConfigDict:
     config.system = system
     config.seed = 0
     config.data = {"dir": "", "verify": "checksum", "threads": 2, "prefetch": 2}
+    config.runtime = {"plain_ops": False}
     config.train = {
         "steps": 1000,
         "batch": 32,

@@ -18,6 +18,7 @@ from vadjax.data.store.cache import Cache
 from vadjax.data.store.loader import Shard
 from vadjax.data.store.records import Dataset, Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.ops import forms
 from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
@@ -248,6 +249,8 @@ def load_system(
     Raises:
       ValueError: there is no such system.
     """
+    if config.get("runtime", {}).get("plain_ops", False):
+        forms.use_plain()
     # A folder of vadjax/systems, or where that is allowed any module.
     name = str(config.system)
     if NAME.fullmatch(name):

@@ -197,7 +197,7 @@ class Gradients:
           draws: how often; after the first with every parameter moved at random, by more each
             time, up to what rounding sums up to in a forward pass.
         """
-        with _numbers(precision), plain.forms():
+        with _numbers(precision), plain.plain_forms():
             system, _ = self._open(precision)
             step, rng = jax.jit(system.update), jax.random.key(1)
             drawn = self._drawn(system, precision, draws)
@@ -205,7 +205,7 @@ class Gradients:
 
     def on_sides(self, *sides: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Of the plain form in float64, on the sides of each (`tests/gradients/sides.py`)."""
-        with _numbers("float64"), plain.forms():
+        with _numbers("float64"), plain.plain_forms():
             system, _ = self._open("float64")
             state = self._start(system, "float64")
 

@@ -1,6 +1,6 @@
 """Reference forms of a training step: plain `lax` operations, JAX's own gradients, no options.
 
-Within `forms()` everything that is traced takes the form that other devices than the CPU get,
+Within `plain_forms()` everything that is traced takes the form that other devices than the CPU get,
 without custom gradients. A convolution in float64, which XLA:CPU does far too slowly, is written
 as patches times a matrix, by this module alone.
 """
@@ -16,15 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vadjax.ops import forms
+
 _CONVOLUTION = lax.conv_general_dilated
 
 
 @contextlib.contextmanager
-def forms() -> Iterator[None]:
+def plain_forms() -> Iterator[None]:
     """What is traced within has no form for CPU and no custom gradient."""
     jax.clear_caches()  # nothing that was traced before is taken
     replaced = (
-        mock.patch.object(lax, "platform_dependent", _default_form),
+        mock.patch.object(forms, "by_device", _plain_form),
         mock.patch.object(
             jax.custom_vjp, "__call__", lambda self, *arguments: self.fun(*arguments)
         ),
@@ -37,9 +39,9 @@ def forms() -> Iterator[None]:
     jax.clear_caches()
 
 
-def _default_form(*arguments, default, **forms):
-    del forms
-    return default(*arguments)
+def _plain_form(operation, *arguments, special, plain):
+    del operation, special
+    return plain(*arguments)
 
 
 def _convolution(*arguments, **options):

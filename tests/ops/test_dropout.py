@@ -1,9 +1,8 @@
 import jax
 import numpy as np
 import pytest
-from jax import lax
 
-from vadjax.ops import dropout
+from vadjax.ops import dropout, forms
 
 
 def test_masks_keep_their_share_in_every_snippet_and_channel():
@@ -35,10 +34,10 @@ def test_the_form_for_accelerators_draws_the_same(monkeypatch):
     key, size, seen = jax.random.key(5), (5, 4, 7), []
     found = dropout.kept_in_time(key, size, 0.4)
 
-    def on_an_accelerator(*given, default, **forms):
-        seen.append(sorted(forms))
-        return default(*given)
+    def on_an_accelerator(operation, *given, special, plain):
+        seen.append(operation)
+        return plain(*given)
 
-    monkeypatch.setattr(lax, "platform_dependent", on_an_accelerator)
+    monkeypatch.setattr(forms, "by_device", on_an_accelerator)
     np.testing.assert_array_equal(dropout.kept_in_time(key, size, 0.4), found)
-    assert seen == [["cpu"]]
+    assert seen == ["dropout_in_time"] and forms.platforms("dropout_in_time") == ["cpu"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from vadjax.ops import forms
 from vadjax.ops.cpu import compiler
 
 
@@ -30,4 +31,4 @@ def run_once(function: Callable, *arguments) -> Any:
 
 
 def _on_cpu(options: dict) -> dict:
-    return options if jax.default_backend() == "cpu" else {}
+    return options if jax.default_backend() == "cpu" and not forms.plain_only() else {}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from vadjax.ops import plain
+from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
 from vadjax.ops.cpu import minimal_filtering, patches
 from vadjax.ops.plain import LAYOUTS, Padding
@@ -31,11 +31,12 @@ def conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding)
       [B, (T',) H', W', F].
     """
     size = {"strides": strides, "padding": padding}
-    return lax.platform_dependent(
+    return forms.by_device(
+        "conv",
         x,
         w,
-        cpu=functools.partial(on_cpu.forward, **size),
-        default=functools.partial(plain.conv, **size),
+        special=functools.partial(on_cpu.forward, **size),
+        plain=functools.partial(plain.conv, **size),
     )
 
 
@@ -47,8 +48,8 @@ def _conv_backward(strides, padding, residuals, gy):
     def default(x, w, gy):
         return jax.vjp(lambda x, w: plain.conv(x, w, strides, padding), x, w)[1](gy)
 
-    cpu = functools.partial(on_cpu.gradients, strides=strides, padding=padding)
-    return lax.platform_dependent(*residuals, gy, cpu=cpu, default=default)
+    special = functools.partial(on_cpu.gradients, strides=strides, padding=padding)
+    return forms.by_device("conv_gradient", *residuals, gy, special=special, plain=default)
 
 
 conv.defvjp(_conv_forward, _conv_backward)
@@ -61,19 +62,22 @@ def conv_inference(
     if not minimal_filtering.saves(x, w, strides, padding):
         return conv(x, w, strides, padding)
     default = functools.partial(plain.conv, strides=strides, padding=padding)
-    return lax.platform_dependent(x, w, cpu=minimal_filtering.conv, default=default)
+    special = minimal_filtering.conv
+    return forms.by_device("conv_inference", x, w, special=special, plain=default)
 
 
 def conv_small_inference(
     x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
 ) -> jax.Array:
     """As `conv_inference`, for networks whose maps stay in the cache of a CPU, as a detector's."""
-    default = functools.partial(plain.conv, strides=strides, padding=padding)
     if patches.is_product(w, strides, padding):
-        return lax.platform_dependent(x, w, cpu=patches.product, default=default)
-    if minimal_filtering.saves_small(x, w, strides, padding):
-        return lax.platform_dependent(x, w, cpu=minimal_filtering.conv, default=default)
-    return conv(x, w, strides, padding)
+        special = patches.product
+    elif minimal_filtering.saves_small(x, w, strides, padding):
+        special = minimal_filtering.conv
+    else:
+        return conv(x, w, strides, padding)
+    default = functools.partial(plain.conv, strides=strides, padding=padding)
+    return forms.by_device("conv_small_inference", x, w, special=special, plain=default)
 
 
 @jax.custom_vjp
@@ -94,7 +98,8 @@ def conv_transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     """
     if w.shape[:2] != (3, 3):
         raise ValueError(f"conv_transpose takes 3×3 kernels; got {w.shape}")
-    return lax.platform_dependent(x, w, cpu=on_cpu.transpose, default=plain.conv_transpose)
+    default = plain.conv_transpose
+    return forms.by_device("conv_transpose", x, w, special=on_cpu.transpose, plain=default)
 
 
 def _transpose_forward(x, w):
@@ -105,7 +110,13 @@ def _transpose_backward(residuals, gy):
     def default(x, w, gy):
         return jax.vjp(plain.conv_transpose, x, w)[1](gy)
 
-    return lax.platform_dependent(*residuals, gy, cpu=on_cpu.transpose_gradients, default=default)
+    return forms.by_device(
+        "conv_transpose_gradient",
+        *residuals,
+        gy,
+        special=on_cpu.transpose_gradients,
+        plain=default,
+    )
 
 
 conv_transpose.defvjp(_transpose_forward, _transpose_backward)
@@ -191,9 +202,10 @@ def conv_frames(x: jax.Array, w: jax.Array, triples: Sequence[Sequence[int]]) ->
       [B, M, H, W, F].
     """
     named = {"triples": np.asarray(triples)}
-    return lax.platform_dependent(
+    return forms.by_device(
+        "conv_frames",
         x,
         w,
-        cpu=functools.partial(on_cpu.frames, **named),
-        default=functools.partial(plain.conv_frames, **named),
+        special=functools.partial(on_cpu.frames, **named),
+        plain=functools.partial(plain.conv_frames, **named),
     )

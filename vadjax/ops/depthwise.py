@@ -5,7 +5,7 @@ import functools
 import jax
 from jax import lax
 
-from vadjax.ops import plain
+from vadjax.ops import forms, plain
 from vadjax.ops.cpu.depthwise import shifted
 
 
@@ -48,5 +48,10 @@ def depthwise(
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
     # One form for CPU, XLA's grouped convolution elsewhere.
     size = {"strides": tuple(window_strides), "padding": tuple(map(tuple, padding))}
-    default = functools.partial(plain.conv, groups=lhs.shape[-1], **size)
-    return lax.platform_dependent(lhs, rhs, cpu=functools.partial(shifted, **size), default=default)
+    return forms.by_device(
+        "depthwise",
+        lhs,
+        rhs,
+        special=functools.partial(shifted, **size),
+        plain=functools.partial(plain.conv, groups=lhs.shape[-1], **size),
+    )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vadjax.ops import forms
 from vadjax.ops.cpu import words
 
 
@@ -21,7 +22,8 @@ def kept_in_time(rng: jax.Array, shape: tuple[int, int, int], rate: float) -> ja
     keys = jax.random.split(rng, length)
     # On CPU in a loop: otherwise the random words, not the mask, are kept for the gradient.
     loop = functools.partial(lax.map, draw)
-    return lax.platform_dependent(keys, cpu=loop, default=jax.vmap(draw)).swapaxes(0, 1)
+    masks = forms.by_device("dropout_in_time", keys, special=loop, plain=jax.vmap(draw))
+    return masks.swapaxes(0, 1)
 
 
 def scaled(rng: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import lax
 
+from vadjax.ops import forms
 from vadjax.ops.cpu.pieces import in_pieces
 
 
@@ -21,5 +21,5 @@ def by_sample(function: Callable, x: jax.Array, size: int) -> Any:
     Returns:
       The same as `function(x)`.
     """
-    cpu = functools.partial(in_pieces, function, size=size)
-    return lax.platform_dependent(x, cpu=cpu, default=function)
+    pieces = functools.partial(in_pieces, function, size=size)
+    return forms.by_device("by_sample", x, special=pieces, plain=function)

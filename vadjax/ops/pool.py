@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from vadjax.ops import forms
 from vadjax.ops.cpu import pool as on_cpu
 
 
@@ -130,7 +131,8 @@ def _max_pool3d(x, window, strides, padding):
     plain = functools.partial(_plain, **size)
     if not on_cpu.saves(window):
         return plain(x)
-    return lax.platform_dependent(x, cpu=functools.partial(on_cpu.passes, **size), default=plain)
+    passes = functools.partial(on_cpu.passes, **size)
+    return forms.by_device("max_pool3d", x, special=passes, plain=plain)
 
 
 def _max_pool3d_forward(x, window, strides, padding):

@@ -7,9 +7,8 @@ one tap of the kernel to the next.
 import functools
 
 import jax
-from jax import lax
 
-from vadjax.ops import plain
+from vadjax.ops import forms, plain
 from vadjax.ops.cpu import temporal as on_cpu
 
 
@@ -17,8 +16,8 @@ from vadjax.ops.cpu import temporal as on_cpu
 def conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     """Convolution [R, T, F] of x [R, T, C] with a kernel [taps, C, F], an odd number of taps."""
     default = functools.partial(by_taps, dilation=dilation)
-    cpu = functools.partial(on_cpu.in_turn, dilation=dilation)
-    return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+    special = functools.partial(on_cpu.in_turn, dilation=dilation)
+    return forms.by_device("temporal", x, kernel, special=special, plain=default)
 
 
 def _conv_forward(x, kernel, dilation):
@@ -29,8 +28,8 @@ def _conv_backward(dilation, residuals, gy):
     def default(x, kernel, gy):
         return jax.vjp(functools.partial(by_taps, dilation=dilation), x, kernel)[1](gy)
 
-    cpu = functools.partial(on_cpu.in_turn_gradients, dilation=dilation)
-    return lax.platform_dependent(*residuals, gy, cpu=cpu, default=default)
+    special = functools.partial(on_cpu.in_turn_gradients, dilation=dilation)
+    return forms.by_device("temporal_gradient", *residuals, gy, special=special, plain=default)
 
 
 conv.defvjp(_conv_forward, _conv_backward)
@@ -41,8 +40,8 @@ def conv_inference(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     default = functools.partial(by_taps, dilation=dilation)
     if not on_cpu.makes_pairs(x, kernel, dilation):
         return default(x, kernel)
-    cpu = functools.partial(on_cpu.by_pairs, dilation=dilation)
-    return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+    special = functools.partial(on_cpu.by_pairs, dilation=dilation)
+    return forms.by_device("temporal_inference", x, kernel, special=special, plain=default)
 
 
 def by_taps(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:

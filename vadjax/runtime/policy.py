@@ -40,6 +40,7 @@ RULES: dict[str, Rule] = {
     "data.every": FIXED,
     "data.fps": DATASET,
     "data.*": MEASURING,
+    "runtime.plain_ops": FREE,
     "train.devices": FREE,
     "train.fsdp": FREE,
     "train.keep": FREE,
@@ -73,7 +74,12 @@ RULES: dict[str, Rule] = {
 # Fields of the measuring that scores of frames depend on, and with them an alarm line.
 OF_SCORES = ("eval.map_rule", "eval.sigma")
 # Fields that runs of an older vadjax lack, and the value that these were made with.
-ADDED = {"alarm.per_hour": 0.0, "objects.reach": 8, "report.film": True}
+ADDED = {
+    "alarm.per_hour": 0.0,
+    "objects.reach": 8,
+    "report.film": True,
+    "runtime.plain_ops": False,
+}
 HARMLESS = tuple(name for name, rule in RULES.items() if rule.resume)
 
 

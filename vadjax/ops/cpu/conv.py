@@ -9,6 +9,7 @@ input gradients    slow within a `lax.scan`; here the kernel is flipped beforeha
                    a time, since a whole batch would leave the cache between the passes
 transposed         the kernel gradient is slow; here it is that of the stride-2 convolution in the
                    opposite direction (spec lgn_net §8)
+wide 3×3           with many channels twice as many products as needed; here minimal filtering
 float64            far too slow for a whole network; here patches times a matrix
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import patches
+from vadjax.ops.cpu import minimal_filtering, patches
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -36,6 +37,8 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     """As `plain.conv`."""
     if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
         return patches.conv(x, w, strides, padding)
+    if minimal_filtering.saves_in_training(w, strides, padding, x):
+        return minimal_filtering.conv(x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
     # A 3-D convolution, with as many samples at a time as keep the larger of its input taps and
@@ -51,6 +54,10 @@ def gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F]."""
+    if minimal_filtering.saves_in_training(w, strides, padding, x):
+        flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
+        gx = minimal_filtering.conv(gy, flipped)
+        return gx, minimal_filtering.kernel_gradient(x, gy)
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if w.ndim == 4 and x.dtype != jnp.float64:

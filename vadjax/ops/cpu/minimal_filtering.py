@@ -1,8 +1,9 @@
 """Winograd's minimal filtering F(4, 3) along the height (Lavin and Gray, CVPR 2016).
 
-Wide 3×3 convolutions run at the cores' peak on CPU; this form needs half the multiplications. It is
-less precise, so only inference uses it (measured in `benchmarks.lgn_step`, scoring, and
-`benchmarks.i3d`, features).
+Wide 3×3 convolutions run at the cores' peak on CPU; this form needs half the multiplications. The
+gradient of the input is such a convolution again; that of the kernel is the transposed identity,
+F(3, 4). Errors are 5e-6 to 9e-6 of the largest value, those of the plain form about 1e-6
+(`benchmarks.lgn_step` measures the speed, `tests.gradients` the gradients).
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.ops import plain
+from vadjax.ops.cpu import patches
 from vadjax.ops.plain import Padding
 
 WINOGRAD = (  # weights of the three taps of a column, for each of the six sums of input rows
@@ -22,6 +24,7 @@ WINOGRAD = (  # weights of the three taps of a column, for each of the six sums 
     (0, 0, 1),
 )
 LEAST, MOST = 128, 256  # channels between which it saves time
+LEAST_TRAINED = 64  # of the narrower side of a convolution whose wider side has `LEAST`
 LEAST_3D = 64  # the same of 3×3×3 kernels
 LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
@@ -42,6 +45,21 @@ def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) 
         return channels >= LEAST_3D and features >= LEAST and x.shape[2] > 8
     many_channels = size == (3, 3) and LEAST <= channels <= MOST
     return many_channels and features >= LEAST and x.shape[1] % 4 == 0
+
+
+def saves_in_training(w: jax.Array, strides, padding: Padding, x: jax.Array) -> bool:
+    """Whether a convolution and both its gradients can be done so, and that saves time.
+
+    Args:
+      w: kernel [kh, kw, C, F].
+      strides: one for each spatial dimension.
+      padding: (before, after) for each spatial dimension.
+      x: the input [B, H, W, C].
+    """
+    if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
+        return False
+    wide = min(w.shape[-2:]) >= LEAST_TRAINED and max(w.shape[-2:]) >= LEAST
+    return w.shape[:-2] == (3, 3) and wide and x.shape[1] % 4 == 0
 
 
 def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
@@ -77,15 +95,7 @@ def _by_taps(x, w):
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
-    r = [x[:, :, i : i + 4 * rows : 4] for i in range(6)]
-    sums = (
-        4 * r[0] - 5 * r[2] + r[4],
-        -4 * (r[1] + r[2]) + (r[3] + r[4]),
-        4 * (r[1] - r[2]) - (r[3] - r[4]),
-        2 * (r[3] - r[1]) + (r[4] - r[2]),
-        2 * (r[1] - r[3]) + (r[4] - r[2]),
-        4 * r[1] - 5 * r[3] + r[5],
-    )
+    sums = _input_sums([x[:, :, i : i + 4 * rows : 4] for i in range(6)])
     # The three rows of the kernel become six, one for each of the sums.
     transform = jnp.asarray(WINOGRAD, w.dtype)
     kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
@@ -110,3 +120,50 @@ def _by_taps(x, w):
     )
     y = jnp.stack(four, 2).reshape(batch, times, 4 * rows, width, -1)
     return y[:, :, :height]
+
+
+def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
+    """Gradient [3, 3, C, F] of the kernel of a same-size 3×3 convolution.
+
+    Args:
+      x: [B, H, W, C], H a multiple of 4.
+      gy: cotangent [B, H, W, F].
+    """
+    # With y = A^T [(G w) * (B^T x)] of every four rows, dw = G^T sum [(A gy) * (B^T x)].
+    height = x.shape[1]
+    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
+    inputs = _input_sums([x[:, i : i + height : 4] for i in range(6)])
+    outputs = _output_sums([gy[:, i::4] for i in range(4)])
+    size, padding = (1, 3), ((0, 0), (1, 1))
+    six = [
+        patches.kernel_gradient(part, cotangent, size, (1, 1), padding)[0]
+        for part, cotangent in zip(inputs, outputs, strict=True)
+    ]
+    transform = jnp.asarray(WINOGRAD, gy.dtype)
+    return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
+
+
+def _input_sums(r):
+    """Six sums of the six rows that four rows of the output depend on."""
+    return (
+        4 * r[0] - 5 * r[2] + r[4],
+        -4 * (r[1] + r[2]) + (r[3] + r[4]),
+        4 * (r[1] - r[2]) - (r[3] - r[4]),
+        2 * (r[3] - r[1]) + (r[4] - r[2]),
+        2 * (r[1] - r[3]) + (r[4] - r[2]),
+        4 * r[1] - 5 * r[3] + r[5],
+    )
+
+
+def _output_sums(g):
+    """Six sums of four rows of a cotangent: what `_by_taps` does with its six products, back."""
+    even, odd = g[0] + g[2], g[1] + g[3]
+    even_outer, odd_outer = g[0] + 4 * g[2], 2 * g[1] + 8 * g[3]
+    return (
+        g[0],
+        even + odd,
+        even - odd,
+        even_outer + odd_outer,
+        even_outer - odd_outer,
+        g[3],
+    )
