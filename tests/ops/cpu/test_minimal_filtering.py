@@ -5,7 +5,7 @@ import pytest
 from jax import export
 
 from tests.ops.test_conv import draw, plain
-from vadjax.ops.conv import conv_inference, conv_small_inference
+from vadjax.ops.conv import conv, conv_inference, conv_small_inference
 from vadjax.ops.cpu import minimal_filtering
 
 
@@ -54,6 +54,21 @@ def test_only_kernels_of_float32_that_keep_the_size():
     assert not minimal_filtering.saves(x, w, (1, 2), ((1, 1), (1, 1)))
     assert not minimal_filtering.saves(x, w, (1, 1), ((0, 1), (1, 1)))
     assert not minimal_filtering.saves(jnp.bfloat16(x), w, (1, 1), ((1, 1), (1, 1)))
+    x, w = draw((1, 3, 12, 8, 64), (3, 3, 3, 64, 128), dtype="float32")
+    assert minimal_filtering.saves_volumes(x, w, (1, 1, 1), ((1, 1),) * 3)
+    assert not minimal_filtering.saves_volumes(x, w, (2, 1, 1), ((1, 1),) * 3)
+
+
+def test_gradients_of_wide_kernels_multiply_less():
+    x, w = draw((1, 16, 16, 64), (3, 3, 64, 128), dtype="float32")
+    (gy,) = draw((1, 16, 16, 128), dtype="float32")
+    back = jax.jit(lambda x, w, gy: jax.vjp(lambda x, w: same(x, w), x, w)[1](gy))
+    text = export.export(back, platforms=["cpu"])(x, w, gy).mlir_module()
+    assert text.count("stablehlo.dot_general") >= 6  # the six sums of the kernel's gradient
+
+
+def same(x, w):
+    return conv(x, w, (1, 1), ((1, 1), (1, 1)))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def check_cell(case: dict) -> tuple[dict, jax.Array]:
     @jax.jit
     @functools.partial(jax.value_and_grad, argnums=range(5), has_aux=True)
     def loss(kernels, x, h, c, m):
-        out = st_lstm(kernels, convolve(x, kernels["x"], True), (h, c, m), True)
+        out = st_lstm(kernels, convolve(x, kernels["x"]), (h, c, m))
         cotangents = (jnp.moveaxis(case[f"cot/{name}"], 1, -1) for name in "hcm")
         return sum(jnp.vdot(a, b) for a, b in zip(out, cotangents, strict=True)), out
 
@@ -117,8 +117,8 @@ def check_zigzag(case: dict, kernels: dict, x: jax.Array) -> None:
     @jax.jit
     def zigzag(kernels, x):
         inputs = jnp.stack([x * (1 - 0.25 * t) for t in range(3)], 1)
-        gates = jax.vmap(lambda x: convolve(x, kernels["x"], train=True), 1, 1)(inputs)
-        return run_layers(st_lstm, [kernels, kernels], gates, train=True)
+        gates = jax.vmap(lambda x: convolve(x, kernels["x"]), 1, 1)(inputs)
+        return run_layers(st_lstm, [kernels, kernels], gates)
 
     hs, cs, m = zigzag(kernels, x)
     for name, ours in {"h0": hs[0], "h1": hs[1], "c0": cs[0], "c1": cs[1], "m": m}.items():

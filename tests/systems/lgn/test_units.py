@@ -97,11 +97,11 @@ def test_conv_lstm_is_one_convolution_of_input_and_state():
     from_x = jax.lax.conv_general_dilated(
         x, kernels["x"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    ours_h, ours_c, _ = conv_lstm(kernels, from_x, (h, c, None), train=True)
+    ours_h, ours_c, _ = conv_lstm(kernels, from_x, (h, c, None))
     np.testing.assert_allclose(ours_c, expected, atol=1e-5)
     np.testing.assert_allclose(ours_h, jax.nn.sigmoid(o) * jnp.tanh(expected), atol=1e-5)
-    zero = conv_lstm(kernels, from_x, (h * 0, c * 0, None), train=True)
-    skipped = conv_lstm(kernels, from_x, (None, None, None), train=True)
+    zero = conv_lstm(kernels, from_x, (h * 0, c * 0, None))
+    skipped = conv_lstm(kernels, from_x, (None, None, None))
     np.testing.assert_allclose(skipped[0], zero[0], atol=1e-6)
 
 

@@ -37,7 +37,7 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     """As `plain.conv`."""
     if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
         return patches.conv(x, w, strides, padding)
-    if minimal_filtering.saves_in_training(w, strides, padding, x):
+    if minimal_filtering.saves(x, w, strides, padding):
         return minimal_filtering.conv(x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
@@ -54,19 +54,21 @@ def gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F]."""
-    if minimal_filtering.saves_in_training(w, strides, padding, x):
-        flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
-        gx = minimal_filtering.conv(gy, flipped)
-        return gx, minimal_filtering.kernel_gradient(x, gy)
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
-    if w.ndim == 4 and x.dtype != jnp.float64:
+    if minimal_filtering.saves(x, w, strides, padding):
+        flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
+        gx = minimal_filtering.conv(gy, flipped)
+    elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
         gx = _volume_gradient(gy, w, padding)
     else:
         gx = jax.vjp(lambda x: again(x, w), x)[1](gy)[0]
-    # The kernel gradient: patches times cotangents, unless so many taps would take long to compile.
+    # The kernel gradient: patches times cotangents, unless fewer products do, or so many taps
+    # would take long to compile.
+    if minimal_filtering.saves(x, w, strides, padding, minimal_filtering.LEAST_KERNEL):
+        return gx, minimal_filtering.kernel_gradient(x, gy)
     if math.prod(w.shape[:-2]) > MOST_PATCHES:
         return gx, jax.vjp(lambda w: again(x, w), w)[1](gy)[0]
     if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
@@ -77,10 +79,28 @@ def gradients(
 def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     """As `plain.conv_transpose`."""
     if x.dtype != jnp.float64:
-        return plain.conv_transpose(x, w)
+        return _by_parity(x, w)
     size = x.shape[0], 2 * x.shape[1], 2 * x.shape[2], w.shape[3]
     back = functools.partial(patches.conv, w=w.swapaxes(2, 3), **BACK)
     return jax.vjp(back, jnp.zeros(size, x.dtype))[1](x)[0]
+
+
+def _by_parity(x: jax.Array, w: jax.Array) -> jax.Array:
+    """As `plain.conv_transpose`: even and odd rows, each with their even and odd columns.
+
+    Even places of the output see one tap of the kernel, odd ones two.
+    """
+    # Output channels of both columns side by side: [B, H, W, 2 F] is [B, H, 2 W, F].
+    even, odd = jnp.zeros_like(w[:, 0]), w[:, 0]
+    columns = jnp.stack(
+        [jnp.concatenate([w[:, 1], w[:, 2]], -1), jnp.concatenate([even, odd], -1)], 1
+    )
+    beyond = ((0, 0), (0, 1))
+    of_even = plain.conv(x, columns[1:2], (1, 1), beyond)
+    of_odd = plain.conv(x, columns[::-2], (1, 1), ((0, 1), (0, 1)))
+    batch, height, width, _ = x.shape
+    rows = [part.reshape(batch, height, 2 * width, -1) for part in (of_even, of_odd)]
+    return jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, -1)
 
 
 def transpose_gradients(x: jax.Array, w: jax.Array, gy: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -23,43 +23,34 @@ WINOGRAD = (  # weights of the three taps of a column, for each of the six sums 
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-LEAST, MOST = 128, 256  # channels between which it saves time
-LEAST_TRAINED = 64  # of the narrower side of a convolution whose wider side has `LEAST`
-LEAST_3D = 64  # the same of 3×3×3 kernels
+LEAST = 128  # channels from which it saves time
+LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
+LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
 LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
-def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """Whether `conv` can do this convolution and saves time: many channels, enough rows.
+def saves(
+    x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding, least: int = LEAST
+) -> bool:
+    """Whether a 3×3 convolution or its gradients can be done so, and that saves time.
 
     Args:
-      x: [B, (T,) H, W, C].
-      w: kernel [(kt,) kh, kw, C, F].
-      strides: one for each spatial dimension.
-      padding: (before, after) for each spatial dimension.
-    """
-    if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
-        return False
-    size, (channels, features) = w.shape[:-2], w.shape[-2:]
-    if size == (3, 3, 3):  # rows are filled up to fours
-        return channels >= LEAST_3D and features >= LEAST and x.shape[2] > 8
-    many_channels = size == (3, 3) and LEAST <= channels <= MOST
-    return many_channels and features >= LEAST and x.shape[1] % 4 == 0
-
-
-def saves_in_training(w: jax.Array, strides, padding: Padding, x: jax.Array) -> bool:
-    """Whether a convolution and both its gradients can be done so, and that saves time.
-
-    Args:
+      x: [B, H, W, C].
       w: kernel [kh, kw, C, F].
       strides: one for each spatial dimension.
       padding: (before, after) for each spatial dimension.
-      x: the input [B, H, W, C].
+      least: channels on the narrower side of the kernel.
     """
-    if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
-        return False
-    wide = min(w.shape[-2:]) >= LEAST_TRAINED and max(w.shape[-2:]) >= LEAST
-    return w.shape[:-2] == (3, 3) and wide and x.shape[1] % 4 == 0
+    narrow, wide = sorted(w.shape[-2:])
+    fits = w.shape[:-2] == (3, 3) and x.shape[1] % 4 == 0 and _keeps_size(x, strides, padding)
+    return fits and narrow >= least and wide >= LEAST
+
+
+def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
+    """As `saves`, for 3×3×3 convolutions; rows are filled up to fours."""
+    wide = w.shape[-2] >= LEAST_3D and w.shape[-1] >= LEAST
+    fits = w.shape[:-2] == (3, 3, 3) and x.shape[2] > 8
+    return fits and wide and _keeps_size(x, strides, padding)
 
 
 def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
@@ -68,10 +59,12 @@ def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Pad
     Rows are filled up to fours. On maps of few rows the six transformed kernels cost as much as
     they save; the limit of 12 is from one trial on a busy machine.
     """
-    if set(strides) != {1} or set(padding) != {(1, 1)} or x.dtype != jnp.float32:
-        return False
     enough = min(w.shape[-2:]) >= LEAST_SMALL and x.shape[1] >= LEAST_ROWS
-    return w.shape[:-2] == (3, 3) and enough
+    return w.shape[:-2] == (3, 3) and enough and _keeps_size(x, strides, padding)
+
+
+def _keeps_size(x, strides, padding):
+    return set(strides) == {1} and set(padding) == {(1, 1)} and x.dtype == jnp.float32
 
 
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:

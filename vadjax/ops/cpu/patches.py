@@ -11,6 +11,7 @@ from jax import lax
 from vadjax.ops.plain import Padding
 
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
+MORE_ROWS, FEW_COLUMNS = 2048, 400  # the same where a patch has at most so many values
 
 
 def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
@@ -48,9 +49,16 @@ def kernel_gradient(
       [*size, C, F].
     """
     channels, features = x.shape[-1], gy.shape[-1]
+    centred = all(tuple(pair) == (k // 2, k // 2) for k, pair in zip(size, padding, strict=True))
+    if channels > features and centred and set(strides) == {1} and all(k % 2 for k in size):
+        # Patches of the narrower side: the cotangent of the place p - k instead of the input at
+        # p + k, for the tap k from the middle of the kernel.
+        turned = kernel_gradient(gy, x, size, strides, padding)
+        return jnp.flip(turned, range(len(size))).swapaxes(-1, -2)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
     # Blocks of output positions; each needs the part of the input that its windows cover.
-    block = _block_shape(gy.shape[:-1])
+    most = MORE_ROWS if math.prod(size) * channels <= FEW_COLUMNS else BLOCK_ROWS
+    block = _block_shape(gy.shape[:-1], most)
     blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
 
     def of_block(part, cotangent):
@@ -105,16 +113,16 @@ def _positive_slice(x, start, size):
     return lax.dynamic_slice(x, start, size, allow_negative_indices=False)
 
 
-def _block_shape(out: Sequence[int]) -> tuple[int, ...]:
-    """Shape of a block of output positions [B, (T,) H, W]: at most `BLOCK_ROWS` where possible.
+def _block_shape(out: Sequence[int], most: int) -> tuple[int, ...]:
+    """Shape of a block of output positions [B, (T,) H, W]: at most so many where possible.
 
     A block has whole rows, as many as divide the height; whole images where an image is within
-    `BLOCK_ROWS`; whole samples where all frames of a sample are.
+    `most`; whole samples where all frames of a sample are.
     """
     block = [1] * (len(out) - 1) + [out[-1]]
     for axis in reversed(range(len(out) - 1)):
         count, unit = out[axis], math.prod(out[axis + 1 :])
-        fits = [b for b in range(1, count + 1) if count % b == 0 and b * unit <= BLOCK_ROWS]
+        fits = [b for b in range(1, count + 1) if count % b == 0 and b * unit <= most]
         block[axis] = max(fits, default=1)
         if block[axis] < count:
             break

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops.conv import conv, conv_inference, conv_transpose
+from vadjax.ops.batch_norm import batch_norm_relu
+from vadjax.ops.conv import conv, conv_transpose
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -39,20 +40,19 @@ class PaddedConv(nn.Module):
     zero_start: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         fan_in = self.size**2 * x.shape[-1]
         init = nn.initializers.zeros if self.zero_start else torch_uniform(fan_in)
-        y = convolve(x, self.param("kernel", init, shape), train, self.stride)
+        y = convolve(x, self.param("kernel", init, shape), self.stride)
         return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
 
 
-def convolve(x: jax.Array, kernel: jax.Array, train: bool, stride: int = 1) -> jax.Array:
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Convolution of x [B, H, W, C] with a square kernel [k, k, C, F], padded by k // 2."""
     pad = kernel.shape[0] // 2
-    form = conv if train else conv_inference
-    return form(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
+    return conv(x, kernel.astype(x.dtype), (stride, stride), ((pad, pad), (pad, pad)))
 
 
 class Upsample(nn.Module):
@@ -71,13 +71,14 @@ class Upsample(nn.Module):
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         y = conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
-        return nn.relu(TorchBatchNorm(self.features, name="norm")(y, train))
+        return TorchBatchNorm(self.features, name="norm")(y, train)
 
 
 class TorchBatchNorm(nn.Module):
-    """Batch norm of torch: the running variance follows the unbiased variance of the batches.
+    """Batch norm of torch, and ReLU.
 
-    The running statistics are in the collection `batch_stats`.
+    The running variance follows the unbiased variance of the batches. The running statistics are
+    in the collection `batch_stats`.
 
     Attributes:
       features: channels.
@@ -91,7 +92,7 @@ class TorchBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalised, scaled and shifted x [B·G, H, W, features]."""
+        """Normalised, scaled and shifted x [B·G, H, W, features], at least 0."""
         size = (self.features,)
         scale = self.param("scale", nn.initializers.ones, size)
         bias = self.param("bias", nn.initializers.zeros, size)
@@ -101,16 +102,14 @@ class TorchBatchNorm(nn.Module):
         grouped = x.reshape(-1, self.groups if train else 1, *x.shape[1:])
         values = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
         if not train:
-            mean, var = running_mean.value, running_var.value
+            factor = scale / jnp.sqrt(running_var.value + EPSILON)
+            y = nn.relu((values - running_mean.value) * factor + bias)
         else:
-            mean = values.mean((0, 2, 3), keepdims=True)
-            var = jnp.square(values - mean).mean((0, 2, 3), keepdims=True)
+            y, mean, var = batch_norm_relu(values, scale, bias, EPSILON)
             if not self.is_initializing():
                 count = values.size // (self.groups * self.features)
                 running_mean.value = _follow(running_mean.value, mean)
                 running_var.value = _follow(running_var.value, var * (count / (count - 1)))
-        # y = (x - mean) / sqrt(var + eps) * scale + bias, with the biased variance.
-        y = (values - mean) * (scale / jnp.sqrt(var + EPSILON)) + bias
         return y.reshape(x.shape).astype(x.dtype)
 
 
@@ -138,9 +137,9 @@ class ConvPair(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, features] of x [B, H, W, C]."""
-        x = PaddedConv(self.features, name="conv1")(x, train)
-        x = nn.relu(TorchBatchNorm(self.features, name="norm1")(x, train))
-        x = PaddedConv(self.features, name="conv2")(x, train)
+        x = PaddedConv(self.features, name="conv1")(x)
+        x = TorchBatchNorm(self.features, name="norm1")(x, train)
+        x = PaddedConv(self.features, name="conv2")(x)
         if self.open_end:
             return x
-        return nn.relu(TorchBatchNorm(self.features, name="norm2")(x, train))
+        return TorchBatchNorm(self.features, name="norm2")(x, train)

@@ -51,13 +51,13 @@ class LocalBranch(nn.Module):
         encoded = self.encoder(frames, train)
         batch, times = frames.shape[:2]
         self.sow("intermediates", "encoded", encoded)
-        gates = convolve(encoded, self.cells[0]()["x"], train)
+        gates = convolve(encoded, self.cells[0]()["x"])
         return gates.reshape(batch, times, *gates.shape[1:])
 
     def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
         """Branch output [B, H, W, width] from the `frame_gates` of a window."""
         # Up-sampled concat(h, m) of the last layer; concat(h, c) for the cell without m (§6).
-        h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates, train)
+        h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates)
         self.sow("intermediates", "states", (h[-1], c[-1], m))
         x = jnp.concatenate([h[-1], c[-1] if m is None else m], -1)
         return self.up1(self.up2(x, train), train)
@@ -81,13 +81,13 @@ class FrameEncoder(nn.Module):
         x = frames.reshape(-1, *frames.shape[2:])
         for i, (times_width, stride) in enumerate(ENCODER, 1):
             features = times_width * self.width
-            x = PaddedConv(features, stride=stride, name=f"conv{i}")(x, train)
-            x = nn.relu(TorchBatchNorm(features, times, name=f"norm{i}")(x, train))
+            x = PaddedConv(features, stride=stride, name=f"conv{i}")(x)
+            x = TorchBatchNorm(features, times, name=f"norm{i}")(x, train)
         return x
 
 
 def run_layers(
-    step: Callable, kernels: list[dict], gates: jax.Array, train: bool
+    step: Callable, kernels: list[dict], gates: jax.Array
 ) -> tuple[list, list, jax.Array | None]:
     """Runs stacked cells over time; the state m goes zig-zag through layers and times.
 
@@ -95,7 +95,6 @@ def run_layers(
       step: `st_lstm` or `conv_lstm`.
       kernels: those of each layer.
       gates: input part of the gates of layer 1, [B, T, h, w, G].
-      train: as in `convolve`.
 
     Returns:
       The last h and c of every layer, and the last m.
@@ -106,8 +105,8 @@ def run_layers(
         hs, cs, m = state
         new = []
         for i, (weights, h, c) in enumerate(zip(kernels, hs, cs, strict=True)):
-            gates = convolve(new[-1][0], weights["x"], train) if i else gates
-            h, c, m = step(weights, gates, (h, c, m), train)
+            gates = convolve(new[-1][0], weights["x"]) if i else gates
+            h, c, m = step(weights, gates, (h, c, m))
             new.append((h, c))
         return ([h for h, _ in new], [c for _, c in new], m), None
 
@@ -140,7 +139,7 @@ class StLstmKernels(nn.Module):
         }
 
 
-def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State:
+def st_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
     """One step of the spatiotemporal LSTM cell (spec §2.1).
 
         c ← σ(xf + hf + 1) c + σ(xi + hi) tanh(xg + hg)
@@ -151,7 +150,6 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State
       kernels: of `StLstmKernels`.
       gates: W_x * X, channels (i, f, g, i', f', g', o), [B, h, w, 7 C].
       state: (h, c, m), each [B, h, w, C]; None stands for zeros.
-      train: as in `convolve`.
 
     Returns:
       The new (h, c, m).
@@ -161,15 +159,15 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State
     xi, xf, xg, xi_m, xf_m, xg_m, xo = jnp.split(gates, 7, -1)
     hi = hf = hg = ho = mi = mf = mg = 0.0
     if h is not None:
-        hi, hf, hg, ho = jnp.split(convolve(h, kernels["h"], train), 4, -1)
+        hi, hf, hg, ho = jnp.split(convolve(h, kernels["h"]), 4, -1)
     if m is not None:
-        mi, mf, mg = jnp.split(convolve(m, kernels["m"], train), 3, -1)
+        mi, mf, mg = jnp.split(convolve(m, kernels["m"]), 3, -1)
     # New c, m and h by the formulas above.
     c = _carry(xf + hf, c) + nn.sigmoid(xi + hi) * jnp.tanh(xg + hg)
     m = _carry(xf_m + mf, m) + nn.sigmoid(xi_m + mi) * jnp.tanh(xg_m + mg)
     both = jnp.concatenate([c, m], -1)
-    o = nn.sigmoid(xo + ho + convolve(both, kernels["o"], train))
-    return o * jnp.tanh(convolve(both, kernels["last"], train)), c, m
+    o = nn.sigmoid(xo + ho + convolve(both, kernels["o"]))
+    return o * jnp.tanh(convolve(both, kernels["last"])), c, m
 
 
 def _carry(gate: jax.Array, state: jax.Array | None) -> jax.Array | float:
@@ -191,7 +189,7 @@ class ConvLstmKernels(nn.Module):
         return kernels | {"bias": self.param("bias", init, (4 * c,))}
 
 
-def conv_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> State:
+def conv_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
     """One step of the plain convolutional LSTM without peepholes (spec §6).
 
         c ← σ(f + 1) c + σ(i) tanh(g)
@@ -201,7 +199,6 @@ def conv_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> Sta
       kernels: of `ConvLstmKernels`.
       gates: W_x * X, channels (i, f, g, o), [B, h, w, 4 C].
       state: (h, c, None); None stands for zeros.
-      train: as in `convolve`.
 
     Returns:
       The new (h, c, None).
@@ -209,7 +206,7 @@ def conv_lstm(kernels: dict, gates: jax.Array, state: State, train: bool) -> Sta
     h, c, _ = state
     gates = gates + kernels["bias"].astype(gates.dtype)
     if h is not None:
-        gates = gates + convolve(h, kernels["h"], train)
+        gates = gates + convolve(h, kernels["h"])
     i, f, g, o = jnp.split(gates, 4, -1)
     c = _carry(f, c) + nn.sigmoid(i) * jnp.tanh(g)
     return nn.sigmoid(o) * jnp.tanh(c), c, None

@@ -230,7 +230,7 @@ class FrameDecoder(nn.Module):
             joined += [local] if local is not None and level == 1 else []
             x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
             x = ConvPair(LEVELS[level - 1] * self.width, name=f"level{level}")(x, train)
-        return jnp.tanh(PaddedConv(3, zero_start=self.zero_start, name="out")(x, train))
+        return jnp.tanh(PaddedConv(3, zero_start=self.zero_start, name="out")(x))
 
 
 def build(variant: str = "lgn", **options) -> FramePredictor:
