@@ -132,9 +132,18 @@ def alarms(video: Scores, line: float, fps: float) -> list[intervals.Interval]:
         scores = np.where(video.scored, scores, -np.inf)
     found = []
     for start, stop in alarm_rate.intervals(scores, line, alarm_rate.gap_frames(fps)):
-        peak = int(start) + int(np.argmax(scores[start:stop]))
-        found.append(intervals.Interval(int(start), int(stop), peak, float(scores[peak])))
+        found.append(_interval(scores, int(start), int(stop)))
     return found
+
+
+def interval_of(video: Scores, start: int, stop: int) -> intervals.Interval:
+    """Frames `[start, stop)` of a video, with the highest of their scores."""
+    return _interval(np.asarray(video.frame_scores, np.float64), start, stop)
+
+
+def _interval(scores: np.ndarray, start: int, stop: int) -> intervals.Interval:
+    peak = start + int(np.argmax(scores[start:stop]))
+    return intervals.Interval(start, stop, peak, float(scores[peak]))
 
 
 def write_lines(events: Sequence[Mapping]) -> str:
