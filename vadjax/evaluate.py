@@ -196,7 +196,9 @@ def measure(
     # The table and the report.
     if processes.is_first():
         metric_writers.write_json(out / "metrics.json", summary)
-        rule = EventRule(line, system.frame_rate(data), data.source_size)
+        fps = system.frame_rate(data)
+        every = system.scored_every(fps) if fps else 1
+        rule = EventRule(line, fps, data.source_size, every)
         if without_labels(results):
             unlabelled.print_summary(summary["title"], results, rule)
         else:

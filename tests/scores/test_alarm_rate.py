@@ -30,6 +30,9 @@ def test_intervals_by_hand():
     np.testing.assert_array_equal(alarm_rate.intervals(scores, 1, 3), [[1, 9]])
     assert alarm_rate.intervals(scores, 3, 1).shape == (0, 2)
     assert alarm_rate.gap_frames(10) == 5 and alarm_rate.gap_frames(25) == 13
+    # A rate by times in float32 is a little wrong; and every second frame with a score of its own.
+    assert alarm_rate.gap_frames(24.99999) == 13 and alarm_rate.gap_frames(18, every=2) == 10
+    assert not alarm_rate.is_apart(0.55, 0.1) and alarm_rate.is_apart(0.56, 0.1)
 
 
 def test_no_interval_goes_from_one_video_to_the_next():

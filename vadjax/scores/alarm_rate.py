@@ -14,6 +14,7 @@ import numpy as np
 from vadjax.scores.alarm import AlarmLine
 
 SECONDS = 0.5  # runs of an alarm interval are at most so far apart
+ROUNDING = 1e-4  # frames by which a rate that was measured by times may be wrong in half a second
 TAIL = 20  # intervals that the tail is fitted to, where there are so many
 LEVELS = 400  # thresholds of a table of rates
 LEAST = 1e-12  # of a mean excess
@@ -89,9 +90,27 @@ class Tail(NamedTuple):
         return self.threshold + self.excess * math.log(self.count / count)
 
 
-def gap_frames(fps: float) -> int:
-    """Frames in half a second, to which two runs may be apart and are one interval."""
-    return int(np.floor(SECONDS * fps + 0.5))
+def gap_frames(fps: float, every: int = 1) -> int:
+    """Frames in half a second, to which two runs may be apart and are one interval.
+
+    The half second is rounded to frames with a score of their own (spec attributes §1, §9). Every
+    program goes by this rule, or by `is_apart` where frames come one by one.
+
+    Args:
+      fps: frames a second.
+      every: every how many frames one has a score of its own; those between have that before them.
+    """
+    return every * int(np.floor(SECONDS * fps / every + 0.5 + ROUNDING))
+
+
+def is_apart(seconds: float, interval: float) -> bool:
+    """Whether a run ended so long ago that the next one is another interval, as `gap_frames`.
+
+    Args:
+      seconds: from the last frame of the run to the newest one below the threshold.
+      interval: seconds between two frames with a score of their own.
+    """
+    return seconds > SECONDS + (0.5 + ROUNDING) * interval
 
 
 def intervals(scores: np.ndarray, threshold: float, gap: int) -> np.ndarray:

@@ -94,12 +94,6 @@ def fields(
     return told | {"text": text}
 
 
-def at(told: dict, seconds: float) -> str:
-    """The sentence of what `fields` gives, with the time before the place."""
-    place = f", {told['place']}"
-    return told["text"].replace(place, f", at {words.clock(seconds)}{place}", 1)
-
-
 def class_name(number: int) -> str:
     """Name of a class of the detector."""
     return UNNAMED.get(int(number)) or CLASSES[int(number)]
