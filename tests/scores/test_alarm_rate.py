@@ -48,6 +48,28 @@ def test_counts_are_those_of_each_piece_alone():
     np.testing.assert_array_equal(alarm_rate.counts(video(*pieces), levels), alone)
 
 
+def test_counts_and_thresholds_are_those_of_looking_at_every_score():
+    rng = np.random.default_rng(0)
+    for case in range(60):
+        fps = float(rng.choice([1, 4, 10, 25]))
+        levels = int(rng.choice([3, 20, 10_000]))  # few: many scores are equal
+        pieces = [rng.integers(0, levels, rng.integers(1, 60)) / levels for _ in range(3)]
+        held_out = video(*pieces, fps=fps)
+        scores, gap = np.unique(held_out.scores), held_out.gap
+        found = alarm_rate.counts(held_out, scores)
+        plain = [
+            sum(len(alarm_rate.intervals(piece, level, gap)) for piece in pieces)
+            for level in scores
+        ]
+        assert found.tolist() == plain, case
+        most = int(rng.integers(1, 6))
+        value = alarm_rate.threshold(held_out, most / held_out.hours * (1 + 1e-9)).value
+        above = [level for level, count in zip(scores, plain, strict=True) if count > most]
+        if above:
+            later = scores[scores > above[-1]]
+            assert value == (above[-1] + later[0]) / 2 if len(later) else value == above[-1]
+
+
 @pytest.mark.parametrize("most", [1, 3, 9])
 def test_a_threshold_has_as_many_alarms_as_were_asked_for(most):
     held_out = video(peaks(*range(1, 11)))

@@ -85,9 +85,14 @@ def evaluate_all(system: System, data: Dataset) -> None:
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
-    line = system.alarm_line(state, data)
-    if line is not None:
-        alarm.write(folder, line)
+    # Exemplars of another dataset were not selected on this one's normal video, which could tell
+    # nothing of their line: they keep the one that they have.
+    if all(system.stages(name).were_selected_on(data) for name in cameras):
+        line = system.alarm_line(state, data)
+        if line is not None:
+            alarm.write(folder, line)
+    else:
+        line = alarm.read(folder)
     chosen = "merged exemplars"
     evaluate.measure(system.config, system, data, state, 0, chosen, folder, {}, line)
     # Stage 4b: the frame-level ROC curve, pooled over all videos, where these have labels.
