@@ -17,6 +17,7 @@ from vadjax.report.events import EventRule
 from vadjax.report.footage import Footage
 from vadjax.report.overlay import FrameSource
 from vadjax.report.player import About, PageVideo
+from vadjax.runtime import provenance
 from vadjax.scores import files
 from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
@@ -225,12 +226,12 @@ def test_the_command_of_an_event_has_the_config_of_the_run(tmp_path, monkeypatch
     assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) is None
     entries = [{"command": "python -m vadjax.main --config 'my cam.py'"}, {"command": "x 'y"}, {}]
     (tmp_path / "provenance.json").write_text(json.dumps(entries))
-    footage._config_of_run.cache_clear()
+    provenance._config_of_run.cache_clear()
     assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) == (
         f"python -m vadjax.main '--config=my cam.py' --workdir={tmp_path} --mode=extend "
         f"'--video=a b.mp4' --frames=3:9 --out={tmp_path}_extended"
     )
-    assert footage.config_of("python -m vadjax.main --config=a.py:b --config.seed=1") == "a.py:b"
+    assert provenance.config_of("python -m vadjax.main --config=a.py:b --config.seed=1") == "a.py:b"
 
 
 def test_films_can_be_left_out(tmp_path):

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.video.frame_stream import Stamp
-from vadjax.scores import alarm_rate, words
+from vadjax.scores import alarm_rate
+from vadjax.systems.attributes import reasons
 from vadjax.systems.attributes.smoothing import LINE
 
 SCHEMA = 1
@@ -117,11 +118,9 @@ class Events:
         if strongest is None:
             return record | alone
         when = next(frame for frame in frames if frame.strongest is strongest).stamps[0]
-        return record | strongest.fields | {"text": self._text(strongest.fields, when)}
-
-    def _text(self, told: dict, stamp: Stamp) -> str:
-        """The sentence of an object with its time in the video."""
-        return words.at(told["text"], told["place"], self._seconds(stamp))
+        return (
+            record | strongest.fields | {"text": reasons.at(strongest.fields, self._seconds(when))}
+        )
 
     def _seconds(self, stamp: Stamp) -> float:
         return stamp.number / self._rate if stamp.seconds is None else float(stamp.seconds)

@@ -94,6 +94,11 @@ def fields(
     return told | {"text": text}
 
 
+def at(told: dict, seconds: float) -> str:
+    """The sentence of what `fields` gives, with the time before the place."""
+    return words.at(told["text"], told["place"], seconds)
+
+
 def class_name(number: int) -> str:
     """Name of a class of the detector."""
     return UNNAMED.get(int(number)) or CLASSES[int(number)]

@@ -189,7 +189,7 @@ class System(system.System):
         del description
         if not self._learnt.is_file():
             raise FileNotFoundError(
-                f"{self._learnt}: no such file; run: python -m vadjax.main --config=… --workdir=…"
+                f"{self._learnt}: no such file; run: python -m vadjax.main {self.cache.flags}"
             )
         states: CameraStates = {}
         for name, array in read_arrays(self._learnt).items():

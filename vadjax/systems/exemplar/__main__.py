@@ -33,7 +33,7 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
-from vadjax.runtime.cache import RunCache
+from vadjax.runtime.cache import RunCache, flags_of
 from vadjax.scores import alarm
 from vadjax.scores import files as scores
 from vadjax.system import System, load_system
@@ -113,7 +113,7 @@ def show(system: System, data: Dataset) -> None:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no scores of this video; run: python -m vadjax.systems.exemplar evaluate "
-                "--config=… --workdir=…"
+                f"{flags_of(stages.files.folder)}"
             )
         out = stages.files.path("viz/{version}", video.name)
         threshold = marked.threshold_of(path) if _THRESH.value is None else _THRESH.value

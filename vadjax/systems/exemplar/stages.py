@@ -199,7 +199,7 @@ class Stages:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no merged exemplars; run the stages before (features, select, merge), "
-                "or: python -m vadjax.main --config=… --workdir=…"
+                f"or: python -m vadjax.main {self._cache.flags}"
             )
         meta = self.made_with(data) | {"threshold": self.method.threshold}
         del meta["data"]  # the exemplars may have been selected on another dataset
