@@ -72,6 +72,7 @@ def base(system: str) -> ml_collections.ConfigDict:
     config.system = system
     config.seed = 0
     config.data = {"dir": "", "verify": "checksum", "threads": 2, "prefetch": 2}
+    # How it is trained, how often it says and saves something, and on what devices.
     config.train = {
         "steps": 1000,
         "batch": 32,
@@ -84,6 +85,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "profile": False,
         "devices": 0,
     }
+    # What is scored and measured, and by which constants of the metrics.
     config.eval = {
         "split": "test",
         "batch": 512,
@@ -99,6 +101,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "min_area": 1,
         "tracks": "",
     }
+    # How much the report shows of each kind.
     config.report = {"videos": 12, "windows": 4, "reasons": 6, "film": True}
     return config
 

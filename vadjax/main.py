@@ -119,6 +119,7 @@ def _predict(sources: list[str]) -> dict[str, str]:
     from vadjax.predict import cameras
     from vadjax.predict import run as predict
 
+    # How video is read, and what is done with the events of what is watched.
     reading = Reading(_DEINTERLACE.value, _STRICT.value)
     options = LiveOptions(
         tuple(_ALERT.value),
@@ -129,6 +130,7 @@ def _predict(sources: list[str]) -> dict[str, str]:
         _SERVE.value or "",
         pathlib.Path(_SERVE_TOKEN.value) if _SERVE_TOKEN.value else None,
     )
+    # Cameras by their names, or what --video names.
     if sources:
         named = parse_sources(sources)
         run = (_CONFIG.value, _WORKDIR.value)
