@@ -21,7 +21,7 @@ from vadjax.predict import cameras, index, kept, live, ranking, writing
 from vadjax.predict.cameras import DEFAULT_FPS
 from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
-from vadjax.predict.writing import Rate, SourceVideo
+from vadjax.predict.writing import Rate, VideoToScore
 from vadjax.report import events
 from vadjax.report import film as films
 from vadjax.report.events import EventRule
@@ -159,7 +159,7 @@ def _score_all(
         own = as_trained(trained, path, fps, reading)
         rate = rate_of(trained, path, fps, own)
         result = score(trained, name, open_frames(path, own), rate)
-        source = SourceVideo(name, path, rate, own, depends)
+        source = VideoToScore(name, path, rate, own, depends)
         clips[name] = writing.write(trained, source, result, out, film, rule)
 
     failed = _each(videos, clips, write)

@@ -30,7 +30,7 @@ class Rate(NamedTuple):
     source: str
 
 
-class SourceVideo(NamedTuple):
+class VideoToScore(NamedTuple):
     """A video that is scored.
 
     Attributes:
@@ -50,7 +50,7 @@ class SourceVideo(NamedTuple):
 
 def write(
     trained: Trained,
-    video: SourceVideo,
+    video: VideoToScore,
     result: Scores,
     out: pathlib.Path,
     film: bool,
@@ -114,7 +114,7 @@ def _clip(result: Scores, alarms: int) -> ScoredClip:
 
 def _summary(
     trained: Trained,
-    video: SourceVideo,
+    video: VideoToScore,
     result: Scores,
     rule: EventRule,
     highest: Sequence[intervals.Interval],
@@ -138,7 +138,7 @@ def _summary(
     }
 
 
-def _write_film(video: SourceVideo, frames: int, out: pathlib.Path) -> None:
+def _write_film(video: VideoToScore, frames: int, out: pathlib.Path) -> None:
     """Writes the frames that were scored as `NAME.mp4`."""
     pictures = (picture.pixels for picture in open_frames(video.path, video.reading))
     source = overlay.FrameSource(pictures, frames)
