@@ -158,6 +158,7 @@ def measure(
 
 def main(argv: list[str] | None = None) -> None:
     """Measures and prints the table."""
+    # What is moved, how far and how fast, and by which objects it is measured.
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", help="folder of a dataset of frames, with labels")
     parser.add_argument(
@@ -177,6 +178,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--workdir", help="keeps datasets and objects there")
     args = parser.parse_args(argv)
+    # The figures, and a row of the table for each window and kind of camera.
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(args.workdir or folder)
         figures = measure(work, Dataset(args.dataset), args.objects, args.windows, args.periods)

@@ -61,7 +61,7 @@ ALLOWED = {
     "runtime.replacing": PLACES,
     "runtime.terminal": (),
     "runtime.progress": ("runtime.terminal",),
-    "runtime.provenance": (),
+    "runtime.provenance": ("formats",),
     "runtime.policy": (),
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
     "runtime.arguments": ("config", "runtime.provenance"),
@@ -90,7 +90,7 @@ ALLOWED = {
     "system": ("config", "data", "ops", "scores"),
     "systems": (
         *("system", "data", "formats", "ops", "backbones", "extractors", "convert", "scores"),
-        *("config", "runtime.mesh", "runtime.progress"),
+        *("config", "runtime.layout", "runtime.mesh", "runtime.progress"),
     ),
     "runs": (
         *("formats", "report.comparison", "report.table", "runtime.checksums", "runtime.layout"),

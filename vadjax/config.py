@@ -74,6 +74,7 @@ def base(system: str) -> ml_collections.ConfigDict:
     config.seed = 0
     config.data = {"dir": "", "verify": "checksum", "threads": 2, "prefetch": 2}
     config.runtime = {"plain_ops": False}
+    # How it is trained, how often it says and saves something, and on what devices.
     config.train = {
         "steps": 1000,
         "batch": 32,
@@ -86,6 +87,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "profile": False,
         "devices": 0,
     }
+    # What is scored and measured, and by which constants of the metrics.
     config.eval = {
         "split": "test",
         "batch": 512,
@@ -101,6 +103,7 @@ def base(system: str) -> ml_collections.ConfigDict:
         "min_area": 1,
         "tracks": "",
     }
+    # How much the report shows of each kind.
     config.report = {"videos": 12, "windows": 4, "reasons": 6, "film": True}
     return config
 

@@ -178,10 +178,12 @@ def measure(
             measured |= region_figures(config, results, videos, out)
     else:
         results, measured = [], system.figures(state, data)
-    # What `metrics.json` holds.
+    # What `metrics.json` holds, then the table and the report.
+    title = (
+        f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), seed {config.seed}"
+    )
     summary = {
-        "title": f"{config.system} on {data.name} ({split}), step {step:,} ({chosen}), "
-        f"seed {config.seed}",
+        "title": title,
         "system": config.system,
         "data": data.name,
         "split": split,
@@ -193,22 +195,40 @@ def measure(
         "untrained": dict(before),
         provenance.KEY: made_with(config, data),
     }
-    # The table and the report.
     if processes.is_first():
         metric_writers.write_json(out / "metrics.json", summary)
-        rule = EventRule(line, system.frame_rate(data), data.source_size)
-        if without_labels(results):
-            unlabelled.print_summary(summary["title"], results, rule)
-        else:
-            table.print_table(summary)
-        if results:
-            shown = config.report
-            counts = shown.videos, shown.windows, shown.reasons
-            seen = footage_of(config, system, data, split, out)
-            path = page.build(out / "report", results, summary, *counts, rule, seen)
-            print(f"Report: {path}")
+        _report(config, system, data, summary, results, out, line)
     processes.wait("report")
     return summary
+
+
+def _report(
+    config: ml_collections.ConfigDict,
+    system: System,
+    data: Dataset,
+    summary: Mapping,
+    results: Sequence[Scores],
+    out: pathlib.Path,
+    line: AlarmLine | None,
+) -> None:
+    """Prints the figures, or what can be said without labels, and writes the report.
+
+    `summary` is what is in `metrics.json`, `results` are the scores of the split, none of a system
+    that scores no videos; the rest is as for `measure`.
+    """
+    fps = system.frame_rate(data)
+    every = system.scored_every(fps) if fps else 1
+    rule = EventRule(line, fps, data.source_size, every)
+    if without_labels(results):
+        unlabelled.print_summary(summary["title"], results, rule)
+    else:
+        table.print_table(summary)
+    if results:
+        shown = config.report
+        counts = shown.videos, shown.windows, shown.reasons
+        seen = footage_of(config, system, data, config.eval.split, out)
+        path = page.build(out / "report", results, summary, *counts, rule, seen)
+        print(f"Report: {path}")
 
 
 def footage_of(

@@ -179,7 +179,7 @@ def _write_part(
             read += 1
             yield picture
 
-    label = f"{name} from frame {start}" if start or stop else name
+    label = clips.part_name(name, start) if start or stop else name
     video = SourceVideo(label, part(), labels=0)
     frame_writer.write_frames(
         place,

@@ -119,6 +119,7 @@ def _predict(sources: list[str]) -> dict[str, str]:
     from vadjax.predict import cameras
     from vadjax.predict import run as predict
 
+    # How video is read, and what is done with the events of what is watched.
     reading = Reading(_DEINTERLACE.value, _STRICT.value)
     options = LiveOptions(
         tuple(_ALERT.value),
@@ -129,6 +130,7 @@ def _predict(sources: list[str]) -> dict[str, str]:
         _SERVE.value or "",
         pathlib.Path(_SERVE_TOKEN.value) if _SERVE_TOKEN.value else None,
     )
+    # Cameras by their names, or what --video names.
     if sources:
         named = parse_sources(sources)
         run = (_CONFIG.value, _WORKDIR.value)
@@ -158,7 +160,7 @@ def check_flags(sources: list[str]) -> None:
         if flag.present and _MODE.value not in modes:
             sys.exit(f"error: --{flag.name} is only for --mode={' and --mode='.join(modes)}")
     if _CONFIG.value is None and _MODE.value != "predict":
-        sys.exit(f"error: --mode={_MODE.value} needs --config=FILE, such as configs/camera.py")
+        sys.exit(f"error: --mode={_MODE.value} needs --config={_config_to_name()}")
     if _MODE.value in ("predict", "extend") and _DISTRIBUTED.value:
         sys.exit("error: --distributed is for --mode=train and --mode=evaluate")
     if _MODE.value == "extend" and not _OUT.value:
@@ -167,6 +169,17 @@ def check_flags(sources: list[str]) -> None:
         sys.exit("error: --frames needs --video, the video that they are of")
     if _MODE.value == "predict":
         _check_predict(sources)
+
+
+def _config_to_name() -> str:
+    """What `--config` should name: the config of the run in the workdir, if it says which."""
+    from vadjax.runtime import provenance
+
+    try:
+        named = provenance.config_named(pathlib.Path(_WORKDIR.value))
+    except (OSError, ValueError):
+        named = None
+    return f"{named}, with which this run was made" if named else "FILE, such as configs/camera.py"
 
 
 def _check_predict(sources: list[str]) -> None:

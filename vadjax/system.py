@@ -172,6 +172,11 @@ class System:
         """
         return data.manifest.get("fps")
 
+    def scored_every(self, fps: float) -> int:
+        """Every how many frames of a video of that rate one has a score of its own. Default: 1."""
+        del fps
+        return 1
+
     def videos(self, data: Dataset, split: str) -> Sequence[ScoredVideo]:
         """The videos of a split in the form that `score` takes."""
         raise NotImplementedError(f"{type(self).__module__} scores no videos")

@@ -329,6 +329,7 @@ def _remarks_on_times(done: Scan) -> list[str]:
 
 def _scan_folder(recording: Recording, how: How, seen: Callable[[float], None]) -> Scan:
     """As `scan`, of a folder of frames, whose rate is declared or unknown."""
+    # Every picture is decoded once: which can be taken, and samples of how they look.
     sampler, ranks, damaged = _Sampler(how), [], []
     paths, size, others = FrameFolder(recording.path).paths, None, 0
     rate = how.fps or UNKNOWN_FPS
@@ -350,6 +351,7 @@ def _scan_folder(recording: Recording, how: How, seen: Callable[[float], None]) 
             sampler.add(rank / rate, picture)
     if not ranks:
         raise ValueError(damaged[0])
+    # What is left out, and why.
     remarks = []
     if damaged:
         remarks.append(
@@ -357,6 +359,7 @@ def _scan_folder(recording: Recording, how: How, seen: Callable[[float], None]) 
         )
     if others:
         remarks.append(f"{others:,} pictures of another size than its first are left out")
+    # A picture that is left out keeps its time, so that it is a hole.
     times = np.arange(len(paths)) / rate
     return Scan(
         recording,

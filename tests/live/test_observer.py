@@ -1,19 +1,24 @@
 """What is done with the events of one camera, whatever goes wrong beside it."""
 
+import datetime
 import errno
 import os
 
 import numpy as np
 import pytest
 
+from tests.data.video.test_reconnecting import Scripted
 from tests.helpers.servers import wait_for
 from tests.live.cases import lines_of
 from tests.live.test_events import part
+from vadjax.data.store.records import Description
 from vadjax.data.video.frame_stream import Frame
+from vadjax.data.video.reconnecting import ReconnectingCamera
 from vadjax.live.observer import CameraObserver
 from vadjax.live.options import LiveOptions
 from vadjax.live.rules import AlertRules
 from vadjax.predict import live
+from vadjax.predict.restore import Trained
 from vadjax.runtime import replacing, space
 
 CAR = {"class": "car", "box": [1, 2, 3, 4], "text": "drives"}
@@ -59,7 +64,9 @@ def test_an_object_below_the_line_makes_no_alert_of_an_event_that_is_of_another(
     unusual = [part(6, 0.6, objects=[{**PERSON, "box_score": 0.7}])]
     observer = observed([*with_car, *without, *unusual], rules)
     observer.close()
-    assert [alert["text"] for alert in observer.alerts] == ["walks"]
+    (alert,) = observer.alerts
+    at = datetime.datetime.fromisoformat(alert["time"]).strftime("%H:%M")
+    assert alert["text"].startswith(f"walks, at {at}")
 
 
 class Full:
@@ -138,7 +145,8 @@ def test_an_event_that_goes_on_is_listed_as_it_is_now(observed):
     observer, states = observed([], serve="127.0.0.1:0"), []
     for _ in observer.parts(parts):
         states.append(dict(observer.listed[-1]))
-    assert [(one["score"], one["text"]) for one in states] == [(0.6, "walks"), (0.8, "runs")]
+    texts = [(one["score"], one["text"].split(",")[0]) for one in states]
+    assert texts == [(0.6, "walks"), (0.8, "runs")]
     assert all(one["open"] and one["alert"] for one in states)
     observer.close()
     (over,) = observer.listed
@@ -155,3 +163,44 @@ def test_files_that_failed_are_not_named(observed, tmp_path, monkeypatch):
     observer.close()
     (alert,), (event,) = observer.alerts, lines_of(observer.path)
     assert "snapshot" not in {**alert, **event} and "clip" not in event and event["alert"]
+
+
+class Late:
+    """A system that scores a frame when it has seen the next two; all of them are alarms."""
+
+    window, same_aspect = 3, False
+
+    def stream(self, state, name, frames, data, live):
+        """The score 0.9 for each."""
+        waiting = []
+        for frame in frames:
+            waiting.append(frame.number)
+            if len(waiting) > 2:
+                yield part(waiting.pop(0), 0.9)
+        yield from (part(number, 0.9) for number in waiting)
+
+
+def test_an_event_is_over_when_the_camera_is_gone(tmp_path):
+    """At the last frame that was seen, with its line and its clip, while nothing comes."""
+    options, seen = LiveOptions(alerts=("true",), clips=True), []
+    observer = CameraObserver("gate", tmp_path, 0.5, None, options)
+    trained = Trained(Late(), None, Description(tmp_path, {"kind": "bags"}, ""))
+
+    class Connection(Scripted):
+        def __call__(self, name, deinterlace):
+            if self.opened == 1:
+                wait_for(lambda: list((tmp_path / "events/gate").glob("gate-*.mp4")))
+                seen.extend(lines_of(observer.path))
+                rows = (tmp_path / "gate.live.csv").read_text("utf-8").splitlines()
+                assert rows[-1].split(",")[2:4] == ["0", "6"]
+            elif self.opened == 2:
+                source.close()
+            return super().__call__(name, deinterlace)
+
+    make = Connection(range(7), range(5), range(0))
+    source = ReconnectingCamera("rtsp://gate", "gate", first_pause=0.01, make=make)
+    assert live.watch(trained, "gate", source, 10.0, tmp_path, observer=observer) == 12
+    (first,), (again, second) = seen, lines_of(observer.path)
+    assert first == again and (first["start"], first["stop"]) == (0, 7)
+    assert (second["start"], second["stop"]) == (7, 12) and second["id"] != first["id"]
+    assert first["clip"] != second["clip"]

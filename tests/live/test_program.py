@@ -143,6 +143,13 @@ def test_sigterm_says_what_is_finished(door_run, tmp_path):
     told = "Finished: a (1 of 3). Not finished: b, c; give the command again for these"
     assert "Stopped by SIGTERM." in said
     assert told in said.splitlines() and not (tmp_path / "out/b.json").exists()
+    # The same command goes on, here without the long one.
+    (tmp_path / "new/b.avi").unlink()
+    before = (tmp_path / "out/a.json").read_bytes()
+    with ended(start(folder, tmp_path / "out", *flags)) as process:
+        said, _ = process.communicate(timeout=TIME)
+    assert process.returncode == 0 and "kept 1 of 2 videos, scored before; another --out" in said
+    assert (tmp_path / "out/a.json").read_bytes() == before and (tmp_path / "out/c.json").is_file()
 
 
 def test_a_source_that_is_nothing(door_run, tmp_path):

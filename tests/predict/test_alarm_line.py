@@ -105,6 +105,12 @@ def test_a_config_is_needed_to_train(tmp_path):
     for mode in ("train", "evaluate", "extend"):
         code, _, errors = commands.run("vadjax.main", f"--workdir={tmp_path}", f"--mode={mode}")
         assert code == 1 and f"error: --mode={mode} needs --config=FILE" in errors
+    # A run says which it was made with.
+    made = [{"command": "python -m vadjax.main --config=configs/camera.py:smoke"}]
+    (tmp_path / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
+    code, _, errors = commands.run("vadjax.main", f"--workdir={tmp_path}", "--mode=evaluate")
+    named = "needs --config=configs/camera.py:smoke, with which this run was made"
+    assert code == 1 and f"error: --mode=evaluate {named}" in errors
 
 
 def test_a_run_of_another_kind_of_config_wants_it(own, tmp_path):

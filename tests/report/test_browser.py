@@ -5,6 +5,8 @@ import datetime
 import json
 import os
 import pathlib
+import re
+import shutil
 
 import cv2
 import numpy as np
@@ -303,6 +305,28 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser, report):
         shoot(tab, "phone_list")
         for button in tab.locator("button:visible").all():
             assert button.bounding_box()["height"] >= 24
+
+
+def test_a_long_title_takes_two_lines_and_leaves_the_curve_on_a_phone(browser, report, tmp_path):
+    """The whole of it is what a pointer over it shows, and the name of the tab."""
+    title = "exemplar on the yard behind the house, in the wind " * 12
+    folder = shutil.copytree(report.parent, tmp_path / "report")
+    data = folder / "page/data.js"
+    written = re.sub(r'"title": "[^"]*"', f'"title": "{title}"', data.read_text("utf-8"), count=1)
+    data.write_text(written, "utf-8")
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    with opened(browser, folder / "index.html", **phone) as tab:
+        wait_for_frame(tab, 32)
+        heading, curve = tab.locator("#title"), tab.locator(".u-over").bounding_box()
+        assert heading.get_attribute("title") == title and title.strip() in tab.title() + " "
+        line = tab.evaluate(
+            "parseFloat(getComputedStyle(document.getElementById('title')).lineHeight)"
+        )
+        assert 1.5 * line < heading.bounding_box()["height"] < 2.1 * line
+        assert heading.evaluate("h => h.scrollHeight > 3 * h.clientHeight")  # the rest is cut off
+        assert curve["y"] + curve["height"] < 740
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        shoot(tab, "phone_long_title")
 
 
 def test_this_was_normal_copies_the_command(browser, report):

@@ -4,17 +4,22 @@ import base64
 import hashlib
 import json
 import re
+import weakref
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
 from tests.helpers.places import ROOT
-from vadjax.report import candidates, footage, listing, packed, page, thumbnails
+from vadjax.report import candidates, footage, listing, packed, page, player, thumbnails
 from vadjax.report.events import EventRule
 from vadjax.report.footage import Footage
 from vadjax.report.overlay import FrameSource
+from vadjax.report.player import About, PageVideo
+from vadjax.runtime import provenance
 from vadjax.scores import files
+from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 
 BROWSER = ROOT / "vadjax" / "report" / "browser"
@@ -147,10 +152,58 @@ def test_a_reason_without_times_or_with_odd_values_is_listed():
         {"schema": 1, "start": "x", "stop": None, "video": "v", "score": float("nan")},
     ]
     video = Scores("v", np.array([0.1] * 3 + [0.7] * 6 + [0.1] * 11), reasons=tuple(odd))
-    listed, left_out = listing.events([video], odd, 0.5, 0.5, [None])
-    assert left_out == 0 and [event.interval[:2] for event in listed] == [(3, 9)]
+    listed = listing.events(0, video, odd, True, 0.5, None)
+    assert [event.interval[:2] for event in listed] == [(3, 9)]
     row = listing.row(listed[0], video, None, listing.started(video), 0.5, None)
     assert row["start_s"] is None and row["alarm"] and row["reasons"] == [listing.NO_REASON]
+
+
+def test_a_page_of_files_has_one_of_them_in_memory_at_a_time(tmp_path, monkeypatch):
+    """And it is the page of the same scores in memory, file by file."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(listing, "MOST", 2)
+    for name in "abcdef":
+        scores = np.repeat(rng.random(6).astype(np.float32), 20)
+        boxes = np.array([[t, 1, 2, 9, 9, scores[t]] for t in range(0, 120, 4)])
+        event = {
+            "schema": 1,
+            "video": name,
+            "start": 8,
+            "stop": 12,
+            "frame": 9,
+            "text": f"in {name}",
+        }
+        reasons = (event | {"boxes": boxes.tolist()},) if name in "ab" else ()
+        map_ = rng.random((120, 3, 4)).astype(np.float32)
+        files.write(tmp_path, Scores(name, scores, boxes=boxes, map=map_, reasons=reasons))
+    paths = sorted(tmp_path.glob("*.npz"))
+    whole = [files.read(path) for path in paths]
+    found = [reason for scores in whole for reason in scores.reasons]
+    alive: list[weakref.ref] = []
+
+    def read(path):
+        assert not [one for one in alive if one() is not None]
+        scores = files.read(path)
+        alive.append(weakref.ref(scores))
+        return scores
+
+    lazy = [
+        PageVideo(player.outline(files.read(path)), 10.0, (20, 20), read=partial(read, path))
+        for path in paths
+    ]
+    at_once = [PageVideo(scores, 10.0, (20, 20)) for scores in whole]
+    about = About("six", alarm=AlarmLine(0.5, True, 2.0, 1.0, False, np.array([[0.5, 1.0]])))
+    for folder, videos in (("lazy", lazy), ("at_once", at_once)):
+        player.write(tmp_path / folder, videos, found, about)
+    pages = [
+        {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*.*")}
+        for place in (tmp_path / "lazy", tmp_path / "at_once")
+    ]
+    assert pages[0] == pages[1] and len(alive) == 6
+    data = pages[0]["page/data.js"].decode()
+    assert "The 2 highest-scoring events are listed; " in data
+    slim = player.outline(whole[0])
+    assert slim.boxes is None and slim.map is None and slim.reasons[0]["boxes"] == []
 
 
 def test_a_thumbnail_shows_the_box_in_its_surroundings():
@@ -173,12 +226,12 @@ def test_the_command_of_an_event_has_the_config_of_the_run(tmp_path, monkeypatch
     assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) is None
     entries = [{"command": "python -m vadjax.main --config 'my cam.py'"}, {"command": "x 'y"}, {}]
     (tmp_path / "provenance.json").write_text(json.dumps(entries))
-    footage._config_of_run.cache_clear()
+    provenance._config_of_run.cache_clear()
     assert footage.extend_command(tmp_path, ["--video=a b.mp4"], 3, 9) == (
         f"python -m vadjax.main '--config=my cam.py' --workdir={tmp_path} --mode=extend "
         f"'--video=a b.mp4' --frames=3:9 --out={tmp_path}_extended"
     )
-    assert footage.config_of("python -m vadjax.main --config=a.py:b --config.seed=1") == "a.py:b"
+    assert provenance.config_of("python -m vadjax.main --config=a.py:b --config.seed=1") == "a.py:b"
 
 
 def test_films_can_be_left_out(tmp_path):

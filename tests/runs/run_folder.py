@@ -6,7 +6,14 @@ import pathlib
 from vadjax.runtime import checksums, layout, provenance
 
 
-def make(folder: pathlib.Path, data: str = "", finished: bool = True, auc=0.75) -> pathlib.Path:
+def make(
+    folder: pathlib.Path,
+    data: str = "",
+    finished: bool = True,
+    auc: float | None = 0.75,
+    system: str = "attributes",
+    **config: dict,
+) -> pathlib.Path:
     """A run with objects, scores and a report.
 
     Args:
@@ -14,12 +21,14 @@ def make(folder: pathlib.Path, data: str = "", finished: bool = True, auc=0.75) 
       data: folder of its dataset; "" for a built-in toy set.
       finished: whether it has a finished state and figures.
       auc: its figure; None without labels.
+      system: of its config.
+      config: further sections of it.
     """
     for name in ("objects/train", "checkpoints/5", "scores", "report"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_bytes(bytes(1000))
     checksums.write(folder / "checkpoints" / "5", checksums.CRC)
-    config = {"system": "attributes", "data": {"dir": data}}
+    config |= {"system": system, "data": {"dir": data}}
     (folder / layout.CONFIG).write_text(json.dumps(config))
     (folder / provenance.FILE).write_text("[]")
     place = data or folder / layout.TOY

@@ -58,6 +58,49 @@ def test_what_can_be_made_again_goes_and_nothing_else(capsys, tmp_path, dataset)
     assert cleaned(capsys, tmp_path / "runs", "--yes") == "Nothing to remove.\n"
 
 
+STAGES = (
+    *("features/train/a.npz", "clusters_speed/a.npz", "exemplars_speed_merged.npz"),
+    *("anomaly_scores_speed/b.npy", "held_out_speed.npz", "clusters_app/a.npz"),
+)
+
+
+@pytest.mark.parametrize("features", ["", "elsewhere"])
+def test_of_eval_features_and_exemplars_of_videos_go(capsys, tmp_path, dataset, features):
+    """Model, scores and what another version has stay, and features that runs share too."""
+    sections = {"model": {"version": "speed"}, "features": {"dir": features}}
+    run = make(tmp_path / "run", dataset, system="exemplar", **sections)
+    for name in STAGES:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("made")
+    before = content(run)
+    out = cleaned(capsys, run, "--yes")
+    gone = ("objects/", "clusters_speed/", *(() if features else ("features/",)))
+    kept = {name: data for name, data in before.items() if not name.startswith(gone)}
+    assert content(run) == kept
+    assert f"removed {run}/clusters_speed (exemplars of each training video, 4 bytes)\n" in out
+    assert (f"removed {run}/features (features of the videos, 4 bytes)\n" in out) is not bool(
+        features
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "version", "finished"),
+    [("attributes", "speed", True), ("exemplar", "../x", True), ("exemplar", "speed", False)],
+)
+def test_folders_of_other_runs_stay(capsys, tmp_path, dataset, system, version, finished):
+    """Those of another system, of a version that is none, and of a run that goes on with them."""
+    sections = {"model": {"version": version}, "features": {"dir": ""}}
+    run = make(tmp_path / "run", dataset, finished, system=system, **sections)
+    for name in ("features/a.npz", "clusters_speed/a.npz"):
+        (run / name).parent.mkdir()
+        (run / name).write_text("made")
+    before = content(run)
+    out = cleaned(capsys, run, "--yes")
+    assert {name for name in before if not name.startswith("objects/")} <= set(content(run))
+    if not finished:
+        assert f"{run}/features: kept, since the run is not finished and goes on with them" in out
+
+
 def test_what_a_kill_has_left_goes(capsys, tmp_path, dataset):
     run = make(tmp_path / "run", dataset, finished=False)
     before = content(run)
@@ -158,18 +201,22 @@ def test_yes_alone_is_refused(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cleaned_run_is_scored_again_with_the_same_figures(tmp_path):
+@pytest.mark.parametrize("config", ["camera", "ped2_exemplar"])
+def test_a_cleaned_run_is_scored_again_with_the_same_figures(tmp_path, config):
     """The real program: what was removed is made again when it is needed."""
     run = tmp_path / "run"
-    options = ("--config=configs/camera.py:smoke", f"--workdir={run}", "--config.report.film=false")
+    made = ("objects",) if config == "camera" else ("features", "clusters_speed")
+    options = (f"--config=configs/{config}.py:smoke", f"--workdir={run}")
+    options += ("--config.report.film=false",)
     code, _, errors = commands.run("vadjax.main", *options)
     assert code == 0, errors
     code, out, errors = commands.run("vadjax.runs", str(tmp_path))
     assert code == 0 and "finished" in out and "AUC" in out, errors
     kept = [path for path in run.rglob("*") if "toy_data" not in path.parts and path.is_file()]
-    kept = {path: path.read_bytes() for path in kept if "objects" not in path.parts}
+    kept = {path: path.read_bytes() for path in kept if not {*made} & {*path.parts}}
     code, out, errors = commands.run("vadjax.runs", str(tmp_path), "--clean", "--yes")
-    assert code == 0 and f"removed {run}/objects" in out and f"removed {run}/toy_data" in out
+    assert code == 0, errors
+    assert all(f"removed {run}/{name} (" in out for name in (*made, "toy_data"))
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
     code, _, errors = commands.run("vadjax.main", *options, "--mode=evaluate")
     assert code == 0, errors

@@ -30,6 +30,9 @@ def test_intervals_by_hand():
     np.testing.assert_array_equal(alarm_rate.intervals(scores, 1, 3), [[1, 9]])
     assert alarm_rate.intervals(scores, 3, 1).shape == (0, 2)
     assert alarm_rate.gap_frames(10) == 5 and alarm_rate.gap_frames(25) == 13
+    # A rate by times in float32 is a little wrong; and every second frame with a score of its own.
+    assert alarm_rate.gap_frames(24.99999) == 13 and alarm_rate.gap_frames(18, every=2) == 10
+    assert not alarm_rate.is_apart(0.55, 0.1) and alarm_rate.is_apart(0.56, 0.1)
 
 
 def test_no_interval_goes_from_one_video_to_the_next():
@@ -43,6 +46,28 @@ def test_counts_are_those_of_each_piece_alone():
     levels = np.linspace(0, 5, 40)
     alone = sum(alarm_rate.counts(video(piece), levels) for piece in pieces)
     np.testing.assert_array_equal(alarm_rate.counts(video(*pieces), levels), alone)
+
+
+def test_counts_and_thresholds_are_those_of_looking_at_every_score():
+    rng = np.random.default_rng(0)
+    for case in range(60):
+        fps = float(rng.choice([1, 4, 10, 25]))
+        levels = int(rng.choice([3, 20, 10_000]))  # few: many scores are equal
+        pieces = [rng.integers(0, levels, rng.integers(1, 60)) / levels for _ in range(3)]
+        held_out = video(*pieces, fps=fps)
+        scores, gap = np.unique(held_out.scores), held_out.gap
+        found = alarm_rate.counts(held_out, scores)
+        plain = [
+            sum(len(alarm_rate.intervals(piece, level, gap)) for piece in pieces)
+            for level in scores
+        ]
+        assert found.tolist() == plain, case
+        most = int(rng.integers(1, 6))
+        value = alarm_rate.threshold(held_out, most / held_out.hours * (1 + 1e-9)).value
+        above = [level for level, count in zip(scores, plain, strict=True) if count > most]
+        if above:
+            later = scores[scores > above[-1]]
+            assert value == (above[-1] + later[0]) / 2 if len(later) else value == above[-1]
 
 
 @pytest.mark.parametrize("most", [1, 3, 9])

@@ -9,6 +9,7 @@ Masks, boxes and tracks are in pixels of the source frame, even if the stored fr
 
 import collections
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -22,6 +23,7 @@ from vadjax.data.video.boxes import read_boxes, read_tracks
 
 KIND = "frames"
 UNKNOWN = -1  # label of an unlabelled frame
+PART = " from frame "  # in the name of a part of a video
 
 
 class Frames(Sequence):
@@ -356,3 +358,13 @@ class Videos(Sequence):
         if not 0 <= number < len(self):
             raise IndexError(f"video {number} of {len(self)}")
         return Video(self._data, self._split, number, self._frames)
+
+
+def part_name(video: str, start: int) -> str:
+    """Name of the part of a video that begins with a frame; it may end before the video."""
+    return f"{video}{PART}{start}"
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is that of a part of a video (`part_name`), also of one of several alike."""
+    return re.search(rf"{PART}\d+( \(\d+\))?$", name) is not None

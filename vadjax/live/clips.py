@@ -89,6 +89,12 @@ class ClipRecorder(threading.Thread):
         """The event is over; its last frame was at so many seconds."""
         self._until = seconds + self._after
 
+    def stop(self) -> None:
+        """No frame comes for an unknown time: finishes the clip that is being recorded."""
+        if self._path is not None:
+            self._path = None
+            self._put("end")
+
     def close(self, patience: float = LAST) -> bool:
         """Finishes the clip that is being recorded; whether that was done in time."""
         with self._changed:
@@ -124,8 +130,7 @@ class ClipRecorder(threading.Thread):
     def _end_if_due(self, seconds: float) -> None:
         """Ends the clip once the seconds after the event are over, or the clip is long."""
         if self._path is not None and seconds > min(self._until, self._start + LONGEST):
-            self._path = None
-            self._put("end")
+            self.stop()
 
     def _frame(self, pixels: np.ndarray, seconds: float) -> None:
         """Compresses a frame, and adds it to the clip."""

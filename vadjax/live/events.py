@@ -1,8 +1,8 @@
 """Events as the frames come: when one begins, when it is over, what is told of it.
 
 An event begins with the first frame whose live score is at the alarm line or above. It is over
-when more than half a second of frames in a row were below the line, as spec attributes §9 joins
-alarm intervals, and at every gap of the video. `docs/events.md` has the fields of its record.
+when more than half a second of frames in a row were below the line, as `alarm_rate` joins alarm
+intervals, and at every gap of the video. `docs/events.md` has the fields of its record.
 """
 
 import datetime
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from vadjax.data.video.frame_stream import Stamp
+from vadjax.scores import alarm_rate, words
 from vadjax.scores.streaming import PartialScores
 
 SCHEMA = 1  # of the records
-SECONDS = 0.5  # below the line; an event that is quieter for longer is over
-ROUNDING = 1e-6  # seconds
+ALONE = "unusual for its neighbours alone"  # without an object of its own
 MOST_BOXES = 1_000  # that are kept of an event; the rest is counted
 
 WallClock = Callable[[float], datetime.datetime]  # seconds of the video → time of day
@@ -107,7 +107,7 @@ class LiveEvent:
             record["time"] = self.time.isoformat(timespec="milliseconds")
         told = dict(self.strongest if strongest is None else strongest)
         told.pop("score", None)  # of the frame, which the record has already
-        alone = {"frame": self.first.number, "text": "unusual for its neighbours alone"}
+        alone = {"frame": self.first.number, "text": words.at(ALONE, "", first, self.time)}
         return record | (told or alone)
 
 
@@ -142,7 +142,8 @@ class EventTracker:
         boxes = rows_above(part.boxes, self._line)
         for score, stamp in zip(part.frame_scores, part.frames, strict=True):
             told = sorted(of_frame.get(stamp.number, ()), key=strength, reverse=True)
-            yield self._frame(stamp, float(score), told, boxes.get(stamp.number, []))
+            rows = boxes.get(stamp.number, [])
+            yield self._frame(stamp, float(score), told, rows, part.every)
 
     def end(self) -> LiveEvent | None:
         """The event that ends with the video, or with a gap; None if there is none."""
@@ -150,21 +151,28 @@ class EventTracker:
         return over
 
     def _frame(
-        self, stamp: Stamp, score: float, told: list[dict], boxes: list[list[float]]
+        self,
+        stamp: Stamp,
+        score: float,
+        told: list[dict],
+        boxes: list[list[float]],
+        every: int,
     ) -> LiveEvent | None:
         if math.isnan(score):
             return self.end()
         seconds = seconds_of(stamp)
         interval = 0.0 if self._before is None else seconds - self._before
         self._before, over, above = seconds, None, score >= self._line
-        self.objects = tuple(told) if above else ()
-        if self.current is not None:
-            # n quiet frames at a constant rate are more than floor(rate / 2 + 1/2)
+        # An event that has been quiet for long enough is over.
+        if self.current is not None and not above:
             quiet = seconds - seconds_of(self.current.last)
-            if quiet > SECONDS + interval / 2 + ROUNDING and not above:
+            if alarm_rate.is_apart(quiet, every * interval):
                 over, self.current = self.current, None
+        # Its objects with the time in their sentences, and the event that begins.
+        time = self._clock(seconds) if self._clock and above else None
+        told = [one | {"text": _timed(one, seconds, time)} for one in told] if above else []
+        self.objects = tuple(told)
         if above and self.current is None:
-            time = self._clock(seconds) if self._clock else None
             self.current = LiveEvent(self._video, stamp, time)
         if self.current is not None:
             self.current.interval = interval or self.current.interval
@@ -176,6 +184,11 @@ class EventTracker:
 def seconds_of(stamp: Stamp) -> float:
     """Seconds since the start of the video; 0 where unknown, which live video never is."""
     return 0.0 if stamp.seconds is None else float(stamp.seconds)
+
+
+def _timed(told: dict, seconds: float, time: datetime.datetime | None) -> str:
+    """The sentence of an object with its time of day; with that in the video if unknown."""
+    return words.at(told["text"], told.get("place", ""), seconds, time)
 
 
 def strength(told: dict) -> float:

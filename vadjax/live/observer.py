@@ -142,6 +142,7 @@ class CameraObserver:
         self.size, self._options, self._rules, self._outboxes = size, options, rules, outboxes
         self._started = FrameClock()
         self._recent = RecentFrames()
+        self._is_gone = False  # the camera, since the last frame
         self._tracker = None
         if line is not None:
             self._tracker = EventTracker(name, line, self.time_of if live else None)
@@ -169,9 +170,13 @@ class CameraObserver:
         age = self._started.age(seconds)
         return datetime.datetime.now().astimezone() - datetime.timedelta(seconds=age)
 
-    def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The same frames; each is noted before it is scored."""
+    def frames(self, frames: Iterable[Frame | None]) -> Iterator[Frame | None]:
+        """The same frames; each is noted before it is scored. None: the camera is gone."""
         for frame in frames:
+            self._is_gone = frame is None
+            if frame is None:
+                yield None
+                continue
             self._started.note(seconds_of(frame.stamp))
             if self._writer is not None or self._options.serve:
                 self._recent.add(frame)
@@ -180,12 +185,17 @@ class CameraObserver:
             yield frame
 
     def parts(self, run: Iterable[PartialScores]) -> Iterator[PartialScores]:
-        """The same scores of frames without a gap; each is noted before it is printed."""
+        """The same scores of frames without a gap; each is noted before it is printed.
+
+        With the last of them the event is over, and the clip too if no frame comes any more.
+        """
         for part in run:
             self._take(part)
             yield part
         if self._tracker is not None:
             self._finish(self._tracker.end())
+        if self._recorder is not None and self._is_gone:
+            self._recorder.stop()
 
     def close(self) -> None:
         """The video is over: ends the event that goes on, and writes what waits."""

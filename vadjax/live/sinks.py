@@ -104,6 +104,7 @@ class CommandSink:
             given.write(line_of(record))
             given.seek(0)
             try:
+                # In a session of its own, so that all that it starts can be ended with it.
                 process = subprocess.Popen(
                     self._arguments,
                     stdin=given,
@@ -119,6 +120,7 @@ class CommandSink:
                 raise NotDelivered(f"ran for more than {self._limit:g} s and was ended") from None
             finally:
                 _end(process)
+            # Its last line says why.
             if code:
                 errors.seek(0)
                 said = errors.read(MOST_ANSWER).decode("utf-8", "replace").strip().splitlines()
@@ -161,6 +163,7 @@ class HttpSink:
 
     def send(self, record: dict) -> None:
         """Posts the record; any answer of 200 to 299 is an arrival."""
+        # A new connection for each alert, which are rare.
         if self._secure:
             context = ssl.create_default_context()
             connection = http.client.HTTPSConnection(
@@ -244,6 +247,7 @@ class MqttSink:
         # A client for each alert: what it could not deliver does not come twice later.
         client = self._mqtt.Client(self._mqtt.CallbackAPIVersion.VERSION2)
         client.connect_timeout = self._limit
+        # Its own thread says when the broker has answered, and whether it lets us in.
         answered, refused = threading.Event(), []
 
         def on_connect(client, userdata, flags, reason, properties):
@@ -256,6 +260,7 @@ class MqttSink:
             client.username_pw_set(*self._login)
         if self._secure:
             client.tls_set()
+        # The connection, the answer, and that the broker has the record.
         try:
             client.connect(self._host, self._port)
             client.loop_start()

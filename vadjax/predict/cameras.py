@@ -106,6 +106,7 @@ def watch_several(
     folder = pathlib.Path(folder)
     out = pathlib.Path(out or folder / "predict")
     trained = restore(config, folder)
+    # What can never be watched is said before anything runs.
     for name, source in sources.items():
         if is_camera(source):
             _check_levels(trained, source)
@@ -118,12 +119,14 @@ def watch_several(
             )
     _say_rate(trained, ", ".join(sources))
     live.warm_up(trained, next(iter(sources)))
+    # A thread for each camera; they score in turn, and all of them use the one session.
     turns, failed = Turns(), {}
     with session(trained, options, sources, out) as watching:
         threads = [
             _Watcher(trained, name, source, out, watching, turns, reading, failed)
             for name, source in sources.items()
         ]
+        # Until all have ended; this thread waits in short steps, so that signals come through.
         try:
             for thread in threads:
                 thread.start()
@@ -131,6 +134,7 @@ def watch_several(
                 for thread in threads:
                     thread.join(0.1)
         finally:
+            # All are told first, so that they end at the same time.
             for thread in threads:
                 thread.stop()
             for thread in threads:

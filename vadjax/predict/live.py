@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.video.reader import Picture
+from vadjax.data.video.reconnecting import ReconnectingCamera
 from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats.names import check_name
 from vadjax.live.observer import CameraObserver
@@ -117,8 +118,8 @@ def watch(
     """Prints a line for every 16 frames as soon as they are scored, until the video ends.
 
     The score of a line is the highest of its 16 frames, computed from the frames so far alone
-    (`System.stream`). The lines are also appended to `out/NAME.live.csv`. Where frames are missing
-    a line ends early and scoring begins anew (`Trained.runs`).
+    (`System.stream`). The lines are also appended to `out/NAME.live.csv`. Where frames are missing,
+    or a camera is gone, a line ends early and scoring begins anew (`Trained.runs`).
 
     Args:
       trained: the run.
@@ -151,6 +152,8 @@ def watch(
         # A full disk must not keep alerts from coming.
         alerts = observer is not None and observer.has_alerts
         lines = stack.enter_context(_Lines(path, name if alerts else None))
+        if isinstance(source, ReconnectingCamera):
+            pictures = source.with_drops()
         if turns is not None:
             pictures = stack.enter_context(turns).between(pictures)
         frames = timed(pictures, fps, trust)

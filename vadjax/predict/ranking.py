@@ -30,6 +30,12 @@ class ScoredClip(NamedTuple):
     seconds: float
     alarms: int
 
+    def fields(self) -> dict[str, float]:
+        """All but the name, as JSON can hold it."""
+        fields = self._asdict()
+        del fields["name"]
+        return fields
+
 
 def keep_events(out: pathlib.Path, name: str, found: Sequence[Mapping]) -> None:
     """Puts the alarm intervals of a clip into `out/events.jsonl`, in place of earlier ones of it.

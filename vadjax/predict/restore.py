@@ -25,20 +25,25 @@ STRETCH = 1.05  # ratio of two aspects from which a warning says that they diffe
 SAME_ASPECT = 1.01  # the same, for systems that refuse such video (`System.same_aspect`)
 
 
-def timed(pictures: Iterable[Picture], fps: float, trust: bool = True) -> Iterator[Frame]:
+def timed(
+    pictures: Iterable[Picture | None], fps: float, trust: bool = True
+) -> Iterator[Frame | None]:
     """The frames of a video with their numbers and times.
 
     Args:
-      pictures: the frames, as a reader gives them.
+      pictures: the frames, as a reader gives them; None where a camera is gone, which stays None.
       fps: frames a second, for pictures whose time is unknown or not later than the one before.
       trust: take the times of the pictures; else all go by `fps`.
 
     Raises:
       ValueError: a frame of another size than those before.
     """
-    seconds, first_size = -1 / fps, None
-    for number, picture in enumerate(pictures):
-        size = picture.pixels.shape[:2]
+    seconds, first_size, number = -1 / fps, None, -1
+    for picture in pictures:
+        if picture is None:
+            yield None
+            continue
+        number, size = number + 1, picture.pixels.shape[:2]
         first_size = first_size or size
         if size != first_size:
             raise ValueError(
@@ -93,9 +98,12 @@ class Trained(NamedTuple):
         return itertools.chain.from_iterable(self.runs(name, frames, live))
 
     def runs(
-        self, name: str, frames: Iterable[Frame], live: bool = False
+        self, name: str, frames: Iterable[Frame | None], live: bool = False
     ) -> Iterator[Iterator[PartialScores]]:
         """As `parts`, run by run: where frames are missing a run ends and the next one begins.
+
+        A run also ends at once, with all of its scores, where a frame is None: then the camera is
+        gone, and nobody knows for how long.
 
         Each run is scored as a video of its own, so that no window, volume or snippet holds frames
         from both sides of a gap. Frame numbers go on. Take all parts of a run before the next run.
@@ -107,22 +115,30 @@ class Trained(NamedTuple):
         Raises:
           ValueError: another aspect ratio than that of the training, for a system that needs it.
         """
-        if ignored := self.ignored:
+        gaps, ignored = 0, self.ignored
+
+        def run_of(frame: Frame | None) -> int:
+            """Number of the run that a frame is in; called for one frame after the other."""
+            nonlocal gaps
+            gaps += frame is None or frame.missing > 0
+            return gaps
+
+        for _, run in itertools.groupby(frames, run_of):
+            there = (frame for frame in run if frame is not None)
+            fitting = self._as_trained(name, there, ignored)
+            yield self._parts_of_run(name, fitting, live, lambda: gaps > 0)
+
+    def _as_trained(
+        self, name: str, frames: Iterator[Frame], ignored: Ignored | None
+    ) -> Iterator[Frame]:
+        """The frames as those of the training are: black where these were, and of their size."""
+        if ignored is not None:
             frames = (frame._replace(pixels=ignored.black(frame.pixels)) for frame in frames)
         if self.size:
             if self.system.same_aspect:
                 frames = _checked(name, frames, self.filmed_size)
             frames = _fitted(name, frames, self.size, warn=not self.system.same_aspect)
-        gaps = 0
-
-        def run_of(frame: Frame) -> int:
-            """Number of the run that a frame is in; called for one frame after the other."""
-            nonlocal gaps
-            gaps += frame.missing > 0
-            return gaps
-
-        for _, run in itertools.groupby(frames, run_of):
-            yield self._parts_of_run(name, run, live, lambda: gaps > 0)
+        return frames
 
     def _parts_of_run(
         self, name: str, run: Iterator[Frame], live: bool, after_or_before_gap: Callable[[], bool]
@@ -144,7 +160,7 @@ class Trained(NamedTuple):
             for part in self.system.stream(self.state, name, frames, self.data, live):
                 scored = True
                 yield part
-        if live and not scored:
+        if live and first and not scored:
             yield repeat(math.nan, [frame.stamp for frame in first])
 
 

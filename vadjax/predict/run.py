@@ -5,14 +5,10 @@ import dataclasses
 import functools
 import math
 import pathlib
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import cv2
-import jax
 import ml_collections
-import numpy as np
 
 from vadjax.data.video.camera import is_camera
 from vadjax.data.video.frame_stream import Frame
@@ -21,31 +17,22 @@ from vadjax.data.video.snippets import FRAMES as SNIPPET
 from vadjax.formats import json_files
 from vadjax.formats.names import check_name
 from vadjax.live.options import LiveOptions
-from vadjax.live.session import LiveSession
-from vadjax.predict import cameras, index, live, ranking
+from vadjax.predict import cameras, index, kept, live, ranking, writing
 from vadjax.predict.cameras import DEFAULT_FPS
 from vadjax.predict.ranking import ScoredClip
 from vadjax.predict.restore import Trained, restore, timed
-from vadjax.report import curves, events, intervals, overlay
+from vadjax.predict.writing import Rate, VideoToScore
+from vadjax.report import events
 from vadjax.report import film as films
 from vadjax.report.events import EventRule
-from vadjax.runtime import metric_writers, progress, provenance, replacing, workdir
-from vadjax.scores import alarm, files
+from vadjax.runtime import progress, workdir
+from vadjax.scores import alarm
 from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import CollectedScores
 
 MAP_BYTES = 64 << 20  # largest map in a score file; a larger one is left out
 REASONS = 2000  # number of reasons of one video to keep
-TOP = events.TOP  # intervals to name where there is no alarm line
-MOST_PRINTED = 20  # intervals that are printed and numbered in the picture
-
-
-class Rate(NamedTuple):
-    """Frames a second, and where that is from: `file`, `flag`, `training` or `assumed`."""
-
-    fps: float
-    source: str
 
 
 def run(
@@ -95,41 +82,115 @@ def run(
             raise ValueError("--fps is not for a camera; its frames come when they come")
         name = name or cameras.name_of(video)
         return cameras.watch_one(config, folder, video, out, name, watching, reading.deinterlace)
-    # The videos by name, and whether the names are free.
+    # The videos by name.
     videos = named_videos(find_videos(video))
     if name is not None:
         if len(videos) > 1:
             raise ValueError(f"--name is for one video; {video} holds {len(videos):,}")
         videos = dict.fromkeys([name], *videos.values())
-    if not as_it_comes:
-        _check_free(videos, out)
-    # Each video by itself: a damaged one does not end the others.
-    trained, failed, clips = restore(config, folder), {}, []
+    if as_it_comes:
+        trained = restore(config, folder)
+        return _watch_all(trained, videos, out, fps, reading, watching)
+    _check_free(videos, out)
+    return _score_all(restore(config, folder), folder, videos, out, film, fps, reading)
+
+
+def _watch_all(
+    trained: Trained,
+    videos: Mapping[str, pathlib.Path],
+    out: pathlib.Path,
+    fps: float | None,
+    reading: Reading,
+    watching: LiveOptions,
+) -> dict[str, str]:
+    """Watches videos one after the other as if they came now; those that failed, and why."""
+    with cameras.session(trained, watching, tuple(videos), out) as session:
+
+        def watch(name: str, path: pathlib.Path) -> None:
+            own = as_trained(trained, path, fps, reading)
+            rate = rate_of(trained, path, fps, own)
+            frames, trust = open_frames(path, own), rate.source != "flag"
+            observer = session.observe(name, live=False)
+            live.watch(trained, name, frames, rate.fps, out, trust, observer=observer)
+
+        return _each(videos, [], watch)
+
+
+def _score_all(
+    trained: Trained,
+    folder: pathlib.Path,
+    videos: Mapping[str, pathlib.Path],
+    out: pathlib.Path,
+    film: bool,
+    fps: float | None,
+    reading: Reading,
+) -> dict[str, str]:
+    """Scores videos, and keeps those that were scored before; those that failed, and why.
+
+    Args:
+      trained: the run.
+      folder: its workdir.
+      videos: name → path.
+      out: where to write.
+      film: as for `run`.
+      fps: frames a second that the user declares; None if none.
+      reading: how video is read.
+    """
     rule = EventRule(alarm_line(trained, folder), None, trained.size)
-    finished: list[str] = []
+    print(_told(rule))
+    # What is there already, of the same files, the same run and the same options.
+    made_of = kept.MadeOf(trained, folder, fps, reading)
+    before = kept.Results(out, film and not films.lacks())
+    clips: dict[str, ScoredClip] = {}
+    for name, path in videos.items():
+        summary, why_not = before.read(name, made_of.of(path))
+        if why_not:
+            print(f"{name}: scored anew, since {why_not}")
+        if summary is not None:
+            clips[name] = kept.clip_of(name, summary)
+            if len(videos) == 1:
+                writing.print_summary(name, summary)
+    if clips:
+        anew = f"another --out, or {out} removed, makes all anew"
+        print(f"kept {len(clips):,} of {len(videos):,} videos, scored before; {anew}")
+
+    def write(name: str, path: pathlib.Path) -> None:
+        depends = made_of.of(path)  # before it is read: a change while that goes on is noticed
+        own = as_trained(trained, path, fps, reading)
+        rate = rate_of(trained, path, fps, own)
+        result = score(trained, name, open_frames(path, own), rate)
+        source = VideoToScore(name, path, rate, own, depends)
+        clips[name] = writing.write(trained, source, result, out, film, rule)
+
+    failed = _each(videos, clips, write)
+    ranking.print_ranked([clips[name] for name in videos if name in clips], rule.line)
+    if clips:
+        print(f"All videos: {index.write(trained, folder, out, rule.line)}")
+    return failed
+
+
+def _each(
+    videos: Mapping[str, pathlib.Path],
+    done: Collection[str],
+    work: Callable[[str, pathlib.Path], None],
+) -> dict[str, str]:
+    """Calls `work` for each video that is not done; those that failed, and why.
+
+    A damaged one does not end the others, but is an error if it is the only one.
+    """
+    failed: dict[str, str] = {}
+    finished = list(done)
     with contextlib.ExitStack() as stack:
         stack.push(functools.partial(_say_finished, videos, finished))
-        if as_it_comes:
-            session = stack.enter_context(cameras.session(trained, watching, videos, out))
-        else:
-            print(_told(rule))
-        for video_name, path in videos.items():
+        for name in [name for name in videos if name not in finished]:
             try:
-                own = as_trained(trained, path, fps, reading)
-                rate = rate_of(trained, path, fps, own)
-                if as_it_comes:
-                    _watch(trained, video_name, path, rate, out, own, session)
-                else:
-                    clips.append(write(trained, video_name, path, rate, out, film, own, rule))
-                finished.append(video_name)
+                work(name, videos[name])
+                finished.append(name)
             except (ValueError, OSError, cv2.error) as error:
                 if len(videos) == 1 and not isinstance(error, cv2.error):
                     raise
-                failed[video_name] = str(error).strip()
-                print(f"{video_name}: {failed[video_name]}")
-        ranking.print_ranked(clips, rule.line)
-        if clips:
-            print(f"All videos: {index.write(trained, folder, out, rule.line)}")
+                failed[name] = str(error).strip()
+                print(f"{name}: {failed[name]}")
     return failed
 
 
@@ -149,21 +210,6 @@ def _told(rule: EventRule) -> str:
         return f"This run has no alarm line: an interval is where a score is {events.HALF_WAY}."
     unsure = "" if rule.line.reliable else ", by too little normal video to rely on it"
     return f"The alarm line is the score {rule.line.line:.3g}{unsure}."
-
-
-def _watch(
-    trained: Trained,
-    name: str,
-    path: pathlib.Path,
-    rate: Rate,
-    out: pathlib.Path,
-    reading: Reading,
-    session: LiveSession,
-) -> None:
-    """Watches a video as if it came now."""
-    frames, trust = open_frames(path, reading), rate.source != "flag"
-    observer = session.observe(name, live=False)
-    live.watch(trained, name, frames, rate.fps, out, trust, observer=observer)
 
 
 def _say_finished(videos: Collection[str], finished: Collection[str], kind, *error) -> None:
@@ -262,77 +308,6 @@ def _check_free(videos: dict[str, pathlib.Path], out: pathlib.Path) -> None:
             )
 
 
-def write(
-    trained: Trained,
-    name: str,
-    path: pathlib.Path,
-    rate: Rate,
-    out: pathlib.Path,
-    film: bool,
-    reading: Reading = AS_IT_IS,
-    rule: EventRule = events.NO_RULE,
-) -> ScoredClip:
-    """Scores a video and writes `scores/NAME.npz`, `NAME.png`, `NAME.json` and `NAME.mp4`.
-
-    Its alarm intervals are also put into `events.jsonl`, where the system says where they are.
-
-    Raises:
-      ValueError: it cannot be decoded, or is too short to be scored.
-    """
-    # Scores, and where they are highest.
-    result = score(trained, name, open_frames(path, reading), rate)
-    files.write(out / "scores", result)
-    highest = _intervals(result, rate.fps, rule)
-    told = events.of_video(result, rule)
-    summary = {
-        "video": str(path),
-        "frames": len(result.frame_scores),
-        "fps": rate.fps,
-        "fps_source": rate.source,
-        "seconds": round(float(result.times[-1]) + 1 / rate.fps, 3),
-        "box_size": trained.size,
-        "median": round(float(np.median(result.counted().frame_scores)), 4),
-        "highest": round(float(result.counted().frame_scores.max()), 4),
-        "line": rule.line.line if rule.line else None,
-        "reliable": rule.line.reliable if rule.line else None,
-        "intervals": [_row(interval, result, rate.fps, told) for interval in highest],
-        provenance.KEY: provenance.made_with(jax.devices(), trained.data),
-    }
-    # The files, and the lines that a person reads.
-    metric_writers.write_json(out / f"{name}.json", summary)
-    if result.boxes is not None or (result.map is not None and trained.size):
-        ranking.keep_events(out, name, told)
-    line = rule.line.line if rule.line else None
-    curve = curves.draw_predicted(result, highest[:MOST_PRINTED], rate.fps, line)
-    replacing.write(out / f"{name}.png", curves.to_png(curve))
-    _print(name, summary)
-    lacking = films.lacks() if film else ""
-    if film and not lacking:
-        frames = (picture.pixels for picture in open_frames(path, reading))
-        source = overlay.FrameSource(frames, len(result.frame_scores))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the first reading has given these warnings
-            films.write(source, out / f"{name}.mp4", rate.fps, f"film {name}")
-    elif film:
-        print(f"{name}: {lacking}")
-    ends = ".png, .json, .mp4" if film and not lacking else ".png, .json"
-    print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
-    scores = np.where(
-        True if result.scored is None else result.scored, result.frame_scores, -np.inf
-    )
-    peak = int(scores.argmax())
-    alarms = len(highest) if rule.line else 0
-    return ScoredClip(name, float(scores[peak]), float(result.times[peak]), alarms)
-
-
-def _intervals(result: Scores, fps: float, rule: EventRule) -> list[intervals.Interval]:
-    """The alarm intervals by the run's line, the highest first; else the highest of the video."""
-    if rule.line is None:
-        return intervals.top(result.frame_scores, TOP, result.scored, fps)
-    found = events.alarms(result, rule.line.line, fps)
-    return sorted(found, key=lambda interval: -interval.score)
-
-
 def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
     """Scores of a video, with the times of its frames.
 
@@ -370,36 +345,3 @@ def score(trained: Trained, name: str, source, rate: Rate) -> Scores:
     if whole.left_out:
         print(f"{name}: of its reasons the {REASONS:,} strongest are kept, {whole.left_out:,} not")
     return trained.system.postprocess(trained.state, whole.scores(name))
-
-
-def _row(interval: intervals.Interval, result: Scores, fps: float, told: Sequence[Mapping]) -> dict:
-    """An interval as JSON can hold it, with its sentence or its strongest reason, in seconds."""
-    start, stop = interval.start, interval.stop
-    reasons = [reason for reason in result.reasons if start <= reason["frame"] < stop]
-    strongest = max(reasons, key=lambda reason: reason["score"], default=None)
-    same = (event for event in told if (event["start"], event["stop"]) == (start, stop))
-    strongest = next(same, strongest)
-    return {
-        "start": round(float(result.times[start]), 3),
-        "stop": round(float(result.times[stop - 1]) + 1 / fps, 3),
-        "frames": [start, stop],
-        "peak": interval.peak,
-        "score": round(interval.score, 4),
-        **({"reason": strongest["text"]} if strongest else {}),
-    }
-
-
-def _print(name: str, summary: dict) -> None:
-    """Prints what a person wants to know of a video at once: when its scores are highest."""
-    print(f"\n{name}: {summary['frames']:,} frames, median score {summary['median']:.3f}")
-    if not summary["intervals"]:
-        quiet = f"{ranking.QUIET}: the highest score is {summary['highest']:.3f}"
-        print(f"  {quiet if summary['line'] else 'the score is the same everywhere'}")
-    if len(summary["intervals"]) > MOST_PRINTED:
-        print(f"  the {MOST_PRINTED} highest of {len(summary['intervals']):,} alarm intervals:")
-    for row in summary["intervals"][:MOST_PRINTED]:
-        first, stop = row["frames"]
-        span = f"{intervals.clock(row['start'])} to {intervals.clock(row['stop'])}"
-        print(f"  {span}   frames {first:,}-{stop - 1:,}   score {row['score']:.3f}")
-        if "reason" in row:
-            print(f"      {row['reason']}")

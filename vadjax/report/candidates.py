@@ -8,7 +8,6 @@ import numpy as np
 from vadjax.metrics import frame
 from vadjax.scores.files import Scores
 
-JOIN_S = 0.5  # seconds: intervals at most so far apart are one (docs/events.md)
 LEVELS = 12  # thresholds below the line at which further intervals are looked for
 STEPS = 201  # thresholds of precision and recall
 

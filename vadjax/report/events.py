@@ -70,11 +70,13 @@ class EventRule(NamedTuple):
       line: alarm line of the run; None if it has none.
       fps: frames a second of videos that do not know their times; None if unknown.
       size: (H, W) of the frames that a map covers; None if unknown, so that it gives no boxes.
+      every: every how many frames one has a score of its own.
     """
 
     line: AlarmLine | None = None
     fps: float | None = None
     size: tuple[int, int] | None = None
+    every: int = 1
 
 
 NO_RULE = EventRule()
@@ -115,26 +117,36 @@ def spans(video: Scores, rule: EventRule) -> list[tuple[int, int]]:
     if rule.line is None:
         found = intervals.top(video.frame_scores, TOP, video.scored, fps)
         return sorted((one.start, one.stop) for one in found)
-    found = alarms(video, rule.line.line, fps)
+    found = alarms(video, rule.line.line, fps, rule.every)
     return [(one.start, one.stop) for one in found]
 
 
-def alarms(video: Scores, line: float, fps: float) -> list[intervals.Interval]:
+def alarms(video: Scores, line: float, fps: float, every: int = 1) -> list[intervals.Interval]:
     """The alarm intervals of a video by an alarm line, in the order of time.
 
     Args:
       video: its scores.
       line: score from which a frame is an alarm.
       fps: frames a second.
+      every: every how many frames one has a score of its own.
     """
     scores = np.asarray(video.frame_scores, np.float64)
     if video.scored is not None:
         scores = np.where(video.scored, scores, -np.inf)
     found = []
-    for start, stop in alarm_rate.intervals(scores, line, alarm_rate.gap_frames(fps)):
-        peak = int(start) + int(np.argmax(scores[start:stop]))
-        found.append(intervals.Interval(int(start), int(stop), peak, float(scores[peak])))
+    for start, stop in alarm_rate.intervals(scores, line, alarm_rate.gap_frames(fps, every)):
+        found.append(_interval(scores, int(start), int(stop)))
     return found
+
+
+def interval_of(video: Scores, start: int, stop: int) -> intervals.Interval:
+    """Frames `[start, stop)` of a video, with the highest of their scores."""
+    return _interval(np.asarray(video.frame_scores, np.float64), start, stop)
+
+
+def _interval(scores: np.ndarray, start: int, stop: int) -> intervals.Interval:
+    peak = start + int(np.argmax(scores[start:stop]))
+    return intervals.Interval(start, stop, peak, float(scores[peak]))
 
 
 def write_lines(events: Sequence[Mapping]) -> str:

@@ -1,13 +1,10 @@
 """The frames behind a report, and the films of them that its page plays."""
 
-import functools
 import pathlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from vadjax.formats import json_files
-from vadjax.formats.regular import is_there
 from vadjax.report import events, film, overlay, player
 from vadjax.report.events import EventRule
 from vadjax.report.overlay import FrameSource
@@ -51,7 +48,7 @@ def extend_command(
       start: first frame.
       stop: one past the last.
     """
-    config = config_of(provenance.command_line()) or _config_of_run(workdir)
+    config = provenance.config_named(workdir)
     if config is None:
         return None
     return shlex.join(
@@ -60,29 +57,6 @@ def extend_command(
             *("--mode=extend", *source, f"--frames={start}:{stop}", f"--out={workdir}_extended"),
         ]
     )
-
-
-def config_of(command: str) -> str | None:
-    """`FILE[:VARIANT]` that a command line names as its config; None if it names none."""
-    try:
-        words = [word.removeprefix("-") for word in shlex.split(command)]
-    except ValueError:  # of another program
-        return None
-    named = [word.partition("=")[2] for word in words if word.startswith("-config=")]
-    pairs = zip(words, words[1:], strict=False)
-    named += [after for word, after in pairs if word == "-config"]
-    return named[-1] if named else None
-
-
-@functools.lru_cache(maxsize=1)
-def _config_of_run(workdir: pathlib.Path) -> str | None:
-    """The config of the newest command of a run that names one."""
-    path = workdir / provenance.FILE
-    if not is_there(path):
-        return None
-    entries = json_files.read(path, [{...: object}], nan=True)
-    commands = [str(entry.get("command", "")) for entry in reversed(entries)]
-    return next(filter(None, map(config_of, commands)), None)
 
 
 def prepare(

@@ -10,6 +10,7 @@ from vadjax.report import candidates, reasons
 from vadjax.report.candidates import Candidate
 from vadjax.report.reasons import Reason
 from vadjax.runtime.terminal import visible
+from vadjax.scores import alarm_rate
 from vadjax.scores.files import Scores
 
 NAMED = 2.0  # decades of rarity from which an attribute is a reason of an alarm interval
@@ -46,37 +47,36 @@ class ListedEvent(NamedTuple):
 
 
 def events(
-    videos: Sequence[Scores],
-    found: Sequence[Mapping],
-    line: float | None,
+    number: int,
+    video: Scores,
+    own: Sequence[Mapping],
+    told: bool,
     start: float,
-    rates: Sequence[float | None],
-) -> tuple[list[ListedEvent], int]:
-    """The highest-scoring events of all videos, highest first, and how many are left out.
+    fps: float | None,
+) -> list[ListedEvent]:
+    """The events of a video.
 
     Args:
-      videos: scores.
-      found: their alarm intervals, with the fields of `docs/events.md`.
-      line: the alarm line; None if there is none.
+      number: of the video.
+      video: its scores.
+      own: its alarm intervals, with the fields of `docs/events.md`.
+      told: whether the alarm intervals of all videos are known, so that one without any is quiet.
       start: the threshold that the page begins with.
-      rates: frames a second of every video; None where unknown.
+      fps: frames a second; None where unknown.
     """
-    of_videos: dict[str, list[Mapping]] = {}
-    for alarm in found:
-        of_videos.setdefault(str(alarm.get("video")), []).append(alarm)
-    listed = []
-    for number, (video, fps) in enumerate(zip(videos, rates, strict=True)):
-        length, own = len(video.frame_scores), of_videos.get(video.video, [])
-        known = list(filter(None, (_span(alarm, length) for alarm in own)))
-        # A system without boxes has no such intervals, but may have a line.
-        spans = known if known or (found and line is not None) else None
-        gap = int(candidates.JOIN_S * fps + 0.5) if fps else 0
-        intervals = candidates.find(video, start, gap, spans)
-        # A video without reasons has the sentences of its alarm intervals.
-        told = [(reasons.read(stored), stored) for stored in video.reasons or own]
-        listed += [_event(number, video, told, interval) for interval in intervals]
-    listed.sort(key=lambda event: (-event.interval.score, event.video, event.interval.start))
-    return listed[:MOST], len(listed[MOST:])
+    known = list(filter(None, (_span(alarm, len(video.frame_scores)) for alarm in own)))
+    # A system without boxes has no such intervals, but may have a line.
+    spans = known if known or told else None
+    gap = alarm_rate.gap_frames(fps) if fps else 0
+    # A video without reasons has the sentences of its alarm intervals.
+    why = [(reasons.read(stored), stored) for stored in video.reasons or own]
+    found = candidates.find(video, start, gap, spans)
+    return [_event(number, video, why, interval) for interval in found]
+
+
+def rank(event: ListedEvent) -> tuple:
+    """By what events are sorted, the highest-scoring first."""
+    return -event.interval.score, event.video, event.interval.start
 
 
 def _span(alarm: Mapping, length: int) -> tuple[int, int] | None:

@@ -35,13 +35,15 @@ class PageVideo(NamedTuple):
     """A video of the page.
 
     Attributes:
-      scores: its scores.
+      scores: its scores; where `read` is given, at least its `outline`.
       fps: frames a second; None if unknown.
       size: (H, W) of the frames that the boxes of the score file belong to; None if unknown.
       frames: its frames uint8 [H, W, 3], RGB, by number; None where they are not at hand.
       film: its film, `film.write`'s; None without one.
       film_fps: frames a second of the film.
       no_film: why there is no film.
+      read: reads all of its scores; None where `scores` has all. So a page of many videos has the
+        boxes and maps of one of them in memory.
     """
 
     scores: Scores
@@ -51,6 +53,11 @@ class PageVideo(NamedTuple):
     film: pathlib.Path | None = None
     film_fps: float = FILM_FPS
     no_film: str = ""
+    read: Callable[[], Scores] | None = None
+
+    def all_scores(self) -> Scores:
+        """Its scores with all that the file has."""
+        return self.scores if self.read is None else self.read()
 
 
 class About(NamedTuple):
@@ -94,30 +101,85 @@ def write(
     place.mkdir(parents=True)
     # Videos by their highest score, and the line from which an event is an alarm.
     videos = sorted(videos, key=lambda one: (-highest(one.scores), one.scores.video))
-    all_scores = [video.scores for video in videos]
-    line, start = _line(all_scores, about.alarm)
-    rates = [video.fps for video in videos]
-    listed, left_out = listing.events(all_scores, found, line, start, rates)
-    # A script for each video, and one for all.
-    room = max(LEAST_BYTES, DATA_BYTES // len(videos))
-    on_scale = line is not None
+    outlines = [video.scores for video in videos]
+    line, start = _line(outlines, about.alarm)
+    scale = _scale(outlines, start)
+    # One video after the other: its script, what is said of it, and its events with their rows.
+    told, listed, left_out = [], [], 0
+    alarms = _Alarms(found, line)
     for number, video in enumerate(videos):
-        data = packed.video(video.scores, video.size, on_scale, video.fps, room)
+        room = max(LEAST_BYTES, DATA_BYTES // len(videos))
+        data, rows = alarms.of_video(number, video, start, room, about)
         _write(place / _file(number), packed.script("vadjax.add", number, data))
-    pictures = _pictures(place, videos, listed)
-    rows = []
-    for number, event in enumerate(listed):
-        video = videos[event.video]
-        of_day = listing.started(video.scores)
-        row = listing.row(event, video.scores, video.fps, of_day, line, about.normal_command)
-        rows.append(row | pictures.get(number, {}))
-    report = _report(home or folder, videos, about, line, start, left_out) | {"events": rows}
+        told.append(_video(home or folder, number, video, scale))
+        # No more events than the page lists.
+        listed = sorted([*listed, *rows], key=lambda one: listing.rank(one[0]))
+        left_out += len(listed[listing.MOST :])
+        del listed[listing.MOST :]
+    pictures = _pictures(place, videos, [event for event, _ in listed])
+    rows = [row | pictures.get(number, {}) for number, (_, row) in enumerate(listed)]
+    notes = [*about.notes, *_notes(line, about.alarm, left_out)]
+    report = _report(about, notes, outlines, line, start, scale)
+    report |= {"videos": told, "events": rows}
     _write(place / "data.js", packed.script("vadjax.start", report))
     # The page itself, as it is for all reports.
     browser = importlib.resources.files("vadjax.report") / "browser"
     for name in ASSETS:
         (place / name).write_bytes((browser / name).read_bytes())
     (folder / INDEX).write_bytes((browser / INDEX).read_bytes())
+
+
+class _Alarms:
+    """The alarm intervals of all videos, from which the list of events is made.
+
+    Args:
+      found: as for `write`.
+      line: the alarm line; None if there is none.
+    """
+
+    def __init__(self, found: Sequence[Mapping], line: float | None):
+        self._line, self._are_known = line, bool(found) and line is not None
+        self._of_videos: dict[str, list[Mapping]] = {}
+        for alarm in found:
+            self._of_videos.setdefault(str(alarm.get("video")), []).append(alarm)
+
+    def of_video(
+        self, number: int, video: PageVideo, start: float, room: int, about: About
+    ) -> tuple[dict, list[tuple[ListedEvent, dict]]]:
+        """The data of a video; and its events, bare of what is stored, with what is shown of each.
+
+        Args:
+          number: of the video.
+          video: the video, whose scores are read here.
+          start: the threshold that the page begins with.
+          room: bytes that boxes and heat may take.
+          about: the page.
+        """
+        scores, fps, line = video.all_scores(), video.fps, self._line
+        data = packed.video(scores, video.size, line is not None, fps, room)
+        own, of_day = self._of_videos.get(scores.video, ()), listing.started(scores)
+        found = listing.events(number, scores, own, self._are_known, start, fps)
+        command = about.normal_command
+        rows = [listing.row(event, scores, fps, of_day, line, command) for event in found]
+        bare = [event._replace(stored={}) for event in found]  # it may have thousands of boxes
+        return data, list(zip(bare, rows, strict=True))
+
+
+def outline(scores: Scores) -> Scores:
+    """What the order of videos, the line and the figures of a page need of the scores of a video.
+
+    These are some bytes a frame, and the alarm intervals that the system tells itself, without
+    their boxes.
+    """
+    own = [reason | {"boxes": []} for reason in scores.reasons if "schema" in reason]
+    return Scores(
+        scores.video,
+        scores.frame_scores,
+        labels=scores.labels,
+        scored=scores.scored,
+        times=scores.times,
+        reasons=tuple(own),
+    )
 
 
 def _write(path: pathlib.Path, text: str) -> None:
@@ -146,19 +208,22 @@ def _line(videos: Sequence[Scores], alarm: AlarmLine | None) -> tuple[float | No
     return None, float((np.median(every) + max(map(highest, videos))) / 2)
 
 
+def _scale(videos: Sequence[Scores], start: float) -> tuple[float, float]:
+    """The scores between which the page draws, for videos whose threshold begins at `start`."""
+    low = min(float(np.min(video.frame_scores)) for video in videos)
+    high = max(float(np.max(video.frame_scores)) for video in videos)
+    return min(low, 0.0), max(high, start, 1.0 if high <= 1 else high)
+
+
 def _report(
-    folder: pathlib.Path,
-    videos: Sequence[PageVideo],
     about: About,
+    notes: Sequence[str],
+    videos: Sequence[Scores],
     line: float | None,
     start: float,
-    left_out: int,
+    scale: tuple[float, float],
 ) -> dict:
-    """What `vadjax.start` of the page takes, apart from the events."""
-    low = min(float(np.min(video.scores.frame_scores)) for video in videos)
-    high = max(float(np.max(video.scores.frame_scores)) for video in videos)
-    scale = (min(low, 0.0), max(high, start, 1.0 if high <= 1 else high))
-    notes = [*about.notes, *_notes(line, about.alarm, left_out)]
+    """What `vadjax.start` of the page takes, apart from the videos and the events."""
     alarm = about.alarm and {
         "hours": about.alarm.hours,
         "reliable": about.alarm.reliable,
@@ -171,10 +236,9 @@ def _report(
         "start": start,
         "range": scale,
         "alarm": alarm,
-        "measures": candidates.measures([video.scores for video in videos], *scale),
+        "measures": candidates.measures(videos, *scale),
         "figures": about.figures,
         "made": _made(about.made),
-        "videos": [_video(folder, number, video, scale) for number, video in enumerate(videos)],
     }
 
 
@@ -252,7 +316,9 @@ def _pictures(
     files: dict[int, dict[str, bytes]] = {}
     for number, video in enumerate(videos):
         own = {rank: event for rank, event in enumerate(found) if event.video == number}
-        files |= _thumbnails(video, own)
+        has_examples = any(event.example is not None for event in own.values())
+        scores = video.all_scores() if has_examples else video.scores
+        files |= _thumbnails(video, scores, own)
     addresses: dict[int, dict] = {}
     room = PICTURE_BYTES
     for rank in sorted(files):
@@ -266,7 +332,9 @@ def _pictures(
     return addresses
 
 
-def _thumbnails(video: PageVideo, events: Mapping[int, ListedEvent]) -> dict[int, dict[str, bytes]]:
+def _thumbnails(
+    video: PageVideo, scores: Scores, events: Mapping[int, ListedEvent]
+) -> dict[int, dict[str, bytes]]:
     """JPEG files of what was seen, and of the normal picture most like it, of each event."""
     files: dict[int, dict[str, bytes]] = {}
     without = {}
@@ -274,7 +342,7 @@ def _thumbnails(video: PageVideo, events: Mapping[int, ListedEvent]) -> dict[int
         if event.example is None:
             without[rank] = event
             continue
-        examples, reason = video.scores.examples, event.reason
+        examples, reason = scores.examples, event.reason
         seen, normal = examples.seen[event.example], examples.normal[event.example]
         files[rank] = {
             "seen": thumbnails.draw(seen, reason.box, None, thumbnails.SEEN),
@@ -282,7 +350,7 @@ def _thumbnails(video: PageVideo, events: Mapping[int, ListedEvent]) -> dict[int
         }
     # Of the others only what was seen: from the frames, else from the film.
     # Boxes of reasons are in pixels of the frames that were scored, others in those of the source.
-    size = None if video.frames is not None and video.scores.reasons else video.size
+    size = None if video.frames is not None and scores.reasons else video.size
     pictures: Mapping[int, np.ndarray] = {}
     if video.frames is None and video.film is not None and without:
         pictures = thumbnails.of_film(video.film, [event.frame for event in without.values()])

@@ -3,6 +3,8 @@
 Removed are only
 
 objects/       of a finished run whose dataset is still there: found again when they are needed
+features/, clusters_VERSION/
+               of such a run of EVAL (system `exemplar`); the model and all scores stay
 toy_data/      of a run whose config names no dataset: made again by the next command
 unfinished     what a kill has left: `.NAME.tmp`, half-written checkpoints, a lock without program
 
@@ -20,6 +22,7 @@ from vadjax.runs import folders
 from vadjax.runtime import layout, lock, replacing, space
 
 MANIFEST = "manifest.json"  # of a dataset
+VERSION = re.compile(r"\w+")  # `model.version` of a run of EVAL
 HIDDEN_FOLDER = re.compile(r"\.(?P<name>.+)\.(?:tmp|old|gone)")  # as `replacing.folder` leaves them
 HIDDEN_FILE = re.compile(r"\..+\.tmp(?:\.\w+)?")  # as `replacing.file` does
 
@@ -47,8 +50,10 @@ def find(run: pathlib.Path) -> tuple[list[Piece], list[str]]:
     found, kept = [], []
     finished = (run / layout.FINISHED).is_dir() and not folders.damages(run)
     # Object caches and toy sets, if they can really be made again.
+    made = _keeps_made(run, finished)
     for name, what, reason in (
-        (layout.OBJECTS, "objects of the videos", _keeps_objects(run, finished)),
+        (layout.OBJECTS, "objects of the videos", made),
+        *((name, what, made) for name, what in _stages(run)),
         (layout.TOY, "the built-in toy set", _keeps_toy(run)),
     ):
         path = run / name
@@ -66,8 +71,21 @@ def find(run: pathlib.Path) -> tuple[list[Piece], list[str]]:
     return found, kept
 
 
-def _keeps_objects(run: pathlib.Path, finished: bool) -> str:
-    """Why the objects of a run are kept; empty if they can be found again."""
+def _stages(run: pathlib.Path) -> list[tuple[str, str]]:
+    """Folders of the stages of EVAL that a finished run does not need, and what is in them."""
+    config = folders.config_of(run)
+    if config.get("system") != "exemplar":
+        return []
+    version = (config.get("model") or {}).get("version", "")
+    if not VERSION.fullmatch(str(version)):  # of a stranger's config, which names no other folder
+        return []
+    clusters = layout.CLUSTERS.format(version=version), "exemplars of each training video"
+    own = not (config.get("features") or {}).get("dir")  # else they are shared, and not here
+    return [(layout.FEATURES, "features of the videos")] * own + [clusters]
+
+
+def _keeps_made(run: pathlib.Path, finished: bool) -> str:
+    """Why what was found in the videos is kept; empty if it can be found again."""
     if not finished:
         return "since the run is not finished and goes on with them"
     config, described = folders.config_of(run), folders.dataset_of(run)

@@ -1,12 +1,14 @@
 """What a run keeps for its system: `vadjax.data.store.cache.Cache` in the workdir."""
 
+import contextlib
 import pathlib
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from vadjax.data.store.cache import Cache
 from vadjax.data.store.records import Description
-from vadjax.runtime import processes, workdir
+from vadjax.runtime import processes, provenance, workdir
 
 
 class RunCache(Cache):
@@ -22,6 +24,11 @@ class RunCache(Cache):
 
     def __init__(self, workdir: pathlib.Path):
         self.workdir = self.folder = pathlib.Path(workdir)
+
+    @property
+    def flags(self) -> str:
+        """The flags that name the run and its config, for commands in messages."""
+        return flags_of(self.workdir)
 
     @property
     def began(self) -> bool:
@@ -56,3 +63,12 @@ class RunCache(Cache):
     def first_then_others(self, what: str) -> AbstractContextManager:
         """The block is run by the first process; the others run it after, and find its files."""
         return processes.first_then_others(what)
+
+
+def flags_of(folder: pathlib.Path) -> str:
+    """`--config=FILE --workdir=FOLDER` of a run; `…` in place of a config that nothing names."""
+    named = None
+    with contextlib.suppress(OSError, ValueError):  # it is for a message on something else
+        named = provenance.config_named(folder)
+    config = f"--config={named}" if named else "--config=…"
+    return f"{shlex.quote(config) if named else config} {shlex.quote(f'--workdir={folder}')}"

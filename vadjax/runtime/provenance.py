@@ -19,6 +19,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import vadjax
+from vadjax.formats import json_files
+from vadjax.formats.regular import is_there
 
 FILE = "provenance.json"  # in a run folder
 KEY = "made_with"  # in metrics.json and in what predict writes; no figure
@@ -127,6 +129,44 @@ def command_line() -> str:
     program, *options = sys.orig_argv or sys.argv
     typed = shlex.join([pathlib.Path(program).name, *options])
     return re.sub(r"(\w+://)[^/\s']+@", r"\1***@", typed)
+
+
+def config_named(workdir: pathlib.Path) -> str | None:
+    """`FILE[:VARIANT]` of the command that runs now, else of the newest that names one for a run.
+
+    Args:
+      workdir: of the run.
+
+    Returns:
+      None if no command names any.
+
+    Raises:
+      ValueError: the run's file is damaged.
+    """
+    return config_of(command_line()) or _config_of_run(workdir)
+
+
+def config_of(command: str) -> str | None:
+    """`FILE[:VARIANT]` that a command line names as its config; None if it names none."""
+    try:
+        words = [word.removeprefix("-") for word in shlex.split(command)]
+    except ValueError:  # of another program
+        return None
+    named = [word.partition("=")[2] for word in words if word.startswith("-config=")]
+    pairs = zip(words, words[1:], strict=False)
+    named += [after for word, after in pairs if word == "-config"]
+    return named[-1] if named else None
+
+
+@functools.lru_cache(maxsize=1)
+def _config_of_run(workdir: pathlib.Path) -> str | None:
+    """The config of the newest command of a run that names one."""
+    path = workdir / FILE
+    if not is_there(path):
+        return None
+    entries = json_files.read(path, [{...: object}], nan=True)
+    commands = [str(entry.get("command", "")) for entry in reversed(entries)]
+    return next(filter(None, map(config_of, commands)), None)
 
 
 def _describe(devices: Sequence) -> dict | None:

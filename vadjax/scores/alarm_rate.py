@@ -14,6 +14,7 @@ import numpy as np
 from vadjax.scores.alarm import AlarmLine
 
 SECONDS = 0.5  # runs of an alarm interval are at most so far apart
+ROUNDING = 1e-4  # frames by which a rate that was measured by times may be wrong in half a second
 TAIL = 20  # intervals that the tail is fitted to, where there are so many
 LEVELS = 400  # thresholds of a table of rates
 LEAST = 1e-12  # of a mean excess
@@ -89,9 +90,27 @@ class Tail(NamedTuple):
         return self.threshold + self.excess * math.log(self.count / count)
 
 
-def gap_frames(fps: float) -> int:
-    """Frames in half a second, to which two runs may be apart and are one interval."""
-    return int(np.floor(SECONDS * fps + 0.5))
+def gap_frames(fps: float, every: int = 1) -> int:
+    """Frames in half a second, to which two runs may be apart and are one interval.
+
+    The half second is rounded to frames with a score of their own (spec attributes §1, §9). Every
+    program goes by this rule, or by `is_apart` where frames come one by one.
+
+    Args:
+      fps: frames a second.
+      every: every how many frames one has a score of its own; those between have that before them.
+    """
+    return every * int(np.floor(SECONDS * fps / every + 0.5 + ROUNDING))
+
+
+def is_apart(seconds: float, interval: float) -> bool:
+    """Whether a run ended so long ago that the next one is another interval, as `gap_frames`.
+
+    Args:
+      seconds: from the last frame of the run to the newest one below the threshold.
+      interval: seconds between two frames with a score of their own.
+    """
+    return seconds > SECONDS + (0.5 + ROUNDING) * interval
 
 
 def intervals(scores: np.ndarray, threshold: float, gap: int) -> np.ndarray:
@@ -123,8 +142,7 @@ def maxima(video: HeldOut, threshold: float) -> np.ndarray:
 
 def counts(video: HeldOut, thresholds: Sequence[float]) -> np.ndarray:
     """How many intervals there are at each threshold, int64."""
-    separated = _separated(video)
-    return np.array([len(intervals(separated, level, video.gap)) for level in thresholds], np.int64)
+    return _Counter(video).at(thresholds)
 
 
 def threshold(video: HeldOut, per_hour: float) -> Threshold:
@@ -150,16 +168,13 @@ def _lowest_with(video: HeldOut, most: int) -> float:
 
     Where there never are so many, it is the threshold with the most of them.
     """
-    separated, scores = _separated(video), np.unique(video.scores)
-    # Coming from above only a local maximum begins a further interval.
-    around = np.concatenate([[-np.inf], separated, [-np.inf]])
-    top = (separated >= around[:-2]) & (separated >= around[2:]) & np.isfinite(separated)
-    for level in np.unique(np.sort(separated[top])[::-1][most:])[::-1]:
-        if len(intervals(separated, level, video.gap)) > most:
-            above = scores[scores > level]
-            return float((level + above[0]) / 2) if len(above) else float(level)
-    levels = _levels(video)
-    return float(levels[len(levels) - 1 - counts(video, levels)[::-1].argmax()])
+    scores = np.unique(video.scores)
+    too_many = np.flatnonzero(_Counter(video).at(scores) > most)
+    if not len(too_many):
+        levels = _levels(video)
+        return float(levels[len(levels) - 1 - counts(video, levels)[::-1].argmax()])
+    level, above = scores[too_many[-1]], scores[too_many[-1] + 1 :]
+    return float((level + above[0]) / 2) if len(above) else float(level)
 
 
 def tail(video: HeldOut) -> Tail:
@@ -239,6 +254,34 @@ def _levels(video: HeldOut) -> np.ndarray:
     scores = np.sort(video.scores)
     ranks = len(scores) - np.unique(np.geomspace(1, len(scores), LEVELS).astype(int))
     return np.unique(scores[ranks])
+
+
+class _Counter:
+    """Counts intervals at any number of thresholds at once.
+
+    A frame begins an interval at a threshold h if it scores at least h and the frames of a gap
+    before it, and the one before these, all score less. With m the highest of those, it begins one
+    at every h in (m, score]. So the intervals at h are the frames with a score of at least h less
+    those with an m of at least h, of the frames that score more than their m.
+
+    Args:
+      video: its scores.
+    """
+
+    def __init__(self, video: HeldOut):
+        scores, before = _separated(video), video.gap + 1
+        padded = np.concatenate([np.full(before, -np.inf), scores[:-1]])
+        highest = np.lib.stride_tricks.sliding_window_view(padded, before).max(1)
+        begins = scores > highest
+        self._scores, self._before = np.sort(scores[begins]), np.sort(highest[begins])
+
+    def at(self, thresholds: Sequence[float]) -> np.ndarray:
+        """How many intervals there are at each threshold, int64."""
+        reached, joined = (
+            len(values) - np.searchsorted(values, thresholds)
+            for values in (self._scores, self._before)
+        )
+        return np.asarray(reached - joined, np.int64)
 
 
 def _separated(video: HeldOut) -> np.ndarray:

@@ -26,6 +26,7 @@ class PartialScores(NamedTuple):
       map: float [n, h, w], as in `Scores`; None if there is none.
       boxes: float [k, 6], as in `Scores`, with the frame numbers of the whole video; None as `map`.
       reasons: as in `Scores`, with the frame numbers of the whole video.
+      every: every how many frames of the video one has a score of its own.
     """
 
     frame_scores: np.ndarray
@@ -34,6 +35,7 @@ class PartialScores(NamedTuple):
     map: np.ndarray | None = None
     boxes: np.ndarray | None = None
     reasons: tuple[dict, ...] = ()
+    every: int = 1
 
 
 class CollectedScores:

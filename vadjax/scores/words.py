@@ -1,5 +1,6 @@
 """When and where, in words that a person uses."""
 
+import datetime
 from collections.abc import Sequence
 
 PLACES = (
@@ -36,3 +37,19 @@ def place(box: Sequence[float], size: tuple[int, int]) -> str:
 def times(factor: float) -> str:
     """How many times, to two digits: `1.8 ×`, `12 ×`."""
     return f"{factor:.1f} ×" if factor < 9.95 else f"{factor:.0f} ×"
+
+
+def at(text: str, place: str, seconds: float, time: datetime.datetime | None = None) -> str:
+    """A sentence with its time, before the place if that is in it: `…, at 0:15.5, at the left`.
+
+    Args:
+      text: the sentence.
+      place: words of `place` in it; "" if there are none.
+      seconds: from the start of the video.
+      time: time of day, which is given in place of these seconds; None if it is unknown.
+    """
+    when = f", at {time:%H:%M:%S}" if time is not None else f", at {clock(seconds)}"
+    where = f", {place}"
+    if place and where in text:
+        return text.replace(where, f"{when}{where}", 1)
+    return text + when

@@ -1,5 +1,6 @@
 """What was flagged was normal: its frames, of a dataset's video or of a file, join the model."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,12 +10,14 @@ import pytest
 from configs import ped2_attributes, ped2_exemplar
 from tests.helpers.pictures import write_pictures
 from vadjax import extend, train
+from vadjax.data import clips
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import MANIFEST, Dataset
 from vadjax.data.video.ignored import Ignored
 from vadjax.data.video.reader import AS_IT_IS
 from vadjax.predict.restore import restore
 from vadjax.runtime import provenance
+from vadjax.systems.attributes import alarm
 from vadjax.systems.attributes.model import CameraModel
 
 pytestmark = pytest.mark.slow
@@ -46,6 +49,19 @@ def test_frames_of_an_event_of_a_report_join_the_model(run, toy_scenes, tmp_path
     assert after.objects > before.objects
     entry = json.loads((tmp_path / "new" / provenance.FILE).read_text("utf-8"))[-1]
     assert entry["extended"]["video"] == video and entry["extended"]["frames"] == "5:17"
+
+
+def test_frames_of_events_make_no_line_reliable(run, toy_scenes, tmp_path):
+    """They count by their seconds, and not as videos of other times, however many there are."""
+    model = model_of(toy_scenes, run)
+    parts = tuple(f"normal/{clips.part_name(f'v{n}', 5)}" for n in range(5))
+    few = dataclasses.replace(model, seconds=600.0, videos=("a", "b", "c", *parts))
+    assert not few.reliable and not alarm.alarm_line([few], 0).reliable
+    again = f"{parts[0]} (2)"
+    assert not dataclasses.replace(few, videos=(*few.videos, again)).reliable
+    assert dataclasses.replace(few, videos=(*few.videos, "later/d")).reliable
+    long = dataclasses.replace(few, seconds=59.0, videos=("a", "b", "c", "d"))
+    assert not long.reliable and dataclasses.replace(long, seconds=60.0).reliable
 
 
 def test_a_file_of_a_prediction_gives_the_same_model(run, toy_scenes, tmp_path):

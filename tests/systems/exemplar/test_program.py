@@ -1,5 +1,6 @@
 """The stages of the exemplar system as programs of their own."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -122,6 +123,25 @@ def test_the_one_command_goes_on_where_the_programs_stopped(toy_scenes, whole, s
     train.run(config, run)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert measured(run) == measured(whole)
+
+
+def test_exemplars_of_another_dataset_ask_for_no_line_of_this_one(staged, small_scenes, tmp_path):
+    """Its normal video was not what they were selected on; its features are not even made."""
+    import shutil
+
+    other = dataclasses.replace(small_scenes, seed=small_scenes.seed + 1)
+    datasets.write_scenes(tmp_path / "other", other, shards=1)
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(staged / "exemplars_speed_merged.npz", run)
+    program(tmp_path / "other", run, "evaluate")
+    assert (run / "metrics.json").is_file() and not (run / "features/train").exists()
+    assert not (run / "alarm.json").exists() and not list(run.glob("held_out*"))
+    # A line that the run has already stays as it is.
+    shutil.copy(staged / "alarm.json", run)
+    before = (run / "alarm.json").read_bytes()
+    program(tmp_path / "other", run, "evaluate")
+    assert (run / "alarm.json").read_bytes() == before and not list(run.glob("held_out*"))
 
 
 def test_show_marks_the_frames_that_reach_the_threshold(toy_scenes, staged):

@@ -37,6 +37,11 @@ class Cache:
         return pathlib.Path(made)
 
     @property
+    def flags(self) -> str:
+        """The flags that name the run and its config, for commands in messages."""
+        return "--config=… --workdir=…"
+
+    @property
     def began(self) -> bool:
         """Whether the folder belongs to a run that has saved a state."""
         return False

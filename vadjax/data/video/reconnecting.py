@@ -77,6 +77,10 @@ class ReconnectingCamera(Iterable[Picture]):
         self.close()
 
     def __iter__(self) -> Iterator[Picture]:
+        return (picture for picture in self.with_drops() if picture is not None)
+
+    def with_drops(self) -> Iterator[Picture | None]:
+        """The frames, and None as soon as the camera is gone for an unknown time."""
         start: float | None = None
         count, last = 0, -LEAST
         while not self._stopped.is_set():
@@ -111,6 +115,7 @@ class ReconnectingCamera(Iterable[Picture]):
                 self.ended = reason
                 break
             self._say(f"the camera {reason}; connecting again")
+            yield None
         self.close()
 
     def close(self) -> None:

@@ -335,7 +335,7 @@
   window.vadjax.start = (given) => {
     report = given;
     document.title = report.title;
-    $("title").firstElementChild.textContent = report.title;
+    $("title").firstElementChild.textContent = $("title").title = report.title;
     for (const text of report.notes) note(text);
     $("figures").hidden = !report.figures;
     $("made").textContent = report.made;

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.data.video.frame_stream import Stamp
+from vadjax.scores import alarm_rate
 from vadjax.systems.attributes import reasons
-from vadjax.systems.attributes.smoothing import LINE, SECONDS
+from vadjax.systems.attributes.smoothing import LINE
 
 SCHEMA = 1
 
@@ -63,7 +64,7 @@ class Events:
         clock: datetime.datetime | None = None,
     ):
         self._video, self._rate, self._clock = video, rate or fps, clock
-        self._gap = int(np.floor(SECONDS * fps + 0.5))
+        self._gap = alarm_rate.gap_frames(fps)
         self._frames: list[
             ScoredFrame
         ] = []  # of the event; the first and last so far above the line

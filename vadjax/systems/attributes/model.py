@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vadjax.data import clips
 from vadjax.scores import alarm_rate
 from vadjax.systems.attributes import density
 from vadjax.systems.attributes.bank import NearestInBank
@@ -152,8 +153,13 @@ class CameraModel:
 
     @property
     def reliable(self) -> bool:
-        """Whether there was enough normal video for an alarm line."""
-        return alarm_rate.enough(self.seconds, len(self.videos))
+        """Whether there was enough normal video for an alarm line.
+
+        Frames that were picked out of a video, since an event was normal, count by their seconds
+        alone: they are no video of another time.
+        """
+        whole = [name for name in self.videos if not clips.is_part(name)]
+        return alarm_rate.enough(self.seconds, len(whole))
 
     @functools.cached_property
     def nearest(self) -> Mapping[str, NearestInBank]:

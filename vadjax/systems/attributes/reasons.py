@@ -96,8 +96,7 @@ def fields(
 
 def at(told: dict, seconds: float) -> str:
     """The sentence of what `fields` gives, with the time before the place."""
-    place = f", {told['place']}"
-    return told["text"].replace(place, f", at {words.clock(seconds)}{place}", 1)
+    return words.at(told["text"], told["place"], seconds)
 
 
 def class_name(number: int) -> str:

@@ -106,7 +106,7 @@ class Reporter:
         live: bool,
         clock: datetime.datetime | None = None,
     ):
-        self._model, self._tell, self._live = model, tell, live
+        self._model, self._tell, self._live, self._every = model, tell, live, rate.every
         self._events = Events(name, rate.taken, rate.fps, clock)
         self._at_once = smoothing.LiveSmoother(rate.taken)
         self._later = _Series(model, rate, live)
@@ -158,7 +158,7 @@ class Reporter:
         count = len(stamps)
         others = {name: np.full(count, value, np.float32) for name, value in scores.items()}
         same = np.full(count, score, np.float32)
-        return PartialScores(same, stamps, alternatives=others, boxes=boxes, reasons=told)
+        return PartialScores(same, stamps, others, None, boxes, told, self._every)
 
     def _told_live(self, frame: JudgedFrame, score: float, boxes: np.ndarray) -> tuple[dict, ...]:
         """What is told of the strongest objects of a frame, with the frame's own score.

@@ -189,7 +189,7 @@ class System(system.System):
         del description
         if not self._learnt.is_file():
             raise FileNotFoundError(
-                f"{self._learnt}: no such file; run: python -m vadjax.main --config=… --workdir=…"
+                f"{self._learnt}: no such file; run: python -m vadjax.main {self.cache.flags}"
             )
         states: CameraStates = {}
         for name, array in read_arrays(self._learnt).items():
@@ -251,7 +251,7 @@ class System(system.System):
         model, finder = self._model(state[self._camera(name, state)]), self.source.finder()
         # the rate by the times of the first frames; without times that of the training
         fps, frames = measure(frames, self.frame_rate(data))
-        rate = FrameRate(fps, objects.taken(self.config.data.every, fps))
+        rate = FrameRate(fps, self.scored_every(fps))
         yield from self._parts(model, name, frames, rate, lambda taken: finder(taken, live), live)
 
     def _parts(self, model, name, frames, rate, find, live, clock=None) -> Iterator[PartialScores]:
@@ -284,10 +284,14 @@ class System(system.System):
         """Frames a second of the videos of a dataset: by the config, the manifest, or 10."""
         return float(self.config.data.fps or super().frame_rate(data) or FPS)
 
+    def scored_every(self, fps: float) -> int:
+        """Every how many frames one is taken (§1)."""
+        return objects.taken(self.config.data.every, fps)
+
     def _frame_rate(self, data: Description) -> FrameRate:
         """How fast the frames of a dataset's videos follow one another, and which are taken."""
         fps = self.frame_rate(data)
-        return FrameRate(fps, objects.taken(self.config.data.every, fps))
+        return FrameRate(fps, self.scored_every(fps))
 
     def _rows(self, model: CameraModel, table: ObjectTable) -> dict[str, np.ndarray]:
         """Attributes of objects."""

@@ -33,7 +33,7 @@ from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
 from vadjax.runtime import command, progress, workdir
-from vadjax.runtime.cache import RunCache
+from vadjax.runtime.cache import RunCache, flags_of
 from vadjax.scores import alarm
 from vadjax.scores import files as scores
 from vadjax.system import System, load_system
@@ -85,9 +85,14 @@ def evaluate_all(system: System, data: Dataset) -> None:
     state = {name: system.stages(name).read_model(data).state() for name in cameras}
     stage_files = system.stages(next(iter(cameras))).files
     folder = stage_files.folder
-    line = system.alarm_line(state, data)
-    if line is not None:
-        alarm.write(folder, line)
+    # Exemplars of another dataset were not selected on this one's normal video, which could tell
+    # nothing of their line: they keep the one that they have.
+    if all(system.stages(name).were_selected_on(data) for name in cameras):
+        line = system.alarm_line(state, data)
+        if line is not None:
+            alarm.write(folder, line)
+    else:
+        line = alarm.read(folder)
     chosen = "merged exemplars"
     evaluate.measure(system.config, system, data, state, 0, chosen, folder, {}, line)
     # Stage 4b: the frame-level ROC curve, pooled over all videos, where these have labels.
@@ -108,7 +113,7 @@ def show(system: System, data: Dataset) -> None:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no scores of this video; run: python -m vadjax.systems.exemplar evaluate "
-                "--config=… --workdir=…"
+                f"{flags_of(stages.files.folder)}"
             )
         out = stages.files.path("viz/{version}", video.name)
         threshold = marked.threshold_of(path) if _THRESH.value is None else _THRESH.value

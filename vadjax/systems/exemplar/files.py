@@ -27,6 +27,7 @@ from vadjax.data.cameras import ONE
 from vadjax.data.clips import Video
 from vadjax.formats import json_files
 from vadjax.ops.distance import Exemplars
+from vadjax.runtime import layout
 from vadjax.scores.files import read_arrays
 from vadjax.system import Cache
 from vadjax.systems.exemplar.model import READABLE
@@ -62,7 +63,7 @@ class StageFiles:
 
     def features(self, video: Video) -> pathlib.Path:
         """File of stage 1 of a video."""
-        folder = pathlib.Path(self._features or self.path("features"))
+        folder = pathlib.Path(self._features or self.path(layout.FEATURES))
         return folder / video.split / f"{video.name}.npz"
 
     @property
@@ -75,7 +76,7 @@ class StageFiles:
 
         The stage is complete if the first one exists.
         """
-        folder = self.path("clusters_{version}")
+        folder = self.path(layout.CLUSTERS)
         return folder / f"{video}.npz", folder / f"{video}_counts.npz"
 
     def write_clusters(

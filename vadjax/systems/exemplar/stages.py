@@ -14,6 +14,7 @@ from vadjax.data.clips import Video, Videos
 from vadjax.data.store.records import Dataset, Description
 from vadjax.ops.distance import COMPONENTS, Exemplars
 from vadjax.runtime import progress
+from vadjax.scores.files import read_arrays
 from vadjax.system import Cache
 from vadjax.systems.exemplar import features, files, model
 from vadjax.systems.exemplar.features import Extractor, Features
@@ -198,7 +199,7 @@ class Stages:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no merged exemplars; run the stages before (features, select, merge), "
-                "or: python -m vadjax.main --config=… --workdir=…"
+                f"or: python -m vadjax.main {self._cache.flags}"
             )
         meta = self.made_with(data) | {"threshold": self.method.threshold}
         del meta["data"]  # the exemplars may have been selected on another dataset
@@ -208,6 +209,17 @@ class Stages:
         files.check_lengths(path, arrays, dict.fromkeys(rows, (total,)))
         files.check_offsets(path, arrays["offsets"], total)
         return Model(**{name: arrays[name] for name in Model._fields})
+
+    def were_selected_on(self, data: Description) -> bool:
+        """Whether the merged exemplars are of this dataset; False too if there are none.
+
+        Raises:
+          ValueError: the file is damaged.
+        """
+        path = self.files.merged
+        if not path.is_file():
+            return False
+        return files.read_meta(path, read_arrays(path)).get("data") == data.digest
 
     # Stage 3
 

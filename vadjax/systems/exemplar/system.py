@@ -180,7 +180,7 @@ class System(system.System):
         if not names:
             raise FileNotFoundError(
                 f"{self.cache.folder}: no merged exemplars of any camera; run: "
-                "python -m vadjax.systems.exemplar merge --config=… --workdir=…"
+                f"python -m vadjax.systems.exemplar merge {self.cache.flags}"
             )
         return names
 
