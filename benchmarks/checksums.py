@@ -12,13 +12,13 @@ import argparse
 import os
 import pathlib
 import shutil
-import statistics
 import time
 
 import jax
 import numpy as np
 
-from benchmarks.table import in_turns, show
+from benchmarks.table import in_turns, median, show
+from benchmarks.workers import Turn
 from vadjax.runtime import checksums
 from vadjax.runtime.checkpoint import UNSUMMED, Checkpoints
 
@@ -61,8 +61,9 @@ def main(argv: list[str] | None = None) -> None:
 
     forms = {"saved without": NoSums, "saved with CRC-32C": Timed}
     turns = [{name: save(sums) for name, sums in forms.items()} for _ in range(WARM + args.runs)]
-    times = {name: [turn[name] for turn in turns[WARM:]] for name in forms}
-    times["waited for CRC-32C"] = waits[WARM:]
+    seconds = {name: [turn[name] for turn in turns[WARM:]] for name in forms}
+    seconds["waited for CRC-32C"] = waits[WARM:]
+    times = {name: [*map(Turn, of_form)] for name, of_form in seconds.items()}
 
     # Restoring, and the sums alone
     step = args.dir / "checkpoints" / "1"
@@ -80,9 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in alone:  # the last one replaces the sums
         times |= in_turns({name: alone[name]}, args.runs)
     show(f"A checkpoint of {args.mb} MB", times, "saved without", args.mb, "MB")
-    share = statistics.median(times["waited for CRC-32C"]) / statistics.median(
-        times["saved without"]
-    )
+    share = median(times["waited for CRC-32C"]) / median(times["saved without"])
     print(f"CRC-32C: {100 * share:.1f} % of the saving time (bar: below {100 * LIMIT:g} %)")
     shutil.rmtree(args.dir, ignore_errors=True)
 

@@ -10,15 +10,12 @@ its batch of eight is eight calls, as in a run.
 """
 
 import argparse
-import os
 import pathlib
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import table
+from benchmarks import table, workers
 
 SIZE, THREADS = (352, 512), 2
 OBJECTS, EXEMPLARS, WIDTH = 100, 50_000, 128
@@ -140,26 +137,10 @@ def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
         "all": lambda: [judge(one) for one in finder((k, video[k]) for k in range(count))],
     }
     print(f"stream of {count} frames {size[0]} × {size[1]}, {len(look) / count:.1f} objects each")
-    table.show("parts of a stream", table.in_turns(with_cpu(parts), runs), "all", count, "frames")
-    for name, seconds in CPU.items():
-        print(f"{name}: CPU {1e3 * statistics.median(seconds) / count:.1f} ms a frame")
-
-
-CPU: dict[str, list[float]] = {}  # seconds of the processor of every part
-
-
-def with_cpu(programs: dict[str, Callable]) -> dict[str, Callable]:
-    """The programs, which note their CPU seconds in `CPU`."""
-
-    def timed(name, program):
-        def run():
-            start = time.process_time()
-            program()
-            CPU.setdefault(name, []).append(time.process_time() - start)
-
-        return run
-
-    return {name: timed(name, program) for name, program in programs.items()}
+    turns = table.in_turns(parts, runs)
+    table.show("parts of a stream", turns, "all", count, "frames")
+    for name, of_part in turns.items():
+        print(f"{name}: CPU {1e3 * table.median(of_part, 'cpu') / count:.1f} ms a frame")
 
 
 def nanodet_variables(weights: pathlib.Path) -> dict:
@@ -177,7 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=9, help="timed turns of each program (9)")
     parser.add_argument("--parts", nargs="+", default=["detector", "neighbours", "stream"])
     args = parser.parse_args(argv)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    workers.use_cores(THREADS)
     if "detector" in args.parts:
         for batch in (1, 8):
             detector(nanodet_variables(args.weights), batch, args.runs)

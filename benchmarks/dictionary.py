@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> None:
         "ours": lambda: dictionary.learn(means, args.atoms),
     }
     title = f"dictionary of {args.videos} videos × {args.width} channels, {args.atoms} atoms"
-    times = table.in_turns(programs, args.runs, warm=1)
-    table.show(title, times, "scikit-learn, one BLAS thread", dictionary.ITERATIONS, "mini-batches")
+    turns = table.in_turns(programs, args.runs, warm=1)
+    table.show(title, turns, "scikit-learn, one BLAS thread", dictionary.ITERATIONS, "mini-batches")
 
 
 if __name__ == "__main__":

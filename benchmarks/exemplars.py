@@ -9,6 +9,7 @@ is compared with the baseline's before it is timed.
 """
 
 import argparse
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -21,6 +22,7 @@ from vadjax.ops.distance.selection import BLOCK
 
 SIZES = (128, 12, 12, 1)
 REGIONS, TEST, MODES, MANY = 187, 390, 12, 20_000
+THRESHOLD = 0.8
 ENDS = np.cumsum(SIZES)
 STARTS = ENDS - SIZES
 
@@ -85,6 +87,66 @@ def score_by_calls(test, sets, metric: Metric, pairwise) -> np.ndarray:
     return np.stack(scores)
 
 
+class Learnt(NamedTuple):
+    """What selection and scoring are timed on.
+
+    Attributes:
+      volumes: that exemplars are selected of, [R, N, D].
+      test: that are scored, [R, M, D].
+      exemplars, offsets: the selected ones, and where those of each region begin.
+      metric: of the distances.
+    """
+
+    volumes: np.ndarray
+    test: np.ndarray
+    exemplars: np.ndarray
+    offsets: np.ndarray
+    metric: Metric
+
+    @property
+    def sets(self) -> list[np.ndarray]:
+        """The exemplars of each region."""
+        return np.split(self.exemplars, self.offsets[1:-1])
+
+
+def learnt(regions: int, volumes: int, test: int, spread: float = 0.25, threshold=THRESHOLD):
+    """Clusters, and their exemplars."""
+    x = clusters(regions, volumes, 1, spread)
+    # Largest distances of some 4,000 volumes scale the components
+    drawn = x.reshape(-1, x.shape[-1])[:: max(1, regions * volumes // 4000)]
+    metric = Metric(SIZES, tuple(largest_distances(drawn, SIZES)))
+    selected = select(x, metric, threshold)
+    spans = zip(selected.offsets, selected.offsets[1:], strict=False)
+    sets = [region[selected.index[a:b]] for region, (a, b) in zip(x, spans, strict=True)]
+    tested = clusters(regions, test, 2, spread)
+    return Learnt(x, tested, np.concatenate(sets), np.asarray(selected.offsets), metric)
+
+
+def our_selection(*data):
+    """A function that selects exemplars of `Learnt`."""
+    own = Learnt(*data)
+    return lambda: select(own.volumes, own.metric, THRESHOLD)
+
+
+def selection_by_loop(*data):
+    """The same, one volume at a time."""
+    own = Learnt(*data)
+    return lambda: select_by_loop(own.volumes, own.metric, THRESHOLD)
+
+
+def our_scoring(*data):
+    """A function that scores the test volumes of `Learnt`."""
+    own = Learnt(*data)
+    return lambda: nearest(own.test, own.exemplars, own.offsets, own.metric).score
+
+
+def scoring_by_calls(*data):
+    """The same by SciPy, a call for each region and component."""
+    own = Learnt(*data)
+    sets = own.sets
+    return lambda: score_by_calls(own.test, sets, own.metric, cdist)
+
+
 def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
     """20,000 volumes a region: time and memory, against a region by the loop."""
     x = clusters(regions, MANY, 1)
@@ -103,9 +165,9 @@ def many_volumes(metric: Metric, threshold: float, regions: int = 2) -> None:
         "numpy, one at a time": lambda: select_by_loop(x, metric, threshold),
         "ours": lambda: select(x, metric, threshold),
     }
-    times = table.in_turns(programs, 3, warm=0)
+    turns = table.in_turns(programs, 3, warm=0)
     title = f"selection, {regions} regions × {MANY} volumes, {counts.mean():.0f} exemplars"
-    table.show(title, times, "numpy, one at a time", x.shape[0] * x.shape[1], "volumes")
+    table.show(title, turns, "numpy, one at a time", x.shape[0] * x.shape[1], "volumes")
     product = regions * MANY * counts.max() * x.shape[2] * 4
     Console(width=120).print(
         f"memory: features {x.nbytes / 1e6:.0f} MB; the kernel's temporaries "
@@ -120,13 +182,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--volumes", type=int, default=507)
-    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--threshold", type=float, default=THRESHOLD)
     parser.add_argument("--spread", type=float, default=0.25, help="of the volumes in a cluster")
     args = parser.parse_args(argv)
-    # Largest distances of some 4,000 volumes scale the components
-    x = clusters(REGIONS, args.volumes, 1, args.spread)
-    drawn = x.reshape(-1, x.shape[-1])[:: max(1, len(x) * args.volumes // 4000)]
-    metric = Metric(SIZES, tuple(largest_distances(drawn, SIZES)))
+    own = learnt(REGIONS, args.volumes, TEST, args.spread, args.threshold)
+    x, metric = own.volumes, own.metric
     many_volumes(metric, args.threshold)
 
     # Selection: the same exemplars as by the loop, then the times
@@ -143,24 +203,22 @@ def main(argv: list[str] | None = None) -> None:
         f"selection, {REGIONS} regions × {args.volumes} volumes × {x.shape[2]}, {counts.min()} to "
         f"{counts.max()} exemplars, mean {counts.mean():.1f}; same indices: {same}"
     )
-    times = table.in_turns(programs, args.runs, warm=1)
-    table.show(title, times, "numpy, one at a time", REGIONS * args.volumes, "volumes")
+    turns = table.in_turns(programs, args.runs, warm=1)
+    table.show(title, turns, "numpy, one at a time", REGIONS * args.volumes, "volumes")
 
     # Scoring: distances to the nearest of these exemplars
-    test = clusters(REGIONS, TEST, 2, args.spread)
-    sets = [x[r, selected.index[span]] for r, span in enumerate(spans)]
-    exemplars = np.concatenate(sets)
+    test, exemplars, sets = own.test, own.exemplars, own.sets
     programs = {
         "numpy, one at a time": lambda: score_by_loop(test, sets, metric),
         "scipy, a call a region": lambda: score_by_calls(test, sets, metric, cdist),
         "sklearn, a call a region": lambda: score_by_calls(test, sets, metric, euclidean_distances),
-        "ours": lambda: nearest(test, exemplars, selected.offsets, metric).score,
+        "ours": lambda: nearest(test, exemplars, own.offsets, metric).score,
     }
     exact = programs["scipy, a call a region"]()
     worst = {name: np.abs(program() - exact).max() for name, program in programs.items()}
-    times = table.in_turns(programs, args.runs, warm=1)
+    turns = table.in_turns(programs, args.runs, warm=1)
     title = f"scoring, {REGIONS} regions × {TEST} volumes, nearest exemplar"
-    table.show(title, times, "scipy, a call a region", REGIONS * TEST, "volumes")
+    table.show(title, turns, "scipy, a call a region", REGIONS * TEST, "volumes")
     print("largest error of a score:", {name: f"{error:.1e}" for name, error in worst.items()})
 
 

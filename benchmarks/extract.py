@@ -12,11 +12,9 @@ memory is measured for videos of 1 and of 10 minutes, each in a process of its o
 import argparse
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import cv2
 import numpy as np
@@ -70,7 +68,7 @@ def compare(crops: str, minutes: float, runs: int) -> None:
     from data_prep.lib.extractor import Extractor
     from vadjax.data.video.reader import frames_of
 
-    net, compiled, cpu = network(crops), [], {}
+    net, compiled = network(crops), []
     with tempfile.TemporaryDirectory() as folder:
         # One video; the network alone gets its clips from memory
         path = pathlib.Path(folder) / "a.mp4"
@@ -87,36 +85,21 @@ def compare(crops: str, minutes: float, runs: int) -> None:
             "extraction": whole_extraction,
             "decode and cut": lambda: [None for _ in net.clips(frames_of(path))],
         }
-        timed = {name: _with_cpu(run, cpu.setdefault(name, [])) for name, run in programs.items()}
         # Nothing may be compiled any more once a batch was seen
-        warm = 1
         net.features(parts[0])
         jax.monitoring.register_event_duration_secs_listener(
             lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
         )
-        times = table.in_turns(timed, runs, warm)
+        turns = table.in_turns(programs, runs, warm=1)
     snippets = sum(len(part) for part in parts)
     title = f"{crops}, {snippets} snippets, {len(os.sched_getaffinity(0))} thread(s): wall clock"
-    table.show(title, times, "network", snippets * FRAMES, "frames")
-    # CPU seconds of the turns alone, without those of warming up
-    for name, seconds in cpu.items():
-        seconds = seconds[warm:]
-        pairs = zip(cpu["network"][warm:], seconds, strict=True)
-        ratio = statistics.median(network_alone / this for network_alone, this in pairs)
-        each = 1e3 * statistics.median(seconds) / snippets
-        print(f"{name}: CPU {each:.1f} ms a snippet, {ratio:.3f} times network")
+    table.show(title, turns, "network", snippets * FRAMES, "frames")
+    network_alone = table.median(turns["network"], "cpu")
+    for name, of_program in turns.items():
+        cpu = table.median(of_program, "cpu")
+        print(f"{name}: CPU {1e3 * cpu / snippets:.1f} ms a snippet, ", end="")
+        print(f"{network_alone / cpu:.3f} times network")
     print(f"compilations after the first batch: {len(compiled)}\n")
-
-
-def _with_cpu(program, seconds: list[float]):
-    """The program, its CPU seconds noted."""
-
-    def run():
-        start = time.process_time()
-        program()
-        seconds.append(time.process_time() - start)
-
-    return run
 
 
 def peak(minutes: float, toy: bool) -> None:

@@ -9,8 +9,6 @@ is theirs too, and torch's threads wait for each other in busy loops.
 """
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 
@@ -37,34 +35,33 @@ def weights() -> dict[str, np.ndarray]:
     return arrays
 
 
-def make(program: str, batch: int, threads: int):
-    """A function without arguments that gives the features [batch · 1024]."""
-    from vadjax.backbones import i3d
+def make_clips(batch: int, side: int = 224) -> np.ndarray:
+    """RGB clips in [-1, 1]."""
+    size = (batch, FRAMES, side, side, 3)
+    return np.random.default_rng(1).uniform(-1, 1, size).astype(np.float32)
 
-    size = (batch, FRAMES, i3d.SIZE, i3d.SIZE, i3d.CHANNELS["rgb"])
-    clips = np.random.default_rng(1).uniform(-1, 1, size).astype(np.float32)
+
+def make(program: str, clips: np.ndarray):
+    """A function without arguments that gives the features of clips [batch · 1024]."""
     if program.startswith("torch"):
-        return torch_program(program, clips, threads)
+        return torch_program(program, clips)
     import jax
 
-    from vadjax.backbones import i3d_weights
+    from vadjax.backbones import i3d, i3d_weights
 
     variables = jax.device_put(i3d_weights.to_variables(weights(), "rgb", "here"))
     apply = jax.jit(i3d.InceptionI3D().apply)
     return lambda: np.asarray(apply(variables, clips)["features"]).reshape(-1)
 
 
-def torch_program(program: str, clips: np.ndarray, threads: int):
+def torch_program(program: str, clips: np.ndarray):
     """The same work in torch."""
-    import torch
+    from benchmarks.i3d_torch import Network, torch
 
-    from benchmarks.i3d_torch import Network
-
-    torch.set_num_threads(threads)
     # Kernels and clips lie in the layout that the program is named after
     channels_last = program.endswith("channels_last")
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-    tensors = {name: torch.from_numpy(array) for name, array in weights().items()}
+    tensors = {name: torch.from_numpy(array) for name, array in workers.apart(weights).items()}
     for name, tensor in tensors.items():
         tensors[name] = tensor.contiguous(memory_format=layout) if tensor.ndim == 5 else tensor
     net = Network(tensors)
@@ -73,17 +70,10 @@ def torch_program(program: str, clips: np.ndarray, threads: int):
 
 
 def work(program: str, batch: int, threads: int) -> None:
-    """Serves the turns of a program: seconds of wall clock and of the CPU, and the features."""
-    workers.bind_to_cores(threads)
-    run = make(program, batch, threads)
-
-    def turn() -> dict:
-        start, cpu = time.perf_counter(), time.process_time()
-        result = run()
-        seconds = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - start}
-        return seconds | {"result": result.tolist()}
-
-    workers.serve(turn)
+    """Serves the turns of a program; its result are the features."""
+    workers.use_cores(threads)
+    clips = make_clips(batch)
+    workers.serve(lambda: make(program, clips), tell=lambda features: features.tolist())
 
 
 def compare(batch: int, threads: int, runs: int) -> None:
@@ -91,21 +81,14 @@ def compare(batch: int, threads: int, runs: int) -> None:
     # The programs are started one after the other, so that each compiles alone
     programs, first = {}, {}
     for name in PROGRAMS:
-        programs[name] = workers.Worker("benchmarks.i3d", name, batch=batch, threads=threads)
-        first[name] = np.array(programs[name].run()["result"])
-        programs[name].run()  # warms up
-    answers = workers.in_turns(programs, runs, table.PAUSE)
-    times = {
-        kind: {name: [turn[kind] for turn in turns] for name, turns in answers.items()}
-        for kind in ("wall", "cpu")
-    }
-    title = f"Inception I3D, {batch} × {FRAMES} × 224 × 224, {threads} thread(s): wall clock"
-    table.show(title, times["wall"], "torch", batch * FRAMES, "frames")
-    for name, seconds in times["cpu"].items():
-        ratio = statistics.median(
-            torch / this for torch, this in zip(times["cpu"]["torch"], seconds, strict=True)
-        )
-        print(f"{name}: CPU {1e3 * statistics.median(seconds):.0f} ms, {ratio:.2f} times torch")
+        options = {"worker": name, "batch": batch, "threads": threads}
+        programs[name] = workers.Worker("benchmarks.i3d", **options)
+        first[name] = np.array(programs[name].run().result)
+    turns = table.in_turns(programs, runs, warm=1)
+    title = f"Inception I3D, {batch} × {FRAMES} × 224 × 224, {threads} thread(s)"
+    table.show(title, turns, "torch", batch * FRAMES, "frames")
+    for program in programs.values():
+        program.close()
     difference = np.abs(first["ours"] - first["torch"]).max() / first["torch"].max()
     print(f"largest difference of a feature: {difference:.1e} of the largest\n")
 

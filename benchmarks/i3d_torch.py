@@ -1,15 +1,17 @@
 """Inception I3D in torch, written from spec i3d §A for the benchmark; weights by torch's names."""
 
-import torch
 from torch.nn import functional as F
 
+from benchmarks import workers
 from vadjax.backbones.i3d import EPSILON, LAYERS, POOL
+
+torch = workers.import_torch()
 
 
 class Network:
     """The network as a function of its weights, by their published names."""
 
-    def __init__(self, weights: dict[str, torch.Tensor]):
+    def __init__(self, weights: dict):
         self.weights = weights
 
     def same(self, x, window, strides):

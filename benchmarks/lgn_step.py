@@ -1,39 +1,64 @@
-"""LGN-Net or MNAD: a training step and scoring, against the torch form, in CPU seconds.
+"""LGN-Net or MNAD: a training step and scoring, beside the original's form in torch.
 
-    python -m benchmarks.lgn_step [--model lgn] [--size 256] [--batch 1] [--runs 3]
+    python -m benchmarks.lgn_step [--model lgn|mnad] [--cores 1] [--size 256] [--batch 1] [--runs 3]
 
-Each program runs in a process of its own on one core, one at a time in turns: so CPU seconds and
-peak memory are its own. Training is the loop's compiled update (forward, losses, backward, Adam,
-memory) on uint8 windows; scoring is a stretch of consecutive windows with the same weights in
-both, and the largest difference of their PSNRs is printed. The torch form does each window alone,
-as the original does.
+Each program runs in a process of its own on all cores (or on as many as asked for), one at a time
+in turns: wall clock, CPU seconds and peak memory are its own. Training is the loop's compiled
+update (forward, losses, backward, Adam, memory) on uint8 windows; scoring is a stretch of
+consecutive windows with the same weights in both. The largest difference of the losses of the first
+step, and of the PSNRs, is printed. The torch form does each window alone, as the original does.
 """
 
 import argparse
 import time
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import memory, table, workers
+from benchmarks import table, workers
 from configs import ped2_lgn, ped2_mnad
-from vadjax.runtime import mesh
-from vadjax.systems.lgn import convert
-from vadjax.systems.lgn.step import RunningState
-from vadjax.systems.lgn.stream import StreamScorer
-from vadjax.systems.lgn.system import State, System
-from vadjax.train import Loop
 
 PROGRAMS = ("torch_train", "ours_train", "torch_score", "ours_score")
 CONFIGS = {"lgn": ped2_lgn, "mnad": ped2_mnad}
 
 
-def weights(system: System) -> dict[str, np.ndarray]:
-    """The same seeded weights for both, by their published names."""
-    shapes, arrays = convert.variable_shapes(system.model), {}
+class Inputs(NamedTuple):
+    """What both forms are given.
+
+    Attributes:
+      model: `"lgn"` or `"mnad"`.
+      weights: by their published names.
+      items: of the memory, float32 [10, 512].
+      windows: of a training step, uint8 [B, 5, H, W, 3].
+      frames: that are scored, uint8 [T, H, W, 3].
+    """
+
+    model: str
+    weights: dict[str, np.ndarray]
+    items: np.ndarray
+    windows: np.ndarray
+    frames: np.ndarray
+
+
+def make_inputs(model: str, size: int, batch: int) -> Inputs:
+    """Weights, memory items and frames of fixed seeds: the same for every program."""
+    config, rng = CONFIGS[model].get_config(), np.random.default_rng(1)
+    items = rng.random((10, 512)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    windows = rng.integers(0, 256, (batch, 5, size, size, 3), np.uint8)
+    frames = rng.integers(0, 256, (config.eval.batch + 4, size, size, 3), np.uint8)
+    return Inputs(model, workers.apart(make_weights, model), items, windows, frames)
+
+
+def make_weights(model: str) -> dict[str, np.ndarray]:
+    """Weights by their published names."""
+    from vadjax.systems.lgn import convert
+    from vadjax.systems.lgn.system import System
+
+    net = System(CONFIGS[model].get_config()).model
+    shapes, arrays = convert.variable_shapes(net), {}
     rng = np.random.default_rng(0)
-    for name, (collection, *path), axes in convert.weight_names(system.model):
+    for name, (collection, *path), axes in convert.weight_names(net):
         leaf = shapes[collection]
         for key in path:
             leaf = leaf[key]
@@ -47,79 +72,82 @@ def weights(system: System) -> dict[str, np.ndarray]:
     return arrays
 
 
-def make(program: str, model: str, size: int, batch: int):
-    """A function without arguments that does the program's work once; and its compile time."""
-    config = CONFIGS[model].get_config()
-    config.train.batch = batch
-    # Weights, memory items and frames are drawn from fixed seeds: the same for every program
-    system, rng = System(config), np.random.default_rng(1)
-    torch_weights = weights(system)
-    items = rng.random((10, 512)).astype(np.float32)
-    items /= np.linalg.norm(items, axis=1, keepdims=True)
-    windows = rng.integers(0, 256, (batch, 5, size, size, 3), np.uint8)
-    frames = rng.integers(0, 256, (config.eval.batch + 4, size, size, 3), np.uint8)
-    if program.startswith("torch"):
-        return torch_program(program, config, torch_weights, items, windows, frames), 0.0
-    variables, _ = convert.to_variables(torch_weights, system.model, "here")
-    variables = jax.tree.map(jnp.asarray, variables)
-    # Scoring compiles in the first turn, which is not timed
-    if program == "ours_score":
-        stream = StreamScorer(system.model, variables, items, chunk=config.eval.batch)
-        floats = frames.astype(np.float32) / 127.5 - 1
-        return (lambda: stream.video(floats).psnr.tolist()), 0.0
-    # Training is the update as the loop compiles it; each step donates the state before
-    params = variables["params"]
-    running = RunningState(variables["batch_stats"], jnp.asarray(items))
-    grid = mesh.make(batch, 1)
-    state = mesh.put_state(
-        grid, State(params, system.optimizer.init(params), running, jnp.zeros((2, 2)))
-    )
+def our_step(inputs: Inputs, fresh: bool = False):
+    """A function that does one step of the loop's compiled update and gives its loss.
+
+    Args:
+      inputs: windows, weights and items.
+      fresh: whether the first state is drawn as in a new run, not made of the weights and items.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from vadjax.data.store.records import Description
+    from vadjax.runtime import mesh
+    from vadjax.systems.lgn.step import RunningState
+    from vadjax.systems.lgn.system import State, System
+    from vadjax.train import Loop
+
+    config = CONFIGS[inputs.model].get_config()
+    config.train.batch = len(inputs.windows)
+    system, key = System(config), jax.random.key(1)
+    if fresh:
+        state = system.init(key, Description("", {"size": inputs.windows.shape[2:4]}, ""))
+    else:
+        variables = our_variables(system, inputs)
+        running = RunningState(variables["batch_stats"], jnp.asarray(inputs.items))
+        params = variables["params"]
+        state = State(params, system.optimizer.init(params), running, jnp.zeros((2, 2)))
+    # Each step donates the state before
+    grid, batch = mesh.make(len(inputs.windows), 1), {"frames": inputs.windows[..., ::-1]}
+    state = mesh.put_state(grid, state)
     loop = Loop(config, system, None, grid)
-    data, key = mesh.put_batch(grid, {"frames": windows[..., ::-1]}), jax.random.key(1)
-    start = time.perf_counter()
-    update = loop.compile(state, data, key)
-    seconds = time.perf_counter() - start
+    update = loop.compile(state, mesh.put_batch(grid, batch), key)
 
     def step():
         nonlocal state
-        state, scalars = update(state, data, key)
+        state, scalars = update(state, mesh.put_batch(grid, batch), key)
         return float(scalars["loss"])
 
-    return step, seconds
+    return step
 
 
-def torch_program(program, config, state, items, windows, frames):
-    """The same work in torch."""
-    import torch
+def our_scoring(inputs: Inputs):
+    """A function that gives the PSNRs of the windows of the frames."""
+    from vadjax.systems.lgn.stream import StreamScorer
+    from vadjax.systems.lgn.system import System
 
-    from benchmarks import lgn_torch
+    config = CONFIGS[inputs.model].get_config()
+    system = System(config)
+    variables = our_variables(system, inputs)
+    stream = StreamScorer(system.model, variables, inputs.items, chunk=config.eval.batch)
+    floats = inputs.frames.astype(np.float32) / 127.5 - 1
+    return lambda: stream.video(floats).psnr.tolist()
 
-    torch.set_num_threads(1)  # as measured for the spec; waiting threads would count as work
-    trained = program == "torch_train"
-    tensors = {
-        name: torch.from_numpy(value).requires_grad_(trained and "running" not in name)
-        for name, value in state.items()
-    }
-    net = lgn_torch.Network(tensors, torch.from_numpy(items), config.model.variant == "lgn")
-    if not trained:
-        return lambda: lgn_torch.psnrs(net, frames, config.eval.gamma)
-    loss = config.loss.compactness_weight, config.loss.separateness_weight
-    step = lgn_torch.train_step(net, loss)
-    return lambda: step(windows)
+
+def our_variables(system, inputs: Inputs) -> dict:
+    """The weights as variables of our network."""
+    import jax
+    import jax.numpy as jnp
+
+    from vadjax.systems.lgn import convert
+
+    return jax.tree.map(jnp.asarray, convert.to_variables(inputs.weights, system.model, "here")[0])
 
 
 def work(program: str, model: str, size: int, batch: int) -> None:
-    """Serves the turns of a program: CPU seconds, peak GB so far, compile seconds, the result."""
-    workers.bind_to_cores(1)
-    run, compile_seconds = make(program, model, size, batch)
+    """Serves the turns of a program; its result is the loss, or the PSNRs."""
+    inputs = make_inputs(model, size, batch)
+    trained = program.endswith("train")
+    if program.startswith("torch"):
+        from benchmarks import lgn_torch
 
-    def turn() -> dict:
-        start = time.process_time()
-        result = run()
-        cpu = time.process_time() - start
-        return {"cpu": cpu, "peak": memory.peak(), "compile": compile_seconds, "result": result}
-
-    workers.serve(turn)
+        make = lgn_torch.training if trained else lgn_torch.scoring
+        settings = (CONFIGS[model].get_config(),)
+    else:
+        workers.watch_compiler()
+        make, settings = our_step if trained else our_scoring, ()
+    workers.serve(lambda: make(inputs, *settings), tell=lambda result: result)
 
 
 def compare(kind: str, windows: int, args: argparse.Namespace) -> None:
@@ -131,22 +159,24 @@ def compare(kind: str, windows: int, args: argparse.Namespace) -> None:
       args: of the command line.
     """
     # The programs are started one after the other, so that each compiles alone
-    options = {name: getattr(args, name) for name in ("model", "size", "batch")}
+    options = {name: getattr(args, name) for name in ("model", "size", "batch", "cores")}
     programs, first = {}, {}
     for name in PROGRAMS:
         if name.endswith(kind):
-            programs[name] = workers.Worker("benchmarks.lgn_step", name, **options)
+            programs[name] = workers.Worker("benchmarks.lgn_step", worker=name, **options)
             first[name] = programs[name].run()
-    answers = workers.in_turns(programs, args.runs)
-    times = {name: [turn["cpu"] / windows for turn in turns] for name, turns in answers.items()}
-    title = f"{args.model} {kind}: CPU time of a window of {args.size} × {args.size}"
-    table.show(f"{title}, {windows} at once", times, f"torch_{kind}", 1, "windows")
-    for name, turns in answers.items():
-        seconds = first[name]["compile"]
-        print(f"{name}: peak {turns[-1]['peak']:.2f} GB", end="")
-        print(f", compiled in {seconds:.0f} s" if seconds else "")
+            time.sleep(table.PAUSE)
+    turns = table.in_turns(programs, args.runs, warm=1)
+    title = f"{args.model} {kind}: {windows} window(s) of {args.size} × {args.size}"
+    title = f"{title}, {workers.cores()} core(s)"
+    table.show(title, turns, f"torch_{kind}", windows, "windows")
+    for name, program in programs.items():
+        program.close()
+        print(f"{name}: peak {turns[name][-1].peak:.2f} GB", end="")
+        compiled = first[name].compiled
+        print(f", compiled in {compiled:.0f} s" if compiled else "")
     # The first results are compared: later training steps begin from other parameters
-    ours, theirs = (np.array(first[f"{who}_{kind}"]["result"]) for who in ("ours", "torch"))
+    ours, theirs = (np.array(first[f"{who}_{kind}"].result) for who in ("ours", "torch"))
     what = "PSNRs, dB" if kind == "score" else "losses of the first step"
     print(f"largest difference of the {what}: {np.abs(ours - theirs).max():.1e}\n")
 
@@ -155,11 +185,13 @@ def main(argv: list[str] | None = None) -> None:
     """Prints the two tables, peak memory, compile time and the largest difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=CONFIGS, default="lgn")
+    parser.add_argument("--cores", type=int, default=0, help="that both may use (0: all)")
     parser.add_argument("--size", type=int, default=256, help="height and width (256)")
     parser.add_argument("--batch", type=int, default=1, help="windows a training step (1)")
     parser.add_argument("--runs", type=int, default=3, help="timed turns of each program (3)")
     parser.add_argument("--worker", choices=PROGRAMS, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    workers.use_cores(args.cores)
     if args.worker:
         return work(args.worker, args.model, args.size, args.batch)
     compare("train", args.batch, args)

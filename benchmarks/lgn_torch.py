@@ -3,8 +3,11 @@
 Weights are a dict of tensors by the published names (`params_*.csv` of the golden data).
 """
 
-import torch
 from torch.nn import functional as F
+
+from benchmarks import workers
+
+torch = workers.import_torch()
 
 
 class Network:
@@ -12,11 +15,11 @@ class Network:
 
     Args:
       weights: name → tensor; those with gradient are trained.
-      items: memory items [M, 512].
+      items: memory items, tensor [M, 512].
       local: whether there is the local branch (LGN-Net) or skips (MNAD).
     """
 
-    def __init__(self, weights: dict[str, torch.Tensor], items: torch.Tensor, local: bool):
+    def __init__(self, weights: dict, items, local: bool):
         self.weights, self.items, self.local, self.train = weights, items, local, False
 
     def conv(self, name, x, stride=1):
@@ -144,3 +147,25 @@ def psnrs(net: Network, frames, gamma: float) -> list[float]:
             net.remember(queries)
         psnrs_of_windows.append(-10 * torch.log10(error.mean()).item())
     return psnrs_of_windows
+
+
+def network(inputs, config, trained: bool) -> Network:
+    """The network of the weights of `lgn_step.Inputs`, for training or scoring."""
+    tensors = {
+        name: torch.from_numpy(value).requires_grad_(trained and "running" not in name)
+        for name, value in inputs.weights.items()
+    }
+    return Network(tensors, torch.from_numpy(inputs.items), config.model.variant == "lgn")
+
+
+def training(inputs, config):
+    """A function that does one step on the windows of `lgn_step.Inputs` and gives its loss."""
+    weight = config.loss.compactness_weight, config.loss.separateness_weight
+    step = train_step(network(inputs, config, True), weight)
+    return lambda: step(inputs.windows)
+
+
+def scoring(inputs, config):
+    """A function that gives the PSNRs of the windows of the frames of `lgn_step.Inputs`."""
+    net = network(inputs, config, False)
+    return lambda: psnrs(net, inputs.frames, config.eval.gamma)

@@ -15,6 +15,7 @@ import argparse
 import numpy as np
 
 from benchmarks import table
+from benchmarks.workers import Turn
 from vadjax.metrics import region_boxes
 
 VIDEOS, FRAMES, TRACKS, LENGTH = 107, 381, 158, 120
@@ -133,9 +134,9 @@ def main() -> None:
     areas = np.array([program() for program in programs.values()])
     np.testing.assert_allclose(areas, areas[:1].repeat(len(areas), 0), atol=1e-12, rtol=0)
     print(f"RBDC {areas[0, 0]:.6f}, TBDC {areas[0, 1]:.6f} in all of them")
-    times = table.in_turns(programs, args.runs, warm=1)
+    turns = table.in_turns(programs, args.runs, warm=1)
     title = f"RBDC and TBDC of {args.detections:,} detections, {TRACKS} tracks"
-    table.show(title, times, "plain loops", args.detections, "detections")
+    table.show(title, turns, "plain loops", args.detections, "detections")
     # Ours alone for more and more detections
     counts = [args.largest // 4**i for i in range(4)][::-1]
     sets = {f"{count:,}": make_detections(rng, tracks, count) for count in counts}
@@ -143,11 +144,11 @@ def main() -> None:
     show_growth(counts, table.in_turns(programs, args.runs, warm=1))
 
 
-def show_growth(counts: list[int], times: dict[str, list[float]]) -> None:
+def show_growth(counts: list[int], turns: dict[str, list[Turn]]) -> None:
     """Prints the cost a detection at every size."""
     print("detections   median ms   µs a detection")
-    for count, seconds in zip(counts, times.values(), strict=True):
-        middle = float(np.median(seconds))
+    for count, of_program in zip(counts, turns.values(), strict=True):
+        middle = table.median(of_program)
         print(f"{count:>10,} {1e3 * middle:>11.1f} {1e6 * middle / count:>16.3f}")
 
 

@@ -1,6 +1,6 @@
 """S3R: a training step, and scoring a long video, beside the same in torch. Run it alone.
 
-    python -m benchmarks.s3r_step [--runs 5] [--pairs 8] [--memory]
+    python -m benchmarks.s3r_step [--runs 5] [--pairs 8] [--memory] [--cores 1]
 
 A step is 8 + 8 bags × 10 crops × 32 × 2048 float32: forward, loss, backward, Adam, with dropout.
 The batch is handed over from NumPy. `--memory` runs two steps of ours alone and prints the largest
@@ -12,7 +12,7 @@ import argparse
 import jax
 import numpy as np
 
-from benchmarks import memory, table
+from benchmarks import memory, table, workers
 from configs import shanghaitech_s3r
 from vadjax.data.bags import Bag
 from vadjax.runtime import mesh
@@ -25,7 +25,7 @@ CROPS, SEGMENTS, WIDTH, ATOMS, SNIPPETS = 10, 32, 2048, 158, 200
 def our_system(dictionary: np.ndarray) -> tuple[System, State]:
     """The published system with fresh parameters."""
     system = System(shanghaitech_s3r.get_config())
-    shape = np.zeros((1, 1, 1, WIDTH), np.float32)
+    shape = np.zeros((1, 1, 1, dictionary.shape[-1]), np.float32)
     variables = jax.jit(system.model.init)(jax.random.key(0), shape, dictionary)
     params, batch_stats = variables["params"], variables["batch_stats"]
     return system, State(params, batch_stats, system.optimizer.init(params), dictionary)
@@ -47,38 +47,11 @@ def our_step(batch: dict, dictionary: np.ndarray):
     return step
 
 
-def torch_step(batch: dict, dictionary: np.ndarray):
-    """The same in torch."""
-    import torch
-
-    from benchmarks import s3r_torch
-
-    net, atoms = s3r_torch.S3R(WIDTH), torch.from_numpy(dictionary)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=0.005)
-    bags = [torch.from_numpy(batch[label]) for label in ("normal", "anomalous")]
-    return lambda: s3r_torch.training_step(net, optimizer, *bags, atoms)
-
-
 def our_scoring(video: np.ndarray, dictionary: np.ndarray):
     """A function that scores one video [N, T, C]."""
     system, state = our_system(dictionary)
-    bag = Bag("video", 0, "normal", 16 * SNIPPETS, np.zeros((0, 2), np.int32), video)
+    bag = Bag("video", 0, "normal", 16 * video.shape[1], np.zeros((0, 2), np.int32), video)
     return lambda: system.snippet_scores(state, [bag])
-
-
-def torch_scoring(video: np.ndarray, dictionary: np.ndarray):
-    """The same in torch."""
-    import torch
-
-    from benchmarks import s3r_torch
-
-    net, atoms = s3r_torch.S3R(WIDTH).eval(), torch.from_numpy(dictionary)
-
-    def score():
-        with torch.no_grad():
-            return net(torch.from_numpy(video[None]), atoms)[0].numpy()
-
-    return score
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -87,7 +60,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--cores", type=int, default=0, help="(0: all)")
     args = parser.parse_args(argv)
+    workers.use_cores(args.cores)
     rng = np.random.default_rng(0)
     shape = (args.pairs, CROPS, SEGMENTS, WIDTH)
     batch = {label: rng.random(shape, np.float32) for label in ("normal", "anomalous")}
@@ -98,14 +73,22 @@ def main(argv: list[str] | None = None) -> None:
         bags = f"{args.pairs} + {args.pairs} bags"
         print(f"peak memory of the process, {bags}: {memory.peak():.2f} GB")
         return
+    from benchmarks import s3r_torch
+
     # A training step; what it holds is freed before scoring
-    programs = {"torch": torch_step(batch, dictionary), "ours": our_step(batch, dictionary)}
+    programs = {
+        "torch": s3r_torch.training(batch, dictionary),
+        "ours": our_step(batch, dictionary),
+    }
     title = f"training step, {args.pairs} + {args.pairs} bags × {CROPS} × {SEGMENTS} × {WIDTH}"
-    times = table.in_turns(programs, args.runs, warm=1)
-    table.show(title, times, "torch", 2 * args.pairs, "bags")
+    turns = table.in_turns(programs, args.runs, warm=1)
+    table.show(title, turns, "torch", 2 * args.pairs, "bags")
     del programs
     video = rng.random((CROPS, SNIPPETS, WIDTH), np.float32)
-    programs = {"torch": torch_scoring(video, dictionary), "ours": our_scoring(video, dictionary)}
+    programs = {
+        "torch": s3r_torch.scoring(video, dictionary),
+        "ours": our_scoring(video, dictionary),
+    }
     title = f"scoring a video of {SNIPPETS} snippets × {CROPS} crops × {WIDTH}"
     table.show(title, table.in_turns(programs, args.runs), "torch", SNIPPETS, "snippets")
 

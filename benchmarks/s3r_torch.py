@@ -1,9 +1,12 @@
 """S3R in torch as its spec describes it (spec s3r §4-6): the baseline of `s3r_step`."""
 
-import torch
+import numpy as np
 from torch import nn
 
-from vadjax.systems.s3r.model import DILATIONS
+from benchmarks import workers
+
+torch = workers.import_torch()
+DILATIONS = 1, 2, 4  # of the three temporal convolutions
 
 
 class NonLocal(nn.Module):
@@ -112,3 +115,22 @@ def training_step(net: S3R, optimizer, normal, anomalous, dictionary) -> float:
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+def training(batch: dict[str, np.ndarray], dictionary: np.ndarray):
+    """A function that does one step on `normal` and `anomalous` bags [B, N, T, C]."""
+    net, atoms = S3R(dictionary.shape[-1]), torch.from_numpy(dictionary)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=0.005)
+    bags = [torch.from_numpy(batch[label]) for label in ("normal", "anomalous")]
+    return lambda: training_step(net, optimizer, *bags, atoms)
+
+
+def scoring(video: np.ndarray, dictionary: np.ndarray):
+    """A function that scores a video [N, T, C]."""
+    net, atoms = S3R(dictionary.shape[-1]).eval(), torch.from_numpy(dictionary)
+
+    def score():
+        with torch.no_grad():
+            return net(torch.from_numpy(video[None]), atoms)[0].numpy()
+
+    return score

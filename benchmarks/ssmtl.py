@@ -1,7 +1,7 @@
 """SSMTL: a training step and scoring beside torch, and cutting crops. Run it alone.
 
     python -m benchmarks.ssmtl [--runs 5] [--batch 64] [--trunk shallow_narrow] [--scoring]
-        [--data data/ped2 --objects data/ped2_objects]
+        [--cores 1] [--data data/ped2 --objects data/ped2_objects]
 
 A step is 64 objects with all four tasks (1,080 outputs distilled): forward, losses, backward, Adam,
 with batch norm over all passes. The crops are handed over as float32. "torch, each pass" has the
@@ -13,7 +13,6 @@ prepared frames, for scoring (seven crops) and for training (up to thirteen), in
 
 import argparse
 import contextlib
-import functools
 import time
 from unittest import mock
 
@@ -21,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import table
+from benchmarks import table, workers
 from configs import ped2_ssmtl
 from vadjax.backbones import layers
 from vadjax.data.objects import ObjectSource
@@ -88,40 +87,21 @@ def plain_convolutions():
     return patches
 
 
-def torch_programs(state, batch: dict):
-    """In torch: the same step, the step with statistics of each pass, and the same scoring."""
-    import torch
+def our_scoring(trunk: str, batch: dict):
+    """A function that scores the objects of a batch."""
+    system, state = system_of(trunk)
+    system.config.eval.batch = len(batch["crops"])  # else the batch would be filled up
+    detector = batch["teachers"][:, : OUTPUTS["detector"]]
+    learnt = state.variables, state.normal
+    return lambda: system.object_scores(*learnt, batch["crops"], detector)
 
-    from benchmarks import ssmtl_torch
 
+def torch_arrays(trunk: str, batch: dict) -> tuple[dict, dict, dict]:
+    """First variables, inputs and targets as NumPy arrays, for `ssmtl_torch.programs`."""
+    _, state = system_of(trunk)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    weights = {k: v.float() for k, v in ssmtl_torch.to_torch(variables).items()}
-    trained = list(ssmtl_torch.to_torch({"params": state.params, "batch_stats": {}}))
-    # Scoring has weights of its own: the steps change theirs
-    scored = {name: value.clone() for name, value in weights.items()}
-    for name in trained:
-        weights[name].requires_grad_()
-    optimizer = torch.optim.Adam([weights[name] for name in trained])
-    inputs, targets = (
-        {
-            k: v.float() if v.is_floating_point() else v.long()
-            for k, v in ssmtl_torch.to_tensors(arrays).items()
-        }
-        for arrays in tasks.training_inputs(batch)
-    )
-
-    # joint: the batch norms have the statistics of all passes together
-    def step(joint):
-        optimizer.zero_grad()
-        outputs = ssmtl_torch.Network(weights, True, joint)(inputs)
-        ssmtl_torch.training_loss(outputs, targets).backward()
-        optimizer.step()
-
-    def score():
-        with torch.no_grad():
-            ssmtl_torch.Network(scored).score(inputs)
-
-    return functools.partial(step, True), functools.partial(step, False), score
+    inputs, targets = tasks.training_inputs(jax.tree.map(jnp.asarray, batch))
+    return jax.tree.map(np.asarray, (variables, inputs, targets))
 
 
 def cutting(data: str, folder: str, count: int = 2000) -> None:
@@ -148,14 +128,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scoring", action="store_true", help="scoring alone")
     parser.add_argument("--data", help="dataset of frames")
     parser.add_argument("--objects", default="", help="dataset of its objects")
+    parser.add_argument("--cores", type=int, default=0, help="(0: all)")
     args = parser.parse_args(argv)
+    workers.use_cores(args.cores)
     if args.data:
         cutting(args.data, args.objects)
+    from benchmarks import ssmtl_torch
+
     # The same parameters and objects in both
     batch = batch_of(args.batch)
-    system, state = system_of(args.trunk)
-    system.config.eval.batch = args.batch  # else the batch would be filled up
-    step, each_pass, score = torch_programs(state, jax.tree.map(jnp.asarray, batch))
+    step, each_pass, score = ssmtl_torch.programs(*torch_arrays(args.trunk, batch))
     if not args.scoring:
         programs = {
             "torch": step,
@@ -163,16 +145,11 @@ def main(argv: list[str] | None = None) -> None:
             "ours": our_step(args.trunk, batch),
             "plain": our_step(args.trunk, batch, plain=True),
         }
-        times = table.in_turns(programs, args.runs, warm=1)
-        table.show(f"training step, {args.trunk}", times, "torch", args.batch, "objects")
-    detector = batch["teachers"][:, : OUTPUTS["detector"]]
-    learnt = (state.variables, state.normal)
-    programs = {
-        "torch": score,
-        "ours": lambda: system.object_scores(*learnt, batch["crops"], detector),
-    }
-    times = table.in_turns(programs, args.runs, warm=1)
-    table.show(f"scoring, {args.trunk}", times, "torch", args.batch, "objects")
+        turns = table.in_turns(programs, args.runs, warm=1)
+        table.show(f"training step, {args.trunk}", turns, "torch", args.batch, "objects")
+    programs = {"torch": score, "ours": our_scoring(args.trunk, batch)}
+    turns = table.in_turns(programs, args.runs, warm=1)
+    table.show(f"scoring, {args.trunk}", turns, "torch", args.batch, "objects")
 
 
 if __name__ == "__main__":

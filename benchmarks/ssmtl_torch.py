@@ -3,12 +3,17 @@
 Weights are tensors by the paths of `vadjax.systems.ssmtl.model`: "shared/block0_conv0/conv/kernel".
 """
 
+import functools
+
 import numpy as np
-import torch
 from torch.nn import functional as F
 
+from benchmarks import workers
 
-def to_torch(variables: dict) -> dict[str, torch.Tensor]:
+torch = workers.import_torch()
+
+
+def to_torch(variables: dict) -> dict:
     """Float64 tensors of the variables of `MultiTaskNet`, kernels in the order of torch.
 
     Float64 for comparisons: in float32 a ReLU at 0 now and then falls to the other side.
@@ -30,7 +35,7 @@ def to_torch(variables: dict) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def to_tensors(arrays: dict) -> dict[str, torch.Tensor]:
+def to_tensors(arrays: dict) -> dict:
     """Crops and pictures [B, …, 3] as float64 tensors [B, 3, …]; [B] and [B, K] as they are."""
     tensors = {}
     for task, values in arrays.items():
@@ -50,7 +55,7 @@ class Network:
       joint: whether the trunk's are those of all passes together.
     """
 
-    def __init__(self, weights: dict[str, torch.Tensor], train: bool = False, joint: bool = True):
+    def __init__(self, weights: dict, train: bool = False, joint: bool = True):
         self.weights, self.train, self.joint = weights, train, joint
 
     def block(self, name, x, lengths=None):
@@ -88,7 +93,7 @@ class Network:
         get = self.weights
         return F.conv2d(x, get["middle/out/kernel"], get["middle/out/bias"], padding=1)
 
-    def __call__(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def __call__(self, inputs: dict) -> dict:
         """Outputs of every task for its own crops [B, 3, T, H, W], in the order of `inputs`."""
         crops = list(inputs.values())
         maps = (
@@ -98,13 +103,13 @@ class Network:
         )
         return self.heads(dict(zip(inputs, maps, strict=True)))
 
-    def score(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def score(self, inputs: dict) -> dict:
         """As a call, but irregularity sees what arrow sees, and they share a pass."""
         passes = {task: crops for task, crops in inputs.items() if task != "irregularity"}
         maps = {task: self.trunk([crops])[0] for task, crops in passes.items()}
         return self.heads(maps | {"irregularity": maps["arrow"]})
 
-    def heads(self, maps: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def heads(self, maps: dict) -> dict:
         """Outputs of every task for its map."""
         return {
             task: self.picture(maps_of_task)
@@ -124,3 +129,37 @@ def training_loss(outputs, targets, distillation_weight=0.2):
             weight = distillation_weight if task == "distillation" else 1
             total += weight * F.l1_loss(output, targets[task])
     return total
+
+
+def programs(variables: dict, inputs: dict, targets: dict):
+    """The step, the step with statistics of each pass, and scoring, as functions.
+
+    Args:
+      variables: arrays of `MultiTaskNet`.
+      inputs: arrays, as of `tasks.training_inputs`.
+      targets: the same.
+    """
+    weights = {k: v.float() for k, v in to_torch(variables).items()}
+    trained = list(to_torch({"params": variables["params"], "batch_stats": {}}))
+    # Scoring has weights of its own: the steps change theirs
+    scored = {name: value.clone() for name, value in weights.items()}
+    for name in trained:
+        weights[name].requires_grad_()
+    optimizer = torch.optim.Adam([weights[name] for name in trained])
+    inputs, targets = (
+        {k: v.float() if v.is_floating_point() else v.long() for k, v in to_tensors(each).items()}
+        for each in (inputs, targets)
+    )
+
+    # joint: the batch norms have the statistics of all passes together
+    def step(joint):
+        optimizer.zero_grad()
+        outputs = Network(weights, True, joint)(inputs)
+        training_loss(outputs, targets).backward()
+        optimizer.step()
+
+    def score():
+        with torch.no_grad():
+            Network(scored).score(inputs)
+
+    return functools.partial(step, True), functools.partial(step, False), score

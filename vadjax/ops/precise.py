@@ -23,7 +23,10 @@ def _dot_forward(x, kernel):
 
 def _dot_backward(residuals, gradient):
     """Gradient of the plain product; that of the blocks would have to be joined again."""
-    return jax.vjp(jnp.dot, *residuals)[1](gradient)
+    x, kernel = residuals
+    rows, gradients = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
+    # Not `rows.T @ gradients`: of this order XLA:CPU makes a faster product.
+    return jnp.dot(gradient, kernel.T), jnp.dot(gradients.T, rows).T
 
 
 dot.defvjp(_dot_forward, _dot_backward)

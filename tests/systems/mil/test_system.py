@@ -251,6 +251,38 @@ def test_smoothness_takes_the_segments_that_the_hinge_leaves_out():
     np.testing.assert_allclose(gradient[31], 0.1 * 2 * 0.9, rtol=1e-6)
 
 
+@pytest.mark.parametrize("pairing", ["diagonal", "all"])
+def test_gradient_is_that_of_all_segments(pairing):
+    """Though the step takes but one segment of a normal bag with a gradient."""
+    config, shape, key = ucf_mil.get_config(), (6, 32), jax.random.key(1)
+    config.loss.pairing, config.loss.segments_used = pairing, 16
+    system, rng = System(config), np.random.default_rng(0)
+    batch = {
+        kind: rng.standard_normal((*shape, 64), np.float32) for kind in ("anomalous", "normal")
+    }
+    params = system.ranker.init(jax.random.key(0), batch["normal"])
+
+    def plain(params):
+        scores = {}
+        for number, kind in enumerate(batch):
+            keep = keep_masks(jax.random.fold_in(key, number), shape, config.model.dropout)
+            scores[kind] = system.ranker.apply(params, batch[kind], keep)
+        loss, _ = ranking_loss(scores["anomalous"], scores["normal"], **config.loss)
+        return loss, (scores["anomalous"].max(1) - scores["normal"].max(1)).mean()
+
+    def own(params):
+        loss, scalars = system._loss(params, batch, key)
+        return loss, scalars["margin"]
+
+    expected, found = (jax.jit(jax.value_and_grad(f, has_aux=True))(params) for f in (plain, own))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    # The highest of all segments is in some bags one that the hinge leaves out
+    keep = keep_masks(jax.random.fold_in(key, 1), shape, config.model.dropout)
+    places = system.ranker.apply(params, batch["normal"], keep).argmax(1)
+    assert 0 < (places >= config.loss.segments_used).sum() < len(places)
+
+
 def test_batched_scoring_equals_one_by_one(mil_config):
     system = System(mil_config)
     params = system.ranker.init(jax.random.key(1), jnp.zeros((1, 32)))

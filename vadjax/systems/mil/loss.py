@@ -24,7 +24,7 @@ def ranking_loss(
 
     Args:
       anomalous: scores of the anomalous bags [B, S].
-      normal: scores of the normal bags [B, S].
+      normal: scores of the normal bags [B, S], or their highest alone [B, 1].
       pairing: `"diagonal"` or `"all"`.
       segments_used: number of first segments that enter hinge and sparsity: 30 as in the torch
         programs (a defect: they index with the batch size), S as in the paper. Smoothness takes

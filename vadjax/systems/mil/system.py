@@ -98,13 +98,24 @@ class System(system.System):
     def _loss(self, params, batch: dict, rng: jax.Array) -> tuple[jax.Array, dict]:
         """Loss of a batch; the means of its terms, and `margin`, the difference of the maxima."""
         # Both kinds of bags go through the ranker, each with dropout masks of its own.
-        scores = {}
-        for number, (kind, bags_of_kind) in enumerate(sorted(batch.items())):
-            keep = self._keep(jax.random.fold_in(rng, number), bags_of_kind.shape[:2])
-            scores[kind] = self.ranker.apply(params, bags_of_kind, keep)
-        loss, terms = ranking_loss(scores["anomalous"], scores["normal"], **self.config.loss)
+        keep = {
+            kind: self._keep(jax.random.fold_in(rng, number), bags_of_kind.shape[:2])
+            for number, (kind, bags_of_kind) in enumerate(sorted(batch.items()))
+        }
+        anomalous = self.ranker.apply(params, batch["anomalous"], keep["anomalous"])
+        fixed = jax.lax.stop_gradient(params)
+        normal = self.ranker.apply(fixed, batch["normal"], keep["normal"])
+        # The loss knows a normal bag by its highest score. That segment alone is scored again with
+        # a gradient: the gradients of all others are 0, and a quarter of the step's products.
+        place = normal[:, : self.config.loss.segments_used].argmax(1)
+        highest, keep_highest = jax.tree.map(
+            lambda a: jnp.take_along_axis(a, place[:, None, None], 1),
+            (batch["normal"], keep["normal"]),
+        )
+        top = self.ranker.apply(params, highest, keep_highest)
+        loss, terms = ranking_loss(anomalous, top, **self.config.loss)
         means = {name: term.mean() for name, term in terms.items()}
-        means["margin"] = (scores["anomalous"].max(1) - scores["normal"].max(1)).mean()
+        means["margin"] = (anomalous.max(1) - normal.max(1)).mean()
         return loss, means
 
     def _keep(self, rng: jax.Array, rows: tuple[int, int]) -> tuple[jax.Array, ...] | None:
