@@ -241,12 +241,13 @@ def exemplar() -> Iterator[Work]:
         "scipy, a call a region",
     )
     frames = np.random.default_rng(0).integers(0, 256, (11, 240, 360, 3), np.uint8)
-    yield Work(
-        "input (optical flow)",
-        10,
-        "frames",
-        lambda: lambda: list(video_flow(frames, make_flow("dis"))),
-    )
+    for what, method in (("optical flow", "dis"), ("optical flow dis_half", "dis_half")):
+        yield Work(
+            f"input ({what})",
+            10,
+            "frames",
+            lambda method=method: lambda: list(video_flow(frames, make_flow(method))),
+        )
 
 
 def i3d() -> Iterator[Work]:
