@@ -212,7 +212,7 @@ def exemplar() -> Iterator[Work]:
     """187 regions × 507 volumes × 153 features, about 13 exemplars a region; flow of 240 × 360."""
     from benchmarks import exemplars as benchmark
     from vadjax.ops.distance import Metric, largest_distances, nearest, select
-    from vadjax.ops.flow import make_flow, video_flow
+    from vadjax.ops.flow import DIS, make_flow, video_flow
 
     threshold, volumes = 0.8, 507
     x = benchmark.clusters(benchmark.REGIONS, volumes, 1)
@@ -241,9 +241,9 @@ def exemplar() -> Iterator[Work]:
         "scipy, a call a region",
     )
     frames = np.random.default_rng(0).integers(0, 256, (11, 240, 360, 3), np.uint8)
-    for what, method in (("optical flow", "dis"), ("optical flow dis_half", "dis_half")):
+    for method in DIS:
         yield Work(
-            f"input ({what})",
+            f"input (optical flow, {method})",
             10,
             "frames",
             lambda method=method: lambda: list(video_flow(frames, make_flow(method))),

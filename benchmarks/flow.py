@@ -23,19 +23,14 @@ from configs import ped2_exemplar
 from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.frame_stream import numbered
-from vadjax.ops.flow import Flow, make_flow, video_flow
+from vadjax.ops.flow import DIS, Flow, make_flow, video_flow
 from vadjax.systems.exemplar.features import Extractor
 
 MOVES = 0.3  # pixels a frame
-# Name → how OpenCV's medium preset was changed; its own values are 3, 25, 5 and 1.
+# Name → how OpenCV's medium preset was changed, beside the kinds in `vadjax/ops/flow.py`.
 CHANGES = {
     "2 refinements": {"VariationalRefinementIterations": 2},
     "patches 4 apart, 12 steps": {"PatchStride": 4, "GradientDescentIterations": 12},
-    "the same, 2 refinements": {
-        "PatchStride": 4,
-        "GradientDescentIterations": 12,
-        "VariationalRefinementIterations": 2,
-    },
 }
 
 
@@ -53,15 +48,13 @@ def changed(preset: int, **fields: int) -> Flow:
 
 def forms() -> dict[str, Flow]:
     """All forms of the flow, `dis` first."""
-    return {
-        "dis": make_flow("dis"),
-        **{
-            name: changed(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, **fields)
-            for name, fields in CHANGES.items()
-        },
-        "dis_half": make_flow("dis_half"),
-        "fast preset": changed(cv2.DISOPTICAL_FLOW_PRESET_FAST),
+    medium = {
+        name: changed(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, **fields)
+        for name, fields in CHANGES.items()
     }
+    light, half = make_flow("dis_light"), make_flow("dis_half")
+    fast = changed(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return {"dis": make_flow("dis"), **medium, "dis_light": light, "dis_half": half, "fast": fast}
 
 
 def one_by_one(frames: np.ndarray, flow: Flow) -> None:
@@ -116,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     title = f"flow of {video.size[0]} × {video.size[1]}, {cv2.getNumThreads()} threads"
     table.show(title, table.in_turns(programs, args.runs, warm=1), one, flows, "frames")
     differences(frames)
-    programs = {method: features(frames, method) for method in ("dis", "dis_half")}
+    programs = {method: features(frames, method) for method in DIS}
     times = table.in_turns(programs, args.runs, warm=1)
     table.show("features of all volumes", times, "dis", len(frames), "frames")
 

@@ -26,7 +26,7 @@ def opencv_threads():
     cv2.setNumThreads(before)
 
 
-@pytest.mark.parametrize("method", ["dis", "dis_half"])
+@pytest.mark.parametrize("method", flow.DIS)
 @pytest.mark.parametrize(("axis", "step", "expected"), [(1, 2, (2, 0)), (0, -1, (0, -1))])
 def test_flow_is_right_and_down_in_pixels(method, axis, step, expected):
     one = soft(0)
@@ -51,23 +51,22 @@ def test_flow_of_a_video_is_between_neighbouring_frames():
     assert list(flow.video_flow(frames[:1], None)) == []
 
 
-def test_half_ends_one_level_before_the_other_flow():
-    # Its flow is that of a quarter of the sides, enlarged: smooth between every four pixels.
+@pytest.mark.parametrize(("method", "factor"), [("dis", 2), ("dis_light", 2), ("dis_half", 4)])
+def test_a_flow_is_that_of_its_finest_level_enlarged(method, factor):
+    # Something moves the other way within a picture, so that the flow bends all over it.
     one = soft(4, (240, 320))
     two = np.roll(one, 3, 1)
-    two[60:120, 80:160] = np.roll(one, -3, 1)[60:120, 80:160]
-    whole, half = (flow.make_flow(method)(one, two) for method in ("dis", "dis_half"))
-    assert half.shape == whole.shape and half.dtype == np.float32
-    # Bilinear enlargement by a factor is linear between samples: second differences are zero there.
-    bends = np.abs(np.diff(half, 2, axis=1)) > 1e-4
-    columns = np.flatnonzero(bends.any((0, 2))) + 1  # of the middle pixel
-    assert set(columns % 4) <= {1, 2} and not set(
-        np.flatnonzero((np.abs(np.diff(whole, 2, axis=1)) > 1e-4).any((0, 2))) + 1
-    ) <= set(columns)
+    two[60:180, 80:240] = np.roll(one, -3, 1)[60:180, 80:240]
+    found = flow.make_flow(method)(one, two)
+    assert found.shape == (240, 320, 2)
+    # Enlarged bilinearly by an even factor, it bends only at the two pixels beside a sample.
+    bends = np.abs(np.diff(found, 2, axis=1)).max((0, 2)) > 1e-3
+    middle = np.flatnonzero(bends) + 1
+    assert len(middle) > 20 and set(middle % factor) == {factor // 2 - 1, factor // 2}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("method", ["dis", "dis_half"])
+@pytest.mark.parametrize("method", flow.DIS)
 def test_flow_of_a_video_is_the_same_to_the_bit_on_any_number_of_threads(
     method, threads, opencv_threads
 ):
@@ -131,7 +130,7 @@ def test_tvl1_needs_scikit_image_and_unknown_methods_are_named(monkeypatch):
     with pytest.raises(ImportError, match="scikit-image: pip install"):
         flow.make_flow("tvl1")
     with pytest.raises(
-        ValueError, match="flow method 'magic'; expected one of dis, dis_half, tvl1"
+        ValueError, match="flow method 'magic'; expected one of dis, dis_light, dis_half, tvl1"
     ):
         flow.make_flow("magic")
 

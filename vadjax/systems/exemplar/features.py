@@ -27,7 +27,7 @@ from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import volumes
 
 MOTION_SOURCES = ("flow", "networks")
-AHEAD = 2  # times of a video whose motion is measured while later frames are read
+AHEAD = 1  # times of a video whose motion is measured while later frames are read
 
 
 class Features(NamedTuple):
