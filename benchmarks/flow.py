@@ -24,7 +24,7 @@ from vadjax.data.clips import Videos
 from vadjax.data.store.records import Dataset
 from vadjax.data.video.frame_stream import numbered
 from vadjax.ops.flow import DIS, Flow, make_flow, video_flow
-from vadjax.systems.exemplar.features import Extractor
+from vadjax.systems.exemplar.features import AHEAD, Extractor
 
 MOVES = 0.3  # pixels a frame
 # Name → how OpenCV's medium preset was changed, beside the kinds in `vadjax/ops/flow.py`.
@@ -87,7 +87,7 @@ def features(frames: np.ndarray, method: str) -> Callable[[], None]:
     config.motion.flow = method
     extractor = Extractor(config)
     grid = extractor.grid(frames.shape[1:3])
-    return lambda: [*extractor.stream(numbered(frames), grid, len(frames))]
+    return lambda: [*extractor.stream(numbered(frames), grid, AHEAD)]
 
 
 def main(argv: list[str] | None = None) -> None:
