@@ -177,6 +177,8 @@ def crops(folder: pathlib.Path) -> Callable:
 
 def exemplar(tiny: bool) -> list[Work]:
     """187 regions × 507 volumes × 153 features, about 13 exemplars a region; flow of 240 × 360."""
+    from vadjax.ops.flow import DIS
+
     regions, volumes, test = (2, 40, 30) if tiny else (187, 507, 390)
     pictures = 3 if tiny else 11
 
@@ -193,15 +195,16 @@ def exemplar(tiny: bool) -> list[Work]:
              of_module("exemplars", "selection_by_loop"), "numpy, one at a time"),
         Work("scoring", regions * test, "volumes", learnt, of_module("exemplars", "our_scoring"),
              of_module("exemplars", "scoring_by_calls"), "scipy, a call a region"),
-        Work("input (optical flow)", pictures - 1, "frames", frames, flow),
+        *(Work(f"input (optical flow, {method})", pictures - 1, "frames", frames,
+               functools.partial(flow, method=method)) for method in DIS),
     ]  # fmt: skip
 
 
-def flow(frames: np.ndarray) -> Callable:
+def flow(frames: np.ndarray, method: str) -> Callable:
     """Optical flow between each two frames, as exemplars and attributes need it."""
     from vadjax.ops.flow import make_flow, video_flow
 
-    return lambda: list(video_flow(frames, make_flow("dis")))
+    return lambda: list(video_flow(frames, make_flow(method)))
 
 
 def attributes(tiny: bool) -> list[Work]:

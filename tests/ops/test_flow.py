@@ -1,6 +1,8 @@
 """Optical flow and what moves in a volume (spec eval §3.2)."""
 
+import itertools
 import sys
+import threading
 
 import cv2
 import numpy as np
@@ -16,10 +18,19 @@ def soft(seed: int, size=(48, 64)) -> np.ndarray:
     return cv2.normalize(picture, None, 20, 235, cv2.NORM_MINMAX).astype(np.uint8)
 
 
+@pytest.fixture
+def opencv_threads():
+    """Sets the number of OpenCV's threads; the test ends with the number that it began with."""
+    before = cv2.getNumThreads()
+    yield cv2.setNumThreads
+    cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("method", flow.DIS)
 @pytest.mark.parametrize(("axis", "step", "expected"), [(1, 2, (2, 0)), (0, -1, (0, -1))])
-def test_flow_is_right_and_down_in_pixels(axis, step, expected):
+def test_flow_is_right_and_down_in_pixels(method, axis, step, expected):
     one = soft(0)
-    found = flow.make_flow("dis")(one, np.roll(one, step, axis))
+    found = flow.make_flow(method)(one, np.roll(one, step, axis))
     assert found.shape == (48, 64, 2) and found.dtype == np.float32
     inside = found[12:-12, 12:-12].reshape(-1, 2)
     np.testing.assert_allclose(np.median(inside, 0), expected, atol=0.15)
@@ -40,12 +51,87 @@ def test_flow_of_a_video_is_between_neighbouring_frames():
     assert list(flow.video_flow(frames[:1], None)) == []
 
 
+@pytest.mark.parametrize(("method", "factor"), [("dis", 2), ("dis_light", 2), ("dis_half", 4)])
+def test_a_flow_is_that_of_its_finest_level_enlarged(method, factor):
+    # Something moves the other way within a picture, so that the flow bends all over it.
+    one = soft(4, (240, 320))
+    two = np.roll(one, 3, 1)
+    two[60:180, 80:240] = np.roll(one, -3, 1)[60:180, 80:240]
+    found = flow.make_flow(method)(one, two)
+    assert found.shape == (240, 320, 2)
+    # Enlarged bilinearly by an even factor, it bends only at the two pixels beside a sample.
+    bends = np.abs(np.diff(found, 2, axis=1)).max((0, 2)) > 1e-3
+    middle = np.flatnonzero(bends) + 1
+    assert len(middle) > 20 and set(middle % factor) == {factor // 2 - 1, factor // 2}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("method", flow.DIS)
+def test_flow_of_a_video_is_the_same_to_the_bit_on_any_number_of_threads(
+    method, threads, opencv_threads
+):
+    frames = [np.roll(soft(0), 2 * number, 1)[..., None].repeat(3, 2) for number in range(25)]
+    opencv_threads(1)
+    one_by_one = [
+        flow.make_flow(method)(one[..., 0], two[..., 0]) for one, two in itertools.pairwise(frames)
+    ]
+    opencv_threads(threads)
+    found = list(flow.video_flow(frames, flow.make_flow(method)))
+    np.testing.assert_array_equal(found, one_by_one)
+    assert cv2.getNumThreads() == threads  # OpenCV has them back
+
+
+def test_flows_are_made_side_by_side_in_order_and_few_at_a_time(opencv_threads):
+    opencv_threads(3)
+    together, read, side_by_side = threading.Barrier(3, timeout=60), [], []
+
+    def frames():
+        for level in range(31):
+            read.append(level)
+            yield np.full((4, 5, 3), level, np.uint8)
+
+    def slow(one, two):
+        side_by_side.append(cv2.getNumThreads())
+        together.wait()  # goes on only if three flows are made at the same time
+        return int(one[0, 0])
+
+    for taken, level in enumerate(flow.video_flow(frames(), slow)):
+        assert level == taken and len(read) <= taken + flow.AHEAD + 2
+    assert len(read) == 31 and side_by_side == [1] * 30
+    assert cv2.getNumThreads() == 3
+
+
+def test_an_error_of_a_flow_or_of_a_frame_ends_the_video(opencv_threads):
+    opencv_threads(2)
+    frames = [np.full((4, 5, 3), level, np.uint8) for level in range(30)]
+
+    def broken(one, two):
+        if one[0, 0] == 2:
+            raise ValueError("no flow of frame 2")
+        return int(one[0, 0])
+
+    found = flow.video_flow(frames, broken)
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ValueError, match="no flow of frame 2"):
+        next(found)
+    with pytest.raises(ZeroDivisionError):
+        list(flow.video_flow((frames[1 // (3 - k)] for k in range(9)), broken))
+    # A video that nobody reads to its end gives the threads back too.
+    found = flow.video_flow(frames, lambda one, two: 0)
+    next(found)
+    assert cv2.getNumThreads() == 1
+    del found
+    assert cv2.getNumThreads() == 2
+
+
 def test_tvl1_needs_scikit_image_and_unknown_methods_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.registration", None)
     with pytest.raises(ImportError, match="scikit-image: pip install"):
         flow.make_flow("tvl1")
-    with pytest.raises(ValueError, match="flow method 'magic'; expected one of dis, tvl1"):
+    with pytest.raises(
+        ValueError, match="flow method 'magic'; expected one of dis, dis_light, dis_half, tvl1"
+    ):
         flow.make_flow("magic")
 
 

@@ -66,3 +66,21 @@ def test_regions_in_which_nothing_moves_are_still():
     found = grid.motion_of(*grid.motion_sums(flow, camera, 0.5), 2 * 16)
     np.testing.assert_array_equal(found.bkg, [0, 1, 1, 1])
     assert found.mag[0].max() == 1 and not found.mag[1:].any() and not found.ang[1:].any()
+
+
+def test_a_pixel_moves_from_the_threshold_on_as_float64_has_it():
+    camera = Grid((8, 8), (2, 4, 4), (1, 4, 4))
+    # Speeds within a few units in the last place of float32 around the threshold, and far from it.
+    flow = np.zeros((1, 8, 8, 2), np.float32)
+    near = np.float32(0.3) + np.arange(-8, 8, dtype=np.float32) * np.spacing(np.float32(0.3))
+    flow[0, :2, :, 0] = near.reshape(2, 8)
+    flow[0, 4:6, :, 1] = -near.reshape(2, 8)
+    flow[0, 6] = 0.6, 0.8
+    for tau in (0.3, float(np.float32(0.3)), 1.0, 0.0):
+        count, _ = grid.motion_sums(flow, camera, tau)
+        speed = np.hypot(*np.moveaxis(flow[0].astype(np.float64), -1, 0))
+        expected = [
+            (speed[y0:y1, x0:x1] >= tau).sum()
+            for x0, y0, x1, y1 in (camera.box(region) for region in range(camera.regions))
+        ]
+        assert count.sum(1).tolist() == expected, tau

@@ -185,7 +185,9 @@ def test_flow_images():
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="flow 'farneback'; expected one of dis, tvl1"):
+    with pytest.raises(
+        ValueError, match="flow 'farneback'; expected one of dis, dis_light, dis_half, tvl1"
+    ):
         Snippets(flow="farneback")
     with pytest.raises(ValueError, match="crops 'five'; expected one of centre, ten"):
         Snippets("five")

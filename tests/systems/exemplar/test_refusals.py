@@ -98,7 +98,10 @@ def test_configs_that_cannot_be_used(fields, message):
     ("fields", "message"),
     [
         ({"data__cameras": "two"}, "data.cameras is 'two'; expected one of one, prefix"),
-        ({"motion__flow": "magic"}, "motion.flow is 'magic'; expected one of dis, tvl1"),
+        (
+            {"motion__flow": "magic"},
+            "motion.flow is 'magic'; expected one of dis, dis_light, dis_half, tvl1",
+        ),
         (
             {"volume__window": (4, 33, 16)},
             r"is 33 × 16 pixels, the frames have 32 × 48; take small",

@@ -1,5 +1,9 @@
 """Cutting videos into volumes, what moves in them, and maps of their scores (eval §2, §3.2, §7)."""
 
+import itertools
+import time
+
+import cv2
 import numpy as np
 import pytest
 
@@ -8,7 +12,9 @@ from vadjax.data.video.grid import Grid
 from vadjax.ops import flow
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import maps, scoring, volumes
+from vadjax.systems.exemplar.features import Extractor
 from vadjax.systems.exemplar.maps import pixel_maps
+from vadjax.systems.exemplar.presets import exemplar
 
 GRIDS = [
     Grid((32, 48), (4, 16, 16), (2, 8, 16)),  # steps divide everything
@@ -96,6 +102,49 @@ def test_a_short_video_is_padded_with_its_last_frame(count):
     assert slab.start == 0 and slab.flow.shape == (3, 32, 32, 2)
     assert slab.flow[: count - 1].any() or count == 1
     assert not slab.flow[count - 1 :].any()  # nothing moves from a frame to itself
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_features_of_a_video_are_the_same_to_the_bit_on_any_number_of_threads(threads, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (23, 32, 48, 3), np.uint8)
+    frames = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in frames])
+    extractor = Extractor(exemplar((4, 16, 16), (3, 8, 16), 0.1))
+    grid, before = extractor.grid((32, 48)), cv2.getNumThreads()
+    make = flow.make_flow("dis")
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    between = np.stack([make(one, two) for one, two in itertools.pairwise(grey)])
+    expected = [volumes.motion(between[t : t + 3], grid, 0.1) for t in grid.times(23)]
+    cv2.setNumThreads(threads)
+    try:
+        runs = [list(extractor.stream(numbered(frames), grid, ahead)) for ahead in (0, 2, 50)]
+        assert cv2.getNumThreads() == threads
+    finally:
+        cv2.setNumThreads(before)
+    for parts in runs:
+        assert [int(part.t_start[0]) for part, _ in parts] == grid.times(23).tolist()
+        for (part, _), own in zip(parts, expected, strict=True):
+            still = own.bkg >= 0.98
+            np.testing.assert_array_equal(part.bkg[0, :, 0], own.bkg)
+            np.testing.assert_array_equal(part.speeds[0], own.speeds)
+            np.testing.assert_array_equal(part.ang[0], np.where(still[:, None], 0, own.ang))
+            np.testing.assert_array_equal(part.mag[0], np.where(still[:, None], 0, own.mag))
+
+
+def test_flows_that_no_volume_needs_do_not_pile_up():
+    grid = Grid((8, 8), (4, 8, 8), (40, 8, 8))
+    done = []
+
+    def slow(one, two):
+        time.sleep(0.002)
+        done.append(int(one[0, 0]))
+        return pair(one, two)
+
+    def frames():
+        for frame in grey_frames(50):
+            assert frame.number - len(done) <= 4
+            yield frame
+
+    assert [slab.start for slab in volumes.slabs(frames(), grid, slow)] == grid.times(50).tolist()
 
 
 def test_no_flow_is_made_where_none_is_asked_for():

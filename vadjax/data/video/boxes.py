@@ -16,6 +16,7 @@ import numpy as np
 from vadjax.formats import table, tracks
 from vadjax.formats.columns import Layout, whole
 from vadjax.formats.text import read_text
+from vadjax.ops import opencv
 
 BOX_COLUMNS = ("frame", "x0", "y0", "x1", "y1", "confidence")
 MOST_PIXELS = 1e6  # largest coordinate that is accepted
@@ -95,12 +96,8 @@ def cell_edges(cells: int, pixels: int) -> np.ndarray:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Runs OpenCV with one thread: labelling a mask is too little work to wait for a second."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with opencv.threads():
         yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def component_boxes(

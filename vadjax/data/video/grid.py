@@ -89,16 +89,21 @@ def motion_sums(flow: np.ndarray, grid: Grid, tau: float) -> tuple[np.ndarray, n
       Counts and sums of speeds, float64 [R, 12] each. Both add up over time: the sums of a longer
       volume are those of its flows together.
     """
-    speed = np.hypot(*np.moveaxis(flow.astype(np.float64), -1, 0))
+    # What clearly stands still is left out first, by squares in the flow's own precision.
+    u, v = flow[..., 0], flow[..., 1]
+    places = np.flatnonzero(u * u + v * v >= max(tau, 0) ** 2 * (1 - 1e-5))
+    vectors = flow.reshape(-1, 2)[places].astype(np.float64)
+    speed = np.hypot(*vectors.T)
     moving = speed >= tau
+    places, vectors, speed = places[moving], vectors[moving], speed[moving]
     # One histogram over the pairs of cell and direction of all moving pixels.
-    cell = np.broadcast_to(_cell_of_pixel(grid), speed.shape)[moving]
-    key = cell * BINS + directions(*flow[moving].T.astype(np.float64))
+    cell = _cell_of_pixel(grid).ravel()
+    key = cell[places % len(cell)] * BINS + directions(*vectors.T)
     # Cells → regions, by a matrix of 0 and 1.
     regions = _cells_of_regions(grid)
     size = regions.shape[1] * BINS
     counts = np.bincount(key, minlength=size).reshape(-1, BINS)
-    totals = np.bincount(key, speed[moving], minlength=size).reshape(-1, BINS)
+    totals = np.bincount(key, speed, minlength=size).reshape(-1, BINS)
     return regions @ counts, regions @ totals
 
 

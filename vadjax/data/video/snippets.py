@@ -12,7 +12,9 @@ x and y, stored as in published flow images: uint8, ±20 pixels as 0 … 255, so
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from vadjax.data.video.frame_stream import Frame, Stamp, numbered
-from vadjax.ops.flow import METHODS, Flow, make_flow
+from vadjax.ops.flow import METHODS, FutureFlow, in_threads, make_flow
 
 FRAMES = 16  # frames of a snippet
 CROP = 224  # pixels of both sides of a crop
@@ -116,28 +118,52 @@ def flow_image(flow: np.ndarray) -> np.ndarray:
 
 
 class WithFlow:
-    """Adds to each frame of a video, uint8 [H, W, 3], the motion since the frame before: [H, W, 5].
-
-    The first frame has no motion; it gets that of the second, in place, as soon as this is known.
+    """A frame of a video, uint8 [H, W, 3], that gets the motion since the frame before: [H, W, 5].
 
     Args:
-      method: method of `vadjax.ops.flow.make_flow`.
+      frame: the frame.
+      motion: its image of the motion, uint8 [H, W, 2], as soon as it is made; None of the first
+        frame, which has no motion until the second one lends its own.
     """
 
-    def __init__(self, method: str):
-        self._flow: Flow = make_flow(method)
+    def __init__(self, frame: np.ndarray, motion: Future[np.ndarray] | None):
+        self._frame, self.motion = frame, motion
+
+    @functools.cached_property
+    def pixels(self) -> np.ndarray:
+        """The frame with its motion, uint8 [H, W, 5]."""
+        if self.motion is None:
+            still = flow_image(np.zeros((*self._frame.shape[:2], 2)))
+            return np.concatenate([self._frame, still], -1)
+        return np.concatenate([self._frame, self.motion.result()], -1)
+
+
+class AddFlow:
+    """Begins the motion of each frame of a video; call with one frame after the other.
+
+    Args:
+      begin: of two grey frames, the future image of the motion between them.
+    """
+
+    def __init__(self, begin: FutureFlow):
+        self._begin = begin
+        self._begun: collections.deque[Future[np.ndarray]] = collections.deque(maxlen=FRAMES)
         self._grey = self._first = None
 
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """The frame with its motion, uint8 [H, W, 5]; call with one frame after the other."""
-        grey, before = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), self._grey
-        motion = np.zeros((*grey.shape, 2)) if before is None else self._flow(before, grey)
-        five_channels = np.concatenate([frame, flow_image(motion)], -1)
-        # The array of the first frame is still in the caller's window: it is completed there.
+    def __call__(self, frame: np.ndarray) -> WithFlow:
+        """The frame, uint8 [H, W, 3], which will have its motion."""
+        grey, before, motion = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), self._grey, None
+        if before is not None:
+            if len(self._begun) == FRAMES:
+                self._begun[0].result()  # no more than these at once: the threads may be behind
+            motion = self._begin(before, grey)
+            self._begun.append(motion)
+        # The first frame gets the motion of the second.
+        added = WithFlow(frame, motion)
         if self._first is not None:
-            self._first[..., CHANNELS["flow"]] = five_channels[..., CHANNELS["flow"]]
-        self._grey, self._first = grey, five_channels if before is None else None
-        return five_channels
+            self._first.motion = motion
+        self._grey, self._first = grey, added if before is None else None
+        return added
 
 
 # Name → resizing of a frame, cropping of a snippet, number of crops.
@@ -213,8 +239,18 @@ class Snippets:
         Frames behind the last snippet, which a step of more than 16 leaves over, come as an item
         without pixels.
         """
+        if self.flow is None:
+            yield from self._cut(frames, lambda frame: frame, np.stack)
+            return
+        flow = make_flow(self.flow)
+        with in_threads(lambda one, two: flow_image(flow(one, two))) as begin:
+            yield from self._cut(
+                frames, AddFlow(begin), lambda window: np.stack([one.pixels for one in window])
+            )
+
+    def _cut(self, frames: Iterable[Frame], add_flow, stack) -> Iterator[Snippet]:
+        """The snippets of frames, to each of which something is added before they are stacked."""
         resize, crop, _ = CROPS[self.crops]
-        add_flow = WithFlow(self.flow) if self.flow else lambda frame: frame
         window, size, number = collections.deque(maxlen=FRAMES), None, 0
         since: list[Stamp] = []  # the last snippet
         for number, frame in enumerate(frames, 1):
@@ -229,13 +265,13 @@ class Snippets:
             if self.flow or (number - 1) % self.step < FRAMES:
                 window.append(add_flow(resize(frame.pixels)))
             if number >= FRAMES and (number - FRAMES) % self.step == 0:
-                yield Snippet(crop(np.stack(window)), tuple(since))
+                yield Snippet(crop(stack(window)), tuple(since))
                 since = []
         # The remainder: frames of the window from the start of the next snippet on.
         complete = count_snippets(number, self.step)
         if count_snippets(number, self.step, self.pad_last) > complete:
             remainder = list(window)[complete * self.step - number :]
-            filled = np.stack(remainder + remainder[-1:] * (FRAMES - len(remainder)))
+            filled = stack(remainder + remainder[-1:] * (FRAMES - len(remainder)))
             yield Snippet(crop(filled), tuple(since))
         elif not complete:
             raise ValueError(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vadjax.backbones.detection import Detections
-from vadjax.ops.flow import Flow
+from vadjax.ops.flow import Flow, FutureFlow, in_threads
 from vadjax.systems.attributes import camera, motion
 from vadjax.systems.attributes.motion import BINS, Motions, Small
 
@@ -106,33 +106,40 @@ class ObjectFinder:
             that to the second one.
         """
         small, before, waiting = None, None, []
-        for number, frame in numbered:
-            small = small or Small.of(frame.shape[:2])
-            waiting.append((number, frame, small.grey(frame)))
-            if len(waiting) >= (1 if live else self.batch + (before is None)):
-                yield from self._of_batch(waiting, before, small, live)
-                before, waiting = waiting[-1][2], []
-        if waiting:
-            yield from self._of_batch(waiting, before, small, live)
+        with in_threads(self.flow) as begin:
+            for number, frame in numbered:
+                small = small or Small.of(frame.shape[:2])
+                waiting.append((number, frame, small.grey(frame)))
+                if len(waiting) >= (1 if live else self.batch + (before is None)):
+                    yield from self._of_batch(waiting, before, small, live, begin)
+                    before, waiting = waiting[-1][2], []
+            if waiting:
+                yield from self._of_batch(waiting, before, small, live, begin)
 
-    def _of_batch(self, frames, before, small: Small, live: bool) -> Iterator[ObjectTable]:
+    def _of_batch(
+        self, frames, before, small: Small, live: bool, begin: FutureFlow
+    ) -> Iterator[ObjectTable]:
         """Of some frames in their order; `before` is the grey frame before them, if any."""
+        # Each frame with the one before it; the first frame of a video looks ahead if it can.
+        greys, first = [grey for _, _, grey in frames], before is None
+        pairs = [*zip([before, *greys[:-1]], greys, strict=True)]
+        if first:
+            pairs[0] = (greys[0], greys[1]) if not live and len(frames) > 1 else None
+        # Their flows are made beside the detector.
+        flows = [pair and begin(*pair) for pair in pairs]
         detected = self.detect([number for number, _, _ in frames], [one for _, one, _ in frames])
-        for place, (number, _, grey) in enumerate(frames):
-            pair, first = (before, grey), before is None
-            if first and not live and len(frames) > 1:
-                pair = (grey, frames[1][2])  # the first frame of a video looks ahead
-            yield self._of_frame(number, detected[place], small, *pair, backwards=first)
-            before = grey
+        for place, (number, _, _) in enumerate(frames):
+            moved = pairs[place] and (*pairs[place], flows[place].result(), first and not place)
+            yield self._of_frame(number, detected[place], small, moved)
 
-    def _of_frame(self, number, found: Detected, small: Small, one, other, backwards):
-        """Of one frame; `one` and `other` are the grey frames of its motion, None if unknown."""
+    def _of_frame(self, number, found: Detected, small: Small, moved: tuple | None):
+        """Of one frame; `moved` are the arguments of `_motion` but the last, None if unknown."""
         boxes = found.objects.boxes.astype(np.float64)
         grey_boxes = small.to_grey(boxes)
         scores, classes = found.objects.scores, found.objects.classes
         flow = None
-        if one is not None:
-            flow, mask = self._motion(one, other, grey_boxes, backwards)
+        if moved is not None:
+            flow, mask = self._motion(*moved, grey_boxes)
             if self.moving:
                 moving = motion.moving_boxes(mask, grey_boxes)
                 # kept in both units: there and back again a whole number is not whole any more
@@ -149,9 +156,11 @@ class ObjectFinder:
             found.features(boxes),
         )
 
-    def _motion(self, one, other, detected, backwards) -> tuple[np.ndarray, np.ndarray]:
-        """Flow between two grey frames and where they differ, without the camera's motion."""
-        flow = self.flow(one, other)
+    def _motion(self, one, other, flow, backwards, detected) -> tuple[np.ndarray, np.ndarray]:
+        """Flow between two grey frames and where they differ, without the camera's motion.
+
+        `backwards` says that the frame in question is the first of the two.
+        """
         if not self.camera_moves:
             return flow, motion.changed(one, other)
         of_camera = camera.field(camera.fit(flow, detected), flow.shape[:2])

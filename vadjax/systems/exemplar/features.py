@@ -1,7 +1,9 @@
 """Stage 1: features of all volumes of a video (spec eval §3, §4)."""
 
+import collections
 import functools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
 import ml_collections
@@ -20,11 +22,12 @@ from vadjax.extractors.exemplar_networks import (
 )
 from vadjax.extractors.region_appearance import SOURCE as DETECTOR
 from vadjax.extractors.region_appearance import DetectorAppearance
-from vadjax.ops import flow
+from vadjax.ops import flow, opencv
 from vadjax.ops.flow import Motion
 from vadjax.systems.exemplar import volumes
 
 MOTION_SOURCES = ("flow", "networks")
+AHEAD = 1  # times of a video whose motion is measured while later frames are read
 
 
 class Features(NamedTuple):
@@ -143,30 +146,46 @@ class Extractor:
         Raises:
           ValueError: a feature is NaN or infinite; names video, time and region.
         """
-        volumes_of_time = self.stream(numbered(video), self.grid(video.size))
+        volumes_of_time = self.stream(numbered(video), self.grid(video.size), AHEAD)
         found = join([features for features, _ in volumes_of_time])
         check_finite(video.name, found)
         return found
 
     def stream(
-        self, frames: Iterable[Frame], grid: Grid
+        self, frames: Iterable[Frame], grid: Grid, ahead: int = 0
     ) -> Iterator[tuple[Features, tuple[Stamp, ...]]]:
         """Features of the volumes of one time after the other, n_t = 1, as the frames come.
 
         Args:
           frames: of a video.
           grid: of the volumes.
+          ahead: times that are begun before the features of an earlier one are given out.
 
         Yields:
           Features, whose `t_start` is the number of a frame, and the frames that came since those
           before.
         """
-        for slab in volumes.slabs(frames, grid, self._flow):
-            app, prob = self._appear(slab, grid)
-            ang, mag, bkg, speeds, hidden = self._move(slab, grid)
-            rows = (app, ang, mag, bkg[..., None], prob, speeds, hidden)
-            features = Features(*(row[None] for row in rows), np.array([slab.start]))
-            yield features, slab.since
+        begun: collections.deque[tuple[volumes.Slab, Future | None]] = collections.deque()
+        with opencv.threads() as pool:
+            for slab in volumes.slabs(frames, grid, self._flow):
+                begun.append((slab, self._begin(pool, slab, grid)))
+                if len(begun) > ahead:
+                    yield self._finish(*begun.popleft(), grid)
+            while begun:
+                yield self._finish(*begun.popleft(), grid)
+
+    def _begin(self, pool: Executor, slab: volumes.Slab, grid: Grid) -> Future | None:
+        """Begins to measure the motion in a slab's flow; None where networks tell the motion."""
+        if slab.flow is None:
+            return None
+        return pool.submit(volumes.motion, slab.flow, grid, self.motion.tau)
+
+    def _finish(self, slab: volumes.Slab, moved: Future | None, grid: Grid):
+        """Features of a slab, and the frames that came since the one before."""
+        app, prob = self._appear(slab, grid)
+        ang, mag, bkg, speeds, hidden = self._move(slab, moved, grid)
+        rows = (app, ang, mag, bkg[..., None], prob, speeds, hidden)
+        return Features(*(row[None] for row in rows), np.array([slab.start])), slab.since
 
     def _appear(self, slab: volumes.Slab, grid: Grid):
         """Appearance feature and class probabilities, from the middle frame (spec §3.1)."""
@@ -176,14 +195,14 @@ class Extractor:
         boxes = np.array([grid.box(region) for region in range(grid.regions)])
         return self._appearance.of_regions(middle, boxes)
 
-    def _move(self, slab: volumes.Slab, grid: Grid):
+    def _move(self, slab: volumes.Slab, moved: Future | None, grid: Grid):
         """Directions, speeds, still share, robust speeds, penultimate layers (spec §3.2).
 
         They come from optical flow, which has no layers, or from networks, which have no robust
         speeds. Volumes that stand still are gated.
         """
-        if self._networks is None:
-            ang, mag, bkg, speeds = volumes.motion(slab.flow, grid, self.motion.tau)
+        if moved is not None:
+            ang, mag, bkg, speeds = moved.result()
             hidden = np.zeros((grid.regions, 0), np.float32)
         else:
             (ang, mag, bkg), hidden = self._networks(volumes.cut(slab.frames, grid))

@@ -39,7 +39,7 @@ def parts(
     # Volumes (first frame, scores) that may cover frames to come, and frames without a score yet.
     recent: list[tuple[int, np.ndarray]] = []
     waiting: list[Stamp] = []
-    volumes = method.extractor.stream(frames, places)
+    volumes = method.extractor.stream(frames, places, 0 if live else features.AHEAD)
     while group := list(itertools.islice(volumes, 1 if live else TOGETHER)):
         own = features.join([features_of_time for features_of_time, _ in group])
         features.check_finite(name, own)

@@ -1,8 +1,10 @@
 """Cutting a video into the volumes of a grid, and the motion in each (spec eval §2, §3.2)."""
 
 import collections
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import cv2
@@ -34,6 +36,8 @@ class Slab(NamedTuple):
 def slabs(frames: Iterable[Frame], grid: Grid, make_flow: flow.Flow | None) -> Iterator[Slab]:
     """The slabs of a video, at `grid.times`; each frame is read once, t of them are in memory.
 
+    The flow between frames is made in threads as the frames come, at most t - 1 flows at once.
+
     Args:
       frames: of a video; one shorter than a volume is padded with its last frame.
       grid: where the volumes are.
@@ -41,28 +45,33 @@ def slabs(frames: Iterable[Frame], grid: Grid, make_flow: flow.Flow | None) -> I
     """
     length, step, start = grid.window[0], grid.step[0], -1
     held: collections.deque[Frame] = collections.deque(maxlen=length)
-    flows: collections.deque[np.ndarray] = collections.deque(maxlen=length - 1)
+    flows: collections.deque[Future[np.ndarray]] = collections.deque(maxlen=length - 1)
     before, since = None, []
 
     def slab() -> Slab:
         pixels = np.stack([frame.pixels for frame in held])
-        return Slab(held[0].number, pixels, np.stack(flows) if flows else None, tuple(since))
+        between = np.stack([one.result() for one in flows]) if flows else None
+        return Slab(held[0].number, pixels, between, tuple(since))
 
-    for rank, (frame, is_padding) in enumerate(_padded(frames, length)):
-        held.append(frame)
-        if not is_padding:
-            since.append(frame.stamp)
-        if make_flow is not None:
-            grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
-            if before is not None:
-                flows.append(make_flow(before, grey))
-            before = grey
-        start = rank - length + 1
-        if start >= 0 and start % step == 0:
+    with contextlib.ExitStack() as held_threads:
+        begin = held_threads.enter_context(flow.in_threads(make_flow)) if make_flow else None
+        for rank, (frame, is_padding) in enumerate(_padded(frames, length)):
+            held.append(frame)
+            if not is_padding:
+                since.append(frame.stamp)
+            if begin is not None:
+                grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
+                if len(flows) == flows.maxlen:
+                    flows[0].result()  # its place is needed: the threads may be behind
+                if before is not None:
+                    flows.append(begin(before, grey))
+                before = grey
+            start = rank - length + 1
+            if start >= 0 and start % step == 0:
+                yield slab()
+                since = []
+        if start >= 0 and start % step:  # the last one touches the end
             yield slab()
-            since = []
-    if start >= 0 and start % step:  # the last one touches the end
-        yield slab()
 
 
 def _padded(frames: Iterable[Frame], least: int) -> Iterator[tuple[Frame, bool]]:
