@@ -16,6 +16,7 @@ import pathlib
 import platform
 import stat
 import sys
+import tempfile
 
 import jax
 import jaxlib
@@ -74,8 +75,7 @@ def _prepare(folder: pathlib.Path) -> pathlib.Path:
     for place in places:
         place.mkdir(mode=0o700, parents=place is places[0], exist_ok=True)
         _check_closed(place)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} cannot be written")
+    tempfile.TemporaryFile(dir=folder).close()
     space.check(folder, ROOM, "compiled programs")
     return folder
 
