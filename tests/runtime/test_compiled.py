@@ -211,3 +211,38 @@ def test_the_place_of_the_cache(monkeypatch):
     monkeypatch.delenv("VADJAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert home.cache_folder() == pathlib.Path("/cache/vadjax")
+
+
+class Called(Exception):
+    """Ends what has called `compiled.use`."""
+
+
+def test_programs_with_networks_and_load_keep_what_they_compile(monkeypatch):
+    import vadjax
+    from data_prep import extract_features
+    from data_prep.lib import object_extractor
+    from vadjax.systems.exemplar import __main__ as exemplar
+
+    def use():
+        raise Called
+
+    monkeypatch.setattr(compiled, "use", use)
+    for program in (
+        lambda: vadjax.load("nowhere"),
+        lambda: extract_features.load(None),
+        object_extractor.open_extractor,
+        lambda: exemplar.main(["", "features"]),
+    ):
+        with pytest.raises(Called):
+            program()
+
+
+def test_a_run_keeps_what_it_compiles(tmp_path):
+    command = [sys.executable, "-m", "vadjax.main", "--config=configs/ucf_mil.py:smoke"]
+    ours = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "XLA_FLAGS")
+    environment = {name: own for name, own in os.environ.items() if not name.startswith(ours)}
+    environment["VADJAX_CACHE"] = str(tmp_path / "cache")
+    command += [f"--workdir={tmp_path / 'run'}", "--config.train.steps=1"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert any(path.name.startswith("jit__update-") for path in programs(tmp_path / "cache"))
