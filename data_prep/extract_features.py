@@ -45,7 +45,7 @@ from vadjax.data.video.reader import Reading, find_videos
 from vadjax.data.video.snippets import CROPS, FRAMES, NORMALISATIONS, Snippets
 from vadjax.extractors.clips import AHEAD, BATCH, SnippetFeatures
 from vadjax.ops.flow import METHODS
-from vadjax.runtime import progress
+from vadjax.runtime import compiled, progress
 
 from .lib import beam, command
 from .lib.extractor import Extractor, Pooling, Unusable, decode
@@ -146,6 +146,7 @@ def load(args: argparse.Namespace) -> Extractor:
     Raises:
       FileNotFoundError, ValueError: as `SnippetFeatures.load`, `Snippets` and `Pooling`.
     """
+    compiled.use()
     snippets = Snippets(args.crops, args.step, args.pad_last, args.flow)
     net = SnippetFeatures.load(args.weights, snippets, args.normalisation, args.batch)
     reading = Reading(args.deinterlace, args.strict, args.resample_fps, args.levels)

@@ -76,8 +76,9 @@ def main(argv: list[str]) -> None:
 
     from vadjax import evaluate, extend, train
     from vadjax.data.video.reader import Reading
-    from vadjax.runtime import processes, progress, space
+    from vadjax.runtime import compiled, processes, progress, space
 
+    compiled.use()
     try:
         # With other processes, before anything asks JAX for its devices; then the mode.
         if _DISTRIBUTED.value:

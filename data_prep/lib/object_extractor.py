@@ -11,6 +11,7 @@ from vadjax.data.clips import Video
 from vadjax.data.store.object_writer import VideoObjects
 from vadjax.data.store.records import Dataset
 from vadjax.extractors import detector
+from vadjax.runtime import compiled
 
 from . import teachers
 from .object_boxes import STORED, Boxes, Detected, Files, Stored, scale_of
@@ -174,6 +175,7 @@ def open_extractor(
       FileNotFoundError: a file is not there.
       ValueError: something that cannot be used; the message names it.
     """
+    compiled.use()
     # Flags that are not given leave the classifier's defaults
     options = {"side": teacher_size, "mean": classifier_mean, "deviation": classifier_std}
     options = {key: value for key, value in options.items() if value is not None}

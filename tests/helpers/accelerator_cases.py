@@ -20,7 +20,7 @@ from vadjax.data.toy.datasets import ToyBags, write_bags, write_images, write_sc
 from vadjax.data.toy.images import ToyImages
 from vadjax.data.toy.scenes import ToyScenes
 from vadjax.ops.distance import kernels
-from vadjax.system import load_system
+from vadjax.system import System, load_system
 from vadjax.systems.exemplar_networks.motion import prepare
 from vadjax.systems.lgn.stream import Past, needed_frames, score_windows
 
@@ -36,12 +36,16 @@ class Case(NamedTuple):
       what: `"train"` or `"score"`, and of how much.
       function: of `arguments`.
       arguments: trees of shapes.
+      system: whose training step it is; None for scores.
+      state: of the training step, a tree of shapes.
     """
 
     name: str
     what: str
     function: Callable
     arguments: tuple
+    system: System | None = None
+    state: Any = None
 
 
 class Size(NamedTuple):
@@ -275,14 +279,16 @@ def first_state(system, data: Description) -> Any:
 
 def train_case(name: str, system, data: Description, batch, what: str) -> Case:
     """The step on flat leaves, whose types need no registration to be exported."""
-    leaves, tree = jax.tree.flatten(first_state(system, data))
+    first = first_state(system, data)
+    leaves, tree = jax.tree.flatten(first)
 
     def step(leaves, batch, seed):
         state = jax.tree.unflatten(tree, leaves)
         state, scalars = system.update(state, batch, jax.random.key(seed))
         return jax.tree.leaves(state), scalars
 
-    return Case(name, f"train {what}", step, (leaves, batch, shape(kind=np.int32)))
+    arguments = leaves, batch, shape(kind=np.int32)
+    return Case(name, f"train {what}", step, arguments, system, first)
 
 
 def bytes_of(tree) -> int:

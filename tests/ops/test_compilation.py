@@ -1,3 +1,5 @@
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,3 +43,24 @@ def test_a_step_is_compiled_with_its_options_and_the_heap_is_trimmed(monkeypatch
     monkeypatch.setattr(compiler, "STEP", {"xla_of_nobody": 1})
     with pytest.raises(Exception, match="xla_of_nobody"):
         compilation.compile_step(jax.jit(lambda x: x), jnp.ones(2))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_collected_while_a_step_is_traced(monkeypatch, enabled):
+    seen = []
+
+    def step(x):
+        seen.append(gc.isenabled())
+        if len(seen) > 1:
+            raise ValueError("wrong step")
+        return x
+
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        compilation.compile_step(jax.jit(step), jnp.ones(2))
+        with pytest.raises(ValueError, match="wrong step"):
+            compilation.compile_step(jax.jit(lambda x: step(x)), jnp.ones(2))
+        assert seen == [False, False] and gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

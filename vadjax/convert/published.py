@@ -8,7 +8,6 @@ command; a run fetches what it needs by `ready`.
 import contextlib
 import dataclasses
 import hashlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from vadjax.convert import sdist
 from vadjax.formats import json_files
 from vadjax.formats.regular import check_regular, open_regular
 from vadjax.runtime import progress, replacing, space
+from vadjax.runtime.home import cache_folder
 from vadjax.runtime.metric_writers import write_json
 
 PROVENANCE = "provenance.json"
@@ -86,14 +86,6 @@ class Local:
     what: str
     read: Callable[[pathlib.Path], dict]
     about: Mapping[str, Any]
-
-
-def cache_folder() -> pathlib.Path:
-    """Where vadjax keeps what it fetches: `$VADJAX_CACHE`, or `vadjax` in `$XDG_CACHE_HOME`."""
-    if own := os.environ.get("VADJAX_CACHE"):
-        return pathlib.Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (pathlib.Path(shared) if shared else pathlib.Path.home() / ".cache") / "vadjax"
 
 
 def cached(name: str) -> pathlib.Path:

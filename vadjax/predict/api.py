@@ -22,6 +22,7 @@ from vadjax.predict import run as predict
 from vadjax.predict.restore import Trained, restore, timed
 from vadjax.report import events
 from vadjax.report.events import Event, EventRule
+from vadjax.runtime import compiled
 from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.files import Scores
 from vadjax.scores.streaming import PartialScores
@@ -180,6 +181,7 @@ def load(
       ValueError: a run of another system than `config`, of one that scores no videos, or one whose
         files are damaged.
     """
+    compiled.use()
     return LoadedRun(folder, config)
 
 

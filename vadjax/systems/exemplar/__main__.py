@@ -32,7 +32,7 @@ from vadjax.main import parse_flags
 from vadjax.metrics import frame
 from vadjax.report import marked
 from vadjax.report.overlay import FrameSource
-from vadjax.runtime import command, progress, workdir
+from vadjax.runtime import command, compiled, progress, workdir
 from vadjax.runtime.cache import RunCache, flags_of
 from vadjax.scores import alarm
 from vadjax.scores import files as scores
@@ -194,6 +194,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)  # what orbax logs as an error it raises too
     if len(argv) != 2 or argv[1] not in STAGES:
         sys.exit(f"error: name one stage: {', '.join(STAGES)}; got {argv[1:] or 'none'}")
+    compiled.use()
     try:
         run(argv[1])
     except (ValueError, OSError, ImportError) as error:
