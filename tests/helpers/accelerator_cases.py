@@ -36,12 +36,16 @@ class Case(NamedTuple):
       what: `"train"` or `"score"`, and of how much.
       function: of `arguments`.
       arguments: trees of shapes.
+      system: that is trained; None of a score function.
+      data: the description that its first state is made for; None of a score function.
     """
 
     name: str
     what: str
     function: Callable
     arguments: tuple
+    system: Any = None
+    data: Description | None = None
 
 
 class Size(NamedTuple):
@@ -273,6 +277,14 @@ def first_state(system, data: Description) -> Any:
     return system.abstract_state(data)
 
 
+def first_values(system, data: Description) -> Any:
+    """The first state itself; a dictionary is drawn instead of learned from videos."""
+    if hasattr(system, "_dictionary"):
+        rng = np.random.default_rng(0)
+        system._dictionary = lambda data, width: rng.random((system._atoms(data, width), width))
+    return system.init(jax.random.key(0), data)
+
+
 def train_case(name: str, system, data: Description, batch, what: str) -> Case:
     """The step on flat leaves, whose types need no registration to be exported."""
     leaves, tree = jax.tree.flatten(first_state(system, data))
@@ -282,7 +294,8 @@ def train_case(name: str, system, data: Description, batch, what: str) -> Case:
         state, scalars = system.update(state, batch, jax.random.key(seed))
         return jax.tree.leaves(state), scalars
 
-    return Case(name, f"train {what}", step, (leaves, batch, shape(kind=np.int32)))
+    arguments = leaves, batch, shape(kind=np.int32)
+    return Case(name, f"train {what}", step, arguments, system, data)
 
 
 def bytes_of(tree) -> int:
