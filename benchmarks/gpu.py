@@ -184,6 +184,18 @@ def chosen(parts: list[gpu_parts.Part], patterns: list[str]) -> list[gpu_parts.P
     ]
 
 
+def choose(results: list[dict], rewrite: bool) -> None:
+    """Says what the table of forms should name on this backend; writes it if asked to."""
+    from benchmarks import gpu_forms
+
+    changed = gpu_forms.changes(gpu_tables.rows_of(results, "forms"))
+    for name, row in changed.items():
+        for platform, form in row.items():
+            print(f"{gpu_forms.forms.TABLE}: {name}: {form!r} on {platform} is faster")
+    if changed:
+        print(f"{gpu_forms.rewrite(changed)} was changed" if rewrite else "--rewrite changes that")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line, runs the parts, writes the file and prints the tables."""
     parser = argparse.ArgumentParser(
@@ -197,6 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--small", action="store_true", help="small sizes, for any machine")
     parser.add_argument("--volumes", type=int, default=10**6, help="of the exemplar kernels")
     parser.add_argument("--exemplars", type=int, default=10**4, help="that they compare with")
+    parser.add_argument("--rewrite", action="store_true", help="change vadjax/ops/forms.json")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     settings = gpu_parts.Settings(args.small, args.volumes, args.exemplars)
@@ -220,6 +233,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.json:
             args.json.write_text(json.dumps(found, indent=1) + "\n")
     gpu_tables.show(found, console)
+    choose(found["parts"], args.rewrite)
     failed = [result["part"] for result in found["parts"] if result["status"] == "failed"]
     if failed:
         sys.exit(f"error: failed: {', '.join(failed)}")

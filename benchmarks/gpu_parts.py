@@ -32,6 +32,7 @@ from vadjax.system import load_system
 from vadjax.train import Loop
 
 ROOT = pathlib.Path(__file__).parents[1]
+CACHE = "JAX_COMPILATION_CACHE_DIR"
 COMPARED = 10  # steps on one batch after which losses of two precisions are compared
 TIMED = 1.5  # seconds that a program is timed for
 TOGETHER = 0.1  # seconds of work that are started at once, and waited for together
@@ -91,6 +92,9 @@ def parts(settings: Settings) -> list[Part]:
         run = functools.partial(run_steps, name, ("highest",))
         return Part(f"exact {name}", 60, run, f"exact {name}")
 
+    def loading(name: str) -> Part:
+        return Part(f"input {name}", 40, functools.partial(run_input, name), "input")
+
     def torch(name: str) -> Part:
         return Part(f"torch {name}", 60, functools.partial(run_torch, name), "torch")
 
@@ -101,10 +105,11 @@ def parts(settings: Settings) -> list[Part]:
         Part("nearest", 60, nearest, "kernels"),
         Part("select", 60, select, "kernels"),
         *map(steps, TRAINED[3:5]),
-        Part("input", 60, run_input, "input"),
+        *map(loading, ("mil", "lgn", "ssmtl")),
         *map(torch, TRAINED[:3]),
         *map(steps, (*TRAINED[5:], "i3d")),
         *map(torch, (*TRAINED[3:5], "i3d")),
+        Part("forms", 150, run_forms, "forms"),
         *map(exact, TRAINED[:3]),
     ]
 
@@ -114,18 +119,14 @@ def environment(group: str) -> dict[str, str]:
     found = {
         # Memory is taken as it is needed, so that its peak is known and processes can follow
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
+        CACHE: os.environ.get(CACHE, str(ROOT / ".cache" / "jax")),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
     if group == "golden":  # products of float32 are TF32 on a GPU unless one asks for more
         found |= {"JAX_DEFAULT_MATMUL_PRECISION": "highest", "VADJAX_TEST_PLATFORMS": ""}
     if group == "torch":  # which has the GPU for itself
         found["JAX_PLATFORMS"] = "cpu"
-    return found | {
-        name: os.environ[name]
-        for name in found.keys() & {"JAX_COMPILATION_CACHE_DIR"}
-        if name in os.environ
-    }
+    return found
 
 
 def device(settings: Settings) -> Iterator[dict]:
@@ -428,23 +429,21 @@ def by_clock(run: Callable[[], Any]) -> dict:
 # Input
 
 
-def run_input(settings: Settings) -> Iterator[dict]:
+def run_input(name: str, settings: Settings) -> Iterator[dict]:
     """Batches a second of the loader, and as the loop hands them to the device."""
-    for name in ("mil", "lgn", "ssmtl"):
-        with tempfile.TemporaryDirectory() as folder:
-            config = config_of(name, settings.size.variant)
-            config.train.batch = accelerator_cases.batch_of(name, config, settings.size)
-            if name == "ssmtl":
-                config.model.tasks = tuple(t for t in config.model.tasks if t != "distillation")
-            batches = dataset_batches(config, pathlib.Path(folder) / "data", settings)
-            for threads in sorted({config.data.threads, os.cpu_count()}):
-                stream = loader.iterate(batches, threads, config.data.prefetch)
-                grid = mesh.make(config.train.batch, 1)
-                handed = functools.partial(lambda s, g: mesh.put_batch(g, next(s)), stream, grid)
-                read, _ = timed(lambda stream=stream: next(stream))
-                put, _ = timed(handed)
-                row = {"system": name, "threads": threads, "batch": config.train.batch}
-                yield row | {"batches_per_s": 1 / read, "on_device_per_s": 1 / put}
+    config = config_of(name, settings.size.variant)
+    config.train.batch = accelerator_cases.batch_of(name, config, settings.size)
+    if name == "ssmtl":  # as the step that it is compared with
+        config.model.tasks = tuple(task for task in config.model.tasks if task != "distillation")
+    grid = mesh.make(config.train.batch, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        batches = dataset_batches(config, pathlib.Path(folder) / "data", settings)
+        for threads in sorted({config.data.threads, os.cpu_count()}):
+            stream = loader.iterate(batches, threads, config.data.prefetch)
+            read, _ = timed(functools.partial(next, stream))
+            handed, _ = timed(lambda stream=stream: mesh.put_batch(grid, next(stream)))
+            row = {"system": name, "threads": threads, "batch": config.train.batch}
+            yield row | {"batches_per_s": 1 / read, "on_device_per_s": 1 / handed}
 
 
 def dataset_batches(config, out: pathlib.Path, settings: Settings):
@@ -457,3 +456,10 @@ def dataset_batches(config, out: pathlib.Path, settings: Settings):
     else:
         write_scenes(out, ToyScenes(train=2, test=1, frames=40, height=height, width=width))
     return system.batches(Dataset(out), loader.Shard())
+
+
+def run_forms(settings: Settings) -> Iterator[dict]:
+    """Both forms of every operation that has two."""
+    from benchmarks import gpu_forms
+
+    yield from gpu_forms.run(settings.small, functools.partial(timed, seconds=TIMED / 5))

@@ -134,17 +134,11 @@ def inputs(results: list[dict]) -> Table:
 
 def forms(results: list[dict]) -> Table:
     """The forms of the operations, and what the table of choices should say."""
-    heads = ("forward ms", "with gradient ms", "difference")
-    table = _table("forms of operations", ("operation", "form", "choice"), heads)
+    table = _table("forms of operations", ("operation", "form", ""), ("ms", "error"))
     for row in rows_of(results, "forms"):
-        choice = "now" if row["now"] else ""
-        choice += " → this one" * (row["better"] and not row["now"])
-        table.add_row(
-            row["operation"],
-            row["form"],
-            row.get("wrong") or choice,
-            _number(row["forward_ms"]),
-            _number(row["gradient_ms"]),
-            _number(row["difference"], ".0e"),
+        said = row["wrong"] or " ".join(
+            ["in use"] * row["now"] + ["should be in use"] * (row["better"] and not row["now"])
         )
+        numbers = _number(row["ms"]), _number(row["error"], ".0e")
+        table.add_row(row["operation"], row["form"], said, *numbers)
     return table
