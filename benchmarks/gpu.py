@@ -14,6 +14,7 @@ Exits with 1 if a part failed. docs/performance.md tells how to read the numbers
 """
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
@@ -84,7 +85,8 @@ class Worker:
         )
         # A thread waits for its lines, so that this program can wait for a limited time
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         for line in self.process.stdout:
@@ -100,8 +102,8 @@ class Worker:
             self.end()
             ended = {"status": "failed", "reason": f"took longer than {seconds:.0f} s"}
         except (EOFError, BrokenPipeError):
-            self.end()
             ended = {"status": "failed", "reason": self._last_words()}
+            self.end()
         return {**ended, "seconds": time.monotonic() - start, "rows": rows}
 
     def _answers(self, name: str, deadline: float, rows: list[dict]) -> dict:
@@ -123,6 +125,8 @@ class Worker:
 
     def _last_words(self) -> str:
         """How the process ended, with the last line that it wrote as an error."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(LEAST)
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()] or ["no message"]
         return one_line(f"the process ended with {self.process.returncode}: {lines[-1]}")
@@ -131,6 +135,10 @@ class Worker:
         """Ends the process at once."""
         self.process.kill()
         self.process.wait()
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout, self._errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 def run_parts(
@@ -153,7 +161,7 @@ def run_parts(
                 yield {"part": part.name, **EMPTY, "status": "no time", "reason": reason}
                 continue
             # A process holds memory of the GPU, so the one before ends first
-            if worker and (worker.group != part.group or worker.process.poll() is not None):
+            if worker and (worker.group != part.group or worker.process.returncode is not None):
                 worker.end()
                 worker = None
             worker = worker or Worker(part.group, options)

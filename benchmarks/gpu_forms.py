@@ -171,7 +171,7 @@ def measure(
     timed: Callable[[Callable], tuple[float, int]],
 ) -> dict:
     """Milliseconds of all samples together, the largest error, and why the form is wrong if so."""
-    seconds = largest = 0.0
+    seconds, largest = 0.0, 0.0
     try:
         for sample in samples(operation.removesuffix("_gradient"), small):
             rng = np.random.default_rng(0)
@@ -180,9 +180,10 @@ def measure(
                 right = traced(operation, "plain", here, sample)(*arrays)
             plain = error(traced(operation, "plain", here, sample)(*arrays), right)
             program = traced(operation, form, here, sample)
-            largest = max(largest, error(program(*arrays), right))
-            if not largest <= LOST + TIMES_PLAIN * plain:
-                return wrong(f"wrong: {largest:.1e} off, plain {plain:.1e}", largest)
+            off = error(program(*arrays), right)
+            if not off <= LOST + TIMES_PLAIN * plain:  # nor is NaN
+                return wrong(f"wrong: {off:.1e} off, plain {plain:.1e}", off)
+            largest = max(largest, off)
             seconds += timed(functools.partial(program, *arrays))[0]
     except Exception as problem:  # a form that cannot be compiled is not chosen
         return wrong(f"{type(problem).__name__}: {problem}".splitlines()[0][:200])

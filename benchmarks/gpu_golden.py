@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.places import ROOT
 
 GRADIENTS = "tests/test_gradients.py::test_the_compiled_step_has_the_gradient_of_the_plain_form"
+TIMES = r"\xd7"  # as pytest writes × in the name of a test
 MIL, S3R = "tests/systems/mil/test_system.py", "tests/systems/s3r/test_model.py"
 LGN, I3D = "tests/systems/lgn/test_model.py", "tests/backbones/test_i3d.py"
 
@@ -39,7 +40,10 @@ NODES = {
         [],
     ),
     "ssmtl": (
-        ["tests/systems/ssmtl/test_model.py::test_losses", f"{GRADIENTS}[small-ssmtl-32 × 32]"],
+        [
+            "tests/systems/ssmtl/test_model.py::test_losses",
+            f"{GRADIENTS}[small-ssmtl-32 {TIMES} 32]",
+        ],
         [],
     ),
     "mnad": (
@@ -56,8 +60,8 @@ NODES = {
         ["tests/backbones/test_nanodet.py::test_outputs_boxes_and_features"],
         [],
     ),
-    "motion": ([f"{GRADIENTS}[small-motion-32 × 32]"], []),
-    "appearance": ([f"{GRADIENTS}[small-appearance small-32 × 32]"], []),
+    "motion": ([f"{GRADIENTS}[small-motion-32 {TIMES} 32]"], []),
+    "appearance": ([f"{GRADIENTS}[small-appearance small-32 {TIMES} 32]"], []),
 }
 OPTIONS = ["--whole", "-o", "addopts=", "-p", "no:cacheprovider", "-W", "default", "-q"]
 
