@@ -16,6 +16,7 @@ Exits with 1 if a part failed. docs/performance.md tells how to read the numbers
 import argparse
 import contextlib
 import fnmatch
+import itertools
 import json
 import os
 import pathlib
@@ -36,6 +37,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 MARK = "gpu: "  # begins the lines of a worker that are for this program; libraries print others
 MINUTES = 8.0  # that the bounds of the parts are made for
 LEAST = 10.0  # seconds that must be left for a part to begin
+FEW = 3  # cores, on which a second process would disturb the first
 EMPTY = {"reason": "", "seconds": 0.0, "rows": []}
 
 
@@ -152,9 +154,9 @@ def run_parts(
       deadline: of `time.monotonic`.
       tell: is called with a part's name and bound before it begins.
     """
-    worker = None
+    worker = following = None
     try:
-        for part in parts:
+        for part, after in itertools.zip_longest(parts, parts[1:]):
             left = deadline - time.monotonic()
             if left < LEAST:
                 reason = f"{max(left, 0):.0f} s were left"
@@ -164,7 +166,12 @@ def run_parts(
             if worker and (worker.group != part.group or worker.process.returncode is not None):
                 worker.end()
                 worker = None
+            if worker is None and following and following.group == part.group:
+                worker, following = following, None
             worker = worker or Worker(part.group, options)
+            # The next process imports its modules meanwhile, which takes nothing of the GPU
+            if not following and after and after.group != part.group and os.cpu_count() > FEW:
+                following = Worker(after.group, options)
             seconds = min(part.seconds, left)
             tell({"part": part.name, "seconds": seconds})
             result = worker.run(part.name, seconds)
@@ -173,8 +180,8 @@ def run_parts(
                 result |= {"status": "no time", "reason": f"cut off after {seconds:.0f} s"}
             yield {"part": part.name, **result}
     finally:
-        if worker:
-            worker.end()
+        for process in filter(None, (worker, following)):
+            process.end()
 
 
 def chosen(parts: list[gpu_parts.Part], patterns: list[str]) -> list[gpu_parts.Part]:
@@ -196,7 +203,10 @@ def choose(results: list[dict], rewrite: bool) -> None:
     """Says what the table of forms should name on this backend; writes it if asked to."""
     from benchmarks import gpu_forms
 
-    changed = gpu_forms.changes(gpu_tables.rows_of(results, "forms"))
+    rows = gpu_tables.rows_of(results, "forms")
+    if rewrite and not rows:
+        print("--rewrite: no form was measured; run --parts forms --rewrite")
+    changed = gpu_forms.changes(rows)
     for name, row in changed.items():
         for platform, form in row.items():
             print(f"{gpu_forms.forms.TABLE}: {name}: {form!r} on {platform} is faster")

@@ -182,7 +182,7 @@ def measure(
             program = traced(operation, form, here, sample)
             off = error(program(*arrays), right)
             if not off <= LOST + TIMES_PLAIN * plain:  # nor is NaN
-                return wrong(f"wrong: {off:.1e} off, plain {plain:.1e}", off)
+                return wrong(f"wrong: {off:.1e} off, plain {plain:.1e}")
             largest = max(largest, off)
             seconds += timed(functools.partial(program, *arrays))[0]
     except Exception as problem:  # a form that cannot be compiled is not chosen
@@ -190,9 +190,9 @@ def measure(
     return {"ms": 1e3 * seconds, "error": largest, "wrong": ""}
 
 
-def wrong(reason: str, largest: float | None = None) -> dict:
+def wrong(reason: str) -> dict:
     """What is said of a form that is never chosen."""
-    return {"ms": None, "error": largest, "wrong": reason}
+    return {"ms": None, "error": None, "wrong": reason}
 
 
 def traced(operation: str, form: str, here: str, sample: Sample) -> Callable:

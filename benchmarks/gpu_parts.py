@@ -82,7 +82,7 @@ def parts(settings: Settings) -> list[Part]:
     """All parts, the most worthy first."""
 
     def golden(name: str) -> Part:
-        return Part(f"golden {name}", 75, functools.partial(run_golden, name), "golden")
+        return Part(f"golden {name}", 90, functools.partial(run_golden, name), "golden")
 
     def steps(name: str) -> Part:
         run = functools.partial(run_steps, name, ("float32", "bfloat16"))
@@ -194,12 +194,12 @@ class Program(NamedTuple):
     Attributes:
       run: does it once; its result can be waited for, and is the loss of a training step.
       compiled: as of JAX.
-      seconds: that tracing and compiling took.
+      figures: how long tracing and compiling took, and whether the program came from the disk.
     """
 
     run: Callable[[], jax.Array]
     compiled: Any
-    seconds: float
+    figures: dict
 
 
 def training(case: accelerator_cases.Case) -> Program:
@@ -208,16 +208,15 @@ def training(case: accelerator_cases.Case) -> Program:
     grid = mesh.make(jax.tree.leaves(shapes)[0].shape[0], 1)
     state = mesh.put_state(grid, first_values(case.system, case.data))
     batch, rng = mesh.put_batch(grid, filled(shapes)), jax.random.key(1)
-    start = time.perf_counter()
-    update = Loop(case.system.config, case.system, None, grid).compile(state, batch, rng)
-    seconds = time.perf_counter() - start
+    loop = Loop(case.system.config, case.system, None, grid)
+    update, figures = compiled(lambda: loop.compile(state, batch, rng))
 
     def step():
         nonlocal state  # each step donates the one before
         state, scalars = update(state, batch, rng)
         return scalars["loss"]
 
-    return Program(step, update, seconds)
+    return Program(step, update, figures)
 
 
 def features(case: accelerator_cases.Case) -> Program:
@@ -227,11 +226,23 @@ def features(case: accelerator_cases.Case) -> Program:
 
     variables = jax.device_put(i3d_weights.to_variables(i3d.weights(), "rgb", "here"))
     clips = jax.device_put(2 * filled(case.arguments[1]) - 1)
-    start = time.perf_counter()
     apply = jax.jit(lambda *given: case.function(*given)["features"])
-    compiled = apply.lower(variables, clips).compile()
-    seconds = time.perf_counter() - start
-    return Program(lambda: compiled(variables, clips), compiled, seconds)
+    program, figures = compiled(lambda: apply.lower(variables, clips).compile())
+    return Program(lambda: program(variables, clips), program, figures)
+
+
+def compiled(compile_it: Callable[[], Any]) -> tuple[Any, dict]:
+    """What is compiled, and the `figures` of a `Program`."""
+    hits = []
+
+    def note(event: str, **_) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            hits.append(event)
+
+    jax.monitoring.register_event_listener(note)
+    start = time.perf_counter()
+    program = compile_it()
+    return program, {"compile_s": time.perf_counter() - start, "from_disk": bool(hits)}
 
 
 def run_steps(name: str, modes: tuple[str, ...], settings: Settings) -> Iterator[dict]:
@@ -259,38 +270,22 @@ def run_steps(name: str, modes: tuple[str, ...], settings: Settings) -> Iterator
 
 
 def measure(case: accelerator_cases.Case, mode: str) -> dict:
-    """Figures of a step."""
-    kept = Kept()
+    """Figures of a step.
+
+    Raises:
+      FloatingPointError: a loss is not finite.
+    """
     program = training(case) if case.system is not None else features(case)
-    row = {
-        "system": case.name,
-        "what": case.what,
-        "mode": mode,
-        "compile_s": program.seconds,
-        "kept_programs": kept.programs,
-    }
-    # Losses of the first steps, which are also what the clock does not see
+    row = {"system": case.name, "what": case.what, "mode": mode, **program.figures}
+    # The losses of the first steps, which the clock does not count
     if case.system is not None:
         losses = [float(program.run()) for _ in range(COMPARED)]
+        if not np.isfinite(losses).all():
+            raise FloatingPointError(f"{mode}: losses {losses}")
         row |= {"loss_first": losses[0], "loss_last": losses[-1]}
     seconds, runs = timed(program.run)
     row |= {"ms": 1e3 * seconds, "per_s": 1 / seconds, "runs": runs}
     return row | predicted(work(case), mode, seconds) | memory_of(program.compiled)
-
-
-class Kept:
-    """Counts the programs that come from the cache on disk, which makes compiling short.
-
-    Attributes:
-      programs: so far.
-    """
-
-    def __init__(self):
-        self.programs = 0
-        jax.monitoring.register_event_listener(self._note)
-
-    def _note(self, event: str, **_) -> None:
-        self.programs += event == "/jax/compilation_cache/cache_hits"
 
 
 def timed(run: Callable[[], Any], seconds: float = TIMED) -> tuple[float, int]:
@@ -316,11 +311,12 @@ def timed(run: Callable[[], Any], seconds: float = TIMED) -> tuple[float, int]:
 def predicted(counted, mode: str, seconds: float) -> dict:
     """What the roofline of this chip says of a step; None where its data sheet is not known."""
     chip = DATA_SHEETS.get(jax.devices()[0].device_kind)
-    row = {**counted._asdict(), "tflops": counted.flop / seconds / 1e12}
+    flop, least, most = counted
+    row = {"flop": flop, "bytes_least": least, "bytes_most": most, "tflops": flop / seconds / 1e12}
     if chip is None or mode not in chip.peak:
         return row | {"predicted_ms": None, "of_peak": None}
-    times = [roofline(chip, mode, counted.flop, moved) for moved in (counted.least, counted.most)]
-    share = counted.flop / seconds / chip.peak[mode]
+    times = [roofline(chip, mode, flop, moved) for moved in (least, most)]
+    share = flop / seconds / chip.peak[mode]
     return row | {"predicted_ms": [1e3 * time for time in times], "of_peak": share}
 
 

@@ -95,7 +95,7 @@ def steps(results: list[dict]) -> Table:
             _number(row.get("speedup"), ".2f"),
             " … ".join(_number(one, ".0e") for one in differences if one is not None) or NONE,
             _number(beside and beside / row["ms"], ".2f"),
-            f"{row['compile_s']:.1f}" + " (kept)" * bool(row["kept_programs"]),
+            f"{row['compile_s']:.1f}" + " (disk)" * row["from_disk"],
             _number(row["program_gb"]),
             _number(row["device_peak_gb"]),
         )
