@@ -5,7 +5,7 @@
     python -m benchmarks.gpu --small        # small sizes, on any machine
 
 Needs the extra of the GPU (`pip install -e '.[cuda12,dev,torch]'`); torch may be missing. The parts
-(`benchmarks/gpu_parts.py`) run in the order of their worth until the time is up: the golden tests
+(`benchmarks/gpu_parts/`) run in the order of their worth until the time is up: the golden tests
 of every system in float32 with products of the highest precision, training steps in float32 and
 bfloat16 beside the roofline, exemplar kernels, the input, the steps in torch, and the forms of
 `vadjax/ops/forms.json`, which `--rewrite` brings up to date for this backend. Every part works in
@@ -30,10 +30,10 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
-from benchmarks import gpu_parts, gpu_tables
+from benchmarks.gpu_parts import all_parts, forms, tables
+from benchmarks.gpu_parts.settings import ROOT, LeftOut, Settings
 from vadjax.runtime import command
 
-ROOT = pathlib.Path(__file__).parents[1]
 MARK = "gpu: "  # begins the lines of a worker that are for this program; libraries print others
 MINUTES = 8.0  # that the bounds of the parts are made for
 LEAST = 10.0  # seconds that must be left for a part to begin
@@ -41,19 +41,19 @@ FEW = 3  # cores, on which a second process would disturb the first
 EMPTY = {"reason": "", "seconds": 0.0, "rows": []}
 
 
-def serve(settings: gpu_parts.Settings) -> None:
+def serve(settings: Settings) -> None:
     """Runs the parts that the standard input names; prints their rows, and how each ended."""
 
     def tell(**content) -> None:
         print(f"{MARK}{json.dumps(content)}", flush=True)
 
-    parts = {part.name: part for part in gpu_parts.parts(settings)}
+    parts = {part.name: part for part in all_parts.parts()}
     for line in sys.stdin:
         try:
             for row in parts[line.strip()].run(settings):
                 tell(row=row)
             tell(status="ok", reason="")
-        except gpu_parts.LeftOut as reason:
+        except LeftOut as reason:
             tell(status="left out", reason=str(reason))
         except Exception as error:  # whatever it is, the other parts are worth their time
             tell(status="failed", reason=one_line(f"{type(error).__name__}: {error}"))
@@ -79,7 +79,7 @@ class Worker:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **gpu_parts.environment(group)},
+            env={**os.environ, **all_parts.environment(group)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -144,7 +144,7 @@ class Worker:
 
 
 def run_parts(
-    parts: list[gpu_parts.Part], options: list[str], deadline: float, tell: Callable[[dict], None]
+    parts: list[all_parts.Part], options: list[str], deadline: float, tell: Callable[[dict], None]
 ) -> Iterator[dict]:
     """The result of every part, in their order; those without time are not begun.
 
@@ -184,7 +184,7 @@ def run_parts(
             process.end()
 
 
-def chosen(parts: list[gpu_parts.Part], patterns: list[str]) -> list[gpu_parts.Part]:
+def chosen(parts: list[all_parts.Part], patterns: list[str]) -> list[all_parts.Part]:
     """The parts that a pattern names, in their order.
 
     Raises:
@@ -201,17 +201,15 @@ def chosen(parts: list[gpu_parts.Part], patterns: list[str]) -> list[gpu_parts.P
 
 def choose(results: list[dict], rewrite: bool) -> None:
     """Says what the table of forms should name on this backend; writes it if asked to."""
-    from benchmarks import gpu_forms
-
-    rows = gpu_tables.rows_of(results, "forms")
+    rows = tables.rows_of(results, "forms")
     if rewrite and not rows:
         print("--rewrite: no form was measured; run --parts forms --rewrite")
-    changed = gpu_forms.changes(rows)
+    changed = forms.changes(rows)
     for name, row in changed.items():
         for platform, form in row.items():
-            print(f"{gpu_forms.forms.TABLE}: {name}: {form!r} on {platform} is faster")
+            print(f"{forms.choices.TABLE}: {name}: {form!r} on {platform} is faster")
     if changed:
-        print(f"{gpu_forms.rewrite(changed)} was changed" if rewrite else "--rewrite changes that")
+        print(f"{forms.rewrite(changed)} was changed" if rewrite else "--rewrite changes that")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -230,7 +228,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rewrite", action="store_true", help="change vadjax/ops/forms.json")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    settings = gpu_parts.Settings(args.small, args.volumes, args.exemplars)
+    settings = Settings(args.small, args.volumes, args.exemplars)
     if args.worker:
         serve(settings)
         return
@@ -241,16 +239,15 @@ def main(argv: list[str] | None = None) -> None:
     found = {"small": args.small, "minutes": args.minutes, "seconds": 0.0, "parts": []}
     more = max(args.minutes / MINUTES, 1.0)  # with more time every part may take longer
     parts = [
-        part._replace(seconds=more * part.seconds)
-        for part in chosen(gpu_parts.parts(settings), args.parts)
+        part._replace(seconds=more * part.seconds) for part in chosen(all_parts.parts(), args.parts)
     ]
     deadline = start + 60 * args.minutes
-    for result in run_parts(parts, options, deadline, lambda part: gpu_tables.begin(part)):
+    for result in run_parts(parts, options, deadline, tables.begin):
         found["parts"].append(result)
         found["seconds"] = time.monotonic() - start
         if args.json:
             args.json.write_text(json.dumps(found, indent=1) + "\n")
-    gpu_tables.show(found, console)
+    tables.show(found, console)
     choose(found["parts"], args.rewrite)
     failed = [result["part"] for result in found["parts"] if result["status"] == "failed"]
     if failed:

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import gpu, gpu_forms, gpu_golden, gpu_parts, gpu_tables
+from benchmarks import gpu
 from benchmarks.accelerators import DATA_SHEETS, Work
+from benchmarks.gpu_parts import all_parts, forms, golden, steps, tables
+from benchmarks.gpu_parts.settings import LeftOut, Settings
 from tests.helpers.places import ROOT
 from tests.helpers.systems import SYSTEMS, config_of
-from vadjax.ops import conv, forms
+from vadjax.ops import conv
+from vadjax.ops import forms as choices
 
-SETTINGS = gpu_parts.Settings(True, 2000, 100)
+SETTINGS = Settings(True, 2000, 100)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -44,8 +47,8 @@ def test_a_small_run_fills_the_file_and_the_tables(tmp_path):
     (device,) = parts["device"]["rows"]
     assert device["platform"] == "cpu" and device["data_sheet"] is None
     assert device["error_of_products"]["highest"] < 1e-5
-    golden = parts["golden mil"]["rows"]
-    assert [row["outcome"] for row in golden] == ["passed"] * 2 and golden[0]["seconds"] > 0
+    tests = parts["golden mil"]["rows"]
+    assert [row["outcome"] for row in tests] == ["passed"] * 2 and tests[0]["seconds"] > 0
     single, half = parts["steps mil"]["rows"]
     assert [single["mode"], half["mode"]] == ["float32", "bfloat16"]
     for row in (single, half):
@@ -67,12 +70,12 @@ def test_a_small_run_fills_the_file_and_the_tables(tmp_path):
 @pytest.mark.slow
 def test_a_part_that_fails_is_one_line_and_the_next_one_runs(tmp_path):
     file = tmp_path / "gpu.json"
-    golden = str(tmp_path / "nothing")
+    nowhere = str(tmp_path / "nothing")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--small", "--minutes=60"]
         + ["--parts", "golden exemplar", "device", f"--json={file}"],
         cwd=ROOT,
-        env={**os.environ, "PYTEST_ADDOPTS": f"--golden={golden}"},
+        env={**os.environ, "PYTEST_ADDOPTS": f"--golden={nowhere}"},
         capture_output=True,
         text=True,
     )
@@ -89,10 +92,10 @@ def test_an_unknown_part_is_refused_with_the_names_of_all():
 
 
 def test_every_system_has_golden_tests_and_all_of_them_exist():
-    covered = {config_of(name).system for name in gpu_golden.NODES if name != "i3d"}
+    covered = {config_of(name).system for name in golden.NODES if name != "i3d"}
     assert covered == set(SYSTEMS)
-    nodes = [node for first, more in gpu_golden.NODES.values() for node in first + more]
-    command = [sys.executable, "-m", "pytest", *gpu_golden.OPTIONS, "--collect-only", *nodes]
+    nodes = [node for first, more in golden.NODES.values() for node in first + more]
+    command = [sys.executable, "-m", "pytest", *golden.OPTIONS, "--collect-only", *nodes]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(node in done.stdout for node in nodes)
@@ -101,9 +104,9 @@ def test_every_system_has_golden_tests_and_all_of_them_exist():
 # Processes and time
 
 
-def parts_of(monkeypatch, **functions) -> list[gpu_parts.Part]:
-    made = [gpu_parts.Part(name, 60, run, "group") for name, run in functions.items()]
-    monkeypatch.setattr(gpu_parts, "parts", lambda settings: made)
+def parts_of(monkeypatch, **functions) -> list[all_parts.Part]:
+    made = [all_parts.Part(name, 60, run, "group") for name, run in functions.items()]
+    monkeypatch.setattr(all_parts, "parts", lambda: made)
     return made
 
 
@@ -112,7 +115,7 @@ def test_a_worker_tells_rows_and_how_each_part_ended(monkeypatch, capsys):
         yield {"small": settings.small}
 
     def absent(settings):
-        raise gpu_parts.LeftOut("no torch")
+        raise LeftOut("no torch")
         yield
 
     def broken(settings):
@@ -203,7 +206,7 @@ def test_parts_without_time_are_said_and_groups_have_processes_of_their_own(
     monkeypatch.setattr(gpu, "Worker", Fake)
     monkeypatch.setattr(gpu.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(gpu.os, "cpu_count", lambda: cores)
-    parts = [gpu_parts.Part(name, 60, None, name[0]) for name in ("a1", "a2", "b1", "b2", "b3")]
+    parts = [all_parts.Part(name, 60, None, name[0]) for name in ("a1", "a2", "b1", "b2", "b3")]
     parts[1] = parts[1]._replace(seconds=20)
     found = list(gpu.run_parts(parts, [], 95.0, lambda part: None))
     assert [(row["part"], row["status"], row["reason"]) for row in found] == [
@@ -218,11 +221,11 @@ def test_parts_without_time_are_said_and_groups_have_processes_of_their_own(
 
 def test_golden_tests_ask_for_the_highest_precision(monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    golden, steps = gpu_parts.environment("golden"), gpu_parts.environment("steps lgn")
-    assert golden["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
-    assert golden["VADJAX_TEST_PLATFORMS"] == "" and "JAX_PLATFORMS" not in golden
-    assert "JAX_DEFAULT_MATMUL_PRECISION" not in steps
-    assert gpu_parts.environment("torch")["JAX_PLATFORMS"] == "cpu"
+    first, second = all_parts.environment("golden"), all_parts.environment("steps lgn")
+    assert first["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
+    assert first["VADJAX_TEST_PLATFORMS"] == "" and "JAX_PLATFORMS" not in first
+    assert "JAX_DEFAULT_MATMUL_PRECISION" not in second
+    assert all_parts.environment("torch")["JAX_PLATFORMS"] == "cpu"
 
 
 # Predictions
@@ -231,7 +234,7 @@ def test_golden_tests_ask_for_the_highest_precision(monkeypatch):
 def test_predictions_are_of_the_data_sheet_of_the_device(monkeypatch):
     def of(kind, mode):
         monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(device_kind=kind)])
-        return gpu_parts.predicted(Work(2e12, 1e9, 1e12), mode, 0.01)
+        return steps.predicted(Work(2e12, 1e9, 1e12), mode, 0.01)
 
     found = of("NVIDIA H200", "bfloat16")
     assert found["predicted_ms"] == pytest.approx([1e3 * 2e12 / 989e12, 1e3 * 1e12 / 4.8e12])
@@ -271,9 +274,7 @@ def test_tables_of_all_kinds_of_rows():
         for name, rows in results.items()
     ]
     written = io.StringIO()
-    gpu_tables.show(
-        {"parts": parts, "seconds": 4.0, "minutes": 8}, Console(file=written, width=200)
-    )
+    tables.show({"parts": parts, "seconds": 4.0, "minutes": 8}, Console(file=written, width=200))
     lines = written.getvalue()
     for text in ("0.5 … 1.5", "25.0%", "1.5", "3.0 (disk)", "should be in use", "4 s of 480 s"):
         assert text in lines
@@ -284,14 +285,15 @@ def test_tables_of_all_kinds_of_rows():
 # Forms
 
 
+@pytest.mark.slow
 def test_every_operation_has_samples_and_both_forms_agree_with_the_plain_one():
     timed = lambda run: (float(len(jax.tree.leaves(run()))), 1)  # noqa: E731
-    rows = list(gpu_forms.run(True, timed))
-    assert {row["operation"] for row in rows} == set(forms.table())
-    assert [row["form"] for row in rows] == list(forms.NAMES) * len(forms.table())
+    rows = list(forms.run(True, timed))
+    assert {row["operation"] for row in rows} == set(choices.table())
+    assert [row["form"] for row in rows] == list(choices.NAMES) * len(choices.table())
     assert not [row for row in rows if row["wrong"]]
     assert all(row["platform"] == "cpu" for row in rows)
-    assert not gpu_forms.changes(rows)  # all are as fast by that clock
+    assert not forms.changes(rows)  # all are as fast by that clock
 
 
 @pytest.mark.parametrize(
@@ -304,42 +306,42 @@ def test_every_operation_has_samples_and_both_forms_agree_with_the_plain_one():
 )
 def test_a_wrong_form_is_never_chosen(wrong, said, monkeypatch):
     monkeypatch.setattr(conv.on_cpu, "forward", wrong)
-    found = gpu_forms.measure("conv", "special", "cpu", True, lambda run: (1e-9, 1))
+    found = forms.measure("conv", "special", "cpu", True, lambda run: (1e-9, 1))
     assert found["wrong"].startswith(said) and found["ms"] is None
     both = {"special": found, "plain": {"ms": 1e9, "wrong": ""}}
-    assert gpu_forms.better(both, "special") == gpu_forms.better(both, "plain") == "plain"
+    assert forms.better(both, "special") == forms.better(both, "plain") == "plain"
 
 
 def test_another_form_must_be_a_twentieth_faster():
     def best(special, plain, now):
         both = {"special": {"ms": special, "wrong": ""}, "plain": {"ms": plain, "wrong": ""}}
-        return gpu_forms.better(both, now)
+        return forms.better(both, now)
 
     assert best(1.0, 1.04, "plain") == "plain" and best(1.0, 1.06, "plain") == "special"
     assert best(1.04, 1.0, "special") == "special" and best(1.06, 1.0, "special") == "plain"
-    nothing = {form: {"ms": None, "wrong": "wrong"} for form in forms.NAMES}
-    assert gpu_forms.better(nothing, "special") == "special"
+    nothing = {form: {"ms": None, "wrong": "wrong"} for form in choices.NAMES}
+    assert forms.better(nothing, "special") == "special"
 
 
 def test_the_table_is_rewritten_line_by_line(tmp_path, monkeypatch):
-    source = ROOT / "vadjax" / "ops" / forms.TABLE
-    (tmp_path / forms.TABLE).write_text(source.read_text())
-    monkeypatch.setattr(gpu_forms.importlib.resources, "files", lambda _: tmp_path)
+    source = ROOT / "vadjax" / "ops" / choices.TABLE
+    (tmp_path / choices.TABLE).write_text(source.read_text())
+    monkeypatch.setattr(forms.importlib.resources, "files", lambda _: tmp_path)
     rows = [
         {"operation": "conv", "platform": "cuda", "form": form, "now": form == "plain"}
         | {"better": form == "special"}
-        for form in forms.NAMES
+        for form in choices.NAMES
     ]
-    assert gpu_forms.rewrite(gpu_forms.changes(rows)) == tmp_path / forms.TABLE
-    before, after = (path.read_text().splitlines() for path in (source, tmp_path / forms.TABLE))
+    assert forms.rewrite(forms.changes(rows)) == tmp_path / choices.TABLE
+    before, after = (path.read_text().splitlines() for path in (source, tmp_path / choices.TABLE))
     (changed,) = [i for i, line in enumerate(before) if line != after[i]]
     assert len(before) == len(after)
     assert after[changed] == before[changed].replace('"cuda": "plain"', '"cuda": "special"')
     with pytest.raises(ValueError, match="conv"):
-        gpu_forms.rewrite({"conv": {"cuda": "fast"}})
+        forms.rewrite({"conv": {"cuda": "fast"}})
 
 
 def test_errors_are_of_the_largest_value():
     right = {"a": np.array([1.0, -4.0]), "b": np.zeros(2)}
-    assert gpu_forms.error({"a": np.array([1.0, -3.0]), "b": np.zeros(2)}, right) == 0.25
-    assert np.isnan(gpu_forms.error({"a": np.array([np.nan, -4.0]), "b": np.zeros(2)}, right))
+    assert forms.error({"a": np.array([1.0, -3.0]), "b": np.zeros(2)}, right) == 0.25
+    assert np.isnan(forms.error({"a": np.array([np.nan, -4.0]), "b": np.zeros(2)}, right))

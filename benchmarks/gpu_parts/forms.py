@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops import conv, depthwise, dropout, forms, pieces, pool, temporal
+from vadjax.ops import conv, depthwise, dropout, pieces, pool, temporal
+from vadjax.ops import forms as choices
 
 FASTER = 1.05  # a form takes the place of another one if it is so many times faster
 LOST = 2e-5  # of the largest value, that a form may lose beside the plain one
@@ -140,9 +141,9 @@ def run(small: bool, timed: Callable[[Callable], tuple[float, int]]) -> Iterator
       timed: seconds of a call, and the number of calls.
     """
     here = platform()
-    for operation, row in forms.table().items():
+    for operation, row in choices.table().items():
         now = row.get(here, "plain")
-        both = {form: measure(operation, form, here, small, timed) for form in forms.NAMES}
+        both = {form: measure(operation, form, here, small, timed) for form in choices.NAMES}
         best = better(both, now)
         for form, found in both.items():
             about = {"operation": operation, "platform": here, "form": form}
@@ -201,10 +202,10 @@ def traced(operation: str, form: str, here: str, sample: Sample) -> Callable:
     A gradient is that of the sum of the result's squares, by every argument; its forward pass is
     plain.
     """
-    rows = {name: {here: form if name == operation else "plain"} for name in forms.table()}
+    rows = {name: {here: form if name == operation else "plain"} for name in choices.table()}
 
     def function(*arrays):
-        with mock.patch.object(forms, "table", lambda: rows):
+        with mock.patch.object(choices, "table", lambda: rows):
             if not operation.endswith("_gradient"):
                 return sample.function(*arrays)
             places = tuple(range(len(arrays)))
@@ -235,10 +236,10 @@ def changes(rows: list[dict]) -> dict[str, dict[str, str]]:
 def rewrite(changed: Mapping[str, Mapping[str, str]]) -> pathlib.Path:
     """Writes the table with these changes; where it lies."""
     with importlib.resources.as_file(importlib.resources.files("vadjax.ops")) as folder:
-        path = folder / forms.TABLE
+        path = folder / choices.TABLE
         rows = json.loads(path.read_text("utf-8"))
         rows = {name: {**row, **changed.get(name, {})} for name, row in rows.items()}
-        forms.check(rows)
+        choices.check(rows)
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
         path.write_text(f"{{\n{lines}\n}}\n", "utf-8")
     return path
