@@ -190,10 +190,13 @@ def memory_of(compiled) -> dict:
 
 
 def beside(first: dict, row: dict) -> dict:
-    """How a row differs from the first one: relative losses, and how many times faster it is."""
+    """How many times faster a row is than the first one, and how far its losses are from those.
+
+    Differences are of the first loss: later ones may be nearly 0.
+    """
     found = {"speedup": first["ms"] / row["ms"]}
     for which in ("loss_first", "loss_last"):
         if which in row:
-            difference = abs(row[which] - first[which]) / max(abs(first[which]), 1e-12)
+            difference = abs(row[which] - first[which]) / abs(first["loss_first"])
             found[f"difference_{which}"] = difference
     return found
