@@ -228,6 +228,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rewrite", action="store_true", help="change vadjax/ops/forms.json")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.small and args.rewrite:
+        parser.error("--rewrite: the table is for shapes of real size; leave out --small")
     settings = Settings(args.small, args.volumes, args.exemplars)
     if args.worker:
         serve(settings)

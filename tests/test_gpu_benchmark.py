@@ -101,6 +101,12 @@ def test_every_system_has_golden_tests_and_all_of_them_exist():
     assert all(node in done.stdout for node in nodes)
 
 
+def test_small_shapes_do_not_change_the_table(capsys):
+    with pytest.raises(SystemExit):
+        gpu.main(["--small", "--rewrite"])
+    assert "leave out --small" in capsys.readouterr().err
+
+
 # Processes and time
 
 
@@ -255,6 +261,7 @@ def test_tables_of_all_kinds_of_rows():
         **{"program_gb": 1.0, "device_peak_gb": 2.0},
     }
     form = {"operation": "conv", "form": "plain", "ms": 1.0, "error": 0.0, "wrong": ""}
+    form["temporary_mb"] = 7.0
     results = {
         "steps mil": [step],
         "torch mil": [{"system": "mil", "ms": 3.0}],
@@ -308,17 +315,21 @@ def test_a_wrong_form_is_never_chosen(wrong, said, monkeypatch):
     monkeypatch.setattr(conv.on_cpu, "forward", wrong)
     found = forms.measure("conv", "special", "cpu", True, lambda run: (1e-9, 1))
     assert found["wrong"].startswith(said) and found["ms"] is None
-    both = {"special": found, "plain": {"ms": 1e9, "wrong": ""}}
+    both = {"special": found, "plain": {"ms": 1e9, "temporary_mb": 1e9, "wrong": ""}}
     assert forms.better(both, "special") == forms.better(both, "plain") == "plain"
 
 
-def test_another_form_must_be_a_twentieth_faster():
-    def best(special, plain, now):
-        both = {"special": {"ms": special, "wrong": ""}, "plain": {"ms": plain, "wrong": ""}}
+def test_another_form_must_be_a_twentieth_faster_within_the_memory():
+    def best(special, plain, now, memory=(1.0, 1.0)):
+        times = zip(choices.NAMES[::-1], (special, plain), memory, strict=True)
+        both = {form: {"ms": ms, "temporary_mb": mb, "wrong": ""} for form, ms, mb in times}
         return forms.better(both, now)
 
     assert best(1.0, 1.04, "plain") == "plain" and best(1.0, 1.06, "plain") == "special"
     assert best(1.04, 1.0, "special") == "special" and best(1.06, 1.0, "special") == "plain"
+    # nor if it needs much more memory
+    assert best(9.0, 1.0, "special", (1.0, 2.9)) == "plain"
+    assert best(9.0, 1.0, "special", (1.0, 3.1)) == "special"
     nothing = {form: {"ms": None, "wrong": "wrong"} for form in choices.NAMES}
     assert forms.better(nothing, "special") == "special"
 

@@ -21,6 +21,7 @@ from vadjax.ops import conv, depthwise, dropout, pieces, pool, temporal
 from vadjax.ops import forms as choices
 
 FASTER = 1.05  # a form takes the place of another one if it is so many times faster
+MEMORY = 1.5  # times the temporary memory of the form in use that another one may need
 LOST = 2e-5  # of the largest value, that a form may lose beside the plain one
 TIMES_PLAIN = 4  # the error of the plain form, that another one may have
 
@@ -153,15 +154,21 @@ def run(small: bool, timed: Callable[[Callable], tuple[float, int]]) -> Iterator
 def better(both: Mapping[str, Mapping[str, Any]], now: str) -> str:
     """The form that the table should name.
 
+    Some forms are there to save memory: one that needs much more does not take their place.
+
     Args:
-      both: form → `ms` and `wrong`, which is empty for a form that can be taken.
+      both: form → `ms`, `temporary_mb` and `wrong`, which is empty for a form that can be taken.
       now: the form that the table names.
     """
-    fit = {form: row["ms"] for form, row in both.items() if not row["wrong"]}
+    fit = {form: row for form, row in both.items() if not row["wrong"]}
     if not fit:
         return now
-    fastest = min(fit, key=fit.get)
-    return now if now in fit and fit[now] < FASTER * fit[fastest] else fastest
+    fastest = min(fit, key=lambda form: fit[form]["ms"])
+    if now not in fit:
+        return fastest
+    room = MEMORY * (fit[now]["temporary_mb"] + 1)
+    saves = fit[now]["ms"] >= FASTER * fit[fastest]["ms"]
+    return fastest if saves and fit[fastest]["temporary_mb"] <= room else now
 
 
 def measure(
@@ -171,8 +178,8 @@ def measure(
     small: bool,
     timed: Callable[[Callable], tuple[float, int]],
 ) -> dict:
-    """Milliseconds of all samples together, the largest error, and why the form is wrong if so."""
-    seconds, largest = 0.0, 0.0
+    """Milliseconds of all samples together, largest error and memory, and why the form is wrong."""
+    seconds = largest = temporary = 0.0
     try:
         for sample in samples(operation.removesuffix("_gradient"), small):
             rng = np.random.default_rng(0)
@@ -180,20 +187,21 @@ def measure(
             with jax.default_matmul_precision("highest"):
                 right = traced(operation, "plain", here, sample)(*arrays)
             plain = error(traced(operation, "plain", here, sample)(*arrays), right)
-            program = traced(operation, form, here, sample)
+            program = traced(operation, form, here, sample).lower(*arrays).compile()
             off = error(program(*arrays), right)
             if not off <= LOST + TIMES_PLAIN * plain:  # nor is NaN
                 return wrong(f"wrong: {off:.1e} off, plain {plain:.1e}")
             largest = max(largest, off)
+            temporary = max(temporary, program.memory_analysis().temp_size_in_bytes / 1e6)
             seconds += timed(functools.partial(program, *arrays))[0]
     except Exception as problem:  # a form that cannot be compiled is not chosen
         return wrong(f"{type(problem).__name__}: {problem}".splitlines()[0][:200])
-    return {"ms": 1e3 * seconds, "error": largest, "wrong": ""}
+    return {"ms": 1e3 * seconds, "error": largest, "temporary_mb": temporary, "wrong": ""}
 
 
 def wrong(reason: str) -> dict:
     """What is said of a form that is never chosen."""
-    return {"ms": None, "error": None, "wrong": reason}
+    return {"ms": None, "error": None, "temporary_mb": None, "wrong": reason}
 
 
 def traced(operation: str, form: str, here: str, sample: Sample) -> Callable:

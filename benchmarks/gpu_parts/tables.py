@@ -134,11 +134,13 @@ def inputs(results: list[dict]) -> Table:
 
 def forms(results: list[dict]) -> Table:
     """The forms of the operations, and what the table of choices should say."""
-    table = _table("forms of operations", ("operation", "form", ""), ("ms", "error"))
+    table = _table(
+        "forms of operations", ("operation", "form", ""), ("ms", "error", "temporary MB")
+    )
     for row in rows_of(results, "forms"):
         said = row["wrong"] or " ".join(
             ["in use"] * row["now"] + ["should be in use"] * (row["better"] and not row["now"])
         )
-        numbers = _number(row["ms"]), _number(row["error"], ".0e")
+        numbers = [_number(row["ms"]), _number(row["error"], ".0e"), _number(row["temporary_mb"])]
         table.add_row(row["operation"], row["form"], said, *numbers)
     return table
