@@ -26,10 +26,11 @@ from tests.helpers.accelerator_cases import NAMES, PRECISIONS, PUBLISHED, bytes_
 
 
 class Chip(NamedTuple):
-    """Data sheet of a chip: FLOP/s by precision, bytes/s.
+    """Data sheet of a chip: FLOP/s by precision, without sparsity, and bytes/s.
 
-    Products of float32 are as JAX does them by default: TF32 on the GPU, one pass of bfloat16 on
-    the TPU.
+    Products of float32 are as JAX does them by default: TF32 on the GPU where it has that, one pass
+    of bfloat16 on the TPU. "highest" are products of float32 with `highest` precision. A precision
+    that the data sheet does not tell is not in `peak`.
     """
 
     name: str
@@ -37,20 +38,50 @@ class Chip(NamedTuple):
     bandwidth: float
 
 
-CHIPS = (
-    Chip("H100", {"float32": 494e12, "bfloat16": 989e12}, 3.35e12),
-    Chip("TPU v5e", {"float32": 197e12, "bfloat16": 197e12}, 819e9),
-)
+HOPPER = {"float32": 494e12, "highest": 67e12, "bfloat16": 989e12}
+AMPERE = {"float32": 156e12, "highest": 19.5e12, "bfloat16": 312e12}
+DATA_SHEETS = {  # by `device_kind` of JAX
+    "NVIDIA H100 80GB HBM3": Chip("H100", HOPPER, 3.35e12),
+    "NVIDIA H200": Chip("H200", HOPPER, 4.8e12),
+    "NVIDIA A100-SXM4-40GB": Chip("A100 40 GB", AMPERE, 1.555e12),
+    "NVIDIA A100-SXM4-80GB": Chip("A100 80 GB", AMPERE, 2.039e12),
+    "NVIDIA L4": Chip("L4", {"float32": 60e12, "highest": 30.3e12, "bfloat16": 121e12}, 300e9),
+    "Tesla T4": Chip("T4", {"float32": 8.1e12, "highest": 8.1e12}, 320e9),
+    "TPU v5 lite": Chip("TPU v5e", {"float32": 197e12, "bfloat16": 197e12}, 819e9),
+}
+CHIPS = tuple(DATA_SHEETS[kind] for kind in ("NVIDIA H100 80GB HBM3", "TPU v5 lite"))
+
+
+class Work(NamedTuple):
+    """What a case does, as the compiler counts it.
+
+    Attributes:
+      flop: of all operations.
+      least: bytes of arguments and results.
+      most: bytes that all operations move if nothing is fused.
+    """
+
+    flop: float
+    least: float
+    most: float
+
+
+def work(case) -> Work:
+    """Counts without compiling: for TPU, where convolutions are XLA's own."""
+    lowered = jax.jit(case.function).trace(*case.arguments).lower(lowering_platforms=("tpu",))
+    counted = lowered.cost_analysis()
+    results = bytes_of(jax.eval_shape(case.function, *case.arguments))
+    return Work(counted["flops"], bytes_of(case.arguments) + results, counted["bytes accessed"])
+
+
+def roofline(chip: Chip, precision: str, flop: float, moved: float) -> float:
+    """Shortest time in seconds: either the arithmetic or the memory is the bottleneck."""
+    return max(flop / chip.peak[precision], moved / chip.bandwidth)
 
 
 def cost(case, precision: str, memory: bool) -> dict:
     """The figures of a case."""
-    # Counted without compiling: for TPU, where convolutions are XLA's own
-    lowered = jax.jit(case.function).trace(*case.arguments).lower(lowering_platforms=("tpu",))
-    counted = lowered.cost_analysis()
-    results = bytes_of(jax.eval_shape(case.function, *case.arguments))
-    flop, most = counted["flops"], counted["bytes accessed"]
-    least = bytes_of(case.arguments) + results
+    flop, least, most = work(case)
     row = {
         "system": case.name,
         "what": case.what,
@@ -59,11 +90,9 @@ def cost(case, precision: str, memory: bool) -> dict:
         "bytes_least": least,
         "bytes_most": most,
     }
-    # The roofline: either the arithmetic or the memory is the bottleneck
     for chip in CHIPS:
         for bound, moved in (("least", least), ("most", most)):
-            seconds = max(flop / chip.peak[precision], moved / chip.bandwidth)
-            row[f"{chip.name} {bound}"] = seconds
+            row[f"{chip.name} {bound}"] = roofline(chip, precision, flop, moved)
     if memory:
         compiled = jax.jit(case.function).lower(*case.arguments).compile()
         row["temporary"] = compiled.memory_analysis().temp_size_in_bytes

@@ -27,12 +27,14 @@ ENDS = np.cumsum(SIZES)
 STARTS = ENDS - SIZES
 
 
-def clusters(regions: int, volumes: int, seed: int, spread: float = 0.25) -> np.ndarray:
-    """Volumes [R, N, 153] near twelve modes of their region, the same ones for every seed."""
-    modes = np.random.default_rng(0).standard_normal((regions, MODES, ENDS[-1]), np.float32)
+def clusters(
+    regions: int, volumes: int, seed: int, spread: float = 0.25, modes: int = MODES
+) -> np.ndarray:
+    """Volumes [R, N, 153] near a few modes of their region, the same ones for every seed."""
+    middle = np.random.default_rng(0).standard_normal((regions, modes, ENDS[-1]), np.float32)
     rng = np.random.default_rng(seed)
-    which = rng.integers(0, MODES, (regions, volumes))
-    x = np.take_along_axis(modes, which[..., None], 1)
+    which = rng.integers(0, modes, (regions, volumes))
+    x = np.take_along_axis(middle, which[..., None], 1)
     x += np.float32(spread) * rng.standard_normal(x.shape, np.float32)
     x[..., 128:152] = np.abs(x[..., 128:152])
     x[..., 152] = 1 / (1 + np.exp(-x[..., 152]))

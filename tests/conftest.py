@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 os.environ["XLA_FLAGS"] = (
     f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
 )
-os.environ["JAX_PLATFORMS"] = "cpu"
+# `python -m benchmarks.gpu` runs golden tests elsewhere: an empty value lets JAX choose.
+os.environ["JAX_PLATFORMS"] = os.environ.get("VADJAX_TEST_PLATFORMS", "cpu")
 os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"  # of every operation: slow to write
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))

@@ -38,6 +38,7 @@ class Case(NamedTuple):
       arguments: trees of shapes.
       system: whose training step it is; None for scores.
       state: of the training step, a tree of shapes.
+      data: the description that its first state is made for; None for scores.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case(NamedTuple):
     arguments: tuple
     system: System | None = None
     state: Any = None
+    data: Description | None = None
 
 
 class Size(NamedTuple):
@@ -277,6 +279,14 @@ def first_state(system, data: Description) -> Any:
     return system.abstract_state(data)
 
 
+def first_values(system, data: Description) -> Any:
+    """The first state itself; a dictionary is drawn instead of learned from videos."""
+    if hasattr(system, "_dictionary"):
+        rng = np.random.default_rng(0)
+        system._dictionary = lambda data, width: rng.random((system._atoms(data, width), width))
+    return system.init(jax.random.key(0), data)
+
+
 def train_case(name: str, system, data: Description, batch, what: str) -> Case:
     """The step on flat leaves, whose types need no registration to be exported."""
     first = first_state(system, data)
@@ -288,7 +298,7 @@ def train_case(name: str, system, data: Description, batch, what: str) -> Case:
         return jax.tree.leaves(state), scalars
 
     arguments = leaves, batch, shape(kind=np.int32)
-    return Case(name, f"train {what}", step, arguments, system, first)
+    return Case(name, f"train {what}", step, arguments, system, first, data)
 
 
 def bytes_of(tree) -> int:

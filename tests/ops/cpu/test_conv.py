@@ -48,4 +48,6 @@ def test_transposed_convolution_of_float64_by_patches():
         x, w = draw((2, 4, 6, 5), (3, 3, 5, 3))
         assert convolutions(conv.transpose, x, w) == 0
         close([conv.transpose(x, w)], [plain.conv_transpose(x, w)], "float64")
-        assert convolutions(conv.transpose, jnp.float32(x), jnp.float32(w)) == 1
+        assert (
+            convolutions(conv.transpose, jnp.float32(x), jnp.float32(w)) == 2
+        )  # even and odd rows
