@@ -16,6 +16,7 @@ variants, thresholds and rules were made on these very videos: Ped2 has no other
     :networks                                                       0.730       0.264   0.404
     :appearance                                                     0.835       0.473   0.593
     :both                                                           0.936       0.662   0.889
+    :nanodet                                                        0.941       0.619   0.880
 
 Variants (`:appearance` and `:both` need `--config.appearance.weights`, `:networks` needs
 `--config.motion.weights`: runs of configs/exemplar_appearance_network.py:cpu and of

@@ -96,7 +96,8 @@ def test_every_system_has_golden_tests_and_all_of_them_exist():
     assert covered == set(SYSTEMS)
     nodes = [node for first, more in golden.NODES.values() for node in first + more]
     command = [sys.executable, "-m", "pytest", *golden.OPTIONS, "--collect-only", *nodes]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    own = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(node in done.stdout for node in nodes)
 

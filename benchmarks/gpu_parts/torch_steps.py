@@ -13,10 +13,9 @@ import jax
 import numpy as np
 import torch
 
-from benchmarks import i3d, i3d_torch, lgn_step, lgn_torch, mil_step, s3r_torch, ssmtl_torch
+from benchmarks import i3d, i3d_torch, lgn_step, lgn_torch, mil_torch, s3r_torch, ssmtl_torch
 from tests.helpers.accelerator_cases import Case, Size, batch_of, cases, first_values
 from tests.helpers.systems import config_of
-from vadjax.systems.lgn.system import System as FramePredictors
 from vadjax.systems.ssmtl import tasks
 
 SECONDS = 1.5  # that a step is timed for
@@ -75,25 +74,19 @@ def training_case(name: str, size: Size) -> Case:
 
 
 def mil(name: str, size: Size) -> Callable:
-    """`benchmarks.mil_step`, without the loop over pairs."""
+    """`benchmarks.mil_torch`."""
     count = batch_of(name, config_of(name, size.variant), size)
-    sizes = {"PAIRS": count, "WIDTH": size.width, "SEGMENTS": size.segments}
     rng, shape = np.random.default_rng(0), (count, size.segments, size.width)
     batch = {label: rng.random(shape, np.float32) for label in ("anomalous", "normal")}
-    patches = mock.patch.multiple(mil_step, **sizes)
-    patches.start()  # for the steps too; the process does nothing else with it
-    return mil_step.torch_step(batch, False)
+    return mil_torch.training(batch)
 
 
 def s3r(name: str, size: Size) -> Callable:
-    """`benchmarks.s3r_torch`, as `benchmarks.s3r_step` calls it."""
+    """`benchmarks.s3r_torch`."""
     count = batch_of(name, config_of(name, size.variant), size)
     rng, shape = np.random.default_rng(0), (count, size.crops, size.segments, size.width)
-    bags = [torch.from_numpy(rng.random(shape, np.float32)) for _ in range(2)]
-    atoms = torch.from_numpy(rng.random((158, size.width), np.float32))
-    net = s3r_torch.S3R(size.width)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=0.005)
-    return lambda: s3r_torch.training_step(net, optimizer, *bags, atoms)
+    batch = {label: rng.random(shape, np.float32) for label in ("normal", "anomalous")}
+    return s3r_torch.training(batch, rng.random((158, size.width), np.float32))
 
 
 def predictor(name: str, size: Size) -> Callable:
@@ -101,17 +94,11 @@ def predictor(name: str, size: Size) -> Callable:
     config = config_of(name, "")
     count = batch_of(name, config, size) if size.variant == "" else 1
     rng = np.random.default_rng(1)
-    weights = {
-        key: torch.from_numpy(array).requires_grad_("running" not in key)
-        for key, array in lgn_step.weights(FramePredictors(config)).items()
-    }
     items = rng.random((10, 512)).astype(np.float32)
     items /= np.linalg.norm(items, axis=1, keepdims=True)
     windows = rng.integers(0, 256, (count, 5, *size.frame, 3), np.uint8)
-    net = lgn_torch.Network(weights, torch.from_numpy(items), name == "lgn")
-    loss = config.loss.compactness_weight, config.loss.separateness_weight
-    step = lgn_torch.train_step(net, loss)
-    return lambda: step(windows)
+    weights = lgn_step.make_weights(name)
+    return lgn_torch.training(lgn_step.Inputs(name, weights, items, windows, windows[0]), config)
 
 
 def ssmtl(name: str, size: Size) -> Callable:

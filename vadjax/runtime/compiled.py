@@ -56,7 +56,7 @@ def use() -> None:
 def _processor() -> str:
     """A word for the instructions that this processor has, which compiled code may use."""
     try:
-        lines = PROCESSORS.read_text(errors="replace").splitlines()
+        lines = PROCESSORS.read_text("utf-8", errors="replace").splitlines()
     except OSError:  # no Linux: what is compiled here is for this machine alone
         lines = []
     pairs = (line.partition(":")[::2] for line in lines)
