@@ -1,6 +1,6 @@
 """The attributes system's detector, nearest neighbours and stream, against their baselines on CPU.
 
-    python -m benchmarks.detector [--weights .cache/weights] [--data data/ped2] [--runs 9]
+    python -m benchmarks.detector [--weights FOLDER] [--data data/ped2] [--runs 9]
 
 NanoDet-g on inputs of 352 × 512 beside onnxruntime on the same convolutions as an ONNX graph (both
 packages are of the extra `onnx`), the nearest of 50,000 × 128 exemplars of 100 objects beside
@@ -84,7 +84,7 @@ def neighbours(runs: int) -> None:
     table.show(title, table.in_turns(programs, runs), "scikit-learn", OBJECTS, "objects")
 
 
-def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
+def stream(weights: str, data: pathlib.Path, runs: int) -> None:
     """Prints milliseconds a frame of every part of a stream of frames, and of all together."""
     from vadjax.backbones.detection import Filter
     from vadjax.data.clips import Videos
@@ -95,7 +95,7 @@ def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
     from vadjax.systems.attributes.objects import Detected, ObjectFinder, join
 
     video = Videos(Dataset(data), "train")[0]
-    network = nanodet.NanoDetNetwork(nanodet_variables(weights))
+    network = nanodet.NanoDetNetwork(nanodet.read_variables(weights))
     keep, flow = Filter(0.25, 0.5, nanodet.LEAST_SIDE, nanodet.MOST), make_flow("dis")
     count = min(FRAMES, video.num_frames)
     frames = [video[k] for k in range(count)]
@@ -143,25 +143,20 @@ def stream(weights: pathlib.Path, data: pathlib.Path, runs: int) -> None:
         print(f"{name}: CPU {1e3 * table.median(of_part, 'cpu') / count:.1f} ms a frame")
 
 
-def nanodet_variables(weights: pathlib.Path) -> dict:
-    """Variables of the folder of the published files."""
-    from vadjax.backbones import nanodet
-
-    return nanodet.read_tfjs(weights)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", type=pathlib.Path, default=pathlib.Path(".cache/weights"))
+    parser.add_argument("--weights", default="", help="folder of the weights (that of the cache)")
     parser.add_argument("--data", type=pathlib.Path, help="prepared Ped2, for the stream")
     parser.add_argument("--runs", type=int, default=9, help="timed turns of each program (9)")
     parser.add_argument("--parts", nargs="+", default=["detector", "neighbours", "stream"])
     args = parser.parse_args(argv)
     workers.use_cores(THREADS)
     if "detector" in args.parts:
+        from vadjax.extractors import nanodet
+
         for batch in (1, 8):
-            detector(nanodet_variables(args.weights), batch, args.runs)
+            detector(nanodet.read_variables(args.weights), batch, args.runs)
     if "neighbours" in args.parts:
         neighbours(args.runs)
     if "stream" in args.parts and args.data:

@@ -143,8 +143,13 @@ def load(weights: str | pathlib.Path = "", **settings) -> NanoDetNetwork:
       OSError: they cannot be fetched.
       ValueError: those of something else, or damaged ones.
     """
+    return NanoDetNetwork(read_variables(weights), **settings)
+
+
+def read_variables(weights: str | pathlib.Path = "") -> dict:
+    """Variables of `NanoDet`; arguments and errors as of `load`."""
     folder = check_folder(weights, NAME) if weights else published.ready(NAME, nanodet.PUBLISHED)
-    return NanoDetNetwork(restore(folder, nanodet.variable_shapes()), **settings)
+    return restore(folder, nanodet.variable_shapes())
 
 
 class NanoDetDetector(Detector):
