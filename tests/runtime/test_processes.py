@@ -157,10 +157,9 @@ def test_when_one_is_killed_the_other_ends_and_the_same_command_goes_on(tmp_path
     saved_after(0, tmp_path, running)
     running[victim].kill()
     running[victim].communicate()
-    # It notices at the next common step, or by the missing heartbeat; at its end JAX waits for the
-    # other once more.
-    code, _, errors = ends([running[1 - victim]], processes.HEARTBEAT + processes.SHUTDOWN)[0]
-    assert code not in (0, None)
+    began = time.monotonic()
+    code, _, errors = ends([running[1 - victim]], 60)[0]
+    assert time.monotonic() - began < 60 and code not in (0, None)
     assert "go on from the last checkpoint" in errors or "another task died" in errors, errors
     done = saved(tmp_path)
     again = start(2, *options)
