@@ -48,9 +48,11 @@ def fit(attribute: str, rows: np.ndarray, options: ml_collections.ConfigDict, se
 
 
 def choose(rows: np.ndarray, options: ml_collections.ConfigDict, seed: int) -> np.ndarray:
-    """Numbers of the rows [N, D] that become exemplars, by `bank.selection`."""
+    """Numbers of the rows [N, D] that become exemplars, by `bank.selection`; all where they fit."""
     most = options.most
     if options.selection == "farthest":
+        if len(rows) <= most:
+            return np.arange(len(rows))
         return bank.farthest_first(rows, most)[0]
     if options.selection == "greedy":
         metric = Metric((rows.shape[1],), (1.0,))
