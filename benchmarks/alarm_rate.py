@@ -3,9 +3,9 @@
     python -m benchmarks.alarm_rate [--per_hour 12] [--minutes 60] [--fresh 60] [--workdir FOLDER]
 
 Street scenes of 48 x 64 pixels with walkers alone are rendered. The system of
-configs/camera.py:nodetector learns from the first of them and sets its alarm line to the rate. The table has the alarms at that line
-on the held-out footage, all folds together, and on fresh footage that it never saw. Of a Poisson
-count of 12, nine in ten lie between 7 and 18.
+configs/camera.py:nodetector learns from the first of them and sets its alarm line to the rate. The
+table has the alarms at that line on the held-out footage, all folds together, and on fresh footage
+that it never saw. Of a Poisson count of 12, nine in ten lie between 7 and 18.
 """
 
 import argparse
