@@ -168,10 +168,12 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     workers.use_cores(args.cores)
+    # A program of a row, in the process that was started for it
     if args.worker:
         works = {work.what: work for work in SYSTEMS[args.system](args.tiny)}
         work_for(args.worker, works[args.work])
         return
+    # All rows, each in processes of its own
     rows, facts = [], head()
     works = chosen(args)
     for package in sorted({work.needs for _, work in works if missing(work)}):

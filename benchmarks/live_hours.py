@@ -94,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fps", type=float, default=10)
     parser.add_argument("--no_clips", action="store_true")
     args = parser.parse_args(argv)
+    # Learn, and watch a made-up stream as fast as it goes
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         trained = prepare(folder, args.fps)
@@ -106,6 +107,7 @@ def main(argv: list[str] | None = None) -> None:
                 observer = session.observe("door", live=True)
                 live.watch(trained, "door", stream, args.fps, out, observer=observer)
         seconds = time.monotonic() - start
+    # What the process held on the way
     memory = "  ".join(f"{mark:.0%} {megabytes:.0f}" for mark, megabytes in stream.memory.items())
     print(
         f"{args.hours:g} h, {stream.count:,} frames, {observer.count:,} events: resident MB at "

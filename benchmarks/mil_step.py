@@ -103,6 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=0, help="(0: all)")
     args = parser.parse_args(argv)
     workers.use_cores(args.cores)
+    # Our programs, and those of torch where it is installed
     rng = np.random.default_rng(0)
     batch = {
         name: rng.standard_normal((PAIRS, SEGMENTS, WIDTH), np.float32)
@@ -123,6 +124,7 @@ def main(argv: list[str] | None = None) -> None:
         scored = {"torch, one by one": mil_torch.scoring(features), **scored}
     else:
         print("torch is not installed: no baseline of it")
+    # The three tables
     title = f"training step, {PAIRS} + {PAIRS} bags × {SEGMENTS} × {WIDTH}"
     table.show(title, table.in_turns(training, args.runs), baseline, 2 * PAIRS, "bags")
     turns = table.in_turns(scored, max(args.runs // 3, 3), warm=1)

@@ -55,6 +55,7 @@ def frames(count: int):
 
 def scored(name: str, count: int, rng: np.random.Generator) -> Scores:
     """Scores with an event every minute, and boxes of all objects."""
+    # A smooth background, and on it an event every minute with what `events.jsonl` says of it
     scores = np.convolve(rng.random(count), np.ones(25) / 25, "same") * 0.4
     reasons = []
     for minute, start in enumerate(range(500, count - 200, round(60 * FPS))):
@@ -69,6 +70,7 @@ def scored(name: str, count: int, rng: np.random.Generator) -> Scores:
                 "text": "moves 2.3x faster than anything seen (7.04 px a frame); looks unusual",
             }
         )
+    # Boxes of random objects in every frame
     corners = rng.integers(0, 300, (count * OBJECTS, 2))
     boxes = np.concatenate(
         [

@@ -45,6 +45,7 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
     Raises:
       ValueError: none of a split can be used.
     """
+    # Progress by bytes, since no length is known before a recording is read
     total = sum(one.bytes for split in found.values() for one in split.recordings) or 1
     footage, done, shown = Footage({}, {}, {}), 0, 0
     with progress.bar("look through, %", 100) as bar:
@@ -57,6 +58,7 @@ def look_through(found: Mapping[str, recordings.Found], how: How) -> Footage:
                 shown = now
                 bar.update(shown, {})
 
+        # What cannot be read is left out, unless it is all there is
         for split, one in found.items():
             scans, left_out, unusable = [], [*one.left_out], []
             for recording in one.recordings:
@@ -292,6 +294,7 @@ def _labelled(
       FileNotFoundError, ValueError: labels or masks that cannot be used, or masks of only some of
         the recordings, where there are no labels or these recordings became one video.
     """
+    # What there is for each recording, by its path
     scans, sources = footage.scans["test"], []
     by_path, mask_paths = None, {}
     if labels:
@@ -302,6 +305,7 @@ def _labelled(
         mask_paths = recording_labels.find_recording_masks(folder, scans, footage.unusable["test"])
         if by_path is None:
             recording_labels.check_complete(folder, videos, mask_paths)
+    # A video of several recordings has the labels of all of them, and masks of all or of none
     for video in videos:
         row, own_masks = None, None
         if by_path is not None:

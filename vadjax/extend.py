@@ -170,6 +170,7 @@ def _write_part(
     span: tuple[int, int | None],
 ) -> None:
     """Writes frames of a video as the training split of a dataset at `place`."""
+    # The frames of the part, counted as they are read
     start, stop = span
     read = 0
 

@@ -94,6 +94,7 @@ def device(settings: Settings) -> Iterator[dict]:
     first = jax.devices()[0]
     chip = DATA_SHEETS.get(first.device_kind)
     limit = (first.memory_stats() or {}).get("bytes_limit")
+    # Products in the default and in the highest precision, beside float64
     a, b = np.random.default_rng(0).standard_normal((2, 512, 512)).astype(np.float32)
     right = a.astype(np.float64) @ b
     errors = {

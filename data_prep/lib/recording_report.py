@@ -49,6 +49,7 @@ def say(
     gaps: Mapping[str, Sequence[Gap]],
 ) -> None:
     """Prints what was found: counts, joins, gaps, remarks, and footage that looks otherwise."""
+    # What there is of each split
     for split, listed in videos.items():
         files, joined = len(footage.scans[split]), sum(len(v.parts) > 1 for v in listed)
         lasting = _lasting(sum(video.seconds for video in listed))
@@ -66,6 +67,7 @@ def say(
         if passed := found[split].passed_over:
             shown = ", ".join(sorted({path.suffix.lower() or path.name for path in passed})[:5])
             print(f"  {len(passed):,} other files are passed over ({shown})")
+    # What may be a mistake
     _warn_repeated([video for split in videos.values() for video in split])
     _warn_same(footage)
     if lines := recording_changes.describe(videos["train"], videos.get("test", ())):

@@ -95,6 +95,7 @@ def _of_file(path: pathlib.Path, line: AlarmLine | None) -> _Predicted | None:
     except (ValueError, OSError) as error:
         print(f"{path.name}: left out of {player.INDEX}: {error}")
         return None
+    # What the page says of it, and its events without the boxes of every frame
     size, fps = summary["box_size"], summary["fps"]
     page = PageVideo(
         player.outline(scores),

@@ -189,6 +189,7 @@ def _controls() -> Html:
 
 def _figures(runs: Sequence[Run], rows: Sequence[RunRow]) -> Html:
     """The table of figures: mean ± deviation of the seeds of a row; of two rows the difference."""
+    # All figures that any run has
     meanings = {}
     for one in runs:
         meanings |= {
@@ -198,6 +199,7 @@ def _figures(runs: Sequence[Run], rows: Sequence[RunRow]) -> Html:
     if not meanings:
         return html("<p>No figures: the videos have no labels.</p>")
     heads = [*(row.name for row in rows), *(["second − first"] if len(rows) == 2 else [])]
+    # A line for each that any row has a value of
     lines = []
     for name, meaning in meanings.items():
         values = [
@@ -226,6 +228,7 @@ def _apart(one: Sequence[float | None], other: Sequence[float | None]) -> str:
 
 def _differing(runs: Sequence[Run], names: Sequence[str], rows: Sequence[RunRow]) -> Html:
     """The fields in which rows differ, and the runs of each row."""
+    # A line for each field that differs, for the seeds, and for the runs themselves
     fields = comparison.differing_fields([runs[row.runs[0]] for row in rows])
     lines = [
         html(
@@ -241,6 +244,7 @@ def _differing(runs: Sequence[Run], names: Sequence[str], rows: Sequence[RunRow]
         html("<tr><td>seed</td>{}</tr>", _cells(seeds)),
         html("<tr><td>runs</td>{}</tr>", _cells(of_rows)),
     ]
+    # In words where no field differs, or fields are not known
     what = "in the fields of this table" if fields else "in the seed alone"
     if not fields and len(rows) > 1:
         what = "in no field that is known; runs of one seed are not averaged"

@@ -71,6 +71,7 @@ def prepare(
       ValueError: a video has another number of frames than of scores.
       vadjax.runtime.space.NotWritten: the disk is full, or cannot be written.
     """
+    # The highest-scoring first, while there is room
     left, prepared = film.BYTES, []
     lacking = film.lacks()
     for video in sorted(videos, key=lambda one: -player.highest(one)):

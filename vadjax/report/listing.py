@@ -132,6 +132,7 @@ def row(
       line: score from which it is an alarm; None if the run has none.
       normal_command: the command that adds frames `[start, stop)` of a video to what is normal.
     """
+    # The time of day: what the event says, else what the video's beginning says
     start, stop = event.interval.start, event.interval.stop
     seconds = _seconds(video, start, stop, fps)
     time = event.stored.get("time") if "schema" in event.stored else None

@@ -47,6 +47,7 @@ def print_list(runs: Sequence[RunFolder]) -> None:
 
 def clean(runs: Sequence[pathlib.Path], yes: bool) -> None:
     """Removes what can be made again, or says what would be removed."""
+    # Run after run; those that are in use are left alone
     done, notes = "removed" if yes else "would remove", []
     pieces: list[Piece] = []
     for run in runs:
@@ -60,6 +61,7 @@ def clean(runs: Sequence[pathlib.Path], yes: bool) -> None:
         pieces += found
         for piece in found:
             print(f"{done} {piece.path} ({piece.what}, {space.size(piece.size)})")
+    # What was kept and why, and how much is free now
     for note in notes:
         print(note)
     freed = space.size(sum(piece.size for piece in pieces))

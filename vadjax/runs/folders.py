@@ -137,6 +137,7 @@ def damages(folder: pathlib.Path) -> list[str]:
     Checked are the config, the figures, the finished state and the newest checkpoint, with their
     sums.
     """
+    # Files that are read anyway, by their readers
     problems = []
     for name, pattern in ((layout.CONFIG, CONFIG), (layout.DATASET, DATASET)):
         if is_there(folder / name):
@@ -149,6 +150,7 @@ def damages(folder: pathlib.Path) -> list[str]:
             read_run(folder)
         except (OSError, ValueError) as error:
             problems.append(str(error))
+    # States, by the sums beside them
     states = [folder / layout.FINISHED]
     states += [folder / layout.CHECKPOINTS / str(step) for step in _steps(folder)[-1:]]
     for place in states:

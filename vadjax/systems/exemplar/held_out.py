@@ -34,6 +34,7 @@ def scores(stages: Stages, data: Dataset, fps: float) -> HeldOut:
     Returns:
       Scores of frames as `System.score` gives them; none if there is too little video.
     """
+    # What the file depends on
     config, path = stages.config, stages.files.held_out
     meta = stages.made_with(data) | {
         "threshold": stages.method.threshold,
@@ -42,6 +43,7 @@ def scores(stages: Stages, data: Dataset, fps: float) -> HeldOut:
         "sigma": config.eval.sigma,
         "fps": fps,
     }
+    # Read, or made: scores of each video by the exemplars of other parts
     if path.is_file():
         arrays = files.read(path, meta, MEND, ("scores", "lengths"))
         if arrays["lengths"].sum() != len(arrays["scores"]):

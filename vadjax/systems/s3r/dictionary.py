@@ -162,6 +162,7 @@ def read(path: str | pathlib.Path, width: int | None = None) -> np.ndarray:
             f"{path}: no such dictionary. Learn one: python -m vadjax.systems.s3r dictionary "
             f"--data DATASET --out {path}"
         )
+    # Features and anything else that is no table of finite numbers are refused
     found = arrays.read_pickle(path) if path.suffix in PICKLES else arrays.read_npy(path)
     if isinstance(found, dict) and "feature" in found:
         raise ValueError(
