@@ -2,12 +2,15 @@
 
 import json
 import os
+import threading
+import time
 
 import pytest
 
 from tests.predict.cases import write_video
 from vadjax.data.video.reader import Reading
 from vadjax.predict import run as predict
+from vadjax.runtime import lock
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -190,3 +193,23 @@ def test_events_of_a_video_that_are_gone_make_it_anew(exemplars, frames, tmp_pat
     predict.run(config, folder, str(frames), tmp_path, film=False)
     assert "its files are not as they were written" in capsys.readouterr().out
     assert (tmp_path / "events.jsonl").read_text() == "".join(lines)
+
+
+def test_of_two_predictions_into_one_folder_one_writes_at_a_time(scored, tmp_path):
+    # Another prediction is about to write its events: this one waits with its own.
+    out = tmp_path / "shared"
+    out.mkdir()
+    video = str(tmp_path / "new/a.avi")
+    options = {"out": out, "film": False}
+    other = threading.Thread(
+        target=predict.run, args=(scored.config, scored.folder, video), kwargs=options
+    )
+    with lock.held(out / ".events.jsonl.lock", "out"):
+        other.start()
+        deadline = time.monotonic() + 60
+        while not (out / "a.png").is_file() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        assert (out / "a.png").is_file() and not (out / "a.json").exists()
+    other.join(60)
+    assert (out / "a.json").is_file() and not (out / ".events.jsonl.lock").exists()

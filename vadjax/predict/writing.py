@@ -15,7 +15,7 @@ from vadjax.predict.restore import Trained
 from vadjax.report import curves, events, intervals, overlay
 from vadjax.report import film as films
 from vadjax.report.events import EventRule
-from vadjax.runtime import metric_writers, provenance, replacing
+from vadjax.runtime import lock, metric_writers, provenance, replacing
 from vadjax.scores import files
 from vadjax.scores.files import Scores
 
@@ -91,13 +91,15 @@ def write(
     with_film = film and not lacking
     if with_film:
         _write_film(video, len(result.frame_scores), out)
-    # The events, and last of all the file that says that the video is finished, and with what.
+    # The events, and last of all the file that says that the video is finished, and with what. Of
+    # several predictions into one folder one writes at a time: all share the file of events.
     placed = result.boxes is not None or (result.map is not None and trained.size)
-    if placed:
-        ranking.keep_events(out, name, told)
-    found = kept.written(out, name, with_film, told if placed else None)
-    summary |= {kept.CLIP: clip.fields(), kept.MADE_OF: dict(video.made_of), **found}
-    metric_writers.write_json(out / f"{name}.json", summary)
+    with lock.held(replacing.hidden(out / events.FILE, "lock"), str(out), wait=True):
+        if placed:
+            ranking.keep_events(out, name, told)
+        found = kept.written(out, name, with_film, told if placed else None)
+        summary |= {kept.CLIP: clip.fields(), kept.MADE_OF: dict(video.made_of), **found}
+        metric_writers.write_json(out / f"{name}.json", summary)
     ends = ".png, .json, .mp4" if with_film else ".png, .json"
     print(f"Written: {out}/scores/{name}.npz, {out}/{name}{{{ends}}}")
     return clip

@@ -25,23 +25,24 @@ class Held(ValueError):
 
 
 @contextlib.contextmanager
-def held(path: str | pathlib.Path, what: str) -> Iterator[bool]:
+def held(path: str | pathlib.Path, what: str, wait: bool = False) -> Iterator[bool]:
     """Holds the lock file `path` during the block, and removes it after that.
 
     Args:
       path: of the lock file; its folder must exist.
       what: what is locked, for the message: `runs/mine`.
+      wait: until it is free.
 
     Yields:
       Whether it is held: False on a file system without locks.
 
     Raises:
-      Held: another program holds it.
+      Held: another program holds it, and it is not to be waited for.
       OSError: the file cannot be made.
     """
     path = pathlib.Path(path)
     try:
-        handle = take(path)
+        handle = take(path, wait)
     except BlockingIOError:
         raise Held(f"{what}: {holder(path)}. Wait for its end, or name another place") from None
     if handle is None:
