@@ -44,6 +44,8 @@ class System:
       validates: whether `validate` measures anything, so that it can select a step.
       in_order: whether the scores of a video depend on the videos before it. If so, the videos are
         not divided among several processes.
+      saves_memory: whether a training step on CPU takes an order of operations that needs little
+        memory. A small network is faster without: its operations run side by side.
       same_aspect: whether new video must have the aspect ratio of the training, within 1 %; else
         there is a warning where it differs by more than 5 %.
       live_line: live score from which a frame is an alarm, if the system has such a line.
@@ -56,6 +58,7 @@ class System:
     scores_videos = True
     validates = False
     in_order = False
+    saves_memory = True
     same_aspect = False
     live_line: float | None = None
     classes: tuple[str, ...] = ()

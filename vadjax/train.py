@@ -187,7 +187,8 @@ class Loop:
 
     def compile(self, state, batch, rng: jax.Array) -> Callable:
         """`update` compiled for arguments like these."""
-        return compilation.compile_step(self.update, state, batch, rng)
+        saves_memory = self.system.saves_memory
+        return compilation.compile_step(self.update, state, batch, rng, saves_memory=saves_memory)
 
     def run(self, state, batches: Iterator, first: int, rng: jax.Array):
         """Updates `state` from step `first` to `train.steps`."""

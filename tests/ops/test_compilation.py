@@ -31,6 +31,7 @@ def test_what_runs_once_has_options_of_its_own_and_is_not_traced(monkeypatch):
 
 def test_only_cpu_has_options(monkeypatch):
     assert compilation.step_options() == compiler.STEP
+    assert compilation.step_options(saves_memory=False) == {}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert compilation.step_options() == {}
 
@@ -43,6 +44,7 @@ def test_a_step_is_compiled_with_its_options_and_the_heap_is_trimmed(monkeypatch
     monkeypatch.setattr(compiler, "STEP", {"xla_of_nobody": 1})
     with pytest.raises(Exception, match="xla_of_nobody"):
         compilation.compile_step(jax.jit(lambda x: x), jnp.ones(2))
+    compilation.compile_step(jax.jit(lambda x: x), jnp.ones(2), saves_memory=False)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -15,10 +15,16 @@ from vadjax.ops import forms
 from vadjax.ops.cpu import compiler
 
 
-def compile_step(jitted: Callable, *arguments) -> Callable:
-    """A jitted step, compiled for arguments like these; the compiler's memory is given back."""
+def compile_step(jitted: Callable, *arguments, saves_memory: bool = True) -> Callable:
+    """A jitted step, compiled for arguments like these; the compiler's memory is given back.
+
+    Args:
+      jitted: the step.
+      *arguments: of it.
+      saves_memory: as of `step_options`.
+    """
     with _without_garbage_collection():
-        compiled = jitted.lower(*arguments).compile(step_options())
+        compiled = jitted.lower(*arguments).compile(step_options(saves_memory))
     compiler.trim_heap()
     return compiled
 
@@ -35,9 +41,13 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def step_options() -> dict:
-    """Options of the compiler for a training step on this machine's devices."""
-    return _on_cpu(compiler.STEP)
+def step_options(saves_memory: bool = True) -> dict:
+    """Options of the compiler for a training step on this machine's devices.
+
+    Args:
+      saves_memory: whether a CPU takes an order of operations that needs little memory.
+    """
+    return _on_cpu(compiler.STEP if saves_memory else {})
 
 
 def run_once(function: Callable, *arguments) -> Any:

@@ -17,8 +17,10 @@ def dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return in_blocks(x, kernel)
 
 
-def _dot_forward(x, kernel):
-    return dot(x, kernel), (x, kernel)
+@jax.custom_vjp
+def plain_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """As `dot`, but one product: faster, on processors without AVX-512 with thrice the error."""
+    return jnp.dot(x, kernel)
 
 
 def _dot_backward(residuals, gradient):
@@ -29,13 +31,20 @@ def _dot_backward(residuals, gradient):
     return jnp.dot(gradient, kernel.T), jnp.dot(gradients.T, rows).T
 
 
-dot.defvjp(_dot_forward, _dot_backward)
+dot.defvjp(lambda x, kernel: (dot(x, kernel), (x, kernel)), _dot_backward)
+plain_dot.defvjp(lambda x, kernel: (plain_dot(x, kernel), (x, kernel)), _dot_backward)
 
 
 def dot_general(x: jax.Array, kernel: jax.Array, dimensions, precision=None) -> jax.Array:
     """`dot` with the signature that `flax.linen.Dense(dot_general=...)` expects."""
     del dimensions, precision
     return dot(x, kernel)
+
+
+def plain_dot_general(x: jax.Array, kernel: jax.Array, dimensions, precision=None) -> jax.Array:
+    """`plain_dot` likewise."""
+    del dimensions, precision
+    return plain_dot(x, kernel)
 
 
 @jax.custom_jvp

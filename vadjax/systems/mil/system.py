@@ -45,6 +45,7 @@ class System(system.System):
 
     kind = bags.KIND
     validates = True
+    saves_memory = False
     window = SNIPPET
 
     def __init__(self, config: ml_collections.ConfigDict, cache: Cache | None = None):
