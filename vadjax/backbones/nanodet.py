@@ -81,10 +81,12 @@ class DetectorStem(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Input [B, H, W, 3] → [B, H/4, W/4, 32]."""
-        x = _activate(_conv(32, 3, "conv", stride=2)(x))
+        x = _conv(32, 3, "conv", stride=2)(x)
         # maximum of 3 × 3 at stride 2, padded by 1 with -inf
         size, strides, padding = (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1))
-        return max_pool3d(x[:, None], size, strides, padding)[:, 0]
+        x = max_pool3d(x[:, None], size, strides, padding)[:, 0]
+        # the activation never falls, so it gives the same after the maximum, of a quarter
+        return _activate(x)
 
 
 class CspBlock(nn.Module):

@@ -6,6 +6,7 @@ Since batches have one size, a network is compiled only once for each size of it
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -37,9 +38,12 @@ class Batches:
       apply: (variables, rows [batch, …]) → tree of outputs [batch, …].
       variables: variables of the network, the same on all devices.
       batch: rows of a batch; the devices of this process that divide it are used.
+      threads: batches at once. More than one saves time where a batch of a small network keeps
+        one core busy.
     """
 
-    def __init__(self, apply: Callable, variables: dict, batch: int = BATCH):
+    def __init__(self, apply: Callable, variables: dict, batch: int = BATCH, threads: int = 1):
+        self._threads = threads
         self._batch, self._devices = batch, mesh.make(batch, here=True)
         everywhere, by_row = mesh.replicated(self._devices), mesh.by_row(self._devices)
         self._variables = mesh.put_state(self._devices, variables)
@@ -47,21 +51,26 @@ class Batches:
 
     def __call__(self, rows: np.ndarray) -> Any:
         """Outputs for all rows, as NumPy arrays float32; the last batch is filled up with zeros."""
-        outputs, pending = [], None
-        for start in range(0, max(len(rows), 1), self._batch):
-            part = rows[start : start + self._batch]
-            padded = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
-            padded[: len(part)] = part
-            # The next batch runs while the outputs of the previous one are fetched.
-            previous, pending = pending, self._start(padded, len(part))
-            if previous:
-                outputs.append(_fetch(*previous))
-        outputs.append(_fetch(*pending))
+        starts = range(0, max(len(rows), 1), self._batch)
+        parts = (rows[start : start + self._batch] for start in starts)
+        if self._threads > 1 and len(starts) > 1:
+            with ThreadPoolExecutor(self._threads) as pool:
+                outputs = list(pool.map(lambda part: _fetch(*self._start(part)), parts))
+        else:
+            outputs, pending = [], None
+            for part in parts:
+                # The next batch runs while the outputs of the previous one are fetched.
+                previous, pending = pending, self._start(part)
+                if previous:
+                    outputs.append(_fetch(*previous))
+            outputs.append(_fetch(*pending))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
 
-    def _start(self, padded: np.ndarray, count: int) -> tuple[Any, int]:
+    def _start(self, part: np.ndarray) -> tuple[Any, int]:
         """Starts a batch without waiting for it; its outputs, and how many rows count."""
-        return self._apply(self._variables, mesh.put_batch(self._devices, padded)), count
+        padded = np.zeros((self._batch, *part.shape[1:]), part.dtype)
+        padded[: len(part)] = part
+        return self._apply(self._variables, mesh.put_batch(self._devices, padded)), len(part)
 
 
 def _fetch(outputs: Any, count: int) -> Any:

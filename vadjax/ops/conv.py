@@ -77,6 +77,8 @@ def conv_small_inference(
         special = patches.product
     elif minimal_filtering.saves_small(x, w, strides, padding):
         special = minimal_filtering.conv
+    elif w.ndim == 4 and w.shape[-2] < on_cpu.FILLED and x.dtype == jnp.float32:
+        special = functools.partial(on_cpu.few_channels, strides=strides, padding=padding)
     else:
         return conv(x, w, strides, padding)
     default = functools.partial(plain.conv, strides=strides, padding=padding)
