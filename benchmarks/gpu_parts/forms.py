@@ -99,6 +99,12 @@ def samples(operation: str, small: bool) -> list[Sample]:
                 ((batch, 7, side, side, 16), (3, 3, 3, 16, 16)),
             )
         ],
+        "conv_joined": [
+            Sample(
+                lambda x, w: conv.conv_joined(x, w, (7, 6, 1)),
+                ((batch, 14, side // 2, side // 2, 16), (3, 3, 3, 16, 32)),
+            )
+        ],
         # S3R and RTFM
         "temporal": [of_rows(temporal.conv)],
         "temporal_inference": [of_rows(temporal.conv_inference)],

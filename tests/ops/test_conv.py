@@ -13,11 +13,13 @@ from vadjax.ops.conv import (
     conv,
     conv_frames,
     conv_general_dilated,
+    conv_passes,
     conv_small_inference,
     conv_transpose,
 )
 from vadjax.ops.pool import max_pool
 
+PADS = ((1, 1), (1, 1), (0, 0))
 CASES = {  # input, kernel, strides, padding
     "3x3": ((2, 12, 10, 5), (3, 3, 5, 7), (1, 1), ((1, 1), (1, 1))),
     "3x3 stride 2": ((2, 12, 16, 3), (3, 3, 3, 8), (2, 2), ((1, 1), (1, 1))),
@@ -28,8 +30,9 @@ CASES = {  # input, kernel, strides, padding
     "wide": ((2, 12, 9, 128), (3, 3, 128, 136), (1, 1), ((1, 1), (1, 1))),
     "wide on one side": ((1, 8, 10, 72), (3, 3, 72, 128), (1, 1), ((1, 1), (1, 1))),
     "narrower out": ((2, 9, 8, 160), (3, 3, 160, 64), (1, 1), ((1, 1), (1, 1))),
-    "3-D, blocks of frames": ((2, 12, 12, 14, 24), (3, 3, 3, 24, 4), (1, 1, 1), ((1, 1),) * 3),
-    "3-D, taps summed": ((2, 5, 7, 8, 24), (3, 3, 3, 24, 6), (1, 1, 1), ((1, 1),) * 3),
+    "3-D, narrow": ((2, 5, 7, 8, 24), (3, 3, 3, 24, 6), (1, 1, 1), ((1, 1),) * 3),
+    "3-D, blocks of frames": ((2, 12, 12, 14, 24), (3, 3, 1, 24, 4), (1, 1, 1), PADS),
+    "3-D, taps summed": ((2, 5, 7, 8, 24), (3, 3, 3, 24, 6), (1, 1, 1), PADS),
     "3-D, taps stacked": ((2, 6, 7, 8, 3), (3, 3, 3, 3, 6), (1, 2, 2), ((1, 1),) * 3),
     "3-D, stride in time": ((1, 7, 9, 8, 12), (3, 3, 3, 12, 5), (2, 2, 2), ((0, 1),) * 3),
     "3-D, 1x1x1": ((1, 3, 4, 5, 16), (1, 1, 1, 16, 8), (1, 1, 1), ((0, 0),) * 3),
@@ -107,6 +110,24 @@ def test_frames_with_named_neighbours(dtype):
         close([ours(x, w)], [exact], dtype)
         text = export.export(ours, platforms=["cuda"])(x, w).mlir_module()
     assert text.count("stablehlo.convolution") == 1 and "x3x8x7x5x" in text  # three frames each
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_passes_are_convolved_each_by_itself(dtype):
+    lengths, same = (3, 1, 2), ((1, 1, 1), ((1, 1),) * 3)
+    with jax.enable_x64(dtype == "float64"):
+        x, w = draw((2, 6, 8, 6, 5), (3, 3, 3, 5, 6), dtype=dtype)
+        each = lambda x, w: jnp.concatenate(  # noqa: E731
+            [plain(volume, w, *same) for volume in jnp.split(x, (3, 4), 1)], 1
+        )
+        ours = lambda x, w: conv_passes(x, w, *same, lengths=lengths)  # noqa: E731
+        close(with_gradients(ours, x, w), with_gradients(each, x, w), dtype)
+        text = export.export(jax.jit(ours), platforms=["cuda"])(x, w).mlir_module()
+        assert text.count("stablehlo.convolution") == len(lengths)
+        dilated = lambda x: conv_passes(  # noqa: E731
+            x, w, same[0], ((1, 1), (2, 2), (2, 2)), None, (1, 2, 2), LAYOUTS[3], lengths=lengths
+        )
+        assert dilated(x).shape == (2, 6, 8, 6, 6)
 
 
 def test_bfloat16():

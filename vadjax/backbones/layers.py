@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vadjax.ops.batch_norm import batch_norm_relu_pool
 from vadjax.ops.conv import conv_general_dilated, conv_general_inference
 from vadjax.ops.depthwise import depthwise
 from vadjax.ops.pool import max_pool
@@ -24,23 +25,36 @@ class BatchNorm(nn.BatchNorm):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """As `flax.linen.BatchNorm`; x [..., C]."""
-        size = x.shape[-1:]
-        running = [
-            self.variable("batch_stats", "mean", jnp.zeros, size, jnp.float32),
-            self.variable("batch_stats", "var", jnp.ones, size, jnp.float32),
-        ]
+        running = self._running(x)
         if self.use_running_average:
             mean, var = (statistic.value for statistic in running)
         else:
             mean, var = self._statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
-            if not self.is_initializing():
-                for statistic, new in zip(running, (mean, var), strict=True):
-                    statistic.value = self.momentum * statistic.value + (1 - self.momentum) * new
+            self._follow(running, mean, var)
         # y = (x - mean) / sqrt(var + epsilon) * scale + bias
-        scale = self.param("scale", self.scale_init, size, self.param_dtype)
-        bias = self.param("bias", self.bias_init, size, self.param_dtype)
+        scale, bias = self._scale_and_bias(x)
         y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
         return y.astype(self.dtype or jnp.result_type(x, scale, bias))
+
+    def _running(self, x: jax.Array) -> list:
+        """The variables of the running mean and variance [C]."""
+        size = x.shape[-1:]
+        return [
+            self.variable("batch_stats", "mean", jnp.zeros, size, jnp.float32),
+            self.variable("batch_stats", "var", jnp.ones, size, jnp.float32),
+        ]
+
+    def _scale_and_bias(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The two parameters [C]."""
+        size = x.shape[-1:]
+        scale = self.param("scale", self.scale_init, size, self.param_dtype)
+        return scale, self.param("bias", self.bias_init, size, self.param_dtype)
+
+    def _follow(self, running: list, *statistics: jax.Array) -> None:
+        """Moves the running statistics towards those of a batch."""
+        if not self.is_initializing():
+            for kept, new in zip(running, statistics, strict=True):
+                kept.value = self.momentum * kept.value + (1 - self.momentum) * new
 
     def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and variance [C] of a batch."""
@@ -50,6 +64,21 @@ class BatchNorm(nn.BatchNorm):
             return mean, jnp.square(x - mean).mean(axes)
         var = jnp.square(x).mean(axes) - jnp.square(mean)
         return mean, jnp.where(var > 0, var, 0)
+
+
+class PooledBatchNorm(BatchNorm):
+    """Batch norm, then ReLU and the maximum over 2 × 2 pixels of each frame."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, T, H / 2, W / 2, C] of x [B, T, H, W, C] with even H and W."""
+        if self.use_running_average:
+            return pool_volume(nn.relu(super().__call__(x)), in_time=False)
+        # In training one operation, with a gradient that needs little memory
+        running = self._running(x)
+        y, *statistics = batch_norm_relu_pool(x, *self._scale_and_bias(x), self.epsilon)
+        self._follow(running, *statistics)
+        return y.astype(self.dtype or y.dtype)
 
 
 class UnbiasedBatchNorm(BatchNorm):
@@ -73,7 +102,7 @@ class UnbiasedBatchNorm(BatchNorm):
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm.
+    """Convolution without bias, then batch norm; ReLU and pooling too if `pooled`.
 
     Attributes:
       features: channels out.
@@ -85,6 +114,7 @@ class ConvNorm(nn.Module):
       epsilon: of the batch norm.
       momentum: share of the running statistics that a step of training keeps.
       unbiased: whether the running variance is torch's.
+      pooled: whether ReLU and 2 × 2 pooling of each frame follow, for volumes (`PooledBatchNorm`).
       kernel_init: of the convolution.
       filtered: whether kernels with many channels use `conv_inference` when not training.
       form: convolution to use instead of the one chosen here, as for
@@ -100,6 +130,7 @@ class ConvNorm(nn.Module):
     epsilon: float = 1e-5
     momentum: float = MOMENTUM
     unbiased: bool = False
+    pooled: bool = False
     kernel_init: Callable = nn.initializers.he_normal()
     filtered: bool = False
     form: Callable | None = None
@@ -126,6 +157,7 @@ class ConvNorm(nn.Module):
         )(x)
         # Statistics of the batch in training, the running ones otherwise.
         norm = UnbiasedBatchNorm if self.unbiased else BatchNorm
+        norm = PooledBatchNorm if self.pooled else norm
         return norm(
             use_running_average=not train,
             momentum=self.momentum,

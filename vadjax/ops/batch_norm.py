@@ -1,7 +1,8 @@
-"""Batch norm and ReLU of a training step with a gradient of its own: few passes over memory.
+"""Batch norm and ReLU of training steps with gradients of their own: few passes over memory.
 
 JAX's gradient of the formula keeps several arrays of the size of the input, and goes over them once
-for each term. This one keeps the input and the output.
+for each term. That of `batch_norm_relu` keeps the input and the output. `batch_norm_relu_pool` has
+a pooling in it too, and keeps nothing else of the size of its input.
 """
 
 import functools
@@ -9,7 +10,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from vadjax.ops.pool import largest_of_windows, put_at, values_at
+
 AXES = (0, 2, 3)  # of values [B, G, H, W, C] that share their statistics
+WINDOW = (1, 2, 2)  # of the pooling, in frames, rows and columns
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -55,3 +59,52 @@ def _backward(epsilon, residuals, cotangents):
 
 
 batch_norm_relu.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def batch_norm_relu_pool(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch norm over all but the channels, ReLU, and the maximum of 2 × 2 pixels.
+
+    Args:
+      x: [B, T, H, W, C] with even H and W.
+      scale: [C].
+      bias: [C].
+      epsilon: added to the variance, which is the biased one, `mean(x²) - mean(x)²`.
+
+    Returns:
+      [B, T, H / 2, W / 2, C] in the type of x; mean and variance [C], which carry no gradient.
+    """
+    return _pool_forward(x, scale, bias, epsilon)[0]
+
+
+def _pool_forward(x, scale, bias, epsilon):
+    values, axes = x.astype(jnp.promote_types(x.dtype, scale.dtype)), tuple(range(x.ndim - 1))
+    mean = values.mean(axes)
+    var = jnp.square(values).mean(axes) - jnp.square(mean)
+    var = jnp.where(var > 0, var, 0)
+    normed = (values - mean) * (jax.lax.rsqrt(var + epsilon) * scale) + bias
+    # ReLU keeps the order of values, so that it may follow the pooling
+    largest, place = largest_of_windows(normed, WINDOW)
+    y = jax.nn.relu(largest).astype(x.dtype)
+    return (y, *jax.lax.stop_gradient((mean, var))), (x, scale, mean, var, y, place)
+
+
+def _pool_backward(epsilon, residuals, cotangents):
+    # As `_backward`; g is 0 but for one place of each window, so that sums over windows will do.
+    x, scale, mean, var, y, place = residuals
+    values = x.astype(jnp.promote_types(x.dtype, scale.dtype))
+    g = jnp.where(y > 0, cotangents[0], 0).astype(values.dtype)
+    inverse, axes = jax.lax.rsqrt(var + epsilon), tuple(range(x.ndim - 1))
+    of_bias = g.sum(axes)
+    # An array of its own: XLA adds one up on all cores, but not what it computes on the way
+    products = jax.lax.optimization_barrier(g * (values_at(values, place, WINDOW) - mean))
+    of_scale = products.sum(axes) * inverse
+    count = x.size // mean.size
+    slope = inverse * of_scale / count
+    gx = (scale * inverse) * (put_at(g, place, WINDOW) - of_bias / count - (values - mean) * slope)
+    return gx.astype(x.dtype), of_scale, of_bias
+
+
+batch_norm_relu_pool.defvjp(_pool_forward, _pool_backward)

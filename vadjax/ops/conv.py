@@ -13,7 +13,7 @@ from jax import lax
 
 from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
-from vadjax.ops.cpu import minimal_filtering, patches
+from vadjax.ops.cpu import minimal_filtering, narrow, patches
 from vadjax.ops.plain import LAYOUTS, Padding
 
 
@@ -147,9 +147,16 @@ def conv_general_dilated(
     convolution, and `lax.conv_general_dilated` for dilations, groups, a precision or other
     dimensions.
     """
-    factors = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
-    special = any(factor != 1 for factor in factors) or precision or preferred_element_type
-    if special or rhs.ndim - 2 not in LAYOUTS:
+    extended = _extended(
+        lhs_dilation,
+        rhs_dilation,
+        None,
+        feature_group_count,
+        batch_group_count,
+        precision,
+        preferred_element_type,
+    )
+    if extended or rhs.ndim - 2 not in LAYOUTS:
         return lax.conv_general_dilated(
             lhs,
             rhs,
@@ -173,6 +180,21 @@ def conv_general_dilated(
     return form(lhs, rhs, tuple(window_strides), padding)
 
 
+def _extended(
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count=1,
+    batch_group_count=1,
+    precision=None,
+    preferred_element_type=None,
+) -> bool:
+    """Whether arguments of `jax.lax.conv_general_dilated` ask for more than a plain convolution."""
+    del dimension_numbers
+    factors = (*(lhs_dilation or ()), *(rhs_dilation or ()), feature_group_count, batch_group_count)
+    return any(factor != 1 for factor in factors) or bool(precision or preferred_element_type)
+
+
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
 conv_general_small_inference = functools.partial(conv_general_dilated, form=conv_small_inference)
 
@@ -189,9 +211,48 @@ def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more
       lengths: frames of each volume.
       more: passed on to it.
     """
+    pads = tuple(tuple(pair) for pair in padding) if not isinstance(padding, str) else ()
+    if not _extended(*options, **more) and narrow.saves(x, w, strides, pads):
+        return conv_joined(x, w, tuple(lengths))
     volumes = jnp.split(x, np.cumsum(lengths)[:-1], 1)
     outputs = [conv_general_dilated(v, w, strides, padding, *options, **more) for v in volumes]
     return jnp.concatenate(outputs, 1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_joined(x: jax.Array, w: jax.Array, lengths: tuple[int, ...]) -> jax.Array:
+    """3×3×3 convolution of volumes that are joined in time, with zeros around each.
+
+    Args:
+      x: [B, sum(lengths), H, W, C].
+      w: kernel [3, 3, 3, C, F].
+      lengths: frames of each volume.
+
+    Returns:
+      [B, sum(lengths), H, W, F].
+    """
+    return forms.by_device(
+        "conv_joined",
+        x,
+        w,
+        special=functools.partial(narrow.conv, lengths=lengths),
+        plain=functools.partial(plain.conv_joined, lengths=lengths),
+    )
+
+
+def _joined_forward(x, w, lengths):
+    return conv_joined(x, w, lengths), (x, w)
+
+
+def _joined_backward(lengths, residuals, gy):
+    def default(x, w, gy):
+        return jax.vjp(lambda x, w: plain.conv_joined(x, w, lengths), x, w)[1](gy)
+
+    special = functools.partial(narrow.gradients, lengths=lengths)
+    return forms.by_device("conv_joined_gradient", *residuals, gy, special=special, plain=default)
+
+
+conv_joined.defvjp(_joined_forward, _joined_backward)
 
 
 def conv_frames(x: jax.Array, w: jax.Array, triples: Sequence[Sequence[int]]) -> jax.Array:

@@ -53,6 +53,24 @@ def conv_frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
     return y.reshape(len(x), len(triples), *y.shape[2:])
 
 
+def conv_joined(x: jax.Array, w: jax.Array, lengths: Sequence[int]) -> jax.Array:
+    """3×3×3 convolution [B, sum(lengths), H, W, F] of volumes joined in time, each by itself.
+
+    Args:
+      x: [B, sum(lengths), H, W, C].
+      w: kernel [3, 3, 3, C, F].
+      lengths: frames of each volume.
+    """
+
+    def of_volume(volume):
+        single = volume.shape[1] == 1  # all temporal taps but one would see zeros only
+        kernel, in_time = (w[1:2], (0, 0)) if single else (w, (1, 1))
+        return conv(volume, kernel, (1, 1, 1), (in_time, (1, 1), (1, 1)))
+
+    volumes = jnp.split(x, np.cumsum(lengths)[:-1], 1)
+    return jnp.concatenate([of_volume(volume) for volume in volumes], 1)
+
+
 def with_zeros(x: jax.Array) -> jax.Array:
     """Frames [B, T + 1, ...] of x [B, T, ...]: the last one, at index -1, is zeros."""
     return jnp.pad(x, [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))

@@ -52,20 +52,42 @@ def _reduce(x, window):
 
 
 def _max_pool_forward(x, window):
-    return _reduce(x, _checked(x, window)), _place_of_first(x, window)
+    return _reduce(x, _checked(x, window)), largest_of_windows(x, window)[1]
 
 
-def _place_of_first(x: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """Rank of the first largest value within each window, int8 [B, *(side / size), C]."""
-    split = _split(x, window)
-    candidates = [(split[_at(place)], rank) for rank, place in enumerate(np.ndindex(*window))]
+def largest_of_windows(x: jax.Array, window: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Maximum of adjacent windows and the rank of the first largest value within each, int8.
+
+    Args:
+      x: [B, *sides, C], each side a multiple of the window's.
+      window: one size per side, at most 127 values in all.
+
+    Returns:
+      Both [B, *(side / size), C].
+    """
+    candidates = list(zip(_values(x, window), range(math.prod(window)), strict=True))
     # Neighbours are compared in pairs, as in a knockout tournament; only a larger value beats an
     # earlier one, so that of equal values the first wins.
     while len(candidates) > 1:
         pairs = zip(candidates[::2], candidates[1::2], strict=False)
         rest = candidates[2 * (len(candidates) // 2) :]
         candidates = [_winner(first, second) for first, second in pairs] + rest
-    return jnp.broadcast_to(candidates[0][1], candidates[0][0].shape).astype(jnp.int8)
+    largest, rank = candidates[0]
+    return largest, jnp.broadcast_to(rank, largest.shape).astype(jnp.int8)
+
+
+def values_at(x: jax.Array, place: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """The value of each window of x that has the rank `place` [B, *(side / size), C]."""
+    first, *others = _values(x, window)
+    for rank, value in enumerate(others, 1):
+        first = jnp.where(place == rank, value, first)
+    return first
+
+
+def _values(x, window) -> list[jax.Array]:
+    """The first value of every window, the second one, and so on."""
+    split = _split(x, window)
+    return [split[_at(place)] for place in np.ndindex(*window)]
 
 
 def _winner(first, second):
@@ -85,7 +107,11 @@ def _at(place: tuple[int, ...]) -> tuple:
 
 
 def _max_pool_backward(window, place, gradient):
-    """Each window's gradient goes to the place that the forward pass kept; all others get 0."""
+    return (put_at(gradient, place, window),)
+
+
+def put_at(gradient: jax.Array, place: jax.Array, window: tuple[int, ...]) -> jax.Array:
+    """Gradient of `max_pool`: that of each window at the rank that `place` names, all others 0."""
     # Rank of every value in its window, as an array that broadcasts over all windows.
     inner = tuple(size for k in window for size in (1, k))  # (1, 2, 1, 2) for squares
     ranks = jnp.arange(math.prod(window), dtype=jnp.int8).reshape(1, *inner, 1)
@@ -96,7 +122,7 @@ def _max_pool_backward(window, place, gradient):
         jnp.zeros((), gradient.dtype),
     )
     sides = (n * k for n, k in zip(place.shape[1:-1], window, strict=True))
-    return (spread.reshape(place.shape[0], *sides, place.shape[-1]),)
+    return spread.reshape(place.shape[0], *sides, place.shape[-1])
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)

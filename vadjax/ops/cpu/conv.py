@@ -10,6 +10,7 @@ input gradients    slow within a `lax.scan`; here the kernel is flipped beforeha
 transposed         the kernel gradient is slow; here it is that of the stride-2 convolution in the
                    opposite direction (spec lgn_net §8)
 3 channels         slow as such; here a fourth of zeros, in a detector's first convolution
+3×3×3, narrow      with few channels on one core alone; here rows as channels (`narrow`)
 wide 3×3           with many channels twice as many products as needed; here minimal filtering
 float64            far too slow for a whole network; here patches times a matrix
 """
@@ -24,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import minimal_filtering, patches
+from vadjax.ops.cpu import minimal_filtering, narrow, patches
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -43,8 +44,10 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
         return minimal_filtering.conv(x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
-    # A 3-D convolution, with as many samples at a time as keep the larger of its input taps and
-    # its output in the cache.
+    if narrow.saves(x, w, strides, padding):
+        return narrow.conv(x, w, x.shape[1:2])
+    # Another 3-D convolution, with as many samples at a time as keep the larger of its input taps
+    # and its output in the cache.
     taps = functools.partial(_by_temporal_taps, w=w, strides=strides, padding=padding)
     sides = zip(x.shape[1:], w.shape, strides, padding, strict=False)
     out = [(n + sum(pad) - k) // stride + 1 for n, k, stride, pad in sides]
@@ -63,6 +66,8 @@ def gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F]."""
+    if narrow.saves(x, w, strides, padding):
+        return narrow.gradients(x, w, gy, x.shape[1:2])
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if minimal_filtering.saves(x, w, strides, padding):

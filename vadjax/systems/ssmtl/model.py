@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.backbones.layers import ConvNorm, pool_volume
+from vadjax.backbones.layers import ConvNorm
 from vadjax.config import expect_one_of
 from vadjax.ops.conv import conv_frames, conv_general_dilated, conv_passes
 from vadjax.ops.pool import max_pool
@@ -89,9 +89,9 @@ class Trunk(nn.Module):
             forms = [functools.partial(conv_passes, lengths=lengths)] * len(layers)
         # The convolutions, with a pooling in space after the last one of each block.
         for (block, number, width), form in zip(layers, forms, strict=True):
-            x = nn.relu(_conv(width, 3, self, f"block{block}_conv{number}", form)(x, train))
-            if number == len(self.widths[block]) - 1:
-                x = pool_volume(x, in_time=False)
+            name, pooled = f"block{block}_conv{number}", number == len(self.widths[block]) - 1
+            x = _conv(width, 3, self, name, form, pooled)(x, train)
+            x = x if pooled else nn.relu(x)
         # One map of each pass, whatever its number of frames.
         pool = TIME_POOLINGS[self.time_pooling]
         return [pool(x[:, np.array(frames)]) for frames in frames_of_passes]
@@ -309,10 +309,21 @@ def _frames(x, w, *_, triples, **__):
 
 
 def _conv(
-    width: int, dimensions: int, of: Trunk | PictureDecoder, name: str, form=None
+    width: int,
+    dimensions: int,
+    of: Trunk | PictureDecoder,
+    name: str,
+    form=None,
+    pooled: bool = False,
 ) -> ConvNorm:
     """A convolution of side 3 with batch norm, with momentum and type of the module `of`."""
-    size = (3,) * dimensions
     return ConvNorm(
-        width, size, padding=1, momentum=of.momentum, form=form, dtype=of.dtype, name=name
+        width,
+        (3,) * dimensions,
+        padding=1,
+        momentum=of.momentum,
+        pooled=pooled,
+        form=form,
+        dtype=of.dtype,
+        name=name,
     )
