@@ -12,6 +12,7 @@ from vadjax.ops.plain import Padding
 
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MORE_ROWS, FEW_COLUMNS = 2048, 400  # the same where a patch has at most so many values
+MOST_JOINED = 8  # slices that XLA:CPU (jax 0.10.2) joins in one kernel with their making
 
 
 def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
@@ -62,16 +63,17 @@ def kernel_gradient(
     blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
 
     def of_block(part, cotangent):
-        rows = _patches(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
+        rows = _joined(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
         return cotangent.reshape(-1, features).T @ rows
 
     def add_block(i, total):
         corner = _corner(i, block, blocks)
-        start = [p * s for p, s in zip(corner, (1, *strides), strict=True)]
+        start = [p * np.uint32(s) for p, s in zip(corner, (1, *strides), strict=True)]
         inner = zip(block[1:], strides, size, strict=True)
         extent = block[0], *((b - 1) * s + k for b, s, k in inner), channels
-        part = _positive_slice(x, (*start, 0), extent)
-        return total + of_block(part, _positive_slice(gy, (*corner, 0), (*block, features)))
+        part = _positive_slice(x, (*start, np.uint32(0)), extent)
+        cotangent = _positive_slice(gy, (*corner, np.uint32(0)), (*block, features))
+        return total + of_block(part, cotangent)
 
     if math.prod(blocks) == 1:
         total = of_block(x, gy)
@@ -83,9 +85,26 @@ def kernel_gradient(
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):
     """Patches [B, *out, prod(size) * C] of an input that is already padded."""
-    # One shifted slice of the input for each tap, joined on the channels.
+    return jnp.concatenate(_shifted(x, size, out, strides), -1)
+
+
+def _joined(x, size: Sequence[int], out: Sequence[int], strides):
+    """As `_patches`, [B, *out, prod(size), C] where that is less to compile.
+
+    XLA:CPU compiles a concatenation of channels anew each time that it is in a program. A new axis
+    is joined in a kernel with the slices, and equal kernels are compiled once. The barrier keeps
+    that kernel from counting in rows of the product, which is slower.
+    """
+    shifted = _shifted(x, size, out, strides)
+    if len(shifted) > MOST_JOINED:
+        return jnp.concatenate(shifted, -1)
+    return lax.optimization_barrier(jnp.stack(shifted, -2))
+
+
+def _shifted(x, size: Sequence[int], out: Sequence[int], strides) -> list[jax.Array]:
+    """One shifted slice [B, *out, C] of the input for each tap."""
     last = [(positions - 1) * stride + 1 for positions, stride in zip(out, strides, strict=True)]
-    shifted = [
+    return [
         lax.slice(
             x,
             (0, *offset, 0),
@@ -94,17 +113,18 @@ def _patches(x, size: Sequence[int], out: Sequence[int], strides):
         )
         for offset in np.ndindex(*size)
     ]
-    return jnp.concatenate(shifted, -1)
 
 
 def _corner(i: jax.Array, block: Sequence[int], blocks: Sequence[int]) -> list:
     """First position of block number i; with little arithmetic, which takes long to compile."""
-    corner, left = [0] * len(block), math.prod(blocks)
+    # Without a sign, a remainder by a power of two is one operation instead of ten.
+    corner, left, i = [np.uint32(0)] * len(block), math.prod(blocks), i.astype(jnp.uint32)
     for axis in reversed(range(len(block))):
         if blocks[axis] > 1:
             left //= blocks[axis]
-            corner[axis] = (lax.rem(i, blocks[axis]) if left > 1 else i) * block[axis]
-            i = lax.div(i, blocks[axis]) if left > 1 else i
+            count = np.uint32(blocks[axis])
+            corner[axis] = (lax.rem(i, count) if left > 1 else i) * np.uint32(block[axis])
+            i = lax.div(i, count) if left > 1 else i
     return corner
 
 
