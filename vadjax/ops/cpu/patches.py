@@ -12,7 +12,7 @@ from vadjax.ops.plain import Padding
 
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MORE_ROWS, FEW_COLUMNS = 2048, 400  # the same where a patch has at most so many values
-MOST_JOINED = 8  # slices that XLA:CPU (jax 0.10.2) joins in one kernel with their making
+MOST_JOINED = 9  # taps up to which their slices are made and joined by one kernel
 
 
 def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
@@ -89,7 +89,7 @@ def _patches(x, size: Sequence[int], out: Sequence[int], strides):
 
 
 def _joined(x, size: Sequence[int], out: Sequence[int], strides):
-    """As `_patches`, [B, *out, prod(size), C] where that is less to compile.
+    """As `_patches`, [B, *out, rows of the kernel, its columns, C] where that is less to compile.
 
     XLA:CPU compiles a concatenation of channels anew each time that it is in a program. A new axis
     is joined in a kernel with the slices, and equal kernels are compiled once. The barrier keeps
@@ -98,7 +98,10 @@ def _joined(x, size: Sequence[int], out: Sequence[int], strides):
     shifted = _shifted(x, size, out, strides)
     if len(shifted) > MOST_JOINED:
         return jnp.concatenate(shifted, -1)
-    return lax.optimization_barrier(jnp.stack(shifted, -2))
+    # Row by row of the kernel: more than 8 slices at once would not be joined so.
+    starts = range(0, len(shifted), size[-1])
+    rows = [jnp.stack(shifted[start : start + size[-1]], -2) for start in starts]
+    return lax.optimization_barrier(jnp.stack(rows, -3))
 
 
 def _shifted(x, size: Sequence[int], out: Sequence[int], strides) -> list[jax.Array]:
