@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from vadjax.ops import plain
 from vadjax.ops.cpu import patches
@@ -88,7 +89,7 @@ def _by_taps(x, w):
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
-    sums = _input_sums([x[:, :, i : i + 4 * rows : 4] for i in range(6)])
+    sums = _input_sums(x, 2)
     # The three rows of the kernel become six, one for each of the sums.
     transform = jnp.asarray(WINOGRAD, w.dtype)
     kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
@@ -102,7 +103,8 @@ def _by_taps(x, w):
         )
 
     # Six products instead of twelve; their sums are the four rows of the output.
-    m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
+    six = [_at(kernels, i, 1, 0)[0] for i in _unknown(*range(6))]
+    m = [convolve(part, kernel) for part, kernel in zip(sums, six, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]
     four = (
@@ -123,9 +125,7 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
       gy: cotangent [B, H, W, F].
     """
     # With y = A^T [(G w) * (B^T x)] of every four rows, dw = G^T sum [(A gy) * (B^T x)].
-    height = x.shape[1]
-    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
-    inputs = _input_sums([x[:, i : i + height : 4] for i in range(6)])
+    inputs = _input_sums(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)]), 1)
     outputs = _output_sums([gy[:, i::4] for i in range(4)])
     size, padding = (1, 3), ((0, 0), (1, 1))
     six = [
@@ -136,27 +136,52 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
     return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
 
 
-def _input_sums(r):
-    """Six sums of the six rows that four rows of the output depend on."""
-    return (
-        4 * r[0] - 5 * r[2] + r[4],
-        -4 * (r[1] + r[2]) + (r[3] + r[4]),
-        4 * (r[1] - r[2]) - (r[3] - r[4]),
-        2 * (r[3] - r[1]) + (r[4] - r[2]),
-        2 * (r[1] - r[3]) + (r[4] - r[2]),
-        4 * r[1] - 5 * r[3] + r[5],
-    )
+def _input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
+    """Six sums of the six rows that four rows of the output depend on.
+
+    Args:
+      x: with rows along the axis: those of the output, and one more on either side.
+      axis: of the rows.
+    """
+
+    def every_fourth(x, i):
+        return lax.slice_in_dim(x, i, i + rows - 3, 4, axis)
+
+    def of_one_side(first):
+        part = _at(x, first, rows + 1, axis)
+        return 4 * every_fourth(part, 0) - 5 * every_fourth(part, 2) + every_fourth(part, 4)
+
+    rows = x.shape[axis] - 2
+    r = [every_fourth(x, i) for i in range(6)]
+    inner, inner_odd = r[4] - 4 * r[2], r[3] - 4 * r[1]
+    outer, outer_odd = r[4] - r[2], 2 * (r[3] - r[1])
+    before, after = map(of_one_side, _unknown(0, 1))
+    return before, *_both_ways(inner, inner_odd), *_both_ways(outer, outer_odd), after
 
 
 def _output_sums(g):
     """Six sums of four rows of a cotangent: what `_by_taps` does with its six products, back."""
     even, odd = g[0] + g[2], g[1] + g[3]
     even_outer, odd_outer = g[0] + 4 * g[2], 2 * g[1] + 8 * g[3]
-    return (
-        g[0],
-        even + odd,
-        even - odd,
-        even_outer + odd_outer,
-        even_outer - odd_outer,
-        g[3],
-    )
+    return g[0], *_both_ways(even, odd), *_both_ways(even_outer, odd_outer), g[3]
+
+
+def _at(x: jax.Array, start: jax.Array, size: int, axis: int) -> jax.Array:
+    """So many places of one axis, from a number `_unknown`."""
+    starts, sizes = [jnp.uint32(0)] * x.ndim, list(x.shape)
+    starts[axis], sizes[axis] = start.astype(jnp.uint32), size
+    return lax.dynamic_slice(x, starts, sizes)
+
+
+def _both_ways(even: jax.Array, odd: jax.Array) -> list[jax.Array]:
+    """`even + odd` and `even - odd`, by the same kernel."""
+    return [even + (value - 3).astype(even.dtype) * odd for value in _unknown(4, 2)]
+
+
+def _unknown(*values: int) -> list[jax.Array]:
+    """These numbers, float32; kernels that differ by them alone are equal and compiled once.
+
+    XLA:CPU (jax 0.10.2) makes a constant part of the kernel that it goes into, but not what comes
+    of a root, which is exact for squares.
+    """
+    return [lax.sqrt(lax.optimization_barrier(jnp.float32(value**2))) for value in values]
