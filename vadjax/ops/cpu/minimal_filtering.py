@@ -27,6 +27,7 @@ WINOGRAD = (  # weights of the three taps of a column, for each of the six sums 
 LEAST = 128  # channels from which it saves time
 LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
 LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
+BLOCK_PLACES = 1024  # of four rows each, in a block of a kernel gradient: they stay in cache
 LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
@@ -124,14 +125,24 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
       x: [B, H, W, C], H a multiple of 4.
       gy: cotangent [B, H, W, F].
     """
+    channels, features = x.shape[-1], gy.shape[-1]
+    if channels > features:  # patches of the narrower side, see `patches.kernel_gradient`
+        return jnp.flip(kernel_gradient(gy, x), (0, 1)).swapaxes(-1, -2)
+    x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+
     # With y = A^T [(G w) * (B^T x)] of every four rows, dw = G^T sum [(A gy) * (B^T x)].
-    inputs = _input_sums(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)]), 1)
-    outputs = _output_sums([gy[:, i::4] for i in range(4)])
-    size, padding = (1, 3), ((0, 0), (1, 1))
-    six = [
-        patches.kernel_gradient(part, cotangent, size, (1, 1), padding)[0]
-        for part, cotangent in zip(inputs, outputs, strict=True)
-    ]
+    def of_block(corner, block):
+        samples, fours, width = block
+        first = corner[0], 4 * corner[1], corner[2]
+        part = patches.positive_slice(x, first, (samples, 4 * fours + 2, width + 2))
+        rows = patches.positive_slice(gy, first, (samples, 4 * fours, width))
+        inputs, outputs = _input_sums(part, 1), _output_sums([rows[:, i::4] for i in range(4)])
+        pairs = zip(inputs, outputs, strict=True)
+        return [patches.product_of_taps(a, b, (1, 3), (1, 1)) for a, b in pairs]
+
+    places = gy.shape[0], gy.shape[1] // 4, gy.shape[2]
+    six = patches.sum_over_blocks(of_block, places, BLOCK_PLACES)
+    six = [total.T.reshape(3, channels, features) for total in six]
     transform = jnp.asarray(WINOGRAD, gy.dtype)
     return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
 

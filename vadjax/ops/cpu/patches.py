@@ -1,7 +1,7 @@
 """Convolutions and kernel gradients as products of patches and a matrix."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -57,30 +57,45 @@ def kernel_gradient(
         turned = kernel_gradient(gy, x, size, strides, padding)
         return jnp.flip(turned, range(len(size))).swapaxes(-1, -2)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    # Blocks of output positions; each needs the part of the input that its windows cover.
-    most = MORE_ROWS if math.prod(size) * channels <= FEW_COLUMNS else BLOCK_ROWS
-    block = _block_shape(gy.shape[:-1], most)
-    blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
 
-    def of_block(part, cotangent):
-        rows = _joined(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
-        return cotangent.reshape(-1, features).T @ rows
-
-    def add_block(i, total):
-        corner = _corner(i, block, blocks)
+    # The sum over blocks of output positions; each needs the part of x that its windows cover.
+    def of_block(corner, block):
         start = [p * np.uint32(s) for p, s in zip(corner, (1, *strides), strict=True)]
         inner = zip(block[1:], strides, size, strict=True)
-        extent = block[0], *((b - 1) * s + k for b, s, k in inner), channels
-        part = _positive_slice(x, (*start, np.uint32(0)), extent)
-        cotangent = _positive_slice(gy, (*corner, np.uint32(0)), (*block, features))
-        return total + of_block(part, cotangent)
+        extent = block[0], *((b - 1) * s + k for b, s, k in inner)
+        part, cotangent = positive_slice(x, start, extent), positive_slice(gy, corner, block)
+        return product_of_taps(part, cotangent, size, strides)
+
+    most = MORE_ROWS if math.prod(size) * channels <= FEW_COLUMNS else BLOCK_ROWS
+    total = sum_over_blocks(of_block, gy.shape[:-1], most)
+    return total.T.reshape(*size, channels, features)
+
+
+def sum_over_blocks(of_block: Callable, places: Sequence[int], most: int):
+    """The sum of what a function gives for every block of output positions.
+
+    Args:
+      of_block: takes the first position of a block and its shape.
+      places: number of output positions [B, (T,) H, W].
+      most: of a block where possible, see `_block_shape`.
+    """
+    block = _block_shape(places, most)
+    blocks = [count // size for count, size in zip(places, block, strict=True)]
+
+    def add_block(i, total):
+        return jax.tree.map(jnp.add, total, of_block(_corner(i, block, blocks), block))
 
     if math.prod(blocks) == 1:
-        total = of_block(x, gy)
-    else:
-        start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
-        total = lax.fori_loop(0, math.prod(blocks), add_block, start)
-    return total.T.reshape(*size, channels, features)
+        return of_block([np.uint32(0)] * len(block), block)
+    shapes = jax.eval_shape(lambda: of_block([np.uint32(0)] * len(block), block))
+    start = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), shapes)
+    return lax.fori_loop(0, math.prod(blocks), add_block, start)
+
+
+def product_of_taps(x, gy, size: Sequence[int], strides: Sequence[int]) -> jax.Array:
+    """Cotangents times patches [F, prod(size) * C] of an input that is already padded."""
+    rows = _joined(x, size, gy.shape[1:-1], strides).reshape(-1, math.prod(size) * x.shape[-1])
+    return gy.reshape(-1, gy.shape[-1]).T @ rows
 
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):
@@ -131,9 +146,10 @@ def _corner(i: jax.Array, block: Sequence[int], blocks: Sequence[int]) -> list:
     return corner
 
 
-def _positive_slice(x, start, size):
-    """`lax.dynamic_slice` from indices that are known to be positive: less to compile."""
-    return lax.dynamic_slice(x, start, size, allow_negative_indices=False)
+def positive_slice(x: jax.Array, corner: Sequence, size: Sequence[int]) -> jax.Array:
+    """Part of x with all channels, from a corner without negative numbers: less to compile."""
+    start = [*corner, np.uint32(0)]
+    return lax.dynamic_slice(x, start, (*size, x.shape[-1]), allow_negative_indices=False)
 
 
 def _block_shape(out: Sequence[int], most: int) -> tuple[int, ...]:
