@@ -141,7 +141,8 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
         return [patches.product_of_taps(a, b, (1, 3), (1, 1)) for a, b in pairs]
 
     places = gy.shape[0], gy.shape[1] // 4, gy.shape[2]
-    six = patches.sum_over_blocks(of_block, places, BLOCK_PLACES)
+    start = [jnp.zeros((features, 3 * channels), gy.dtype)] * 6
+    six = patches.sum_over_blocks(of_block, start, places, BLOCK_PLACES)
     six = [total.T.reshape(3, channels, features) for total in six]
     transform = jnp.asarray(WINOGRAD, gy.dtype)
     return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
@@ -186,7 +187,8 @@ def _at(x: jax.Array, start: jax.Array, size: int, axis: int) -> jax.Array:
 
 def _both_ways(even: jax.Array, odd: jax.Array) -> list[jax.Array]:
     """`even + odd` and `even - odd`, by the same kernel."""
-    return [even + (value - 3).astype(even.dtype) * odd for value in _unknown(4, 2)]
+    signs = [lax.convert_element_type(value - 3, even.dtype) for value in _unknown(4, 2)]
+    return [lax.add(even, lax.mul(lax.broadcast(sign, odd.shape), odd)) for sign in signs]
 
 
 def _unknown(*values: int) -> list[jax.Array]:

@@ -67,15 +67,17 @@ def kernel_gradient(
         return product_of_taps(part, cotangent, size, strides)
 
     most = MORE_ROWS if math.prod(size) * channels <= FEW_COLUMNS else BLOCK_ROWS
-    total = sum_over_blocks(of_block, gy.shape[:-1], most)
+    start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
+    total = sum_over_blocks(of_block, start, gy.shape[:-1], most)
     return total.T.reshape(*size, channels, features)
 
 
-def sum_over_blocks(of_block: Callable, places: Sequence[int], most: int):
+def sum_over_blocks(of_block: Callable, start, places: Sequence[int], most: int):
     """The sum of what a function gives for every block of output positions.
 
     Args:
       of_block: takes the first position of a block and its shape.
+      start: zeros of the shapes that it gives.
       places: number of output positions [B, (T,) H, W].
       most: of a block where possible, see `_block_shape`.
     """
@@ -87,8 +89,6 @@ def sum_over_blocks(of_block: Callable, places: Sequence[int], most: int):
 
     if math.prod(blocks) == 1:
         return of_block([np.uint32(0)] * len(block), block)
-    shapes = jax.eval_shape(lambda: of_block([np.uint32(0)] * len(block), block))
-    start = jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), shapes)
     return lax.fori_loop(0, math.prod(blocks), add_block, start)
 
 
