@@ -39,9 +39,9 @@ def plain_forms() -> Iterator[None]:
     jax.clear_caches()
 
 
-def _plain_form(operation, *arguments, special, plain):
+def _plain_form(operation, *arguments, special, plain, options=None):
     del operation, special
-    return plain(*arguments)
+    return plain(*arguments, **options or {})
 
 
 def _convolution(*arguments, **options):

@@ -41,6 +41,29 @@ def test_a_platform_that_is_not_listed_gets_the_plain_form(monkeypatch):
     assert answer.tolist() == [1, 1] and forms.platforms("conv") == ["tpu"]
 
 
+def test_calls_of_equal_shapes_share_a_trace_that_another_table_does_not_take(monkeypatch):
+    traced = []
+
+    def special(x, by):
+        traced.append("special")
+        return x + by
+
+    def plain(x, by):
+        traced.append("plain")
+        return x - by
+
+    def both(x, by=1):
+        given = {"special": special, "plain": plain, "options": {"by": by}}
+        return forms.by_device("conv", forms.by_device("conv", x, **given), **given)
+
+    here = jax.default_backend()
+    monkeypatch.setattr(forms, "table", lambda: {"conv": {here: "special"}})
+    assert jax.jit(both)(jnp.ones(2)).tolist() == [3, 3] and sorted(traced) == ["plain", "special"]
+    assert jax.jit(lambda x: both(x, 2))(jnp.ones(2)).tolist() == [5, 5] and len(traced) == 4
+    monkeypatch.setattr(forms, "table", lambda: {"conv": {}})
+    assert jax.jit(lambda x: both(x))(jnp.ones(2)).tolist() == [-1, -1]
+
+
 PROGRAM = """
 import json, jax, jax.numpy as jnp
 from configs import ucf_mil

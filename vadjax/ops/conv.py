@@ -31,13 +31,7 @@ def conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding)
       [B, (T',) H', W', F].
     """
     size = {"strides": strides, "padding": padding}
-    return forms.by_device(
-        "conv",
-        x,
-        w,
-        special=functools.partial(on_cpu.forward, **size),
-        plain=functools.partial(plain.conv, **size),
-    )
+    return forms.by_device("conv", x, w, special=on_cpu.forward, plain=plain.conv, options=size)
 
 
 def _conv_forward(x, w, strides, padding):
@@ -45,11 +39,14 @@ def _conv_forward(x, w, strides, padding):
 
 
 def _conv_backward(strides, padding, residuals, gy):
-    def default(x, w, gy):
-        return jax.vjp(lambda x, w: plain.conv(x, w, strides, padding), x, w)[1](gy)
-
-    special = functools.partial(on_cpu.gradients, strides=strides, padding=padding)
-    return forms.by_device("conv_gradient", *residuals, gy, special=special, plain=default)
+    return forms.by_device(
+        "conv_gradient",
+        *residuals,
+        gy,
+        special=on_cpu.gradients,
+        plain=plain.conv_gradients,
+        options={"strides": strides, "padding": padding},
+    )
 
 
 conv.defvjp(_conv_forward, _conv_backward)
@@ -104,7 +101,9 @@ def conv_transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     if w.shape[:2] != (3, 3):
         raise ValueError(f"conv_transpose takes 3×3 kernels; got {w.shape}")
     default = plain.conv_transpose
-    return forms.by_device("conv_transpose", x, w, special=on_cpu.transpose, plain=default)
+    return forms.by_device(
+        "conv_transpose", x, w, special=on_cpu.transpose, plain=default, options={}
+    )
 
 
 def _transpose_forward(x, w):
@@ -112,15 +111,13 @@ def _transpose_forward(x, w):
 
 
 def _transpose_backward(residuals, gy):
-    def default(x, w, gy):
-        return jax.vjp(plain.conv_transpose, x, w)[1](gy)
-
     return forms.by_device(
         "conv_transpose_gradient",
         *residuals,
         gy,
         special=on_cpu.transpose_gradients,
-        plain=default,
+        plain=plain.conv_transpose_gradients,
+        options={},
     )
 
 

@@ -9,7 +9,7 @@ one. `config.runtime.plain_ops` turns all special forms off.
 import functools
 import importlib.resources
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,13 @@ NAMES = ("plain", "special")
 _plain_only = False
 
 
-def by_device(operation: str, *arguments: Any, special: Callable, plain: Callable) -> Any:
+def by_device(
+    operation: str,
+    *arguments: Any,
+    special: Callable,
+    plain: Callable,
+    options: Mapping[str, Hashable] | None = None,
+) -> Any:
     """Applies the form of the operation that the device gets.
 
     Args:
@@ -30,8 +36,25 @@ def by_device(operation: str, *arguments: Any, special: Callable, plain: Callabl
       *arguments: arrays for either form.
       special: the form for CPU.
       plain: XLA's own.
+      options: keyword arguments of both. Where they are given, calls with arrays of equal shapes
+        share one trace; so neither form may be a function made for the call.
     """
-    chosen = [] if _plain_only else platforms(operation)
+    chosen = () if _plain_only else tuple(platforms(operation))
+    if options is None:
+        return _choose(*arguments, chosen=chosen, special=special, plain=plain)
+    named = tuple(options.items())
+    return _traced_once(*arguments, chosen=chosen, special=special, plain=plain, named=named)
+
+
+@functools.partial(jax.jit, static_argnames=("chosen", "special", "plain", "named"))
+def _traced_once(*arguments, chosen, special, plain, named):
+    """As `_choose`, with keyword arguments of both forms; what was traced is found by `jax.jit`."""
+    special, plain = (functools.partial(form, **dict(named)) for form in (special, plain))
+    return _choose(*arguments, chosen=chosen, special=special, plain=plain)
+
+
+def _choose(*arguments, chosen: Sequence[str], special: Callable, plain: Callable):
+    """The special form on the chosen platforms, the plain one on all others."""
     forms = dict.fromkeys(chosen, special)
     return lax.platform_dependent(*arguments, **forms, default=plain)
 

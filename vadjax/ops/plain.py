@@ -33,11 +33,25 @@ def conv(
     )
 
 
+def conv_gradients(
+    x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
+) -> tuple[jax.Array, jax.Array]:
+    """JAX's gradients of x and w of `conv` for the cotangent gy."""
+    return jax.vjp(lambda x, w: conv(x, w, strides, padding), x, w)[1](gy)
+
+
 def conv_transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     """Transposed convolution [B, 2 H, 2 W, F] of x [B, H, W, C] with a kernel [3, 3, C, F]."""
     return lax.conv_general_dilated(
         x, w[::-1, ::-1], (1, 1), ((1, 2),) * 2, (2, 2), dimension_numbers=LAYOUTS[2]
     )
+
+
+def conv_transpose_gradients(
+    x: jax.Array, w: jax.Array, gy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """JAX's gradients of x and w of `conv_transpose` for the cotangent gy."""
+    return jax.vjp(conv_transpose, x, w)[1](gy)
 
 
 def conv_frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from vadjax.ops import plain
 from vadjax.ops.cpu import patches
@@ -26,6 +27,7 @@ WINOGRAD = (  # weights of the three taps of a column, for each of the six sums 
 LEAST = 128  # channels from which it saves time
 LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
 LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
+BLOCK_PLACES = 1024  # of four rows each, in a block of a kernel gradient: they stay in cache
 LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
@@ -88,7 +90,7 @@ def _by_taps(x, w):
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
-    sums = _input_sums([x[:, :, i : i + 4 * rows : 4] for i in range(6)])
+    sums = _input_sums(x, 2)
     # The three rows of the kernel become six, one for each of the sums.
     transform = jnp.asarray(WINOGRAD, w.dtype)
     kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
@@ -102,7 +104,8 @@ def _by_taps(x, w):
         )
 
     # Six products instead of twelve; their sums are the four rows of the output.
-    m = [convolve(part, kernel) for part, kernel in zip(sums, kernels, strict=True)]
+    six = [_at(kernels, i, 1, 0)[0] for i in _unknown(*range(6))]
+    m = [convolve(part, kernel) for part, kernel in zip(sums, six, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]
     four = (
@@ -122,41 +125,76 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
       x: [B, H, W, C], H a multiple of 4.
       gy: cotangent [B, H, W, F].
     """
+    channels, features = x.shape[-1], gy.shape[-1]
+    if channels > features:  # patches of the narrower side, see `patches.kernel_gradient`
+        return jnp.flip(kernel_gradient(gy, x), (0, 1)).swapaxes(-1, -2)
+    x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+
     # With y = A^T [(G w) * (B^T x)] of every four rows, dw = G^T sum [(A gy) * (B^T x)].
-    height = x.shape[1]
-    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
-    inputs = _input_sums([x[:, i : i + height : 4] for i in range(6)])
-    outputs = _output_sums([gy[:, i::4] for i in range(4)])
-    size, padding = (1, 3), ((0, 0), (1, 1))
-    six = [
-        patches.kernel_gradient(part, cotangent, size, (1, 1), padding)[0]
-        for part, cotangent in zip(inputs, outputs, strict=True)
-    ]
+    def of_block(corner, block):
+        samples, fours, width = block
+        first = corner[0], 4 * corner[1], corner[2]
+        part = patches.positive_slice(x, first, (samples, 4 * fours + 2, width + 2))
+        rows = patches.positive_slice(gy, first, (samples, 4 * fours, width))
+        inputs, outputs = _input_sums(part, 1), _output_sums([rows[:, i::4] for i in range(4)])
+        pairs = zip(inputs, outputs, strict=True)
+        return [patches.product_of_taps(a, b, (1, 3), (1, 1)) for a, b in pairs]
+
+    places = gy.shape[0], gy.shape[1] // 4, gy.shape[2]
+    start = [jnp.zeros((features, 3 * channels), gy.dtype)] * 6
+    six = patches.sum_over_blocks(of_block, start, places, BLOCK_PLACES)
+    six = [total.T.reshape(3, channels, features) for total in six]
     transform = jnp.asarray(WINOGRAD, gy.dtype)
     return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
 
 
-def _input_sums(r):
-    """Six sums of the six rows that four rows of the output depend on."""
-    return (
-        4 * r[0] - 5 * r[2] + r[4],
-        -4 * (r[1] + r[2]) + (r[3] + r[4]),
-        4 * (r[1] - r[2]) - (r[3] - r[4]),
-        2 * (r[3] - r[1]) + (r[4] - r[2]),
-        2 * (r[1] - r[3]) + (r[4] - r[2]),
-        4 * r[1] - 5 * r[3] + r[5],
-    )
+def _input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
+    """Six sums of the six rows that four rows of the output depend on.
+
+    Args:
+      x: with rows along the axis: those of the output, and one more on either side.
+      axis: of the rows.
+    """
+
+    def every_fourth(x, i):
+        return lax.slice_in_dim(x, i, i + rows - 3, 4, axis)
+
+    def of_one_side(first):
+        part = _at(x, first, rows + 1, axis)
+        return 4 * every_fourth(part, 0) - 5 * every_fourth(part, 2) + every_fourth(part, 4)
+
+    rows = x.shape[axis] - 2
+    r = [every_fourth(x, i) for i in range(6)]
+    inner, inner_odd = r[4] - 4 * r[2], r[3] - 4 * r[1]
+    outer, outer_odd = r[4] - r[2], 2 * (r[3] - r[1])
+    before, after = map(of_one_side, _unknown(0, 1))
+    return before, *_both_ways(inner, inner_odd), *_both_ways(outer, outer_odd), after
 
 
 def _output_sums(g):
     """Six sums of four rows of a cotangent: what `_by_taps` does with its six products, back."""
     even, odd = g[0] + g[2], g[1] + g[3]
     even_outer, odd_outer = g[0] + 4 * g[2], 2 * g[1] + 8 * g[3]
-    return (
-        g[0],
-        even + odd,
-        even - odd,
-        even_outer + odd_outer,
-        even_outer - odd_outer,
-        g[3],
-    )
+    return g[0], *_both_ways(even, odd), *_both_ways(even_outer, odd_outer), g[3]
+
+
+def _at(x: jax.Array, start: jax.Array, size: int, axis: int) -> jax.Array:
+    """So many places of one axis, from a number `_unknown`."""
+    starts, sizes = [jnp.uint32(0)] * x.ndim, list(x.shape)
+    starts[axis], sizes[axis] = start.astype(jnp.uint32), size
+    return lax.dynamic_slice(x, starts, sizes)
+
+
+def _both_ways(even: jax.Array, odd: jax.Array) -> list[jax.Array]:
+    """`even + odd` and `even - odd`, by the same kernel."""
+    signs = [lax.convert_element_type(value - 3, even.dtype) for value in _unknown(4, 2)]
+    return [lax.add(even, lax.mul(lax.broadcast(sign, odd.shape), odd)) for sign in signs]
+
+
+def _unknown(*values: int) -> list[jax.Array]:
+    """These numbers, float32; kernels that differ by them alone are equal and compiled once.
+
+    XLA:CPU (jax 0.10.2) makes a constant part of the kernel that it goes into, but not what comes
+    of a root, which is exact for squares.
+    """
+    return [lax.sqrt(lax.optimization_barrier(jnp.float32(value**2))) for value in values]
