@@ -103,7 +103,7 @@ def test_devices_share_a_batch(batch, devices):
     assert mesh.make(batch).size == devices
     many = toy(batch)
     np.testing.assert_allclose(many(clips), toy(1)(clips), rtol=1e-6)
-    assert len(many._run._start(clips[:batch], batch)[0].sharding.device_set) == devices
+    assert len(many._run._start(clips[:batch])[0].sharding.device_set) == devices
 
 
 def test_clips_of_floating_point():
