@@ -12,6 +12,7 @@ from vadjax.ops.plain import Padding
 
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MORE_ROWS, FEW_COLUMNS = 2048, 400  # the same where a patch has at most so many values
+NARROW, WIDTH_ROWS = range(48, 97), 4096  # channels of patches of one row, and positions per block
 
 
 def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
@@ -34,7 +35,12 @@ def product(x: jax.Array, w: jax.Array) -> jax.Array:
 
 
 def kernel_gradient(
-    x: jax.Array, gy: jax.Array, size: Sequence[int], strides: Sequence[int], padding: Padding
+    x: jax.Array,
+    gy: jax.Array,
+    size: Sequence[int],
+    strides: Sequence[int],
+    padding: Padding,
+    most: int = BLOCK_ROWS,
 ) -> jax.Array:
     """Gradient of the kernel of `plain.conv`: the sum over blocks of cotangents times patches.
 
@@ -44,26 +50,34 @@ def kernel_gradient(
       size: of the kernel, (kt,) kh, kw.
       strides: one for each spatial dimension.
       padding: (before, after) for each spatial dimension.
+      most: output positions per block, if a patch has many values.
 
     Returns:
       [*size, C, F].
     """
     channels, features = x.shape[-1], gy.shape[-1]
     centred = all(tuple(pair) == (k // 2, k // 2) for k, pair in zip(size, padding, strict=True))
-    if channels > features and centred and set(strides) == {1} and all(k % 2 for k in size):
+    same = centred and set(strides) == {1} and all(k % 2 for k in size)
+    at_once = math.prod(gy.shape[:-1]) <= most  # turning the result would cost more
+    if channels > features and same and not at_once:
         # Patches of the narrower side: the cotangent of the place p - k instead of the input at
         # p + k, for the tap k from the middle of the kernel.
-        turned = kernel_gradient(gy, x, size, strides, padding)
+        turned = kernel_gradient(gy, x, size, strides, padding, most)
         return jnp.flip(turned, range(len(size))).swapaxes(-1, -2)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    if same and tuple(size) == (3, 3) and channels in NARROW and gy.shape[2] <= WIDTH_ROWS:
+        return _by_rows(x, gy)
     # Blocks of output positions; each needs the part of the input that its windows cover.
-    most = MORE_ROWS if math.prod(size) * channels <= FEW_COLUMNS else BLOCK_ROWS
+    most = max(most, MORE_ROWS) if math.prod(size) * channels <= FEW_COLUMNS else most
     block = _block_shape(gy.shape[:-1], most)
     blocks = [o // b for o, b in zip(gy.shape, block, strict=False)]
 
-    def of_block(part, cotangent):
-        rows = _patches(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
-        return cotangent.reshape(-1, features).T @ rows
+    def patches_of(part):
+        return _patches(part, size, block[1:], strides).reshape(-1, math.prod(size) * channels)
+
+    if math.prod(blocks) == 1:
+        total = patches_of(x).T @ gy.reshape(-1, features)
+        return total.reshape(*size, channels, features)
 
     def add_block(i, total):
         corner = _corner(i, block, blocks)
@@ -71,14 +85,45 @@ def kernel_gradient(
         inner = zip(block[1:], strides, size, strict=True)
         extent = block[0], *((b - 1) * s + k for b, s, k in inner), channels
         part = _positive_slice(x, (*start, 0), extent)
-        return total + of_block(part, _positive_slice(gy, (*corner, 0), (*block, features)))
+        cotangent = _positive_slice(gy, (*corner, 0), (*block, features)).reshape(-1, features)
+        return total + cotangent.T @ patches_of(part)
 
-    if math.prod(blocks) == 1:
-        total = of_block(x, gy)
-    else:
-        start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
-        total = lax.fori_loop(0, math.prod(blocks), add_block, start)
+    start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
+    total = lax.fori_loop(0, math.prod(blocks), add_block, start)
     return total.T.reshape(*size, channels, features)
+
+
+def _by_rows(x, gy):
+    """`kernel_gradient` of 3×3 kernels: patches of one row each, for three products.
+
+    Fewer copies than patches of three rows; with many channels the copies count less.
+
+    Args:
+      x: [B, H + 2, W + 2, C].
+      gy: [B, H, W, F].
+
+    Returns:
+      [3, 3, C, F].
+    """
+    batch, height, width, features = gy.shape
+    channels = x.shape[-1]
+    _, rows, _ = _block_shape((1, height, width), WIDTH_ROWS)
+    blocks = height // rows
+
+    def add_block(i, totals):
+        sample, row = lax.div(i, blocks), lax.rem(i, blocks) * rows
+        part = _positive_slice(x, (sample, row, 0, 0), (1, rows + 2, width + 2, channels))
+        cotangent = _positive_slice(gy, (sample, row, 0, 0), (1, rows, width, features))
+        turned = cotangent.reshape(-1, features).T
+        wide = _patches(part, (1, 3), (rows + 2, width), (1, 1))
+        return tuple(
+            total + turned @ wide[:, k : k + rows].reshape(-1, 3 * channels)
+            for k, total in enumerate(totals)
+        )
+
+    start = (jnp.zeros((features, 3 * channels), gy.dtype),) * 3
+    totals = lax.fori_loop(0, batch * blocks, add_block, start)
+    return jnp.stack([total.T.reshape(3, channels, features) for total in totals])
 
 
 def _patches(x, size: Sequence[int], out: Sequence[int], strides):

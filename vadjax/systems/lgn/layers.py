@@ -94,9 +94,7 @@ class TorchBatchNorm(nn.Module):
     groups: int = 1
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, train: bool, before: jax.Array | float = 0.0
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool, before: jax.Array | float = 0.0) -> jax.Array:
         """Normalised, scaled and shifted x [B·G, H, W, features], at least 0.
 
         Args:
