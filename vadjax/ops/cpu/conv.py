@@ -57,7 +57,8 @@ def gradients(
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if minimal_filtering.saves(x, w, strides, padding):
-        gx = minimal_filtering.input_gradient(w, gy)
+        flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
+        gx = minimal_filtering.conv(gy, flipped)
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:

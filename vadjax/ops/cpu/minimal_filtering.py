@@ -16,6 +16,14 @@ from vadjax.ops import plain
 from vadjax.ops.cpu import patches
 from vadjax.ops.plain import Padding
 
+WINOGRAD = (  # weights of the three taps of a column, for each of the six sums of input rows
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
 LEAST = 128  # channels from which it saves time
 LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
 LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
@@ -64,39 +72,28 @@ def _keeps_size(x, strides, padding):
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:
     """Convolution 3×3 or 3×3×3 to the same size [B, (T,) H, W, F]."""
     if w.ndim == 4:
-        return _by_taps(x[:, None], _kernel_sums(w[None]))[:, 0]
-    return _by_taps(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]), _kernel_sums(w))
+        return _by_taps(x[:, None], w[None])[:, 0]
+    return _by_taps(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]), w)
 
 
-def input_gradient(w: jax.Array, gy: jax.Array) -> jax.Array:
-    """Gradient [B, H, W, C] of the input of a same-size 3×3 convolution: one with w flipped.
-
-    Args:
-      w: kernel [3, 3, C, F].
-      gy: cotangent [B, H, W, F].
-    """
-    # The sums first: XLA is slow at sums of arrays that it has to turn
-    kernels = (lax.optimization_barrier(k) for k in _kernel_sums(w[None, ::-1]))
-    turned = [kernel[:, ::-1].swapaxes(2, 3) for kernel in kernels]
-    return _by_taps(gy[:, None], turned)[:, 0]
-
-
-def _by_taps(x, kernels):
+def _by_taps(x, w):
     """Convolves six sums of rows for every four rows of the output with 1×3 kernels.
 
     Args:
       x: [B, T + taps - 1, H, W, C].
-      kernels: six of [taps, 3, C, F], `_kernel_sums`.
+      w: [taps, 3, 3, C, F].
 
     Returns:
       [B, T, H, W, F].
     """
     # Every four rows of the output depend on six rows of the input, of which six sums are made.
     batch, times, height, width, channels = x.shape
-    taps, rows = len(kernels[0]), -(-height // 4)
-    times = times - taps + 1
+    taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
     sums = _input_sums([x[:, :, i : i + 4 * rows : 4] for i in range(6)])
+    # The three rows of the kernel become six, one for each of the sums.
+    transform = jnp.asarray(WINOGRAD, w.dtype)
+    kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
 
     def convolve(part, kernel):
         shape = batch * times, rows, width, channels
@@ -133,35 +130,17 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
     inputs = _input_sums([x[:, i : i + height : 4] for i in range(6)])
     outputs = _output_sums([gy[:, i::4] for i in range(4)])
     form = {"size": (1, 3), "strides": (1, 1), "padding": ((0, 0), (1, 1)), "most": BLOCK_ROWS}
-    six = lax.optimization_barrier(
-        [
-            patches.kernel_gradient(part, cotangent, **form)[0]
-            for part, cotangent in zip(inputs, outputs, strict=True)
-        ]
-    )
+    pairs = zip(inputs, outputs, strict=True)
+    six = [patches.kernel_gradient(part, cotangent, **form)[0] for part, cotangent in pairs]
+    six = lax.optimization_barrier(six)  # sums of arrays that are turned meanwhile are slow
     inner, inner_odd = six[1] + six[2], six[2] - six[1]
     outer, outer_odd = six[3] + six[4], six[3] - six[4]
-    return jnp.stack(
-        (
-            six[0] / 4 - inner / 6 + outer / 24,
-            inner_odd / 6 + outer_odd / 12,
-            six[5] - inner / 6 + outer / 6,
-        )
+    rows = (
+        six[0] / 4 - inner / 6 + outer / 24,
+        inner_odd / 6 + outer_odd / 12,
+        six[5] - inner / 6 + outer / 6,
     )
-
-
-def _kernel_sums(w):
-    """Six kernels [taps, 3, C, F] of the three rows of w [taps, 3, 3, C, F]."""
-    first, middle, last = (w[:, j] for j in range(3))
-    outer, inner = first + last, first / 24 + last / 6
-    return [
-        first / 4,
-        (-1 / 6) * (outer + middle),
-        (1 / 6) * (middle - outer),
-        inner + middle / 12,
-        inner - middle / 12,
-        last,
-    ]
+    return jnp.stack(rows)
 
 
 def _input_sums(r):
