@@ -1,15 +1,17 @@
 """Batch norm and ReLU of training steps with gradients of their own: few passes over memory.
 
 JAX's gradient of the formula keeps several arrays of the size of the input, and goes over them once
-for each term. That of `batch_norm_relu` keeps the input and the output. `batch_norm_relu_pool` has
-a pooling in it too, and keeps nothing else of the size of its input.
+for each term. That of `batch_norm_relu` keeps the centred input and the output.
+`batch_norm_relu_pool` has a pooling in it too, and keeps nothing else of the size of its input.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from vadjax.ops import forms
 from vadjax.ops.pool import largest_of_windows, put_at, values_at
 
 AXES = (0, 2, 3)  # of values [B, G, H, W, C] that share their statistics
@@ -33,28 +35,32 @@ def batch_norm_relu(
     Returns:
       y of the shape of x; mean and variance [1, G, 1, 1, C], which carry no gradient.
     """
-    mean = x.mean(AXES, keepdims=True)
-    var = jnp.square(x - mean).mean(AXES, keepdims=True)
-    y = (x - mean) * (scale / jnp.sqrt(var + epsilon)) + bias
-    mean, var = jax.lax.stop_gradient((mean, var))
-    return jax.nn.relu(y), mean, var
+    return _forward(x, scale, bias, epsilon)[0]
 
 
 def _forward(x, scale, bias, epsilon):
-    y, mean, var = batch_norm_relu(x, scale, bias, epsilon)
-    return (y, mean, var), (x, scale, mean, var, y)
+    mean = x.mean(AXES, keepdims=True)
+    centred = forms.by_device("centre", x, mean, special=_centre_once, plain=jnp.subtract)
+    var = jnp.square(centred).mean(AXES, keepdims=True)
+    y = jax.nn.relu(centred * (scale / jnp.sqrt(var + epsilon)) + bias)
+    return (y, *lax.stop_gradient((mean, var))), (centred, scale, var, y)
+
+
+def _centre_once(x, mean):
+    """`x - mean`; XLA would subtract again in each use, and keep x for it."""
+    return lax.optimization_barrier(x - mean)
 
 
 def _backward(epsilon, residuals, cotangents):
-    # With n = (x - mean) / root, gx = scale / root (g - mean(g) - n mean(g n)).
-    x, scale, mean, var, y = residuals
+    # With n = centred / root, gx = scale / root (g - mean(g) - n mean(g n)).
+    centred, scale, var, y = residuals
     g = jnp.where(y > 0, cotangents[0], 0)
     inverse = 1 / jnp.sqrt(var + epsilon)
     of_bias = g.sum(AXES, keepdims=True)
-    of_scale = (g * (x - mean)).sum(AXES, keepdims=True) * inverse
-    count = x.size // mean.size
+    of_scale = (g * centred).sum(AXES, keepdims=True) * inverse
+    count = centred.size // var.size
     slope = inverse * of_scale / count
-    gx = (scale * inverse) * (g - of_bias / count - (x - mean) * slope)
+    gx = (scale * inverse) * (g - of_bias / count - centred * slope)
     return gx, of_scale.sum((0, 1, 2, 3)), of_bias.sum((0, 1, 2, 3))
 
 

@@ -143,9 +143,16 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
     places = gy.shape[0], gy.shape[1] // 4, gy.shape[2]
     start = [jnp.zeros((features, 3 * channels), gy.dtype)] * 6
     six = patches.sum_over_blocks(of_block, start, places, BLOCK_PLACES)
-    six = [total.T.reshape(3, channels, features) for total in six]
-    transform = jnp.asarray(WINOGRAD, gy.dtype)
-    return jnp.einsum("ij,iwcf->jwcf", transform, jnp.stack(six), precision="highest")
+    # Sums of arrays that are turned meanwhile are slow
+    six = lax.optimization_barrier([total.T.reshape(3, channels, features) for total in six])
+    inner, inner_odd = six[1] + six[2], six[2] - six[1]
+    outer, outer_odd = six[3] + six[4], six[3] - six[4]
+    rows = (
+        six[0] / 4 - inner / 6 + outer / 24,
+        inner_odd / 6 + outer_odd / 12,
+        six[5] - inner / 6 + outer / 6,
+    )
+    return jnp.stack(rows)
 
 
 def _input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:

@@ -29,24 +29,27 @@ class PaddedConv(nn.Module):
       features: channels out.
       size: height and width of the kernel.
       stride: step in both directions.
-      use_bias: whether a bias is added.
       zero_start: whether kernel and bias start as 0.
     """
 
     features: int
     size: int = 3
     stride: int = 1
-    use_bias: bool = True
     zero_start: bool = False
 
-    @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H / stride, W / stride, features] of x [B, H, W, C], in its type."""
+        y, bias = self.without_bias(x)
+        return y + bias.astype(y.dtype)
+
+    @nn.compact
+    def without_bias(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """As `__call__` before the bias is added, and the bias [features]."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         fan_in = self.size**2 * x.shape[-1]
         init = nn.initializers.zeros if self.zero_start else torch_uniform(fan_in)
         y = convolve(x, self.param("kernel", init, shape), self.stride)
-        return y + self.param("bias", init, shape[3:]).astype(y.dtype) if self.use_bias else y
+        return y, self.param("bias", init, shape[3:])
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -70,8 +73,8 @@ class Upsample(nn.Module):
         init = torch_uniform(9 * self.features)  # here torch counts the output channels (§2.6)
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
-        y = conv_transpose(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
-        return TorchBatchNorm(self.features, name="norm")(y, train)
+        y = conv_transpose(x, kernel.astype(x.dtype))
+        return TorchBatchNorm(self.features, name="norm")(y, train, bias)
 
 
 class TorchBatchNorm(nn.Module):
@@ -91,8 +94,15 @@ class TorchBatchNorm(nn.Module):
     groups: int = 1
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalised, scaled and shifted x [B·G, H, W, features], at least 0."""
+    def __call__(self, x: jax.Array, train: bool, before: jax.Array | float = 0.0) -> jax.Array:
+        """Normalised, scaled and shifted x [B·G, H, W, features], at least 0.
+
+        Args:
+          x: the input, without the bias of the convolution before.
+          train: whether the statistics are those of the batch.
+          before: that bias [features]. In training the mean takes it away again, so it shows in
+            the running mean alone, and its gradient is 0 (in torch rounding errors around 0).
+        """
         size = (self.features,)
         scale = self.param("scale", nn.initializers.ones, size)
         bias = self.param("bias", nn.initializers.zeros, size)
@@ -103,12 +113,12 @@ class TorchBatchNorm(nn.Module):
         values = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
         if not train:
             factor = scale / jnp.sqrt(running_var.value + EPSILON)
-            y = nn.relu((values - running_mean.value) * factor + bias)
+            y = nn.relu((values + before - running_mean.value) * factor + bias)
         else:
             y, mean, var = batch_norm_relu(values, scale, bias, EPSILON)
             if not self.is_initializing():
                 count = values.size // (self.groups * self.features)
-                running_mean.value = _follow(running_mean.value, mean)
+                running_mean.value = _follow(running_mean.value, mean + before)
                 running_var.value = _follow(running_var.value, var * (count / (count - 1)))
         return y.reshape(x.shape).astype(x.dtype)
 
@@ -137,9 +147,10 @@ class ConvPair(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, features] of x [B, H, W, C]."""
-        x = PaddedConv(self.features, name="conv1")(x)
-        x = TorchBatchNorm(self.features, name="norm1")(x, train)
-        x = PaddedConv(self.features, name="conv2")(x)
+        x, bias = PaddedConv(self.features, name="conv1").without_bias(x)
+        x = TorchBatchNorm(self.features, name="norm1")(x, train, bias)
+        last = PaddedConv(self.features, name="conv2")
         if self.open_end:
-            return x
-        return TorchBatchNorm(self.features, name="norm2")(x, train)
+            return last(x)
+        x, bias = last.without_bias(x)
+        return TorchBatchNorm(self.features, name="norm2")(x, train, bias)

@@ -81,8 +81,8 @@ class FrameEncoder(nn.Module):
         x = frames.reshape(-1, *frames.shape[2:])
         for i, (times_width, stride) in enumerate(ENCODER, 1):
             features = times_width * self.width
-            x = PaddedConv(features, stride=stride, name=f"conv{i}")(x)
-            x = TorchBatchNorm(features, times, name=f"norm{i}")(x, train)
+            x, bias = PaddedConv(features, stride=stride, name=f"conv{i}").without_bias(x)
+            x = TorchBatchNorm(features, times, name=f"norm{i}")(x, train, bias)
         return x
 
 

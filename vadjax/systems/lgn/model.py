@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from vadjax.config import expect_one_of
+from vadjax.ops import channels
 from vadjax.ops.pool import max_pool
 from vadjax.systems.lgn import memory
 from vadjax.systems.lgn.layers import ConvPair, PaddedConv, Upsample
@@ -228,7 +229,7 @@ class FrameDecoder(nn.Module):
             x = Upsample(up * self.width, name=f"up{level}")(x, train)
             joined = ([skips[level - 1]] if self.skips else []) + [x]
             joined += [local] if local is not None and level == 1 else []
-            x = jnp.concatenate(joined, -1) if len(joined) > 1 else x
+            x = channels.join(tuple(joined)) if len(joined) > 1 else x
             x = ConvPair(LEVELS[level - 1] * self.width, name=f"level{level}")(x, train)
         return jnp.tanh(PaddedConv(3, zero_start=self.zero_start, name="out")(x))
 
