@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops import conv, depthwise, dropout, pieces, pool, temporal
+from vadjax.ops import batch_norm, channels, conv, depthwise, dropout, pieces, pool, temporal
 from vadjax.ops import forms as choices
 
 FASTER = 1.05  # a form takes the place of another one if it is so many times faster
@@ -103,6 +103,19 @@ def samples(operation: str, small: bool) -> list[Sample]:
             Sample(
                 lambda x, w: conv.conv_joined(x, w, (7, 6, 1)),
                 ((batch, 14, side // 2, side // 2, 16), (3, 3, 3, 16, 32)),
+            )
+        ],
+        "centre": [
+            Sample(
+                lambda x: batch_norm.batch_norm_relu(
+                    x, jnp.ones(x.shape[-1]), jnp.zeros(x.shape[-1]), 1e-5
+                )[0],
+                ((batch, 1, side, side, 64),),
+            )
+        ],
+        "join": [
+            Sample(
+                lambda *parts: channels.join(parts), ((*picture, 64), (*picture, 64), (*picture, 3))
             )
         ],
         # S3R and RTFM
