@@ -379,3 +379,24 @@ def test_a_training_step_lowers_for_accelerators(platform):
     step = jax.jit(jax.grad(functools.partial(window_loss, model=model), has_aux=True))
     exported = jax.export.export(step, platforms=[platform])(shapes["params"], running, batch)
     assert exported.platforms == (platform,)
+
+
+def test_a_bias_before_batch_norm_shows_in_the_running_mean_alone():
+    rng = np.random.default_rng(4)
+    x, before = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((2, 4, 6, 3), (3,)))
+    norm = TorchBatchNorm(3)
+    variables = norm.init(jax.random.key(0), x, True)
+
+    def train(before, x):
+        y, changed = norm.apply(variables, x, True, before, mutable=["batch_stats"])
+        return y, changed["batch_stats"]
+
+    # The same as with the bias added to the input, but for rounding
+    (y, running), (added, running_added) = train(before, x), train(0.0, x + before)
+    np.testing.assert_allclose(y, added, atol=1e-5)
+    np.testing.assert_allclose(running["mean"], running_added["mean"], atol=1e-6)
+    gradient = jax.grad(lambda b: jnp.vdot(train(b, x)[0], x))(before)
+    np.testing.assert_array_equal(gradient, 0)
+    trained = {**variables, "batch_stats": running}
+    scored = norm.apply(trained, x, False, before)
+    np.testing.assert_allclose(scored, norm.apply(trained, x + before, False), atol=1e-6)

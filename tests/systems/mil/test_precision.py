@@ -88,7 +88,7 @@ def check_close(single: dict, gradient: dict, double: dict) -> None:
 
 
 def test_five_steps_with_sums_in_turn(both, monkeypatch):
-    """As precise with the least exact order of sums: XLA's on processors without AVX-512."""
+    """As precise with the least exact order of sums: XLA's on an emulated Haswell."""
 
     def in_turn(x, kernel):
         """One product after the other added to the sum."""

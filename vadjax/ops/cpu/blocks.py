@@ -1,8 +1,8 @@
 """Matrix products summed in blocks, with smaller rounding errors than XLA:CPU's own.
 
-Of a few rows, and of many on processors without AVX-512, XLA:CPU adds all products of a sum in
-turn, and every addition rounds at the size that the sum has by then: the largest error of 2,048
-products is 2.3e-6. With sums of blocks it is below 1.2e-6 (tests/ops/cpu/test_blocks.py).
+Of a few rows, and of many on an emulated Haswell, XLA:CPU adds all products of a sum in turn, and
+every addition rounds at the size that the sum has by then: the largest error of 2,048 products is
+2.3e-6. With sums of blocks it is below 1.2e-6 (tests/ops/cpu/test_blocks.py).
 """
 
 import jax
