@@ -253,6 +253,7 @@ def test_the_slider_shows_alarms_an_hour_precision_and_recall(browser, report):
 def test_boxes_and_heat_lie_over_the_film_and_do_not_hide_it(browser, report):
     with opened(browser, report) as tab:
         tab.locator("#videos button", has_text="yard").click()
+        until(tab, "document.body.dataset.video === 'yard'")  # its curve is there now
         click_curve(tab, 55)
         wait_for_frame(tab, 55)
         shoot(tab, "heat")

@@ -4,6 +4,7 @@ window.vadjax = {};
 (() => {
   const $ = (id) => document.getElementById(id);
   const film = $("film"), still = $("still"), canvas = $("overlay");
+  const SETTLED = 250;  // milliseconds after a seek, when its picture is there
   const WEAK = "rgba(190, 205, 220, .75)", STRONG = "#ff8a3d", HOT = "255, 138, 61";
   let video = null, data = null, frame = 0, wanted = null, threshold = 0, picture = null;
   let onFrame = () => {};
@@ -66,6 +67,11 @@ window.vadjax = {};
     onFrame(frame);
   }
 
+  // A browser may leave out its call for a picture that comes during the call for the one before.
+  function settle() {
+    if (video && video.film && film.paused && !film.seeking) shown(film.currentTime);
+  }
+
   function follow() {
     if ("requestVideoFrameCallback" in film) {
       const next = (now, about) => {
@@ -76,7 +82,7 @@ window.vadjax = {};
     } else {
       film.addEventListener("timeupdate", () => { if (!film.seeking) shown(film.currentTime); });
     }
-    film.addEventListener("seeked", draw);
+    film.addEventListener("seeked", () => { draw(); setTimeout(settle, SETTLED); });
     film.addEventListener("loadedmetadata", () => { if (wanted !== null) seek(wanted); draw(); });
     film.addEventListener("error", () => {
       if (!film.getAttribute("src")) return;
