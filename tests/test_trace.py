@@ -66,4 +66,7 @@ def test_a_real_trace_has_the_product(tmp_path):
     product(jnp.ones((64, 64)))
     with jax.profiler.trace(str(tmp_path / "profile"), create_perfetto_trace=True):
         jax.block_until_ready(product(jnp.ones((64, 64))))
-    assert trace.read(tmp_path)
+    found = trace.read(tmp_path)
+    assert any("dot" in event.name or "fusion" in event.name for event in found)
+    covered, at_once = trace.busy(found)
+    assert covered > 0 and at_once >= 1

@@ -217,3 +217,12 @@ def test_lowers_for_accelerators_to_plain_convolutions(platform):
     text = jax.export.export(jax.jit(step), platforms=[platform])(*arguments).mlir_module()
     assert text.count("stablehlo.convolution") >= 5
     assert "stablehlo.while" not in text
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_passes_with_padding_by_name(padding):
+    """Each volume is padded as the name says, also where few channels have a form of their own."""
+    x, w = draw((2, 7, 6, 6, 3), (3, 3, 3, 3, 4), dtype="float32")
+    found = conv_passes(x, w, (1, 1, 1), padding, lengths=(4, 3))
+    each = [plain(part, w, (1, 1, 1), padding) for part in jnp.split(x, [4], 1)]
+    close(found, jnp.concatenate(each, 1), "float32")

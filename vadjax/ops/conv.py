@@ -208,8 +208,8 @@ def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more
       lengths: frames of each volume.
       more: passed on to it.
     """
-    pads = tuple(tuple(pair) for pair in padding) if not isinstance(padding, str) else ()
-    if not _extended(*options, **more) and narrow.saves(x, w, strides, pads):
+    named = isinstance(padding, str)  # "SAME" or "VALID", of each volume
+    if not named and not _extended(*options, **more) and narrow.saves(x, w, strides, padding):
         return conv_joined(x, w, tuple(lengths))
     volumes = jnp.split(x, np.cumsum(lengths)[:-1], 1)
     outputs = [conv_general_dilated(v, w, strides, padding, *options, **more) for v in volumes]

@@ -34,7 +34,7 @@ class Ranker(nn.Module):
         Returns:
           [...] in [0, 1], at least float32.
         """
-        # Scores are summed in blocks; a training step takes plain products, which are faster.
+        # Scores are summed in blocks; a step with dropout takes plain products, which are faster.
         product = precise.dot_general if keep is None else precise.plain_dot_general
         h = nn.relu(self._dense("hidden", WIDTHS[0], x, product))
         h = h if keep is None else h * keep[0]
