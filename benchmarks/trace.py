@@ -91,12 +91,14 @@ def sums(names: Sequence[str], events: Sequence[Event]) -> Mapping[str, tuple[fl
 
 def busy(events: Sequence[Event]) -> tuple[float, float]:
     """Milliseconds in which any operation ran, and how many ran at once then, on average."""
-    covered, end = 0.0, float("-inf")
-    for event in events:
-        last = event.start + event.length
-        covered += max(0.0, last - max(end, event.start))
-        end = max(end, last)
-    return covered / 1e3, sum(event.length for event in events) / max(covered, 1e-9)
+    # Whole nanoseconds: in floats, start + length - start is not always the length, and operations
+    # one after another then seem to overlap, or to be less than one at once
+    spans = [(round(event.start * 1e3), round(event.length * 1e3)) for event in events]
+    covered, end = 0, spans[0][0]
+    for start, length in spans:
+        covered += max(0, start + length - max(end, start))
+        end = max(end, start + length)
+    return covered / 1e6, sum(length for _, length in spans) / max(covered, 1)
 
 
 def main(argv: list[str] | None = None) -> None:

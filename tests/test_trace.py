@@ -5,6 +5,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from benchmarks import trace
@@ -38,6 +39,13 @@ def test_kinds_are_summed_and_loops_left_out(tmp_path, capsys):
     }
     assert trace.busy(found) == (2.0, 1.25)
     assert "2.5 ms of operations in 2.0 ms: 1.25 at once" in out
+
+
+def test_operations_one_after_another_are_one_at_once():
+    """With starts of real traces, which no float adds a length to exactly."""
+    ends = 123_456_789.123 + 0.1 * np.arange(1000)
+    events = [trace.Event("dot.1", float(start), 0.1) for start in ends]
+    assert trace.busy(events) == (0.1, 1.0)
 
 
 def test_rows_beyond_those_asked_for_are_summed(tmp_path, capsys):
