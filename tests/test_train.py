@@ -18,7 +18,7 @@ from vadjax import evaluate, train
 from vadjax.data.store import source
 from vadjax.data.toy.datasets import write_bags
 from vadjax.report import page
-from vadjax.runtime import metric_writers
+from vadjax.runtime import mesh, metric_writers
 from vadjax.runtime.workdir import open_for
 from vadjax.systems.mil.system import System
 
@@ -239,6 +239,18 @@ def test_a_step_that_is_not_finite_ends_the_run(mil_config, tmp_path, monkeypatc
         train.run(mil_config, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize("place", ["small", "large"])
+def test_any_number_that_is_not_finite_is_found(place, bad):
+    largest = jnp.finfo(jnp.float32).max  # of which a sum is infinite
+    shapes = {"small": (3,), "large": (mesh.FSDP_SMALLEST,)}
+    state = {name: jnp.full(shape, largest) for name, shape in shapes.items()}
+    state |= {"count": jnp.int32(7), "half": jnp.ones(2, jnp.bfloat16)}
+    finite = jax.jit(train._all_finite)
+    assert finite(state)
+    assert not finite(state | {place: state[place].at[-1].set(bad)})
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,17 @@ def test_gradients_of_wide_kernels_multiply_less():
     assert text.count("stablehlo.dot_general") >= 6  # the six sums of the kernel's gradient
 
 
+@pytest.mark.parametrize("rows", [8, 64])  # one block; blocks, where 6 channels are turned to 4
+@pytest.mark.parametrize(("channels", "features"), [(4, 6), (6, 4)])
+def test_gradients_of_kernels_with_either_side_wider(rows, channels, features):
+    x, w = draw((2, rows, 36, channels), (3, 3, channels, features), dtype="float32")
+    (gy,) = draw((2, rows, 36, features), dtype="float32")
+    found = minimal_filtering.kernel_gradient(x, gy)
+    right = jax.vjp(lambda w: plain(x, w, (1, 1), ((1, 1), (1, 1))), w)[1](gy)[0]
+    assert found.shape == w.shape
+    np.testing.assert_allclose(found, right, rtol=0, atol=2e-5 * np.abs(right).max())
+
+
 def same(x, w):
     return conv(x, w, (1, 1), ((1, 1), (1, 1)))
 

@@ -71,8 +71,7 @@ def gradients(
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if minimal_filtering.saves(x, w, strides, padding):
-        flipped = lax.optimization_barrier(w[::-1, ::-1].swapaxes(2, 3))
-        gx = minimal_filtering.conv(gy, flipped)
+        gx = minimal_filtering.conv(gy, _flipped(w))
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
@@ -133,6 +132,15 @@ def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
     y = plain.with_zeros(y.reshape(*x.shape[:2], *y.shape[1:]))
     parts = jnp.split(y, len(w), -1)
     return sum(part[:, chosen] for part, chosen in zip(parts, triples.T, strict=True))
+
+
+def _flipped(w):
+    """Kernel [3, 3, F, C] of the input gradient, of w [3, 3, C, F].
+
+    Taps are turned one by one: XLA:CPU would turn all of them anew in every sum of them.
+    """
+    turned = [[lax.optimization_barrier(tap.T) for tap in row[::-1]] for row in w[::-1]]
+    return jnp.stack([jnp.stack(row) for row in turned])
 
 
 def _picture_gradient(gy, w, shape, strides, padding):

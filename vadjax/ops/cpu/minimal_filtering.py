@@ -6,6 +6,7 @@ F(3, 4). Errors are 5e-6 to 9e-6 of the largest value, those of the plain form a
 (`benchmarks.lgn_step` measures the speed, `tests.gradients` the gradients).
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -16,14 +17,6 @@ from vadjax.ops import plain
 from vadjax.ops.cpu import patches
 from vadjax.ops.plain import Padding
 
-WINOGRAD = (  # weights of the three taps of a column, for each of the six sums of input rows
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
 LEAST = 128  # channels from which it saves time
 LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
 LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
@@ -91,9 +84,7 @@ def _by_taps(x, w):
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
     sums = _input_sums(x, 2)
-    # The three rows of the kernel become six, one for each of the sums.
-    transform = jnp.asarray(WINOGRAD, w.dtype)
-    kernels = jnp.einsum("ij,tjwcf->itwcf", transform, w, precision="highest")
+    six = _kernel_sums([w[:, row] for row in range(3)])
 
     def convolve(part, kernel):
         shape = batch * times, rows, width, channels
@@ -104,7 +95,6 @@ def _by_taps(x, w):
         )
 
     # Six products instead of twelve; their sums are the four rows of the output.
-    six = [_at(kernels, i, 1, 0)[0] for i in _unknown(*range(6))]
     m = [convolve(part, kernel) for part, kernel in zip(sums, six, strict=True)]
     inner, inner_odd = m[1] + m[2], m[1] - m[2]
     outer, outer_odd = m[3] + m[4], m[3] - m[4]
@@ -126,7 +116,8 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
       gy: cotangent [B, H, W, F].
     """
     channels, features = x.shape[-1], gy.shape[-1]
-    if channels > features:  # patches of the narrower side, see `patches.kernel_gradient`
+    at_once = math.prod(gy.shape[:-1]) // 4 <= BLOCK_PLACES  # turning the result would cost more
+    if channels > features and not at_once:  # patches of the narrower side, see `patches`
         return jnp.flip(kernel_gradient(gy, x), (0, 1)).swapaxes(-1, -2)
     x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
 
@@ -183,6 +174,15 @@ def _output_sums(g):
     even, odd = g[0] + g[2], g[1] + g[3]
     even_outer, odd_outer = g[0] + 4 * g[2], 2 * g[1] + 8 * g[3]
     return g[0], *_both_ways(even, odd), *_both_ways(even_outer, odd_outer), g[3]
+
+
+def _kernel_sums(rows: Sequence[jax.Array]) -> list[jax.Array]:
+    """Six sums of the three rows of a kernel; one pass each, where a product would need copies."""
+    even, odd = -(rows[0] + rows[2]) / 6, -rows[1] / 6
+    outer, outer_odd = rows[0] / 24 + rows[2] / 6, rows[1] / 12
+    pairs = *_both_ways(even, odd), *_both_ways(outer, outer_odd)
+    six = rows[0] / 4, *pairs, rows[2]
+    return [lax.optimization_barrier(total) for total in six]
 
 
 def _at(x: jax.Array, start: jax.Array, size: int, axis: int) -> jax.Array:
