@@ -45,17 +45,43 @@ def resident():
 def faults""",
     1,
 )
+# The program that users run; prints how many steps had their memory kept.
+TRAINING = """
+import runpy, sys
+from vadjax.runtime import heap
+
+calls, in_heap = [], heap._in_heap
+heap._in_heap = lambda: calls.append(1) or in_heap()
+try:
+    runpy.run_module("vadjax.main", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert not end.code
+print(len(calls))
+"""
 GLIBC = heap._glibc() is not None
 
 
-def outcome(*words: str, **environment: str) -> tuple[int, float, bool, int]:
-    """Page faults of the third step, its result, whether it is kept, and memory at the end."""
+def printed(program: str, *words: str, **environment: str):
+    """What the last line that a program prints says, with one device and no settings."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", *heap.SETTINGS))}
-    command = [sys.executable, "-c", PROGRAM, *words]
+    command = [sys.executable, "-c", program, *words]
     done = subprocess.run(
         command, cwd=ROOT, env=plain | environment, capture_output=True, text=True, check=True
     )
-    return tuple(json.loads(done.stdout.splitlines()[-1]))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def outcome(*words: str, **environment: str) -> list:
+    """Page faults of the third step, its result, whether it is kept, and memory at the end."""
+    return printed(PROGRAM, *words, **environment)
+
+
+@pytest.mark.skipif(not GLIBC, reason="for glibc")
+@pytest.mark.parametrize("plain", [False, True])
+def test_training_keeps_memory_but_with_plain_operations(tmp_path, plain):
+    flags = ["--config=configs/ucf_mil.py:smoke", f"--workdir={tmp_path}/run"]
+    flags += ["--config.train.steps=2", f"--config.runtime.plain_ops={plain}"]
+    assert printed(TRAINING, *flags) == (0 if plain else 2)
 
 
 @pytest.mark.skipif(not GLIBC, reason="for glibc")

@@ -32,7 +32,7 @@ from jax._src import xla_bridge
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt
 NEVER, NONE = -1, 0  # their values while memory is kept
-# And otherwise: glibc's first number of blocks, and the largest threshold that it comes to by itself.
+# And otherwise: glibc's number of blocks, and the largest threshold that it comes to by itself.
 MAPPED, TRIMMED = 65536, 64 << 20
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "JAX_CPU_ENABLE_ASYNC_DISPATCH")
 
