@@ -101,6 +101,7 @@ def test_a_steps_memory_is_kept_and_then_given_back_and_the_bits_stay():
         (("late", "prepared"), {}),
         (("prepared",), {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}),
         (("prepared",), {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "true"}),
+        (("prepared",), {"XLA_FLAGS": f"--{heap.SEVERAL}=2"}),
     ],
 )
 def test_nothing_changes_after_jax_has_started_or_with_settings_of_the_user(words, environment):
@@ -109,6 +110,7 @@ def test_nothing_changes_after_jax_has_started_or_with_settings_of_the_user(word
 
 def test_nothing_changes_without_glibc(monkeypatch):
     step = jax.jit(lambda x: x).lower(jnp.ones(3)).compile()
+    monkeypatch.delenv("XLA_FLAGS")
     monkeypatch.setattr(heap.xla_bridge, "backends_are_initialized", lambda: False)
     monkeypatch.setattr(heap.sys, "platform", "darwin")
     heap.prepare()

@@ -35,6 +35,7 @@ NEVER, NONE = -1, 0  # their values while memory is kept
 # And otherwise: glibc's number of blocks, and the largest threshold that it comes to by itself.
 MAPPED, TRIMMED = 65536, 64 << 20
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "JAX_CPU_ENABLE_ASYNC_DISPATCH")
+SEVERAL = "xla_force_host_platform_device_count"  # makes several devices of one processor
 
 _prepared = False
 
@@ -43,7 +44,9 @@ def prepare() -> None:
     """Lets `keeping` keep memory. To be called before JAX has devices, else it does nothing."""
     global _prepared
     has_settings = any(name.startswith(SETTINGS) for name in os.environ)
-    if has_settings or xla_bridge.backends_are_initialized() or _glibc() is None:
+    several = SEVERAL in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices > 1
+    late = xla_bridge.backends_are_initialized()
+    if has_settings or several or late or _glibc() is None:
         return
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     _prepared = True
