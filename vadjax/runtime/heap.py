@@ -56,7 +56,7 @@ def keeping(step: Callable, devices: int = 1) -> Callable:
     """The compiled step, with its temporary memory kept from call to call after `prepare`.
 
     Args:
-      step: compiled.
+      step: compiled; called with arrays of JAX, since NumPy's would have to be waited for.
       devices: that it runs on.
     """
     if not _prepared or devices > 1 or jax.default_backend() != "cpu":
