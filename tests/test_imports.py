@@ -68,6 +68,7 @@ ALLOWED = {
     "runtime.command": ("runtime.progress", "runtime.space", "runtime.terminal"),
     "runtime.arguments": ("config", "runtime.provenance"),
     "runtime.mesh": (),
+    "runtime.heap": (),
     "runtime.checksums": ("formats",),
     "runtime.metric_writers": ("formats", *PLACES),
     "runtime.processes": ("runtime.command", "runtime.terminal"),

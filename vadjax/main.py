@@ -76,9 +76,11 @@ def main(argv: list[str]) -> None:
 
     from vadjax import evaluate, extend, train
     from vadjax.data.video.reader import Reading
-    from vadjax.runtime import compiled, processes, progress, space
+    from vadjax.runtime import compiled, heap, processes, progress, space
 
     compiled.use()
+    if _MODE.value == "train" and not _DISTRIBUTED.value and not _plain_ops():
+        heap.prepare()
     try:
         # With other processes, before anything asks JAX for its devices; then the mode.
         if _DISTRIBUTED.value:
@@ -111,6 +113,11 @@ def main(argv: list[str]) -> None:
             raise
         message = space.told(error) or command.memory_told(error)
         processes.end(f"error: {message}" if message else traceback.format_exc())
+
+
+def _plain_ops() -> bool:
+    """Whether the config turns off what is only for CPU."""
+    return _CONFIG.value.get("runtime", {}).get("plain_ops", False)
 
 
 def _predict(sources: list[str]) -> dict[str, str]:

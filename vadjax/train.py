@@ -13,8 +13,8 @@ import numpy as np
 
 from vadjax import evaluate
 from vadjax.data.store import loader, source
-from vadjax.ops import compilation
-from vadjax.runtime import checkpoint, mesh, metric_writers, processes, progress, workdir
+from vadjax.ops import compilation, forms
+from vadjax.runtime import checkpoint, heap, mesh, metric_writers, processes, progress, workdir
 from vadjax.runtime.cache import RunCache
 from vadjax.runtime.checkpoint import Checkpoints
 from vadjax.scores import alarm
@@ -186,16 +186,23 @@ class Loop:
         return state, {**scalars, FINITE: _all_finite(state)}
 
     def compile(self, state, batch, rng: jax.Array) -> Callable:
-        """`update` compiled for arguments like these."""
+        """`update` compiled for arguments like these; see `vadjax.runtime.heap` for its memory."""
         saves_memory = self.system.saves_memory
-        return compilation.compile_step(self.update, state, batch, rng, saves_memory=saves_memory)
+        compiled = compilation.compile_step(
+            self.update, state, batch, rng, saves_memory=saves_memory
+        )
+        return compiled if forms.plain_only() else heap.keeping(compiled, self.devices.size)
 
     def run(self, state, batches: Iterator, first: int, rng: jax.Array):
         """Updates `state` from step `first` to `train.steps`."""
         config = self.config.train
         if first == 0 and self.config.eval.untrained:
             self._evaluate(0, state)
-        with _stop_on_signals() as stop, progress.bar("train", config.steps, first) as bar:
+        with (
+            heap.released(),
+            _stop_on_signals() as stop,
+            progress.bar("train", config.steps, first) as bar,
+        ):
             update = None
             profile = _Profile(self.folder, first, config.steps) if config.profile else None
             for step in range(first + 1, config.steps + 1):
@@ -267,6 +274,7 @@ class Loop:
           The figure that selects the step, high = better; None if none does.
         """
         self._log()
+        heap.release()  # scoring takes memory of its own
         # The split that is reported, as it would be measured if the run ended here.
         split = self.config.eval.split
         final = self.system.finalize(mesh.local(state), self.data)
