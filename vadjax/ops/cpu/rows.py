@@ -48,9 +48,7 @@ def max_pool(x: jax.Array) -> jax.Array:
     """
     height, width = x.shape[1:3]
     x = jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)], constant_values=-jnp.inf)
-    nine = (
-        x[:, i : height - 1 + i : 2, j : width - 1 + j : 2] for i in range(3) for j in range(3)
-    )
+    nine = (x[:, i : height - 1 + i : 2, j : width - 1 + j : 2] for i in range(3) for j in range(3))
     return functools.reduce(jnp.maximum, nine)
 
 
