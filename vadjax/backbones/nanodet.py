@@ -18,8 +18,8 @@ import numpy as np
 
 from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
-from vadjax.ops.conv import conv_general_small_inference
-from vadjax.ops.pool import max_pool3d
+from vadjax.ops.conv import conv_general_small_inference, conv_small_inference
+from vadjax.ops.pool import max_pool_inference
 
 NAME = "nanodet"
 MODEL, WEIGHTS = "nanodet.json", "nanodet.bin"  # of the published package
@@ -75,18 +75,29 @@ def _activate(x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, SLOPE)
 
 
+class _NoBias(nn.Module):
+    """The stem's convolution, with the parameters of `nn.Conv`; its bias is yet to be added."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Input [B, H, W, C] → [B, H/2, W/2, features], and the bias [features]."""
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return conv_small_inference(x, kernel, (2, 2), ((1, 1), (1, 1))), bias
+
+
 class DetectorStem(nn.Module):
     """The first convolution, and the maximum over 3 × 3 places."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Input [B, H, W, 3] → [B, H/4, W/4, 32]."""
-        x = _conv(32, 3, "conv", stride=2)(x)
-        # maximum of 3 × 3 at stride 2, padded by 1 with -inf
-        size, strides, padding = (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1))
-        x = max_pool3d(x[:, None], size, strides, padding)[:, 0]
-        # the activation never falls, so it gives the same after the maximum, of a quarter
-        return _activate(x)
+        x, bias = _NoBias(32, name="conv")(x)
+        # neither bias nor activation ever falls: after the maximum they give the same, of a quarter
+        return _activate(max_pool_inference(x) + bias)
 
 
 class CspBlock(nn.Module):

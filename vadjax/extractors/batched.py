@@ -43,7 +43,8 @@ class Batches:
     """
 
     def __init__(self, apply: Callable, variables: dict, batch: int = BATCH, threads: int = 1):
-        self._threads = threads
+        # Kept: the memory of new threads would have to be given to them anew by the system
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._batch, self._devices = batch, mesh.make(batch, here=True)
         everywhere, by_row = mesh.replicated(self._devices), mesh.by_row(self._devices)
         self._variables = mesh.put_state(self._devices, variables)
@@ -53,9 +54,8 @@ class Batches:
         """Outputs for all rows, as NumPy arrays float32; the last batch is filled up with zeros."""
         starts = range(0, max(len(rows), 1), self._batch)
         parts = (rows[start : start + self._batch] for start in starts)
-        if self._threads > 1 and len(starts) > 1:
-            with ThreadPoolExecutor(self._threads) as pool:
-                outputs = list(pool.map(lambda part: _fetch(*self._start(part)), parts))
+        if self._pool and len(starts) > 1:
+            outputs = list(self._pool.map(lambda part: _fetch(*self._start(part)), parts))
         else:
             outputs, pending = [], None
             for part in parts:

@@ -13,7 +13,7 @@ from jax import lax
 
 from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
-from vadjax.ops.cpu import minimal_filtering, narrow, patches
+from vadjax.ops.cpu import minimal_filtering, narrow, patches, rows
 from vadjax.ops.plain import LAYOUTS, Padding
 
 
@@ -73,7 +73,7 @@ def conv_small_inference(
     if patches.is_product(w, strides, padding):
         special = patches.product
     elif minimal_filtering.saves_small(x, w, strides, padding):
-        special = minimal_filtering.conv
+        special = rows.conv
     elif w.ndim == 4 and w.shape[-2] < on_cpu.FILLED and x.dtype == jnp.float32:
         special = functools.partial(on_cpu.few_channels, strides=strides, padding=padding)
     else:

@@ -20,6 +20,7 @@ from jax import lax
 
 from vadjax.ops import forms
 from vadjax.ops.cpu import pool as on_cpu
+from vadjax.ops.cpu import rows
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -149,6 +150,22 @@ def max_pool3d(
         padding = lax.padtype_to_pads(x.shape[1:-1], window, strides, padding)
     padding = tuple((int(before), int(after)) for before, after in padding)
     return _max_pool3d(x, tuple(window), tuple(strides), padding)
+
+
+def max_pool_inference(x: jax.Array) -> jax.Array:
+    """Maximum of 3 × 3 places at stride 2, padded by 1 with -inf; not to be differentiated.
+
+    Args:
+      x: [B, H, W, C], sides even.
+
+    Returns:
+      [B, H / 2, W / 2, C].
+    """
+
+    def plain(x):
+        return _plain(x[:, None], (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1)))[:, 0]
+
+    return forms.by_device("max_pool_inference", x, special=rows.max_pool, plain=plain)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
