@@ -1,9 +1,10 @@
 """The local branch: a frame encoder and four stacked recurrent cells (spec lgn_net §2.1, §6).
 
 The spatiotemporal LSTM cell is that of PredRNN (Wang et al., NeurIPS 2017), without layer norm.
-Work without effect is left out: the zero states of the first time are not convolved. The input
-convolution of the first layer depends on single frames only and is computed for all frames at once,
-or in evaluation once per frame for all windows (`LocalBranch.frame_gates`).
+In evaluation work without effect is left out: the zero states of the first time are not convolved,
+and the input convolution of the first layer, which depends on single frames only, is computed once
+per frame for all windows (`LocalBranch.frame_gates`). Training has a form of its own
+(`vadjax.systems.lgn.recurrence`).
 """
 
 from collections.abc import Callable
