@@ -11,7 +11,7 @@ from vadjax.data.video.reader import resize, to_float
 from vadjax.metrics.frame import auc
 from vadjax.systems.lgn import memory, score
 from vadjax.systems.lgn.layers import convolve
-from vadjax.systems.lgn.local import run_layers, st_lstm
+from vadjax.systems.lgn.local import last_states, run_layers, st_lstm, st_lstm_layers
 from vadjax.systems.lgn.loss import compactness, separateness, training_loss
 from vadjax.systems.lgn.stream import StreamScorer
 
@@ -123,6 +123,38 @@ def check_zigzag(case: dict, kernels: dict, x: jax.Array) -> None:
     hs, cs, m = zigzag(kernels, x)
     for name, ours in {"h0": hs[0], "h1": hs[1], "c0": cs[0], "c1": cs[1], "m": m}.items():
         close(recipe.channels_first(ours), case[f"zig/{name}"], atol=1e-5)
+
+
+@pytest.mark.parametrize("times", (1, 3))
+def test_layers_of_st_lstm_have_the_gradient_of_their_formulas(times):
+    rng, width = np.random.default_rng(0), 4
+    sizes = {"x": (3, 1, 7), "h": (3, 1, 4), "m": (3, 1, 3), "o": (3, 2, 1), "last": (1, 2, 1)}
+    kernels = [
+        {
+            name: jnp.asarray(0.2 * rng.standard_normal((k, k, c * width, f * width)), jnp.float32)
+            for name, (k, c, f) in sizes.items()
+        }
+        for _ in range(3)
+    ]
+    x = jnp.asarray(rng.standard_normal((2, times, 5, 6, width)), jnp.float32)
+    weights = jnp.asarray(rng.standard_normal((3, 2, 5, 6, width)), jnp.float32)
+
+    def by_formulas(kernels, x):
+        gates = jax.vmap(lambda x: convolve(x, kernels[0]["x"]), 1, 1)(x)
+        return last_states(st_lstm, kernels, gates)
+
+    def in_training(kernels, x):
+        return st_lstm_layers(kernels, x.swapaxes(0, 1))
+
+    def loss(form, *arguments):
+        return jnp.vdot(jnp.stack(form(*arguments)), weights)
+
+    expected, ours = (
+        jax.jit(jax.value_and_grad(functools.partial(loss, form), (0, 1)))(kernels, x)
+        for form in (by_formulas, in_training)
+    )
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        close(a, b, atol=3e-6 * max(1, np.abs(b).max()))
 
 
 def memory_cases(case):

@@ -1,9 +1,10 @@
 """The local branch: a frame encoder and four stacked recurrent cells (spec lgn_net §2.1, §6).
 
 The spatiotemporal LSTM cell is that of PredRNN (Wang et al., NeurIPS 2017), without layer norm.
-Work without effect is left out: the zero states of the first time are not convolved. The input
-convolution of the first layer depends on single frames only and is computed for all frames at once,
-or in evaluation once per frame for all windows (`LocalBranch.frame_gates`).
+In evaluation work without effect is left out: the zero states of the first time are not convolved,
+and the input convolution of the first layer, which depends on single frames only, is computed once
+per frame for all windows (`LocalBranch.frame_gates`). Training has a form of its own
+(`vadjax.systems.lgn.recurrence`).
 """
 
 from collections.abc import Callable
@@ -13,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vadjax.systems.lgn import recurrence
 from vadjax.systems.lgn.layers import PaddedConv, TorchBatchNorm, Upsample, convolve, torch_uniform
 
 LAYERS = 4
-FORGET_BIAS = 1.0
+FORGET_BIAS = recurrence.FORGET_BIAS
 ENCODER = ((1, 2), (1, 1), (2, 2), (2, 1))  # (channels / width, stride) of the four convolutions
 
 State = tuple[jax.Array | None, jax.Array | None, jax.Array | None]  # h, c, m; None is zero
@@ -44,22 +46,32 @@ class LocalBranch(nn.Module):
 
     def __call__(self, frames: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, width] of frames [B, T, H, W, 3]."""
-        return self.from_gates(self.frame_gates(frames, train), train)
+        if not train or self.cell != "stlstm":
+            return self.from_gates(self.frame_gates(frames, train), train)
+        x = self.encode(frames, train).swapaxes(0, 1)
+        return self._output(st_lstm_layers([cell() for cell in self.cells], x), train)
+
+    def encode(self, frames: jax.Array, train: bool) -> jax.Array:
+        """What the first layer is given: [B, T, H/4, W/4, C] of frames [B, T, H, W, 3]."""
+        encoded = self.encoder(frames, train)
+        self.sow("intermediates", "encoded", encoded)
+        return encoded.reshape(*frames.shape[:2], *encoded.shape[1:])
 
     def frame_gates(self, frames: jax.Array, train: bool) -> jax.Array:
         """Input part W_x * X of the gates of layer 1 for each frame: [B, T, H/4, W/4, G]."""
-        encoded = self.encoder(frames, train)
-        batch, times = frames.shape[:2]
-        self.sow("intermediates", "encoded", encoded)
-        gates = convolve(encoded, self.cells[0]()["x"])
-        return gates.reshape(batch, times, *gates.shape[1:])
+        encoded = self.encode(frames, train)
+        gates = convolve(encoded.reshape(-1, *encoded.shape[2:]), self.cells[0]()["x"])
+        return gates.reshape(*encoded.shape[:2], *gates.shape[1:])
 
     def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
         """Branch output [B, H, W, width] from the `frame_gates` of a window."""
-        # Up-sampled concat(h, m) of the last layer; concat(h, c) for the cell without m (§6).
-        h, c, m = run_layers(self.step, [cell() for cell in self.cells], gates)
-        self.sow("intermediates", "states", (h[-1], c[-1], m))
-        x = jnp.concatenate([h[-1], c[-1] if m is None else m], -1)
+        return self._output(last_states(self.step, [cell() for cell in self.cells], gates), train)
+
+    def _output(self, last: State, train: bool) -> jax.Array:
+        """Up-sampled concat(h, m) of the last layer; concat(h, c) for the cell without m (§6)."""
+        h, c, m = last
+        self.sow("intermediates", "states", last)
+        x = jnp.concatenate([h, c if m is None else m], -1)
         return self.up1(self.up2(x, train), train)
 
 
@@ -211,5 +223,24 @@ def conv_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
     c = _carry(f, c) + nn.sigmoid(i) * jnp.tanh(g)
     return nn.sigmoid(o) * jnp.tanh(c), c, None
 
+
+def last_states(step: Callable, kernels: list[dict], gates: jax.Array) -> State:
+    """The last (h, c, m) of the last layer, as `run_layers` gives them."""
+    h, c, m = run_layers(step, kernels, gates)
+    return h[-1], c[-1], m
+
+
+@jax.custom_vjp
+def st_lstm_layers(kernels: list[dict], x: jax.Array) -> State:
+    """`last_states` of `st_lstm`, with the gradient of `recurrence`.
+
+    Args:
+      kernels: those of each layer.
+      x: input of the first layer, [T, B, h, w, C].
+    """
+    return recurrence.forward(kernels, x)[0]
+
+
+st_lstm_layers.defvjp(recurrence.forward, recurrence.backward)
 
 CELLS = {"stlstm": (StLstmKernels, st_lstm), "convlstm": (ConvLstmKernels, conv_lstm)}

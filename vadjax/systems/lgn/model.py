@@ -128,7 +128,8 @@ class FramePredictor(nn.Module):
         Returns:
           Predictions [B, H, W, 3] in [-1, 1], and the `Encoded` windows.
         """
-        encoded = self.encode(frames, self.frame_gates(frames, train), train)
+        check_frames(frames)
+        encoded = self.encode(frames, None if train else self.frame_gates(frames), train)
         return self.decode(encoded, items, train), encoded
 
     def frame_gates(self, frames: jax.Array, train: bool = False) -> jax.Array:
@@ -147,12 +148,12 @@ class FramePredictor(nn.Module):
         batch, times, height, width, _ = frames.shape
         return jnp.zeros((batch, times, height // 4, width // 4, 0), self.dtype)
 
-    def encode(self, frames: jax.Array, gates: jax.Array, train: bool = False) -> Encoded:
+    def encode(self, frames: jax.Array, gates: jax.Array | None, train: bool = False) -> Encoded:
         """Computes the results for a window that do not depend on the memory.
 
         Args:
           frames: [B, T, H, W, 3].
-          gates: their `frame_gates`.
+          gates: their `frame_gates` if these are there already.
           train: batch statistics instead of the running ones.
         """
         batch, times, height, width, colours = frames.shape
@@ -161,7 +162,11 @@ class FramePredictor(nn.Module):
         # The global encoder sees the frames as one picture of 3 T channels, in time order.
         stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
         features, skips = self.encoder(stacked.astype(self.dtype), train)
-        local = None if self.local is None else self.local.from_gates(gates, train)
+        local = None
+        if self.local is not None and gates is None:
+            local = self.local(frames.astype(self.dtype), train)
+        elif self.local is not None:
+            local = self.local.from_gates(gates, train)
         last = frames[:, -1] if self.output == "residual" else None
         return Encoded(features, skips if self.skips else (), local, last)
 
