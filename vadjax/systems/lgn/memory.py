@@ -54,7 +54,7 @@ def read(
 
 
 def shares(queries: jax.Array, items: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """Weights [N, M] of the items in each answer of `read`: `w_k = softmax_j(s_kj / temperature)`."""
+    """Weights [N, M] of the items in each answer: `w_k = softmax_j(s_kj / temperature)`."""
     return jax.nn.softmax(cosines(queries, items) / temperature, axis=1)
 
 

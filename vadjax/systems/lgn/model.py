@@ -195,6 +195,7 @@ class FramePredictor(nn.Module):
             x = jnp.concatenate([queries, x], -1) if joins else x
         else:
             weights = memory.shares(flat, items, self.temperature)
+            weights = weights if self.read_gradient else jax.lax.stop_gradient(weights)
             weights = weights.reshape(*queries.shape[:-1], len(items))
             x = Answers(queries if joins else None, weights, items)
         x = jax.tree.map(lambda part: part.astype(self.dtype), x)
