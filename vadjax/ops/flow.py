@@ -22,8 +22,8 @@ DIS = {
     "dis": {},
     "dis_light": {
         "PatchStride": 4,
-        "GradientDescentIterations": 12,
-        "VariationalRefinementIterations": 2,
+        "GradientDescentIterations": 8,
+        "VariationalRefinementIterations": 4,
     },
     "dis_half": {"FinestScale": 2},
 }

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tests.systems.lgn import golden as recipe
-from vadjax.systems.lgn import memory, score
+from vadjax.systems.lgn import layers, memory, score
 from vadjax.systems.lgn.convert import read_items, read_model, to_variables, variable_shapes
 from vadjax.systems.lgn.layers import ConvPair, TorchBatchNorm, Upsample
 from vadjax.systems.lgn.local import ConvLstmKernels, StLstmKernels, conv_lstm
@@ -400,3 +400,28 @@ def test_a_bias_before_batch_norm_shows_in_the_running_mean_alone():
     trained = {**variables, "batch_stats": running}
     scored = norm.apply(trained, x, False, before)
     np.testing.assert_allclose(scored, norm.apply(trained, x + before, False), atol=1e-6)
+
+
+def test_scoring_by_times_and_by_weights_equals_the_plain_forms():
+    # Windows time by time, with gates of joined inputs
+    close = functools.partial(np.testing.assert_allclose, atol=1e-5)
+    rng = np.random.default_rng(5)
+    for variant in ("lgn", "mnad_prediction"):
+        model = build(variant, width=4)
+        frames = jnp.asarray(rng.uniform(-1, 1, (2, 4, 16, 16, 3)), jnp.float32)
+        items = memory.normalize(jnp.asarray(rng.standard_normal((5, model.features)), jnp.float32))
+        variables = model.init(jax.random.key(1), frames, items)
+        gates = model.apply(variables, frames, method="frame_gates")
+        whole = model.apply(variables, frames, gates, method="encode")
+        times = [[array[:, t] for t in range(4)] for array in (frames, gates)]
+        found = model.apply(variables, *times, method="encode_times")
+        jax.tree.map(close, found, whole)
+    # A convolution of the answers themselves
+    weights = jax.nn.softmax(jnp.asarray(rng.standard_normal((2, 8, 8, 5)), jnp.float32))
+    before = jnp.asarray(rng.standard_normal((2, 8, 8, 3)), jnp.float32)
+    for first in (None, before):
+        x = layers.Answers(first, weights, items)
+        kernel = jnp.asarray(rng.standard_normal((3, 3, x.channels, 6)), jnp.float32)
+        read = weights @ items
+        plain = read if first is None else jnp.concatenate([first, read], -1)
+        close(x.convolve(kernel), layers.convolve(plain, kernel))

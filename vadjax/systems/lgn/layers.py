@@ -1,5 +1,7 @@
 """Layers with the initialisation and the batch statistics of torch (spec lgn_net §2, §2.6)."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,37 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+class Answers(NamedTuple):
+    """An input of a convolution whose last channels are answers of the memory, `weights @ items`.
+
+    In evaluation the convolution is not one of the answers [.., C] but of the weights [.., M], with
+    kernels for the items: M is about 10, C 512.
+
+    Attributes:
+      before: the channels before the answers, [B, H, W, D], or None.
+      weights: [B, H, W, M].
+      items: [M, C].
+    """
+
+    before: jax.Array | None
+    weights: jax.Array
+    items: jax.Array
+
+    @property
+    def channels(self) -> int:
+        """D + C."""
+        return self.items.shape[1] + (0 if self.before is None else self.before.shape[-1])
+
+    def convolve(self, kernel: jax.Array) -> jax.Array:
+        """Convolution of the whole with a square kernel [k, k, D + C, F], padded by k // 2."""
+        of_before, of_answers = jnp.split(kernel, [kernel.shape[2] - self.items.shape[1]], 2)
+        # One product for each tap: XLA would turn the kernel in memory for all of them at once
+        taps = of_answers.reshape(-1, *of_answers.shape[2:])
+        of_items = jnp.stack([jnp.dot(self.items, tap, precision="highest") for tap in taps])
+        y = convolve(self.weights, of_items.reshape(*kernel.shape[:2], *of_items.shape[1:]))
+        return y if self.before is None else y + convolve(self.before, of_before)
 
 
 class PaddedConv(nn.Module):
@@ -43,12 +76,14 @@ class PaddedConv(nn.Module):
         return y + bias.astype(y.dtype)
 
     @nn.compact
-    def without_bias(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def without_bias(self, x: jax.Array | Answers) -> tuple[jax.Array, jax.Array]:
         """As `__call__` before the bias is added, and the bias [features]."""
-        shape = (self.size, self.size, x.shape[-1], self.features)
-        fan_in = self.size**2 * x.shape[-1]
+        channels = x.channels if isinstance(x, Answers) else x.shape[-1]
+        shape = (self.size, self.size, channels, self.features)
+        fan_in = self.size**2 * channels
         init = nn.initializers.zeros if self.zero_start else torch_uniform(fan_in)
-        y = convolve(x, self.param("kernel", init, shape), self.stride)
+        kernel = self.param("kernel", init, shape)
+        y = x.convolve(kernel) if isinstance(x, Answers) else convolve(x, kernel, self.stride)
         return y, self.param("bias", init, shape[3:])
 
 
@@ -113,7 +148,9 @@ class TorchBatchNorm(nn.Module):
         values = grouped.astype(jnp.promote_types(x.dtype, jnp.float32))
         if not train:
             factor = scale / jnp.sqrt(running_var.value + EPSILON)
-            y = nn.relu((values + before - running_mean.value) * factor + bias)
+            shift = (before - running_mean.value) * factor + bias
+            # A zero for each channel: XLA:CPU would write one for each value of y to memory
+            y = jnp.maximum(values * factor + shift, jax.lax.optimization_barrier(0 * shift))
         else:
             y, mean, var = batch_norm_relu(values, scale, bias, EPSILON)
             if not self.is_initializing():
@@ -145,7 +182,7 @@ class ConvPair(nn.Module):
     open_end: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array | Answers, train: bool) -> jax.Array:
         """[B, H, W, features] of x [B, H, W, C]."""
         x, bias = PaddedConv(self.features, name="conv1").without_bias(x)
         x = TorchBatchNorm(self.features, name="norm1")(x, train, bias)

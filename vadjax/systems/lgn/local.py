@@ -7,13 +7,14 @@ per frame for all windows (`LocalBranch.frame_gates`). Training has a form of it
 (`vadjax.systems.lgn.recurrence`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vadjax.ops import channels
 from vadjax.systems.lgn import recurrence
 from vadjax.systems.lgn.layers import PaddedConv, TorchBatchNorm, Upsample, convolve, torch_uniform
 
@@ -66,6 +67,11 @@ class LocalBranch(nn.Module):
     def from_gates(self, gates: jax.Array, train: bool) -> jax.Array:
         """Branch output [B, H, W, width] from the `frame_gates` of a window."""
         return self._output(last_states(self.step, [cell() for cell in self.cells], gates), train)
+
+    def from_times(self, gates: Sequence[jax.Array]) -> jax.Array:
+        """As `from_gates` in evaluation; the gates [B, H/4, W/4, G] of each time are given."""
+        kernels = [cell() for cell in self.cells]
+        return self._output(run_times(self.step, kernels, gates), False)
 
     def _output(self, last: State, train: bool) -> jax.Array:
         """Up-sampled concat(h, m) of the last layer; concat(h, c) for the cell without m (§6)."""
@@ -128,6 +134,30 @@ def run_layers(
     return lax.scan(time_step, state, gates[:, 1:].swapaxes(0, 1))[0]
 
 
+def run_times(step: Callable, kernels: list[dict], gates: Sequence[jax.Array]) -> State:
+    """As `run_layers`, in evaluation: no loop, and fewer outputs of convolutions.
+
+    Args:
+      step: as there.
+      kernels: as there.
+      gates: input part of the gates of layer 1 at each time, [B, h, w, G].
+
+    Returns:
+      The last (h, c, m) of the last layer.
+    """
+    later = st_lstm_of_input if step is st_lstm else None
+    states: list = [(None, None)] * len(kernels)
+    m = None
+    for x in gates:
+        for i, (weights, (h, c)) in enumerate(zip(kernels, states, strict=True)):
+            if i and later:
+                h, c, m = later(weights, x, (h, c, m))
+            else:
+                h, c, m = step(weights, convolve(x, weights["x"]) if i else x, (h, c, m))
+            states[i], x = (h, c), h
+    return *states[-1], m
+
+
 class StLstmKernels(nn.Module):
     """Kernels of `st_lstm`: x [C → 7 C], h [C → 4 C], m [C → 3 C], o and last [2 C → C]."""
 
@@ -179,6 +209,34 @@ def st_lstm(kernels: dict, gates: jax.Array, state: State) -> State:
     m = _carry(xf_m + mf, m) + nn.sigmoid(xi_m + mi) * jnp.tanh(xg_m + mg)
     both = jnp.concatenate([c, m], -1)
     o = nn.sigmoid(xo + ho + convolve(both, kernels["o"]))
+    return o * jnp.tanh(convolve(both, kernels["last"])), c, m
+
+
+def st_lstm_of_input(kernels: dict, x: jax.Array, state: State) -> State:
+    """As `st_lstm` with the gates `W_x * x`, in evaluation, where another layer is before.
+
+    The parts of a gate from x and from h (from x and from m) are one convolution of the joined
+    arrays, which has half as many outputs as two.
+
+    Args:
+      kernels: of `StLstmKernels`.
+      x: h of the layer before, [B, h, w, C].
+      state: (h, c, m), as for `st_lstm`; m is never None.
+    """
+    h, c, m = state
+    i, f, g, i_m, f_m, g_m, o = jnp.split(kernels["x"], 7, -1)
+    of_h = jnp.concatenate([i, f, g, o], -1)
+    of_m = jnp.concatenate([jnp.concatenate([i_m, f_m, g_m], -1), kernels["m"]], 2)
+    if h is None:
+        gates = convolve(x, of_h)
+    else:
+        gates = convolve(channels.join((x, h)), jnp.concatenate([of_h, kernels["h"]], 2))
+    i, f, g, o = jnp.split(gates, 4, -1)
+    i_m, f_m, g_m = jnp.split(convolve(channels.join((x, m)), of_m), 3, -1)
+    c = _carry(f, c) + nn.sigmoid(i) * jnp.tanh(g)
+    m = _carry(f_m, m) + nn.sigmoid(i_m) * jnp.tanh(g_m)
+    both = channels.join((c, m))
+    o = nn.sigmoid(o + convolve(both, kernels["o"]))
     return o * jnp.tanh(convolve(both, kernels["last"])), c, m
 
 

@@ -47,10 +47,15 @@ def read(
     Returns:
       [N, C].
     """
-    # r_k = Σ_j w_kj p_j,  w_k = softmax_j(s_kj / temperature)
-    weights = jax.nn.softmax(cosines(queries, items) / temperature, axis=1)
+    # r_k = Σ_j w_kj p_j
+    weights = shares(queries, items, temperature)
     weights = weights if gradient else lax.stop_gradient(weights)
     return jnp.dot(weights, items, precision="highest")
+
+
+def shares(queries: jax.Array, items: jax.Array, temperature: float = 1.0) -> jax.Array:
+    """Weights [N, M] of the items in each answer: `w_k = softmax_j(s_kj / temperature)`."""
+    return jax.nn.softmax(cosines(queries, items) / temperature, axis=1)
 
 
 def update(

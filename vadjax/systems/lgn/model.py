@@ -6,6 +6,7 @@
 MNAD has no local branch; its decoder also gets the queries and the encoder's skips.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -16,7 +17,7 @@ from vadjax.config import expect_one_of
 from vadjax.ops import channels
 from vadjax.ops.pool import max_pool
 from vadjax.systems.lgn import memory
-from vadjax.systems.lgn.layers import ConvPair, PaddedConv, Upsample
+from vadjax.systems.lgn.layers import Answers, ConvPair, PaddedConv, Upsample
 from vadjax.systems.lgn.local import CELLS, LocalBranch
 
 LEVELS = (1, 2, 4, 8)  # channels at full, half, quarter and eighth size, times `width`
@@ -161,29 +162,49 @@ class FramePredictor(nn.Module):
             raise ValueError(f"this model takes {self.frames} frames at a time; got {times}")
         # The global encoder sees the frames as one picture of 3 T channels, in time order.
         stacked = jnp.moveaxis(frames, 1, 3).reshape(batch, height, width, times * colours)
-        features, skips = self.encoder(stacked.astype(self.dtype), train)
         local = None
         if self.local is not None and gates is None:
             local = self.local(frames.astype(self.dtype), train)
         elif self.local is not None:
             local = self.local.from_gates(gates, train)
-        last = frames[:, -1] if self.output == "residual" else None
+        return self._encoded(stacked, frames[:, -1], local, train)
+
+    def encode_times(self, frames: Sequence[jax.Array], gates: Sequence[jax.Array]) -> Encoded:
+        """As `encode` in evaluation, of windows whose frames are given time by time.
+
+        Args:
+          frames: [B, H, W, 3] of each time.
+          gates: their `frame_gates` [B, H/4, W/4, G].
+        """
+        local = None if self.local is None else self.local.from_times(gates)
+        return self._encoded(jnp.concatenate(frames, -1), frames[-1], local, False)
+
+    def _encoded(
+        self, stacked: jax.Array, last: jax.Array, local: jax.Array | None, train: bool
+    ) -> Encoded:
+        features, skips = self.encoder(stacked.astype(self.dtype), train)
+        last = last if self.output == "residual" else None
         return Encoded(features, skips if self.skips else (), local, last)
 
     def decode(self, encoded: Encoded, items: jax.Array, train: bool = False) -> jax.Array:
         """The predicted frames [B, H, W, 3]: in [-1, 1], or within 1 of the last frame."""
         # r_k = Σ_j stop_gradient(w_kj) p_j for every query (spec §2.3).
         queries = encoded.queries
+        flat = queries.reshape(-1, self.features)
         x = memory.read(
-            queries.reshape(-1, self.features),
-            items,
-            temperature=self.temperature,
-            gradient=self.read_gradient,
+            flat, items, temperature=self.temperature, gradient=self.read_gradient
         ).reshape(queries.shape)
         self.sow("intermediates", "read", x)
-        if self.decoder_input == "query_and_read":  # MNAD (spec §5)
-            x = jnp.concatenate([queries, x], -1)
-        y = self.decoder(x.astype(self.dtype), encoded.skips, encoded.local, train)
+        joins = self.decoder_input == "query_and_read"  # MNAD (spec §5)
+        if train:
+            x = jnp.concatenate([queries, x], -1) if joins else x
+        else:
+            weights = memory.shares(flat, items, self.temperature)
+            weights = weights if self.read_gradient else jax.lax.stop_gradient(weights)
+            weights = weights.reshape(*queries.shape[:-1], len(items))
+            x = Answers(queries if joins else None, weights, items)
+        x = jax.tree.map(lambda part: part.astype(self.dtype), x)
+        y = self.decoder(x, encoded.skips, encoded.local, train)
         return y if encoded.last is None else encoded.last + y.astype(encoded.last.dtype)
 
 
@@ -225,7 +246,11 @@ class FrameDecoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, skips: tuple[jax.Array, ...], local: jax.Array | None, train: bool
+        self,
+        x: jax.Array | Answers,
+        skips: tuple[jax.Array, ...],
+        local: jax.Array | None,
+        train: bool,
     ) -> jax.Array:
         """[B, H, W, 3] in [-1, 1] of x [B, H/8, W/8, C]; the local branch joins at full size."""
         x = ConvPair(LEVELS[3] * self.width, name="level4")(x, train)

@@ -195,8 +195,8 @@ def score_windows(
         seen = jnp.concatenate([past.frames, frames])
     else:
         seen = frames
-    starts = np.arange(len(frames))[:, None] + np.arange(model.frames)
-    encoded = encode(variables, (seen[starts], gates[starts]))
+    times = [slice(t, t + len(frames)) for t in range(model.frames)]  # of all windows at once
+    encoded = encode(variables, ([seen[t] for t in times], [gates[t] for t in times]))
 
     def window(items, inputs):
         encoded, target, valid = inputs
@@ -218,8 +218,8 @@ def score_windows(
     return items, past, measures
 
 
-def _encode(model: FramePredictor, variables: dict, windows: tuple[jax.Array, jax.Array]):
-    return model.apply(variables, *windows, method="encode")
+def _encode(model: FramePredictor, variables: dict, windows: tuple[list, list]):
+    return model.apply(variables, *windows, method="encode_times")
 
 
 def _one(x: jax.Array) -> jax.Array:
