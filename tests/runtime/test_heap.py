@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ import pytest
 from tests.helpers.places import ROOT
 from vadjax.runtime import heap
 
-# A step with temporaries of 64 MB; prints the page faults of the third and its result.
+# A step with temporaries of 64 MB; prints its page faults, when the heap has come to rest after some
+# steps, and its result.
 PROGRAM = """
 import json, resource, sys
 import jax, jax.numpy as jnp, numpy as np
@@ -29,13 +31,14 @@ x, w = np.ones((16384, 8), np.float32), np.ones((8, 1024), np.float32)
 step = jax.jit(lambda x, w: jnp.sin(x @ w) @ w.T).lower(x, w).compile()
 assert step.memory_analysis().temp_size_in_bytes >= 64 * 2**20
 kept, w = heap.keeping(step), jax.device_put(w)
-for _ in range(3):
+found = []
+for _ in range(21):
     before = faults()
     result = kept(jax.device_put(x), w)
     float(result.sum())
-    found = faults() - before
+    found.append(faults() - before)
 heap.release()
-print(json.dumps([found, float(np.abs(result).sum()), kept is not step, resident()]))
+print(json.dumps([sorted(found)[10], float(np.abs(result).sum()), kept is not step, resident()]))
 """.replace(
     "\ndef faults",
     """
@@ -72,7 +75,7 @@ def printed(program: str, *words: str, **environment: str):
 
 
 def outcome(*words: str, **environment: str) -> list:
-    """Page faults of the third step, its result, whether it is kept, and memory at the end."""
+    """Page faults of a step, the median; its result, whether it is kept, and memory at the end."""
     return printed(PROGRAM, *words, **environment)
 
 
@@ -90,7 +93,8 @@ def test_a_steps_memory_is_kept_and_then_given_back_and_the_bits_stay():
     faults_before, result_before, kept_before, resident_before = outcome()
     assert kept and faults < 2000 and result == result_before
     assert not kept_before and resident < resident_before + 32 * 2**20
-    if "always" not in open("/sys/kernel/mm/transparent_hugepage/enabled").read().split("[")[1]:
+    huge = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    if not huge.split("[")[1].startswith("always"):
         assert faults_before > 15_000
 
 

@@ -83,8 +83,8 @@ def _by_taps(x, w):
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)
     x = jnp.pad(x, [(0, 0), (0, 0), (1, 1 + 4 * rows - height), (0, 0), (0, 0)])
-    sums = _input_sums(x, 2)
-    six = _kernel_sums([w[:, row] for row in range(3)])
+    sums = input_sums(x, 2)
+    six = kernel_sums([w[:, row] for row in range(3)])
 
     def convolve(part, kernel):
         shape = batch * times, rows, width, channels
@@ -96,15 +96,7 @@ def _by_taps(x, w):
 
     # Six products instead of twelve; their sums are the four rows of the output.
     m = [convolve(part, kernel) for part, kernel in zip(sums, six, strict=True)]
-    inner, inner_odd = m[1] + m[2], m[1] - m[2]
-    outer, outer_odd = m[3] + m[4], m[3] - m[4]
-    four = (
-        m[0] + inner + outer,
-        inner_odd + 2 * outer_odd,
-        inner + 4 * outer,
-        inner_odd + 8 * outer_odd + m[5],
-    )
-    y = jnp.stack(four, 2).reshape(batch, times, 4 * rows, width, -1)
+    y = jnp.stack(output_rows(m), 2).reshape(batch, times, 4 * rows, width, -1)
     return y[:, :, :height]
 
 
@@ -127,7 +119,7 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
         first = corner[0], 4 * corner[1], corner[2]
         part = patches.positive_slice(x, first, (samples, 4 * fours + 2, width + 2))
         rows = patches.positive_slice(gy, first, (samples, 4 * fours, width))
-        inputs, outputs = _input_sums(part, 1), _output_sums([rows[:, i::4] for i in range(4)])
+        inputs, outputs = input_sums(part, 1), _output_sums([rows[:, i::4] for i in range(4)])
         pairs = zip(inputs, outputs, strict=True)
         return [patches.product_of_taps(a, b, (1, 3), (1, 1)) for a, b in pairs]
 
@@ -146,7 +138,7 @@ def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
     return jnp.stack(rows)
 
 
-def _input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
+def input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
     """Six sums of the six rows that four rows of the output depend on.
 
     Args:
@@ -169,6 +161,18 @@ def _input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
     return before, *_both_ways(inner, inner_odd), *_both_ways(outer, outer_odd), after
 
 
+def output_rows(m: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """Four rows of the output, of the six products."""
+    inner, inner_odd = m[1] + m[2], m[1] - m[2]
+    outer, outer_odd = m[3] + m[4], m[3] - m[4]
+    return (
+        m[0] + inner + outer,
+        inner_odd + 2 * outer_odd,
+        inner + 4 * outer,
+        inner_odd + 8 * outer_odd + m[5],
+    )
+
+
 def _output_sums(g):
     """Six sums of four rows of a cotangent: what `_by_taps` does with its six products, back."""
     even, odd = g[0] + g[2], g[1] + g[3]
@@ -176,7 +180,7 @@ def _output_sums(g):
     return g[0], *_both_ways(even, odd), *_both_ways(even_outer, odd_outer), g[3]
 
 
-def _kernel_sums(rows: Sequence[jax.Array]) -> list[jax.Array]:
+def kernel_sums(rows: Sequence[jax.Array]) -> list[jax.Array]:
     """Six sums of the three rows of a kernel; one pass each, where a product would need copies."""
     even, odd = -(rows[0] + rows[2]) / 6, -rows[1] / 6
     outer, outer_odd = rows[0] / 24 + rows[2] / 6, rows[1] / 12

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu.minimal_filtering import WINOGRAD
+from vadjax.ops.cpu.minimal_filtering import input_sums, kernel_sums, output_rows
 
 
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -29,16 +29,14 @@ def conv(x: jax.Array, w: jax.Array) -> jax.Array:
     batch, height, width, channels = x.shape
     fours, features = -(-height // 4), w.shape[-1]
     x = jnp.pad(x, [(0, 0), (1, 1 + 4 * fours - height), (1, 0), (0, 0)])
-    # Kernels as sums of three arrays: a product with the six weights takes longer
-    kernels = [sum(weight * row for weight, row in zip(six, w, strict=True)) for six in WINOGRAD]
 
     def convolve(part, kernel):
         part = part.reshape(batch, 1, -1, channels)
         y = plain.conv(part, kernel[None], (1, 1), ((0, 0), (0, 2)))[:, :, : part.shape[2]]
         return y.reshape(batch, fours, width + 1, features)[:, :, :width]
 
-    m = [convolve(*pair) for pair in zip(_sums(x, fours), kernels, strict=True)]
-    return _interleave(_rows(m)).reshape(batch, 4 * fours, width, features)[:, :height]
+    m = [convolve(*pair) for pair in zip(input_sums(x, 1), kernel_sums(w), strict=True)]
+    return _interleave(output_rows(m)).reshape(batch, 4 * fours, width, features)[:, :height]
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -50,33 +48,6 @@ def max_pool(x: jax.Array) -> jax.Array:
     x = jnp.pad(x, [(0, 0), (1, 0), (1, 0), (0, 0)], constant_values=-jnp.inf)
     nine = (x[:, i : height - 1 + i : 2, j : width - 1 + j : 2] for i in range(3) for j in range(3))
     return functools.reduce(jnp.maximum, nine)
-
-
-def _sums(x, fours: int) -> tuple[jax.Array, ...]:
-    """Six sums of the six rows that every four rows of the output depend on."""
-    r = [lax.slice_in_dim(x, i, i + 4 * fours - 3, 4, 1) for i in range(6)]
-    inner, inner_odd = r[4] - 4 * r[2], r[3] - 4 * r[1]
-    outer, outer_odd = r[4] - r[2], 2 * (r[3] - r[1])
-    return (
-        4 * r[0] - 5 * r[2] + r[4],
-        inner + inner_odd,
-        inner - inner_odd,
-        outer + outer_odd,
-        outer - outer_odd,
-        4 * r[1] - 5 * r[3] + r[5],
-    )
-
-
-def _rows(m: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
-    """The four rows of the output, of the six products."""
-    inner, inner_odd = m[1] + m[2], m[1] - m[2]
-    outer, outer_odd = m[3] + m[4], m[3] - m[4]
-    return (
-        m[0] + inner + outer,
-        inner_odd + 2 * outer_odd,
-        inner + 4 * outer,
-        inner_odd + 8 * outer_odd + m[5],
-    )
 
 
 def _interleave(four: Sequence[jax.Array]) -> jax.Array:
