@@ -129,7 +129,7 @@ def predictor_cases(name: str, config: ml_collections.ConfigDict, size: Size) ->
     options = {"temperature": model.temperature, "decay": config.loss.decay}
 
     def encode(variables, inputs):
-        return model.apply(variables, *inputs, method="encode")
+        return model.apply(variables, *inputs, method="encode_times")
 
     variables = {"params": state.params, "batch_stats": state.running.batch_stats}
     before = shape(needed_frames(model) - 1, *size.frame, 3)

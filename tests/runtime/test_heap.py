@@ -13,8 +13,8 @@ import pytest
 from tests.helpers.places import ROOT
 from vadjax.runtime import heap
 
-# A step with temporaries of 64 MB; prints its page faults, when the heap has come to rest after some
-# steps, and its result.
+# A step with temporaries of 64 MB; prints its page faults, when the heap has come to rest after
+# some steps, and its result.
 PROGRAM = """
 import json, resource, sys
 import jax, jax.numpy as jnp, numpy as np
