@@ -3,9 +3,10 @@
     python -m benchmarks.accelerators [--systems mil s3r …] [--memory] [--json FILE]
 
 Nothing runs: the steps of the published sizes are lowered for TPU (plain convolutions), and their
-operations are counted. FLOP are of all operations. Bytes are at least those of arguments and
-results, and at most those that all operations move if nothing is fused. With --memory each step is
-also compiled for the CPU, which takes minutes; the temporary memory is what that compiler says.
+operations are counted, those of a loop for each round (once where the data decide how many there
+are). FLOP are of all operations. Bytes are at least those of arguments and results, and at most
+those that all operations move if nothing is fused. With --memory each step is also compiled for the
+CPU, which takes minutes; the temporary memory is what that compiler says.
 
 The roofline is max(FLOP / peak, bytes / bandwidth) of one chip for the least and the most bytes,
 with the vendors' dense peaks. So it is a PREDICTION of the shortest possible times, not a
@@ -15,9 +16,12 @@ measurement.
 import argparse
 import json
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.extend.core
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -49,6 +53,7 @@ DATA_SHEETS = {  # by `device_kind` of JAX
     "Tesla T4": Chip("T4", {"float32": 8.1e12, "highest": 8.1e12}, 320e9),
     "TPU v5 lite": Chip("TPU v5e", {"float32": 197e12, "bfloat16": 197e12}, 819e9),
 }
+PLATFORM = "tpu"  # for which the operations are counted
 CHIPS = tuple(DATA_SHEETS[kind] for kind in ("NVIDIA H100 80GB HBM3", "TPU v5 lite"))
 
 
@@ -68,10 +73,41 @@ class Work(NamedTuple):
 
 def work(case) -> Work:
     """Counts without compiling: for TPU, where convolutions are XLA's own."""
-    lowered = jax.jit(case.function).trace(*case.arguments).lower(lowering_platforms=("tpu",))
-    counted = lowered.cost_analysis()
+    flop, moved = _counts(case.function, case.arguments)[1]
     results = bytes_of(jax.eval_shape(case.function, *case.arguments))
-    return Work(counted["flops"], bytes_of(case.arguments) + results, counted["bytes accessed"])
+    return Work(float(flop), bytes_of(case.arguments) + results, float(moved))
+
+
+def _counts(function: Callable, arguments: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """FLOP and bytes with one round of every loop, as XLA counts them, and with all rounds."""
+    traced = jax.jit(function).trace(*arguments)
+    counted = traced.lower(lowering_platforms=(PLATFORM,)).cost_analysis()
+    once = np.array([counted["flops"], counted["bytes accessed"]])
+    total = once.copy()
+    for rounds, body in _loops(traced.jaxpr.jaxpr):
+        inputs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in body.in_avals]
+        body_once, body_total = _counts(jax.extend.core.jaxpr_as_fun(body), inputs)
+        total += rounds * body_total - body_once
+    return once, total
+
+
+def _loops(jaxpr) -> Iterator[tuple[int, jax.extend.core.ClosedJaxpr]]:
+    """Rounds and body of every loop of known length that is in no other one."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation.params["length"], equation.params["jaxpr"]
+            continue
+        inner = list(equation.params.values())
+        if platforms := equation.params.get("branches_platforms"):
+            ours = next(i for i, of in enumerate(platforms) if of is None or PLATFORM in of)
+            inner = [equation.params["branches"][ours]]
+        for value in jax.tree.leaves(inner, is_leaf=_is_program):
+            if _is_program(value):
+                yield from _loops(getattr(value, "jaxpr", value))
+
+
+def _is_program(value) -> bool:
+    return isinstance(value, jax.extend.core.Jaxpr | jax.extend.core.ClosedJaxpr)
 
 
 def roofline(chip: Chip, precision: str, flop: float, moved: float) -> float:

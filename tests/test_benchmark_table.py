@@ -7,12 +7,15 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
+from jax import lax
 
+from benchmarks import accelerators, table, workers
 from benchmarks import all as benchmarks
-from benchmarks import table, workers
 from benchmarks.systems import SYSTEMS, Work
 from benchmarks.workers import Turn
+from tests.helpers.accelerator_cases import Case
 from tests.helpers.places import ROOT
 
 
@@ -173,3 +176,19 @@ def test_costs_by_analysis_are_those_of_the_network(tmp_path):
         peak = {"float32": 494e12, "bfloat16": 989e12}[row["precision"]]
         longest = max(row["bytes_least"] / 3.35e12, row["flop"] / peak)
         assert row["H100 least"] == pytest.approx(longest)
+
+
+def test_costs_count_every_round_of_a_loop():
+    """Also of loops in loops, and in the branch of the platform alone."""
+
+    def thrice(x):
+        return lax.scan(lambda x, _: (x @ x, None), x, None, 3)[0]
+
+    def function(x):
+        def body(x, _):
+            return lax.platform_dependent(x, cpu=lambda x: thrice(thrice(x)), default=thrice), None
+
+        return jax.jit(lambda x: lax.scan(body, x, None, 5)[0])(x) @ x
+
+    case = Case("products", "sixteen", function, (jax.ShapeDtypeStruct((64, 64), np.float32),))
+    assert accelerators.work(case).flop == pytest.approx(16 * 2 * 64**3, rel=0.01)
