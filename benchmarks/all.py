@@ -143,17 +143,10 @@ def work_for(program: str, work: Work) -> None:
     if program == OURS:
         workers.watch_compiler()
         if work.what == "training":
-            _train_as_main()
+            workers.train_as_main()
     data = work.data()
     make = work.ours if program == OURS else work.baseline
     workers.serve(lambda: make(*data))
-
-
-def _train_as_main() -> None:
-    """What `vadjax.main` does before training. Imports JAX, which torch's process does not load."""
-    from vadjax.runtime import heap
-
-    heap.prepare()
 
 
 def chosen(args: argparse.Namespace) -> list[tuple[str, Work]]:

@@ -30,7 +30,14 @@ MOVES = 0.3  # pixels a frame
 # Name → how OpenCV's medium preset was changed, beside the kinds in `vadjax/ops/flow.py`.
 CHANGES = {
     "2 refinements": {"VariationalRefinementIterations": 2},
-    "patches 4 apart, 12 steps": {"PatchStride": 4, "GradientDescentIterations": 12},
+    "patches 4 apart": {"PatchStride": 4},
+    "patches 4 apart, 8 steps": {"PatchStride": 4, "GradientDescentIterations": 8},
+    "patches 4 apart, 12 steps, 2 refinements": {
+        "PatchStride": 4,
+        "GradientDescentIterations": 12,
+        "VariationalRefinementIterations": 2,
+    },
+    "patches 5 apart, 12 steps": {"PatchStride": 5, "GradientDescentIterations": 12},
 }
 
 

@@ -137,8 +137,10 @@ def our_variables(system, inputs: Inputs) -> dict:
 
 def work(program: str, model: str, size: int, batch: int) -> None:
     """Serves the turns of a program; its result is the loss, or the PSNRs."""
-    inputs = make_inputs(model, size, batch)
     trained = program.endswith("train")
+    if program == "ours_train":
+        workers.train_as_main()
+    inputs = make_inputs(model, size, batch)
     if program.startswith("torch"):
         from benchmarks import lgn_torch
 

@@ -55,6 +55,13 @@ def watch_compiler() -> None:
     monitoring.register_event_duration_secs_listener(note)
 
 
+def train_as_main() -> None:
+    """Prepares this process as `vadjax.main` does before training. Imports JAX."""
+    from vadjax.runtime import heap
+
+    heap.prepare()
+
+
 def measure(program: Callable) -> Turn:
     """Calls a program of this process."""
     before, cpu, wall = sum(_compiled), time.process_time(), time.perf_counter()

@@ -1,9 +1,8 @@
 """Layers of ST-LSTM cells over time, for training: with a gradient of their own.
 
-JAX's gradient of a scan would keep every value of every formula, and add up the gradients of
-kernels time by time. Here each cell keeps its gates and states, and the gradient of a kernel is one
-sum over all times, after the scan. Convolutions of a cell that give the same gates are joined: that
-of [x, h] gives (i, f, g, o), that of [x, m] gives (i', f', g').
+JAX's gradient of a scan would keep every value of every formula. Here each cell keeps its gates and
+states, and the rest is computed again. Convolutions of a cell that give the same gates are joined:
+that of [x, h] gives (i, f, g, o), that of [x, m] gives (i', f', g').
 
 Shapes: T times, B windows, C channels of a state.
 """
