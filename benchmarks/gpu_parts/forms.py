@@ -126,6 +126,10 @@ def samples(operation: str, small: bool) -> list[Sample]:
         ],
         # I3D; the scores of SSMTL
         "max_pool3d": [Sample(window, ((*volume, 192),))],
+        # the detector's first maximum
+        "max_pool_inference": [
+            Sample(pool.max_pool_inference, ((*detector[:1], 2 * detector[1], 256, 32),))
+        ],
         "by_sample": [
             Sample(
                 lambda x, w: pieces.by_sample(
