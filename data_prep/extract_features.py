@@ -11,7 +11,7 @@ FEATURES/all_rgbs/CLASS/NAME.mp4.npy and FEATURES/all_flows/CLASS/NAME.mp4.npy.
   --crops centre   short side 256, one crop: float32 [snippets, D]
   --crops ten      340 x 256, ten crops: float32 [10, snippets, D]; published features of RTFM's
                    form took it with a ResNet-50 and --normalisation pm1 (spec i3d §B4)
-  --flow dis       milliseconds a frame; dis_light, half of that; dis_half, a quarter, coarser; or
+  --flow dis       milliseconds a frame; dis_light, two thirds; dis_half, a quarter, coarser; or
                    tvl1, the published kind, about a second a frame
   --resample_fps 25  video files at 25 frames a second: at each time k / 25 the frame nearest in
                    time, of two equally near the earlier

@@ -55,7 +55,7 @@ def make_flow(method: str = "dis") -> Flow:
 
     Args:
       method: `"dis"`, dense inverse search (OpenCV, medium preset: ten milliseconds for 240 × 360
-        pixels); `"dis_light"`, with fewer patches and steps, about half of the time; `"dis_half"`,
+        pixels); `"dis_light"`, with fewer patches and steps, two thirds of the time; `"dis_half"`,
         without the finest level, a quarter; or `"tvl1"`, TV-L1 (scikit-image: about a second a
         frame), the kind that EVAL names.
 

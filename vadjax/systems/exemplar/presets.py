@@ -14,7 +14,7 @@ FIELDS = {
     "detector, averaged over each region)",
     "appearance.weights": 'folder of the appearance network; of nanodet "" is the cache',
     "motion.source": "flow, or networks that were trained on flow",
-    "motion.flow": "optical flow: dis (milliseconds a frame), dis_light (half of that, nearly the "
+    "motion.flow": "optical flow: dis (milliseconds a frame), dis_light (two thirds, nearly the "
     "same flow), dis_half (a quarter, coarser) or tvl1 (about a second)",
     "motion.tau": "pixels a frame from which a pixel moves",
     "motion.still_threshold": "share of still pixels from which direction and speed are 0; None = "

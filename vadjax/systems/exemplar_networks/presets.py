@@ -16,7 +16,7 @@ FIELDS = {
     "model.window": "(frames, height, width) of the volumes: that of the exemplar system",
     "model.tau": "pixels a frame from which a pixel moves: 0.3 on Ped1 and Ped2, 0.5 on Avenue and "
     "ShanghaiTech, 1.0 on Street Scene",
-    "model.flow": "dis (milliseconds a frame), dis_light (half of that, nearly the same flow), "
+    "model.flow": "dis (milliseconds a frame), dis_light (two thirds, nearly the same flow), "
     "dis_half (a quarter, coarser) or tvl1 (about a second; what the paper has)",
     "data.step": "(frames, height, width) between the volumes to train on",
     "eval.held_out": "number of last training videos that are kept for the figures",
