@@ -49,10 +49,10 @@ def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: P
 
 
 def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """As `saves`, for maps that stay in the cache: fewer channels are enough, and any rows.
+    """Whether `rows.conv` saves time, for maps that stay in the cache: fewer channels are enough.
 
     Rows are filled up to fours. On maps of few rows the six transformed kernels cost as much as
-    they save; the limit of 12 is from one trial on a busy machine.
+    they save; the limit of 12 is from one trial on a busy machine, before products were long rows.
     """
     enough = min(w.shape[-2:]) >= LEAST_SMALL and x.shape[1] >= LEAST_ROWS
     return w.shape[:-2] == (3, 3) and enough and _keeps_size(x, strides, padding)

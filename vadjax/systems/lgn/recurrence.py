@@ -77,9 +77,11 @@ def backward(residuals, cotangents):
         return jax.tree.map(lambda value: lax.dynamic_index_in_dim(value, t, 0, False), cells)
 
     def time_step(carry, now):
+        # Values of this time and of the one before, which are zeros at the first
         (t, x), (carried, dm, gradients) = now, carry
         cells, olds = at(t), at(jnp.maximum(t - 1, 0))
         olds = [jax.tree.map(lambda value: jnp.where(t > 0, value, 0), old) for old in olds]
+        # From the last layer to the first: m came from the layer below, h goes to the one above
         dx, states, grown = 0.0, [], []
         for i in reversed(layers):
             old, cell = olds[i], cells[i]
@@ -95,12 +97,14 @@ def backward(residuals, cotangents):
             grown.insert(0, _add_gradients(gradients[i], taken, cell, slopes, t > 0, i > 0))
         return (states, dm, grown), dx
 
+    # From the last time to the first; only the last layer's states have cotangents at its start
     dh, dc, dm = cotangents
     zero = jnp.zeros_like(dh)
     start = [(zero, zero)] * (len(kernels) - 1) + [(dh, dc)], dm
     times = jnp.arange(len(x)), x
     start = *start, jax.tree.map(jnp.zeros_like, kernels)
     (_, _, gradients), dx = lax.scan(time_step, start, times, reverse=True)
+    # The published order of the gates of x has o at the end
     for gradient in gradients:
         *of_c, o, i, f, g = jnp.split(gradient["x"], 7, -1)
         gradient["x"] = jnp.concatenate([*of_c, i, f, g, o], -1)
