@@ -1,0 +1,262 @@
+"""3×3 convolutions by Winograd's minimal filtering F(4, 3), in machine code (see `machine`).
+
+As `minimal_filtering`, which says what the sums are, but rows and sums stay in the cache, and the
+sums of a product in registers.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from vadjax.ops.cpu import machine
+from vadjax.ops.cpu.machine import LANES, Code
+
+PLANES = 6  # products of four rows of output
+
+
+def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
+    """Convolution 3×3 to the same size [B, H, W, F].
+
+    Args:
+      x: [B, H, W, C].
+      w: [3, 3, C, F], or where it is turned [3, 3, F, C]: then the result is the gradient of the
+        input of a convolution with `w`, whose cotangent is `x`.
+      turned: see there.
+    """
+    batch, height, width, channels = x.shape
+    features = w.shape[2 if turned else 3]
+    packed = _packed(w, turned)
+    return _conv(x, packed, features)
+
+
+def _blocks(features: int) -> int:
+    return -(-features // (LANES * machine.tile().vectors))
+
+
+def _packed(w, turned):
+    """Six sums of the three rows of a kernel, block of features by block: [6, blocks, 3, C, f]."""
+    channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
+    vectors = machine.tile().vectors
+    blocks = _blocks(features)
+    sizes = channels, features, turned, blocks, vectors
+    out = jax.ShapeDtypeStruct((PLANES, blocks, 3, channels, vectors * LANES), jnp.float32)
+    write = functools.partial(_write_packed, sizes=sizes)
+    (packed,) = machine.call("kernel_sums", sizes, write, [w], [out], 3 * blocks)
+    return packed
+
+
+def _write_packed(code: Code, addresses, number, scratch, sizes):
+    del scratch
+    channels, features, turned, blocks, vectors = sizes
+    w, out = addresses
+    block, tap = code.divmod(number, 3)
+    tap_of = code.b.sub(machine.INT(2), tap) if turned else tap
+    for vector in range(vectors):
+        with code.loop(channels) as c:
+            feature = code.add(code.mul(block, vectors * LANES), vector * LANES)
+            rows = []
+            for row in range(3):
+                at = code.add(code.mul(3, 2 - row if turned else row), tap_of)
+                first = code.mul(at, channels * features)
+                if turned:
+                    first = code.add(first, code.mul(feature, channels), c)
+                    rows.append(code.gather(w, first, channels))
+                else:
+                    rows.append(code.load(w, code.add(first, code.mul(c, features), feature)))
+            even = code.sum((-1 / 6, rows[0]), (-1 / 6, rows[2]))
+            odd = code.sum((-1 / 6, rows[1]))
+            outer = code.sum((1 / 24, rows[0]), (1 / 6, rows[2]))
+            outer_odd = code.sum((1 / 12, rows[1]))
+            six = (
+                code.sum((1 / 4, rows[0])),
+                code.sum((1, even), (1, odd)),
+                code.sum((1, even), (-1, odd)),
+                code.sum((1, outer), (1, outer_odd)),
+                code.sum((1, outer), (-1, outer_odd)),
+                rows[2],
+            )
+            for plane, value in enumerate(six):
+                place = code.add(code.mul(block, 3), 3 * blocks * plane, tap)
+                place = code.add(code.mul(place, channels), c)
+                place = code.add(code.mul(place, vectors * LANES), vector * LANES)
+                code.store(value, out, place)
+
+
+def _conv(x, packed, features):
+    batch, height, width, channels = x.shape
+    groups = -(-height // 4)
+    # strips of rows of which the sums stay in the cache, and enough places for each kernel
+    at_once = max(
+        (g for g in range(1, groups + 1) if groups % g == 0 and g * width <= 96), default=1
+    )
+    sizes = (*x.shape, features, at_once, *machine.tile())
+    strips = batch * groups // at_once
+    write = functools.partial(_write_conv, sizes=sizes)
+    stride = _stride(channels)
+    scratch = PLANES * (at_once * _row(width, stride) + LANES * machine.tile().vectors * 16)
+    out = jax.ShapeDtypeStruct((batch, height, width, features), jnp.float32)
+    (y,) = machine.call("filtered", sizes, write, [x, packed], [out], strips, scratch)
+    return y
+
+
+def _stride(channels: int) -> int:
+    """Float32 from one place to the next: not a multiple of a page, whose lines share a cache set."""
+    return channels + LANES if channels % 512 == 0 else channels
+
+
+def _row(width: int, stride: int) -> int:
+    return -(-(width + 2) * stride // LANES) * LANES + LANES
+
+
+def _steps(channels):
+    """Vectors of so many channels; the last may overlap."""
+    return list(range(0, channels - LANES + 1, LANES))
+
+
+def _write_conv(code: Code, addresses, number, scratch, sizes):
+    batch, height, width, channels, features, at_once, rows, vectors = sizes
+    x, packed, y = addresses
+    groups, blocks = -(-height // 4), -(-features // (LANES * vectors))
+    sample, strip = code.divmod(number, groups // at_once)
+    stride = _stride(channels)
+    row = _row(width, stride)
+    products = code.at(scratch, PLANES * at_once * row)  # [6, places of a tile, vectors, 16]
+    image = code.mul(sample, height * width * channels)
+    # Sums of six rows, with a place of zeros on either side
+    with code.loop(at_once) as group:
+        first = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4), -1)
+        inputs = []
+        for i in range(6):
+            number = code.add(first, i)
+            inside = code.b.icmp_unsigned("<", number, machine.INT(height))
+            number = code.b.select(inside, number, machine.INT(0))
+            inputs.append((inside, code.add(image, code.mul(number, width * channels))))
+
+        def sums(column, c, group=group, inputs=inputs):
+            r = []
+            for inside, start in inputs:
+                value = code.load(x, code.add(start, code.mul(column, channels), c))
+                r.append(code.b.select(inside, value, machine.constant(0.0)))
+            place = code.add(code.mul(group, row), code.mul(code.add(column, 1), stride), c)
+            for plane, value in enumerate(_input_sums(code, r)):
+                code.store(value, scratch, code.add(place, plane * at_once * row))
+
+        with code.loop(width) as column:
+            if channels >= LANES:
+                with code.loop(channels - LANES + 1, 0, LANES) as c:
+                    sums(column, c)
+            if channels % LANES:
+                sums(column, channels - LANES)
+        for plane in range(PLANES):
+            for column in (0, width + 1):
+                start = code.add(code.mul(group, row), plane * at_once * row + column * stride)
+                for c in sorted({*_steps(channels), channels - LANES}):
+                    code.store(machine.constant(0.0), scratch, code.add(start, c))
+
+    # Products of every block of features and every tile of places, then rows of the output
+    def tiles(block, group, used):
+        parts = -(-width // rows)
+        base, longer = divmod(width, parts)
+
+        def of_width(places, start, count):
+            with code.loop(count) as tile:
+                column = code.add(start, code.mul(tile, places))
+                _product(code, scratch, packed, products, block, group, column, places, sizes)
+                top = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4))
+                _outputs(code, products, y, sample, top, column, block, places, used, sizes)
+
+        if longer:
+            of_width(base + 1, 0, longer)
+        of_width(base, longer * (base + 1), parts - longer)
+
+    full, rest = divmod(features, LANES * vectors)
+    if full:
+        with code.loop(full) as block, code.loop(at_once) as group:
+            tiles(block, group, vectors)
+    if rest:
+        with code.loop(at_once) as group:
+            tiles(full, group, rest // LANES)
+
+
+def _input_sums(code, r):
+    inner, inner_odd = code.sum((1, r[4]), (-4, r[2])), code.sum((1, r[3]), (-4, r[1]))
+    outer = code.sum((1, r[4]), (-1, r[2]))
+    outer_odd = code.sum((2, code.sum((1, r[3]), (-1, r[1]))))
+    return (
+        code.sum((1, r[4]), (4, r[0]), (-5, r[2])),
+        code.sum((1, inner), (1, inner_odd)),
+        code.sum((1, inner), (-1, inner_odd)),
+        code.sum((1, outer), (1, outer_odd)),
+        code.sum((1, outer), (-1, outer_odd)),
+        code.sum((1, r[5]), (4, r[1]), (-5, r[3])),
+    )
+
+
+def _product(code, sums, packed, products, block, group, column, places, sizes):
+    """Six products of a tile: places × (3 C) times (3 C) × vectors."""
+    _, height, width, channels, features, at_once, _, vectors = sizes
+    stride = _stride(channels)
+    row = _row(width, stride)
+    blocks = -(-features // (LANES * vectors))
+    with code.loop(PLANES) as plane:
+        total = [[code.slot() for _ in range(vectors)] for _ in range(places)]
+        for line in total:
+            for slot in line:
+                code.b.store(machine.constant(0.0), slot)
+        start = code.add(
+            code.mul(plane, at_once * row), code.mul(group, row), code.mul(column, stride)
+        )
+        kernel = code.mul(code.add(code.mul(plane, blocks), block), 3 * channels * vectors * LANES)
+        with code.loop(3) as tap, code.loop(channels, 0, 4 if channels % 4 == 0 else 1) as c:
+            for more in range(4 if channels % 4 == 0 else 1):
+                at = code.add(
+                    kernel, code.mul(code.add(code.mul(tap, channels), c, more), vectors * LANES)
+                )
+                factors = [code.load(packed, code.add(at, v * LANES)) for v in range(vectors)]
+                at = code.add(start, code.mul(tap, stride), c, more)
+                for place, line in enumerate(total):
+                    value = code.spread(sums, code.add(at, place * stride))
+                    for slot, factor in zip(line, factors, strict=True):
+                        code.b.store(
+                            code.fma(value, factor, code.b.load(slot, typ=machine.VECTOR)), slot
+                        )
+        at = code.mul(plane, places * vectors * LANES)
+        for place, line in enumerate(total):
+            for v, slot in enumerate(line):
+                value = code.b.load(slot, typ=machine.VECTOR)
+                code.store(value, products, code.add(at, (place * vectors + v) * LANES))
+
+
+def _outputs(code, products, y, sample, top, column, block, places, used, sizes):
+    """Four rows of the output from the six products of a tile."""
+    _, height, width, _, features, _, _, vectors = sizes
+    with code.loop(places) as place:
+        for v in range(used):
+            at = code.add(code.mul(place, vectors * LANES), v * LANES)
+            m = [
+                code.load(products, code.add(at, plane * places * vectors * LANES))
+                for plane in range(PLANES)
+            ]
+            inner, inner_odd = code.sum((1, m[1]), (1, m[2])), code.sum((1, m[1]), (-1, m[2]))
+            outer, outer_odd = code.sum((1, m[3]), (1, m[4])), code.sum((1, m[3]), (-1, m[4]))
+            four = (
+                code.sum((1, m[0]), (1, inner), (1, outer)),
+                code.sum((1, inner_odd), (2, outer_odd)),
+                code.sum((1, inner), (4, outer)),
+                code.sum((1, inner_odd), (8, outer_odd), (1, m[5])),
+            )
+            for i, value in enumerate(four):
+                line = code.add(top, i)
+
+                def put(line=line, value=value):
+                    at = code.add(code.mul(sample, height), line)
+                    at = code.add(code.mul(at, width), column, place)
+                    at = code.add(code.mul(at, features), code.mul(block, vectors * LANES))
+                    code.store(value, y, code.add(at, v * LANES))
+
+                if height % 4 == 0:
+                    put()
+                else:
+                    with code.when(code.b.icmp_signed("<", line, machine.INT(height))):
+                        put()
