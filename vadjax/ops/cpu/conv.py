@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import minimal_filtering, narrow, patches
+from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -40,8 +40,8 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     """As `plain.conv`."""
     if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
         return patches.conv(x, w, strides, padding)
-    if minimal_filtering.saves(x, w, strides, padding):
-        return minimal_filtering.conv(x, w)
+    if filtered.saves(x, w, strides, padding):
+        return filtered.conv(x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
     if narrow.saves(x, w, strides, padding):
@@ -70,8 +70,8 @@ def gradients(
         return narrow.gradients(x, w, gy, x.shape[1:2])
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
-    if minimal_filtering.saves(x, w, strides, padding):
-        gx = minimal_filtering.conv(gy, _flipped(w))
+    if filtered.saves(x, w, strides, padding):
+        gx = filtered.conv(gy, w, turned=True)
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
@@ -132,15 +132,6 @@ def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
     y = plain.with_zeros(y.reshape(*x.shape[:2], *y.shape[1:]))
     parts = jnp.split(y, len(w), -1)
     return sum(part[:, chosen] for part, chosen in zip(parts, triples.T, strict=True))
-
-
-def _flipped(w):
-    """Kernel [3, 3, F, C] of the input gradient, of w [3, 3, C, F].
-
-    Taps are turned one by one: XLA:CPU would turn all of them anew in every sum of them.
-    """
-    turned = [[lax.optimization_barrier(tap.T) for tap in row[::-1]] for row in w[::-1]]
-    return jnp.stack([jnp.stack(row) for row in turned])
 
 
 def _picture_gradient(gy, w, shape, strides, padding):

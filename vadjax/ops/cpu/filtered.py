@@ -5,14 +5,32 @@ sums of a product in registers.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from vadjax.ops.cpu import machine
 from vadjax.ops.cpu.machine import LANES, Code
+from vadjax.ops.plain import Padding
 
 PLANES = 6  # products of four rows of output
+MOST_TERMS = 512  # of a sum in registers, after which it is added to others
+MOST_PLACES, MOST_SUMS = 96, 2**18  # of a strip: places, and float32 of their sums
+
+
+def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
+    """Whether a 3×3 convolution, and the gradient of its input, can be done so.
+
+    Args:
+      x: [B, H, W, C].
+      w: kernel [kh, kw, C, F].
+      strides: one for each spatial dimension.
+      padding: (before, after) for each spatial dimension.
+    """
+    keeps_size = set(strides) == {1} and set(padding) == {(1, 1)}
+    whole = all(channels % LANES == 0 for channels in w.shape[-2:])
+    return w.shape[:-2] == (3, 3) and keeps_size and whole and x.dtype == jnp.float32
 
 
 def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
@@ -87,9 +105,8 @@ def _conv(x, packed, features):
     batch, height, width, channels = x.shape
     groups = -(-height // 4)
     # strips of rows of which the sums stay in the cache, and enough places for each kernel
-    at_once = max(
-        (g for g in range(1, groups + 1) if groups % g == 0 and g * width <= 96), default=1
-    )
+    most = min(MOST_PLACES, MOST_SUMS // (PLANES * channels)) // width
+    at_once = max(g for g in range(1, groups + 1) if groups % g == 0 and g <= max(most, 1))
     sizes = (*x.shape, features, at_once, *machine.tile())
     strips = batch * groups // at_once
     write = functools.partial(_write_conv, sizes=sizes)
@@ -199,33 +216,50 @@ def _product(code, sums, packed, products, block, group, column, places, sizes):
     stride = _stride(channels)
     row = _row(width, stride)
     blocks = -(-features // (LANES * vectors))
+    taps, terms = _segment(channels)
+    slots = [(place, v) for place in range(places) for v in range(vectors)]
     with code.loop(PLANES) as plane:
-        total = [[code.slot() for _ in range(vectors)] for _ in range(places)]
-        for line in total:
-            for slot in line:
-                code.b.store(machine.constant(0.0), slot)
         start = code.add(
             code.mul(plane, at_once * row), code.mul(group, row), code.mul(column, stride)
         )
         kernel = code.mul(code.add(code.mul(plane, blocks), block), 3 * channels * vectors * LANES)
-        with code.loop(3) as tap, code.loop(channels, 0, 4 if channels % 4 == 0 else 1) as c:
-            for more in range(4 if channels % 4 == 0 else 1):
-                at = code.add(
-                    kernel, code.mul(code.add(code.mul(tap, channels), c, more), vectors * LANES)
+        out = code.mul(plane, places * vectors * LANES)
+        for at in range(len(slots)):
+            code.store(machine.constant(0.0), products, code.add(out, at * LANES))
+        with code.loop(3, 0, taps) as first, code.loop(channels, 0, terms) as channel:
+            total = {slot: code.slot() for slot in slots}
+            for slot in total.values():
+                code.b.store(machine.constant(0.0), slot)
+            unroll = next(n for n in (4, 2, 1) if terms % n == 0)
+            with code.loop(taps) as more_taps, code.loop(terms, 0, unroll) as c:
+                for more in range(unroll):
+                    tap, term = code.add(first, more_taps), code.add(channel, c, more)
+                    at = code.mul(code.add(code.mul(tap, channels), term), vectors * LANES)
+                    at = code.add(kernel, at)
+                    factors = [code.load(packed, code.add(at, v * LANES)) for v in range(vectors)]
+                    at = code.add(start, code.mul(tap, stride), term)
+                    for place in range(places):
+                        value = code.spread(sums, code.add(at, place * stride))
+                        for v, factor in enumerate(factors):
+                            slot = total[place, v]
+                            old = code.b.load(slot, typ=machine.VECTOR)
+                            code.b.store(code.fma(value, factor, old), slot)
+            for number, slot in enumerate(total.values()):
+                at = code.add(out, number * LANES)
+                value = code.sum(
+                    (1, code.load(products, at)), (1, code.b.load(slot, typ=machine.VECTOR))
                 )
-                factors = [code.load(packed, code.add(at, v * LANES)) for v in range(vectors)]
-                at = code.add(start, code.mul(tap, stride), c, more)
-                for place, line in enumerate(total):
-                    value = code.spread(sums, code.add(at, place * stride))
-                    for slot, factor in zip(line, factors, strict=True):
-                        code.b.store(
-                            code.fma(value, factor, code.b.load(slot, typ=machine.VECTOR)), slot
-                        )
-        at = code.mul(plane, places * vectors * LANES)
-        for place, line in enumerate(total):
-            for v, slot in enumerate(line):
-                value = code.b.load(slot, typ=machine.VECTOR)
-                code.store(value, products, code.add(at, (place * vectors + v) * LANES))
+                code.store(value, products, at)
+
+
+def _segment(channels: int) -> tuple[int, int]:
+    """Taps and channels of a sum in registers: more than so many terms would cost digits."""
+    if 3 * channels <= MOST_TERMS:
+        return 3, channels
+    parts = next(
+        n for n in range(1, channels + 1) if channels % n == 0 and channels <= n * MOST_TERMS
+    )
+    return 1, channels // parts
 
 
 def _outputs(code, products, y, sample, top, column, block, places, used, sizes):
