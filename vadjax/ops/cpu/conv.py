@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches
+from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches, transposed
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -91,6 +91,8 @@ def gradients(
 
 def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     """As `plain.conv_transpose`."""
+    if transposed.saves(x, w):
+        return transposed.conv(x, w)
     if x.dtype != jnp.float64:
         return _by_parity(x, w)
     size = x.shape[0], 2 * x.shape[1], 2 * x.shape[2], w.shape[3]

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.cpu import machine
+from vadjax.ops.cpu import machine, products
 from vadjax.ops.cpu.machine import LANES, Code
 from vadjax.ops.plain import Padding
 
 PLANES = 6  # products of four rows of output
-MOST_TERMS = 512  # of a sum in registers, after which it is added to others
 MOST_PLACES, MOST_SUMS = 96, 2**18  # of a strip: places, and float32 of their sums
 
 
@@ -48,15 +47,11 @@ def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
     return _conv(x, packed, features)
 
 
-def _blocks(features: int) -> int:
-    return -(-features // (LANES * machine.tile().vectors))
-
-
 def _packed(w, turned):
     """Six sums of the three rows of a kernel, block of features by block: [6, blocks, 3, C, f]."""
     channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
     vectors = machine.tile().vectors
-    blocks = _blocks(features)
+    blocks = products.blocks(features)
     sizes = channels, features, turned, blocks, vectors
     out = jax.ShapeDtypeStruct((PLANES, blocks, 3, channels, vectors * LANES), jnp.float32)
     write = functools.partial(_write_packed, sizes=sizes)
@@ -110,35 +105,25 @@ def _conv(x, packed, features):
     sizes = (*x.shape, features, at_once, *machine.tile())
     strips = batch * groups // at_once
     write = functools.partial(_write_conv, sizes=sizes)
-    stride = _stride(channels)
+    stride = products.stride_of(channels)
     scratch = PLANES * (at_once * _row(width, stride) + LANES * machine.tile().vectors * 16)
     out = jax.ShapeDtypeStruct((batch, height, width, features), jnp.float32)
     (y,) = machine.call("filtered", sizes, write, [x, packed], [out], strips, scratch)
     return y
 
 
-def _stride(channels: int) -> int:
-    """Float32 from one place to the next: not a multiple of a page, whose lines share a cache set."""
-    return channels + LANES if channels % 512 == 0 else channels
-
-
 def _row(width: int, stride: int) -> int:
     return -(-(width + 2) * stride // LANES) * LANES + LANES
 
 
-def _steps(channels):
-    """Vectors of so many channels; the last may overlap."""
-    return list(range(0, channels - LANES + 1, LANES))
-
-
 def _write_conv(code: Code, addresses, number, scratch, sizes):
-    batch, height, width, channels, features, at_once, rows, vectors = sizes
+    batch, height, width, channels, features, at_once, _, _ = sizes
     x, packed, y = addresses
-    groups, blocks = -(-height // 4), -(-features // (LANES * vectors))
+    groups = -(-height // 4)
     sample, strip = code.divmod(number, groups // at_once)
-    stride = _stride(channels)
+    stride = products.stride_of(channels)
     row = _row(width, stride)
-    products = code.at(scratch, PLANES * at_once * row)  # [6, places of a tile, vectors, 16]
+    six = code.at(scratch, PLANES * at_once * row)  # [6, places of a tile, vectors, 16]
     image = code.mul(sample, height * width * channels)
     # Sums of six rows, with a place of zeros on either side
     with code.loop(at_once) as group:
@@ -168,32 +153,20 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
         for plane in range(PLANES):
             for column in (0, width + 1):
                 start = code.add(code.mul(group, row), plane * at_once * row + column * stride)
-                for c in sorted({*_steps(channels), channels - LANES}):
+                for c in products.steps(channels):
                     code.store(machine.constant(0.0), scratch, code.add(start, c))
 
     # Products of every block of features and every tile of places, then rows of the output
-    def tiles(block, group, used):
-        parts = -(-width // rows)
-        base, longer = divmod(width, parts)
-
-        def of_width(places, start, count):
-            with code.loop(count) as tile:
-                column = code.add(start, code.mul(tile, places))
-                _product(code, scratch, packed, products, block, group, column, places, sizes)
-                top = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4))
-                _outputs(code, products, y, sample, top, column, block, places, used, sizes)
-
-        if longer:
-            of_width(base + 1, 0, longer)
-        of_width(base, longer * (base + 1), parts - longer)
-
-    full, rest = divmod(features, LANES * vectors)
-    if full:
-        with code.loop(full) as block, code.loop(at_once) as group:
-            tiles(block, group, vectors)
-    if rest:
+    def of_block(block, used):
         with code.loop(at_once) as group:
-            tiles(full, group, rest // LANES)
+            products.tiles(code, width, functools.partial(of_tile, block, used, group))
+
+    def of_tile(block, used, group, column, places):
+        _product(code, scratch, packed, six, block, group, column, places, sizes)
+        top = code.mul(code.add(code.mul(strip, at_once), group), 4)
+        _outputs(code, six, y, sample, top, column, block, places, used, sizes)
+
+    products.each_block(code, features, of_block)
 
 
 def _input_sums(code, r):
@@ -210,66 +183,48 @@ def _input_sums(code, r):
     )
 
 
-def _product(code, sums, packed, products, block, group, column, places, sizes):
+def _product(code, sums, packed, out, block, group, column, places, sizes):
     """Six products of a tile: places × (3 C) times (3 C) × vectors."""
     _, height, width, channels, features, at_once, _, vectors = sizes
-    stride = _stride(channels)
+    stride = products.stride_of(channels)
     row = _row(width, stride)
-    blocks = -(-features // (LANES * vectors))
     taps, terms = _segment(channels)
-    slots = [(place, v) for place in range(places) for v in range(vectors)]
     with code.loop(PLANES) as plane:
         start = code.add(
             code.mul(plane, at_once * row), code.mul(group, row), code.mul(column, stride)
         )
-        kernel = code.mul(code.add(code.mul(plane, blocks), block), 3 * channels * vectors * LANES)
-        out = code.mul(plane, places * vectors * LANES)
-        for at in range(len(slots)):
-            code.store(machine.constant(0.0), products, code.add(out, at * LANES))
+        kernel = code.add(code.mul(plane, products.blocks(features)), block)
+        kernel = code.mul(kernel, 3 * channels * vectors * LANES)
+        tile = code.mul(plane, places * vectors * LANES)
+        for number in range(places * vectors):
+            code.store(machine.constant(0.0), out, code.add(tile, number * LANES))
         with code.loop(3, 0, taps) as first, code.loop(channels, 0, terms) as channel:
-            total = {slot: code.slot() for slot in slots}
-            for slot in total.values():
-                code.b.store(machine.constant(0.0), slot)
-            unroll = next(n for n in (4, 2, 1) if terms % n == 0)
-            with code.loop(taps) as more_taps, code.loop(terms, 0, unroll) as c:
-                for more in range(unroll):
-                    tap, term = code.add(first, more_taps), code.add(channel, c, more)
-                    at = code.mul(code.add(code.mul(tap, channels), term), vectors * LANES)
-                    at = code.add(kernel, at)
-                    factors = [code.load(packed, code.add(at, v * LANES)) for v in range(vectors)]
-                    at = code.add(start, code.mul(tap, stride), term)
-                    for place in range(places):
-                        value = code.spread(sums, code.add(at, place * stride))
-                        for v, factor in enumerate(factors):
-                            slot = total[place, v]
-                            old = code.b.load(slot, typ=machine.VECTOR)
-                            code.b.store(code.fma(value, factor, old), slot)
-            for number, slot in enumerate(total.values()):
-                at = code.add(out, number * LANES)
-                value = code.sum(
-                    (1, code.load(products, at)), (1, code.b.load(slot, typ=machine.VECTOR))
-                )
-                code.store(value, products, at)
+            total = products.Sums(code, places, vectors)
+            with code.loop(taps) as more:
+                tap = code.add(first, more)
+                x = code.add(start, code.mul(tap, stride), channel)
+                row_of = code.add(code.mul(tap, channels), channel)
+                w = code.add(kernel, code.mul(row_of, vectors * LANES))
+                total.multiply(sums, x, stride, packed, w, terms)
+            total.store(out, tile, more=True)
 
 
 def _segment(channels: int) -> tuple[int, int]:
-    """Taps and channels of a sum in registers: more than so many terms would cost digits."""
-    if 3 * channels <= MOST_TERMS:
+    """Taps and channels of a sum in registers."""
+    if 3 * channels <= products.MOST_TERMS:
         return 3, channels
-    parts = next(
-        n for n in range(1, channels + 1) if channels % n == 0 and channels <= n * MOST_TERMS
-    )
-    return 1, channels // parts
+    enough = -(-channels // products.MOST_TERMS)
+    return 1, channels // next(n for n in range(enough, channels + 1) if channels % n == 0)
 
 
-def _outputs(code, products, y, sample, top, column, block, places, used, sizes):
+def _outputs(code, six, y, sample, top, column, block, places, used, sizes):
     """Four rows of the output from the six products of a tile."""
     _, height, width, _, features, _, _, vectors = sizes
     with code.loop(places) as place:
         for v in range(used):
             at = code.add(code.mul(place, vectors * LANES), v * LANES)
             m = [
-                code.load(products, code.add(at, plane * places * vectors * LANES))
+                code.load(six, code.add(at, plane * places * vectors * LANES))
                 for plane in range(PLANES)
             ]
             inner, inner_odd = code.sum((1, m[1]), (1, m[2])), code.sum((1, m[1]), (-1, m[2]))
@@ -283,7 +238,7 @@ def _outputs(code, products, y, sample, top, column, block, places, used, sizes)
             for i, value in enumerate(four):
                 line = code.add(top, i)
 
-                def put(line=line, value=value):
+                def put(line=line, value=value, v=v):
                     at = code.add(code.mul(sample, height), line)
                     at = code.add(code.mul(at, width), column, place)
                     at = code.add(code.mul(at, features), code.mul(block, vectors * LANES))

@@ -1,0 +1,106 @@
+"""The inner part of convolutions in machine code: products of a tile of places, in registers."""
+
+import jax
+import jax.numpy as jnp
+from llvmlite import ir
+
+from vadjax.ops.cpu import machine
+from vadjax.ops.cpu.machine import LANES, Code
+
+MOST_TERMS = 512  # of a sum in registers, after which it is added to others: more cost digits
+
+
+class Sums:
+    """Sums of a tile in registers: so many places, times vectors of output channels."""
+
+    def __init__(self, code: Code, places: int, vectors: int):
+        self.code, self.places, self.vectors = code, places, vectors
+        self._slots = [code.slot() for _ in range(places * vectors)]
+        for slot in self._slots:
+            code.b.store(machine.constant(0.0), slot)
+
+    def multiply(
+        self,
+        x: ir.Value,
+        start: ir.Value | int,
+        stride: int,
+        kernel: ir.Value,
+        first: ir.Value | int,
+        terms: int,
+    ) -> None:
+        """Adds `x[start + place · stride + k] · kernel[first + k · width + channel]` over k.
+
+        Args:
+          x: address of the values of places.
+          start: the first value of the first place.
+          stride: from one place to the next.
+          kernel: address of rows of `width = vectors · LANES` values.
+          first: where the first row begins.
+          terms: how many k.
+        """
+        code, width = self.code, self.vectors * LANES
+        with code.loop(terms) as k:
+            row = code.add(first, code.mul(k, width))
+            factors = [code.load(kernel, code.add(row, v * LANES)) for v in range(self.vectors)]
+            for place in range(self.places):
+                value = code.spread(x, code.add(start, k, place * stride))
+                for v, factor in enumerate(factors):
+                    slot = self._slots[place * self.vectors + v]
+                    old = code.b.load(slot, typ=machine.VECTOR)
+                    code.b.store(code.fma(value, factor, old), slot)
+
+    def store(self, out: ir.Value, start: ir.Value | int, more: bool = False) -> None:
+        """Writes them to memory, [places, vectors, LANES], or adds them to what is there."""
+        code = self.code
+        for number, slot in enumerate(self._slots):
+            value = code.b.load(slot, typ=machine.VECTOR)
+            place = code.add(start, number * LANES)
+            if more:
+                value = code.sum((1, code.load(out, place)), (1, value))
+            code.store(value, out, place)
+
+
+def blocks(features: int) -> int:
+    """Blocks of output channels; the last may be filled up with zeros."""
+    return -(-features // (LANES * machine.tile().vectors))
+
+
+def stride_of(channels: int) -> int:
+    """Float32 from one place to the next, where the lines of places do not share a cache set."""
+    return channels + LANES if channels % 512 == 0 else channels
+
+
+def steps(channels: int) -> list[int]:
+    """Where vectors of so many channels begin, of at least `LANES`; the last may overlap."""
+    return sorted({*range(0, channels - LANES + 1, LANES), channels - LANES})
+
+
+def tiles(code: Code, width: int, write) -> None:
+    """Calls `write(column, places)` in loops over a row, for tiles of nearly equal width."""
+    parts = -(-width // machine.tile().rows)
+    base, longer = divmod(width, parts)
+    for places, start, count in (
+        (base + 1, 0, longer),
+        (base, longer * (base + 1), parts - longer),
+    ):
+        if count:
+            with code.loop(count) as tile:
+                write(code.add(start, code.mul(tile, places)), places)
+
+
+def each_block(code: Code, features: int, write) -> None:
+    """Calls `write(block, vectors)` in a loop over blocks of output channels."""
+    full, rest = divmod(features, LANES * machine.tile().vectors)
+    if full:
+        with code.loop(full) as block:
+            write(block, machine.tile().vectors)
+    if rest:
+        write(full, rest // LANES)
+
+
+def packed_taps(w: jax.Array) -> jax.Array:
+    """A kernel [kh, kw, C, F], block by block: [blocks, kh · kw, C, width]."""
+    taps, channels, features = w.shape[0] * w.shape[1], *w.shape[2:]
+    number, width = blocks(features), machine.tile().vectors * LANES
+    w = jnp.pad(w, [(0, 0)] * 3 + [(0, number * width - features)])
+    return w.reshape(taps, channels, number, width).transpose(2, 0, 1, 3)
