@@ -77,18 +77,7 @@ def _write_packed(code: Code, addresses, number, scratch, sizes):
                     rows.append(code.gather(w, first, channels))
                 else:
                     rows.append(code.load(w, code.add(first, code.mul(c, features), feature)))
-            even = code.sum((-1 / 6, rows[0]), (-1 / 6, rows[2]))
-            odd = code.sum((-1 / 6, rows[1]))
-            outer = code.sum((1 / 24, rows[0]), (1 / 6, rows[2]))
-            outer_odd = code.sum((1 / 12, rows[1]))
-            six = (
-                code.sum((1 / 4, rows[0])),
-                code.sum((1, even), (1, odd)),
-                code.sum((1, even), (-1, odd)),
-                code.sum((1, outer), (1, outer_odd)),
-                code.sum((1, outer), (-1, outer_odd)),
-                rows[2],
-            )
+            six = kernel_sums(code, rows)
             for plane, value in enumerate(six):
                 place = code.add(code.mul(block, 3), 3 * blocks * plane, tap)
                 place = code.add(code.mul(place, channels), c)
@@ -141,7 +130,7 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                 value = code.load(x, code.add(start, code.mul(column, channels), c))
                 r.append(code.b.select(inside, value, machine.constant(0.0)))
             place = code.add(code.mul(group, row), code.mul(code.add(column, 1), stride), c)
-            for plane, value in enumerate(_input_sums(code, r)):
+            for plane, value in enumerate(input_sums(code, r)):
                 code.store(value, scratch, code.add(place, plane * at_once * row))
 
         with code.loop(width) as column:
@@ -169,7 +158,7 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
     products.each_block(code, features, of_block)
 
 
-def _input_sums(code, r):
+def input_sums(code, r):
     inner, inner_odd = code.sum((1, r[4]), (-4, r[2])), code.sum((1, r[3]), (-4, r[1]))
     outer = code.sum((1, r[4]), (-1, r[2]))
     outer_odd = code.sum((2, code.sum((1, r[3]), (-1, r[1]))))
@@ -180,6 +169,34 @@ def _input_sums(code, r):
         code.sum((1, outer), (1, outer_odd)),
         code.sum((1, outer), (-1, outer_odd)),
         code.sum((1, r[5]), (4, r[1]), (-5, r[3])),
+    )
+
+
+def kernel_sums(code: Code, rows: Sequence) -> tuple:
+    """Six sums of the three rows of a kernel."""
+    even = code.sum((-1 / 6, rows[0]), (-1 / 6, rows[2]))
+    odd = code.sum((-1 / 6, rows[1]))
+    outer = code.sum((1 / 24, rows[0]), (1 / 6, rows[2]))
+    outer_odd = code.sum((1 / 12, rows[1]))
+    return (
+        code.sum((1 / 4, rows[0])),
+        code.sum((1, even), (1, odd)),
+        code.sum((1, even), (-1, odd)),
+        code.sum((1, outer), (1, outer_odd)),
+        code.sum((1, outer), (-1, outer_odd)),
+        rows[2],
+    )
+
+
+def output_rows(code: Code, m: Sequence) -> tuple:
+    """Four rows of the output, of the six products."""
+    inner, inner_odd = code.sum((1, m[1]), (1, m[2])), code.sum((1, m[1]), (-1, m[2]))
+    outer, outer_odd = code.sum((1, m[3]), (1, m[4])), code.sum((1, m[3]), (-1, m[4]))
+    return (
+        code.sum((1, m[0]), (1, inner), (1, outer)),
+        code.sum((1, inner_odd), (2, outer_odd)),
+        code.sum((1, inner), (4, outer)),
+        code.sum((1, inner_odd), (8, outer_odd), (1, m[5])),
     )
 
 
@@ -227,14 +244,7 @@ def _outputs(code, six, y, sample, top, column, block, places, used, sizes):
                 code.load(six, code.add(at, plane * places * vectors * LANES))
                 for plane in range(PLANES)
             ]
-            inner, inner_odd = code.sum((1, m[1]), (1, m[2])), code.sum((1, m[1]), (-1, m[2]))
-            outer, outer_odd = code.sum((1, m[3]), (1, m[4])), code.sum((1, m[3]), (-1, m[4]))
-            four = (
-                code.sum((1, m[0]), (1, inner), (1, outer)),
-                code.sum((1, inner_odd), (2, outer_odd)),
-                code.sum((1, inner), (4, outer)),
-                code.sum((1, inner_odd), (8, outer_odd), (1, m[5])),
-            )
+            four = output_rows(code, m)
             for i, value in enumerate(four):
                 line = code.add(top, i)
 
