@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches, transposed
+from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches, tiled, transposed
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -41,7 +41,7 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
         return patches.conv(x, w, strides, padding)
     if filtered.saves(x, w, strides, padding):
-        return filtered.conv(x, w)
+        return (tiled if tiled.saves(x, w) else filtered).conv(x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
     if narrow.saves(x, w, strides, padding):
@@ -71,7 +71,7 @@ def gradients(
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if filtered.saves(x, w, strides, padding):
-        gx = filtered.conv(gy, w, turned=True)
+        gx = (tiled if tiled.saves(gy, w) else filtered).conv(gy, w, turned=True)
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
