@@ -72,6 +72,8 @@ def gradients(
     again = functools.partial(forward, strides=strides, padding=padding)
     if filtered.saves(x, w, strides, padding):
         gx = (tiled if tiled.saves(gy, w) else filtered).conv(gy, w, turned=True)
+    elif _is_transposed(x, w, strides, padding):
+        gx = transposed.conv(gy, w.swapaxes(2, 3))
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
@@ -134,6 +136,12 @@ def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
     y = plain.with_zeros(y.reshape(*x.shape[:2], *y.shape[1:]))
     parts = jnp.split(y, len(w), -1)
     return sum(part[:, chosen] for part, chosen in zip(parts, triples.T, strict=True))
+
+
+def _is_transposed(x, w, strides, padding):
+    """Whether the gradient of x is a transposed convolution to twice the size."""
+    halves = x.shape[1] % 2 == x.shape[2] % 2 == 0 and set(strides) == {2}
+    return w.shape[:-2] == (3, 3) and halves and set(padding) == {(1, 1)} and transposed.saves(x, w)
 
 
 def _picture_gradient(gy, w, shape, strides, padding):
