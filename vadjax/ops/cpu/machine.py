@@ -47,6 +47,7 @@ _IS_METADATA, _EXHAUSTED, _PRECONDITION = 1, 8, 9
 _NEXT, _DONE, _USERS, _ADDRESSES = 0, 1, 2, 3
 _LINE = 64  # bytes of a cache line
 _SPINS = 2000  # rounds of waiting before the rest of the time slice is given away
+_MALLOC, _FREE = "malloc", "free"
 _YIELDS = "sched_yield", "SwitchToThread"  # POSIX, Windows
 
 
@@ -420,10 +421,11 @@ def _obstacle() -> str | None:
     try:
         if machine in ("x86_64", "amd64") and not _has("fma"):
             return "the processor has no FMA"
-        llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())  # makes the symbols known
-        missing = [name for name in ("malloc", "free") if not llvm.address_of_symbol(name)]
-        if missing or not _yield_name():
-            return f"the C library has no {missing[0] if missing else _YIELDS[0]}"
+        if not _yield_name():
+            return f"the C library has no {_YIELDS[0]}"
+        missing = [name for name in (_MALLOC, _FREE) if not llvm.address_of_symbol(name)]
+        if missing:
+            return f"the C library has no {missing[0]}"
         _register(("trial", "", 0, 0, 1, 0), lambda *of_piece: None)
     except Exception as error:  # of LLVM, or of an XLA that refuses our version of its interface
         return str(error).partition("\n")[0]
@@ -433,6 +435,8 @@ def _obstacle() -> str | None:
 @functools.cache
 def _yield_name() -> str | None:
     """The function that gives the rest of a thread's time slice away."""
+    # An engine makes the symbols of the process known
+    llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
     return next((name for name in _YIELDS if llvm.address_of_symbol(name)), None)
 
 
@@ -460,12 +464,12 @@ def _library(module, name, result, *arguments):
 
 
 def _malloc(code, size):
-    malloc = _library(code.function.module, "malloc", POINTER, INT)
+    malloc = _library(code.function.module, _MALLOC, POINTER, INT)
     return code.b.call(malloc, [INT(size)])
 
 
 def _free(code, memory):
-    code.b.call(_library(code.function.module, "free", _VOID, POINTER), [memory])
+    code.b.call(_library(code.function.module, _FREE, _VOID, POINTER), [memory])
 
 
 def _is_null(code, address):
