@@ -509,7 +509,7 @@ def test_shorter_registers(fresh):
     ours = jax.jit(lambda x: step_of_conv(x, w))(x)
     with jax.enable_x64(True):
         theirs = step_of_conv(x.astype(jnp.float64), w.astype(jnp.float64))
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(ours, map(np.asarray, theirs), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * float(abs(other).max()))
 
 
