@@ -489,6 +489,36 @@ def test_a_kept_program_finds_its_code_in_another_process(of, tmp_path):
 
 
 @pytest.fixture
+def kept(monkeypatch):
+    """What is kept in place of JAX's files."""
+
+    class Kept(dict):
+        put = dict.__setitem__
+
+    monkeypatch.setattr(machine.compilation_cache, "is_cache_used", lambda client: True)
+    kept = Kept()
+    monkeypatch.setattr(machine.compilation_cache, "_get_cache", lambda client: kept)
+    return kept
+
+
+def test_kept_code_is_not_compiled_again_unless_it_is_damaged(kept, monkeypatch):
+    text = machine._text(functools.partial(write_sum, factor=7.0, values=32), 2, 1, 5, 32)
+    code = machine._object_code(text, machine._target())
+    ((key, data),) = kept.items()
+    optimized = machine._optimized
+    monkeypatch.setattr(machine, "_optimized", None)
+    assert machine._object_code(text, machine._target()) == code
+    monkeypatch.setattr(machine, "_optimized", optimized)
+    for damaged in (data[:-1], b"", data[:40] + bytes([data[40] ^ 1]) + data[41:]):
+        kept[key] = damaged
+        assert machine._object_code(text, machine._target()) == code
+        assert kept[key] == data
+    monkeypatch.setattr(machine, "_host", lambda: ("x86-64-v3", "+avx2,+fma"))
+    machine._object_code(text, machine._target())
+    assert len(kept) == 2
+
+
+@pytest.fixture
 def fresh(monkeypatch):
     """What is known of this processor, to be set anew; forgotten afterwards."""
     forgetful = machine.tile, machine.usable

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import llvmlite
 import llvmlite.binding as llvm
 from jax import lax
-from jax._src import dispatch, sharding_impls
-from jax.extend import core
+from jax._src import compilation_cache, dispatch, sharding_impls
+from jax.extend import backend, core
 from jax.interpreters import batching, mlir
 from llvmlite import ir
 
@@ -46,6 +47,7 @@ _IS_METADATA, _EXHAUSTED, _PRECONDITION = 1, 8, 9
 # threads that may still look, then the addresses of inputs and outputs
 _NEXT, _DONE, _USERS, _ADDRESSES = 0, 1, 2, 3
 _LINE = 64  # bytes of a cache line
+_DIGEST = 32  # bytes of a checksum before kept code
 _SPINS = 2000  # rounds of waiting before the rest of the time slice is given away
 _MALLOC, _FREE = "malloc", "free"
 _YIELDS = "sched_yield", "SwitchToThread"  # POSIX, Windows
@@ -358,23 +360,37 @@ def _text(write: Body, inputs: int, outputs: int, pieces: int, scratch: int) -> 
 def _address(text: str) -> int:
     """Compiles instructions; the code stays for the life of the process."""
     target = _target()
-    engine = llvm.create_mcjit_compiler(_optimized(text, target), target)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(_object_code(text, target)))
     engine.finalize_object()
     address = engine.get_function_address("handler")
     engine.detach()  # never freed: threads of XLA may run it until the very end
     return address
 
 
+def _object_code(text: str, target: "llvm.TargetMachine") -> bytes:
+    """Compiled code, which is kept where JAX keeps its own (`vadjax.runtime.compiled`)."""
+    client = backend.get_backend("cpu")
+    kept = compilation_cache._get_cache(client) if compilation_cache.is_cache_used(client) else None
+    known = llvm.llvm_version_info, llvmlite.__version__, *_host(), target.triple, text
+    key = f"vadjax-machine-{hashlib.sha256(repr(known).encode()).hexdigest()}"
+    found = kept.get(key) if kept is not None else None
+    if found and hashlib.sha256(found[_DIGEST:]).digest() == found[:_DIGEST]:
+        return found[_DIGEST:]
+    code = target.emit_object(_optimized(text, target))
+    if kept is not None:
+        kept.put(key, hashlib.sha256(code).digest() + code)
+    return code
+
+
 def _optimized(text: str, target: "llvm.TargetMachine") -> "llvm.ModuleRef":
     """Variables become registers. LLVM's further passes save no time in such code, but take it."""
     module = llvm.parse_assembly(text)
     module.verify()
-    passes = llvm.create_new_function_pass_manager()
+    passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
-    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options())
-    for function in module.functions:
-        if not function.is_declaration:
-            passes.run(function, builder)
+    options = llvm.create_pipeline_tuning_options()
+    passes.run(module, llvm.create_pass_builder(target, options))
     return module
 
 
