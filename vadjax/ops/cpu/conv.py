@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches, tiled, transposed
+from vadjax.ops.cpu import filtered, machine, minimal_filtering, narrow, patches, tiled, transposed
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -41,7 +41,9 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     if x.dtype == jnp.float64 and math.prod(w.shape[:-2]) <= MOST_PATCHES:
         return patches.conv(x, w, strides, padding)
     if filtered.saves(x, w, strides, padding):
-        return (tiled if tiled.saves(x, w) else filtered).conv(x, w)
+        form = (tiled if tiled.saves(x, w) else filtered).conv
+        default = functools.partial(plain.conv, strides=strides, padding=padding)
+        return machine.or_plain(form, default, x, w)
     if w.ndim == 4 or math.prod(w.shape[:3]) == 1 and strides[0] == 1 and padding[0] == (0, 0):
         return plain.conv(x, w, strides, padding)
     if narrow.saves(x, w, strides, padding):
@@ -71,9 +73,11 @@ def gradients(
     # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
     again = functools.partial(forward, strides=strides, padding=padding)
     if filtered.saves(x, w, strides, padding):
-        gx = (tiled if tiled.saves(gy, w) else filtered).conv(gy, w, turned=True)
+        form = functools.partial((tiled if tiled.saves(gy, w) else filtered).conv, turned=True)
+        size = {"shape": x.shape, "strides": strides, "padding": padding}
+        gx = machine.or_plain(form, functools.partial(_picture_gradient, **size), gy, w)
     elif _is_transposed(x, w, strides, padding):
-        gx = transposed.conv(gy, w.swapaxes(2, 3))
+        gx = machine.or_plain(transposed.conv, _by_parity, gy, w.swapaxes(2, 3))
     elif w.ndim == 4 and x.dtype != jnp.float64:
         gx = _picture_gradient(gy, w, x.shape, strides, padding)
     elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
@@ -94,7 +98,7 @@ def gradients(
 def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     """As `plain.conv_transpose`."""
     if transposed.saves(x, w):
-        return transposed.conv(x, w)
+        return machine.or_plain(transposed.conv, _by_parity, x, w)
     if x.dtype != jnp.float64:
         return _by_parity(x, w)
     size = x.shape[0], 2 * x.shape[1], 2 * x.shape[2], w.shape[3]

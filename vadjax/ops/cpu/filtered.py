@@ -139,11 +139,12 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                     sums(column, c)
             if channels % LANES:
                 sums(column, channels - LANES)
-        for plane in range(PLANES):
+        with code.loop(PLANES) as plane:
             for column in (0, width + 1):
-                start = code.add(code.mul(group, row), plane * at_once * row + column * stride)
-                for c in products.steps(channels):
-                    code.store(machine.constant(0.0), scratch, code.add(start, c))
+                start = code.add(code.mul(plane, at_once * row), code.mul(group, row))
+                with code.loop(channels, 0, LANES) as c:
+                    place = code.add(start, column * stride, c)
+                    code.store(machine.constant(0.0), scratch, place)
 
     # Products of every block of features and every tile of places, then rows of the output
     def of_block(block, used):
