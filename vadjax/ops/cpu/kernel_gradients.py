@@ -25,7 +25,7 @@ from vadjax.ops.plain import Padding
 
 PLANES = 6  # sums of four rows
 LEAST_FILTERED = 32  # channels from which minimal filtering saves time
-MOST_ROWS = 384  # taps of a row × channels of a block
+MOST_ROWS = 192  # taps of a row × channels of a block
 MOST_PLACES, MOST_VALUES = 256, 2**18  # of a chunk: places, and float32 of its input
 LEAST_PIECES = 4
 
@@ -194,7 +194,7 @@ def _write(code: Code, addresses, number, scratch, sizes: _Sizes):
         return b.select(inside, code.load(memory, place), zero)
 
     def of_chunk(chunk):
-        sample, chunk = code.divmod(chunk, s.chunks)
+        sample, chunk = code.divmod(INT(chunk) if isinstance(chunk, int) else chunk, s.chunks)
         top = code.mul(chunk, 4 * s.at_once if s.filtered else s.at_once)
         # Inputs, or sums of six rows
         taken = 6 if s.filtered else 1
