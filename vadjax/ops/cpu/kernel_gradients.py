@@ -5,8 +5,8 @@ features. It goes through the whole map in chunks whose values stay in the cache
 up the products over all places, in registers: input values of neighbouring taps and channels times
 features. So no array is turned, and few threads need memory for results of their own.
 
-Kernels 3×3 that keep the size take minimal filtering along the height: with y = A^T [(G w) *
-(B^T x)] of every four rows (`minimal_filtering`), dw = G^T sum [(A gy) * (B^T x)], half the products.
+Kernels 3×3 that keep the size take minimal filtering along the height, half the products: with
+y = A^T [(G w) * (B^T x)] of every four rows (`minimal_filtering`), dw = G^T sum [(A gy) * (B^T x)].
 """
 
 import functools
@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from vadjax.ops.cpu import machine, products
 from vadjax.ops.cpu.filtered import input_sums
@@ -25,7 +24,7 @@ from vadjax.ops.plain import Padding
 
 PLANES = 6  # sums of four rows
 LEAST_FILTERED = 32  # channels from which minimal filtering saves time
-MOST_ROWS = 192  # taps of a row × channels of a block
+MOST_TAPS = 192  # of a row × channels of a block
 MOST_PLACES, MOST_VALUES = 256, 2**18  # of a chunk: places, and float32 of its input
 LEAST_PIECES = 4
 
@@ -48,22 +47,32 @@ class _Sizes(NamedTuple):
     vectors: int  # of features of a piece
     at_once: int  # rows of the output in a chunk, or fours of them
     parts: int  # of the chunks, each with a result of its own
-    rows: int  # of a tile
+    rows: int  # of a tile of taps
 
     @property
     def planes(self) -> int:
+        """Products: of sums, or of rows of the kernel."""
         return PLANES if self.filtered else self.kernel[0]
+
+    @property
+    def group(self) -> int:
+        """Rows of the output that sums are made of."""
+        return 4 if self.filtered else 1
 
     @property
     def chunks(self) -> int:
         """Of a sample."""
-        rows = 4 * self.at_once if self.filtered else self.at_once
-        return -(-self.out_height // rows)
+        return -(-self.out_height // (self.group * self.at_once))
+
+    @property
+    def wide(self) -> int:
+        """Features of a piece."""
+        return self.vectors * LANES
 
     @property
     def blocks(self) -> tuple[int, int]:
         """Blocks of channels and of features; the last may overlap."""
-        return -(-self.channels // self.block), -(-self.features // (self.vectors * LANES))
+        return -(-self.channels // self.block), -(-self.features // self.wide)
 
     @property
     def taps(self) -> int:
@@ -74,6 +83,11 @@ class _Sizes(NamedTuple):
     def columns(self) -> int:
         """Of the input with its padding."""
         return (self.out_width - 1) * self.strides[1] + self.kernel[1]
+
+    @property
+    def inner(self) -> int:
+        """Columns without the padding."""
+        return min(self.width, self.columns - self.before[1])
 
     @property
     def row(self) -> int:
@@ -89,23 +103,29 @@ class _Sizes(NamedTuple):
 
     @property
     def cotangents(self) -> int:
-        """Float32 of a plane of cotangents of a chunk."""
-        return self.at_once * self.out_width * self.vectors * LANES
+        """Float32 of a chunk."""
+        return (PLANES if self.filtered else 1) * self.at_once * self.out_width * self.wide
+
+    @property
+    def results(self) -> int:
+        """Float32 of a piece."""
+        return self.planes * self.taps * self.wide
 
 
-def fits(
-    x: jax.Array,
-    gy: jax.Array,
-    size: Sequence[int],
-    strides: Sequence[int],
-    padding: Padding,
+def saves(
+    x: jax.Array, gy: jax.Array, size: Sequence[int], strides: Sequence[int], padding: Padding
 ) -> bool:
-    """Whether `kernel_gradient` can be used."""
+    """Whether `kernel_gradient` can be used; then it is faster than `patches`."""
     pictures = len(size) == 2 and x.dtype == gy.dtype == jnp.float32
     if not pictures or min(min(pair) for pair in padding) < 0:
         return False
-    whole = x.shape[-1] * min(x.shape[2], 1) >= 1 and x.shape[2] * x.shape[-1] >= LANES
-    return whole and gy.shape[-1] >= LANES
+    channels, features = x.shape[-1], gy.shape[-1]
+    if features < LANES:
+        channels, features = features, channels
+        pictures = _is_turned(size, strides, padding)
+    covered = (gy.shape[2] - 1) * strides[1] + size[1] - padding[1][0]
+    values = min(covered, x.shape[2]) * channels  # of a row
+    return pictures and min(values, features) >= LANES
 
 
 def kernel_gradient(
@@ -120,180 +140,186 @@ def kernel_gradient(
       strides: one for each spatial dimension.
       padding: (before, after) for each spatial dimension.
     """
+    if gy.shape[-1] < LANES:
+        # The cotangent of the place p - k instead of the input at p + k, for the tap k from the
+        # middle of the kernel
+        turned = kernel_gradient(gy, x, size, strides, padding)
+        return jnp.flip(turned, (0, 1)).swapaxes(2, 3)
     sizes = _sizes(x.shape, gy.shape, tuple(size), tuple(strides), padding)
     shape = sizes.parts, *sizes.kernel, sizes.channels, sizes.features
-    write = functools.partial(_write, sizes=sizes)
-    planes = sizes.planes if sizes.filtered else 1
-    scratch = sizes.lines * sizes.row + planes * sizes.cotangents
-    scratch += sizes.planes * sizes.taps * sizes.vectors * LANES
     out = jax.ShapeDtypeStruct(shape, jnp.float32)
+    write = functools.partial(_write, s=sizes)
+    scratch = sizes.lines * sizes.row + sizes.cotangents + sizes.results
     pieces = math.prod(sizes.blocks) * sizes.parts
     (parts,) = machine.call("kernel_gradient", sizes, write, [x, gy], [out], pieces, scratch)
     return parts[0] if sizes.parts == 1 else parts.sum(0)
 
 
+def _is_turned(size, strides, padding):
+    """Whether the input and the cotangent may change places: the convolution keeps the size."""
+    centred = all(tuple(pair) == (k // 2, k // 2) for k, pair in zip(size, padding, strict=True))
+    return centred and set(strides) == {1} and all(k % 2 for k in size)
+
+
 def _sizes(x, gy, kernel, strides, padding) -> _Sizes:
     channels, features = x[3], gy[3]
-    same = kernel == (3, 3) and set(strides) == {1} and {tuple(p) for p in padding} == {(1, 1)}
-    filtered = same and min(channels, features) >= LEAST_FILTERED
+    filtered = kernel == (3, 3) and _is_turned(kernel, strides, padding)
+    filtered = filtered and min(channels, features) >= LEAST_FILTERED
     before = tuple(pair[0] for pair in padding)
     vectors = min(machine.tile().vectors, features // LANES)
-    sizes = _Sizes(
-        *x, *gy[1:], kernel, strides, before, filtered, 0, vectors, 1, 1, machine.tile().rows
-    )
-    for blocks in range(-(-channels * kernel[1] // MOST_ROWS), channels + 1):
-        block = channels if blocks <= 1 else -(-channels // blocks // LANES) * LANES
-        block = min(block, channels)
-        sizes = sizes._replace(block=block)
-        if sizes.lines * sizes.row <= MOST_VALUES or block <= 2 * LANES:
+    sizes = _Sizes(*x, *gy[1:], kernel, strides, before, filtered, channels, vectors, 1, 1, 1)
+    for blocks in range(-(-sizes.taps // MOST_TAPS), channels + 1):
+        block = channels if blocks == 1 else -(-channels // (blocks * LANES)) * LANES
+        sizes = sizes._replace(block=min(block, channels))
+        if sizes.lines * sizes.row <= MOST_VALUES or block <= LANES:
             break
-    rows = -(-sizes.out_height // 4) if filtered else sizes.out_height
-    for at_once in range(2, rows + 1):
+    for at_once in range(2, -(-sizes.out_height // sizes.group) + 1):
         more = sizes._replace(at_once=at_once)
         if more.lines * more.row > MOST_VALUES or at_once * sizes.out_width > MOST_PLACES:
             break
         sizes = more
     parts = -(-LEAST_PIECES // math.prod(sizes.blocks))
-    return sizes._replace(parts=min(parts, sizes.batch * sizes.chunks))
+    # Tiles of one size where there is one that is not much smaller
+    most = machine.tile().rows
+    rows = next((n for n in range(most, most * 2 // 3, -1) if sizes.taps % n == 0), most)
+    return sizes._replace(parts=min(parts, sizes.batch * sizes.chunks), rows=rows)
 
 
-def _write(code: Code, addresses, number, scratch, sizes: _Sizes):
+def _write(code: Code, addresses, number, scratch, s: _Sizes):
     x, gy, out = addresses
-    b, s = code.b, sizes
-    of_channels, of_features = s.blocks
-    rest, feature_block = code.divmod(number, of_features)
-    part, channel_block = code.divmod(rest, of_channels)
-    channel = _start(code, channel_block, s.block, s.channels)
-    feature = _start(code, feature_block, s.vectors * LANES, s.features)
-    width = s.vectors * LANES
+    rest, block = code.divmod(number, s.blocks[1])
+    feature = _start(code, block, s.wide, s.features)
+    part, block = code.divmod(rest, s.blocks[0])
+    channel = _start(code, block, s.block, s.channels)
     cotangents = code.at(scratch, s.lines * s.row)
-    results = code.at(cotangents, (s.planes if s.filtered else 1) * s.cotangents)
-    zero = machine.constant(0.0)
+    results = code.at(cotangents, s.cotangents)
+    _zeros(code, scratch, results, s)
 
-    # Zeros where results are added to, and for the padding of rows
-    with code.loop(s.planes * s.taps * width, 0, LANES) as i:
+    first, last = 0, s.batch * s.chunks
+    if s.parts > 1:
+        first = code.b.udiv(code.mul(part, last), INT(s.parts))
+        last = code.b.udiv(code.mul(code.add(part, 1), last), INT(s.parts))
+    with code.loop(last, first) as chunk:
+        sample, chunk = code.divmod(chunk, s.chunks)
+        top = code.mul(chunk, s.group * s.at_once)
+        _inputs(code, x, scratch, sample, top, channel, s)
+        _cotangents(code, gy, cotangents, sample, top, feature, s)
+        with code.loop(s.planes) as plane:
+            of_tile = functools.partial(_product, code, scratch, cotangents, results, plane, s)
+            products.tiles(code, s.taps, of_tile, s.rows)
+    _outputs(code, results, out, part, channel, feature, s)
+
+
+def _zeros(code, inputs, results, s):
+    """Zeros for results, which are added to, and for the padding of rows."""
+    zero = machine.constant(0.0)
+    with code.loop(s.results, 0, LANES) as i:
         code.store(zero, results, i)
-    left, inner = s.before[1], min(s.width, s.columns - s.before[1])
+    left = s.before[1]
     with code.loop(s.lines) as line:
-        start = code.mul(line, s.row)
-        for first, last in ((0, left), (left + inner, s.columns)):
+        for first, last in ((0, left), (left + s.inner, s.columns)):
             if last > first:
                 with code.loop(last * s.block, first * s.block, LANES) as i:
-                    code.store(zero, scratch, code.add(start, i))
+                    code.store(zero, inputs, code.add(code.mul(line, s.row), i))
 
-    def rows(total, first, count):
-        """Whether so many rows from one on are inside of a map, and their numbers."""
-        found = []
-        for i in range(count):
-            line = code.add(first, i)
-            inside = b.icmp_unsigned("<", line, INT(total))
-            found.append((inside, b.select(inside, line, INT(0))))
-        return found
 
-    def masked(memory, inside, place):
-        return b.select(inside, code.load(memory, place), zero)
+def _lines(code, sample, first, number, shape):
+    """So many rows of maps [B, H, W, C] from one on: whether they are inside, where they begin."""
+    height, width, channels = shape
+    found = []
+    for i in range(number):
+        line = code.add(first, i)
+        inside = code.b.icmp_unsigned("<", line, INT(height))
+        line = code.b.select(inside, line, INT(0))
+        line = code.add(code.mul(sample, height), line)
+        found.append((inside, code.mul(line, width * channels)))
+    return found
 
-    def of_chunk(chunk):
-        sample, chunk = code.divmod(INT(chunk) if isinstance(chunk, int) else chunk, s.chunks)
-        top = code.mul(chunk, 4 * s.at_once if s.filtered else s.at_once)
-        # Inputs, or sums of six rows
-        taken = 6 if s.filtered else 1
-        with code.loop(s.at_once if s.filtered else s.lines) as line:
-            if s.filtered:
-                first = code.add(top, code.mul(line, 4), -1)
-            else:
-                first = code.add(code.mul(top, s.strides[0]), line, -s.before[0])
-            found = [
-                (inside, code.mul(code.add(code.mul(sample, s.height), row), s.width * s.channels))
-                for inside, row in rows(s.height, first, taken)
-            ]
 
-            def put(source, target):
-                values = [
-                    masked(x, inside, code.add(start, source)) for inside, start in found  # noqa: B023
-                ]
-                sums = input_sums(code, values) if s.filtered else values
-                place = code.add(code.mul(line, s.row), left * s.block, target)  # noqa: B023
-                for plane, value in enumerate(sums):
-                    code.store(value, scratch, code.add(place, plane * s.at_once * s.row))
+def _read(code, memory, lines, place):
+    """Vectors at a place of rows; zeros where the row is outside."""
+    zero = machine.constant(0.0)
+    return [
+        code.b.select(inside, code.load(memory, code.add(start, place)), zero)
+        for inside, start in lines
+    ]
 
-            if s.block == s.channels:
-                values = inner * s.channels
-                if values >= LANES:
-                    with code.loop(values - LANES + 1, 0, LANES) as i:
-                        put(i, i)
-                if values % LANES:
-                    put(values - LANES, values - LANES)
-            else:
-                with code.loop(inner) as column, code.loop(s.block, 0, LANES) as c:
-                    source = code.add(code.mul(column, s.channels), channel, c)
-                    put(source, code.add(code.mul(column, s.block), c))
-        # Cotangents, or six sums of four rows
-        taken = 4 if s.filtered else 1
-        with code.loop(s.at_once) as line:
-            found = [
-                (
-                    inside,
-                    code.mul(code.add(code.mul(sample, s.out_height), row), s.out_width * s.features),
-                )
-                for inside, row in rows(
-                    s.out_height, code.add(top, code.mul(line, taken)), taken
-                )
-            ]
-            with code.loop(s.out_width) as column:
-                for v in range(s.vectors):
-                    source = code.add(code.mul(column, s.features), feature, v * LANES)
-                    values = [
-                        masked(gy, inside, code.add(start, source)) for inside, start in found
-                    ]
-                    sums = _output_sums(code, values) if s.filtered else values
-                    place = code.add(code.mul(line, s.out_width), column)
-                    place = code.add(code.mul(place, width), v * LANES)
-                    for plane, value in enumerate(sums):
-                        code.store(value, cotangents, code.add(place, plane * s.cotangents))
-        with code.loop(s.planes) as plane:
-            products.tiles(code, s.taps, functools.partial(of_tile, plane))
 
-    def of_tile(plane, first, count):
-        sums = products.Sums(code, count, s.vectors)
-        with code.loop(s.at_once) as line:
-            if s.filtered:
-                row = code.add(code.mul(plane, s.at_once), line)
-                cotangent = code.mul(plane, s.cotangents)
-            else:
-                row, cotangent = code.add(code.mul(line, s.strides[0]), plane), 0
-            start = code.add(code.mul(row, s.row), first)
-            cotangent = code.add(cotangent, code.mul(line, s.out_width * width))
-            step = s.strides[1] * s.block
-            sums.multiply(scratch, start, 1, cotangents, cotangent, s.out_width, step)
-        place = code.mul(code.add(code.mul(plane, s.taps), first), width)
-        sums.store(results, place, more=True)
+def _inputs(code, x, inputs, sample, top, channel, s):
+    """Rows of the input of a chunk, or six sums of them."""
+    with code.loop(s.at_once if s.filtered else s.lines) as line:
+        first = code.mul(top, s.strides[0])
+        first = code.add(first, code.mul(line, s.group), -s.before[0])
+        lines = _lines(
+            code, sample, first, PLANES if s.filtered else 1, (s.height, s.width, s.channels)
+        )
 
-    total = s.batch * s.chunks
-    first = b.udiv(b.mul(part, INT(total)), INT(s.parts)) if s.parts > 1 else 0
-    last = total
-    if s.parts > 1:
-        last = b.udiv(b.mul(b.add(part, INT(1)), INT(total)), INT(s.parts))
-    with code.loop(last, first) as chunk:
-        of_chunk(chunk)
+        def put(source, target):
+            values = _read(code, x, lines, source)
+            place = code.add(code.mul(line, s.row), s.before[1] * s.block, target)
+            for plane, value in enumerate(input_sums(code, values) if s.filtered else values):
+                code.store(value, inputs, code.add(place, plane * s.at_once * s.row))
 
-    # Rows of the kernel
-    with code.loop(1 if s.filtered else s.kernel[0]) as plane, code.loop(s.kernel[1]) as tap:
-        with code.loop(s.block) as c:
+        values = s.inner * s.channels
+        if s.block < s.channels:
+            with code.loop(s.inner) as column, code.loop(s.block, 0, LANES) as c:
+                source = code.add(code.mul(column, s.channels), channel, c)
+                put(source, code.add(code.mul(column, s.block), c))
+        else:
+            with code.loop(values - LANES + 1, 0, LANES) as i:
+                put(i, i)
+            if values % LANES:
+                put(values - LANES, values - LANES)
+
+
+def _cotangents(code, gy, cotangents, sample, top, feature, s):
+    """Cotangents of a chunk, or six sums of four rows of them."""
+    with code.loop(s.at_once) as line:
+        first = code.add(top, code.mul(line, s.group))
+        lines = _lines(code, sample, first, s.group, (s.out_height, s.out_width, s.features))
+        with code.loop(s.out_width) as column:
             for v in range(s.vectors):
-                place = code.add(code.mul(plane, s.taps), code.mul(tap, s.block), c)
-                place = code.add(code.mul(place, width), v * LANES)
-                size = s.taps * width
-                read = [
-                    code.load(results, code.add(place, i * size))
-                    for i in range(PLANES if s.filtered else 1)
-                ]
-                for i, value in enumerate(_kernel_rows(code, read) if s.filtered else read):
-                    to = code.add(code.mul(part, s.kernel[0]), plane, i)
-                    to = code.add(code.mul(to, s.kernel[1]), tap)
-                    to = code.add(code.mul(to, s.channels), channel, c)
-                    to = code.add(code.mul(to, s.features), feature, v * LANES)
-                    code.store(value, out, to)
+                source = code.add(code.mul(column, s.features), feature, v * LANES)
+                values = _read(code, gy, lines, source)
+                place = code.add(code.mul(line, s.out_width), column)
+                place = code.add(code.mul(place, s.wide), v * LANES)
+                size = s.at_once * s.out_width * s.wide
+                for plane, value in enumerate(_output_sums(code, values) if s.filtered else values):
+                    code.store(value, cotangents, code.add(place, plane * size))
+
+
+def _product(code, inputs, cotangents, results, plane, s, first, taps):
+    """Adds the sums over a chunk to some rows of the result of a plane."""
+    sums = products.Sums(code, taps, s.vectors)
+    with code.loop(s.at_once) as line:
+        row, place = code.add(code.mul(line, s.strides[0]), plane), line
+        if s.filtered:
+            row = place = code.add(code.mul(plane, s.at_once), line)
+        start = code.add(code.mul(row, s.row), first)
+        cotangent = code.mul(place, s.out_width * s.wide)
+        step = s.strides[1] * s.block
+        sums.multiply(inputs, start, 1, cotangents, cotangent, s.out_width, step)
+    place = code.add(code.mul(plane, s.taps), first)
+    sums.store(results, code.mul(place, s.wide), more=True)
+
+
+def _outputs(code, results, out, part, channel, feature, s):
+    """Writes the result of a piece."""
+    planes, rows = (PLANES, 1) if s.filtered else (1, s.kernel[0])
+    with code.loop(rows) as row, code.loop(s.kernel[1]) as tap, code.loop(s.block) as c:
+        for v in range(s.vectors):
+            place = code.add(code.mul(row, s.taps), code.mul(tap, s.block), c)
+            place = code.add(code.mul(place, s.wide), v * LANES)
+            values = [
+                code.load(results, code.add(place, plane * s.taps * s.wide))
+                for plane in range(planes)
+            ]
+            for i, value in enumerate(_kernel_rows(code, values) if s.filtered else values):
+                to = code.add(code.mul(part, s.kernel[0]), row, i)
+                to = code.add(code.mul(to, s.kernel[1]), tap)
+                to = code.add(code.mul(to, s.channels), channel, c)
+                to = code.add(code.mul(to, s.features), feature, v * LANES)
+                code.store(value, out, to)
 
 
 def _start(code: Code, block, size: int, total: int):

@@ -91,9 +91,9 @@ class Code:
             return 0
         return self.b.mul(_int(a), _int(b))
 
-    def divmod(self, a: ir.Value, b: int) -> tuple[ir.Value, ir.Value]:
+    def divmod(self, a: ir.Value | int, b: int) -> tuple[ir.Value, ir.Value]:
         """Quotient and rest of an integer that is not negative."""
-        return self.b.udiv(a, _int(b)), self.b.urem(a, _int(b))
+        return self.b.udiv(_int(a), _int(b)), self.b.urem(_int(a), _int(b))
 
     def at(self, memory: ir.Value, place: ir.Value | int) -> ir.Value:
         """Address of a float32."""

@@ -77,9 +77,9 @@ def steps(channels: int) -> list[int]:
     return sorted({*range(0, channels - LANES + 1, LANES), channels - LANES})
 
 
-def tiles(code: Code, width: int, write) -> None:
+def tiles(code: Code, width: int, write, most: int | None = None) -> None:
     """Calls `write(column, places)` in loops over a row, for tiles of nearly equal width."""
-    parts = -(-width // machine.tile().rows)
+    parts = -(-width // (most or machine.tile().rows))
     base, longer = divmod(width, parts)
     for places, start, count in (
         (base + 1, 0, longer),
