@@ -2,8 +2,8 @@
 
 What XLA:CPU does slowly, and what is done instead:
 
-kernel gradients   XLA convolves with an image-sized window; here patches times cotangents, in
-                   blocks (`patches`)
+kernel gradients   XLA convolves with an image-sized window; here machine code for 2-D ones
+                   (`kernel_gradients`), and patches times cotangents, in blocks (`patches`)
 input gradients    slow within a `lax.scan`; here the kernel is flipped beforehand
 3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, a few samples at
                    a time, since a whole batch would leave the cache between the passes
@@ -25,7 +25,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import filtered, minimal_filtering, narrow, patches, tiled, transposed
+from vadjax.ops.cpu import filtered, kernel_gradients, narrow, patches, tiled, transposed
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -78,10 +78,9 @@ def gradients(
         gx = _volume_gradient(gy, w, padding)
     else:
         gx = jax.vjp(lambda x: again(x, w), x)[1](gy)[0]
-    # The kernel gradient: patches times cotangents, unless fewer products do, or so many taps
-    # would take long to compile.
-    if minimal_filtering.saves(x, w, strides, padding, minimal_filtering.LEAST_KERNEL):
-        return gx, minimal_filtering.kernel_gradient(x, gy)
+    # The kernel gradient, unless so many taps would take long to compile as patches
+    if kernel_gradients.saves(x, gy, w.shape[:-2], strides, padding):
+        return gx, kernel_gradients.kernel_gradient(x, gy, w.shape[:-2], strides, padding)
     if math.prod(w.shape[:-2]) > MOST_PATCHES:
         return gx, jax.vjp(lambda w: again(x, w), w)[1](gy)[0]
     if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
@@ -121,7 +120,8 @@ def _by_parity(x: jax.Array, w: jax.Array) -> jax.Array:
 def transpose_gradients(x: jax.Array, w: jax.Array, gy: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv_transpose` for the cotangent gy [B, 2 H, 2 W, F]."""
     gx = forward(gy, w.swapaxes(2, 3), **BACK)
-    return gx, patches.kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
+    form = kernel_gradients if kernel_gradients.saves(gy, x, (3, 3), **BACK) else patches
+    return gx, form.kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
 
 
 def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
@@ -188,5 +188,7 @@ def _stacked_kernel_gradient(x, gy, size, strides, padding):
     """As `patches.kernel_gradient` of a 3-D kernel, its temporal taps as channels of a 2-D one."""
     stacked = jnp.concatenate(_shifted_in_time(x, size[0], strides[0], padding[0]), -1)
     pictures = gy.reshape(-1, *gy.shape[2:])
-    total = patches.kernel_gradient(stacked, pictures, size[1:], strides[1:], padding[1:])
+    sizes = size[1:], strides[1:], padding[1:]
+    form = kernel_gradients if kernel_gradients.saves(stacked, pictures, *sizes) else patches
+    total = form.kernel_gradient(stacked, pictures, *sizes)
     return jnp.moveaxis(total.reshape(*size[1:], size[0], x.shape[-1], -1), 2, 0)
