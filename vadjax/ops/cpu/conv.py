@@ -2,8 +2,8 @@
 
 What XLA:CPU does slowly, and what is done instead:
 
-kernel gradients   XLA convolves with an image-sized window; here patches times cotangents, in
-                   blocks (`patches`)
+kernel gradients   XLA convolves with an image-sized window; here machine code for 2-D ones
+                   (`kernel_gradients`), and patches times cotangents, in blocks (`patches`)
 input gradients    slow within a `lax.scan`; here the kernel is flipped beforehand
 3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, a few samples at
                    a time, since a whole batch would leave the cache between the passes
@@ -25,7 +25,15 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import filtered, machine, minimal_filtering, narrow, patches, tiled, transposed
+from vadjax.ops.cpu import (
+    filtered,
+    kernel_gradients,
+    machine,
+    narrow,
+    patches,
+    tiled,
+    transposed,
+)
 from vadjax.ops.cpu.pieces import in_pieces
 from vadjax.ops.plain import LAYOUTS, Padding
 
@@ -84,15 +92,24 @@ def gradients(
         gx = _volume_gradient(gy, w, padding)
     else:
         gx = jax.vjp(lambda x: again(x, w), x)[1](gy)[0]
-    # The kernel gradient: patches times cotangents, unless fewer products do, or so many taps
-    # would take long to compile.
-    if minimal_filtering.saves(x, w, strides, padding, minimal_filtering.LEAST_KERNEL):
-        return gx, minimal_filtering.kernel_gradient(x, gy)
+    # The kernel gradient, unless so many taps would take long to compile as patches
+    if kernel_gradients.saves(x, gy, w.shape[:-2], strides, padding):
+        return gx, _kernel_gradient(x, gy, w.shape[:-2], strides, padding)
     if math.prod(w.shape[:-2]) > MOST_PATCHES:
         return gx, jax.vjp(lambda w: again(x, w), w)[1](gy)[0]
     if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
         return gx, _stacked_kernel_gradient(x, gy, w.shape[:-2], strides, padding)
     return gx, patches.kernel_gradient(x, gy, w.shape[:-2], strides, padding)
+
+
+def _kernel_gradient(x, gy, size, strides, padding):
+    """Gradient of a 2-D kernel: in machine code, or patches times cotangents."""
+    sizes = {"size": tuple(size), "strides": tuple(strides), "padding": tuple(padding)}
+    default = functools.partial(patches.kernel_gradient, **sizes)
+    if not kernel_gradients.saves(x, gy, **sizes):
+        return default(x, gy)
+    form = functools.partial(kernel_gradients.kernel_gradient, **sizes)
+    return machine.or_plain(form, default, x, gy)
 
 
 def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -127,7 +144,7 @@ def _by_parity(x: jax.Array, w: jax.Array) -> jax.Array:
 def transpose_gradients(x: jax.Array, w: jax.Array, gy: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv_transpose` for the cotangent gy [B, 2 H, 2 W, F]."""
     gx = forward(gy, w.swapaxes(2, 3), **BACK)
-    return gx, patches.kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
+    return gx, _kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
 
 
 def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
@@ -200,5 +217,5 @@ def _stacked_kernel_gradient(x, gy, size, strides, padding):
     """As `patches.kernel_gradient` of a 3-D kernel, its temporal taps as channels of a 2-D one."""
     stacked = jnp.concatenate(_shifted_in_time(x, size[0], strides[0], padding[0]), -1)
     pictures = gy.reshape(-1, *gy.shape[2:])
-    total = patches.kernel_gradient(stacked, pictures, size[1:], strides[1:], padding[1:])
+    total = _kernel_gradient(stacked, pictures, size[1:], strides[1:], padding[1:])
     return jnp.moveaxis(total.reshape(*size[1:], size[0], x.shape[-1], -1), 2, 0)

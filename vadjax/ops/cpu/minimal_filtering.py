@@ -1,12 +1,12 @@
 """Winograd's minimal filtering F(4, 3) along the height (Lavin and Gray, CVPR 2016).
 
 Wide 3×3 convolutions run at the cores' peak on CPU; this form needs half the multiplications. The
-gradient of the input is such a convolution again; that of the kernel is the transposed identity,
-F(3, 4). Errors are 5e-6 to 9e-6 of the largest value, those of the plain form about 1e-6
-(`benchmarks.lgn_step` measures the speed, `tests.gradients` the gradients).
+gradient of the input is such a convolution again (`filtered`); that of the kernel is the
+transposed identity, F(3, 4) (`kernel_gradients`). Errors are 5e-6 to 9e-6 of the largest value,
+those of the plain form about 1e-6 (`benchmarks.lgn_step` measures the speed, `tests.gradients` the
+gradients).
 """
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -14,35 +14,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from vadjax.ops import plain
-from vadjax.ops.cpu import patches
 from vadjax.ops.plain import Padding
 
-LEAST = 128  # channels from which it saves time
-LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
-LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
-BLOCK_PLACES = 1024  # of four rows each, in a block of a kernel gradient: they stay in cache
+LEAST_3D, LEAST = 64, 128  # input and output channels from which it saves time, in inference
 LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
-def saves(
-    x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding, least: int = LEAST
-) -> bool:
-    """Whether a 3×3 convolution or its gradients can be done so, and that saves time.
+def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
+    """Whether a 3×3×3 convolution can be done so, and that saves time; rows are filled up to fours.
 
     Args:
-      x: [B, H, W, C].
-      w: kernel [kh, kw, C, F].
+      x: [B, T, H, W, C].
+      w: kernel [kt, kh, kw, C, F].
       strides: one for each spatial dimension.
       padding: (before, after) for each spatial dimension.
-      least: channels on the narrower side of the kernel.
     """
-    narrow, wide = sorted(w.shape[-2:])
-    fits = w.shape[:-2] == (3, 3) and x.shape[1] % 4 == 0 and _keeps_size(x, strides, padding)
-    return fits and narrow >= least and wide >= LEAST
-
-
-def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """As `saves`, for 3×3×3 convolutions; rows are filled up to fours."""
     wide = w.shape[-2] >= LEAST_3D and w.shape[-1] >= LEAST
     fits = w.shape[:-2] == (3, 3, 3) and x.shape[2] > 8
     return fits and wide and _keeps_size(x, strides, padding)
@@ -100,44 +86,6 @@ def _by_taps(x, w):
     return y[:, :, :height]
 
 
-def kernel_gradient(x: jax.Array, gy: jax.Array) -> jax.Array:
-    """Gradient [3, 3, C, F] of the kernel of a same-size 3×3 convolution.
-
-    Args:
-      x: [B, H, W, C], H a multiple of 4.
-      gy: cotangent [B, H, W, F].
-    """
-    channels, features = x.shape[-1], gy.shape[-1]
-    at_once = math.prod(gy.shape[:-1]) // 4 <= BLOCK_PLACES  # turning the result would cost more
-    if channels > features and not at_once:  # patches of the narrower side, see `patches`
-        return jnp.flip(kernel_gradient(gy, x), (0, 1)).swapaxes(-1, -2)
-    x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
-
-    # With y = A^T [(G w) * (B^T x)] of every four rows, dw = G^T sum [(A gy) * (B^T x)].
-    def of_block(corner, block):
-        samples, fours, width = block
-        first = corner[0], 4 * corner[1], corner[2]
-        part = patches.positive_slice(x, first, (samples, 4 * fours + 2, width + 2))
-        rows = patches.positive_slice(gy, first, (samples, 4 * fours, width))
-        inputs, outputs = input_sums(part, 1), _output_sums([rows[:, i::4] for i in range(4)])
-        pairs = zip(inputs, outputs, strict=True)
-        return [patches.product_of_taps(a, b, (1, 3), (1, 1)) for a, b in pairs]
-
-    places = gy.shape[0], gy.shape[1] // 4, gy.shape[2]
-    start = [jnp.zeros((features, 3 * channels), gy.dtype)] * 6
-    six = patches.sum_over_blocks(of_block, start, places, BLOCK_PLACES)
-    # Sums of arrays that are turned meanwhile are slow
-    six = lax.optimization_barrier([total.T.reshape(3, channels, features) for total in six])
-    inner, inner_odd = six[1] + six[2], six[2] - six[1]
-    outer, outer_odd = six[3] + six[4], six[3] - six[4]
-    rows = (
-        six[0] / 4 - inner / 6 + outer / 24,
-        inner_odd / 6 + outer_odd / 12,
-        six[5] - inner / 6 + outer / 6,
-    )
-    return jnp.stack(rows)
-
-
 def input_sums(x: jax.Array, axis: int) -> tuple[jax.Array, ...]:
     """Six sums of the six rows that four rows of the output depend on.
 
@@ -171,13 +119,6 @@ def output_rows(m: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
         inner + 4 * outer,
         inner_odd + 8 * outer_odd + m[5],
     )
-
-
-def _output_sums(g):
-    """Six sums of four rows of a cotangent: what `_by_taps` does with its six products, back."""
-    even, odd = g[0] + g[2], g[1] + g[3]
-    even_outer, odd_outer = g[0] + 4 * g[2], 2 * g[1] + 8 * g[3]
-    return g[0], *_both_ways(even, odd), *_both_ways(even_outer, odd_outer), g[3]
 
 
 def kernel_sums(rows: Sequence[jax.Array]) -> list[jax.Array]:

@@ -12,7 +12,6 @@ from vadjax.ops.plain import Padding
 
 BLOCK_ROWS = 512  # output positions per block of a kernel gradient: their patches stay in cache
 MORE_ROWS, FEW_COLUMNS = 2048, 400  # the same where a patch has at most so many values
-NARROW, WIDTH_ROWS = range(48, 97), 4096  # channels of patches of one row, and positions per block
 MOST_JOINED = 9  # taps up to which their slices are made and joined by one kernel
 
 
@@ -60,8 +59,6 @@ def kernel_gradient(
         turned = kernel_gradient(gy, x, size, strides, padding)
         return jnp.flip(turned, range(len(size))).swapaxes(-1, -2)
     x = jnp.pad(x, [(0, 0), *padding, (0, 0)])
-    if same and tuple(size) == (3, 3) and channels in NARROW and gy.shape[2] <= WIDTH_ROWS:
-        return _by_rows(x, gy)
 
     # The sum over blocks of output positions; each needs the part of x that its windows cover.
     def of_block(corner, block):
@@ -75,32 +72,6 @@ def kernel_gradient(
     start = jnp.zeros((features, math.prod(size) * channels), gy.dtype)
     total = sum_over_blocks(of_block, start, gy.shape[:-1], most)
     return total.T.reshape(*size, channels, features)
-
-
-def _by_rows(x, gy):
-    """`kernel_gradient` of 3×3 kernels: patches of one row each, for three products.
-
-    Fewer copies than patches of three rows; with many channels the copies count less.
-
-    Args:
-      x: [B, H + 2, W + 2, C].
-      gy: [B, H, W, F].
-
-    Returns:
-      [3, 3, C, F].
-    """
-    channels, features = x.shape[-1], gy.shape[-1]
-
-    def of_block(corner, block):
-        samples, rows, width = block
-        part = positive_slice(x, corner, (samples, rows + 2, width + 2))
-        turned = positive_slice(gy, corner, block).reshape(-1, features).T
-        wide = _patches(part, (1, 3), (rows + 2, width), (1, 1))
-        return [turned @ wide[:, k : k + rows].reshape(-1, 3 * channels) for k in range(3)]
-
-    start = [jnp.zeros((features, 3 * channels), gy.dtype)] * 3
-    totals = sum_over_blocks(of_block, start, gy.shape[:-1], WIDTH_ROWS)
-    return jnp.stack([total.T.reshape(3, channels, features) for total in totals])
 
 
 def sum_over_blocks(of_block: Callable, start, places: Sequence[int], most: int):

@@ -27,8 +27,9 @@ class Sums:
         kernel: ir.Value,
         first: ir.Value | int,
         terms: int,
+        step: int = 1,
     ) -> None:
-        """Adds `x[start + place · stride + k] · kernel[first + k · width + channel]` over k.
+        """Adds `x[start + place · stride + k · step] · kernel[first + k · width + channel]` over k.
 
         Args:
           x: address of the values of places.
@@ -37,13 +38,14 @@ class Sums:
           kernel: address of rows of `width = vectors · LANES` values.
           first: where the first row begins.
           terms: how many k.
+          step: from one value of a place to the next.
         """
         code, width = self.code, self.vectors * LANES
         with code.loop(terms) as k:
             row = code.add(first, code.mul(k, width))
             factors = [code.load(kernel, code.add(row, v * LANES)) for v in range(self.vectors)]
             for place in range(self.places):
-                value = code.spread(x, code.add(start, k, place * stride))
+                value = code.spread(x, code.add(start, code.mul(k, step), place * stride))
                 for v, factor in enumerate(factors):
                     slot = self._slots[place * self.vectors + v]
                     old = code.b.load(slot, typ=machine.VECTOR)
@@ -75,9 +77,9 @@ def steps(channels: int) -> list[int]:
     return sorted({*range(0, channels - LANES + 1, LANES), channels - LANES})
 
 
-def tiles(code: Code, width: int, write) -> None:
+def tiles(code: Code, width: int, write, most: int | None = None) -> None:
     """Calls `write(column, places)` in loops over a row, for tiles of nearly equal width."""
-    parts = -(-width // machine.tile().rows)
+    parts = -(-width // (most or machine.tile().rows))
     base, longer = divmod(width, parts)
     for places, start, count in (
         (base + 1, 0, longer),
