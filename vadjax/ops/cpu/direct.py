@@ -51,6 +51,21 @@ def _firsts(features: int) -> list[int]:
     return [min(width * block, last) for block in range(products.blocks(features))]
 
 
+def conv_activated(
+    x: Sequence[jax.Array],
+    w: jax.Array,
+    bias: jax.Array,
+    packed: jax.Array | None,
+    strides: tuple[int, int],
+    padding: Padding,
+    slope: float | None,
+) -> jax.Array:
+    """As `plain.conv_activated`, with a kernel that may have been packed beforehand."""
+    if packed is None:
+        packed = pack(w, strides, padding)
+    return conv(x, packed, bias, w.shape, strides, padding, slope)
+
+
 def conv(
     x: Sequence[jax.Array],
     packed: jax.Array,
