@@ -5,7 +5,7 @@ import pytest
 from jax import export
 
 from tests.ops.test_conv import draw, plain
-from vadjax.ops.conv import conv, conv_inference, conv_small_inference
+from vadjax.ops.conv import conv, conv_inference
 from vadjax.ops.cpu import minimal_filtering
 
 
@@ -80,18 +80,3 @@ def test_gradients_of_kernels_with_either_side_wider(rows, channels, features):
 
 def same(x, w):
     return conv(x, w, (1, 1), ((1, 1), (1, 1)))
-
-
-@pytest.mark.parametrize(
-    ("shape", "kernel", "saves"),
-    [
-        ((2, 22, 9, 64), (3, 3, 64, 32), True),  # rows are filled up to fours
-        ((1, 44, 8, 128), (3, 3, 128, 128), True),
-        ((1, 11, 16, 64), (3, 3, 64, 64), False),  # too few rows
-        ((1, 24, 8, 32), (3, 3, 32, 16), False),  # too few features
-        ((2, 7, 9, 40), (1, 1, 40, 24), False),  # a product of two matrices
-    ],
-)
-def test_convolution_of_small_maps(shape, kernel, saves):
-    text = check_inference(conv_small_inference, shape, kernel, saves)
-    assert ("stablehlo.convolution" in text) == (kernel[0] == 3)

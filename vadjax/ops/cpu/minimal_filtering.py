@@ -21,7 +21,6 @@ LEAST = 128  # channels from which it saves time
 LEAST_KERNEL = 64  # the same of kernel gradients, on the narrower side; the wider has `LEAST`
 LEAST_3D = 64  # input channels of 3×3×3 kernels from which it saves time, in inference
 BLOCK_PLACES = 1024  # of four rows each, in a block of a kernel gradient: they stay in cache
-LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
 def saves(
@@ -46,16 +45,6 @@ def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: P
     wide = w.shape[-2] >= LEAST_3D and w.shape[-1] >= LEAST
     fits = w.shape[:-2] == (3, 3, 3) and x.shape[2] > 8
     return fits and wide and _keeps_size(x, strides, padding)
-
-
-def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """Whether `rows.conv` saves time, for maps that stay in the cache: fewer channels are enough.
-
-    Rows are filled up to fours. On maps of few rows the six transformed kernels cost as much as
-    they save; the limit of 12 is from one trial on a busy machine, before products were long rows.
-    """
-    enough = min(w.shape[-2:]) >= LEAST_SMALL and x.shape[1] >= LEAST_ROWS
-    return w.shape[:-2] == (3, 3) and enough and _keeps_size(x, strides, padding)
 
 
 def _keeps_size(x, strides, padding):
