@@ -196,7 +196,8 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
             of_block(code.add(code.mul(split, own), number), vectors)
 
 
-def input_sums(code, r):
+def input_sums(code: Code, r: Sequence) -> tuple:
+    """Six sums of six rows of the input."""
     inner, inner_odd = code.sum((1, r[4]), (-4, r[2])), code.sum((1, r[3]), (-4, r[1]))
     outer = code.sum((1, r[4]), (-1, r[2]))
     outer_odd = code.sum((2, code.sum((1, r[3]), (-1, r[1]))))
