@@ -27,7 +27,7 @@ def detector(variables: dict, batch: int, runs: int) -> None:
     import onnxruntime
 
     from benchmarks.detector_onnx import model
-    from vadjax.backbones.nanodet import CLASSES, NanoDet
+    from vadjax.backbones.nanodet import CLASSES, NanoDet, prepare
     from vadjax.extractors import nanodet
     from vadjax.extractors.batched import Batches
 
@@ -44,7 +44,7 @@ def detector(variables: dict, batch: int, runs: int) -> None:
         outputs = NanoDet().apply(variables, x)
         return outputs.logits, outputs.sides, outputs.maps["p3"]
 
-    network = Batches(apply, variables, 1, nanodet.THREADS)
+    network = Batches(apply, prepare(variables), 1, nanodet.THREADS)
 
     # The same numbers, then the time
     cells, p3 = session.run(None, {"x": channels_first})

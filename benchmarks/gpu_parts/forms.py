@@ -69,14 +69,16 @@ def samples(operation: str, small: bool) -> list[Sample]:
             ),
         ],
         # The detector
-        "conv_small_inference": [
+        "conv_activated_inference": [
             Sample(
-                lambda x, w: conv.conv_small_inference(x, w, *same),
-                ((*detector, 32), (3, 3, 32, 32)),
+                lambda x, w, b: conv.conv_activated_inference([x], w, b, *same, slope=0.1),
+                ((*detector, 32), (3, 3, 32, 32), (32,)),
             ),
             Sample(
-                lambda x, w: conv.conv_small_inference(x, w, (1, 1), ((0, 0), (0, 0))),
-                ((*detector, 32), (1, 1, 32, 64)),
+                lambda x, y, w, b: conv.conv_activated_inference(
+                    [x, y], w, b, (2, 2), ((1, 1), (1, 1)), slope=0.1
+                ),
+                ((*detector, 32), (*detector, 32), (3, 3, 64, 64), (64,)),
             ),
         ],
         "depthwise": [

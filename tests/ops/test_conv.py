@@ -1,4 +1,3 @@
-import functools
 
 import flax.linen as nn
 import jax
@@ -14,7 +13,6 @@ from vadjax.ops.conv import (
     conv_frames,
     conv_general_dilated,
     conv_passes,
-    conv_small_inference,
     conv_transpose,
 )
 from vadjax.ops.pool import max_pool
@@ -75,19 +73,6 @@ def close(ours, theirs, dtype):
     for a, b in zip(ours, theirs, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         assert np.linalg.norm(a - b) <= TOLERANCE[dtype] * np.linalg.norm(b)
-
-
-@pytest.mark.parametrize("size", [(2, 12, 16), (1, 13, 11)])
-def test_three_channels_are_filled_up_in_inference(size):
-    form = functools.partial(conv_small_inference, strides=(2, 2), padding=((1, 1), (1, 1)))
-    x, w = draw((*size, 3), (3, 3, 3, 8), dtype="float32")
-    np.testing.assert_allclose(
-        jax.jit(form)(x, w), plain(x, w, (2, 2), ((1, 1), (1, 1))), rtol=1e-5, atol=1e-5
-    )
-    text = export.export(jax.jit(form), platforms=["cpu"])(x, w).mlir_module()
-    assert f"{size[0]}x{size[1]}x{size[2]}x4xf32" in text
-    text = export.export(jax.jit(form), platforms=["cuda"])(x, w).mlir_module()
-    assert f"{size[0]}x{size[1]}x{size[2]}x4xf32" not in text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

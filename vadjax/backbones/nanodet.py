@@ -18,7 +18,8 @@ import numpy as np
 
 from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
-from vadjax.ops.conv import conv_general_small_inference, conv_small_inference
+from vadjax.ops import forms
+from vadjax.ops.conv import conv_activated_inference, pack_inference
 from vadjax.ops.pool import max_pool_inference
 
 NAME = "nanodet"
@@ -42,6 +43,7 @@ MODES = ("area", "stretch", "letterbox")  # how a frame becomes an input
 STRIDES = (8, 16, 32)  # of the three maps with heads
 PLACES = 11  # of a side's distribution: a side is at most 10 strides from the middle of its cell
 SLOPE = 0.1  # of the activation below 0
+PACKED, OPERATION = "packed", "conv_activated_inference"  # variables of `prepare`, and their form
 
 
 class DetectorOutputs(NamedTuple):
@@ -59,34 +61,28 @@ class DetectorOutputs(NamedTuple):
     maps: dict[str, jax.Array]
 
 
-def _conv(features: int, size: int, name: str, stride: int = 1) -> nn.Conv:
-    """Convolution with zeros on all sides alike ("SAME" would shift the grid at stride 2)."""
-    return nn.Conv(
-        features,
-        (size, size),
-        (stride, stride),
-        padding=size // 2,
-        conv_general_dilated=conv_general_small_inference,
-        name=name,
-    )
+class Conv(nn.Module):
+    """Convolution, bias and activation; the parameters of `nn.Conv`.
 
-
-def _activate(x: jax.Array) -> jax.Array:
-    return nn.leaky_relu(x, SLOPE)
-
-
-class _NoBias(nn.Module):
-    """The stem's convolution, with the parameters of `nn.Conv`; its bias is yet to be added."""
+    It has zeros on all sides alike ("SAME" would shift the grid at stride 2).
+    """
 
     features: int
+    size: int = 3
+    stride: int = 1
+    slope: float | None = SLOPE
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Input [B, H, W, C] → [B, H/2, W/2, features], and the bias [features]."""
-        shape = (3, 3, x.shape[-1], self.features)
+    def __call__(self, *x: jax.Array) -> jax.Array:
+        """Inputs [B, H, W, C], whose channels count as joined → [B, H', W', features]."""
+        shape = (self.size, self.size, sum(part.shape[-1] for part in x), self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return conv_small_inference(x, kernel, (2, 2), ((1, 1), (1, 1))), bias
+        where = (self.stride,) * 2, ((self.size // 2,) * 2,) * 2
+        if self.is_mutable_collection(PACKED) and not self.is_initializing():
+            self.put_variable(PACKED, "kernel", pack_inference(kernel, *where))
+        packed = self.get_variable(PACKED, "kernel")
+        return conv_activated_inference(x, kernel, bias, *where, self.slope, packed)
 
 
 class DetectorStem(nn.Module):
@@ -95,22 +91,19 @@ class DetectorStem(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Input [B, H, W, 3] → [B, H/4, W/4, 32]."""
-        x, bias = _NoBias(32, name="conv")(x)
-        # neither bias nor activation ever falls: after the maximum they give the same, of a quarter
-        return _activate(max_pool_inference(x) + bias)
+        return max_pool_inference(Conv(32, stride=2, name="conv")(x))
 
 
 class CspBlock(nn.Module):
-    """Two convolutions, and what both give side by side."""
+    """Two convolutions, and what both give."""
 
     half: int
 
     @nn.compact
-    def __call__(self, y: jax.Array) -> jax.Array:
-        """Input [B, H, W, c] → `concat(v, u)` [B, H, W, c], half of the channels each."""
-        u = _activate(_conv(self.half, 3, "in_conv")(y))
-        v = _activate(_conv(self.half, 3, "mid_conv")(u))
-        return jnp.concatenate([v, u], -1)
+    def __call__(self, *y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Input of c channels, joined → v and u [B, H, W, c / 2], to be joined."""
+        u = Conv(self.half, name="in_conv")(*y)
+        return Conv(self.half, name="mid_conv")(u), u
 
 
 class CspStage(nn.Module):
@@ -120,23 +113,23 @@ class CspStage(nn.Module):
     stride: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Input [B, H, W, c] → `concat(y, a)` [B, H/stride, W/stride, 2 c]."""
-        channels = x.shape[-1]
-        a = y = _activate(_conv(channels, 3, "in_conv", self.stride)(x))
+    def __call__(self, *x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Input of c channels, joined → y and a [B, H/stride, W/stride, c], to be joined."""
+        channels = sum(part.shape[-1] for part in x)
+        a = Conv(channels, stride=self.stride, name="in_conv")(*x)
+        y = (a,)
         for number in range(self.blocks):
-            y = CspBlock(channels // 2, name=f"block{number}")(y)
-        y = _activate(_conv(channels, 3, "out_conv")(y))
-        return jnp.concatenate([y, a], -1)
+            y = CspBlock(channels // 2, name=f"block{number}")(*y)
+        return Conv(channels, name="out_conv")(*y), a
 
 
 class Pan(nn.Module):
     """Maps of three sizes, each told of the others; without activations."""
 
     @nn.compact
-    def __call__(self, maps: Sequence[jax.Array]) -> list[jax.Array]:
-        """c3, c4, c5 → p3, p4, p5, the same sizes with 128 channels."""
-        p3, p4, p5 = (_conv(128, 1, f"lateral{k}")(x) for k, x in enumerate(maps))
+    def __call__(self, maps: Sequence[Sequence[jax.Array]]) -> list[jax.Array]:
+        """c3, c4, c5, to be joined each → p3, p4, p5, the same sizes with 128 channels."""
+        p3, p4, p5 = (Conv(128, 1, slope=None, name=f"lateral{k}")(*x) for k, x in enumerate(maps))
         # from the coarse maps to the fine one, and back
         p4 += _twice(p5)
         p3 += _twice(p4)
@@ -151,8 +144,8 @@ class DetectorHead(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Input [B, H, W, 128] → [B, H·W, 124]: 80 class logits, then 4 × 11 of the sides."""
-        x = _activate(_conv(128, 3, "conv")(x))
-        x = _conv(len(CLASSES) + 4 * PLACES, 1, "out")(x)
+        x = Conv(128, name="conv")(x)
+        x = Conv(len(CLASSES) + 4 * PLACES, 1, slope=None, name="out")(x)
         return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
@@ -162,17 +155,17 @@ class NanoDet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> DetectorOutputs:
         """Outputs for inputs [B, H, W, 3] as of `normalise`; H and W are multiples of 32."""
-        x = DetectorStem(name="stem")(x)
-        x = CspStage(1, 1, name="stage1")(x)
+        x = CspStage(1, 1, name="stage1")(DetectorStem(name="stem")(x))
         backbone = []
         for number, blocks in ((2, 2), (3, 2), (4, 3)):
-            x = CspStage(blocks, 2, name=f"stage{number}")(x)
+            x = CspStage(blocks, 2, name=f"stage{number}")(*x)
             backbone.append(x)
         mixed = Pan(name="pan")(backbone)
         cells = jnp.concatenate([DetectorHead(name=f"head{k}")(x) for k, x in enumerate(mixed)], 1)
         logits, sides = jnp.split(cells, [len(CLASSES)], -1)
         names = ("c3", "c4", "c5", "p3", "p4", "p5")
-        maps = dict(zip(names, (*backbone, *mixed), strict=True))
+        joined = (jnp.concatenate(x, -1) for x in backbone)
+        maps = dict(zip(names, (*joined, *mixed), strict=True))
         return DetectorOutputs(logits, sides.reshape(*sides.shape[:2], 4, PLACES), maps)
 
 
@@ -186,6 +179,15 @@ def _half(x: jax.Array) -> jax.Array:
     """Bilinear without antialiasing, half as large: the mean of 2 × 2 cells."""
     batch, height, width, channels = x.shape
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
+def prepare(variables: dict) -> dict:
+    """The variables, with kernels as the forms for CPU want them, so that no call packs them."""
+    if forms.plain_only() or jax.default_backend() not in forms.platforms(OPERATION):
+        return variables
+    image = jnp.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3))
+    pack = jax.jit(lambda variables: NanoDet().apply(variables, image, mutable=[PACKED])[1])
+    return {**variables, **pack(variables)}
 
 
 def normalise(images: jax.Array) -> jax.Array:

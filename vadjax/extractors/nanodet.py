@@ -100,6 +100,7 @@ class NanoDetNetwork:
         # keeps one core busy, and two run at once.
         here = jax.local_devices()
         frames, threads = (1, THREADS) if _on_cpu() else (FRAMES, 1)
+        variables = nanodet.prepare(variables)
         self._run = Batches(apply, variables, len(here) * frames, threads)
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Seen]:

@@ -13,7 +13,7 @@ from jax import lax
 
 from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
-from vadjax.ops.cpu import minimal_filtering, narrow, patches, rows
+from vadjax.ops.cpu import direct, minimal_filtering, narrow
 from vadjax.ops.plain import LAYOUTS, Padding
 
 
@@ -66,20 +66,42 @@ def conv_inference(
     return forms.by_device("conv_inference", x, w, special=special, plain=default)
 
 
-def conv_small_inference(
-    x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding
+def conv_activated_inference(
+    x: Sequence[jax.Array],
+    w: jax.Array,
+    bias: jax.Array,
+    strides: tuple[int, int],
+    padding: Padding,
+    slope: float | None = None,
+    packed: jax.Array | None = None,
 ) -> jax.Array:
-    """As `conv_inference`, for networks whose maps stay in the cache of a CPU, as a detector's."""
-    if patches.is_product(w, strides, padding):
-        special = patches.product
-    elif minimal_filtering.saves_small(x, w, strides, padding):
-        special = rows.conv
-    elif w.ndim == 4 and w.shape[-2] < on_cpu.FILLED and x.dtype == jnp.float32:
-        special = functools.partial(on_cpu.few_channels, strides=strides, padding=padding)
-    else:
-        return conv(x, w, strides, padding)
-    default = functools.partial(plain.conv, strides=strides, padding=padding)
-    return forms.by_device("conv_small_inference", x, w, special=special, plain=default)
+    """Convolution of pictures, plus bias, and leaky ReLU; not meant to be differentiated.
+
+    Args:
+      x: arrays [B, H, W, C], whose channels count as joined.
+      w: kernel [kh, kw, sum of C, F].
+      bias: [F].
+      strides: of rows and columns.
+      padding: (before, after) of rows and columns.
+      slope: of the leaky ReLU below 0, at most 1; without it there is none.
+      packed: `pack_inference(w, …)`, which CPU makes anew in every call otherwise.
+
+    Returns:
+      [B, H', W', F].
+    """
+    size = {"strides": strides, "padding": padding, "slope": slope}
+    default = functools.partial(plain.conv_activated, **size)
+    if not direct.saves(x, w):
+        return default(x, w, bias, packed)
+    special = functools.partial(direct.conv_activated, **size)
+    return forms.by_device(
+        "conv_activated_inference", x, w, bias, packed, special=special, plain=default
+    )
+
+
+def pack_inference(w: jax.Array, strides: tuple[int, int], padding: Padding) -> jax.Array:
+    """A kernel as the form for CPU of `conv_activated_inference` wants it."""
+    return direct.pack(w, strides, padding)
 
 
 @jax.custom_vjp
@@ -140,9 +162,8 @@ def conv_general_dilated(
 ):
     """Drop-in for `flax.linen.Conv(conv_general_dilated=...)`.
 
-    Calls `form` (`conv`, `conv_inference` or `conv_small_inference`) where that can do the
-    convolution, and `lax.conv_general_dilated` for dilations, groups, a precision or other
-    dimensions.
+    Calls `form` (`conv` or `conv_inference`) where that can do the convolution, and
+    `lax.conv_general_dilated` for dilations, groups, a precision or other dimensions.
     """
     extended = _extended(
         lhs_dilation,
@@ -193,7 +214,6 @@ def _extended(
 
 
 conv_general_inference = functools.partial(conv_general_dilated, form=conv_inference)
-conv_general_small_inference = functools.partial(conv_general_dilated, form=conv_small_inference)
 
 
 def conv_passes(x, w, strides, padding, *options, lengths: Sequence[int], **more):

@@ -33,6 +33,22 @@ def conv(
     )
 
 
+def conv_activated(
+    x: Sequence[jax.Array],
+    w: jax.Array,
+    bias: jax.Array,
+    packed: None = None,
+    *,
+    strides: Sequence[int],
+    padding: Padding,
+    slope: float | None,
+) -> jax.Array:
+    """Convolution of joined arrays, plus bias, and leaky ReLU where there is a slope."""
+    del packed
+    y = conv(jnp.concatenate(x, -1), w, strides, padding) + bias
+    return y if slope is None else jnp.where(y > 0, y, slope * y)
+
+
 def conv_gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:

@@ -19,8 +19,8 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import forms
+from vadjax.ops.cpu import largest
 from vadjax.ops.cpu import pool as on_cpu
-from vadjax.ops.cpu import rows
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -165,7 +165,9 @@ def max_pool_inference(x: jax.Array) -> jax.Array:
     def plain(x):
         return _plain(x[:, None], (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1)))[:, 0]
 
-    return forms.by_device("max_pool_inference", x, special=rows.max_pool, plain=plain)
+    if not largest.saves(x):
+        return plain(x)
+    return forms.by_device("max_pool_inference", x, special=largest.max_pool, plain=plain)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

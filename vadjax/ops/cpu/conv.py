@@ -9,7 +9,6 @@ input gradients    slow within a `lax.scan`; here the kernel is flipped beforeha
                    a time, since a whole batch would leave the cache between the passes
 transposed         the kernel gradient is slow; here it is that of the stride-2 convolution in the
                    opposite direction (spec lgn_net §8)
-3 channels         slow as such; here a fourth of zeros, in a detector's first convolution
 3×3×3, narrow      with few channels on one core alone; here rows as channels (`narrow`)
 wide 3×3           with many channels twice as many products as needed; here minimal filtering
 float64            far too slow for a whole network; here patches times a matrix
@@ -39,7 +38,6 @@ from vadjax.ops.plain import LAYOUTS, Padding
 
 MOST_PATCHES = 64  # kernels of more taps are never written as patches (compilation time)
 FEW_CHANNELS = 8  # with fewer channels, 3-D kernel gradients too have temporal taps as channels
-FILLED = 4  # channels that fewer are filled up to where that is asked for
 STACKED_CHANNELS = 64  # up to this number of channels × taps, temporal taps become channels
 BACK = {"strides": (2, 2), "padding": ((1, 0), (1, 0))}  # from the transposed output to its input
 
@@ -63,13 +61,6 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
     out = [(n + sum(pad) - k) // stride + 1 for n, k, stride, pad in sides]
     channels = max(w.shape[0] * x.shape[4], w.shape[4])
     return in_pieces(taps, x, math.prod(out) * channels * x.dtype.itemsize)
-
-
-def few_channels(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
-    """As `plain.conv`, with zeros as further channels up to `FILLED`."""
-    missing, kept = (0, FILLED - w.shape[-2]), [(0, 0)] * (x.ndim - 2)
-    x, w = jnp.pad(x, [(0, 0), *kept, missing]), jnp.pad(w, [*kept, missing, (0, 0)])
-    return plain.conv(x, w, strides, padding)
 
 
 def gradients(

@@ -16,6 +16,7 @@ from vadjax.ops.plain import Padding
 
 PLANES = 6  # products of four rows of output
 MOST_PLACES, MOST_SUMS = 96, 2**18  # of a strip: places, and float32 of their sums
+LEAST_PIECES = 8  # of a call, so that threads have equal work
 
 
 def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
@@ -43,11 +44,24 @@ def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
     """
     batch, height, width, channels = x.shape
     features = w.shape[2 if turned else 3]
-    packed = _packed(w, turned)
-    return _conv(x, packed, features)
+    return _conv([x], packed(w, turned), features)
 
 
-def _packed(w, turned):
+def activated(
+    x: Sequence[jax.Array], sums: jax.Array, bias: jax.Array, slope: float | None
+) -> jax.Array:
+    """As `conv` of arrays whose channels count as joined, plus bias, and leaky ReLU of a slope.
+
+    Args:
+      x: [B, H, W, C] each.
+      sums: `packed` kernel.
+      bias: [F].
+      slope: below 0, at most 1; where it is None, there is no activation.
+    """
+    return _conv(x, sums, bias.shape[0], bias, slope)
+
+
+def packed(w: jax.Array, turned: bool = False) -> jax.Array:
     """Six sums of the three rows of a kernel, block of features by block: [6, blocks, 3, C, f]."""
     channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
     vectors = machine.tile().vectors
@@ -85,35 +99,44 @@ def _write_packed(code: Code, addresses, number, scratch, sizes):
                 code.store(value, out, place)
 
 
-def _conv(x, packed, features):
-    batch, height, width, channels = x.shape
+def _conv(x, packed, features, bias=None, slope=None):
+    parts = tuple(part.shape[3] for part in x)
+    batch, height, width, _ = x[0].shape
+    channels = sum(parts)
     groups = -(-height // 4)
     # strips of rows of which the sums stay in the cache, and enough places for each kernel
     most = min(MOST_PLACES, MOST_SUMS // (PLANES * channels)) // width
     at_once = max(g for g in range(1, groups + 1) if groups % g == 0 and g <= max(most, 1))
-    sizes = (*x.shape, features, at_once, *machine.tile())
-    strips = batch * groups // at_once
-    write = functools.partial(_write_conv, sizes=sizes)
+    sizes = (batch, height, width, channels, features, at_once, *machine.tile())
+    strips, splits = batch * groups // at_once, 1
+    if features % (machine.tile().vectors * LANES) == 0:
+        blocks = products.blocks(features)
+        enough = (n for n in range(1, blocks + 1) if blocks % n == 0 and n * strips >= LEAST_PIECES)
+        splits = next(enough, blocks)
+    more = parts, splits, bias is not None, slope
+    write = functools.partial(_write_conv, sizes=sizes, more=more)
     stride = products.stride_of(channels)
     scratch = PLANES * (at_once * _row(width, stride) + LANES * machine.tile().vectors * 16)
     out = jax.ShapeDtypeStruct((batch, height, width, features), jnp.float32)
-    (y,) = machine.call("filtered", sizes, write, [x, packed], [out], strips, scratch)
-    return y
+    inputs = [*x, packed] if bias is None else [*x, packed, bias]
+    parameters, pieces = (*sizes, *more), strips * splits
+    return machine.call("filtered", parameters, write, inputs, [out], pieces, scratch)[0]
 
 
 def _row(width: int, stride: int) -> int:
     return -(-(width + 2) * stride // LANES) * LANES + LANES
 
 
-def _write_conv(code: Code, addresses, number, scratch, sizes):
-    batch, height, width, channels, features, at_once, _, _ = sizes
-    x, packed, y = addresses
+def _write_conv(code: Code, addresses, number, scratch, sizes, more):
+    batch, height, width, channels, features, at_once, _, vectors = sizes
+    parts, splits, _, slope = more
+    x, (packed, *bias), y = addresses[: len(parts)], addresses[len(parts) : -1], addresses[-1]
     groups = -(-height // 4)
+    number, split = code.divmod(number, splits)
     sample, strip = code.divmod(number, groups // at_once)
     stride = products.stride_of(channels)
     row = _row(width, stride)
     six = code.at(scratch, PLANES * at_once * row)  # [6, places of a tile, vectors, 16]
-    image = code.mul(sample, height * width * channels)
     # Sums of six rows, with a place of zeros on either side
     with code.loop(at_once) as group:
         first = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4), -1)
@@ -122,23 +145,26 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
             number = code.add(first, i)
             inside = code.b.icmp_unsigned("<", number, machine.INT(height))
             number = code.b.select(inside, number, machine.INT(0))
-            inputs.append((inside, code.add(image, code.mul(number, width * channels))))
+            inputs.append((inside, code.mul(code.add(code.mul(sample, height), number), width)))
 
-        def sums(column, c, group=group, inputs=inputs):
+        def sums(part, column, c, group=group, inputs=inputs):
             r = []
-            for inside, start in inputs:
-                value = code.load(x, code.add(start, code.mul(column, channels), c))
+            for inside, line in inputs:
+                place = code.add(code.mul(code.add(line, column), parts[part]), c)
+                value = code.load(x[part], place)
                 r.append(code.b.select(inside, value, machine.constant(0.0)))
-            place = code.add(code.mul(group, row), code.mul(code.add(column, 1), stride), c)
+            place = code.add(code.mul(group, row), code.mul(code.add(column, 1), stride))
+            place = code.add(place, c, sum(parts[:part]))
             for plane, value in enumerate(input_sums(code, r)):
                 code.store(value, scratch, code.add(place, plane * at_once * row))
 
         with code.loop(width) as column:
-            if channels >= LANES:
-                with code.loop(channels - LANES + 1, 0, LANES) as c:
-                    sums(column, c)
-            if channels % LANES:
-                sums(column, channels - LANES)
+            for part, own in enumerate(parts):
+                if own >= LANES:
+                    with code.loop(own - LANES + 1, 0, LANES) as c:
+                        sums(part, column, c)
+                if own % LANES:
+                    sums(part, column, own - LANES)
         with code.loop(PLANES) as plane:
             for column in (0, width + 1):
                 start = code.add(code.mul(plane, at_once * row), code.mul(group, row))
@@ -154,12 +180,25 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
     def of_tile(block, used, group, column, places):
         _product(code, scratch, packed, six, block, group, column, places, sizes)
         top = code.mul(code.add(code.mul(strip, at_once), group), 4)
-        _outputs(code, six, y, sample, top, column, block, places, used, sizes)
+        finish = [
+            functools.partial(products.activate, code, bias=value, slope=slope)
+            for value in (
+                code.load(bias[0], code.add(code.mul(block, vectors * LANES), v * LANES))
+                for v in range(used if bias else 0)
+            )
+        ]
+        _outputs(code, six, y, sample, top, column, block, places, used, finish, sizes)
 
-    products.each_block(code, features, of_block)
+    if splits == 1:
+        products.each_block(code, features, of_block)
+    else:
+        own = products.blocks(features) // splits
+        with code.loop(own) as number:
+            of_block(code.add(code.mul(split, own), number), vectors)
 
 
-def input_sums(code, r):
+def input_sums(code: Code, r: Sequence) -> tuple:
+    """Six sums of six rows of the input."""
     inner, inner_odd = code.sum((1, r[4]), (-4, r[2])), code.sum((1, r[3]), (-4, r[1]))
     outer = code.sum((1, r[4]), (-1, r[2]))
     outer_odd = code.sum((2, code.sum((1, r[3]), (-1, r[1]))))
@@ -235,7 +274,7 @@ def _segment(channels: int) -> tuple[int, int]:
     return 1, channels // next(n for n in range(enough, channels + 1) if channels % n == 0)
 
 
-def _outputs(code, six, y, sample, top, column, block, places, used, sizes):
+def _outputs(code, six, y, sample, top, column, block, places, used, finish, sizes):
     """Four rows of the output from the six products of a tile."""
     _, height, width, _, features, _, _, vectors = sizes
     with code.loop(places) as place:
@@ -246,6 +285,8 @@ def _outputs(code, six, y, sample, top, column, block, places, used, sizes):
                 for plane in range(PLANES)
             ]
             four = output_rows(code, m)
+            if finish:
+                four = [finish[v](value) for value in four]
             for i, value in enumerate(four):
                 line = code.add(top, i)
 

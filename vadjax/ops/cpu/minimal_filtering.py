@@ -17,7 +17,6 @@ from vadjax.ops import plain
 from vadjax.ops.plain import Padding
 
 LEAST_3D, LEAST = 64, 128  # input and output channels from which it saves time, in inference
-LEAST_SMALL, LEAST_ROWS = 32, 12  # channels and rows from which it saves time on small maps
 
 
 def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
@@ -34,37 +33,18 @@ def saves_volumes(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: P
     return fits and wide and _keeps_size(x, strides, padding)
 
 
-def saves_small(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """Whether `rows.conv` saves time, for maps that stay in the cache: fewer channels are enough.
-
-    Rows are filled up to fours. On maps of few rows the six transformed kernels cost as much as
-    they save; the limit of 12 is from one trial on a busy machine, before products were long rows.
-    """
-    enough = min(w.shape[-2:]) >= LEAST_SMALL and x.shape[1] >= LEAST_ROWS
-    return w.shape[:-2] == (3, 3) and enough and _keeps_size(x, strides, padding)
-
-
 def _keeps_size(x, strides, padding):
     return set(strides) == {1} and set(padding) == {(1, 1)} and x.dtype == jnp.float32
 
 
 def conv(x: jax.Array, w: jax.Array) -> jax.Array:
-    """Convolution 3×3 or 3×3×3 to the same size [B, (T,) H, W, F]."""
-    if w.ndim == 4:
-        return _by_taps(x[:, None], w[None])[:, 0]
-    return _by_taps(jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)]), w)
-
-
-def _by_taps(x, w):
-    """Convolves six sums of rows for every four rows of the output with 1×3 kernels.
+    """Convolution 3×3×3 to the same size [B, T, H, W, F].
 
     Args:
-      x: [B, T + taps - 1, H, W, C].
-      w: [taps, 3, 3, C, F].
-
-    Returns:
-      [B, T, H, W, F].
+      x: [B, T, H, W, C].
+      w: [3, 3, 3, C, F].
     """
+    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)])
     # Every four rows of the output depend on six rows of the input, of which six sums are made.
     batch, times, height, width, channels = x.shape
     taps, times, rows = len(w), times - len(w) + 1, -(-height // 4)

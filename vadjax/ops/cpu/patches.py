@@ -23,17 +23,6 @@ def conv(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) -
     return _patches(x, size, out, strides) @ w.reshape(-1, w.shape[-1])
 
 
-def is_product(w: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
-    """Whether a convolution with kernel w is a product of its input and a matrix."""
-    at_once = math.prod(w.shape[:-2]) == 1 and set(strides) == {1}
-    return at_once and all(tuple(pair) == (0, 0) for pair in padding)
-
-
-def product(x: jax.Array, w: jax.Array) -> jax.Array:
-    """Convolution [B, …, F] of x [B, …, C] with a kernel of one tap, without patches."""
-    return jnp.dot(x, w.reshape(w.shape[-2:]))
-
-
 def kernel_gradient(
     x: jax.Array, gy: jax.Array, size: Sequence[int], strides: Sequence[int], padding: Padding
 ) -> jax.Array:

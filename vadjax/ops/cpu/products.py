@@ -106,3 +106,12 @@ def packed_taps(w: jax.Array) -> jax.Array:
     number, width = blocks(features), machine.tile().vectors * LANES
     w = jnp.pad(w, [(0, 0)] * 3 + [(0, number * width - features)])
     return w.reshape(taps, channels, number, width).transpose(2, 0, 1, 3)
+
+
+def activate(code: Code, value: ir.Value, bias: ir.Value, slope: float | None) -> ir.Value:
+    """Sum of value and bias, and leaky ReLU of it where there is a slope (at most 1)."""
+    value = code.sum((1, value), (1, bias))
+    if slope is None:
+        return value
+    less = code.b.fmul(machine.constant(slope), value)
+    return code.b.select(code.b.fcmp_ordered(">", value, less), value, less)
