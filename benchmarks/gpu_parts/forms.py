@@ -126,6 +126,7 @@ def samples(operation: str, small: bool) -> list[Sample]:
         "dropout_in_time": [
             Sample(lambda x: dropout.kept_in_time(jax.random.key(0), x.shape, 0.7), (rows,))
         ],
+        "max_pool": [Sample(pool.max_pool, ((*picture, 64),))],
         # I3D; the scores of SSMTL
         "max_pool3d": [Sample(window, ((*volume, 192),))],
         # the detector's first maximum

@@ -18,8 +18,7 @@ import numpy as np
 
 from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
-from vadjax.ops import forms
-from vadjax.ops.conv import conv_activated_inference, pack_inference
+from vadjax.ops.conv import conv_activated_inference, pack_inference, wants_packed
 from vadjax.ops.pool import max_pool_inference
 
 NAME = "nanodet"
@@ -43,7 +42,7 @@ MODES = ("area", "stretch", "letterbox")  # how a frame becomes an input
 STRIDES = (8, 16, 32)  # of the three maps with heads
 PLACES = 11  # of a side's distribution: a side is at most 10 strides from the middle of its cell
 SLOPE = 0.1  # of the activation below 0
-PACKED, OPERATION = "packed", "conv_activated_inference"  # variables of `prepare`, and their form
+PACKED = "packed"  # variables of `prepare`
 
 
 class DetectorOutputs(NamedTuple):
@@ -183,7 +182,7 @@ def _half(x: jax.Array) -> jax.Array:
 
 def prepare(variables: dict) -> dict:
     """The variables, with kernels as the forms for CPU want them, so that no call packs them."""
-    if forms.plain_only() or jax.default_backend() not in forms.platforms(OPERATION):
+    if not wants_packed():
         return variables
     image = jnp.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3))
     pack = jax.jit(lambda variables: NanoDet().apply(variables, image, mutable=[PACKED])[1])

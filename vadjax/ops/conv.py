@@ -13,7 +13,7 @@ from jax import lax
 
 from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
-from vadjax.ops.cpu import direct, minimal_filtering, narrow
+from vadjax.ops.cpu import direct, machine, minimal_filtering, narrow
 from vadjax.ops.plain import LAYOUTS, Padding
 
 
@@ -93,10 +93,17 @@ def conv_activated_inference(
     default = functools.partial(plain.conv_activated, **size)
     if not direct.saves(x, w):
         return default(x, w, bias, packed)
-    special = functools.partial(direct.conv_activated, **size)
+    in_code = functools.partial(direct.conv_activated, **size)
+    special = functools.partial(machine.or_plain, in_code, default)
     return forms.by_device(
         "conv_activated_inference", x, w, bias, packed, special=special, plain=default
     )
+
+
+def wants_packed() -> bool:
+    """Whether this process's device takes packed kernels in `conv_activated_inference`."""
+    chosen = forms.platforms("conv_activated_inference")
+    return jax.default_backend() in chosen and not forms.plain_only() and machine.usable()
 
 
 def pack_inference(w: jax.Array, strides: tuple[int, int], padding: Padding) -> jax.Array:

@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from vadjax.ops import forms
-from vadjax.ops.cpu import largest
+from vadjax.ops.cpu import largest, machine
 from vadjax.ops.cpu import pool as on_cpu
 
 
@@ -48,7 +48,20 @@ def _checked(x: jax.Array, window: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _reduce(x, window):
-    window = (1, *window, 1)
+    """Maximum of windows; on CPU of slices.
+
+    XLA:CPU (jax 0.10.2) may make one kernel of its library of a scale, a shift, a ReLU and
+    `lax.reduce_window`, whose results are wrong (found in LGN-Net's encoder).
+    """
+    return forms.by_device(
+        "max_pool",
+        x,
+        special=lambda x: functools.reduce(jnp.maximum, _values(x, window)),
+        plain=functools.partial(_windows, window=(1, *window, 1)),
+    )
+
+
+def _windows(x, window):
     return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
 
 
@@ -167,7 +180,8 @@ def max_pool_inference(x: jax.Array) -> jax.Array:
 
     if not largest.saves(x):
         return plain(x)
-    return forms.by_device("max_pool_inference", x, special=largest.max_pool, plain=plain)
+    special = functools.partial(machine.or_plain, largest.max_pool, plain)
+    return forms.by_device("max_pool_inference", x, special=special, plain=plain)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

@@ -223,18 +223,21 @@ def or_plain(function: Callable, plain: Callable, *arguments: jax.Array) -> Any:
     only. Within `jax.shard_map` over all axes each device runs the function for itself.
 
     Args:
-      function: of the arguments; must be hashable. It is traced when the program is lowered.
+      function: of the arguments. It is traced when the program is lowered.
       plain: the same, of XLA's operations.
-      *arguments: arrays.
+      *arguments: arrays, or trees of them.
     """
     if not usable():
         return plain(*arguments)
-    shapes = jax.eval_shape(plain, *arguments)
-    leaves, tree = jax.tree.flatten(shapes)
-    outs = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    return jax.tree.unflatten(
-        tree, _or_plain.bind(*arguments, function=function, plain=plain, outs=outs)
-    )
+    shapes, tree = jax.tree.flatten(jax.eval_shape(plain, *arguments))
+    outs = tuple((leaf.shape, leaf.dtype) for leaf in shapes)
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def of_leaves(form):
+        return lambda *leaves: form(*jax.tree.unflatten(structure, leaves))
+
+    found = _or_plain.bind(*leaves, function=of_leaves(function), plain=of_leaves(plain), outs=outs)
+    return jax.tree.unflatten(tree, found)
 
 
 _or_plain = core.Primitive("machine_code_or_plain")

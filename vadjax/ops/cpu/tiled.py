@@ -5,7 +5,6 @@ of 72 (Lavin and Gray, CVPR 2016).
 """
 
 import functools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ import jax.numpy as jnp
 from vadjax.ops.cpu import machine, products
 from vadjax.ops.cpu.filtered import input_sums, kernel_sums, output_rows
 from vadjax.ops.cpu.machine import LANES, Code
-from vadjax.ops.plain import Padding
 
 ROWS, COLUMNS = 6, 4  # sums along the height and the width
 PLANES = ROWS * COLUMNS  # products of 4 × 2 places of output
@@ -95,7 +93,8 @@ def _strips(height, width, channels):
 def _conv(x, packed, features):
     batch, height, width, channels = x.shape
     at_once, parts = _strips(height, width, channels)
-    pairs = -(-(-(-width // 2)) // parts)  # of a part
+    every = -(-width // 2)
+    pairs = -(-every // parts)  # of a part
     sizes = (*x.shape, features, at_once, parts, pairs, *machine.tile())
     groups = -(-height // 4)
     write = functools.partial(_write_conv, sizes=sizes)
