@@ -70,9 +70,9 @@ from configs import ucf_mil
 from vadjax.ops import compilation, conv, forms
 from vadjax.system import load_system
 
-x, w = jnp.ones((1, 16, 16, 128)), jnp.ones((3, 3, 128, 128))
+x, w = jnp.ones((1, 1, 16, 16, 128)), jnp.ones((3, 3, 3, 128, 128))
 def text():
-    step = jax.jit(lambda x, w: conv.conv_inference(x, w, (1, 1), ((1, 1), (1, 1))))
+    step = jax.jit(lambda x, w: conv.conv_inference(x, w, (1, 1, 1), ((1, 1),) * 3))
     return step.lower(x, w).as_text()
 config = ucf_mil.get_config("smoke")
 load_system(config)
@@ -87,6 +87,6 @@ def test_plain_ops_turns_the_special_forms_off_also_for_what_was_traced_before()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    six, options, one, none = json.loads(done.stdout.splitlines()[-1])
-    assert six == 6 and one == 1
+    many, options, one, none = json.loads(done.stdout.splitlines()[-1])
+    assert many == 18 and one == 1
     assert bool(options) == (jax.default_backend() == "cpu") and none == {}

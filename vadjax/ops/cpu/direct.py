@@ -138,7 +138,7 @@ def _write(code: Code, addresses, number, scratch, sizes):
     # The last strip begins earlier where it would be too long
     top = code.mul(strip, at_once)
     last = machine.INT(out_height - at_once)
-    top = code.b.select(code.b.icmp_signed("<", top, last), top, last)
+    top = code.choose(code.below(top, last), top, last)
     stride, row, total = _stride(sizes), _row(sizes), sum(channels)
     sums_at = ((at_once - 1) * strides[0] + kh) * row
 
@@ -147,8 +147,8 @@ def _write(code: Code, addresses, number, scratch, sizes):
     before = padding[1][0] * stride
     with code.loop((at_once - 1) * strides[0] + kh) as i:
         line = code.add(code.mul(top, strides[0]), i, -padding[0][0])
-        inside = code.b.icmp_unsigned("<", line, machine.INT(height))
-        line = code.b.select(inside, line, machine.INT(0))
+        inside = code.below(line, height)
+        line = code.choose(inside, line, 0)
         line = code.add(code.mul(sample, height), line)
         target = code.mul(i, row)
         for c in range(0, before, LANES):
@@ -158,7 +158,7 @@ def _write(code: Code, addresses, number, scratch, sizes):
 
             def copy(column, c, part=part, own=own, offset=offset, source=source, target=target):
                 value = code.load(x[part], code.add(source, code.mul(column, own), c))
-                value = code.b.select(inside, value, zeros)  # noqa: B023
+                value = code.choose(inside, value, zeros)  # noqa: B023
                 place = code.add(target, before + offset, code.mul(column, stride), c)
                 code.store(value, scratch, place)
 
@@ -201,8 +201,8 @@ def _write(code: Code, addresses, number, scratch, sizes):
             sums.store(scratch, sums_at, more=at_a_time < runs)
         feature = code.mul(block, vectors * LANES)
         if first_of[-1] % (vectors * LANES):
-            end = code.b.icmp_signed("<", feature, machine.INT(first_of[-1]))
-            feature = code.b.select(end, feature, machine.INT(first_of[-1]))
+            end = code.below(feature, first_of[-1])
+            feature = code.choose(end, feature, machine.INT(first_of[-1]))
         line = code.add(code.mul(sample, out_height), top, row_of)
         out = code.mul(code.add(code.mul(line, out_width), column), features)
         used = min(vectors, features // LANES)

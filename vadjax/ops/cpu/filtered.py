@@ -82,6 +82,7 @@ def _write_packed(code: Code, addresses, number, scratch, sizes):
     for vector in range(vectors):
         with code.loop(channels) as c:
             feature = code.add(code.mul(block, vectors * LANES), vector * LANES)
+            feature = code.choose(code.below(feature, features), feature, 0)  # others are not used
             rows = []
             for row in range(3):
                 at = code.add(code.mul(3, 2 - row if turned else row), tap_of)
@@ -143,8 +144,8 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
         inputs = []
         for i in range(6):
             number = code.add(first, i)
-            inside = code.b.icmp_unsigned("<", number, machine.INT(height))
-            number = code.b.select(inside, number, machine.INT(0))
+            inside = code.below(number, height)
+            number = code.choose(inside, number, 0)
             inputs.append((inside, code.mul(code.add(code.mul(sample, height), number), width)))
 
         def sums(part, column, c, group=group, inputs=inputs):
@@ -152,7 +153,7 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
             for inside, line in inputs:
                 place = code.add(code.mul(code.add(line, column), parts[part]), c)
                 value = code.load(x[part], place)
-                r.append(code.b.select(inside, value, machine.constant(0.0)))
+                r.append(code.choose(inside, value, machine.constant(0.0)))
             place = code.add(code.mul(group, row), code.mul(code.add(column, 1), stride))
             place = code.add(place, c, sum(parts[:part]))
             for plane, value in enumerate(input_sums(code, r)):
@@ -299,5 +300,5 @@ def _outputs(code, six, y, sample, top, column, block, places, used, finish, siz
                 if height % 4 == 0:
                     put()
                 else:
-                    with code.when(code.b.icmp_signed("<", line, machine.INT(height))):
+                    with code.when(code.below(line, height)):
                         put()

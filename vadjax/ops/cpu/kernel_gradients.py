@@ -229,8 +229,8 @@ def _lines(code, sample, first, number, shape):
     found = []
     for i in range(number):
         line = code.add(first, i)
-        inside = code.b.icmp_unsigned("<", line, INT(height))
-        line = code.b.select(inside, line, INT(0))
+        inside = code.below(line, height)
+        line = code.choose(inside, line, 0)
         line = code.add(code.mul(sample, height), line)
         found.append((inside, code.mul(line, width * channels)))
     return found
@@ -240,7 +240,7 @@ def _read(code, memory, lines, place):
     """Vectors at a place of rows; zeros where the row is outside."""
     zero = machine.constant(0.0)
     return [
-        code.b.select(inside, code.load(memory, code.add(start, place)), zero)
+        code.choose(inside, code.load(memory, code.add(start, place)), zero)
         for inside, start in lines
     ]
 
@@ -328,7 +328,7 @@ def _start(code: Code, block, size: int, total: int):
     if total % size == 0:
         return start
     beyond = code.b.icmp_signed(">", start, INT(total - size))
-    return code.b.select(beyond, INT(total - size), start)
+    return code.choose(beyond, INT(total - size), start)
 
 
 def _output_sums(code: Code, g: Sequence) -> tuple:

@@ -30,11 +30,11 @@ def _write(code: Code, addresses, number, scratch, sizes):
     _, row = code.divmod(number, height // 2)
     # Of the three, only the first may lie outside, and a place may as well count twice
     first_row = code.b.icmp_signed("==", row, machine.INT(0))
-    above = code.b.select(first_row, machine.INT(0), machine.INT(-1))
+    above = code.choose(first_row, machine.INT(0), machine.INT(-1))
     with code.loop(width // 2) as column:
         column = column if not isinstance(column, int) else machine.INT(column)
         first = code.b.icmp_signed("==", column, machine.INT(0))
-        before = code.b.select(first, machine.INT(0), machine.INT(-1))
+        before = code.choose(first, machine.INT(0), machine.INT(-1))
         with code.loop(channels, 0, LANES) as c:
             largest = None
             for i, j in itertools.product((above, 0, 1), (before, 0, 1)):
@@ -43,7 +43,7 @@ def _write(code: Code, addresses, number, scratch, sizes):
                 value = code.load(x, code.add(code.mul(place, channels), c))
                 if largest is not None:
                     more = code.b.fcmp_unordered(">", value, largest)
-                    value = code.b.select(more, value, largest)
+                    value = code.choose(more, value, largest)
                 largest = value
             out = code.add(code.mul(number, width // 2), column)
             code.store(largest, y, code.add(code.mul(out, channels), c))

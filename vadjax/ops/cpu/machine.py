@@ -116,6 +116,14 @@ class Code:
             return divmod(a, b)
         return self.b.udiv(a, _int(b)), self.b.urem(a, _int(b))
 
+    def below(self, a: ir.Value | int, limit: ir.Value | int) -> ir.Value:
+        """Whether an integer is 0 or more and below a limit."""
+        return self.b.icmp_unsigned("<", _int(a), _int(limit))
+
+    def choose(self, condition: ir.Value, a: ir.Value | int, b: ir.Value | int) -> ir.Value:
+        """One of two integers or vectors."""
+        return self.b.select(condition, _int(a), _int(b))
+
     def at(self, memory: ir.Value, place: ir.Value | int) -> ir.Value:
         """Address of a float32."""
         return self.b.gep(memory, [_int(place)], source_etype=FLOAT)

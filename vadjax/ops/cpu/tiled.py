@@ -53,6 +53,7 @@ def _write_packed(code: Code, addresses, number, scratch, sizes):
     first = code.mul(part, channels // parts)
     with code.loop(code.add(first, channels // parts), first) as c, code.loop(vectors) as vector:
         feature = code.mul(code.add(code.mul(block, vectors), vector), LANES)
+        feature = code.choose(code.below(feature, features), feature, 0)  # others are not used
         taps = []
         for i in range(3):
             for j in range(3):
@@ -108,7 +109,7 @@ def _conv(x, packed, features):
 def _write_conv(code: Code, addresses, number, scratch, sizes):
     batch, height, width, channels, features, at_once, parts, pairs, _, vectors = sizes
     x, packed, y = addresses
-    b, INT = code.b, machine.INT
+    b = code.b
     strip, part = code.divmod(number, parts)
     sample, strip = code.divmod(strip, -(-height // 4) // at_once)
     stride = products.stride_of(channels)
@@ -122,18 +123,18 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
         rows = []
         for i in range(ROWS):
             line = code.add(top, i)
-            inside = b.icmp_unsigned("<", line, INT(height))
-            line = b.select(inside, line, INT(0))
+            inside = code.below(line, height)
+            line = code.choose(inside, line, 0)
             rows.append((inside, code.add(image, code.mul(line, width * channels))))
 
         def of_channels(c, group=group, rows=rows):
             def column_sums(column):
-                within = b.icmp_unsigned("<", column, INT(width))
-                place = code.add(code.mul(b.select(within, column, INT(0)), channels), c)
+                within = code.below(column, width)
+                place = code.add(code.mul(code.choose(within, column, 0), channels), c)
                 values = []
                 for inside, start in rows:
                     value = code.load(x, code.add(start, place))
-                    values.append(b.select(b.and_(inside, within), value, machine.constant(0.0)))
+                    values.append(code.choose(b.and_(inside, within), value, machine.constant(0.0)))
                 return input_sums(code, values)
 
             carried = [[code.slot() for _ in range(ROWS)] for _ in range(2)]
@@ -218,9 +219,9 @@ def _outputs(code, six, y, sample, top, column, block, place, used, sizes):
                 where = code.add(where, v * LANES)
                 conditions = []
                 if height % 4:
-                    conditions.append(b.icmp_signed("<", line, machine.INT(height)))
+                    conditions.append(code.below(line, height))
                 if width % 2 or parts > 1:
-                    conditions.append(b.icmp_signed("<", to, machine.INT(width)))
+                    conditions.append(code.below(to, width))
                 if conditions:
                     with code.when(functools.reduce(b.and_, conditions)):
                         code.store(value, y, where)

@@ -51,13 +51,13 @@ def _write(code: Code, addresses, number, scratch, sizes):
     # Rows of the strip and the one after, with a place of zeros at the end of each
     with code.loop(at_once + 1) as row:
         line = code.add(top, row)
-        inside = code.b.icmp_signed("<", line, machine.INT(height))
-        line = code.b.select(inside, line, machine.INT(0))
+        inside = code.below(line, height)
+        line = code.choose(inside, line, 0)
         source = code.mul(code.add(code.mul(sample, height), line), width * channels)
         target = code.mul(row, (width + 1) * stride)
         with code.loop(width) as column, code.loop(channels, 0, LANES) as c:
             value = code.load(x, code.add(source, code.mul(column, channels), c))
-            value = code.b.select(inside, value, machine.constant(0.0))
+            value = code.choose(inside, value, machine.constant(0.0))
             code.store(value, scratch, code.add(target, code.mul(column, stride), c))
         with code.loop(channels, 0, LANES) as c:
             code.store(machine.constant(0.0), scratch, code.add(target, width * stride, c))
