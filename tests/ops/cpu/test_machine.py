@@ -203,7 +203,9 @@ class Xla:
     def run(self, rows=6, size=152, frame_size=128):
         """Calls the handler of `machine_sum`; its answer, and what it wrote and should have."""
         write = functools.partial(write_sum, factor=3.0, values=32)
-        handler = self.call(machine._address(machine._text(write, 2, 1, rows, 32)))
+        target = machine._target()
+        program = machine._optimized(machine._text(write, 2, 1, rows, 32), target)
+        handler = self.call(machine._address(target.emit_object(program)))
         a, b, expected = (np.array(x) for x in pair(rows, 32))
         out = np.zeros_like(expected)
         buffers = [(ctypes.c_uint64 * 6)(48, 0, 11, x.ctypes.data, 2, 0) for x in (a, b, out)]
@@ -281,6 +283,7 @@ def test_an_xla_with_shorter_structures_is_refused(sizes, monkeypatch):
 
 def test_xla_refuses_another_version_of_its_interface(monkeypatch, capsys):
     monkeypatch.setattr(machine, "_MAJOR", 9)
+    monkeypatch.setattr(machine, "_digest", lambda: "of code for that version")
     monkeypatch.setattr(machine, "_names", {})
     assert "version" in machine._obstacle()
 
@@ -502,20 +505,26 @@ def kept(monkeypatch):
 
 
 def test_kept_code_is_not_compiled_again_unless_it_is_damaged(kept, monkeypatch):
-    text = machine._text(functools.partial(write_sum, factor=7.0, values=32), 2, 1, 5, 32)
-    code = machine._object_code(text, machine._target())
-    ((key, data),) = kept.items()
-    optimized = machine._optimized
-    monkeypatch.setattr(machine, "_optimized", None)
-    assert machine._object_code(text, machine._target()) == code
-    monkeypatch.setattr(machine, "_optimized", optimized)
-    for damaged in (data[:-1], b"", data[:40] + bytes([data[40] ^ 1]) + data[41:]):
-        kept[key] = damaged
-        assert machine._object_code(text, machine._target()) == code
-        assert kept[key] == data
+    key = "test_sum", "", 2, 1, 5, 32
+    write = functools.partial(write_sum, factor=7.0, values=32)
+    made = machine._made(key, write)
+    ((place, data),) = kept.items()
+    text = machine._text
+    monkeypatch.setattr(machine, "_text", None)
+    assert machine._made(key, write) == made
+    monkeypatch.setattr(machine, "_text", text)
+    for damaged in (data[:-1], b"", data[:70] + bytes([data[70] ^ 1]) + data[71:]):
+        kept[place] = damaged
+        assert machine._made(key, write) == made
+        assert kept[place] == data
+    # Other options of the function, other source files, and another processor
+    other = machine._made(key, functools.partial(write_sum, factor=9.0, values=32))
+    assert other[0] != made[0] and len(kept) == 2
+    monkeypatch.setattr(machine, "_digest", lambda: "of other files")
+    assert machine._made(key, write) == made and len(kept) == 3
     monkeypatch.setattr(machine, "_host", lambda: ("x86-64-v3", "+avx2,+fma"))
-    machine._object_code(text, machine._target())
-    assert len(kept) == 2
+    machine._made(key, write)
+    assert len(kept) == 4
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import marshal
+import pathlib
 import platform
 import struct
 import sys
@@ -347,13 +349,50 @@ def _register(key: tuple, write: Body) -> str:
     """
     with _lock:
         if key not in _names:
-            text = _text(write, *key[2:])
-            name = f"vadjax_{key[0]}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+            digest, code = _made(key, write)
+            name = f"vadjax_{key[0]}_{digest[:24]}"
             if name not in _names.values():
-                handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(_address(text))
+                handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(_address(code))
                 jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
             _names[key] = name
         return _names[key]
+
+
+def _made(key: tuple, write: Body) -> tuple[str, bytes]:
+    """Digest of a kernel's instructions, and its compiled code.
+
+    Both are kept where JAX keeps its own (`vadjax.runtime.compiled`), for the same source files.
+    """
+    client = backend.get_backend("cpu")
+    kept = compilation_cache._get_cache(client) if compilation_cache.is_cache_used(client) else None
+    target = _target()
+    known = key, _source(write), llvm.llvm_version_info, llvmlite.__version__, *_host()
+    place = hashlib.sha256(repr((*known, target.triple)).encode()).hexdigest()
+    found = kept.get(f"vadjax-machine-{place}") if kept is not None else None
+    if found and hashlib.sha256(found[_DIGEST:]).digest() == found[:_DIGEST]:
+        return found[_DIGEST : 2 * _DIGEST].hex(), found[2 * _DIGEST :]
+    text = _text(write, *key[2:])
+    digest = hashlib.sha256(text.encode())
+    code = target.emit_object(_optimized(text, target))
+    if kept is not None:
+        data = digest.digest() + code
+        kept.put(f"vadjax-machine-{place}", hashlib.sha256(data).digest() + data)
+    return digest.hexdigest(), code
+
+
+def _source(write: Body) -> tuple:
+    """What says which instructions a function writes, besides the key of the kernel."""
+    function, options = write, {}
+    while isinstance(function, functools.partial):
+        function, options = function.func, {**function.keywords, **options}
+    return marshal.dumps(function.__code__), repr(options), _digest()
+
+
+@functools.cache
+def _digest() -> str:
+    """Of the source files of all kernels."""
+    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _text(write: Body, inputs: int, outputs: int, pieces: int, scratch: int) -> str:
@@ -368,30 +407,14 @@ def _text(write: Body, inputs: int, outputs: int, pieces: int, scratch: int) -> 
     return str(module)
 
 
-def _address(text: str) -> int:
-    """Compiles instructions; the code stays for the life of the process."""
-    target = _target()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(_object_code(text, target)))
+def _address(code: bytes) -> int:
+    """Where compiled code lies; it stays for the life of the process."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address("handler")
     engine.detach()  # never freed: threads of XLA may run it until the very end
     return address
-
-
-def _object_code(text: str, target: "llvm.TargetMachine") -> bytes:
-    """Compiled code, which is kept where JAX keeps its own (`vadjax.runtime.compiled`)."""
-    client = backend.get_backend("cpu")
-    kept = compilation_cache._get_cache(client) if compilation_cache.is_cache_used(client) else None
-    known = llvm.llvm_version_info, llvmlite.__version__, *_host(), target.triple, text
-    key = f"vadjax-machine-{hashlib.sha256(repr(known).encode()).hexdigest()}"
-    found = kept.get(key) if kept is not None else None
-    if found and hashlib.sha256(found[_DIGEST:]).digest() == found[:_DIGEST]:
-        return found[_DIGEST:]
-    code = target.emit_object(_optimized(text, target))
-    if kept is not None:
-        kept.put(key, hashlib.sha256(code).digest() + code)
-    return code
 
 
 def _optimized(text: str, target: "llvm.TargetMachine") -> "llvm.ModuleRef":
