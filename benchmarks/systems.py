@@ -180,7 +180,7 @@ def exemplar(tiny: bool) -> list[Work]:
     from vadjax.ops.flow import DIS
 
     regions, volumes, test = (2, 40, 30) if tiny else (187, 507, 390)
-    pictures = 3 if tiny else 11
+    pictures = 3 if tiny else 121  # a video: with few, beginning and end of the threads count most
 
     def learnt() -> tuple:
         return workers.apart(of_module("exemplars", "learnt"), regions, volumes, test)
