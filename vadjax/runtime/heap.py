@@ -61,8 +61,13 @@ def keeping(step: Callable, devices: int = 1) -> Callable:
     """
     if not _prepared or devices > 1 or jax.default_backend() != "cpu":
         return step
+    first = True
 
     def call(*arguments: Any) -> Any:
+        nonlocal first
+        if first:  # what compiling left would lie beside the block
+            _glibc().malloc_trim(0)
+            first = False
         # What has to wait for an argument is run by another thread.
         jax.block_until_ready(arguments)
         with _in_heap():
