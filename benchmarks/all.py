@@ -152,6 +152,10 @@ def work_for(program: str, work: Work) -> None:
 def chosen(args: argparse.Namespace) -> list[tuple[str, Work]]:
     """System and work of every row."""
     works = [(name, work) for name in args.systems for work in SYSTEMS[name](args.tiny)]
+    known = list(dict.fromkeys(work.what for _, work in works))
+    for what in args.what:
+        if what not in known:
+            sys.exit(f"error: --what {what!r}; these systems have {', '.join(known)}")
     return [(name, work) for name, work in works if not args.what or work.what in args.what]
 
 

@@ -70,6 +70,11 @@ def test_all_speeds(tmp_path):
         assert row["compile"] > 0 and row["first"] > row["again"]
 
 
+def test_a_row_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(SystemExit, match="--what 'input'; these systems have selection, scoring"):
+        benchmarks.main(["--systems", "exemplar", "--what", "input", "--tiny", "1"])
+
+
 def test_without_torch_its_rows_have_no_baseline(monkeypatch, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr(

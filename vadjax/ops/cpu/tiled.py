@@ -54,6 +54,7 @@ def _write_packed(code: Code, addresses, number, scratch, sizes):
     with code.loop(code.add(first, channels // parts), first) as c, code.loop(vectors) as vector:
         feature = code.mul(code.add(code.mul(block, vectors), vector), LANES)
         feature = code.choose(code.below(feature, features), feature, 0)  # others are not used
+        # Nine taps; where it is turned, the kernel is flipped and its channels change places
         taps = []
         for i in range(3):
             for j in range(3):
@@ -137,6 +138,7 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                     values.append(code.choose(b.and_(inside, within), value, machine.constant(0.0)))
                 return input_sums(code, values)
 
+            # The sums of two columns are kept for the next pair of places, which sees them too
             carried = [[code.slot() for _ in range(ROWS)] for _ in range(2)]
             for offset, slots in zip((-1, 0), carried, strict=True):
                 values = column_sums(code.add(code.mul(first_pair, 2), offset))
@@ -147,6 +149,7 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                 d = [[b.load(slot, typ=machine.VECTOR) for slot in slots] for slots in carried]
                 d += [column_sums(code.add(column, 1)), column_sums(code.add(column, 2))]
                 place = code.add(code.mul(code.add(code.mul(group, pairs), pair), stride), c)
+                # The same along the width: four sums of four columns
                 for row in range(ROWS):
                     four = (
                         code.sum((1, d[0][row]), (-1, d[2][row])),
@@ -203,6 +206,7 @@ def _outputs(code, six, y, sample, top, column, block, place, used, sizes):
     b = code.b
     for v in range(used):
         at = code.add(code.mul(place, vectors * LANES), v * LANES)
+        # Two columns of four products, then four rows of six
         by_column: list = [[], []]
         for row in range(ROWS):
             planes = range(row * COLUMNS, (row + 1) * COLUMNS)
@@ -217,6 +221,7 @@ def _outputs(code, six, y, sample, top, column, block, place, used, sizes):
                 where = code.add(code.mul(where, width), to)
                 where = code.add(code.mul(where, features), code.mul(block, vectors * LANES))
                 where = code.add(where, v * LANES)
+                # Places beyond the map are made, but not written
                 conditions = []
                 if height % 4:
                     conditions.append(code.below(line, height))
