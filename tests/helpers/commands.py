@@ -26,14 +26,15 @@ IMPORTED = (
 
 
 class Program:
-    """`python -m MODULE OPTIONS`, with one device, and a Popen's methods.
+    """`python -m MODULE OPTIONS`, and a Popen's methods.
 
     Args:
       module: its name.
       *options: its command line.
+      devices: that it has of the CPU.
     """
 
-    def __init__(self, module: str, *options: str):
+    def __init__(self, module: str, *options: str, devices: int = 1):
         # All programs are forked from one server, which the first of them starts
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(IMPORTED))
@@ -41,7 +42,7 @@ class Program:
         folder = pathlib.Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._files = [folder / name for name in ("out", "err")]
-        self._process = context.Process(target=_run, args=(module, options, self._files))
+        self._process = context.Process(target=_run, args=(module, options, self._files, devices))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -77,10 +78,12 @@ def run(module: str, *options: str, timeout: float | None = None) -> tuple[int, 
     return program.returncode, out, errors
 
 
-def _run(module: str, options: tuple[str, ...], files: list[pathlib.Path]) -> None:
+def _run(module: str, options: tuple[str, ...], files: list[pathlib.Path], devices: int) -> None:
     """Becomes the program, with its output in files."""
     os.chdir(ROOT)
     os.environ.pop("XLA_FLAGS", None)  # the tests' eight devices
+    if devices > 1:
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdin = open(os.devnull)
