@@ -7,10 +7,12 @@ kernel gradients   XLA convolves with an image-sized window; here machine code f
 input gradients    slow within a `lax.scan`; here the kernel is flipped beforehand
 3-D convolutions   slow with few channels; here 2-D ones over the temporal taps, a few samples at
                    a time, since a whole batch would leave the cache between the passes
-transposed         the kernel gradient is slow; here it is that of the stride-2 convolution in the
-                   opposite direction (spec lgn_net §8)
+transposed         slow both ways; here machine code (`transposed`), also as the input gradient of
+                   stride 2; its kernel gradient is that of the stride-2 convolution in the opposite
+                   direction (spec lgn_net §8)
 3×3×3, narrow      with few channels on one core alone; here rows as channels (`narrow`)
-wide 3×3           with many channels twice as many products as needed; here minimal filtering
+wide 3×3           two to three times as many products as needed; here minimal filtering, in
+                   machine code (`filtered`, `tiled`)
 float64            far too slow for a whole network; here patches times a matrix
 """
 

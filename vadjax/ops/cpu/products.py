@@ -72,11 +72,6 @@ def stride_of(channels: int) -> int:
     return channels + LANES if channels % 512 == 0 else channels
 
 
-def steps(channels: int) -> list[int]:
-    """Where vectors of so many channels begin, of at least `LANES`; the last may overlap."""
-    return sorted({*range(0, channels - LANES + 1, LANES), channels - LANES})
-
-
 def tiles(code: Code, width: int, write, most: int | None = None) -> None:
     """Calls `write(column, places)` in loops over a row, for tiles of nearly equal width."""
     parts = -(-width // (most or machine.tile().rows))
