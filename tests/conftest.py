@@ -27,6 +27,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 import pytest  # noqa: E402
 
 from tests.helpers.places import published, real_data  # noqa: E402
+from vadjax.runtime import compiled  # noqa: E402
+
+# JAX's own files, which programs that tests start still write, can be read half written.
+KEPT = ROOT / ".cache" / "xla" / "tests"
+KEPT.mkdir(mode=0o700, parents=True, exist_ok=True)
+compiled.keep(KEPT)
 
 
 def pytest_addoption(parser):

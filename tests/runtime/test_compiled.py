@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -171,6 +172,19 @@ def test_files_are_whole_or_not_there(tmp_path):
         assert kept.get("a") is None
     kept.put("a", b"another")
     assert kept.get("a") == b"another"
+
+
+def test_threads_that_write_the_same_program_at_once(tmp_path, capsys):
+    kept = Files(tmp_path, 10**9)
+    data = bytes(range(256)) * 2000
+
+    def both(number):
+        kept.put(f"program {number // 6}", data)
+        return kept.get(f"program {number // 6}")
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        assert all(found == data for found in pool.map(both, range(600)))
+    assert capsys.readouterr().err == "" and len(programs(tmp_path)) == 100
 
 
 def test_the_least_recently_used_are_removed(tmp_path):

@@ -17,6 +17,7 @@ import platform
 import stat
 import sys
 import tempfile
+import threading
 
 import jax
 import jaxlib
@@ -48,6 +49,12 @@ def use() -> None:
     except OSError as error:
         _note(space.told(error) or str(error))
         return
+    keep(folder)
+
+
+def keep(folder: pathlib.Path) -> None:
+    """Keeps compiled programs in a folder that is there, closed to others and in a folder of its
+    own."""
     compilation_cache.get_file_cache = lambda path: (Files(pathlib.Path(path), MOST), path)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -96,7 +103,7 @@ def _note(reason: str) -> None:
 
 
 class Files(CacheInterface):
-    """Compiled programs as files, whole or not there; several processes may share the folder.
+    """Compiled programs as files, whole or not there, for several threads and processes at once.
 
     Args:
       folder: where they are.
@@ -124,7 +131,8 @@ class Files(CacheInterface):
         """Keeps a program. If it cannot be written, a line says so, and nothing more is kept."""
         if not self._writes:
             return
-        path, temporary = self._path / key, self._path / f".{key}.{os.getpid()}.tmp"
+        path = self._path / key
+        temporary = self._path / f".{key}.{os.getpid()}.{threading.get_ident()}.tmp"
         try:
             self._make_room(len(data))
             temporary.write_bytes(hashlib.sha256(data).digest() + data)
