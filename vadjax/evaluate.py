@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import ml_collections
@@ -17,10 +18,8 @@ from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.store import source
 from vadjax.data.store.records import MANIFEST, Dataset, sha256
 from vadjax.metrics import frame, region, region_files
-from vadjax.report import page, table, unlabelled
+from vadjax.report import table, unlabelled
 from vadjax.report.events import EventRule
-from vadjax.report.footage import Footage, extend_command
-from vadjax.report.overlay import FrameSource
 from vadjax.runtime import (
     lock,
     mesh,
@@ -38,6 +37,9 @@ from vadjax.scores.alarm import AlarmLine
 from vadjax.scores.figures import labels
 from vadjax.scores.files import Scores
 from vadjax.system import System, load_system
+
+if TYPE_CHECKING:
+    from vadjax.report.footage import Footage
 
 BEST = "best step on the TEST split"
 HELD_OUT = "best step on held-out training videos"
@@ -224,6 +226,8 @@ def _report(
     else:
         table.print_table(summary)
     if results:
+        from vadjax.report import page  # Matplotlib: half a second, 30 MB
+
         shown = config.report
         counts = shown.videos, shown.windows, shown.reasons
         seen = footage_of(config, system, data, config.eval.split, out)
@@ -237,7 +241,7 @@ def footage_of(
     data: Dataset,
     split: str,
     out: pathlib.Path,
-) -> Footage:
+) -> "Footage":
     """What the page of a report shows beside scores: the frames of a split.
 
     Args:
@@ -247,6 +251,9 @@ def footage_of(
       split: of the videos.
       out: the workdir, or a folder in it.
     """
+    from vadjax.report.footage import Footage, extend_command  # as above
+    from vadjax.report.overlay import FrameSource
+
     if data.kind != clips.KIND:
         return Footage(films=config.report.film)
     frames = {

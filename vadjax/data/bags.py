@@ -6,7 +6,6 @@ from functools import partial
 
 import grain
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from vadjax.data.scored_video import ScoredVideo
 from vadjax.data.segments import frame_labels
@@ -262,6 +261,8 @@ def held_out_figures(scored: Iterable[tuple[int, float]]) -> dict[str, float]:
     Returns:
       `auc`: area under the ROC curve of the highest scores.
     """
+    from sklearn.metrics import roc_auc_score  # more than a second, 70 MB
+
     labels, scores = map(np.array, zip(*scored, strict=True))
     return {"auc": float(roc_auc_score(labels, scores))}
 
