@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from vadjax.ops import forms, plain
 from vadjax.ops.cpu import conv as on_cpu
@@ -35,21 +36,26 @@ def conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding)
 
 
 def _conv_forward(x, w, strides, padding):
-    return conv(x, w, strides, padding), (x, w)
+    both = () if w.perturbed else None  # residuals are arrays, or structures of none
+    return conv(x.value, w.value, strides, padding), (x.value, w.value, both)
 
 
 def _conv_backward(strides, padding, residuals, gy):
+    x, w, both = residuals
+    if isinstance(gy, SymbolicZero):
+        gy = jnp.zeros(gy.shape, gy.dtype)
     return forms.by_device(
         "conv_gradient",
-        *residuals,
+        x,
+        w,
         gy,
-        special=on_cpu.gradients,
+        special=on_cpu.input_gradient if both is None else on_cpu.gradients,
         plain=plain.conv_gradients,
         options={"strides": strides, "padding": padding},
     )
 
 
-conv.defvjp(_conv_forward, _conv_backward)
+conv.defvjp(_conv_forward, _conv_backward, symbolic_zeros=True)
 
 
 def conv_inference(

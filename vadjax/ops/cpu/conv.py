@@ -68,31 +68,57 @@ def forward(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding
 def gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
-    """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F]."""
+    """Gradients of x and w of `plain.conv` for the cotangent gy [B, (T',) H', W', F].
+
+    That of w is made first. XLA would leave it for the end of a training step, and keep x and gy of
+    all layers until then.
+    """
     if narrow.saves(x, w, strides, padding):
         return narrow.gradients(x, w, gy, x.shape[1:2])
-    # The input gradient: a convolution of gy with the flipped kernel where the strides allow it.
-    again = functools.partial(forward, strides=strides, padding=padding)
+    gw = _gradient_of_w(x, w, gy, strides, padding)
+    return _gradient_of_x(x, w, gy, strides, padding, gw), gw
+
+
+def input_gradient(
+    x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
+) -> tuple[jax.Array, jax.Array]:
+    """As `gradients`, where that of w is not used: then XLA leaves it out."""
+    if narrow.saves(x, w, strides, padding):
+        return narrow.gradients(x, w, gy, x.shape[1:2])
+    gw = _gradient_of_w(x, w, gy, strides, padding)
+    return _gradient_of_x(x, w, gy, strides, padding), gw
+
+
+def _gradient_of_x(x, w, gy, strides, padding, *first):
+    """Gradient of x: a convolution of gy with the flipped kernel where the strides allow it.
+
+    Args:
+      x: as of `gradients`, as are w, gy, strides and padding.
+      first: arrays that machine code waits for.
+    """
     if filtered.saves(x, w, strides, padding):
         form = functools.partial((tiled if tiled.saves(gy, w) else filtered).conv, turned=True)
         size = {"shape": x.shape, "strides": strides, "padding": padding}
-        gx = machine.or_plain(form, functools.partial(_picture_gradient, **size), gy, w)
-    elif _is_transposed(x, w, strides, padding):
-        gx = machine.or_plain(transposed.conv, _by_parity, gy, w.swapaxes(2, 3))
-    elif w.ndim == 4 and x.dtype != jnp.float64:
-        gx = _picture_gradient(gy, w, x.shape, strides, padding)
-    elif w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
-        gx = _volume_gradient(gy, w, padding)
-    else:
-        gx = jax.vjp(lambda x: again(x, w), x)[1](gy)[0]
-    # The kernel gradient, unless so many taps would take long to compile as patches
-    if kernel_gradients.saves(x, gy, w.shape[:-2], strides, padding):
-        return gx, _kernel_gradient(x, gy, w.shape[:-2], strides, padding)
-    if math.prod(w.shape[:-2]) > MOST_PATCHES:
-        return gx, jax.vjp(lambda w: again(x, w), w)[1](gy)[0]
+        return machine.or_plain(form, functools.partial(_picture_gradient, **size), gy, w, *first)
+    if _is_transposed(x, w, strides, padding):
+        return machine.or_plain(transposed.conv, _by_parity, gy, w.swapaxes(2, 3), *first)
+    if w.ndim == 4 and x.dtype != jnp.float64:
+        return _picture_gradient(gy, w, shape=x.shape, strides=strides, padding=padding)
+    if w.ndim == 5 and x.dtype != jnp.float64 and set(strides) == {1}:
+        return _volume_gradient(gy, w, padding)
+    return jax.vjp(lambda x: forward(x, w, strides, padding), x)[1](gy)[0]
+
+
+def _gradient_of_w(x, w, gy, strides, padding):
+    """Gradient of w, unless so many taps would take long to compile as patches."""
+    size = w.shape[:-2]
+    if kernel_gradients.saves(x, gy, size, strides, padding):
+        return _kernel_gradient(x, gy, size, strides, padding)
+    if math.prod(size) > MOST_PATCHES:
+        return jax.vjp(lambda w: forward(x, w, strides, padding), w)[1](gy)[0]
     if w.ndim == 5 and w.shape[-2] < FEW_CHANNELS and w.dtype != jnp.float64:
-        return gx, _stacked_kernel_gradient(x, gy, w.shape[:-2], strides, padding)
-    return gx, patches.kernel_gradient(x, gy, w.shape[:-2], strides, padding)
+        return _stacked_kernel_gradient(x, gy, size, strides, padding)
+    return patches.kernel_gradient(x, gy, size, strides, padding)
 
 
 def _kernel_gradient(x, gy, size, strides, padding):
@@ -116,7 +142,7 @@ def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
     return jax.vjp(back, jnp.zeros(size, x.dtype))[1](x)[0]
 
 
-def _by_parity(x: jax.Array, w: jax.Array) -> jax.Array:
+def _by_parity(x: jax.Array, w: jax.Array, *_: jax.Array) -> jax.Array:
     """As `plain.conv_transpose`: even and odd rows, each with their even and odd columns.
 
     Even places of the output see one tap of the kernel, odd ones two.
@@ -136,8 +162,8 @@ def _by_parity(x: jax.Array, w: jax.Array) -> jax.Array:
 
 def transpose_gradients(x: jax.Array, w: jax.Array, gy: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Gradients of x and w of `plain.conv_transpose` for the cotangent gy [B, 2 H, 2 W, F]."""
-    gx = forward(gy, w.swapaxes(2, 3), **BACK)
-    return gx, _kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
+    gw = _kernel_gradient(gy, x, (3, 3), **BACK).swapaxes(2, 3)
+    return forward(gy, w.swapaxes(2, 3), **BACK), gw
 
 
 def frames(x: jax.Array, w: jax.Array, triples: np.ndarray) -> jax.Array:
@@ -158,7 +184,7 @@ def _is_transposed(x, w, strides, padding):
     return w.shape[:-2] == (3, 3) and halves and set(padding) == {(1, 1)} and transposed.saves(x, w)
 
 
-def _picture_gradient(gy, w, shape, strides, padding):
+def _picture_gradient(gy, w, *_, shape, strides, padding):
     """Gradient of x [B, H, W, C]: gy convolved with the kernel, which is flipped in memory first.
 
     Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the flip to the convolution, which is then

@@ -33,18 +33,21 @@ def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) 
     return w.shape[:-2] == (3, 3) and keeps_size and whole and x.dtype == jnp.float32
 
 
-def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
+def conv(
+    x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False
+) -> jax.Array:
     """Convolution 3×3 to the same size [B, H, W, F].
 
     Args:
       x: [B, H, W, C].
       w: [3, 3, C, F], or where it is turned [3, 3, F, C]: then the result is the gradient of the
         input of a convolution with `w`, whose cotangent is `x`.
+      *after: arrays that are made before (`machine.call`).
       turned: see there.
     """
     batch, height, width, channels = x.shape
     features = w.shape[2 if turned else 3]
-    return _conv([x], packed(w, turned), features)
+    return _conv([x], packed(w, *after, turned=turned), features)
 
 
 def activated(
@@ -61,7 +64,7 @@ def activated(
     return _conv(x, sums, bias.shape[0], bias, slope)
 
 
-def packed(w: jax.Array, turned: bool = False) -> jax.Array:
+def packed(w: jax.Array, *after: jax.Array, turned: bool = False) -> jax.Array:
     """Six sums of the three rows of a kernel, block of features by block: [6, blocks, 3, C, f]."""
     channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
     vectors = machine.tile().vectors
@@ -69,7 +72,7 @@ def packed(w: jax.Array, turned: bool = False) -> jax.Array:
     sizes = channels, features, turned, blocks, vectors
     out = jax.ShapeDtypeStruct((PLANES, blocks, 3, channels, vectors * LANES), jnp.float32)
     write = functools.partial(_write_packed, sizes=sizes)
-    (packed,) = machine.call("kernel_sums", sizes, write, [w], [out], 3 * blocks)
+    (packed,) = machine.call("kernel_sums", sizes, write, [w], [out], 3 * blocks, after=after)
     return packed
 
 

@@ -313,6 +313,7 @@ def call(
     outputs: Sequence[jax.ShapeDtypeStruct],
     pieces: int,
     scratch: int = 0,
+    after: Sequence[jax.Array] = (),
 ) -> list[jax.Array]:
     """Applies machine code to arrays of float32, in a function that `or_plain` applies.
 
@@ -325,6 +326,7 @@ def call(
       outputs: shapes of the results.
       pieces: how many there are; they run in any order, on several threads.
       scratch: float32 of memory of a thread.
+      after: arrays that are made before; the code does not see them.
 
     Raises:
       TypeError: an array is not of float32.
@@ -334,7 +336,7 @@ def call(
         raise TypeError(f"machine code {kind!r} takes and gives float32, not {', '.join(wrong)}")
     key = kind, repr(tuple(parameters)), len(inputs), len(outputs), pieces, scratch
     name = _register(key, write)
-    return jax.ffi.ffi_call(name, list(outputs), vmap_method="sequential")(*inputs)
+    return jax.ffi.ffi_call(name, list(outputs), vmap_method="sequential")(*inputs, *after)
 
 
 _names: dict[tuple, str] = {}  # of kernels that XLA knows

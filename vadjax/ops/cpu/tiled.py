@@ -25,15 +25,17 @@ def saves(x: jax.Array, w: jax.Array) -> bool:
     return x.shape[2] >= LEAST_WIDTH and min(w.shape[2:]) >= LEAST_CHANNELS
 
 
-def conv(x: jax.Array, w: jax.Array, turned: bool = False) -> jax.Array:
+def conv(
+    x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False
+) -> jax.Array:
     """As `filtered.conv`."""
     batch, height, width, channels = x.shape
     features = w.shape[2 if turned else 3]
-    packed = _packed(w, turned)
+    packed = _packed(w, turned, after)
     return _conv(x, packed, features)
 
 
-def _packed(w, turned):
+def _packed(w, turned, after):
     """24 sums of a kernel, block of features by block: [24, blocks, C, f]."""
     channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
     vectors, blocks = machine.tile().vectors, products.blocks(features)
@@ -41,7 +43,7 @@ def _packed(w, turned):
     out = jax.ShapeDtypeStruct((PLANES, blocks, channels, vectors * LANES), jnp.float32)
     write = functools.partial(_write_packed, sizes=sizes)
     parts = max(n for n in (1, 2, 4) if channels % n == 0)
-    return machine.call("tile_sums", sizes, write, [w], [out], parts * blocks)[0]
+    return machine.call("tile_sums", sizes, write, [w], [out], parts * blocks, after=after)[0]
 
 
 def _write_packed(code: Code, addresses, number, scratch, sizes):

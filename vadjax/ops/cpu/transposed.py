@@ -21,8 +21,14 @@ def saves(x: jax.Array, w: jax.Array) -> bool:
     return x.dtype == jnp.float32 and all(channels % LANES == 0 for channels in w.shape[2:])
 
 
-def conv(x: jax.Array, w: jax.Array) -> jax.Array:
-    """As `plain.conv_transpose`: [B, 2 H, 2 W, F] of x [B, H, W, C] and w [3, 3, C, F]."""
+def conv(x: jax.Array, w: jax.Array, *after: jax.Array) -> jax.Array:
+    """As `plain.conv_transpose`: [B, 2 H, 2 W, F] of x [B, H, W, C] and w [3, 3, C, F].
+
+    Args:
+      x: the input.
+      w: the kernel.
+      *after: arrays that are made before (`machine.call`).
+    """
     batch, height, width, channels = x.shape
     features, stride = w.shape[3], products.stride_of(channels)
     most = max(min(MOST_PLACES, MOST_VALUES // stride) // width, 1)
@@ -33,7 +39,7 @@ def conv(x: jax.Array, w: jax.Array) -> jax.Array:
     out = jax.ShapeDtypeStruct((batch, 2 * height, 2 * width, features), jnp.float32)
     write = functools.partial(_write, sizes=sizes)
     inputs, pieces = [x, products.packed_taps(w)], batch * height // at_once
-    return machine.call("transposed", sizes, write, inputs, [out], pieces, scratch)[0]
+    return machine.call("transposed", sizes, write, inputs, [out], pieces, scratch, after)[0]
 
 
 def _values(rows, width, stride):

@@ -69,7 +69,7 @@ def forward(kernels: Sequence[dict], x: jax.Array):
 def backward(residuals, cotangents):
     """Gradients of kernels and x, for the cotangents of the last layer's (h, c, m)."""
     kernels, x, cells = residuals
-    joined = [_joined(weights) for weights in kernels]
+    joined, split = jax.vjp(lambda kernels: [_joined(weights) for weights in kernels], kernels)
     layers = range(len(kernels))
 
     def at(t):
@@ -86,15 +86,12 @@ def backward(residuals, cotangents):
         for i in reversed(layers):
             old, cell = olds[i], cells[i]
             before = cells[i - 1] if i else olds[-1]  # whose m this cell takes
-            taken = (
-                x if i == 0 else before.h,
-                old.h,
-                *(_halves(c.both)[k] for k, c in enumerate((old, before))),
-            )
+            c, m = _halves(old.both)[0], _halves(before.both)[1]
+            taken = (x if i == 0 else before.h), old.h, c, m
             dh, dc = carried[i]
-            slopes, dx, dh, dc, dm = _cell_back(joined[i], cell, *taken[2:], dh + dx, dc, dm)
+            slopes, dx, dh, dc, dm = _cell_back(joined[i], cell, taken, dh + dx, dc, dm)
             states.insert(0, (dh, dc))
-            grown.insert(0, _add_gradients(gradients[i], taken, cell, slopes, t > 0, i > 0))
+            grown.insert(0, jax.tree.map(jnp.add, gradients[i], slopes))
         return (states, dm, grown), dx
 
     # From the last time to the first; only the last layer's states have cotangents at its start
@@ -102,49 +99,9 @@ def backward(residuals, cotangents):
     zero = jnp.zeros_like(dh)
     start = [(zero, zero)] * (len(kernels) - 1) + [(dh, dc)], dm
     times = jnp.arange(len(x)), x
-    start = *start, jax.tree.map(jnp.zeros_like, kernels)
+    start = *start, jax.tree.map(jnp.zeros_like, joined)
     (_, _, gradients), dx = lax.scan(time_step, start, times, reverse=True)
-    # The published order of the gates of x has o at the end
-    for gradient in gradients:
-        *of_c, o, i, f, g = jnp.split(gradient["x"], 7, -1)
-        gradient["x"] = jnp.concatenate([*of_c, i, f, g, o], -1)
-    return gradients, dx
-
-
-def _add_gradients(gradients: dict, taken, cell: Cell, slopes, later, has_m) -> dict:
-    """Gradients of a layer's kernels with those of one cell added.
-
-    Args:
-      gradients: so far; that of `x` has its output channels in the order of `slopes`.
-      taken: x, h, c and m that the cell was given.
-      cell: its values.
-      slopes: of `_cell_back`.
-      later: whether this is not the first time, whose h is 0.
-      has_m: whether it has an m at the first time too.
-    """
-    x, h, _, m = taken
-    sums, last = slopes
-    of_a, of_o, of_b = _parts(sums)
-
-    def add(name, value, gradient):
-        return gradients[name] + _kernel_gradient(value, gradient, len(gradients[name]))
-
-    def if_later(name, value, gradient):
-        return lax.cond(later, lambda: add(name, value, gradient), lambda: gradients[name])
-
-    return {
-        "x": add("x", x, sums),
-        "h": if_later("h", h, of_a),
-        "m": (add if has_m else if_later)("m", m, of_b),
-        "o": add("o", cell.both, of_o),
-        "last": add("last", cell.both, last),
-    }
-
-
-def _parts(sums):
-    """Of [..., 7 C]: (i, f, g, o), o, and (i', f', g')."""
-    c = sums.shape[-1] // 7
-    return sums[..., : 4 * c], sums[..., 3 * c : 4 * c], sums[..., 4 * c :]
+    return split(gradients)[0], dx
 
 
 def _joined(kernels: dict) -> dict:
@@ -172,21 +129,33 @@ def _carry(gates, state):
     return f * state + i * g
 
 
-def _cell_back(kernels, cell: Cell, c, m, dh, dc, dm):
-    """Cotangents: ([a, b], last) of the sums, then of x, h, c, m, for those of new h, c, m."""
+def _cell_back(kernels, cell: Cell, taken, dh, dc, dm):
+    """Gradients of the kernels, then cotangents of x, h, c, m, for those of the new h, c, m.
+
+    Args:
+      kernels: of `_joined`.
+      cell: its values.
+      taken: x, h, c and m that it was given.
+      dh: cotangent of its h; dc and dm are those of its c and m.
+    """
+    x, h, c, m = taken
     # XLA would compute sums of cotangents again, through all layers, in each of their uses
     dh = lax.optimization_barrier(dh)
     do = dh * cell.last * cell.o * (1 - cell.o)
     dlast = dh * cell.o * (1 - jnp.square(cell.last))
-    both = _input_gradient(do, kernels["o"]) + _input_gradient(dlast, kernels["last"])
-    of_c, of_m = _halves(both)
+    of_both, of_o = _gradients(cell.both, kernels["o"], do)
+    of_both_too, of_last = _gradients(cell.both, kernels["last"], dlast)
+    of_c, of_m = _halves(of_both + of_both_too)
     dc, dm = lax.optimization_barrier((dc + of_c, dm + of_m))
-    sums = _side_by_side(*_carry_back(cell.of_c, c, dc), do, *_carry_back(cell.of_m, m, dm))
-    of_a, _, of_b = _parts(sums)
-    of_x, dh = _halves(_input_gradient(of_a, kernels["a"]))
-    of_x_too, of_m = _halves(_input_gradient(of_b, kernels["b"]))
-    dc, dm = dc * cell.of_c[1], dm * cell.of_m[1] + of_m
-    return (sums, dlast), of_x + of_x_too, dh, dc, dm
+    of_xh, of_a = _gradients(
+        _side_by_side(x, h), kernels["a"], _side_by_side(*_carry_back(cell.of_c, c, dc), do)
+    )
+    of_xm, of_b = _gradients(
+        _side_by_side(x, m), kernels["b"], _side_by_side(*_carry_back(cell.of_m, m, dm))
+    )
+    (dx, dh), (dx_too, of_m) = _halves(of_xh), _halves(of_xm)
+    slopes = {"a": of_a, "b": of_b, "o": of_o, "last": of_last}
+    return slopes, dx + dx_too, dh, dc * cell.of_c[1], dm * cell.of_m[1] + of_m
 
 
 def _carry_back(gates, state, gradient):
@@ -206,13 +175,6 @@ def _halves(x: jax.Array) -> list[jax.Array]:
     return jnp.split(x, 2, -1)
 
 
-def _input_gradient(gy: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Gradient of the input of `convolve`."""
-    x = jnp.zeros((*gy.shape[:-1], kernel.shape[2]), gy.dtype)
-    return jax.vjp(lambda x: convolve(x, kernel), x)[1](gy)[0]
-
-
-def _kernel_gradient(x: jax.Array, gy: jax.Array, size: int) -> jax.Array:
-    """Gradient of the kernel of `convolve`."""
-    kernel = jnp.zeros((size, size, x.shape[-1], gy.shape[-1]), gy.dtype)
-    return jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](gy)[0]
+def _gradients(x: jax.Array, kernel: jax.Array, gy: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of the input and the kernel of `convolve`."""
+    return jax.vjp(convolve, x, kernel)[1](gy)
