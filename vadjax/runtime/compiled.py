@@ -53,8 +53,11 @@ def use() -> None:
 
 
 def keep(folder: pathlib.Path) -> None:
-    """Keeps compiled programs in a folder that is there, closed to others and in a folder of its
-    own."""
+    """Keeps compiled programs in a folder, which must be closed to others.
+
+    Args:
+      folder: exists; what lies in the folders beside it counts as compiled programs too.
+    """
     compilation_cache.get_file_cache = lambda path: (Files(pathlib.Path(path), MOST), path)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -92,9 +92,7 @@ def input_gradient(
 def _gradient_of_x(x, w, gy, strides, padding, *first):
     """Gradient of x: a convolution of gy with the flipped kernel where the strides allow it.
 
-    Args:
-      x: as of `gradients`, as are w, gy, strides and padding.
-      first: arrays that machine code waits for.
+    Machine code waits for the arrays of `first`.
     """
     if filtered.saves(x, w, strides, padding):
         form = functools.partial((tiled if tiled.saves(gy, w) else filtered).conv, turned=True)

@@ -33,9 +33,7 @@ def saves(x: jax.Array, w: jax.Array, strides: Sequence[int], padding: Padding) 
     return w.shape[:-2] == (3, 3) and keeps_size and whole and x.dtype == jnp.float32
 
 
-def conv(
-    x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False
-) -> jax.Array:
+def conv(x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False) -> jax.Array:
     """Convolution 3×3 to the same size [B, H, W, F].
 
     Args:

@@ -25,9 +25,7 @@ def saves(x: jax.Array, w: jax.Array) -> bool:
     return x.shape[2] >= LEAST_WIDTH and min(w.shape[2:]) >= LEAST_CHANNELS
 
 
-def conv(
-    x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False
-) -> jax.Array:
+def conv(x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False) -> jax.Array:
     """As `filtered.conv`."""
     batch, height, width, channels = x.shape
     features = w.shape[2 if turned else 3]

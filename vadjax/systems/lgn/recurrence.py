@@ -132,11 +132,7 @@ def _carry(gates, state):
 def _cell_back(kernels, cell: Cell, taken, dh, dc, dm):
     """Gradients of the kernels, then cotangents of x, h, c, m, for those of the new h, c, m.
 
-    Args:
-      kernels: of `_joined`.
-      cell: its values.
-      taken: x, h, c and m that it was given.
-      dh: cotangent of its h; dc and dm are those of its c and m.
+    `taken` are the x, h, c and m that the cell was given.
     """
     x, h, c, m = taken
     # XLA would compute sums of cotangents again, through all layers, in each of their uses
