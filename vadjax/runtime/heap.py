@@ -12,6 +12,9 @@ What `prepare` and the steps after it change for the whole process, and why:
   arrays of the input, of evaluations and of checkpoints do not take the place in the heap.
 * Free memory at the end of the heap is kept (M_TRIM_THRESHOLD), until `release`. From then on glibc
   no longer changes these limits by itself.
+* Between steps the block is taken, so that nothing else gets a part of it and the next step a second
+  block: of nine processes that trained SSMTL three had 2.75 GB in place of 1.7. A smaller one is
+  taken for results. Where other threads have got in between, the pages of the first are given back.
 
 The programs are the same, so results are the same bits. Nothing changes without glibc, on other
 devices, on several devices or processes, for steps that another thread than the main one calls, and
@@ -37,7 +40,12 @@ MAPPED, TRIMMED = 65536, 64 << 20
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "JAX_CPU_ENABLE_ASYNC_DISPATCH")
 SEVERAL = "xla_force_host_platform_device_count"  # makes several devices of one processor
 
+# Bytes more than a step's temporary memory, since XLA asks for addresses that are aligned; and bytes
+# more than its results, for what else it allocates before.
+ALIGNED, BEFORE = 128, 1 << 20
+
 _prepared = False
+_taken: list[int] = []  # addresses of what is taken between steps
 
 
 def prepare() -> None:
@@ -61,6 +69,9 @@ def keeping(step: Callable, devices: int = 1) -> Callable:
     """
     if not _prepared or devices > 1 or jax.default_backend() != "cpu":
         return step
+    memory = step.memory_analysis()
+    results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    sizes = memory.temp_size_in_bytes + ALIGNED, results + BEFORE
     first = True
 
     def call(*arguments: Any) -> Any:
@@ -70,31 +81,58 @@ def keeping(step: Callable, devices: int = 1) -> Callable:
             first = False
         # What has to wait for an argument is run by another thread.
         jax.block_until_ready(arguments)
-        with _in_heap():
+        with _in_heap(sizes):
             return step(*arguments)
 
     return call
 
 
 @contextlib.contextmanager
-def _in_heap() -> Iterator[None]:
-    """Within it all blocks of the main thread come from the heap, and stay in it."""
+def _in_heap(sizes: tuple[int, int]) -> Iterator[None]:
+    """Within it all blocks of the main thread come from the heap, and stay in it.
+
+    `sizes` in bytes are those of the two blocks that are taken at the end.
+    """
     library = _glibc()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     library.mallopt(TRIM_THRESHOLD, NEVER)
     library.mallopt(MMAP_MAX, NONE)
+    _free()
     try:
         yield
     finally:
+        _take(*sizes)
         library.mallopt(MMAP_MAX, MAPPED)
+
+
+def _take(size: int, of_results: int) -> None:
+    """Takes a block for the next step's memory and one for its results.
+
+    Where what the step before had is in pieces, so that the heap grows, its pages are given back.
+    """
+    library = _glibc()
+    library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    library.sbrk.argtypes, library.sbrk.restype = [ctypes.c_ssize_t], ctypes.c_void_p
+    end = library.sbrk(0)
+    _taken.append(library.malloc(size))
+    if library.sbrk(0) != end:
+        library.malloc_trim(0)
+    _taken.append(library.malloc(of_results))
+
+
+def _free() -> None:
+    library = _glibc()
+    while _taken:
+        library.free(ctypes.c_void_p(_taken.pop()))
 
 
 def release() -> None:
     """Gives what is kept back to the system, for other work that needs memory."""
     if _prepared:
         library = _glibc()
+        _free()
         library.mallopt(TRIM_THRESHOLD, TRIMMED)
         library.malloc_trim(0)
 
