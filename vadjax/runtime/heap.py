@@ -12,7 +12,7 @@ What `prepare` and the steps after it change for the whole process, and why:
   arrays of the input, of evaluations and of checkpoints do not take the place in the heap.
 * Free memory at the end of the heap is kept (M_TRIM_THRESHOLD), until `release`. From then on glibc
   no longer changes these limits by itself.
-* Between steps the block is taken, so that nothing else gets a part of it and the next step a second
+* Between steps the block is taken, so that nothing else gets a part of it and the next step another
   block: of nine processes that trained SSMTL three had 2.75 GB in place of 1.7. A smaller one is
   taken for results. Where other threads have got in between, the pages of the first are given back.
 
@@ -40,7 +40,7 @@ MAPPED, TRIMMED = 65536, 64 << 20
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "JAX_CPU_ENABLE_ASYNC_DISPATCH")
 SEVERAL = "xla_force_host_platform_device_count"  # makes several devices of one processor
 
-# Bytes more than a step's temporary memory, since XLA asks for addresses that are aligned; and bytes
+# Bytes more than a step's temporary memory, since XLA wants addresses that are aligned; and bytes
 # more than its results, for what else it allocates before.
 ALIGNED, BEFORE = 128, 1 << 20
 
