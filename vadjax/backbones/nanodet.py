@@ -20,6 +20,7 @@ from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
 from vadjax.ops.conv import conv_activated_inference, pack_inference, wants_packed
 from vadjax.ops.pool import max_pool_inference
+from vadjax.ops.resize import add_half_inference, add_twice_inference
 
 NAME = "nanodet"
 MODEL, WEIGHTS = "nanodet.json", "nanodet.bin"  # of the published package
@@ -130,10 +131,10 @@ class Pan(nn.Module):
         """c3, c4, c5, to be joined each → p3, p4, p5, the same sizes with 128 channels."""
         p3, p4, p5 = (Conv(128, 1, slope=None, name=f"lateral{k}")(*x) for k, x in enumerate(maps))
         # from the coarse maps to the fine one, and back
-        p4 += _twice(p5)
-        p3 += _twice(p4)
-        p4 += _half(p3)
-        p5 += _half(p4)
+        p4 = add_twice_inference(p4, p5)
+        p3 = add_twice_inference(p3, p4)
+        p4 = add_half_inference(p4, p3)
+        p5 = add_half_inference(p5, p4)
         return [p3, p4, p5]
 
 
@@ -166,18 +167,6 @@ class NanoDet(nn.Module):
         joined = (jnp.concatenate(x, -1) for x in backbone)
         maps = dict(zip(names, (*joined, *mixed), strict=True))
         return DetectorOutputs(logits, sides.reshape(*sides.shape[:2], 4, PLACES), maps)
-
-
-def _twice(x: jax.Array) -> jax.Array:
-    """Bilinear, twice as large, edges held."""
-    batch, height, width, channels = x.shape
-    return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "bilinear")
-
-
-def _half(x: jax.Array) -> jax.Array:
-    """Bilinear without antialiasing, half as large: the mean of 2 × 2 cells."""
-    batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def prepare(variables: dict) -> dict:

@@ -64,15 +64,22 @@ class Batches:
                 if previous:
                     outputs.append(_fetch(*previous))
             outputs.append(_fetch(*pending))
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
+        return jax.tree.map(_join, *outputs)
 
     def _start(self, part: np.ndarray) -> tuple[Any, int]:
         """Starts a batch without waiting for it; its outputs, and how many rows count."""
-        padded = np.zeros((self._batch, *part.shape[1:]), part.dtype)
-        padded[: len(part)] = part
-        return self._apply(self._variables, mesh.put_batch(self._devices, padded)), len(part)
+        rows = part
+        if len(part) < self._batch:
+            rows = np.zeros((self._batch, *part.shape[1:]), part.dtype)
+            rows[: len(part)] = part
+        return self._apply(self._variables, mesh.put_batch(self._devices, rows)), len(part)
 
 
 def _fetch(outputs: Any, count: int) -> Any:
     """Waits for the outputs of a batch; their first `count` rows as NumPy arrays float32."""
     return jax.tree.map(lambda a: np.asarray(a, np.float32)[:count], outputs)
+
+
+def _join(*parts: np.ndarray) -> np.ndarray:
+    """Arrays one after the other; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

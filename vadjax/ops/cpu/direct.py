@@ -8,6 +8,7 @@ convolution that keeps the size takes minimal filtering (`filtered`), all others
 import functools
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from vadjax.ops.cpu import filtered, machine, products
 from vadjax.ops.cpu.machine import LANES, Code
 from vadjax.ops.plain import Padding
 
-MOST_PLACES, MOST_VALUES = 512, 2**17  # of a piece: places of output, float32 of its input
+MOST_PLACES, MOST_VALUES = 512, 2**15  # of a piece: places of output, float32 of its input
 LEAST_PIECES = 8  # of a call, so that threads have equal work
 
 
@@ -89,141 +90,199 @@ def conv(
     kernel = jax.ShapeDtypeStruct(shape, jnp.float32)
     if filtered.saves(kernel, kernel, strides, padding):
         return filtered.activated(x, packed, bias, slope)
+    s = _sizes(x, shape, strides, padding, slope)
+    write = functools.partial(_write, s=s)
+    scratch = s.lines * s.row + LANES + s.wide * machine.tile().rows
+    pieces = s.batch * s.strips * s.splits
+    result = jax.ShapeDtypeStruct((s.batch, *s.out, s.features), jnp.float32)
+    return machine.call("direct", s, write, [*x, packed, bias], [result], pieces, scratch)[0]
+
+
+class _Sizes(NamedTuple):
+    """What the code depends on."""
+
+    batch: int
+    height: int
+    width: int
+    channels: tuple[int, ...]  # of every input
+    out: tuple[int, int]  # height and width of the output
+    kernel: tuple[int, int]
+    features: int
+    strides: tuple[int, int]
+    padding: Padding
+    slope: float | None
+    tile: machine.Tile
+    at_once: int  # rows of the output in a piece
+    splits: int  # of the blocks of features, each a piece
+
+    @property
+    def total(self) -> int:
+        """Channels of all inputs."""
+        return sum(self.channels)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the inputs are read where they are: each place of the output sees one of them."""
+        ones = self.kernel == self.strides == (1, 1) and not any(map(sum, self.padding))
+        return ones and self.total <= products.MOST_TERMS
+
+    @property
+    def stride(self) -> int:
+        """Float32 from one place to the next in memory of a thread."""
+        apart = self.strides[1] * self.total % 512 == 0
+        return self.total + LANES if apart else self.total
+
+    @property
+    def row(self) -> int:
+        """Float32 of a row of the input with its padding, and a vector beyond."""
+        return -(-(self.width + sum(self.padding[1])) * self.stride // LANES) * LANES + LANES
+
+    @property
+    def lines(self) -> int:
+        """Rows of the input that a piece copies."""
+        return 0 if self.in_place else (self.at_once - 1) * self.strides[0] + self.kernel[0]
+
+    @property
+    def strips(self) -> int:
+        """Of a sample."""
+        return -(-self.out[0] // self.at_once)
+
+    @property
+    def wide(self) -> int:
+        """Features of a block."""
+        return self.tile.vectors * LANES
+
+
+def _sizes(x, shape, strides, padding, slope) -> _Sizes:
     batch, height, width, _ = x[0].shape
     channels = tuple(part.shape[-1] for part in x)
-    out = [
+    out = tuple(
         (n + sum(pad) - k) // stride + 1
         for n, k, stride, pad in zip((height, width), shape, strides, padding, strict=False)
-    ]
-    sizes = (height, width, channels, *out, *shape, strides, padding, slope, *machine.tile())
-    blocks = products.blocks(shape[-1])
-    at_once, splits = _pieces(batch, out, blocks, strides[0] * width * sum(channels))
-    write = functools.partial(_write, sizes=(*sizes, at_once, splits))
-    row, rows = _row(sizes), (at_once - 1) * strides[0] + shape[0]
-    scratch = rows * row + LANES * (1 + machine.tile().rows * machine.tile().vectors)
-    pieces = batch * -(-out[0] // at_once) * splits
-    result = jax.ShapeDtypeStruct((batch, *out, shape[-1]), jnp.float32)
-    parameters = (*sizes, at_once, splits)
-    inputs = [*x, packed, bias]
-    return machine.call("direct", parameters, write, inputs, [result], pieces, scratch)[0]
-
-
-def _pieces(batch: int, out: Sequence[int], blocks: int, values: int) -> tuple[int, int]:
-    """Rows of a piece, and how many parts the blocks of output channels are split into."""
+    )
+    kernel, features, blocks = tuple(shape[:2]), shape[3], products.blocks(shape[3])
+    # Rows of a piece, and so many parts of the blocks that there are enough pieces
+    values = strides[0] * width * sum(channels)
     at_once = max(1, min(MOST_PLACES // out[1], MOST_VALUES // values, out[0]))
     at_once = -(-out[0] // -(-out[0] // at_once))
     strips = batch * -(-out[0] // at_once)
     enough = (n for n in range(1, blocks + 1) if blocks % n == 0 and n * strips >= LEAST_PIECES)
-    return at_once, next(enough, blocks)
+    splits = next(enough, blocks)
+    size = batch, height, width, channels, out, kernel, features, strides, padding, slope
+    return _Sizes(*size, machine.tile(), at_once, splits)
 
 
-def _stride(sizes) -> int:
-    """Float32 from one place to the next in memory of a thread."""
-    channels, strides = sum(sizes[2]), sizes[9]
-    return channels + LANES if strides[1] * channels % 512 == 0 else channels
-
-
-def _row(sizes) -> int:
-    width, padding = sizes[1], sizes[10]
-    return -(-(width + sum(padding[1])) * _stride(sizes) // LANES) * LANES + LANES
-
-
-def _write(code: Code, addresses, number, scratch, sizes):
-    height, width, channels, out_height, out_width, kh, kw, _, features = sizes[:9]
-    strides, padding, slope, _, vectors, at_once, splits = sizes[9:]
+def _write(code: Code, addresses, number, scratch, s: _Sizes):
     *x, packed, bias, y = addresses
-    strips, blocks = -(-out_height // at_once), products.blocks(features)
-    number, split = code.divmod(number, splits)
-    sample, strip = code.divmod(number, strips)
+    number, split = code.divmod(number, s.splits)
+    sample, strip = code.divmod(number, s.strips)
     # The last strip begins earlier where it would be too long
-    top = code.mul(strip, at_once)
-    last = machine.INT(out_height - at_once)
+    top, last = code.mul(strip, s.at_once), machine.INT(s.out[0] - s.at_once)
     top = code.choose(code.below(top, last), top, last)
-    stride, row, total = _stride(sizes), _row(sizes), sum(channels)
-    sums_at = ((at_once - 1) * strides[0] + kh) * row
+    sums = code.at(scratch, s.lines * s.row)
+    if not s.in_place:
+        _copy_rows(code, x, scratch, sample, top, s)
 
-    # Rows of the input with zeros around
+    def of_tile(block, row, column, places):
+        line = code.add(code.mul(sample, s.out[0]), top, row)
+        place = code.add(code.mul(line, s.out[1]), column)
+        kernel = code.mul(block, math.prod(s.kernel) * s.total * s.wide)
+        if s.in_place:
+            _multiply_in_place(code, x, packed, sums, kernel, place, places, s)
+        else:
+            start = code.mul(row, s.strides[0] * s.row)
+            start = code.add(start, code.mul(column, s.strides[1] * s.stride))
+            _multiply(code, scratch, packed, sums, kernel, start, places, s)
+        _outputs(code, sums, bias, y, block, place, places, s)
+
+    own = products.blocks(s.features) // s.splits
+    with code.loop(own) as block:
+        block = code.add(code.mul(split, own), block)
+        with code.loop(s.at_once) as row:
+            products.tiles(code, s.out[1], functools.partial(of_tile, block, row))
+
+
+def _copy_rows(code, x, rows, sample, top, s):
+    """Copies the rows of the input that a piece sees, with zeros around."""
     zeros = machine.constant(0.0)
-    before = padding[1][0] * stride
-    with code.loop((at_once - 1) * strides[0] + kh) as i:
-        line = code.add(code.mul(top, strides[0]), i, -padding[0][0])
-        inside = code.below(line, height)
-        line = code.choose(inside, line, 0)
-        line = code.add(code.mul(sample, height), line)
-        target = code.mul(i, row)
+    before = s.padding[1][0] * s.stride
+    with code.loop(s.lines) as i:
+        line = code.add(code.mul(top, s.strides[0]), i, -s.padding[0][0])
+        inside = code.below(line, s.height)
+        line = code.add(code.mul(sample, s.height), code.choose(inside, line, 0))
+        target = code.mul(i, s.row)
         for c in range(0, before, LANES):
-            code.store(zeros, scratch, code.add(target, c))
-        for part, (own, offset) in enumerate(_parts(channels)):
-            source = code.mul(line, width * own)
+            code.store(zeros, rows, code.add(target, c))
+        for part, (own, offset) in enumerate(_parts(s.channels)):
+            source = code.mul(line, s.width * own)
 
             def copy(column, c, part=part, own=own, offset=offset, source=source, target=target):
                 value = code.load(x[part], code.add(source, code.mul(column, own), c))
                 value = code.choose(inside, value, zeros)  # noqa: B023
-                place = code.add(target, before + offset, code.mul(column, stride), c)
-                code.store(value, scratch, place)
+                place = code.add(target, before + offset, code.mul(column, s.stride), c)
+                code.store(value, rows, place)
 
-            if stride == own:
-                with code.loop(width * own // LANES * LANES, 0, LANES) as c:
+            if s.stride == own:
+                with code.loop(s.width * own // LANES * LANES, 0, LANES) as c:
                     copy(0, c)
-                if width * own % LANES:
-                    copy(0, width * own - LANES)
+                if s.width * own % LANES:
+                    copy(0, s.width * own - LANES)
             else:
-                with code.loop(width) as column:
-                    with code.loop(own // LANES * LANES, 0, LANES) as c:
-                        copy(column, c)
-        for c in range(0, padding[1][1] * stride, LANES):
-            code.store(zeros, scratch, code.add(target, before + width * stride + c))
-
-    # Taps beside each other are one run of memory where places are
-    runs, terms = (kh, kw * total) if stride == total else (kh * kw, total)
-    if terms > products.MOST_TERMS:
-        runs, terms = kh * kw, total
-    per_row = runs // kh
-    at_a_time = max(n for n in range(1, runs + 1) if runs % n == 0 and _few(n * terms, n))
-    first_of = _firsts(max(features, vectors * LANES))
-
-    def of_tile(block, row_of, column, places):
-        kernel = code.mul(block, kh * kw * total * vectors * LANES)
-        start = code.add(code.mul(row_of, strides[0] * row), code.mul(column, strides[1] * stride))
-        for n in range(places * vectors if at_a_time < runs else 0):
-            code.store(zeros, scratch, sums_at + n * LANES)
-        with code.loop(runs, 0, at_a_time) as first:
-            sums = products.Sums(code, places, vectors)
-            with code.loop(at_a_time) as more:
-                run = code.add(first, more)
-                if isinstance(run, int):
-                    i, j = divmod(run, per_row)
-                else:
-                    i, j = code.divmod(run, per_row)
-                at = code.add(start, code.mul(i, row), code.mul(j, stride))
-                weights = code.add(kernel, code.mul(run, terms * vectors * LANES))
-                sums.multiply(scratch, at, strides[1] * stride, packed, weights, terms)
-            sums.store(scratch, sums_at, more=at_a_time < runs)
-        feature = code.mul(block, vectors * LANES)
-        if first_of[-1] % (vectors * LANES):
-            end = code.below(feature, first_of[-1])
-            feature = code.choose(end, feature, machine.INT(first_of[-1]))
-        line = code.add(code.mul(sample, out_height), top, row_of)
-        out = code.mul(code.add(code.mul(line, out_width), column), features)
-        used = min(vectors, features // LANES)
-        biases = [code.load(bias, code.add(feature, v * LANES)) for v in range(used)]
-        for place in range(places):
-            for v in range(used):
-                value = code.load(scratch, sums_at + (place * vectors + v) * LANES)
-                value = products.activate(code, value, biases[v], slope)
-                code.store(value, y, code.add(out, place * features + v * LANES, feature))
-
-    with code.loop(blocks // splits) as b:
-        block = code.add(code.mul(split, blocks // splits), b)
-        block = machine.INT(block) if isinstance(block, int) else block
-        with code.loop(at_once) as row_of:
-            products.tiles(code, out_width, functools.partial(of_tile, block, row_of))
-
-
-def _few(terms: int, runs: int) -> bool:
-    return runs == 1 or terms <= products.MOST_TERMS
+                with code.loop(s.width) as column, code.loop(own // LANES * LANES, 0, LANES) as c:
+                    copy(column, c)
+        for c in range(0, s.padding[1][1] * s.stride, LANES):
+            code.store(zeros, rows, code.add(target, before + s.width * s.stride + c))
 
 
 def _parts(channels: Sequence[int]) -> list[tuple[int, int]]:
     """Channels of every array, and how many come before them."""
     return [(own, sum(channels[:part])) for part, own in enumerate(channels)]
+
+
+def _multiply_in_place(code, x, packed, sums, kernel, place, places, s):
+    """Sums of a tile over the channels of all inputs."""
+    tile = products.Sums(code, places, s.tile.vectors)
+    for part, (own, offset) in enumerate(_parts(s.channels)):
+        weights = code.add(kernel, offset * s.wide)
+        tile.multiply(x[part], code.mul(place, own), own, packed, weights, own)
+    tile.store(sums, 0)
+
+
+def _multiply(code, rows, packed, sums, kernel, start, places, s):
+    """Sums of a tile over taps and channels; taps beside each other are one run of memory."""
+    (kh, kw), run = s.kernel, s.kernel[1] * s.total
+    runs, terms = (kh, run) if s.stride == s.total else (kh * kw, s.total)
+    if terms > products.MOST_TERMS:
+        runs, terms = kh * kw, s.total
+    at_a_time = max(
+        n
+        for n in range(1, runs + 1)
+        if runs % n == 0 and (n == 1 or n * terms <= products.MOST_TERMS)
+    )
+    for n in range(places * s.tile.vectors if at_a_time < runs else 0):
+        code.store(machine.constant(0.0), sums, n * LANES)
+    with code.loop(runs, 0, at_a_time) as first:
+        tile = products.Sums(code, places, s.tile.vectors)
+        with code.loop(at_a_time) as more:
+            number = code.add(first, more)
+            i, j = code.divmod(number, runs // kh)
+            at = code.add(start, code.mul(i, s.row), code.mul(j, s.stride))
+            weights = code.add(kernel, code.mul(number, terms * s.wide))
+            tile.multiply(rows, at, s.strides[1] * s.stride, packed, weights, terms)
+        tile.store(sums, 0, more=at_a_time < runs)
+
+
+def _outputs(code, sums, bias, y, block, place, places, s):
+    """Writes a block of features of a tile of places, with bias and activation."""
+    last = _firsts(max(s.features, s.wide))[-1]
+    feature = code.mul(block, s.wide)
+    if last % s.wide:
+        feature = code.choose(code.below(feature, last), feature, machine.INT(last))
+    used = min(s.tile.vectors, s.features // LANES)
+    biases = [code.load(bias, code.add(feature, v * LANES)) for v in range(used)]
+    first = code.add(code.mul(place, s.features), feature)
+    for number in range(places):
+        for v in range(used):
+            value = code.load(sums, (number * s.tile.vectors + v) * LANES)
+            value = products.activate(code, value, biases[v], s.slope)
+            code.store(value, y, code.add(first, number * s.features + v * LANES))
