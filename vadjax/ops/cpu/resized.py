@@ -17,12 +17,12 @@ def saves(x: jax.Array) -> bool:
 
 
 def add_twice(y: jax.Array, x: jax.Array) -> jax.Array:
-    """y [B, 2 H, 2 W, C] plus x [B, H, W, C] twice as large, bilinear, edges held."""
+    """Y [B, 2 H, 2 W, C] plus x [B, H, W, C] twice as large, bilinear, edges held."""
     return _added("add_twice", _write_twice, y, x, x.shape)
 
 
 def add_half(y: jax.Array, x: jax.Array) -> jax.Array:
-    """y [B, H, W, C] plus the means of 2 × 2 places of x [B, 2 H, 2 W, C]."""
+    """Y [B, H, W, C] plus the means of 2 × 2 places of x [B, 2 H, 2 W, C]."""
     return _added("add_half", _write_half, y, x, y.shape)
 
 
