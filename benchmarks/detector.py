@@ -5,8 +5,7 @@
 NanoDet-g on inputs of 352 × 512 beside onnxruntime on the same convolutions as an ONNX graph (both
 packages are of the extra `onnx`), the nearest of 50,000 × 128 exemplars of 100 objects beside
 scikit-learn's brute force, and, with `--data`, each part of a stream of Ped2's frames. Each pair of
-programs takes turns in one process of two threads. On CPU our detector takes frame by frame, two at
-once, so its batch of eight is eight calls, as in a run.
+programs takes turns in one process of two threads.
 """
 
 import argparse
@@ -29,7 +28,6 @@ def detector(variables: dict, batch: int, runs: int) -> None:
     from benchmarks.detector_onnx import model
     from vadjax.backbones.nanodet import CLASSES, NanoDet, prepare
     from vadjax.extractors import nanodet
-    from vadjax.extractors.batched import Batches
 
     # Both get the same inputs, each in its own layout
     x = np.random.default_rng(0).standard_normal((batch, *SIZE, 3), np.float32)
@@ -44,7 +42,7 @@ def detector(variables: dict, batch: int, runs: int) -> None:
         outputs = NanoDet().apply(variables, x)
         return outputs.logits, outputs.sides, outputs.maps["p3"]
 
-    network = Batches(apply, prepare(variables), 1, nanodet.THREADS)
+    network = nanodet.Runs(apply, prepare(variables, SIZE))
 
     # The same numbers, then the time
     cells, p3 = session.run(None, {"x": channels_first})

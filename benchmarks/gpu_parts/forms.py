@@ -17,7 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vadjax.ops import batch_norm, channels, conv, depthwise, dropout, pieces, pool, temporal
+from vadjax.ops import (
+    batch_norm,
+    channels,
+    conv,
+    depthwise,
+    dropout,
+    pieces,
+    pool,
+    resize,
+    temporal,
+)
 from vadjax.ops import forms as choices
 
 FASTER = 1.05  # a form takes the place of another one if it is so many times faster
@@ -53,6 +63,8 @@ def samples(operation: str, small: bool) -> list[Sample]:
     of_rows = temporal_of(rows)
     triples = [(i - 1, i, i + 1 if i < 6 else -1) for i in range(7)]
     detector = (1, 16, 24) if small else (1, 88, 128)
+    small_map = (*detector[:1], detector[1] // 2, detector[2] // 2, 128)
+    twice = (*detector, 128)
     window = functools.partial(pool.max_pool3d, window=(3, 3, 3), strides=(1, 1, 1), padding="SAME")
     found = {
         # LGN-Net and MNAD; SSMTL, I3D and the motion network
@@ -133,6 +145,9 @@ def samples(operation: str, small: bool) -> list[Sample]:
         "max_pool_inference": [
             Sample(pool.max_pool_inference, ((*detector[:1], 2 * detector[1], 256, 32),))
         ],
+        # its maps of several sizes
+        "add_twice_inference": [Sample(resize.add_twice_inference, (twice, small_map))],
+        "add_half_inference": [Sample(resize.add_half_inference, (small_map, twice))],
         "by_sample": [
             Sample(
                 lambda x, w: pieces.by_sample(

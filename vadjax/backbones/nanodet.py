@@ -18,7 +18,7 @@ import numpy as np
 
 from vadjax.convert import arrays, tfjs
 from vadjax.convert.published import Published
-from vadjax.ops.conv import conv_activated_inference, pack_inference, wants_packed
+from vadjax.ops.conv import conv_activated_inference, in_machine_code, pack_inference
 from vadjax.ops.pool import max_pool_inference
 from vadjax.ops.resize import add_half_inference, add_twice_inference
 
@@ -80,7 +80,8 @@ class Conv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         where = (self.stride,) * 2, ((self.size // 2,) * 2,) * 2
         if self.is_mutable_collection(PACKED) and not self.is_initializing():
-            self.put_variable(PACKED, "kernel", pack_inference(kernel, *where))
+            packed = pack_inference(kernel, *where, x[0].shape[2])
+            self.put_variable(PACKED, "kernel", packed)
         packed = self.get_variable(PACKED, "kernel")
         return conv_activated_inference(x, kernel, bias, *where, self.slope, packed)
 
@@ -169,11 +170,16 @@ class NanoDet(nn.Module):
         return DetectorOutputs(logits, sides.reshape(*sides.shape[:2], 4, PLACES), maps)
 
 
-def prepare(variables: dict) -> dict:
-    """The variables, with kernels as the forms for CPU want them, so that no call packs them."""
-    if not wants_packed():
+def prepare(variables: dict, size: tuple[int, int]) -> dict:
+    """The variables, with kernels as the forms for CPU want them, so that no call packs them.
+
+    Args:
+      variables: of the network.
+      size: (H, W) of the inputs that they are for.
+    """
+    if not in_machine_code():
         return variables
-    image = jnp.zeros((1, 2 * MULTIPLE, 2 * MULTIPLE, 3))
+    image = jnp.zeros((1, *size, 3))
     pack = jax.jit(lambda variables: NanoDet().apply(variables, image, mutable=[PACKED])[1])
     return {**variables, **pack(variables)}
 

@@ -40,20 +40,23 @@ class Batches:
       batch: rows of a batch; the devices of this process that divide it are used.
       threads: batches at once. More than one saves time where a batch of a small network keeps
         one core busy.
+
+    Attributes:
+      size: rows of a batch.
     """
 
     def __init__(self, apply: Callable, variables: dict, batch: int = BATCH, threads: int = 1):
         # Kept: the memory of new threads would have to be given to them anew by the system
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._batch, self._devices = batch, mesh.make(batch, here=True)
+        self.size, self._devices = batch, mesh.make(batch, here=True)
         everywhere, by_row = mesh.replicated(self._devices), mesh.by_row(self._devices)
         self._variables = mesh.put_state(self._devices, variables)
         self._apply = jax.jit(apply, in_shardings=(everywhere, by_row), out_shardings=by_row)
 
     def __call__(self, rows: np.ndarray) -> Any:
         """Outputs for all rows, as NumPy arrays float32; the last batch is filled up with zeros."""
-        starts = range(0, max(len(rows), 1), self._batch)
-        parts = (rows[start : start + self._batch] for start in starts)
+        starts = range(0, max(len(rows), 1), self.size)
+        parts = (rows[start : start + self.size] for start in starts)
         if self._pool and len(starts) > 1:
             outputs = list(self._pool.map(lambda part: _fetch(*self._start(part)), parts))
         else:
@@ -64,13 +67,13 @@ class Batches:
                 if previous:
                     outputs.append(_fetch(*previous))
             outputs.append(_fetch(*pending))
-        return jax.tree.map(_join, *outputs)
+        return jax.tree.map(join, *outputs)
 
     def _start(self, part: np.ndarray) -> tuple[Any, int]:
         """Starts a batch without waiting for it; its outputs, and how many rows count."""
         rows = part
-        if len(part) < self._batch:
-            rows = np.zeros((self._batch, *part.shape[1:]), part.dtype)
+        if len(part) < self.size:
+            rows = np.zeros((self.size, *part.shape[1:]), part.dtype)
             rows[: len(part)] = part
         return self._apply(self._variables, mesh.put_batch(self._devices, rows)), len(part)
 
@@ -80,6 +83,6 @@ def _fetch(outputs: Any, count: int) -> Any:
     return jax.tree.map(lambda a: np.asarray(a, np.float32)[:count], outputs)
 
 
-def _join(*parts: np.ndarray) -> np.ndarray:
+def join(*parts: np.ndarray) -> np.ndarray:
     """Arrays one after the other; a single one is not copied."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -8,9 +8,10 @@
 `NanoDetDetector` is the same network as a detector by name (`vadjax.extractors.detector`).
 """
 
+import functools
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,13 +29,14 @@ from vadjax.backbones.detection import (
 from vadjax.backbones.nanodet import CLASSES, NAME, InputFit
 from vadjax.convert import published
 from vadjax.convert.published import check_folder
-from vadjax.extractors.batched import Batches, digest_of
+from vadjax.extractors.batched import Batches, digest_of, join
 from vadjax.extractors.weights import restore
+from vadjax.ops.conv import in_machine_code
 
 MAPS = ("p3", "c4")  # whose features can be had, of 128 and 256 numbers
 THRESHOLD, OVERLAP, MOST, LEAST_SIDE = 0.25, 0.5, 100, 4.0  # spec nanodet §5
-FRAMES = 8  # for each accelerator at once
-THREADS = 2  # frames at once on CPU; more were not measured
+FRAMES = 8  # at once, for each device
+THREADS = 2  # single frames at once on CPU; more were not measured
 
 
 class Seen(NamedTuple):
@@ -57,6 +59,34 @@ class Seen(NamedTuple):
         if self.fit.offset == (0, 0):
             return nanodet.pool(self.maps[name], boxes, self.size)
         return nanodet.pool(self.maps[name], self.fit.to_input(boxes), self.fit.size)
+
+
+class Runs:
+    """A network on any number of inputs, over all devices of this process.
+
+    On CPU an input has the same bits alone and among others. Machine code sums up each in the same
+    order. Without it inputs are computed one by one, two at once, since each keeps one core busy.
+
+    Args:
+      apply: (variables, images [B, H, W, 3]) → tree of outputs [B, …].
+      variables: of the network.
+    """
+
+    def __init__(self, apply: Callable, variables: dict):
+        on_cpu, count = jax.default_backend() == "cpu", len(jax.local_devices())
+        together = not on_cpu or count == 1 and in_machine_code()
+        self._many = Batches(apply, variables, count * FRAMES) if together else None
+        self._single = Batches(apply, variables, count, THREADS) if on_cpu else None
+
+    def __call__(self, images: np.ndarray) -> Any:
+        """Outputs for all images, as NumPy arrays float32."""
+        if self._single is None:
+            return self._many(images)
+        whole = len(images) // self._many.size * self._many.size if self._many else 0
+        parts = [self._many(images[:whole])] if whole else []
+        if whole < len(images):
+            parts.append(self._single(images[whole:]))
+        return jax.tree.map(join, *parts)
 
 
 class NanoDetNetwork:
@@ -89,19 +119,13 @@ class NanoDetNetwork:
         self.digest = digest_of(variables, {"mode": mode})
         self._mode, self._none, self._only = mode, tuple(leave_out), tuple(keep)
 
-        def apply(variables, images):
-            # Class scores move by 8e-4 where products are rounded to fewer bits
-            with jax.default_matmul_precision("highest"):
-                outputs = nanodet.NanoDet().apply(variables, nanodet.normalise(images))
-            boxes = nanodet.decode(outputs.sides, images.shape[1:3])
-            return boxes, outputs.logits, {name: outputs.maps[name] for name in maps}
+        self._variables, self._maps = variables, tuple(maps)
+        self._runs = functools.cache(self._compile)
 
-        # On CPU a batch is one frame, so that a frame has the same bits alone and among others; one
-        # keeps one core busy, and two run at once.
-        here = jax.local_devices()
-        frames, threads = (1, THREADS) if _on_cpu() else (FRAMES, 1)
-        variables = nanodet.prepare(variables)
-        self._run = Batches(apply, variables, len(here) * frames, threads)
+    def _compile(self, size: tuple[int, int]) -> Runs:
+        """The network for inputs of a size."""
+        variables = nanodet.prepare(self._variables, size)
+        return Runs(functools.partial(_apply, maps=self._maps), variables)
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Seen]:
         """What is seen in each frame, uint8 [H, W, 3], RGB, all of one size.
@@ -114,7 +138,7 @@ class NanoDetNetwork:
         size = check_frame(frames[0]).shape[:2]
         fit = InputFit.of(size, self._mode)
         images = np.stack([fit.image(check_frame(frame)) for frame in frames])
-        boxes, logits, maps = self._run(images)
+        boxes, logits, maps = self._runs(fit.size)(images)
         return [
             Seen(
                 self._candidates(fit.to_frame(boxes[row]), logits[row]),
@@ -129,10 +153,6 @@ class NanoDetNetwork:
         classes = choose(logits, CLASSES, self._none, self._only)
         best = np.take_along_axis(logits, classes[:, None], 1)[:, 0]
         return Detections(boxes, sigmoid(best), classes, logits)
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
 
 
 def load(weights: str | pathlib.Path = "", **settings) -> NanoDetNetwork:
@@ -154,6 +174,15 @@ def read_variables(weights: str | pathlib.Path = "") -> dict:
     """Variables of `NanoDet`; arguments and errors as of `load`."""
     folder = check_folder(weights, NAME) if weights else published.ready(NAME, nanodet.PUBLISHED)
     return restore(folder, nanodet.variable_shapes())
+
+
+def _apply(variables: dict, images: jax.Array, maps: tuple[str, ...]) -> tuple:
+    """Boxes, logits and maps of images uint8 [B, H, W, 3]."""
+    # Class scores move by 8e-4 where products are rounded to fewer bits
+    with jax.default_matmul_precision("highest"):
+        outputs = nanodet.NanoDet().apply(variables, nanodet.normalise(images))
+    boxes = nanodet.decode(outputs.sides, images.shape[1:3])
+    return boxes, outputs.logits, {name: outputs.maps[name] for name in maps}
 
 
 class NanoDetDetector(Detector):

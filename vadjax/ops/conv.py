@@ -90,10 +90,13 @@ def conv_activated_inference(
       strides: of rows and columns.
       padding: (before, after) of rows and columns.
       slope: of the leaky ReLU below 0, at most 1; without it there is none.
-      packed: `pack_inference(w, …)`, which CPU makes anew in every call otherwise.
+      packed: of `pack_inference`, which CPU calls anew in every call otherwise.
 
     Returns:
       [B, H', W', F].
+
+    Raises:
+      ValueError: the kernel was packed for inputs of another width.
     """
     size = {"strides": strides, "padding": padding, "slope": slope}
     default = functools.partial(plain.conv_activated, **size)
@@ -106,15 +109,20 @@ def conv_activated_inference(
     )
 
 
-def wants_packed() -> bool:
-    """Whether this process's device takes packed kernels in `conv_activated_inference`."""
+def in_machine_code() -> bool:
+    """Whether this process's device runs `conv_activated_inference` in machine code.
+
+    Then it takes packed kernels, and gives a picture the same bits alone and among others.
+    """
     chosen = forms.platforms("conv_activated_inference")
     return jax.default_backend() in chosen and not forms.plain_only() and machine.usable()
 
 
-def pack_inference(w: jax.Array, strides: tuple[int, int], padding: Padding) -> jax.Array:
-    """A kernel as the form for CPU of `conv_activated_inference` wants it."""
-    return direct.pack(w, strides, padding)
+def pack_inference(
+    w: jax.Array, strides: tuple[int, int], padding: Padding, width: int
+) -> jax.Array:
+    """A kernel as the form for CPU of `conv_activated_inference` wants it for inputs of a width."""
+    return direct.pack(w, strides, padding, width)
 
 
 @jax.custom_vjp

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from vadjax.ops.cpu import direct, filtered, kernel_gradients, largest, tiled, transposed
+from vadjax.ops.cpu import direct, filtered, kernel_gradients, largest, resized, tiled, transposed
 
 SAME = ((1, 1), (1, 1))
 PROT_NONE = 0
@@ -50,6 +50,8 @@ def test_no_form_reads_beyond_its_arrays(at_the_end, shape, features):
     whole = 9 * channels
     for form in (filtered, tiled):
         assert float(form.conv(x, w).max()) == pytest.approx(_most(shape, whole), rel=1e-4)
+        y = form.activated([x], form.packed(w), bias, 0.1)
+        assert float(y.max()) == pytest.approx(_most(shape, whole) + 1, rel=1e-4)
         back = form.conv(gy, w, turned=True)
         assert float(back.max()) == pytest.approx(_most(shape, 9 * features), rel=1e-4)
     assert float(transposed.conv(x, w).max()) == pytest.approx(4 * channels, rel=1e-5)
@@ -62,6 +64,12 @@ def test_no_form_reads_beyond_its_arrays(at_the_end, shape, features):
     point, zero = at_the_end(1, 1, channels, 80), ((0, 0), (0, 0))
     point = direct.conv_activated([x], point, at_the_end(80), None, (1, 1), zero, 0.1)
     assert float(point.max()) == pytest.approx(channels + 1, rel=1e-5)
+    more = at_the_end(1, 1, 2 * channels, 80)
+    joined = direct.conv_activated([x, x], more, at_the_end(80), None, (1, 1), zero, 0.1)
+    assert float(joined.max()) == pytest.approx(2 * channels + 1, rel=1e-5)
+    large = at_the_end(outer[0], 2 * outer[1], 2 * outer[2], channels)
+    for map_of, other in ((resized.add_twice(large, x), large), (resized.add_half(x, large), x)):
+        assert map_of.shape == other.shape and float(abs(map_of - 2).max()) < 1e-6
     even = at_the_end(1, 4, 6, channels)
     assert float(largest.max_pool(even).min()) == 1
 

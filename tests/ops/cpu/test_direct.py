@@ -19,6 +19,8 @@ CASES = {  # rows, columns; channels of every array; features; taps, stride
     "wide row": ((5, 600), (16,), 48, 1, 1),
     "five taps": ((11, 30), (16,), 32, 5, 1),
     "minimal filtering": ((11, 16), (16, 48), 128, 3, 1),
+    "tiles": ((10, 34), (64, 32), 96, 3, 1),
+    "tiles, odd sides": ((7, 45), (64,), 64, 3, 1),
     "minimal filtering, one vector": ((8, 9), (32,), 16, 3, 1),
 }
 
@@ -38,11 +40,19 @@ def test_convolution_equals_the_plain_form(case, slope):
     where = (stride, stride), ((taps // 2, taps // 2),) * 2
     assert direct.saves(x, w)
     wanted = plain.conv_activated(x, w, bias, strides=where[0], padding=where[1], slope=slope)
-    for packed in (None, pack_inference(w, *where)):
+    for packed in (None, pack_inference(w, *where, size[1])):
         found = jax.jit(
             lambda x, packed: conv_activated_inference(x, w, bias, *where, slope, packed)
         )(x, packed)
         np.testing.assert_allclose(found, wanted, atol=2e-5 * abs(wanted).max(), rtol=0)
+
+
+def test_a_kernel_packed_for_another_width_is_refused():
+    w, bias, x = draw((3, 3, 64, 64), (64,), (1, 8, 40, 64))
+    where = (1, 1), ((1, 1), (1, 1))
+    packed = pack_inference(w, *where, 8)
+    with pytest.raises(ValueError, match="packed for another width"):
+        jax.jit(lambda: conv_activated_inference([x], w, bias, *where, 0.1, packed))()
 
 
 @pytest.mark.parametrize(("size", "channels"), [((4, 4), (8, 8)), ((2, 3), (3,))])

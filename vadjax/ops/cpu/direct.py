@@ -13,12 +13,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vadjax.ops.cpu import filtered, machine, products
+from vadjax.ops.cpu import filtered, machine, products, tiled
 from vadjax.ops.cpu.machine import LANES, Code
 from vadjax.ops.plain import Padding
 
 MOST_PLACES, MOST_VALUES = 512, 2**15  # of a piece: places of output, float32 of its input
 LEAST_PIECES = 8  # of a call, so that threads have equal work
+LEAST_WIDTH = 32  # of a map from which `tiled` saves time
 
 
 def saves(x: Sequence[jax.Array], w: jax.Array) -> bool:
@@ -34,15 +35,24 @@ def saves(x: Sequence[jax.Array], w: jax.Array) -> bool:
     return w.ndim == 4 and w.dtype == jnp.float32 and whole and row >= LANES and not few
 
 
-def pack(w: jax.Array, strides: tuple[int, int], padding: Padding) -> jax.Array:
-    """A kernel as `conv` wants it."""
-    if filtered.saves(w, w, strides, padding):
-        return filtered.packed(w)
+def pack(w: jax.Array, strides: tuple[int, int], padding: Padding, width: int) -> jax.Array:
+    """A kernel as `conv` wants it for inputs of a width."""
+    form = _form(w, strides, padding, width)
+    if form is not None:
+        return form.packed(w)
     taps, width = math.prod(w.shape[:3]), machine.tile().vectors * LANES
     w = w.reshape(taps, -1)
     missing = max(width - w.shape[1], 0)
     w = jnp.pad(w, ((0, 0), (0, missing)))
     return jnp.stack([w[:, first : first + width] for first in _firsts(w.shape[1])])
+
+
+def _form(w, strides, padding, width):
+    """The module with the minimal filtering that is faster, or None if there is none."""
+    if not filtered.saves(w, w, strides, padding):
+        return None
+    tiles = width >= LEAST_WIDTH and min(w.shape[2:]) >= tiled.LEAST_CHANNELS
+    return tiled if tiles else filtered
 
 
 def _firsts(features: int) -> list[int]:
@@ -61,9 +71,16 @@ def conv_activated(
     padding: Padding,
     slope: float | None,
 ) -> jax.Array:
-    """As `plain.conv_activated`, with a kernel that may have been packed beforehand."""
+    """As `plain.conv_activated`, with a kernel that may have been packed beforehand.
+
+    Raises:
+      ValueError: it was packed for inputs of another width.
+    """
+    wanted = jax.eval_shape(lambda w: pack(w, strides, padding, x[0].shape[2]), w).shape
     if packed is None:
-        packed = pack(w, strides, padding)
+        packed = pack(w, strides, padding, x[0].shape[2])
+    if packed.shape != wanted:
+        raise ValueError(f"a kernel packed for another width: {packed.shape}, expected {wanted}")
     return conv(x, packed, bias, w.shape, strides, padding, slope)
 
 
@@ -88,8 +105,9 @@ def conv(
       slope: below 0, at most 1.
     """
     kernel = jax.ShapeDtypeStruct(shape, jnp.float32)
-    if filtered.saves(kernel, kernel, strides, padding):
-        return filtered.activated(x, packed, bias, slope)
+    form = _form(kernel, strides, padding, x[0].shape[2])
+    if form is not None:
+        return form.activated(x, packed, bias, slope)
     s = _sizes(x, shape, strides, padding, slope)
     write = functools.partial(_write, s=s)
     scratch = s.lines * s.row + LANES + s.wide * machine.tile().rows
@@ -279,10 +297,9 @@ def _outputs(code, sums, bias, y, block, place, places, s):
     if last % s.wide:
         feature = code.choose(code.below(feature, last), feature, machine.INT(last))
     used = min(s.tile.vectors, s.features // LANES)
-    biases = [code.load(bias, code.add(feature, v * LANES)) for v in range(used)]
+    finish = products.finish(code, [bias], feature, used, s.slope)
     first = code.add(code.mul(place, s.features), feature)
     for number in range(places):
-        for v in range(used):
-            value = code.load(sums, (number * s.tile.vectors + v) * LANES)
-            value = products.activate(code, value, biases[v], s.slope)
+        for v, finished in enumerate(finish):
+            value = finished(code.load(sums, (number * s.tile.vectors + v) * LANES))
             code.store(value, y, code.add(first, number * s.features + v * LANES))

@@ -182,14 +182,8 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
     def of_tile(block, used, group, column, places):
         _product(code, scratch, packed, six, block, group, column, places, sizes)
         top = code.mul(code.add(code.mul(strip, at_once), group), 4)
-        finish = [
-            functools.partial(products.activate, code, bias=value, slope=slope)
-            for value in (
-                code.load(bias[0], code.add(code.mul(block, vectors * LANES), v * LANES))
-                for v in range(used if bias else 0)
-            )
-        ]
-        _outputs(code, six, y, sample, top, column, block, places, used, finish, sizes)
+        finish = products.finish(code, bias, code.mul(block, vectors * LANES), used, slope)
+        _outputs(code, six, y, sample, top, column, block, places, finish, sizes)
 
     if splits == 1:
         products.each_block(code, features, of_block)
@@ -276,20 +270,17 @@ def _segment(channels: int) -> tuple[int, int]:
     return 1, channels // next(n for n in range(enough, channels + 1) if channels % n == 0)
 
 
-def _outputs(code, six, y, sample, top, column, block, places, used, finish, sizes):
+def _outputs(code, six, y, sample, top, column, block, places, finish, sizes):
     """Four rows of the output from the six products of a tile."""
     _, height, width, _, features, _, _, vectors = sizes
     with code.loop(places) as place:
-        for v in range(used):
+        for v, finished in enumerate(finish):
             at = code.add(code.mul(place, vectors * LANES), v * LANES)
             m = [
                 code.load(six, code.add(at, plane * places * vectors * LANES))
                 for plane in range(PLANES)
             ]
-            four = output_rows(code, m)
-            if finish:
-                four = [finish[v](value) for value in four]
-            for i, value in enumerate(four):
+            for i, value in enumerate(map(finished, output_rows(code, m))):
                 line = code.add(top, i)
 
                 def put(line=line, value=value, v=v):

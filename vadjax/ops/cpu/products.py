@@ -1,5 +1,7 @@
 """The inner part of convolutions in machine code: products of a tile of places, in registers."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from llvmlite import ir
@@ -103,9 +105,33 @@ def packed_taps(w: jax.Array) -> jax.Array:
     return w.reshape(taps, channels, number, width).transpose(2, 0, 1, 3)
 
 
-def activate(code: Code, value: ir.Value, bias: ir.Value, slope: float | None) -> ir.Value:
-    """Sum of value and bias, and leaky ReLU of it where there is a slope (at most 1)."""
-    value = code.sum((1, value), (1, bias))
+def finish(
+    code: Code,
+    bias: Sequence[ir.Value],
+    feature: ir.Value | int,
+    vectors: int,
+    slope: float | None,
+) -> list[Callable[[ir.Value], ir.Value]]:
+    """What is done with each of the vectors of a block before it is written.
+
+    Args:
+      code: is written to.
+      bias: its address; without one nothing is done.
+      feature: the first of the block.
+      vectors: how many.
+      slope: of the leaky ReLU below 0, at most 1; None if there is none.
+    """
+    if not bias:
+        return [lambda value: value] * vectors
+    values = [code.load(bias[0], code.add(feature, v * LANES)) for v in range(vectors)]
+
+    def of(own):
+        return lambda value: _activate(code, code.sum((1, value), (1, own)), slope)
+
+    return [of(own) for own in values]
+
+
+def _activate(code, value, slope):
     if slope is None:
         return value
     less = code.b.fmul(machine.constant(slope), value)

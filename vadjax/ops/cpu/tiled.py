@@ -5,6 +5,7 @@ of 72 (Lavin and Gray, CVPR 2016).
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ PLANES = ROWS * COLUMNS  # products of 4 × 2 places of output
 MOST_SUMS = 2**18  # float32 of the sums of a strip
 LEAST_WIDTH, LEAST_CHANNELS = 64, 64  # from which it saves time
 MOST_PLACES = 128  # of a strip, each 4 × 2 of the output
+LEAST_PIECES = 2  # of a call, where a strip may be shorter
 
 
 def saves(x: jax.Array, w: jax.Array) -> bool:
@@ -27,13 +29,18 @@ def saves(x: jax.Array, w: jax.Array) -> bool:
 
 def conv(x: jax.Array, w: jax.Array, *after: jax.Array, turned: bool = False) -> jax.Array:
     """As `filtered.conv`."""
-    batch, height, width, channels = x.shape
     features = w.shape[2 if turned else 3]
-    packed = _packed(w, turned, after)
-    return _conv(x, packed, features)
+    return _conv([x], packed(w, *after, turned=turned), features)
 
 
-def _packed(w, turned, after):
+def activated(
+    x: Sequence[jax.Array], sums: jax.Array, bias: jax.Array, slope: float | None
+) -> jax.Array:
+    """As `filtered.activated`."""
+    return _conv(x, sums, bias.shape[0], bias, slope)
+
+
+def packed(w: jax.Array, *after: jax.Array, turned: bool = False) -> jax.Array:
     """24 sums of a kernel, block of features by block: [24, blocks, C, f]."""
     channels, features = w.shape[2:] if not turned else w.shape[:1:-1]
     vectors, blocks = machine.tile().vectors, products.blocks(features)
@@ -80,36 +87,44 @@ def _kernel_columns(code, taps):
     return taps[0], code.sum((1, even), (1, odd)), code.sum((1, even), (-1, odd)), taps[2]
 
 
-def _strips(height, width, channels):
+def _strips(batch, height, width, channels):
     """Groups of four rows in a strip, and parts of a row of pairs: the sums stay in the cache."""
     groups, pairs = -(-height // 4), -(-width // 2)
     most = min(MOST_PLACES, max(MOST_SUMS // (PLANES * channels), 28))
     parts = next(n for n in range(1, pairs + 1) if -(-pairs // n) <= most)
     if parts > 1:
         return 1, parts
-    return max(
-        g for g in range(1, groups + 1) if groups % g == 0 and g * pairs <= max(most, pairs)
-    ), 1
+    fitting = [g for g in range(1, groups + 1) if groups % g == 0 and g * pairs <= max(most, pairs)]
+    shared = [g for g in fitting if batch * groups // g >= LEAST_PIECES]
+    return max(shared or fitting), 1
 
 
-def _conv(x, packed, features):
-    batch, height, width, channels = x.shape
-    at_once, parts = _strips(height, width, channels)
+def _conv(x, packed, features, bias=None, slope=None):
+    channels = tuple(part.shape[3] for part in x)
+    batch, height, width, _ = x[0].shape
+    at_once, parts = _strips(batch, height, width, sum(channels))
     every = -(-width // 2)
     pairs = -(-every // parts)  # of a part
-    sizes = (*x.shape, features, at_once, parts, pairs, *machine.tile())
+    sizes = (batch, height, width, sum(channels), features, at_once, parts, pairs, *machine.tile())
     groups = -(-height // 4)
-    write = functools.partial(_write_conv, sizes=sizes)
+    more = channels, bias is not None, slope
+    write = functools.partial(_write_conv, sizes=sizes, more=more)
     block = machine.tile().vectors * LANES
-    scratch = PLANES * at_once * pairs * (products.stride_of(channels) + block)
+    scratch = PLANES * at_once * pairs * (products.stride_of(sum(channels)) + block)
     out = jax.ShapeDtypeStruct((batch, height, width, features), jnp.float32)
     pieces = batch * groups // at_once * parts
-    return machine.call("tiled", sizes, write, [x, packed], [out], pieces, scratch)[0]
+    inputs = [*x, packed] if bias is None else [*x, packed, bias]
+    return machine.call("tiled", (*sizes, *more), write, inputs, [out], pieces, scratch)[0]
 
 
-def _write_conv(code: Code, addresses, number, scratch, sizes):
+def _write_conv(code: Code, addresses, number, scratch, sizes, more):
     batch, height, width, channels, features, at_once, parts, pairs, _, vectors = sizes
-    x, packed, y = addresses
+    of_inputs, _, slope = more
+    x, (packed, *bias), y = (
+        addresses[: len(of_inputs)],
+        addresses[len(of_inputs) : -1],
+        addresses[-1],
+    )
     b = code.b
     strip, part = code.divmod(number, parts)
     sample, strip = code.divmod(strip, -(-height // 4) // at_once)
@@ -117,7 +132,6 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
     plane_size = at_once * pairs * stride
     six = code.at(scratch, PLANES * plane_size)
     first_pair = code.mul(part, pairs)
-    image = code.mul(sample, height * width * channels)
 
     with code.loop(at_once) as group:
         top = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4), -1)
@@ -125,16 +139,17 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
         for i in range(ROWS):
             line = code.add(top, i)
             inside = code.below(line, height)
-            line = code.choose(inside, line, 0)
-            rows.append((inside, code.add(image, code.mul(line, width * channels))))
+            line = code.add(code.mul(sample, height), code.choose(inside, line, 0))
+            rows.append((inside, code.mul(line, width)))
 
-        def of_channels(c, group=group, rows=rows):
+        def of_channels(x, own, before, c, group=group, rows=rows):
             def column_sums(column):
                 within = code.below(column, width)
-                place = code.add(code.mul(code.choose(within, column, 0), channels), c)
+                column = code.choose(within, column, 0)
                 values = []
                 for inside, start in rows:
-                    value = code.load(x, code.add(start, place))
+                    place = code.mul(code.add(start, column), own)
+                    value = code.load(x, code.add(place, c))
                     values.append(code.choose(b.and_(inside, within), value, machine.constant(0.0)))
                 return input_sums(code, values)
 
@@ -148,7 +163,8 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                 column = code.mul(code.add(first_pair, pair), 2)
                 d = [[b.load(slot, typ=machine.VECTOR) for slot in slots] for slots in carried]
                 d += [column_sums(code.add(column, 1)), column_sums(code.add(column, 2))]
-                place = code.add(code.mul(code.add(code.mul(group, pairs), pair), stride), c)
+                place = code.mul(code.add(code.mul(group, pairs), pair), stride)
+                place = code.add(place, before, c)
                 # The same along the width: four sums of four columns
                 for row in range(ROWS):
                     four = (
@@ -164,19 +180,21 @@ def _write_conv(code: Code, addresses, number, scratch, sizes):
                     for slot, value in zip(slots, values, strict=True):
                         b.store(value, slot)
 
-        with code.loop(channels, 0, LANES) as c:
-            of_channels(c)
+        for part, own in enumerate(of_inputs):
+            with code.loop(own, 0, LANES) as c:
+                of_channels(x[part], own, sum(of_inputs[:part]), c)
 
     # Products of a block of features; one plane after the other, so that its kernel stays in cache
     def of_block(block, used):
         with code.loop(PLANES) as plane:
             of_tile = functools.partial(_product, code, scratch, packed, six, block, plane, sizes)
             products.tiles(code, at_once * pairs, of_tile)
+        finish = products.finish(code, bias, code.mul(block, vectors * LANES), used, slope)
         with code.loop(at_once) as group, code.loop(pairs) as pair:
             top = code.mul(code.add(code.mul(strip, at_once), group), 4)
             place = code.add(code.mul(group, pairs), pair)
             column = code.mul(code.add(first_pair, pair), 2)
-            _outputs(code, six, y, sample, top, column, block, place, used, sizes)
+            _outputs(code, six, y, sample, top, column, block, place, finish, sizes)
 
     products.each_block(code, features, of_block)
 
@@ -200,11 +218,11 @@ def _product(code, sums, packed, out, block, plane, sizes, place, places):
         total.store(out, tile, more=terms < channels)
 
 
-def _outputs(code, six, y, sample, top, column, block, place, used, sizes):
+def _outputs(code, six, y, sample, top, column, block, place, finish, sizes):
     """4 × 2 places of the output."""
     _, height, width, _, features, at_once, parts, pairs, _, vectors = sizes
     b = code.b
-    for v in range(used):
+    for v, finished in enumerate(finish):
         at = code.add(code.mul(place, vectors * LANES), v * LANES)
         # Two columns of four products, then four rows of six
         by_column: list = [[], []]
@@ -215,7 +233,7 @@ def _outputs(code, six, y, sample, top, column, block, place, used, sizes):
             by_column[0].append(code.sum((1, m[1]), (1, m[2]), (1, m[0])))
             by_column[1].append(code.sum((1, m[1]), (-1, m[2]), (-1, m[3])))
         for more, rows in enumerate(by_column):
-            for i, value in enumerate(output_rows(code, rows)):
+            for i, value in enumerate(map(finished, output_rows(code, rows))):
                 line, to = code.add(top, i), code.add(column, more)
                 where = code.add(code.mul(sample, height), line)
                 where = code.add(code.mul(where, width), to)
