@@ -116,7 +116,7 @@ def conv(
     return machine.call("direct", s, write, [*x, packed, bias], [result], pieces, scratch)[0]
 
 
-class _Sizes(NamedTuple):
+class _DirectSizes(NamedTuple):
     """What the code depends on."""
 
     batch: int
@@ -171,7 +171,7 @@ class _Sizes(NamedTuple):
         return self.tile.vectors * LANES
 
 
-def _sizes(x, shape, strides, padding, slope) -> _Sizes:
+def _sizes(x, shape, strides, padding, slope) -> _DirectSizes:
     batch, height, width, _ = x[0].shape
     channels = tuple(part.shape[-1] for part in x)
     out = tuple(
@@ -187,10 +187,10 @@ def _sizes(x, shape, strides, padding, slope) -> _Sizes:
     enough = (n for n in range(1, blocks + 1) if blocks % n == 0 and n * strips >= LEAST_PIECES)
     splits = next(enough, blocks)
     size = batch, height, width, channels, out, kernel, features, strides, padding, slope
-    return _Sizes(*size, machine.tile(), at_once, splits)
+    return _DirectSizes(*size, machine.tile(), at_once, splits)
 
 
-def _write(code: Code, addresses, number, scratch, s: _Sizes):
+def _write(code: Code, addresses, number, scratch, s: _DirectSizes):
     *x, packed, bias, y = addresses
     number, split = code.divmod(number, s.splits)
     sample, strip = code.divmod(number, s.strips)
