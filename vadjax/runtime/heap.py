@@ -13,7 +13,7 @@ What `prepare` and the steps after it change for the whole process, and why:
 * Free memory at the end of the heap is kept (M_TRIM_THRESHOLD), until `release`. From then on glibc
   no longer changes these limits by itself.
 * Between steps the block is taken, so that nothing else gets a part of it and the next step another
-  block: of nine processes that trained SSMTL three had 2.75 GB in place of 1.7. A smaller one is
+  block: of 14 processes that trained SSMTL five had 2.75 GB in place of 1.7. A smaller one is
   taken for results. Where other threads have got in between, the pages of the first are given back.
 
 The programs are the same, so results are the same bits. Nothing changes without glibc, on other
