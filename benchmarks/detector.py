@@ -42,7 +42,7 @@ def detector(variables: dict, batch: int, runs: int) -> None:
         outputs = NanoDet().apply(variables, x)
         return outputs.logits, outputs.sides, outputs.maps["p3"]
 
-    network = nanodet.Runs(apply, prepare(variables, SIZE))
+    network = nanodet.FrameBatches(apply, prepare(variables, SIZE))
 
     # The same numbers, then the time
     cells, p3 = session.run(None, {"x": channels_first})

@@ -61,8 +61,8 @@ class Seen(NamedTuple):
         return nanodet.pool(self.maps[name], self.fit.to_input(boxes), self.fit.size)
 
 
-class Runs:
-    """A network on any number of inputs, over all devices of this process.
+class FrameBatches:
+    """A network on any number of frames, over all devices of this process.
 
     On CPU an input has the same bits alone and among others. Machine code sums up each in the same
     order. Without it inputs are computed one by one, two at once, since each keeps one core busy.
@@ -84,7 +84,7 @@ class Runs:
             return self._many(images)
         whole = len(images) // self._many.size * self._many.size if self._many else 0
         parts = [self._many(images[:whole])] if whole else []
-        if whole < len(images):
+        if whole < len(images) or not parts:
             parts.append(self._single(images[whole:]))
         return jax.tree.map(join, *parts)
 
@@ -118,14 +118,13 @@ class NanoDetNetwork:
         InputFit.of((1, 1), mode)
         self.digest = digest_of(variables, {"mode": mode})
         self._mode, self._none, self._only = mode, tuple(leave_out), tuple(keep)
-
         self._variables, self._maps = variables, tuple(maps)
-        self._runs = functools.cache(self._compile)
+        self._networks = functools.cache(self._compile)
 
-    def _compile(self, size: tuple[int, int]) -> Runs:
+    def _compile(self, size: tuple[int, int]) -> FrameBatches:
         """The network for inputs of a size."""
         variables = nanodet.prepare(self._variables, size)
-        return Runs(functools.partial(_apply, maps=self._maps), variables)
+        return FrameBatches(functools.partial(_apply, maps=self._maps), variables)
 
     def __call__(self, frames: Sequence[np.ndarray]) -> list[Seen]:
         """What is seen in each frame, uint8 [H, W, 3], RGB, all of one size.
@@ -138,7 +137,7 @@ class NanoDetNetwork:
         size = check_frame(frames[0]).shape[:2]
         fit = InputFit.of(size, self._mode)
         images = np.stack([fit.image(check_frame(frame)) for frame in frames])
-        boxes, logits, maps = self._runs(fit.size)(images)
+        boxes, logits, maps = self._networks(fit.size)(images)
         return [
             Seen(
                 self._candidates(fit.to_frame(boxes[row]), logits[row]),

@@ -125,14 +125,32 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
         addresses[len(of_inputs) : -1],
         addresses[-1],
     )
-    b = code.b
     strip, part = code.divmod(number, parts)
     sample, strip = code.divmod(strip, -(-height // 4) // at_once)
-    stride = products.stride_of(channels)
-    plane_size = at_once * pairs * stride
-    six = code.at(scratch, PLANES * plane_size)
+    six = code.at(scratch, PLANES * at_once * pairs * products.stride_of(channels))
     first_pair = code.mul(part, pairs)
+    _input_sums(code, x, scratch, sample, strip, first_pair, sizes, of_inputs)
 
+    # Products of a block of features; one plane after the other, so that its kernel stays in cache
+    def of_block(block, used):
+        with code.loop(PLANES) as plane:
+            of_tile = functools.partial(_product, code, scratch, packed, six, block, plane, sizes)
+            products.tiles(code, at_once * pairs, of_tile)
+        finish = products.finish(code, bias, code.mul(block, vectors * LANES), used, slope)
+        with code.loop(at_once) as group, code.loop(pairs) as pair:
+            top = code.mul(code.add(code.mul(strip, at_once), group), 4)
+            place = code.add(code.mul(group, pairs), pair)
+            column = code.mul(code.add(first_pair, pair), 2)
+            _outputs(code, six, y, sample, top, column, block, place, finish, sizes)
+
+    products.each_block(code, features, of_block)
+
+
+def _input_sums(code, x, scratch, sample, strip, first_pair, sizes, of_inputs):
+    """24 sums of 6 × 4 places of the input, for all pairs of places of a strip."""
+    _, height, width, channels, _, at_once, _, pairs, _, _ = sizes
+    b, stride = code.b, products.stride_of(channels)
+    plane_size = at_once * pairs * stride
     with code.loop(at_once) as group:
         top = code.add(code.mul(code.add(code.mul(strip, at_once), group), 4), -1)
         rows = []
@@ -183,20 +201,6 @@ def _write_conv(code: Code, addresses, number, scratch, sizes, more):
         for part, own in enumerate(of_inputs):
             with code.loop(own, 0, LANES) as c:
                 of_channels(x[part], own, sum(of_inputs[:part]), c)
-
-    # Products of a block of features; one plane after the other, so that its kernel stays in cache
-    def of_block(block, used):
-        with code.loop(PLANES) as plane:
-            of_tile = functools.partial(_product, code, scratch, packed, six, block, plane, sizes)
-            products.tiles(code, at_once * pairs, of_tile)
-        finish = products.finish(code, bias, code.mul(block, vectors * LANES), used, slope)
-        with code.loop(at_once) as group, code.loop(pairs) as pair:
-            top = code.mul(code.add(code.mul(strip, at_once), group), 4)
-            place = code.add(code.mul(group, pairs), pair)
-            column = code.mul(code.add(first_pair, pair), 2)
-            _outputs(code, six, y, sample, top, column, block, place, finish, sizes)
-
-    products.each_block(code, features, of_block)
 
 
 def _product(code, sums, packed, out, block, plane, sizes, place, places):
