@@ -252,6 +252,8 @@ def test_the_walk_would_find_a_wrong_arrow(module, target):
             "vadjax.systems.mil.system",
             ("vadjax.runtime.checkpoint", "vadjax.backbones.efficientnet"),
         ),
+        ("vadjax.train, vadjax.systems.lgn.system", ("matplotlib", "sklearn")),
+        ("vadjax.train, vadjax.systems.mil.system", ("matplotlib", "sklearn")),
         ("vadjax.scores.streaming", ("jax", "vadjax.system")),
         ("vadjax.metrics.region", ("jax",)),
         ("vadjax.report.page", ("jax",)),

@@ -37,8 +37,10 @@ for _ in range(21):
     result = kept(jax.device_put(x), w)
     float(result.sum())
     found.append(faults() - before)
+taken = len(heap._taken)
 heap.release()
-print(json.dumps([sorted(found)[10], float(np.abs(result).sum()), kept is not step, resident()]))
+told = [sorted(found)[10], float(np.abs(result).sum()), kept is not step, resident()]
+print(json.dumps([*told, taken, len(heap._taken)]))
 """.replace(
     "\ndef faults",
     """
@@ -75,7 +77,11 @@ def printed(program: str, *words: str, **environment: str):
 
 
 def outcome(*words: str, **environment: str) -> list:
-    """Page faults of a step, the median; its result, whether it is kept, and memory at the end."""
+    """What is known after some steps.
+
+    Page faults of a step, the median; its result; whether memory is kept; memory at the end; blocks
+    that are taken between steps, and at the end.
+    """
     return printed(PROGRAM, *words, **environment)
 
 
@@ -89,8 +95,9 @@ def test_training_keeps_memory_but_with_plain_operations(tmp_path, plain):
 
 @pytest.mark.skipif(not GLIBC, reason="for glibc")
 def test_a_steps_memory_is_kept_and_then_given_back_and_the_bits_stay():
-    faults, result, kept, resident = outcome("prepared")
-    faults_before, result_before, kept_before, resident_before = outcome()
+    faults, result, kept, resident, *taken = outcome("prepared")
+    faults_before, result_before, kept_before, resident_before, *taken_before = outcome()
+    assert taken == [2, 0] and taken_before == [0, 0]  # for temporary memory, for results
     assert kept and faults < 2000 and result == result_before
     assert not kept_before and resident < resident_before + 32 * 2**20
     huge = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()

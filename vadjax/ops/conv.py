@@ -36,12 +36,12 @@ def conv(x: jax.Array, w: jax.Array, strides: tuple[int, ...], padding: Padding)
 
 
 def _conv_forward(x, w, strides, padding):
-    both = () if w.perturbed else None  # residuals are arrays, or structures of none
-    return conv(x.value, w.value, strides, padding), (x.value, w.value, both)
+    of_kernel = () if w.perturbed else None  # a flag: residuals are arrays, or hold none
+    return conv(x.value, w.value, strides, padding), (x.value, w.value, of_kernel)
 
 
 def _conv_backward(strides, padding, residuals, gy):
-    x, w, both = residuals
+    x, w, of_kernel = residuals
     if isinstance(gy, SymbolicZero):
         gy = jnp.zeros(gy.shape, gy.dtype)
     return forms.by_device(
@@ -49,7 +49,7 @@ def _conv_backward(strides, padding, residuals, gy):
         x,
         w,
         gy,
-        special=on_cpu.input_gradient if both is None else on_cpu.gradients,
+        special=on_cpu.unordered_gradients if of_kernel is None else on_cpu.gradients,
         plain=plain.conv_gradients,
         options={"strides": strides, "padding": padding},
     )
@@ -90,7 +90,7 @@ def conv_activated_inference(
       strides: of rows and columns.
       padding: (before, after) of rows and columns.
       slope: of the leaky ReLU below 0, at most 1; without it there is none.
-      packed: of `pack_inference`, which CPU calls anew in every call otherwise.
+      packed: of `pack_inference`; without it CPU packs the kernel in every call.
 
     Returns:
       [B, H', W', F].

@@ -73,20 +73,22 @@ def gradients(
     That of w is made first. XLA would leave it for the end of a training step, and keep x and gy of
     all layers until then.
     """
-    if narrow.saves(x, w, strides, padding):
-        return narrow.gradients(x, w, gy, x.shape[1:2])
-    gw = _gradient_of_w(x, w, gy, strides, padding)
-    return _gradient_of_x(x, w, gy, strides, padding, gw), gw
+    return _gradients(x, w, gy, strides, padding, ordered=True)
 
 
-def input_gradient(
+def unordered_gradients(
     x: jax.Array, w: jax.Array, gy: jax.Array, strides: Sequence[int], padding: Padding
 ) -> tuple[jax.Array, jax.Array]:
-    """As `gradients`, where that of w is not used: then XLA leaves it out."""
+    """As `gradients`, but neither waits for the other, so that XLA leaves out what is not used."""
+    return _gradients(x, w, gy, strides, padding, ordered=False)
+
+
+def _gradients(x, w, gy, strides, padding, ordered):
     if narrow.saves(x, w, strides, padding):
         return narrow.gradients(x, w, gy, x.shape[1:2])
     gw = _gradient_of_w(x, w, gy, strides, padding)
-    return _gradient_of_x(x, w, gy, strides, padding), gw
+    first = [gw] if ordered else []
+    return _gradient_of_x(x, w, gy, strides, padding, *first), gw
 
 
 def _gradient_of_x(x, w, gy, strides, padding, *first):
@@ -143,7 +145,7 @@ def transpose(x: jax.Array, w: jax.Array) -> jax.Array:
 def _by_parity(x: jax.Array, w: jax.Array, *_: jax.Array) -> jax.Array:
     """As `plain.conv_transpose`: even and odd rows, each with their even and odd columns.
 
-    Even places of the output see one tap of the kernel, odd ones two.
+    Even places of the output see one tap of the kernel, odd ones two. It waits for no other array.
     """
     # Output channels of both columns side by side: [B, H, W, 2 F] is [B, H, 2 W, F].
     even, odd = jnp.zeros_like(w[:, 0]), w[:, 0]
@@ -186,7 +188,7 @@ def _picture_gradient(gy, w, *_, shape, strides, padding):
     """Gradient of x [B, H, W, C]: gy convolved with the kernel, which is flipped in memory first.
 
     Within a `lax.scan` XLA:CPU (jax 0.10.2) leaves the flip to the convolution, which is then
-    several times slower. The barrier prevents that.
+    several times slower. The barrier prevents that. It waits for no other array.
     """
     # Padding so that the output, the gradient, has the size of x whatever the stride left over.
     pads = []
