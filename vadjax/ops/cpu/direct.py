@@ -229,6 +229,7 @@ def _copy_rows(code, x, rows, sample, top, s):
         inside = code.below(line, s.height)
         line = code.add(code.mul(sample, s.height), code.choose(inside, line, 0))
         target = code.mul(i, s.row)
+        # Zeros before the row; then each input's channels of all places; then zeros after it
         for c in range(0, before, LANES):
             code.store(zeros, rows, code.add(target, c))
         for part, (own, offset) in enumerate(_parts(s.channels)):
@@ -240,6 +241,7 @@ def _copy_rows(code, x, rows, sample, top, s):
                 place = code.add(target, before + offset, code.mul(column, s.stride), c)
                 code.store(value, rows, place)
 
+            # A single input without gaps between places is copied as one run
             if s.stride == own:
                 with code.loop(s.width * own // LANES * LANES, 0, LANES) as c:
                     copy(0, c)
